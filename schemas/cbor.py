@@ -1,0 +1,68 @@
+"""CBOR in and out: deterministic encoding, strict bounded decoding. The only importer of cbor2.
+
+cbor2's canonical form orders map keys by length first (RFC 7049, 3.9); RFC 8949, 4.2.1 orders them bytewise. The two
+agree for every map of this project (small non-negative integers or text, and one long negative key), and the tests
+hold the vectors to both. ``decode`` accepts exactly the bytes that ``encode`` produces, so a value has one encoding.
+"""
+
+from typing import Final, NoReturn
+
+import cbor2
+
+from schemas.errors import PeerError
+from schemas.limits import MAX_CBOR_DEPTH, MAX_MESSAGE_BYTES
+from schemas.reasons import Reason
+
+Tag = cbor2.CBORTag
+
+
+def _refuse(_value: object, _immutable: bool) -> NoReturn:  # noqa: FBT001 cbor2's signature
+    message = "a tag that no message of ours uses"
+    raise ValueError(message)
+
+
+# cbor2 turns these tags into dates, decimals, regular expressions, shared references …: refused before it does.
+_INTERPRETED_TAGS: Final = (
+    *range(6),
+    *(25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799),
+)
+_REFUSE_INTERPRETED_TAGS: Final = dict.fromkeys(_INTERPRETED_TAGS, _refuse)
+
+
+def encode(value: object) -> bytes:
+    """Deterministic CBOR of maps, arrays, integers, text, bytes, booleans, null and tags."""
+    return cbor2.dumps(value, canonical=True)
+
+
+def decode(raw: bytes, field: str, *, max_bytes: int = MAX_MESSAGE_BYTES) -> object:
+    """Strict decoding of one deterministic item.
+
+    Args:
+        raw: the bytes, all of them.
+        field: what they are, for the error message.
+        max_bytes: limit on ``len(raw)``, checked before anything is parsed.
+
+    Returns:
+        dict, list, int, str, bytes, bool, None or :data:`Tag`; inside a tag maps and arrays are immutable
+        (``Mapping``, ``tuple``). Tags are never interpreted.
+
+    Raises:
+        PeerError: ``too-large``; ``malformed`` for duplicate keys, indefinite lengths, bytes after the item, depth,
+            or any encoding other than the deterministic one.
+    """
+    if len(raw) > max_bytes:
+        raise PeerError(Reason.TOO_LARGE, f"{field}: {len(raw)} bytes, the limit is {max_bytes}")
+    try:
+        value: object = cbor2.loads(
+            raw,
+            max_depth=MAX_CBOR_DEPTH,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            semantic_decoders=_REFUSE_INTERPRETED_TAGS,
+        )
+        canonical = cbor2.dumps(value, canonical=True)
+    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise PeerError(Reason.MALFORMED, f"{field}: not valid CBOR ({error})") from error
+    if canonical != raw:
+        raise PeerError(Reason.MALFORMED, f"{field}: not deterministic CBOR, or bytes after its end")
+    return value

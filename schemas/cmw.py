@@ -1,0 +1,42 @@
+"""CMW records (RFC 9999, section 3.1): ``[media type, bytes, indicator]``, the envelope of every payload.
+
+The envelope itself is unprotected: nothing in it is believed beyond choosing the parser.
+"""
+
+from schemas import cbor
+from schemas.errors import PeerError
+from schemas.fields import as_array, as_bytes, as_uint
+from schemas.limits import MAX_MESSAGE_BYTES
+from schemas.media_types import Indicator
+from schemas.reasons import Reason
+
+
+def wrap(media_type: str, value: bytes, indicator: Indicator | None) -> bytes:
+    """Encodes one record; ``indicator`` is omitted for messages that are not conceptual messages of RATS."""
+    return cbor.encode([media_type, value] if indicator is None else [media_type, value, int(indicator)])
+
+
+def unwrap(raw: bytes, media_type: str, indicator: Indicator | None, *, max_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
+    """The value of a record that must be of one type.
+
+    Args:
+        raw: an MQTT payload.
+        media_type: the only type accepted.
+        indicator: the only indicator accepted; None where the record must have none.
+        max_bytes: limit on the whole payload.
+
+    Returns:
+        The record's value, not parsed, not trusted.
+
+    Raises:
+        PeerError: ``too-large``, ``malformed``, ``unknown-media-type``.
+    """
+    record = as_array(cbor.decode(raw, "CMW record", max_bytes=max_bytes), "CMW record", limit=3)
+    expected_items = 2 if indicator is None else 3
+    if len(record) != expected_items:
+        raise PeerError(Reason.MALFORMED, f"CMW record: {len(record)} items, expected {expected_items}")
+    if record[0] != media_type:
+        raise PeerError(Reason.UNKNOWN_MEDIA_TYPE, f"CMW record: {str(record[0])[:120]!r}, expected {media_type!r}")
+    if indicator is not None and as_uint(record[2], "CMW indicator") != indicator:
+        raise PeerError(Reason.UNKNOWN_MEDIA_TYPE, f"CMW indicator {record[2]}, expected {int(indicator)}")
+    return as_bytes(record[1], "CMW value")

@@ -1,0 +1,265 @@
+"""Evidence: a signed quote over a body, and beside it what the quoted PCRs bind (DESIGN 5).
+
+The quote's ``extraData`` is the SHA-256 of the body's bytes; the sync proof inside the body has the SHA-256 of the
+handle as its ``extraData``. What a TPM structure in the message already says -- handle id, reset and restart counts,
+clock, PCR selection and digest -- is not said a second time, so there is nothing to contradict it.
+
+PCR values and log increments are *unsigned*: they count only once they reproduce the quoted PCR digest. The body
+signs where in each log an increment starts, not where it ends: the attester must hash the body before it quotes, and
+learns which entries the quote covers only afterwards (DESIGN 5). Everything here is well-formed and untrusted.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from schemas import cbor
+from schemas.errors import PeerError
+from schemas.fields import as_array, as_bytes, as_map, as_text, as_uint
+from schemas.hashes import BY_TPM_ID, HashAlgorithm
+from schemas.identifiers import Ueid, parse_log_name, parse_ueid
+from schemas.limits import (
+    MAX_ATTEST_BYTES,
+    MAX_CLAIMS,
+    MAX_LOG_ENTRIES,
+    MAX_LOGS,
+    MAX_MESSAGE_BYTES,
+    MAX_PCR_BANKS,
+    MAX_PCR_INDEX,
+    MAX_SIGNATURE_BYTES,
+    MAX_TEXT_BYTES,
+)
+from schemas.reasons import Reason
+
+PROFILE: Final = 1
+MAX_NAME_BYTES: Final = 66  # TPM2B_NAME with SHA-512
+DIGEST_BYTES: Final = 32
+
+BODY_UEID, BODY_PROFILE, BODY_SYNC, BODY_ENVIRONMENT, BODY_SEQUENCE = 1, 2, 3, 4, 5
+BODY_PREVIOUS, BODY_CLAIMS, BODY_LOGS = 6, 7, 8
+_BODY_REQUIRED: Final = (BODY_UEID, BODY_PROFILE, BODY_SYNC, BODY_ENVIRONMENT, BODY_SEQUENCE)
+_BODY_OPTIONAL: Final = (BODY_PREVIOUS, BODY_CLAIMS, BODY_LOGS)
+EVIDENCE_BODY, EVIDENCE_QUOTE, EVIDENCE_SIGNATURE, EVIDENCE_PCRS, EVIDENCE_INCREMENTS = 1, 2, 3, 4, 5
+_EVIDENCE_REQUIRED: Final = (EVIDENCE_BODY, EVIDENCE_QUOTE, EVIDENCE_SIGNATURE)
+_EVIDENCE_OPTIONAL: Final = (EVIDENCE_PCRS, EVIDENCE_INCREMENTS)
+
+ClaimValue: TypeAlias = str | int | bool | bytes
+PcrBanks: TypeAlias = Mapping[HashAlgorithm, Mapping[int, bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncProof:
+    """TPM2_GetTime (or TPM2_Quote) over a handle: ``attest`` is a TPMS_ATTEST, ``signature`` a TPMT_SIGNATURE."""
+
+    attest: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogIncrement:
+    """Consecutive entries of one log. Unsigned: true once, with all before them, they reproduce the quote.
+
+    Attributes:
+        records: the entries in the log's own binary form, one after the other; the first has the index that the body
+            names for this log.
+        total: entries that the quote covers, counted from 0 at boot. A hint: more than start and the increment's
+            entries together when the rest comes in later pushes, so that this push alone cannot reproduce its quote.
+    """
+
+    records: bytes
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceBody:
+    """What the quote signs, by digest.
+
+    Attributes:
+        ueid: the attester.
+        sync: proof of synchronisation with a handle (REIM 7.2).
+        environment: TPM name of the attesting key (REIM attEnvID).
+        sequence: 0 for an agent's first push, one more each time.
+        previous: SHA-256 of the previous body. None makes a *full* push: ``claims`` and the PCR values are complete.
+        claims: the claims that changed since the previous push.
+        logs: by log name, for every log that the attester keeps, the index (from 0 at boot) of the next entry to send
+            when this body was made: where the increment in this push starts, if there is one.
+    """
+
+    ueid: Ueid
+    sync: SyncProof
+    environment: bytes
+    sequence: int
+    previous: bytes | None = None
+    claims: Mapping[str, ClaimValue] = field(default_factory=dict)
+    logs: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One push. ``raw_body`` are the bytes of ``body`` as they travelled: what the quote binds."""
+
+    body: EvidenceBody
+    raw_body: bytes
+    quote: bytes
+    signature: bytes
+    unsigned_pcrs: PcrBanks = field(default_factory=dict)
+    unsigned_increments: Mapping[str, LogIncrement] = field(default_factory=dict)
+
+    @property
+    def body_digest(self) -> bytes:
+        """SHA-256 of the body: the quote's extraData, and the ``previous`` of the next push."""
+        return hashlib.sha256(self.raw_body).digest()
+
+
+def encode_body(body: EvidenceBody) -> bytes:
+    """The bytes to hash into the quote."""
+    items: dict[int, object] = {
+        BODY_UEID: body.ueid,
+        BODY_PROFILE: PROFILE,
+        BODY_SYNC: [body.sync.attest, body.sync.signature],
+        BODY_ENVIRONMENT: body.environment,
+        BODY_SEQUENCE: body.sequence,
+    }
+    if body.previous is not None:
+        items[BODY_PREVIOUS] = body.previous
+    if body.claims:
+        items[BODY_CLAIMS] = dict(body.claims)
+    if body.logs:
+        items[BODY_LOGS] = dict(body.logs)
+    return cbor.encode(items)
+
+
+def encode_evidence(evidence: Evidence) -> bytes:
+    """The value of the CMW record."""
+    items: dict[int, object] = {
+        EVIDENCE_BODY: evidence.raw_body,
+        EVIDENCE_QUOTE: evidence.quote,
+        EVIDENCE_SIGNATURE: evidence.signature,
+    }
+    if evidence.unsigned_pcrs:
+        items[EVIDENCE_PCRS] = {bank.tpm_id: dict(values) for bank, values in evidence.unsigned_pcrs.items()}
+    if evidence.unsigned_increments:
+        items[EVIDENCE_INCREMENTS] = {
+            name: [increment.records, increment.total] for name, increment in evidence.unsigned_increments.items()
+        }
+    return cbor.encode(items)
+
+
+def parse_evidence(raw: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Evidence:
+    """Parses one push.
+
+    Args:
+        raw: the value of the CMW record.
+        max_bytes: limit on it.
+
+    Returns:
+        Well-formed evidence; every increment is of a log that the body names, and not empty.
+
+    Raises:
+        PeerError: ``too-large`` or ``malformed``.
+    """
+    items = as_map(
+        cbor.decode(raw, "evidence", max_bytes=max_bytes),
+        "evidence",
+        required=_EVIDENCE_REQUIRED,
+        optional=_EVIDENCE_OPTIONAL,
+    )
+    raw_body = as_bytes(items[EVIDENCE_BODY], "evidence body")
+    body = parse_body(raw_body)
+    increments = _parse_increments(items[EVIDENCE_INCREMENTS]) if EVIDENCE_INCREMENTS in items else {}
+    _check_increments(increments, body.logs)
+    return Evidence(
+        body=body,
+        raw_body=raw_body,
+        quote=as_bytes(items[EVIDENCE_QUOTE], "evidence quote", limit=MAX_ATTEST_BYTES),
+        signature=as_bytes(items[EVIDENCE_SIGNATURE], "evidence signature", limit=MAX_SIGNATURE_BYTES),
+        unsigned_pcrs=_parse_pcrs(items[EVIDENCE_PCRS]) if EVIDENCE_PCRS in items else {},
+        unsigned_increments=increments,
+    )
+
+
+def parse_body(raw: bytes) -> EvidenceBody:
+    """Parses an evidence body.
+
+    Raises:
+        PeerError: ``malformed`` or ``too-large``.
+    """
+    items = as_map(cbor.decode(raw, "body"), "body", required=_BODY_REQUIRED, optional=_BODY_OPTIONAL)
+    if items[BODY_PROFILE] != PROFILE or isinstance(items[BODY_PROFILE], bool):
+        raise PeerError(Reason.MALFORMED, f"body profile {items[BODY_PROFILE]!r}: this software knows {PROFILE}")
+    sync = as_array(items[BODY_SYNC], "sync proof", length=2)
+    previous = items.get(BODY_PREVIOUS)
+    if BODY_PREVIOUS in items:
+        previous = as_bytes(previous, "body previous", size=DIGEST_BYTES)
+    return EvidenceBody(
+        ueid=parse_ueid(as_bytes(items[BODY_UEID], "body ueid")),
+        sync=SyncProof(
+            attest=as_bytes(sync[0], "sync attest", limit=MAX_ATTEST_BYTES),
+            signature=as_bytes(sync[1], "sync signature", limit=MAX_SIGNATURE_BYTES),
+        ),
+        environment=as_bytes(items[BODY_ENVIRONMENT], "body environment", limit=MAX_NAME_BYTES),
+        sequence=as_uint(items[BODY_SEQUENCE], "body sequence"),
+        previous=previous if isinstance(previous, bytes) else None,
+        claims=_parse_claims(items[BODY_CLAIMS]) if BODY_CLAIMS in items else {},
+        logs=_parse_logs(items[BODY_LOGS]) if BODY_LOGS in items else {},
+    )
+
+
+def _parse_claims(value: object) -> dict[str, ClaimValue]:
+    claims: dict[str, ClaimValue] = {}
+    for name, claim in _non_empty(value, "claims", MAX_CLAIMS).items():
+        key = as_text(name, "claim name", limit=64)
+        if not isinstance(claim, str | bytes | int):
+            raise PeerError(Reason.MALFORMED, f"claim {key!r}: expected text, bytes, an integer or a boolean")
+        if isinstance(claim, str | bytes) and len(claim) > MAX_TEXT_BYTES:
+            raise PeerError(Reason.TOO_LARGE, f"claim {key!r}: {len(claim)} long, the limit is {MAX_TEXT_BYTES}")
+        claims[key] = claim
+    return claims
+
+
+def _parse_logs(value: object) -> dict[str, int]:
+    return {
+        parse_log_name(as_text(name, "log name", limit=64)): as_uint(start, "log start", maximum=MAX_LOG_ENTRIES)
+        for name, start in _non_empty(value, "logs", MAX_LOGS).items()
+    }
+
+
+def _parse_increments(value: object) -> dict[str, LogIncrement]:
+    increments: dict[str, LogIncrement] = {}
+    for name, increment in _non_empty(value, "increments", MAX_LOGS).items():
+        key = parse_log_name(as_text(name, "log name", limit=64))
+        records, total = as_array(increment, f"increment of {key}", length=2)
+        increments[key] = LogIncrement(
+            records=as_bytes(records, f"increment of {key}"),
+            total=as_uint(total, f"increment of {key}: total", maximum=MAX_LOG_ENTRIES),
+        )
+    return increments
+
+
+def _check_increments(increments: Mapping[str, LogIncrement], starts: Mapping[str, int]) -> None:
+    for name, increment in increments.items():
+        if name not in starts:
+            raise PeerError(Reason.MALFORMED, f"increment of {name}: the body does not say where it starts")
+        if not increment.records or increment.total <= starts[name]:
+            raise PeerError(Reason.MALFORMED, f"increment of {name}: empty; leave it out instead")
+
+
+def _parse_pcrs(value: object) -> dict[HashAlgorithm, dict[int, bytes]]:
+    banks: dict[HashAlgorithm, dict[int, bytes]] = {}
+    for algorithm_id, values in _non_empty(value, "PCR banks", MAX_PCR_BANKS).items():
+        bank = BY_TPM_ID.get(as_uint(algorithm_id, "PCR bank"))
+        if bank is None:
+            raise PeerError(Reason.MALFORMED, f"PCR bank {algorithm_id!r}: unknown algorithm")
+        banks[bank] = {
+            as_uint(index, "PCR index", maximum=MAX_PCR_INDEX): as_bytes(digest, f"PCR {bank.name}", size=bank.size)
+            for index, digest in _non_empty(values, f"PCR bank {bank.name}", MAX_PCR_INDEX + 1).items()
+        }
+    return banks
+
+
+def _non_empty(value: object, name: str, limit: int) -> Mapping[object, object]:
+    items = as_map(value, name, limit=limit)
+    if not items:
+        raise PeerError(Reason.MALFORMED, f"{name}: empty; leave the key out instead")
+    return items

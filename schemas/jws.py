@@ -1,0 +1,54 @@
+"""Compact JWS with ES256 (RFC 7515, RFC 7518 3.4), the outer form of attestation results. The only importer of PyJWT."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+
+from schemas.errors import PeerError
+from schemas.reasons import Reason
+
+ALGORITHM: Final = "ES256"
+TYPE: Final = "eat+jwt"  # RFC 9782, 2.1
+# Times are checked by the caller against a clock it names, never by the library against the machine's.
+_OPTIONS: Final[jwt.types.Options] = {
+    "verify_signature": True,
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+    "verify_aud": False,
+    "verify_iss": False,
+}
+
+
+def sign(claims: Mapping[str, object], key: EllipticCurvePrivateKey, key_id: str) -> bytes:
+    """A compact JWS over ``claims`` (values must be JSON types)."""
+    return jwt.encode(dict(claims), key, algorithm=ALGORITHM, headers={"typ": TYPE, "kid": key_id}).encode("ascii")
+
+
+def verify(token: bytes, keys: Mapping[str, EllipticCurvePublicKey]) -> dict[str, object]:
+    """Verifies a compact JWS by the key its ``kid`` names.
+
+    Args:
+        token: ASCII of the compact form.
+        keys: trusted keys by key id.
+
+    Returns:
+        The authenticated claims; their times are not checked here.
+
+    Raises:
+        PeerError: ``malformed``, or ``object-signature-invalid`` when no trusted key signed it.
+    """
+    try:
+        header = jwt.get_unverified_header(token)
+    except (jwt.PyJWTError, ValueError, RecursionError) as error:
+        raise PeerError(Reason.MALFORMED, f"JWS: {error}") from error
+    key = keys.get(str(header.get("kid")))
+    if key is None or header.get("typ") != TYPE:
+        raise PeerError(Reason.OBJECT_SIGNATURE_INVALID, f"JWS: no trusted key for kid {str(header.get('kid'))[:64]!r}")
+    try:
+        claims: dict[str, object] = jwt.decode(token, key, algorithms=[ALGORITHM], options=_OPTIONS)
+    except (jwt.PyJWTError, ValueError, RecursionError) as error:
+        raise PeerError(Reason.OBJECT_SIGNATURE_INVALID, f"JWS: {error}") from error
+    return claims

@@ -1,0 +1,18 @@
+"""Limits on everything that comes from outside; each is checked before the bytes are parsed."""
+
+MAX_MESSAGE_BYTES = 256 * 1024  # any MQTT payload; evidence is split by the agent at half of this
+MAX_EVIDENCE_BYTES_DEFAULT = 128 * 1024  # DESIGN 5: one push
+MAX_REFERENCE_VALUES_BYTES = 16 * 1024 * 1024  # 100,000 digests of 32 bytes with names
+MAX_CBOR_DEPTH = 16
+MAX_TEXT_BYTES = 4096
+MAX_CLAIMS = 64
+MAX_LOGS = 16
+MAX_LOG_ENTRIES = 2_000_000  # entries of one log in one boot
+MAX_LOG_ENTRY_BYTES = 64 * 1024  # one record of a boot log or IMA list (real ones: a few KiB)
+MAX_BOOT_LOG_BYTES = 16 * 1024 * 1024
+MAX_PCR_BANKS = 8
+MAX_PCR_INDEX = 23  # PC Client TPM Profile: 24 PCRs
+MAX_ATTEST_BYTES = 2048
+MAX_SIGNATURE_BYTES = 1088  # RSA-8192 and its header
+MAX_TIME_STAMP_TOKEN_BYTES = 32 * 1024
+MAX_UNEXPECTED_LISTED = 16  # unexpected files or PCRs named in one result

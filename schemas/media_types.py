@@ -1,0 +1,25 @@
+"""Media types and CMW indicators (RFC 9999, section 3.1) of everything that travels."""
+
+from enum import IntFlag
+from typing import Final
+
+
+class Indicator(IntFlag):
+    """CMW conceptual-message indicator bits (RFC 9999, 3.1; Handle: draft-ietf-rats-reference-interaction-models-18, 6.1)."""
+
+    REFERENCE_VALUES = 1
+    ENDORSEMENTS = 2
+    EVIDENCE = 4
+    ATTESTATION_RESULTS = 8
+    APPRAISAL_POLICY = 16
+    HANDLE = 32
+
+
+HANDLE: Final = "application/vnd.attestream.handle+cose"
+EVIDENCE: Final = "application/vnd.attestream.evidence+cbor"
+SOLICIT: Final = "application/vnd.attestream.solicit+cose"
+STATUS: Final = "application/vnd.attestream.status+cbor"
+SIGNED_CORIM: Final = "application/rim+cose"
+CORIM: Final = "application/rim+cbor"
+EAR_PROFILE: Final = "tag:ietf.org,2026:rats/ear#04"
+RESULT: Final = f'application/eat+jwt; eat_profile="{EAR_PROFILE}"'

@@ -1,0 +1,98 @@
+"""Reason codes: the one list of words in which the system says why.
+
+The same codes stand in attestation results, the audit log, metrics, logs, ``docs/threat-model.md`` and the
+test vectors; ``tests/architecture`` holds them together. A code, once released, never changes its meaning.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why something was rejected, left undecided, or appraised as it was."""
+
+    # Bytes that do not parse (any topic).
+    TOO_LARGE = "too-large"
+    MALFORMED = "malformed"
+    UNKNOWN_MEDIA_TYPE = "unknown-media-type"
+
+    # Handles (DESIGN 4; REIM 9.2).
+    HANDLE_SIGNATURE_INVALID = "handle-signature-invalid"
+    HANDLE_STAMP_INVALID = "handle-stamp-invalid"
+    HANDLE_STAMP_IMPRINT_MISMATCH = "handle-stamp-imprint-mismatch"
+    HANDLE_TIME_INCONSISTENT = "handle-time-inconsistent"
+    HANDLE_EXPIRED = "handle-expired"
+    HANDLE_FROM_FUTURE = "handle-from-future"
+    HANDLE_NOT_NEWER = "handle-not-newer"
+    HANDLE_UNKNOWN = "handle-unknown"
+
+    # Time Stamp Authorities (RFC 3161), as the distributor sees them.
+    TSA_UNREACHABLE = "tsa-unreachable"
+    TSA_TIMEOUT = "tsa-timeout"
+    TSA_REFUSED = "tsa-refused"
+    TSA_MALFORMED = "tsa-malformed"
+    TSA_IMPRINT_MISMATCH = "tsa-imprint-mismatch"
+    TSA_NONCE_MISMATCH = "tsa-nonce-mismatch"
+    TSA_UNTRUSTED = "tsa-untrusted"
+    TSA_CLOCK_OFF = "tsa-clock-off"
+    TSA_DISAGREE = "tsa-disagree"
+
+    # Signed objects of the endorser and solicits of the verifier.
+    OBJECT_SIGNATURE_INVALID = "object-signature-invalid"
+    OBJECT_NOT_YET_VALID = "object-not-yet-valid"
+    OBJECT_EXPIRED = "object-expired"
+    OBJECT_ROLLED_BACK = "object-rolled-back"
+    OBJECT_MISDIRECTED = "object-misdirected"
+
+    # Evidence: who says it, and are the bytes bound to a key (rejected: state does not move).
+    UEID_MISMATCH = "ueid-mismatch"
+    ATTESTER_UNENDORSED = "attester-unendorsed"
+    ATTESTING_KEY_MISMATCH = "attesting-key-mismatch"
+    ATTEST_NOT_TPM_GENERATED = "attest-not-tpm-generated"
+    ATTEST_TYPE_WRONG = "attest-type-wrong"
+    QUOTE_SIGNATURE_INVALID = "quote-signature-invalid"
+    QUOTE_NOT_BOUND_TO_BODY = "quote-not-bound-to-body"
+    SYNC_SIGNATURE_INVALID = "sync-signature-invalid"
+    EVIDENCE_REPLAYED = "evidence-replayed"
+    EVIDENCE_DUPLICATE = "evidence-duplicate"
+
+    # Clock (DESIGN 6).
+    CLOCK_EPOCH_MISMATCH = "clock-epoch-mismatch"
+    CLOCK_RAN_BACK = "clock-ran-back"
+    CLOCK_UNSAFE = "clock-unsafe"
+    CLOCK_AHEAD_OF_VERIFIER = "clock-ahead-of-verifier"
+    EVIDENCE_TOO_OLD = "evidence-too-old"
+    EVIDENCE_OVERDUE = "evidence-overdue"
+
+    # Continuity of the stream of deltas.
+    BASELINE_REQUIRED = "baseline-required"
+    SEQUENCE_GAP = "sequence-gap"
+    LOG_GAP = "log-gap"
+    LOG_INCOMPLETE = "log-incomplete"
+
+    # Appraisal of what was measured.
+    POLICY_MISSING = "policy-missing"
+    REFERENCE_VALUES_MISSING = "reference-values-missing"
+    PCR_NOT_QUOTED = "pcr-not-quoted"
+    PCR_VALUES_MISMATCH = "pcr-values-mismatch"
+    PCR_UNEXPECTED = "pcr-unexpected"
+    LOG_MISSING = "log-missing"
+    LOG_MALFORMED = "log-malformed"
+    LOG_REPLAY_MISMATCH = "log-replay-mismatch"
+    FILE_UNEXPECTED = "file-unexpected"
+    FILE_MEASUREMENT_VIOLATED = "file-measurement-violated"
+
+    # Things worth telling that change no verdict.
+    REBOOTED = "rebooted"
+    RESUMED = "resumed"
+
+    # The world around us.
+    BROKER_UNREACHABLE = "broker-unreachable"
+    BROKER_REFUSED = "broker-refused"
+    TPM_UNREACHABLE = "tpm-unreachable"
+    TPM_BUSY = "tpm-busy"
+    TPM_LOCKED_OUT = "tpm-locked-out"
+    TPM_FATAL = "tpm-fatal"
+    LOG_UNREADABLE = "log-unreadable"
+    STORE_UNAVAILABLE = "store-unavailable"
+    SPOOL_OVERFLOW = "spool-overflow"
+    CONFIGURATION_INVALID = "configuration-invalid"

@@ -1,0 +1,124 @@
+"""MQTT topic names: built here, parsed here, nowhere else.
+
+Levels that carry an identifier hold base64url text (UEIDs) or a plain name, so no identifier can smuggle a level
+separator or a wildcard into a topic.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.errors import ConfigError, PeerError
+from schemas.identifiers import Ueid, parse_ueid_text, ueid_text
+from schemas.reasons import Reason
+
+DEFAULT_ROOT: Final = "attestream/v1"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ROOT = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+
+
+def check_name(name: str) -> str:
+    """Checks a name that becomes one topic level (a distributor, a verifier, a set of reference values).
+
+    Raises:
+        PeerError: ``malformed``.
+    """
+    if not _NAME.fullmatch(name):
+        raise PeerError(Reason.MALFORMED, f"name {name[:80]!r}: expected 1 to 64 of A-Z a-z 0-9 . _ -")
+    return name
+
+
+def partition_of(ueid: Ueid) -> str:
+    """The partition of an attester: two hex digits, the first byte of SHA-256(UEID)."""
+    return hashlib.sha256(ueid).hexdigest()[:2]
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """All topic names under one root (``attestream/v1`` unless configured)."""
+
+    root: str = DEFAULT_ROOT
+
+    def __post_init__(self) -> None:
+        if not _ROOT.fullmatch(self.root):
+            raise ConfigError(f"topic root {self.root!r}: expected levels of A-Z a-z 0-9 . _ - joined by /")
+
+    def handles(self, distributor: str) -> str:
+        """Where one distributor publishes its handles (retained)."""
+        return f"{self.root}/handles/{check_name(distributor)}"
+
+    @property
+    def all_handles(self) -> str:
+        """Filter: the handles of every distributor."""
+        return f"{self.root}/handles/+"
+
+    def evidence(self, ueid: Ueid) -> str:
+        """Where one attester pushes its evidence."""
+        return f"{self.root}/evidence/{partition_of(ueid)}/{ueid_text(ueid)}"
+
+    @property
+    def all_evidence(self) -> str:
+        """Filter: the evidence of every attester."""
+        return f"{self.root}/evidence/+/+"
+
+    def evidence_partition(self, partition: str) -> str:
+        """Filter: the evidence of one partition (two hex digits)."""
+        return f"{self.root}/evidence/{partition}/+"
+
+    def results(self, ueid: Ueid) -> str:
+        """Where the results about one attester are published (retained, expiring)."""
+        return f"{self.root}/results/{ueid_text(ueid)}"
+
+    @property
+    def all_results(self) -> str:
+        """Filter: the results about every attester."""
+        return f"{self.root}/results/+"
+
+    def endorsements(self, ueid: Ueid) -> str:
+        """Where the endorsement of one attester's key is published (retained)."""
+        return f"{self.root}/endorsements/{ueid_text(ueid)}"
+
+    @property
+    def all_endorsements(self) -> str:
+        """Filter: every endorsement."""
+        return f"{self.root}/endorsements/+"
+
+    def reference_values(self, name: str) -> str:
+        """Where one set of reference values is published (retained)."""
+        return f"{self.root}/reference-values/{check_name(name)}"
+
+    @property
+    def all_reference_values(self) -> str:
+        """Filter: every set of reference values."""
+        return f"{self.root}/reference-values/+"
+
+    def solicit(self, ueid: Ueid) -> str:
+        """Where a verifier asks one attester to push now, or to resend."""
+        return f"{self.root}/solicit/{ueid_text(ueid)}"
+
+    def status(self, role: str, name: str) -> str:
+        """Where a process says that it is there (retained; last will)."""
+        return f"{self.root}/status/{check_name(role)}/{check_name(name)}"
+
+    @property
+    def all_status(self) -> str:
+        """Filter: the status of every process."""
+        return f"{self.root}/status/+/+"
+
+    def last_level(self, topic: str) -> str:
+        """The last level of a topic: the distributor, UEID or name it is about."""
+        return topic.rpartition("/")[2]
+
+    def ueid_of(self, topic: str) -> Ueid:
+        """The UEID in the last level of a topic.
+
+        Raises:
+            PeerError: ``malformed`` when the level is not the canonical text of a UEID.
+        """
+        return parse_ueid_text(self.last_level(topic))
+
+    def kind_of(self, topic: str) -> str:
+        """The first level below the root (``evidence``, ``handles`` …), empty when the topic is not ours."""
+        prefix = self.root + "/"
+        return topic[len(prefix) :].partition("/")[0] if topic.startswith(prefix) else ""

@@ -64,11 +64,8 @@ def key_id(key: EllipticCurvePublicKey) -> bytes:
 
 def sign(payload: bytes, key: EllipticCurvePrivateKey, headers: Mapping[int, object]) -> Sign1:
     """Signs ``payload``; ``headers`` (the type among them) join the algorithm and key id in the protected header."""
-    all_headers: dict[object, object] = {
-        HEADER_ALGORITHM: ALGORITHM_ES256,
-        HEADER_KEY_ID: key_id(key.public_key()),
-        **headers,
-    }
+    all_headers: dict[object, object] = {HEADER_ALGORITHM: ALGORITHM_ES256, HEADER_KEY_ID: key_id(key.public_key())}
+    all_headers.update(headers.items())
     protected = cbor.encode(all_headers)
     r, s = decode_dss_signature(key.sign(_to_be_signed(protected, payload), _ES256))
     return Sign1(

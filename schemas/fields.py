@@ -1,4 +1,4 @@
-"""Typed access to decoded CBOR: each function returns what it promises or raises a ``PeerError`` that names the field."""
+"""Typed access to decoded CBOR: each function returns what it promises or raises a ``PeerError`` naming the field."""
 
 from collections.abc import Collection, Mapping, Sequence
 

@@ -5,8 +5,9 @@ signature in unprotected header 270 (RFC 9921, 3161-ctt). The id of a handle is 
 included: whoever knows the id cannot have computed it before the TSA stamped.
 
 Invariants of a :class:`Handle` (only :func:`verify_handle` makes one): signed by a trusted distributor; stamped by a
-trusted TSA; the epoch marker carries the fixed imprint and lies within ``MAX_STAMP_DELAY_US`` before the stamp; the
-stamp lies in ``[nbf, exp]``. Whether it is current is for the caller's clock to say.
+trusted TSA that knows the time within ``MAX_ACCURACY_US``; the epoch marker carries the fixed imprint and lies, by the
+stamp's accuracy, within ``MAX_STAMP_DELAY_US`` before the stamp; the stamp is no later than ``exp``. Whether it is
+current is for the caller's clock to say.
 """
 
 import hashlib
@@ -33,8 +34,10 @@ CLAIM_PREVIOUS: Final = -70100  # private use (RFC 8392, 9.1): SHA-256 of the pr
 TAG_CLASSICAL_TST_INFO: Final = 26980  # draft-ietf-rats-epoch-marker-04
 EPOCH_BELL_IMPRINT: Final = hashlib.sha256(b"EPOCH_BELL").digest()  # draft-ietf-rats-epoch-marker-04
 NONCE_BYTES: Final = 32
+MAX_HANDLE_BYTES: Final = 2 * MAX_TIME_STAMP_TOKEN_BYTES
 MAX_LIFETIME_S: Final = 31 * 86_400
 MAX_STAMP_DELAY_US: Final = 60_000_000
+MAX_ACCURACY_US: Final = 60_000_000  # a TSA that knows the time less well is of no use
 _PROTECTED: Final = {cose.HEADER_TYPE: media_types.HANDLE}
 _US: Final = 1_000_000
 
@@ -139,7 +142,7 @@ def verify_handle(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey], stam
         PeerError: ``too-large``, ``malformed``, ``handle-signature-invalid``, ``handle-stamp-invalid``,
             ``handle-stamp-imprint-mismatch`` or ``handle-time-inconsistent``.
     """
-    sign1 = cose.parse(raw, "handle", max_bytes=2 * MAX_TIME_STAMP_TOKEN_BYTES)
+    sign1 = cose.parse(raw, "handle", max_bytes=MAX_HANDLE_BYTES)
     payload = cose.verify(sign1, keys, _PROTECTED, Reason.HANDLE_SIGNATURE_INVALID)
     claims = _parse_claims(payload)
     header = as_map(sign1.unprotected, "handle unprotected header", required=(cose.HEADER_3161_CTT,), optional=())
@@ -180,7 +183,10 @@ def _check_times(claims: HandleClaims, marker: TstInfo, stamp: TstInfo) -> None:
         raise refuse("nbf is not the second of the epoch marker")
     if not 0 < claims.expires_s - claims.not_before_s <= MAX_LIFETIME_S:
         raise refuse(f"lifetime of {claims.expires_s - claims.not_before_s} s, expected 1 to {MAX_LIFETIME_S}")
-    slack = marker.accuracy_us + stamp.accuracy_us
+    if stamp.accuracy_us > MAX_ACCURACY_US:
+        raise refuse(f"the TSA's accuracy is {stamp.accuracy_us} us, the limit is {MAX_ACCURACY_US}")
+    # The marker lost the TSA's signature: its accuracy is the distributor's word and must not widen anything.
+    slack = 2 * stamp.accuracy_us
     if not -slack <= stamp.gen_time_us - marker.gen_time_us <= MAX_STAMP_DELAY_US + slack:
         raise refuse("the stamp does not closely follow the epoch marker")
     if stamp.gen_time_us > claims.expires_s * _US:

@@ -6,12 +6,14 @@ Does not: verify file signatures, replay (``log_replay``), or read the big-endia
 (``binary_runtime_measurements_<alg>``).
 
 A *violation* (a file was written while measured) has an all-zero template hash and extends all ones. No PCR binds the
-data of a violation entry: its path and digest are hearsay.
+data of a violation entry: its path and digest are hearsay. Nor does one bind a template's name: a changed name makes an
+entry malformed or a file that nobody knows, never another file.
 
 Source: Linux ``security/integrity/ima`` (``ima_fs.c``, ``ima_template_lib.c``, ``ima_crypto.c``). For 100,000 entries
 the work is done in columns: one pass cuts and checks, one pass a bank hashes.
 """
 
+import itertools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +38,7 @@ _FIELDS: Final = {
     b"ima-modsig": ("d-ng", "n-ng", "sig", "d-modsig", "modsig"),
     b"evm-sig": ("d-ng", "n-ng", "evmsig", "xattrnames", "xattrlengths", "xattrvalues", "iuid", "igid", "imode"),
 }
-_PLAIN: Final = frozenset({b"ima-ng", b"ima-ngv2"})  # exactly digest and path: the bulk of every list
+_PLAIN: Final = {b"ima-ng": b"", b"ima-sig": bytes(4)}  # what follows the path of an unsigned file: most of a list
 
 _VIOLATION: Final = bytes(SHA1.size)
 _MAX_NAME_BYTES: Final = 255  # ima_template.c, MAX_TEMPLATE_NAME_LEN
@@ -44,14 +46,20 @@ _EVENT_NAME_BYTES: Final = 256  # ima.h, IMA_EVENT_NAME_LEN_MAX + 1: the "ima" t
 
 _HEADER: Final = struct.Struct("<I20sI")  # pcr, template hash, length of the template's name
 _SIZE: Final = struct.Struct("<I")
+_SHA256_HEAD: Final = struct.Struct("<12s32sI")  # the usual template data up to the path: label, digest, path length
+_SHA256_LABEL: Final = b"\x28\0\0\0sha256:\0"
 
 
 @unique
 class ImaBankMode(StrEnum):
-    """What the kernel extends into banks other than SHA-1 (ima_crypto.c, ima_calc_field_array_hash)."""
+    """What the kernel extends into a bank other than SHA-1 (ima_crypto.c, ima_calc_field_array_hash).
 
-    HASHED = "hashed"  # Linux 5.8 and later: the template data hashed with the bank's own algorithm
-    PADDED_SHA1 = "padded-sha1"  # before: the SHA-1 template hash, padded with zeros
+    A padded bank is only as strong as SHA-1. Not only old kernels pad: one that has an algorithm as a module, as
+    Debian 12 has SHA-384 and SHA-512, pads in these banks, because IMA starts before modules are loaded.
+    """
+
+    HASHED = "hashed"  # Linux 5.8 and later, algorithm built in: the template data hashed with the bank's algorithm
+    PADDED_SHA1 = "padded-sha1"  # else: the SHA-1 template hash, padded with zeros
 
 
 class ImaFile(NamedTuple):
@@ -82,7 +90,7 @@ class ImaEntry:
         file_digest: None in a violation, an unknown template, and for an unknown algorithm.
         fs_verity: the digest is a file's fs-verity digest, not its hash.
         raw_path: as in the log.
-        path: for display, bytes that are not UTF-8 as ``\\xff``.
+        path: for display; bytes that are not UTF-8 are written in hexadecimal.
         signature: None when there is none.
         violation: the file was written while measured.
     """
@@ -123,13 +131,17 @@ class ImaRecords:
         Raises:
             PeerError: ``log-malformed`` when the data of a built-in template do not parse.
         """
-        rows = zip(self.pcr_indices, self.template_hashes, self.template_names, self.hashed, strict=True)
-        for _, (pcr_index, template_hash, name, data) in zip(range(count), rows, strict=False):
-            if name in _PLAIN and template_hash != _VIOLATION:
-                path, digest = _plain_fields(data)
-                yield ImaFile(pcr_index, path, digest, b"")
-            else:
-                yield _file(pcr_index, template_hash, name, data)
+        head, new_tuple = _SHA256_HEAD.unpack_from, tuple.__new__  # a NamedTuple's own __new__ takes twice as long
+        columns = (self.pcr_indices, self.template_hashes, self.template_names, self.hashed)
+        for pcr_index, template_hash, name, data in itertools.islice(zip(*columns, strict=True), count):
+            if template_hash != _VIOLATION and name in _PLAIN and len(data) > _SHA256_HEAD.size:
+                label, digest, path_size = head(data)
+                end = 48 + path_size  # 48: _SHA256_HEAD.size
+                rest = data[end:]
+                if label == _SHA256_LABEL and path_size and data[end - 1 : end] == b"\0" and rest == _PLAIN[name]:
+                    yield new_tuple(ImaFile, (pcr_index, data[48 : end - 1], digest, b""))
+                    continue
+            yield _file(pcr_index, template_hash, name, data)
 
     def extensions(self, algorithm: HashAlgorithm, mode: ImaBankMode) -> list[bytes]:
         """What each entry extended into the bank of ``algorithm``."""
@@ -160,12 +172,10 @@ def split_records(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
     Raises:
         PeerError: ``log-malformed`` for an impossible PCR or length.
     """
-    records = []
-    offset = 0
-    for *_, end in _frames(data):
-        records.append(data[offset:end])
-        offset = end
-    return tuple(records), data[offset:]
+    ends = _cut(data).ends
+    starts = [0, *ends]
+    records = tuple(data[start:end] for start, end in zip(starts, ends, strict=False))
+    return records, data[starts[-1] :]
 
 
 def read_records(data: bytes) -> ImaRecords:
@@ -177,24 +187,16 @@ def read_records(data: bytes) -> ImaRecords:
     Raises:
         PeerError: ``log-malformed``.
     """
-    records = ImaRecords(ends=[], pcr_indices=[], template_hashes=[], template_names=[], hashed=[])
-    add_end, add_pcr, add_hash = records.ends.append, records.pcr_indices.append, records.template_hashes.append
-    add_name, add_hashed = records.template_names.append, records.hashed.append
-    sha1 = SHA1.new
-    end = 0
-    for pcr_index, template_hash, name, start, end in _frames(data):
-        hashed = data[start:end]
-        if name == TEMPLATE_IMA:
-            hashed = hashed[: SHA1.size] + hashed[SHA1.size + _SIZE.size :].ljust(_EVENT_NAME_BYTES, b"\0")
-        if sha1(hashed).digest() != template_hash and template_hash != _VIOLATION:
-            raise _malformed(f"entry that ends at {end}: its template hash is not that of its data")
-        add_end(end)
-        add_pcr(pcr_index)
-        add_hash(template_hash)
-        add_name(name)
-        add_hashed(hashed)
+    records = _cut(data)
+    end = records.ends[-1] if records.ends else 0
     if end != len(data):
         raise _malformed(f"the entry at offset {end} is cut short")
+    sha1 = SHA1.new
+    computed = [sha1(hashed).digest() for hashed in records.hashed]
+    if computed != records.template_hashes:
+        for index, (digest, logged) in enumerate(zip(computed, records.template_hashes, strict=True)):
+            if logged not in {digest, _VIOLATION}:
+                raise _malformed(f"entry {index}: its template hash is not that of its data")
     return records
 
 
@@ -230,45 +232,55 @@ def parse_entry(record: bytes) -> ImaEntry:
     )
 
 
-def _frames(data: bytes) -> Iterator[tuple[int, bytes, bytes, int, int]]:
-    """PCR, template hash, template name, start and end of the template data of each whole entry."""
+def _cut(data: bytes) -> ImaRecords:
+    """The whole entries of ``data``, nothing checked but lengths and PCRs. The loop that everything else waits for."""
+    records = ImaRecords(ends=[], pcr_indices=[], template_hashes=[], template_names=[], hashed=[])
+    add_end, add_pcr, add_hash = records.ends.append, records.pcr_indices.append, records.template_hashes.append
+    add_name, add_hashed = records.template_names.append, records.hashed.append
     header, size_at = _HEADER.unpack_from, _SIZE.unpack_from
-    offset, limit = 0, len(data)
-    while offset + _HEADER.size <= limit:
+    offset, limit, last_pcr = 0, len(data), limits.MAX_PCR_INDEX
+    while offset + 32 <= limit:  # 28: _HEADER.size; and a length
         pcr_index, template_hash, name_size = header(data, offset)
-        if pcr_index > limits.MAX_PCR_INDEX or not 0 < name_size <= _MAX_NAME_BYTES:
+        if pcr_index > last_pcr or not 0 < name_size <= _MAX_NAME_BYTES:
             raise _malformed(f"entry at offset {offset}: PCR {pcr_index}, template name of {name_size} bytes")
-        start = offset + 28 + name_size  # 28: _HEADER.size
+        start = offset + 28 + name_size
         name = data[offset + 28 : start]
-        size_offset = start + SHA1.size if name == TEMPLATE_IMA else start
-        if size_offset + 4 > limit:
-            return
-        (size,) = size_at(data, size_offset)
-        end = size_offset + 4 + size
-        if name != TEMPLATE_IMA:
+        if name == TEMPLATE_IMA:
+            end = _ima_template_end(data, start)
+            hashed = data[start : start + 20] + data[start + 24 : end].ljust(_EVENT_NAME_BYTES, b"\0")
+        else:
             start += 4
+            if start > limit:
+                break
+            (size,) = size_at(data, start - 4)
             if size > limits.MAX_LOG_ENTRY_BYTES:
                 raise _malformed(f"entry at offset {offset}: {size} bytes of data")
-        elif size >= _EVENT_NAME_BYTES:
-            raise _malformed(f"entry at offset {offset}: path of {size} bytes in the ima template")
+            end = start + size
+            hashed = data[start:end]
         if end > limit:
-            return
-        yield pcr_index, template_hash, name, start, end
+            break
+        add_end(end)
+        add_pcr(pcr_index)
+        add_hash(template_hash)
+        add_name(name)
+        add_hashed(hashed)
         offset = end
+    return records
 
 
-def _plain_fields(data: bytes) -> tuple[bytes, bytes]:
-    """Path and digest of template data that consist of these two only."""
-    try:
-        (digest_size,) = _SIZE.unpack_from(data)
-        path_start = digest_size + 8
-        (path_size,) = _SIZE.unpack_from(data, digest_size + 4)
-        digest_start = data.index(0, 4, digest_size + 4) + 1
-    except (struct.error, ValueError) as error:
-        raise _malformed("template data: no digest or no path") from error
-    if path_start + path_size != len(data) or data[-1] != 0 or not path_size:
-        raise _malformed("template data: the path's length is wrong or its NUL is missing")
-    return data[path_start:-1], data[digest_start : digest_size + 4]
+def _ima_template_end(data: bytes, start: int) -> int:
+    """Where the entry ends whose data, a SHA-1 digest and a path with its length, begin at ``start``.
+
+    The data of the ``ima`` template have no length of their own. May be beyond the end of ``data``.
+    """
+    path_start = start + SHA1.size + _SIZE.size
+    if path_start > len(data):
+        return path_start
+    (size,) = _SIZE.unpack_from(data, path_start - _SIZE.size)
+    if size >= _EVENT_NAME_BYTES:
+        raise _malformed(f"path of {size} bytes in the ima template, the limit is {_EVENT_NAME_BYTES - 1}")
+    end: int = path_start + size
+    return end
 
 
 def _file(pcr_index: int, template_hash: bytes, name: bytes, hashed: bytes) -> ImaFile:

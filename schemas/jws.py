@@ -1,4 +1,7 @@
-"""Compact JWS with ES256 (RFC 7515, RFC 7518 3.4), the outer form of attestation results. The only importer of PyJWT."""
+"""Compact JWS with ES256 (RFC 7515, RFC 7518 3.4), the outer form of attestation results.
+
+The only importer of PyJWT.
+"""
 
 from collections.abc import Mapping
 from typing import Final

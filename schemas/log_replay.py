@@ -4,18 +4,17 @@ The quote comes first, the logs are read after it, and a log is never behind its
 reproduces the quoted digest, and what is beyond belongs to a later quote (DESIGN 5).
 
 Invariants: a :class:`ReplayState` never changes; replaying a log in any increments gives the state of replaying it at
-once; a state that :meth:`Replay.until` returns has the target as its PCR digest. A PCR that any entry has extended is
-*owned* by the logs: a value sent beside the logs never stands in for it. A PCR that is neither owned nor sent has its
-initial value.
+once; a state that :meth:`Replay.until` returns has the quoted PCR digest. A PCR that an entry has extended is *owned*
+by the logs: a value sent beside them never stands in for it. A PCR that is neither owned nor sent has its initial
+value.
 
-Cost: hashing is linear in the increment. The search tries the longest prefix first, so it costs one digest when all
-entries belong to the quote, and one more for each entry beyond that touched a selected PCR.
+Cost: hashing is linear in the increment. The search tries the longest prefix first: one digest when all entries
+belong to the quote, one more for each entry beyond that extended a selected PCR.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 
 from schemas import ima_log, limits, tcg2_log
 from schemas.errors import PeerError
@@ -25,12 +24,17 @@ from schemas.pcr import PcrSelection, PcrValues, initial_value
 from schemas.reasons import Reason
 from schemas.tcg2_log import Tcg2Event, Tcg2Format
 
-MAX_PREFIXES_TRIED: Final = 8192  # digests one search may cost (about 10 ms), whatever the increments hold
+TCG2: Final = "tcg2"
+IMA: Final = "ima"
+MAX_PREFIXES_TRIED: Final = 8192  # digests that one search may cost (about 10 ms), whatever the increments hold
 
-Registers = Mapping[HashAlgorithm, Mapping[int, bytes]]
-_NO_REGISTERS: Final[Registers] = MappingProxyType({})
+_ORDER: Final = (TCG2, IMA)  # firmware is done before the kernel starts to measure
 _NO_VALUES: Final = PcrValues({})
-_ORDER: Final = {"tcg2": 0, "ima": 1, "cel": 2}  # firmware is done before the kernel starts, the kernel before services
+
+Registers: TypeAlias = Mapping[HashAlgorithm, Mapping[int, bytes]]
+_Registers: TypeAlias = dict[HashAlgorithm, dict[int, bytes]]
+_Slots: TypeAlias = Mapping[HashAlgorithm, Mapping[int, int]]  # where a selected PCR stands in the quote
+_Steps: TypeAlias = Sequence[tuple[int, Sequence[tuple[int, bytes]]]]  # see _Log.undo_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +43,16 @@ class ReplayState:
 
     Attributes:
         banks: the banks to replay.
-        ima_bank_mode: of the attester's kernel.
-        registers: bank to index to value, of the PCRs that the logs own. Treat as read-only.
-        next_index: by log name, the index of the first entry not replayed yet; 0 for a log not named.
+        ima_bank_modes: what the attester's kernel extends into each bank; ``HASHED`` for a bank not named. Read-only.
+        registers: bank to index to value of the PCRs that the logs own. Read-only.
+        next_index: by log name, the index of the first entry not replayed yet; 0 for a log not named. Read-only.
         tcg2_format: of the boot log; None before its entry 0.
-        startup_locality: how PCR 0 started, as the boot log says.
+        startup_locality: how PCR 0 started, by the boot log.
     """
 
     banks: tuple[HashAlgorithm, ...]
-    ima_bank_mode: ImaBankMode = ImaBankMode.HASHED
-    registers: Registers = _NO_REGISTERS
+    ima_bank_modes: Mapping[HashAlgorithm, ImaBankMode] = field(default_factory=dict)
+    registers: Registers = field(default_factory=dict)
     next_index: Mapping[str, int] = field(default_factory=dict)
     tcg2_format: Tcg2Format | None = None
     startup_locality: int = 0
@@ -61,8 +65,8 @@ class Consumed:
     Attributes:
         count: entries.
         size: bytes of these entries.
-        events: the entries, of a boot log.
-        ima: the columns of the *whole* increment, of an IMA list: ask it for ``files(count)``.
+        events: these entries, of a boot log.
+        ima: columns of the *whole* increment, of an IMA list: ask it for ``files(count)``.
     """
 
     count: int
@@ -73,7 +77,7 @@ class Consumed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """The state after some prefix of each increment, and how long these are by log name."""
+    """The state after some prefix of each increment, and how long the prefixes are, by log name."""
 
     state: ReplayState
     consumed: Mapping[str, Consumed]
@@ -89,10 +93,10 @@ class Quoted:
 
 
 class Replay:
-    """Increments replayed over a state, all of them; :meth:`until` finds how far a quote reaches.
+    """Increments replayed over a state: all of them, and by :meth:`until` as far as a quote reaches.
 
     Attributes:
-        whole: the state after every entry. Owed by nothing but the logs until a quote is found in it or after it.
+        whole: after every entry. Mere claims until a quote is found in it or in what follows.
     """
 
     __slots__ = ("_logs", "_start", "whole")
@@ -102,26 +106,21 @@ class Replay:
 
         Args:
             state: before the increments.
-            increments: by log name, whole entries from ``state.next_index`` on.
+            increments: by log name, whole entries from ``state.next_index`` on; ``tcg2`` and ``ima``.
 
         Raises:
             PeerError: ``log-malformed``; ``too-large`` for a log with too many entries or bytes.
         """
+        for name in increments.keys() - set(_ORDER):
+            raise PeerError(Reason.LOG_MALFORMED, f"log {name!r}: expected one of {', '.join(_ORDER)}")
         self._start: Final = state
-        self._logs: Final[list[_Log]] = []
-        registers = {bank: dict(state.registers.get(bank, {})) for bank in state.banks} if increments else {}
-        tcg2_format, locality = state.tcg2_format, state.startup_locality
-        for name in sorted(increments, key=lambda each: (_ORDER.get(each.partition("/")[0], len(_ORDER)), each)):
-            if name.startswith("ima"):
-                log = _read_ima(name, increments[name], state)
-            else:
-                log, tcg2_format = _read_tcg2(name, increments[name], replace(state, tcg2_format=tcg2_format))
-                locality = _locality(locality, 0 in _owned(registers), log.events)
-            _check_count(name, state.next_index.get(name, 0) + len(log.indices))
-            log.chain(registers, locality)
-            self._logs.append(log)
+        self._logs: Final = [_read(name, increments[name], state) for name in _ORDER if name in increments]
+        registers = _copied(state) if increments else {}
+        locality = _locality(state, [event for log in self._logs for event in log.events])
+        for log in self._logs:
+            log.extend(registers, locality)
         self.whole: Final = (
-            self._prefix([len(log.indices) for log in self._logs], registers)
+            self._replayed([len(log) for log in self._logs], registers)
             if increments
             else Replayed(state=state, consumed={})
         )
@@ -129,18 +128,248 @@ class Replay:
     def until(self, quoted: Quoted, unlogged: PcrValues = _NO_VALUES) -> Replayed | None:
         """The longest prefix of the increments that reproduces a quote.
 
+        Entries that extended no selected PCR are consumed with those around them, but the quote does not speak for
+        them. Where both logs of one call extend the same PCR, only the whole of both is tried.
+
         Args:
             quoted: what the quote signs.
             unlogged: values sent beside the logs; ignored for PCRs that the logs own.
 
         Returns:
-            None when no prefix does. ``count`` entries that extended only PCRs outside the selection are consumed
-            with the others, but no quote speaks for them: look at their PCR.
+            None when no prefix reproduces it.
         """
-        search = _Search(self, quoted, unlogged)
-        counts = search.longest()
-        if counts is None:
-            return None
-        if all(count == len(log.indices) for count, log in zip(counts, self._logs, strict=True)):
+        values = self._selected_values(quoted.selection, unlogged)
+        if quoted.algorithm.new(b"".join(values)).digest() == quoted.digest:
             return self.whole
-        return self._prefix(counts, None)
+        if not self._logs or (len(self._logs) > 1 and set.intersection(*(set(log.indices) for log in self._logs))):
+            return None
+        slots = _slots(quoted.selection)
+        locality = self.whole.state.startup_locality
+        undo = [log.undo_steps(slots, self._start.registers, locality) for log in self._logs]
+        kept = _Search(quoted, undo).longest_prefix(0, values)
+        if kept is None:
+            return None
+        counts = [len(log) if count is None else count for log, count in zip(self._logs, kept, strict=True)]
+        registers = _copied(self._start)
+        for log, count in zip(self._logs, counts, strict=True):
+            log.copy_values(registers, count)
+        return self._replayed(counts, registers)
+
+    def _selected_values(self, selection: PcrSelection, unlogged: PcrValues) -> list[bytes]:
+        """The selected PCRs after every entry, in digest order."""
+        state = self.whole.state
+        values = []
+        for bank in selection.banks:
+            owned = state.registers.get(bank.algorithm, {})
+            for index in bank.indices:
+                value = owned.get(index) or unlogged.get(bank.algorithm, index)
+                values.append(value or initial_value(bank.algorithm, index, state.startup_locality))
+        return values
+
+    def _replayed(self, counts: Sequence[int], registers: _Registers) -> Replayed:
+        """The result for ``counts`` entries of each log, after which the PCRs are ``registers``."""
+        start = self._start
+        next_index = dict(start.next_index)
+        tcg2_format, locality = start.tcg2_format, start.startup_locality
+        consumed = {}
+        for log, count in zip(self._logs, counts, strict=True):
+            if count:
+                next_index[log.name] = next_index.get(log.name, 0) + count
+            if log.name == TCG2 and count:
+                tcg2_format = log.tcg2_format
+                locality = _locality(start, log.events[:count])
+            size = log.ends[count - 1] if count else 0
+            consumed[log.name] = Consumed(count=count, size=size, events=log.events[:count], ima=log.ima)
+        state = ReplayState(
+            banks=start.banks,
+            ima_bank_modes=start.ima_bank_modes,
+            registers={bank: values for bank, values in registers.items() if values},
+            next_index=next_index,
+            tcg2_format=tcg2_format,
+            startup_locality=locality,
+        )
+        return Replayed(state=state, consumed=consumed)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Log:
+    """One increment as columns, a row an entry. Owned by one :class:`Replay`; :meth:`extend` fills ``after``.
+
+    Attributes:
+        name: of the log.
+        ends: offset of the first byte after each entry.
+        indices: the PCR of each entry.
+        digests: what each entry extended into each replayed bank; None for nothing.
+        after: by bank, the value of the extended PCR after each entry; None where nothing was extended.
+        tcg2_format: of a boot log.
+        events: of a boot log.
+        ima: of an IMA list.
+    """
+
+    name: str
+    ends: Sequence[int]
+    indices: Sequence[int]
+    digests: Mapping[HashAlgorithm, Sequence[bytes | None]]
+    after: dict[HashAlgorithm, list[bytes | None]] = field(default_factory=dict)
+    tcg2_format: Tcg2Format | None = None
+    events: tuple[Tcg2Event, ...] = ()
+    ima: ImaRecords | None = None
+
+    def __len__(self) -> int:
+        """Entries."""
+        return len(self.indices)
+
+    def extend(self, registers: _Registers, locality: int) -> None:
+        """Replays all entries into ``registers``."""
+        for bank, digests in self.digests.items():
+            new = bank.new
+            values = registers[bank]
+            get = values.get
+            after: list[bytes | None] = []
+            append = after.append
+            for index, digest in zip(self.indices, digests, strict=True):
+                if digest is None:
+                    append(None)
+                    continue
+                old = get(index)
+                if old is None:
+                    old = initial_value(bank, index, locality)
+                values[index] = value = new(old + digest).digest()
+                append(value)
+            self.after[bank] = after
+
+    def copy_values(self, registers: _Registers, count: int) -> None:
+        """Brings ``registers`` from before the increment to after its first ``count`` entries."""
+        for bank, after in self.after.items():
+            values = registers[bank]
+            for index, value in zip(self.indices[:count], after[:count], strict=True):
+                if value is not None:
+                    values[index] = value
+
+    def undo_steps(self, slots: _Slots, registers: Registers, locality: int) -> _Steps:
+        """What to set to go back from the end to each shorter prefix, last entry first.
+
+        Args:
+            slots: of the selected PCRs.
+            registers: before the increment.
+            locality: for the initial value of PCR 0.
+
+        Returns:
+            for each entry that extended a selected PCR: how many entries are before it, and the values then.
+        """
+        found: dict[int, list[tuple[int, bytes]]] = {}
+        for bank in self.after.keys() & slots.keys():
+            bank_slots = slots[bank]
+            values = dict(registers.get(bank, {}))
+            for number, (index, value) in enumerate(zip(self.indices, self.after[bank], strict=True)):
+                if value is None or index not in bank_slots:
+                    continue
+                old = values[index] if index in values else initial_value(bank, index, locality)
+                found.setdefault(number, []).append((bank_slots[index], old))
+                values[index] = value
+        return sorted(found.items(), reverse=True)
+
+
+class _Search:
+    """Tries prefixes, longest first. Holds the number of digests that it may still make."""
+
+    __slots__ = ("_left", "_quoted", "_undo")
+
+    def __init__(self, quoted: Quoted, undo: Sequence[_Steps]) -> None:
+        self._quoted = quoted
+        self._undo = undo  # of each log; the logs extend disjoint PCRs
+        self._left = MAX_PREFIXES_TRIED
+
+    def longest_prefix(self, log: int, values: list[bytes]) -> list[int | None] | None:
+        """How many entries to keep of the logs from number ``log`` on; None for all of one.
+
+        Args:
+            log: which log to shorten first.
+            values: of the selected PCRs, nothing undone from this log on.
+        """
+        if log == len(self._undo):
+            self._left -= 1
+            return [] if self._quoted.algorithm.new(b"".join(values)).digest() == self._quoted.digest else None
+        found = self.longest_prefix(log + 1, values)
+        if found is not None:
+            return [None, *found]
+        values = list(values)
+        for count, changes in self._undo[log]:
+            for slot, value in changes:
+                values[slot] = value
+            found = self.longest_prefix(log + 1, values)
+            if found is not None:
+                return [count, *found]
+            if self._left <= 0:
+                return None
+        return None
+
+
+def _read(name: str, data: bytes, state: ReplayState) -> _Log:
+    log = _read_tcg2(data, state) if name == TCG2 else _read_ima(data, state)
+    total = state.next_index.get(name, 0) + len(log)
+    if total > limits.MAX_LOG_ENTRIES:
+        raise PeerError(Reason.TOO_LARGE, f"log {name}: {total} entries, the limit is {limits.MAX_LOG_ENTRIES}")
+    return log
+
+
+def _read_tcg2(data: bytes, state: ReplayState) -> _Log:
+    split = tcg2_log.split_records(data, state.tcg2_format)
+    if split.rest:
+        raise PeerError(Reason.LOG_MALFORMED, f"boot log: its last entry is cut short, {len(split.rest)} bytes")
+    event_format = state.tcg2_format
+    events = []
+    ends = []
+    end = 0
+    for record in split.records:
+        events.append(tcg2_log.parse_event(record, event_format))
+        event_format = split.format
+        end += len(record)
+        ends.append(end)
+    listed = [dict(event.digests) if event.extended else {} for event in events]
+    return _Log(
+        name=TCG2,
+        ends=ends,
+        indices=[event.pcr_index for event in events],
+        digests={bank: [digests.get(bank.tpm_id) for digests in listed] for bank in state.banks},
+        tcg2_format=split.format,
+        events=tuple(events),
+    )
+
+
+def _read_ima(data: bytes, state: ReplayState) -> _Log:
+    records = ima_log.read_records(data)
+    return _Log(
+        name=IMA,
+        ends=records.ends,
+        indices=records.pcr_indices,
+        digests={
+            bank: records.extensions(bank, state.ima_bank_modes.get(bank, ImaBankMode.HASHED)) for bank in state.banks
+        },
+        ima=records,
+    )
+
+
+def _slots(selection: PcrSelection) -> _Slots:
+    slots: dict[HashAlgorithm, dict[int, int]] = {}
+    for slot, (bank, index) in enumerate(selection):
+        slots.setdefault(bank, {})[index] = slot
+    return slots
+
+
+def _copied(state: ReplayState) -> _Registers:
+    return {bank: dict(state.registers.get(bank, {})) for bank in state.banks}
+
+
+def _locality(start: ReplayState, events: Sequence[Tcg2Event]) -> int:
+    """The startup locality after ``events``: the last one named before anything was extended into PCR 0."""
+    locality = start.startup_locality
+    if any(0 in registers for registers in start.registers.values()):
+        return locality
+    replayed = {bank.tpm_id for bank in start.banks}
+    for event in events:
+        named = event.startup_locality
+        locality = locality if named is None else named
+        if event.extended and event.pcr_index == 0 and any(tpm_id in replayed for tpm_id, _ in event.digests):
+            break
+    return locality

@@ -5,7 +5,10 @@ from typing import Final
 
 
 class Indicator(IntFlag):
-    """CMW conceptual-message indicator bits (RFC 9999, 3.1; Handle: draft-ietf-rats-reference-interaction-models-18, 6.1)."""
+    """CMW conceptual-message indicator bits (RFC 9999, 3.1).
+
+    Handle: draft-ietf-rats-reference-interaction-models-18, 6.1.
+    """
 
     REFERENCE_VALUES = 1
     ENDORSEMENTS = 2

@@ -141,7 +141,8 @@ def to_claims(result: AttestationResult, developer: str, build: str) -> dict[str
 
     Args:
         result: what to say.
-        developer, build: the two members of ``ear_verifier_id``.
+        developer: first member of ``ear_verifier_id``.
+        build: second member of ``ear_verifier_id``.
     """
     details: dict[str, object] = {"freshness": result.freshness, "reasons": list(result.reasons)}
     optional: dict[str, object] = {

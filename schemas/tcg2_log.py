@@ -16,7 +16,7 @@ from typing import Final
 
 from schemas import limits
 from schemas.errors import PeerError
-from schemas.hashes import BY_TPM_ID, SHA1, HASH_ALGORITHMS
+from schemas.hashes import BY_TPM_ID, HASH_ALGORITHMS, SHA1
 from schemas.pcr import STARTUP_LOCALITIES
 from schemas.reasons import Reason
 

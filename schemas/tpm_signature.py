@@ -127,7 +127,7 @@ def verify_signature(key: PublicKey, signature: Signature, message: bytes, reaso
 
 
 def check_key(key: PublicKey, reason: Reason) -> None:
-    """Checks that a key is one we accept: P-256, P-384, P-521; RSA of 2048 to 8192 bits, odd exponent from 65537.
+    """Checks that a key is one we accept: P-256, P-384, P-521; RSA of 2048 to 8192 bits, exponent from 65537.
 
     Raises:
         PeerError: ``reason``.
@@ -139,8 +139,8 @@ def check_key(key: PublicKey, reason: Reason) -> None:
     if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
         raise PeerError(reason, f"RSA key of {key.key_size} bits: expected {MIN_RSA_BITS} to {MAX_RSA_BITS}")
     exponent = key.public_numbers().e
-    if exponent < MIN_RSA_EXPONENT or exponent % 2 == 0:
-        raise PeerError(reason, f"RSA exponent {exponent}: expected an odd number from {MIN_RSA_EXPONENT}")
+    if exponent < MIN_RSA_EXPONENT:  # cryptography makes no key with an even one
+        raise PeerError(reason, f"RSA exponent {exponent}: expected at least {MIN_RSA_EXPONENT}")
 
 
 def signing_hash(tpm_id: int) -> HashAlgorithm:

@@ -1,0 +1,177 @@
+"""What the agent remembers between two pushes, and how it is written to disk.
+
+Invariants: ``sequence`` never repeats for two different bodies; ``previous`` is the digest of the body with
+``sequence - 1``, or None when the next push must be full; ``next_entries`` says which log entries are not in any push
+yet. Everything else (the replay of the logs, the sync proof) is rebuilt from the logs and the TPM.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from attester_agent.handle_gate import AcceptedHandle
+from schemas import cbor
+from schemas.errors import PeerError
+from schemas.evidence import DIGEST_BYTES, MAX_NAME_BYTES, ClaimValue
+from schemas.fields import as_array, as_bytes, as_map, as_text, as_uint
+from schemas.hashes import BY_TPM_ID
+from schemas.identifiers import HANDLE_ID_BYTES, HandleId, Ueid, parse_log_name, parse_ueid
+from schemas.limits import MAX_CLAIMS, MAX_LOGS, MAX_PCR_INDEX
+from schemas.pcr import PcrValues
+from schemas.reasons import Reason
+from schemas.solicit import Solicit
+
+MAX_VERIFIERS: Final = 16
+MAX_STATE_BYTES: Final = 1024 * 1024
+
+_FORMAT: Final = 1
+_FORMAT_KEY, _UEID, _ENVIRONMENT, _SEQUENCE, _PREVIOUS, _BOOT, _CLAIMS, _PCRS = 0, 1, 2, 3, 4, 5, 6, 7
+_NEXT_ENTRIES, _SINCE_FULL, _HANDLE, _SOLICITS = 8, 9, 10, 11
+_REQUIRED: Final = (_FORMAT_KEY, _UEID, _ENVIRONMENT, _SEQUENCE, _CLAIMS, _PCRS, _NEXT_ENTRIES, _SINCE_FULL, _SOLICITS)
+_OPTIONAL: Final = (_PREVIOUS, _BOOT, _HANDLE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentState:
+    """Everything that must survive a restart.
+
+    Attributes:
+        ueid: this device.
+        environment: TPM name of the attesting key; another key means another state.
+        sequence: of the next push.
+        previous: SHA-256 of the last body; None makes the next push full.
+        boot: the TPM's reset count (as the attesting key signs it) at the last push; None before the first.
+        claims: what the verifier knows, if it has every push.
+        pcrs: PCR values that were sent, of PCRs that no log explains.
+        next_entries: by log name, the index of the first entry that no push holds yet; 0 for a log not named.
+        since_full: complete pushes since the last full one.
+        handle: the last accepted handle.
+        solicits: by verifier, ``issued_us`` of the last solicit that was followed.
+    """
+
+    ueid: Ueid
+    environment: bytes
+    sequence: int = 0
+    previous: bytes | None = None
+    boot: int | None = None
+    claims: Mapping[str, ClaimValue] = field(default_factory=dict)
+    pcrs: PcrValues = field(default_factory=lambda: PcrValues({}))
+    next_entries: Mapping[str, int] = field(default_factory=dict)
+    since_full: int = 0
+    handle: AcceptedHandle | None = None
+    solicits: Mapping[str, int] = field(default_factory=dict)
+
+
+def require_baseline(state: AgentState) -> AgentState:
+    """The next push is full, and logs start again from index 0."""
+    return replace(state, previous=None, next_entries={}, since_full=0)
+
+
+def on_boot(state: AgentState, boot: int) -> AgentState:
+    """The state in the boot with the reset count ``boot``: unchanged in the same one, a baseline in another."""
+    return state if state.boot == boot else replace(require_baseline(state), boot=boot)
+
+
+def on_solicit(state: AgentState, solicit: Solicit) -> AgentState:
+    """Follows a solicit that ``solicit_gate`` accepted.
+
+    Entries are sent again from where the verifier asks, never from further on: no verifier can make the agent skip
+    entries that another one has not seen.
+    """
+    starts = {name: min(index, state.next_entries.get(name, 0)) for name, index in solicit.logs.items()}
+    solicits = {**state.solicits, solicit.verifier: solicit.issued_us}
+    newest = sorted(solicits, key=lambda verifier: solicits[verifier])[-MAX_VERIFIERS:]
+    return replace(
+        state,
+        previous=None if solicit.full else state.previous,
+        next_entries={**state.next_entries, **starts},
+        solicits={verifier: solicits[verifier] for verifier in newest},
+    )
+
+
+def encode_state(state: AgentState) -> bytes:
+    """The bytes to keep."""
+    items: dict[int, object] = {
+        _FORMAT_KEY: _FORMAT,
+        _UEID: state.ueid,
+        _ENVIRONMENT: state.environment,
+        _SEQUENCE: state.sequence,
+        _CLAIMS: dict(state.claims),
+        _PCRS: {bank.tpm_id: dict(state.pcrs.bank(bank)) for bank in state.pcrs.algorithms},
+        _NEXT_ENTRIES: dict(state.next_entries),
+        _SINCE_FULL: state.since_full,
+        _SOLICITS: dict(state.solicits),
+    }
+    if state.previous is not None:
+        items[_PREVIOUS] = state.previous
+    if state.boot is not None:
+        items[_BOOT] = state.boot
+    if state.handle is not None:
+        items[_HANDLE] = [state.handle.id, state.handle.time_us, state.handle.expires_us]
+    return cbor.encode(items)
+
+
+def decode_state(raw: bytes) -> AgentState:
+    """The inverse of :func:`encode_state`.
+
+    Raises:
+        PeerError: ``malformed`` or ``too-large``: the bytes are damaged, or of another version of this software.
+    """
+    items = as_map(
+        cbor.decode(raw, "agent state", max_bytes=MAX_STATE_BYTES),
+        "agent state",
+        required=_REQUIRED,
+        optional=_OPTIONAL,
+    )
+    if items[_FORMAT_KEY] != _FORMAT:
+        raise PeerError(Reason.MALFORMED, f"agent state: format {items[_FORMAT_KEY]!r}, this software knows {_FORMAT}")
+    return AgentState(
+        ueid=parse_ueid(as_bytes(items[_UEID], "state ueid")),
+        environment=as_bytes(items[_ENVIRONMENT], "state environment", limit=MAX_NAME_BYTES),
+        sequence=as_uint(items[_SEQUENCE], "state sequence"),
+        previous=as_bytes(items[_PREVIOUS], "state previous", size=DIGEST_BYTES) if _PREVIOUS in items else None,
+        boot=as_uint(items[_BOOT], "state boot") if _BOOT in items else None,
+        claims=_decode_claims(items[_CLAIMS]),
+        pcrs=_decode_pcrs(items[_PCRS]),
+        next_entries={
+            parse_log_name(as_text(name, "log name", limit=64)): as_uint(index, "next entry")
+            for name, index in as_map(items[_NEXT_ENTRIES], "next entries", limit=MAX_LOGS).items()
+        },
+        since_full=as_uint(items[_SINCE_FULL], "state since full"),
+        handle=_decode_handle(items[_HANDLE]) if _HANDLE in items else None,
+        solicits={
+            as_text(verifier, "verifier", limit=64): as_uint(issued_us, "solicit issued")
+            for verifier, issued_us in as_map(items[_SOLICITS], "solicits", limit=MAX_VERIFIERS).items()
+        },
+    )
+
+
+def _decode_claims(value: object) -> dict[str, ClaimValue]:
+    claims: dict[str, ClaimValue] = {}
+    for name, claim in as_map(value, "state claims", limit=MAX_CLAIMS).items():
+        if not isinstance(claim, str | int | bytes):
+            raise PeerError(Reason.MALFORMED, f"state claim {name!r}: neither text, number, boolean nor bytes")
+        claims[as_text(name, "claim name", limit=64)] = claim
+    return claims
+
+
+def _decode_pcrs(value: object) -> PcrValues:
+    return PcrValues(
+        {
+            BY_TPM_ID[as_uint(tpm_id, "state PCR bank")]: {
+                as_uint(index, "state PCR", maximum=MAX_PCR_INDEX): as_bytes(digest, "state PCR")
+                for index, digest in as_map(bank, "state PCR bank").items()
+            }
+            for tpm_id, bank in as_map(value, "state PCRs").items()
+            if tpm_id in BY_TPM_ID
+        }
+    )
+
+
+def _decode_handle(value: object) -> AcceptedHandle:
+    handle, time_us, expires_us = as_array(value, "state handle", length=3)
+    return AcceptedHandle(
+        id=HandleId(as_bytes(handle, "state handle", size=HANDLE_ID_BYTES)),
+        time_us=as_uint(time_us, "state handle time"),
+        expires_us=as_uint(expires_us, "state handle expiry"),
+    )

@@ -1,0 +1,192 @@
+"""What one push says: the body before the quote, the evidence and the next state after it.
+
+Promises: deltas of claims and PCR values add up to what they are deltas of; a push with ``previous`` absent is
+complete; nothing is in two pushes or in none, as long as the state moves on with what was stored. Entries of logs are
+chosen after the quote, because only then it is known which of them it covers; the body signs where they start (DESIGN
+5).
+
+A claim that vanished is sent once as empty text; after the next full push it is simply not there.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from attester_agent.agent_state import AgentState, require_baseline
+from attester_agent.log_window import Coverage, Entries, choose_entries
+from schemas import cmw
+from schemas.evidence import (
+    ClaimValue,
+    Evidence,
+    EvidenceBody,
+    LogIncrement,
+    SyncProof,
+    encode_body,
+    encode_evidence,
+)
+from schemas.media_types import EVIDENCE, Indicator
+from schemas.pcr import PcrSelection, PcrValues
+
+VANISHED: Final = ""
+_FRAME_BYTES: Final = 256  # CBOR heads, names of logs and the CMW record around what is counted exactly
+_PCR_BYTES: Final = 72  # SHA-512 with its heads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A body before its quote. ``digest`` is the quote's qualifyingData."""
+
+    state: AgentState
+    body: EvidenceBody
+    raw_body: bytes
+    digest: bytes
+    claims: Mapping[str, ClaimValue]
+
+    @property
+    def full(self) -> bool:
+        """Whether claims and PCR values must be complete."""
+        return self.body.previous is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """TPMS_ATTEST and TPMT_SIGNATURE as the TPM made them."""
+
+    attest: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """One push, ready to be stored and published.
+
+    Attributes:
+        payload: the CMW record.
+        state: of the agent once this push is stored.
+        full: it is a full push.
+        complete: no covered log entry waits for a later push.
+        sequence: of its body.
+    """
+
+    payload: bytes
+    state: AgentState
+    full: bool
+    complete: bool
+    sequence: int
+
+
+def draft_body(
+    state: AgentState,
+    sync: SyncProof,
+    claims: Mapping[str, ClaimValue],
+    logs: Iterable[str],
+    *,
+    baseline_every: int = 0,
+) -> Draft:
+    """Writes the body of the next push.
+
+    Args:
+        state: of this boot (``agent_state.on_boot``).
+        sync: proof of synchronisation with the handle this push is bound to.
+        claims: all claims as they are now.
+        logs: names of the logs that this device has.
+        baseline_every: make it a baseline when so many complete pushes were none; 0 for never.
+    """
+    if baseline_every and state.since_full >= baseline_every:
+        state = require_baseline(state)
+    full = state.previous is None
+    body = EvidenceBody(
+        ueid=state.ueid,
+        sync=sync,
+        environment=state.environment,
+        sequence=state.sequence,
+        previous=state.previous,
+        claims=dict(claims) if full else changed_claims(state.claims, claims),
+        logs={name: state.next_entries.get(name, 0) for name in sorted(logs)},
+    )
+    raw = encode_body(body)
+    return Draft(state=state, body=body, raw_body=raw, digest=hashlib.sha256(raw).digest(), claims=dict(claims))
+
+
+def changed_claims(before: Mapping[str, ClaimValue], now: Mapping[str, ClaimValue]) -> dict[str, ClaimValue]:
+    """The claims that are new or different, and :data:`VANISHED` for those that are gone."""
+    # Booleans equal integers in Python, so types are compared too.
+    changed = {name: value for name, value in now.items() if name not in before or not _same(before[name], value)}
+    gone = {name: VANISHED for name, value in before.items() if name not in now and not _same(value, VANISHED)}
+    return changed | gone
+
+
+def finish_push(
+    draft: Draft,
+    quote: Quote,
+    coverage: Coverage,
+    logs: Mapping[str, Entries],
+    values: PcrValues,
+    *,
+    selection: PcrSelection,
+    max_bytes: int,
+) -> Push:
+    """Puts the quote together with what it binds.
+
+    Args:
+        draft: the body whose digest was quoted.
+        quote: of it.
+        coverage: how far the quote reaches into the logs.
+        logs: by name, entries that contain all from the body's starts to the coverage's totals.
+        values: PCRs as read after the quote.
+        selection: the PCRs that were quoted.
+        max_bytes: aim for the payload; only a single record that is larger than this can exceed it.
+    """
+    unlogged = unexplained(values, selection, coverage)
+    pcrs = unlogged if draft.full else unlogged.changes_since(draft.state.pcrs)
+    fixed = len(draft.raw_body) + len(quote.attest) + len(quote.signature) + len(pcrs) * _PCR_BYTES + _FRAME_BYTES
+    starts = draft.body.logs
+    chosen = choose_entries(logs, starts, coverage.totals, max_bytes - fixed)
+    ends = {name: starts[name] + len(chosen.get(name, ())) for name in starts}
+    increments = {
+        name: LogIncrement(records=b"".join(records), total=coverage.totals[name]) for name, records in chosen.items()
+    }
+    evidence = Evidence(
+        body=draft.body,
+        raw_body=draft.raw_body,
+        quote=quote.attest,
+        signature=quote.signature,
+        unsigned_pcrs={bank: pcrs.bank(bank) for bank in pcrs.algorithms},
+        unsigned_increments=increments,
+    )
+    complete = all(ends[name] >= coverage.totals.get(name, 0) for name in ends)
+    return Push(
+        payload=cmw.wrap(EVIDENCE, encode_evidence(evidence), Indicator.EVIDENCE),
+        state=replace(
+            draft.state,
+            sequence=draft.state.sequence + 1,
+            previous=draft.digest,
+            claims=draft.claims,
+            pcrs=pcrs if draft.full else draft.state.pcrs.updated(pcrs),
+            next_entries={**draft.state.next_entries, **ends},
+            since_full=0 if draft.full else draft.state.since_full + complete,
+        ),
+        full=draft.full,
+        complete=complete,
+        sequence=draft.body.sequence,
+    )
+
+
+def unexplained(values: PcrValues, selection: PcrSelection, coverage: Coverage) -> PcrValues:
+    """Those of ``values`` that were quoted and that no covered log entry has extended: they travel by value."""
+    owned = coverage.replay.registers
+    return PcrValues(
+        {
+            bank.algorithm: {
+                index: digest
+                for index, digest in values.bank(bank.algorithm).items()
+                if index in bank.indices and index not in owned.get(bank.algorithm, {})
+            }
+            for bank in selection.banks
+        }
+    )
+
+
+def _same(left: ClaimValue, right: ClaimValue) -> bool:
+    return type(left) is type(right) and left == right

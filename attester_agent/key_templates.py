@@ -1,0 +1,73 @@
+"""The two keys of a device as TPMT_PUBLIC templates: which attesting key to make, which endorsement key it has.
+
+Both are primary keys: the TPM derives them from its seed and the template, so a key that was evicted comes back the
+same. Sources: TPM 2.0 Part 2, "Public Area Structures"; TCG EK Credential Profile 2.5, B.3 (templates L-1 and L-2).
+"""
+
+import struct
+from typing import Final
+
+from schemas.hashes import SHA256
+from schemas.tpm_public import (
+    ATTESTATION_KEY_ATTRIBUTES,
+    EccCurve,
+    ObjectAttributes,
+)
+from schemas.tpm_signature import SignatureScheme
+
+AK_ATTRIBUTES: Final = ATTESTATION_KEY_ATTRIBUTES | ObjectAttributes.USER_WITH_AUTH | ObjectAttributes.NO_DA
+"""noDA: a wrong password elsewhere must not stop attestation; the key has no password to guess."""
+
+EK_ATTRIBUTES: Final = (
+    ObjectAttributes.FIXED_TPM
+    | ObjectAttributes.FIXED_PARENT
+    | ObjectAttributes.SENSITIVE_DATA_ORIGIN
+    | ObjectAttributes.ADMIN_WITH_POLICY
+    | ObjectAttributes.RESTRICTED
+    | ObjectAttributes.DECRYPT
+)
+EK_POLICY: Final = bytes.fromhex("837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa")  # PolicyA
+
+_ALG_RSA: Final = 0x0001
+_ALG_AES: Final = 0x0006
+_ALG_NULL: Final = 0x0010
+_ALG_ECC: Final = 0x0023
+_ALG_CFB: Final = 0x0043
+_RSA_BITS: Final = 2048
+_AES_BITS: Final = 128
+_COORDINATE_BYTES: Final = 32
+_NO_SYMMETRIC: Final = struct.pack(">H", _ALG_NULL)
+_EK_SYMMETRIC: Final = struct.pack(">HHH", _ALG_AES, _AES_BITS, _ALG_CFB)
+_NO_SCHEME: Final = struct.pack(">H", _ALG_NULL)
+
+
+def ak_template(*, rsa: bool) -> bytes:
+    """TPMT_PUBLIC of a restricted signing key: ECDSA over P-256, or RSASSA with 2048 bits."""
+    if rsa:
+        scheme = struct.pack(">HH", SignatureScheme.RSASSA, SHA256.tpm_id)
+        return _head(_ALG_RSA, AK_ATTRIBUTES, b"") + _NO_SYMMETRIC + scheme + _rsa(b"")
+    scheme = struct.pack(">HH", SignatureScheme.ECDSA, SHA256.tpm_id)
+    return _head(_ALG_ECC, AK_ATTRIBUTES, b"") + _NO_SYMMETRIC + scheme + _p256(b"")
+
+
+def ek_template(*, rsa: bool) -> bytes:
+    """TPMT_PUBLIC of the endorsement key that every TPM can make: L-1 (RSA 2048) or L-2 (P-256)."""
+    if rsa:
+        return _head(_ALG_RSA, EK_ATTRIBUTES, EK_POLICY) + _EK_SYMMETRIC + _NO_SCHEME + _rsa(bytes(_RSA_BITS // 8))
+    return _head(_ALG_ECC, EK_ATTRIBUTES, EK_POLICY) + _EK_SYMMETRIC + _NO_SCHEME + _p256(bytes(_COORDINATE_BYTES))
+
+
+def _head(kind: int, attributes: ObjectAttributes, policy: bytes) -> bytes:
+    return struct.pack(">HHI", kind, SHA256.tpm_id, attributes) + _sized(policy)
+
+
+def _rsa(unique: bytes) -> bytes:
+    return struct.pack(">HI", _RSA_BITS, 0) + _sized(unique)
+
+
+def _p256(coordinate: bytes) -> bytes:
+    return struct.pack(">HH", EccCurve.NIST_P256, _ALG_NULL) + 2 * _sized(coordinate)
+
+
+def _sized(content: bytes) -> bytes:
+    return struct.pack(">H", len(content)) + content

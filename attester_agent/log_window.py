@@ -1,0 +1,125 @@
+"""Which log entries a quote covers, and which of them travel now.
+
+The quote comes first and the logs are read after it: a log is never behind its PCR, so some prefix of what was read
+reproduces the quote (DESIGN 5), however fast the machine measures. What is beyond belongs to the next quote.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from schemas.errors import PeerError
+from schemas.hashes import SHA1
+from schemas.ima_log import ImaBankMode
+from schemas.log_replay import Quoted, Replay, ReplayState
+from schemas.pcr import PcrValues
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entries:
+    """Consecutive whole entries of one log.
+
+    Attributes:
+        start: index of the first, counted from 0 at boot.
+        records: one binary record an entry; may be empty.
+    """
+
+    start: int
+    records: tuple[bytes, ...]
+
+    @property
+    def end(self) -> int:
+        """Index after the last entry."""
+        return self.start + len(self.records)
+
+    def between(self, start: int, end: int) -> tuple[bytes, ...]:
+        """The records from index ``start`` up to, without, index ``end``; ``start`` is not before the first."""
+        return self.records[start - self.start : max(0, end - self.start)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """How far a quote reaches into the logs.
+
+    Attributes:
+        replay: the replayed state after the covered entries.
+        totals: by log name, index after the last covered entry.
+        problem: None when the covered entries reproduce the quote; otherwise why they do not.
+    """
+
+    replay: ReplayState
+    totals: Mapping[str, int]
+    problem: str | None = None
+
+
+def cover(replay: ReplayState, logs: Mapping[str, Entries], quoted: Quoted, unlogged: PcrValues) -> Coverage:
+    """Finds the longest prefix of the entries that reproduces a quote.
+
+    As long as nothing was replayed, both ways are tried in which kernels extend other banks than SHA-1 by an IMA list.
+
+    Args:
+        replay: the state after the entries replayed so far.
+        logs: by name, entries read after the quote; each begins no later than where ``replay`` goes on.
+        quoted: selection and digest of the quote.
+        unlogged: values read after the quote, of PCRs that no log explains.
+
+    Returns:
+        The coverage. When nothing fits, all entries, with the problem named: evidence goes out all the same, what it
+        means is the verifier's to say.
+    """
+    fresh = {
+        name: b"".join(entries.between(replay.next_index.get(name, 0), entries.end)) for name, entries in logs.items()
+    }
+    fresh = {name: data for name, data in fresh.items() if data}
+    totals = {name: entries.end for name, entries in logs.items()}
+    whole = replay
+    try:
+        for state in _variants(replay):
+            attempt = Replay(state, fresh)
+            found = attempt.until(quoted, unlogged)
+            if found is not None:
+                covered = {name: found.state.next_index.get(name, 0) for name in logs}
+                return Coverage(replay=found.state, totals=covered)
+            if state is replay:
+                whole = attempt.whole.state
+    except PeerError as error:
+        return Coverage(replay=replay, totals=totals, problem=str(error))
+    return Coverage(replay=whole, totals=totals, problem="no prefix of the logs reproduces the quoted PCR digest")
+
+
+def choose_entries(
+    logs: Mapping[str, Entries], starts: Mapping[str, int], totals: Mapping[str, int], budget_bytes: int
+) -> dict[str, tuple[bytes, ...]]:
+    """Chooses the entries that travel now: from where each log's last increment ended, as many as fit.
+
+    Args:
+        logs: by name, entries that contain all from ``starts`` to ``totals``.
+        starts: by name, first entry not sent yet; a log that is not named sends nothing.
+        totals: by name, index after the last covered entry.
+        budget_bytes: for all records together. The very first record travels even if it is larger, so that there is
+            always progress.
+
+    Returns:
+        By name, in the order of filling (boot log first), the records; no log with none.
+    """
+    chosen: dict[str, tuple[bytes, ...]] = {}
+    left = budget_bytes
+    for name in sorted(logs.keys() & starts.keys(), key=lambda each: (not each.startswith("tcg2"), each)):
+        records = logs[name].between(starts[name], totals[name])
+        count = 0
+        for record in records:
+            if len(record) > left and (chosen or count):
+                break
+            left -= len(record)
+            count += 1
+        if count:
+            chosen[name] = records[:count]
+        if count < len(records):
+            break
+    return chosen
+
+
+def _variants(replay: ReplayState) -> tuple[ReplayState, ...]:
+    if any(replay.next_index.values()) or replay.ima_bank_modes:
+        return (replay,)
+    padded = {bank: ImaBankMode.PADDED_SHA1 for bank in replay.banks if bank != SHA1}
+    return (replay, replace(replay, ima_bank_modes=padded)) if padded else (replay,)

@@ -1,0 +1,149 @@
+"""Reads the binary boot log and the binary IMA list, always only what is new.
+
+Promises: whole entries only; a file in securityfs (whose size is said to be 0) is read to its end; each entry's offset
+is remembered, so any index can be read again without parsing what is before it; a file that is another one now, or
+shorter than it was, is noticed. Does not replay or judge entries: bytes are cut at their own length fields.
+"""
+
+import os
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from attester_agent.log_window import Entries
+from attester_agent.ports import LogRestartedError
+from runtime.telemetry import Log
+from schemas import ima_log, tcg2_log
+from schemas.errors import PeerError, WorldError
+from schemas.limits import MAX_BOOT_LOG_BYTES, MAX_LOG_ENTRIES
+from schemas.log_replay import IMA, TCG2
+from schemas.reasons import Reason
+
+MAX_IMA_LIST_BYTES: Final = 256 * 1024 * 1024
+_CHUNK_BYTES: Final = 1024 * 1024
+_LOG: Final = Log("measurement-logs")
+
+Cut = Callable[[bytes], tuple[bytes, ...]]
+
+
+class LogFile:
+    """One log in one file (``attester_agent.ports.MeasurementLog``)."""
+
+    def __init__(self, name: str, path: Path, *, max_bytes: int) -> None:
+        """Reads nothing yet.
+
+        Args:
+            name: ``tcg2`` or ``ima``.
+            path: of the file; it need not exist yet.
+            max_bytes: what one reading may bring into memory.
+        """
+        self._name = name
+        self._path = path
+        self._max_bytes = max_bytes
+        self._ends = array("Q", [0])  # offset after each entry known, from 0
+        self._file: tuple[int, int] | None = None  # device and inode of the file the offsets are of
+        self._format: tcg2_log.Tcg2Format | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name on the wire."""
+        return self._name
+
+    @property
+    def exists(self) -> bool:
+        """Whether the file is there right now."""
+        return self._path.exists()
+
+    def has_grown(self) -> bool:
+        """Whether there are bytes beyond the last entry read, or the file is another one now."""
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            if self._is_another(descriptor):
+                return True
+            os.lseek(descriptor, self._ends[-1], os.SEEK_SET)
+            return bool(os.read(descriptor, 1))
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+
+    def restart(self) -> None:
+        """Forgets positions: a new boot has a new log."""
+        self._ends = array("Q", [0])
+        self._file = None
+        self._format = None
+
+    def read(self, start: int) -> Entries:
+        """All whole entries from ``start`` on (``ports.MeasurementLog.read``).
+
+        Raises:
+            LogRestartedError: the file is another one now, or shorter than it was.
+            WorldError: ``log-unreadable`` or ``log-malformed``, naming the path.
+        """
+        known = min(start, len(self._ends) - 1)
+        data = self._read_from(self._ends[known])
+        records = self._cut(data, known)
+        del self._ends[known + 1 :]
+        for record in records:
+            self._ends.append(self._ends[-1] + len(record))
+        if len(self._ends) > MAX_LOG_ENTRIES:
+            raise WorldError(Reason.LOG_UNREADABLE, f"{self._path}: more than {MAX_LOG_ENTRIES} entries")
+        return Entries(start=start, records=records[start - known :])
+
+    def _read_from(self, offset: int) -> bytes:
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if self._is_another(descriptor):
+                    self.restart()
+                    raise LogRestartedError(Reason.LOG_UNREADABLE, f"{self._path}: replaced, or shorter than it was")
+                os.lseek(descriptor, offset, os.SEEK_SET)
+                data = self._read_to_end(descriptor)
+                status = os.fstat(descriptor)
+                self._file = (status.st_dev, status.st_ino)
+                return data
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise WorldError(Reason.LOG_UNREADABLE, f"{self._path}: {error.strerror}") from error
+
+    def _is_another(self, descriptor: int) -> bool:
+        status = os.fstat(descriptor)
+        known = self._file
+        shorter = 0 < status.st_size < self._ends[-1]  # securityfs says 0
+        return (known is not None and known != (status.st_dev, status.st_ino)) or shorter
+
+    def _read_to_end(self, descriptor: int) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        while chunk := os.read(descriptor, _CHUNK_BYTES):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._max_bytes:
+                raise WorldError(Reason.LOG_UNREADABLE, f"{self._path}: more than {self._max_bytes} bytes to read")
+        return b"".join(chunks)
+
+    def _cut(self, data: bytes, index: int) -> tuple[bytes, ...]:
+        """Whole entries of ``data``, whose first has the index ``index``."""
+        try:
+            if self._name == TCG2:
+                split = tcg2_log.split_records(data, self._format if index else None)
+                self._format = split.format
+                return split.records
+            return ima_log.split_records(data)[0]
+        except PeerError as error:
+            raise WorldError(Reason.LOG_MALFORMED, f"{self._path}, after entry {index}: {error.detail}") from error
+
+
+def open_logs(*, tcg2: Path | None, ima: Path | None) -> tuple[LogFile, ...]:
+    """The configured logs; a file that is missing now is named in the log and may appear later."""
+    files = [(TCG2, tcg2, MAX_BOOT_LOG_BYTES), (IMA, ima, MAX_IMA_LIST_BYTES)]
+    logs = tuple(LogFile(name, path, max_bytes=limit) for name, path, limit in files if path is not None)
+    for name, path, _ in files:
+        if path is not None and not path.exists():
+            _LOG.error("log-missing", log=name, path=path, next="evidence goes out without it; check the path")
+    return logs

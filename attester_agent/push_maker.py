@@ -1,0 +1,218 @@
+"""Makes one push: synchronise if needed, quote, read the logs, put together.
+
+Owns what is rebuilt after a restart: the sync proof and the replay of the logs. Stores nothing and publishes nothing:
+until the caller has stored a push, making it again from the same state gives another one with the same place in the
+chain.
+
+Order within one push (DESIGN 5): body, quote, PCRs, logs. Logs are read last, so they are never behind the quote.
+When they do not reproduce it (a PCR that no log explains moved meanwhile) the same body is quoted again, a bounded
+number of times; then the push goes out as it is, and the operator is told. Once that has happened, pushes take one
+quote until one is reproduced again: a device that is wrong for good does not keep its TPM busy with it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from attester_agent.agent_state import AgentState, on_boot
+from attester_agent.evidence_builder import Draft, Push, Quote, draft_body, finish_push
+from attester_agent.handle_gate import AcceptedHandle
+from attester_agent.log_window import Coverage, Entries, cover
+from attester_agent.ports import LogRestartedError, MeasurementLog, Tpm, TpmSession
+from runtime.telemetry import Log
+from schemas.errors import PeerError, WorldError
+from schemas.evidence import ClaimValue, SyncProof
+from schemas.identifiers import HandleId
+from schemas.log_replay import Quoted, ReplayState
+from schemas.pcr import PcrBankSelection, PcrSelection
+from schemas.reasons import Reason
+from schemas.tpm_attest import Attest, ClockInfo, QuoteInfo, TimeAttestInfo, parse_attest
+from schemas.tpm_signature import parse_signature
+
+ATTEMPTS: Final = 4
+_LOG: Final = Log("push")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sync:
+    """A sync proof, the handle it is about, and the clock it was made at."""
+
+    handle: HandleId
+    proof: SyncProof
+    clock: ClockInfo
+
+
+class PushMaker:
+    """See the module. Used by one thread."""
+
+    def __init__(
+        self,
+        tpm: Tpm,
+        logs: Sequence[MeasurementLog],
+        *,
+        selection: PcrSelection,
+        max_bytes: int,
+        baseline_every: int = 0,
+        on_unreproduced: Callable[[str], None] = lambda _problem: None,
+    ) -> None:
+        """Touches nothing yet.
+
+        Args:
+            tpm: with the attesting key.
+            logs: of this device.
+            selection: PCRs to quote.
+            max_bytes: aim for one push.
+            baseline_every: see ``draft_body``.
+            on_unreproduced: told when a push went out whose logs do not reproduce its quote.
+        """
+        self._tpm = tpm
+        self._logs = tuple(logs)
+        self._selection = selection
+        self._max_bytes = max_bytes
+        self._baseline_every = baseline_every
+        self._on_unreproduced = on_unreproduced
+        self._sync: _Sync | None = None
+        self._replay = self._no_replay()
+        self._unreproduced = False  # the last push's logs did not reproduce its quote
+
+    def forget_sync(self) -> None:
+        """The next push synchronises anew, even with the same handle."""
+        self._sync = None
+
+    def make(self, state: AgentState, handle: AcceptedHandle, claims: Mapping[str, ClaimValue]) -> Push:
+        """Makes the next push.
+
+        Args:
+            state: as stored last.
+            handle: to bind to.
+            claims: as they are now.
+
+        Raises:
+            LogRestartedError: the indices of a log count from 0 again; go on from a baseline.
+            WorldError: ``tpm-…``; the TPM restarted again and again.
+        """
+        with self._tpm.session() as session:
+            if session.environment != state.environment:
+                raise WorldError(
+                    Reason.TPM_FATAL, "the TPM holds another attesting key than at start; restart the agent"
+                )
+            for attempt in range(1, ATTEMPTS + 1):
+                push = self._try(session, state, handle, claims, last=attempt == ATTEMPTS)
+                if push is not None:
+                    return push
+        raise WorldError(Reason.TPM_BUSY, f"the TPM restarted during each of {ATTEMPTS} attempts to make one push")
+
+    def _try(
+        self,
+        session: TpmSession,
+        state: AgentState,
+        handle: AcceptedHandle,
+        claims: Mapping[str, ClaimValue],
+        *,
+        last: bool,
+    ) -> Push | None:
+        """One attempt; None when the world changed during it and another attempt has a chance."""
+        sync = self._synchronise(session, handle)
+        if state.boot != sync.clock.reset_count and state.boot is not None:
+            _LOG.info("new-boot", sequence=state.sequence)
+        state = on_boot(state, sync.clock.reset_count)
+        logs = [log for log in self._logs if log.exists]
+        draft = draft_body(state, sync.proof, claims, [log.name for log in logs], baseline_every=self._baseline_every)
+        quote = session.quote(draft.digest, self._selection)
+        attest, quoted = _read_quote(quote)
+        if not self._same_power_cycle(attest.clock_info, sync.clock):
+            return None
+        values = session.read_pcrs(_without_owned(self._selection, self._replay))
+        entries = self._read_logs(logs, draft)
+        coverage = cover(self._replay, entries, quoted, values)
+        if coverage.problem is not None and not (last or self._unreproduced):
+            return None
+        push = finish_push(
+            draft, quote, coverage, entries, values, selection=self._selection, max_bytes=self._max_bytes
+        )
+        self._accept(coverage)
+        return push
+
+    def _synchronise(self, session: TpmSession, handle: AcceptedHandle) -> _Sync:
+        if self._sync is None or self._sync.handle != handle.id:
+            proof = session.sync(handle.id)
+            before = self._sync
+            self._sync = _Sync(handle=handle.id, proof=proof, clock=_parse(proof.attest).clock_info)
+            if before is not None and before.clock.reset_count != self._sync.clock.reset_count:
+                self._forget_logs()
+        return self._sync
+
+    def _same_power_cycle(self, now: ClockInfo, synced: ClockInfo) -> bool:
+        """Whether the quote is of the boot and wake of the sync proof; otherwise forgets what is of the old one."""
+        if now.reset_count != synced.reset_count:
+            self._forget_logs()
+        elif now.restart_count == synced.restart_count:
+            return True
+        _LOG.info("tpm-restarted", reset_count=now.reset_count, restart_count=now.restart_count)
+        self._sync = None
+        return False
+
+    def _read_logs(self, logs: Sequence[MeasurementLog], draft: Draft) -> dict[str, Entries]:
+        """From where the push or the replay goes on, whichever is first."""
+        entries: dict[str, Entries] = {}
+        for log in logs:
+            start = min(draft.body.logs[log.name], self._replay.next_index.get(log.name, 0))
+            try:
+                entries[log.name] = log.read(start)
+            except LogRestartedError:
+                self._forget_logs()
+                raise
+            except WorldError as error:  # evidence goes out all the same; what is missing, the verifier sees
+                _LOG.error("log-failed", log=log.name, reason=error.reason, detail=error.detail)
+        return entries
+
+    def _accept(self, coverage: Coverage) -> None:
+        self._replay = coverage.replay
+        self._unreproduced = coverage.problem is not None
+        if coverage.problem is not None:
+            self._on_unreproduced(coverage.problem)
+
+    def _forget_logs(self) -> None:
+        for log in self._logs:
+            log.restart()
+        self._replay = self._no_replay()
+
+    def _no_replay(self) -> ReplayState:
+        return ReplayState(banks=tuple(bank.algorithm for bank in self._selection.banks))
+
+
+def _parse(attest: bytes) -> Attest:
+    try:
+        return parse_attest(attest)
+    except PeerError as error:
+        raise WorldError(
+            Reason.TPM_FATAL, f"the TPM made an attestation that does not parse: {error.detail}"
+        ) from error
+
+
+def _read_quote(quote: Quote) -> tuple[Attest, Quoted]:
+    attest = _parse(quote.attest)
+    try:
+        algorithm = parse_signature(quote.signature).hash
+    except PeerError as error:
+        raise WorldError(Reason.TPM_FATAL, f"the TPM made a signature that does not parse: {error.detail}") from error
+    match attest.attested:
+        case QuoteInfo(pcr_selection=selection, pcr_digest=digest):
+            return attest, Quoted(selection=selection, digest=digest, algorithm=algorithm)
+        case TimeAttestInfo():
+            raise WorldError(Reason.TPM_FATAL, "the TPM answered TPM2_Quote with a time attest")
+        case unknown:
+            assert_never(unknown)
+
+
+def _without_owned(selection: PcrSelection, replay: ReplayState) -> PcrSelection:
+    """The PCRs whose value must be read: those that no log has explained so far."""
+    return PcrSelection(
+        banks=tuple(
+            PcrBankSelection(
+                algorithm=bank.algorithm,
+                indices=tuple(index for index in bank.indices if index not in replay.registers.get(bank.algorithm, {})),
+            )
+            for bank in selection.banks
+        )
+    )

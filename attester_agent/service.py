@@ -1,0 +1,354 @@
+"""The agent at work: one loop that owns the state, the spool and the TPM; the network only puts events in its queue.
+
+Order of effects of a push: TPM → spool (push and state in one transaction) → publish → broker's acknowledgement →
+spool. Killed anywhere, the agent goes on from the last line that happened: a push is made again from the same state,
+or published again with the same bytes.
+
+Without an accepted handle nothing is pushed: there would be nothing to bind the push to. An old handle is used until
+a newer one comes; how old evidence may be is the verifier's to say.
+"""
+
+import queue
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias, assert_never
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from prometheus_client import Counter, Gauge, Histogram
+
+from attester_agent.agent_state import AgentState, on_solicit, require_baseline
+from attester_agent.evidence_builder import Push
+from attester_agent.handle_gate import ClockTrust, accept_handle, check_current
+from attester_agent.ports import LogRestartedError, MeasurementLog, Spool, Transport
+from attester_agent.push_maker import PushMaker
+from attester_agent.settings import EvidenceSettings
+from attester_agent.solicit_gate import Bucket, check_solicit
+from runtime import clock
+from runtime.mqtt import Message
+from runtime.service import Backoff, Stop
+from runtime.telemetry import Log
+from schemas import cmw
+from schemas.errors import PeerError, WorldError
+from schemas.evidence import ClaimValue
+from schemas.handle import StampVerifier, verify_handle
+from schemas.media_types import HANDLE, SOLICIT, Indicator
+from schemas.solicit import verify_solicit
+from schemas.topics import Topics
+
+IN_FLIGHT_MESSAGES: Final = 16  # published and not acknowledged
+WAITING_EVENTS: Final = (
+    256  # messages that wait for the loop; more are dropped: handles are retained, solicits repeated
+)
+PUBLISH_AGAIN_S: Final = 60.0  # a broker that refused a push, or forgot to acknowledge it
+STOP_POLL_S: Final = 0.25
+FIRST_RETRY_S: Final = 1.0
+LAST_RETRY_S: Final = 60.0
+
+_LOG: Final = Log("agent")
+_PUSHES: Final = Counter("attestream_pushes_total", "Pushes stored", ["kind"])
+_PUSH_BYTES: Final = Histogram(
+    "attestream_push_bytes", "Size of pushes", buckets=(600, 700, 1000, 2000, 4000, 16_000, 64_000, 128_000, 256_000)
+)
+_SPOOLED: Final = Gauge("attestream_spool_messages", "Pushes that wait for the broker")
+_OVERFLOWS: Final = Counter("attestream_spool_overflows_total", "Times that all waiting pushes were dropped")
+_HANDLES: Final = Counter("attestream_handles_accepted_total", "Handles bound to")
+_HANDLES_REJECTED: Final = Counter("attestream_handles_rejected_total", "Handles not bound to", ["reason"])
+_SOLICITS: Final = Counter("attestream_solicits_accepted_total", "Solicits followed")
+_SOLICITS_REJECTED: Final = Counter("attestream_solicits_rejected_total", "Solicits not followed", ["reason"])
+_FAILURES: Final = Counter("attestream_push_failures_total", "Pushes that could not be made yet", ["reason"])
+_UNREPRODUCED: Final = Counter("attestream_quotes_unreproduced_total", "Pushes whose logs do not reproduce the quote")
+_DROPPED: Final = Counter("attestream_events_dropped_total", "Messages dropped because the agent was busy")
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message on a subscribed topic."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The broker has the message with this packet id."""
+
+    packet_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """There is a new connection."""
+
+
+Event: TypeAlias = Received | Acknowledged | Connected
+
+
+class Inbox:
+    """Events on their way from the network's thread to the agent's. Bounded; acknowledgements are never dropped."""
+
+    def __init__(self) -> None:
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+
+    def message(self, message: Message) -> None:
+        """Callback for messages."""
+        if self._events.qsize() >= WAITING_EVENTS:
+            _DROPPED.inc()
+        else:
+            self._events.put(Received(message))
+
+    def acknowledged(self, packet_id: int) -> None:
+        """Callback for acknowledgements; at most :data:`IN_FLIGHT_MESSAGES` are under way."""
+        self._events.put(Acknowledged(packet_id))
+
+    def connected(self) -> None:
+        """Callback for connections."""
+        self._events.put(Connected())
+
+    def wait(self, seconds: float) -> list[Event]:
+        """All events there are, after waiting for the first up to ``seconds``; none when that passed."""
+        events: list[Event] = []
+        try:
+            events.append(self._events.get(timeout=seconds))
+            while True:
+                events.append(self._events.get_nowait())
+        except queue.Empty:
+            return events
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """Whose word counts: keys by ``cose.key_id``, the TSAs, and whether this machine's clock may judge."""
+
+    distributors: Mapping[bytes, EllipticCurvePublicKey]
+    verifiers: Mapping[bytes, EllipticCurvePublicKey]
+    stamps: StampVerifier
+    clock: ClockTrust
+
+
+@dataclass(slots=True, kw_only=True)
+class _InFlight:
+    number: int
+    since_s: float
+
+
+class Agent:
+    """The loop. Everything in it is owned by the thread that calls :meth:`run`."""
+
+    def __init__(
+        self,
+        state: AgentState,
+        settings: EvidenceSettings,
+        trust: Trust,
+        *,
+        maker: PushMaker,
+        logs: Sequence[MeasurementLog],
+        spool: Spool,
+        transport: Transport,
+        topics: Topics,
+        collect_claims: Callable[[], Mapping[str, ClaimValue]],
+    ) -> None:
+        self._state = state
+        self._settings = settings
+        self._trust = trust
+        self._maker = maker
+        self._logs = tuple(logs)
+        self._spool = spool
+        self._transport = transport
+        self._topics = topics
+        self._collect_claims = collect_claims
+        self._in_flight: dict[int, _InFlight] = {}
+        self._published = 0  # number of the last push handed to the transport
+        self._acknowledged: list[int] = []
+        self._backoff = Backoff(FIRST_RETRY_S, LAST_RETRY_S)
+        now_s = clock.monotonic_s()
+        self._due_s = now_s  # when the next push is due
+        self._retry_s = now_s  # not before this, after a failure
+        self._poll_s = now_s
+        self._waits_for_handle = False
+        self._bucket = Bucket(
+            capacity=settings.solicit_burst,
+            per_second=settings.solicits_per_minute / 60,
+            tokens=settings.solicit_burst,
+            at_s=now_s,
+        )
+        _SPOOLED.set(spool.queued_messages)
+
+    @property
+    def state(self) -> AgentState:
+        """As stored last."""
+        return self._state
+
+    def run(self, inbox: Inbox, stop: Stop) -> None:
+        """Works until a stop is requested."""
+        while not stop.requested:
+            wait_s = self._next_s() - clock.monotonic_s()
+            self.turn(inbox.wait(min(max(wait_s, 0.0), STOP_POLL_S) or 0.001))
+
+    def turn(self, events: Sequence[Event]) -> None:
+        """One turn of the loop: takes events in, pushes if a push is due, hands over what waits."""
+        for event in events:
+            match event:
+                case Received(message):
+                    self._receive(message)
+                case Acknowledged(packet_id):
+                    flight = self._in_flight.pop(packet_id, None)
+                    if flight is not None:
+                        self._acknowledged.append(flight.number)
+                case Connected():
+                    pass  # the transport sends again what was in flight; the rest goes out below
+                case unknown:
+                    assert_never(unknown)
+        try:
+            self._forget_acknowledged()
+            self._poll_logs()
+            now_s = clock.monotonic_s()
+            if now_s >= self._due_s and now_s >= self._retry_s:
+                self._push()
+            self._publish()
+        except WorldError as error:
+            self._fail(error)
+
+    def _next_s(self) -> float:
+        """When the loop has something to do by itself."""
+        return max(self._retry_s, min(self._due_s, self._poll_s))
+
+    def _fail(self, error: WorldError) -> None:
+        delay_s = self._backoff.next_s()
+        self._retry_s = clock.monotonic_s() + delay_s
+        _FAILURES.labels(error.reason).inc()
+        _LOG.warning("push-failed", reason=error.reason, detail=error.detail, retry_s=round(delay_s, 1))
+
+    def _receive(self, message: Message) -> None:
+        kind = self._topics.kind_of(message.topic)
+        if kind == "handles":
+            self._receive_handle(message.payload)
+        elif kind == "solicit":
+            self._receive_solicit(message.payload)
+
+    def _receive_handle(self, payload: bytes) -> None:
+        try:
+            raw = cmw.unwrap(payload, HANDLE, Indicator.HANDLE)
+            handle = verify_handle(raw, self._trust.distributors, self._trust.stamps)
+            last = self._state.handle
+            if last is not None and handle.id == last.id:
+                return  # the retained handle, again, after a reconnect
+            accepted = accept_handle(handle, last, now_us=clock.utc_us(), clock=self._trust.clock)
+        except PeerError as error:
+            _HANDLES_REJECTED.labels(error.reason).inc()
+            _LOG.warning("handle-rejected", reason=error.reason, detail=error.detail)
+            return
+        _HANDLES.inc()
+        _LOG.info("handle-accepted", handle=accepted.id.hex()[:16], issuer=handle.claims.issuer)
+        self._state = replace(self._state, handle=accepted)  # stored with the push that follows
+        self._due_s = clock.monotonic_s()
+
+    def _receive_solicit(self, payload: bytes) -> None:
+        try:
+            solicit = verify_solicit(cmw.unwrap(payload, SOLICIT, None), self._trust.verifiers)
+            check_solicit(solicit, self._state.ueid, self._state.solicits)
+            bucket = self._bucket.take(clock.monotonic_s())
+            if bucket is None:
+                _SOLICITS_REJECTED.labels("rate-limited").inc()
+                _LOG.warning("solicit-rate-limited", verifier=solicit.verifier)
+                return
+            state = on_solicit(self._state, solicit)
+            self._spool.save(state)  # before it is followed: the same solicit must not work after a restart either
+        except PeerError as error:
+            _SOLICITS_REJECTED.labels(error.reason).inc()
+            _LOG.warning("solicit-rejected", reason=error.reason, detail=error.detail)
+            return
+        except WorldError as error:
+            self._fail(error)
+            return
+        _SOLICITS.inc()
+        _LOG.info("solicited", verifier=solicit.verifier, reason=solicit.reason, full=solicit.full)
+        self._bucket = bucket
+        self._state = state
+        self._maker.forget_sync()
+        self._due_s = clock.monotonic_s()
+
+    def _poll_logs(self) -> None:
+        now_s = clock.monotonic_s()
+        if now_s < self._poll_s:
+            return
+        self._poll_s = now_s + self._settings.log_poll_s
+        if any(log.has_grown() for log in self._logs):
+            self._due_s = min(self._due_s, now_s)
+
+    def _push(self) -> None:
+        handle = self._state.handle
+        if handle is not None:
+            try:
+                check_current(handle, now_us=clock.utc_us(), clock=self._trust.clock)
+            except PeerError as error:
+                _LOG.debug("handle-expired", detail=error.detail)  # still bound to: late is for the verifier to judge
+        if handle is None:
+            if not self._waits_for_handle:
+                _LOG.warning("waiting-for-handle", next="no push before the first handle of a trusted distributor")
+            self._waits_for_handle = True
+            self._due_s = clock.monotonic_s() + self._settings.heartbeat_s
+            return
+        self._waits_for_handle = False
+        try:
+            push = self._maker.make(self._state, handle, self._collect_claims())
+        except LogRestartedError as error:
+            _LOG.warning("log-restarted", detail=error.detail)
+            state = require_baseline(self._state)
+            self._spool.save(state)
+            self._state = state
+            return  # still due: the next turn makes the baseline
+        self._store(push)
+
+    def _store(self, push: Push) -> None:
+        if not self._spool.fits(len(push.payload)):
+            self._overflow()
+            return
+        self._spool.add(push.state, push.payload)
+        self._state = push.state
+        self._backoff.reset()
+        now_s = clock.monotonic_s()
+        more = not push.complete and self._spool.fits(self._settings.max_evidence_bytes * 2)
+        self._due_s = now_s if more else now_s + self._settings.heartbeat_s
+        _PUSHES.labels("full" if push.full else "delta").inc()
+        _PUSH_BYTES.observe(len(push.payload))
+        _SPOOLED.set(self._spool.queued_messages)
+        _LOG.info("pushed", sequence=push.sequence, full=push.full, bytes=len(push.payload), complete=push.complete)
+
+    def _overflow(self) -> None:
+        """Drops what waits, so that the next push can be a baseline that nothing before it is needed for."""
+        dropped = self._spool.queued_messages
+        state = require_baseline(self._state)
+        self._spool.clear(state)
+        self._state = state
+        self._in_flight.clear()
+        _OVERFLOWS.inc()
+        _SPOOLED.set(0)
+        _LOG.error("spool-overflow", dropped=dropped, next="the next push is a baseline; see spool_max_bytes")
+
+    def _publish(self) -> None:
+        now_s = clock.monotonic_s()
+        if any(now_s - flight.since_s > PUBLISH_AGAIN_S for flight in self._in_flight.values()):
+            _LOG.warning("publish-again", messages=len(self._in_flight))
+            self._in_flight.clear()
+            self._published = 0
+        room = IN_FLIGHT_MESSAGES - len(self._in_flight)
+        if room <= 0 or not self._transport.is_connected:
+            return
+        topic = self._topics.evidence(self._state.ueid)
+        for push in self._spool.waiting(self._published, room):
+            packet_id = self._transport.publish(topic, push.payload)
+            if packet_id is None:
+                return
+            self._in_flight[packet_id] = _InFlight(number=push.number, since_s=now_s)
+            self._published = push.number
+
+    def _forget_acknowledged(self) -> None:
+        if self._acknowledged:
+            self._spool.remove(self._acknowledged)
+            self._acknowledged = []
+            _SPOOLED.set(self._spool.queued_messages)
+
+
+def report_unreproduced(problem: str) -> None:
+    """For ``PushMaker``: a push went out whose logs do not reproduce its quote."""
+    _UNREPRODUCED.inc()
+    _LOG.error("quote-not-reproduced", detail=problem, next="compare the logs' paths and the PCRs with the device")

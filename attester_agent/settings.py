@@ -1,0 +1,187 @@
+"""The agent's configuration file."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from attester_agent.handle_gate import ClockTrust
+from runtime.mqtt import MqttSettings
+from schemas.errors import ConfigError, PeerError
+from schemas.limits import MAX_EVIDENCE_BYTES_DEFAULT, MAX_MESSAGE_BYTES
+from schemas.pcr import PcrSelection, parse_selection_text
+from schemas.topics import check_name
+
+ROLE: Final = "attester"
+MIN_EVIDENCE_BYTES: Final = 4096
+# A single log entry (64 KiB) travels even when the rest of a push is as large as it may be.
+MAX_EVIDENCE_BYTES: Final = MAX_MESSAGE_BYTES - 72 * 1024
+MIN_SPOOLED_PUSHES: Final = 4
+
+# TPM 2.0 Part 2, "Persistent Handle Sub-ranges", and TCG "Registry of Reserved TPM 2.0 Handles": 81000000 to 8100FFFF
+# are storage roots, 81010000 to 8101FFFF endorsement keys, from 81800000 on belongs to the platform.
+AK_HANDLES: Final = range(0x8102_0000, 0x8180_0000)
+DEFAULT_AK_HANDLE: Final = 0x8102_0000
+
+
+class Hierarchy(StrEnum):
+    """Where the attesting key lives. In ``owner`` the TPM obfuscates reset counts."""
+
+    ENDORSEMENT = "endorsement"
+    OWNER = "owner"
+
+
+class KeyAlgorithm(StrEnum):
+    """P-256 with ECDSA, or RSA 2048 with RSASSA; SHA-256 both."""
+
+    ECC = "ecc"
+    RSA = "rsa"
+
+
+def _choice(field_name: str, value: str, choices: type[StrEnum]) -> None:
+    if value not in {str(choice) for choice in choices}:
+        raise ConfigError(f"{field_name}: {value!r}, expected one of {', '.join(choices)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TpmSettings:
+    """Table ``[tpm]``.
+
+    Attributes:
+        tcti: how to reach the TPM, as tpm2-tools take it: ``device:/dev/tpmrm0``, ``swtpm:path=…``, ``mssim:…``.
+        ak_handle: persistent handle of the attesting key.
+        hierarchy: ``endorsement`` or ``owner``.
+        ak_algorithm: ``ecc`` or ``rsa``.
+        ek: which endorsement key names this device: ``ecc`` or ``rsa``. Changing it makes another device of it.
+    """
+
+    tcti: str = "device:/dev/tpmrm0"
+    ak_handle: int = DEFAULT_AK_HANDLE
+    hierarchy: str = Hierarchy.ENDORSEMENT
+    ak_algorithm: str = KeyAlgorithm.ECC
+    ek: str = KeyAlgorithm.ECC
+
+    def __post_init__(self) -> None:
+        if not self.tcti:
+            raise ConfigError("tcti: empty, expected something like device:/dev/tpmrm0")
+        if self.ak_handle not in AK_HANDLES:
+            raise ConfigError(
+                f"ak_handle: {self.ak_handle:#x}, expected {AK_HANDLES.start:#x} to {AK_HANDLES.stop - 1:#x}"
+            )
+        _choice("hierarchy", self.hierarchy, Hierarchy)
+        _choice("ak_algorithm", self.ak_algorithm, KeyAlgorithm)
+        _choice("ek", self.ek, KeyAlgorithm)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceSettings:
+    """Table ``[evidence]``.
+
+    Attributes:
+        pcrs: what to quote, as ``sha256:0-10``.
+        heartbeat_s: at the latest so long after a push comes the next.
+        log_poll_s: how often to look whether a log has grown.
+        max_evidence_bytes: a longer increment travels in several pushes.
+        baseline_every: every so many pushes a baseline, for links with no way back; 0 for none but the needed ones.
+        spool_max_bytes: pushes kept while the broker is away. Beyond, all are dropped and the next one is a baseline.
+        solicit_burst, solicits_per_minute: how often a verifier may ask.
+    """
+
+    pcrs: str = "sha256:0-10"
+    heartbeat_s: float = 30.0
+    log_poll_s: float = 1.0
+    max_evidence_bytes: int = MAX_EVIDENCE_BYTES_DEFAULT
+    baseline_every: int = 0
+    spool_max_bytes: int = 64 * 1024 * 1024
+    solicit_burst: int = 10
+    solicits_per_minute: float = 30.0
+
+    def __post_init__(self) -> None:
+        try:
+            selection = self.selection
+        except PeerError as error:
+            raise ConfigError(f"pcrs: {error.detail}") from error
+        if not tuple(selection):
+            raise ConfigError("pcrs: selects none, expected something like sha256:0-10")
+        if min(self.heartbeat_s, self.log_poll_s, self.solicits_per_minute) <= 0 or self.solicit_burst < 1:
+            raise ConfigError("heartbeat_s, log_poll_s, solicits_per_minute, solicit_burst: expected more than 0")
+        if not MIN_EVIDENCE_BYTES <= self.max_evidence_bytes <= MAX_EVIDENCE_BYTES:
+            raise ConfigError(
+                f"max_evidence_bytes: {self.max_evidence_bytes}, expected {MIN_EVIDENCE_BYTES} to {MAX_EVIDENCE_BYTES}"
+            )
+        if self.baseline_every < 0:
+            raise ConfigError(f"baseline_every: {self.baseline_every}, expected 0 (never) or more")
+        least = MIN_SPOOLED_PUSHES * MAX_MESSAGE_BYTES
+        if self.spool_max_bytes < least:
+            raise ConfigError(f"spool_max_bytes: {self.spool_max_bytes}, expected at least {least}")
+
+    @property
+    def selection(self) -> PcrSelection:
+        """``pcrs``, parsed."""
+        return parse_selection_text(self.pcrs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """Table ``[logs]``: files to read; leave out what the device does not have.
+
+    Attributes:
+        tcg2: ``/sys/kernel/security/tpm0/binary_bios_measurements``.
+        ima: ``/sys/kernel/security/ima/binary_runtime_measurements``.
+    """
+
+    tcg2: Path | None = None
+    ima: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustSettings:
+    """Table ``[trust]``.
+
+    Attributes:
+        distributor_keys: PEM files of the distributors whose handles count.
+        tsa_roots: PEM files of the roots of their Time Stamp Authorities.
+        verifier_keys: PEM files of the verifiers whose solicits count; none means that solicits are ignored.
+        clock: ``trusted`` or ``untrusted``: whether this machine's UTC may judge handles.
+    """
+
+    distributor_keys: tuple[Path, ...]
+    tsa_roots: tuple[Path, ...]
+    verifier_keys: tuple[Path, ...] = ()
+    clock: str = ClockTrust.TRUSTED
+
+    def __post_init__(self) -> None:
+        _choice("clock", self.clock, ClockTrust)
+        if not self.distributor_keys:
+            raise ConfigError("distributor_keys: empty; without a handle there is no evidence")
+        if not self.tsa_roots:
+            raise ConfigError("tsa_roots: empty; no handle could be verified")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One attester agent.
+
+    Attributes:
+        state: SQLite file; made if missing. Holds what must survive a restart, and unsent pushes.
+        name: label for people, sent as a claim.
+        metrics_port: Prometheus port on the loopback; 0 for none.
+        log_level: debug, info, warning or error.
+    """
+
+    state: Path
+    trust: TrustSettings
+    name: str | None = None
+    metrics_port: int = 0
+    log_level: str = "info"
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
+    tpm: TpmSettings = field(default_factory=TpmSettings)
+    evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
+    logs: LogSettings = field(default_factory=LogSettings)
+
+    def __post_init__(self) -> None:
+        if self.name is not None:
+            try:
+                check_name(self.name)
+            except PeerError as error:
+                raise ConfigError(f"name: {error.detail}") from error

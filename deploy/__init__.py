@@ -1,0 +1,1 @@
+"""Programs around the product: bootstrap, demo, recorded fixtures."""

@@ -1,0 +1,50 @@
+"""The recorded boot log, as something to boot a device with: which digests extend which PCR, and the outcome. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from schemas import tcg2_log
+from schemas.errors import ConfigError
+from schemas.hashes import BY_NAME, BY_TPM_ID, HashAlgorithm
+from schemas.pcr import PcrValues
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firmware:
+    """One recorded boot.
+
+    Attributes:
+        boot_log: ``binary_bios_measurements``.
+        registers: all PCRs after that boot, as the recorded machine had them.
+    """
+
+    boot_log: bytes
+    registers: PcrValues
+
+    def extensions(self) -> Iterator[tuple[int, dict[HashAlgorithm, bytes]]]:
+        """PCR index and digest by bank of every event that was extended, in order."""
+        cut = tcg2_log.split_records(self.boot_log)
+        for number, record in enumerate(cut.records):
+            event = tcg2_log.parse_event(record, cut.format if number else None)
+            if event.extended:
+                yield event.pcr_index, {BY_TPM_ID[tpm_id]: digest for tpm_id, digest in event.digests}
+
+    def logged_pcrs(self) -> frozenset[int]:
+        """The PCRs that the boot log says something about."""
+        return frozenset(index for index, _ in self.extensions())
+
+
+def parse_registers(text: str) -> PcrValues:
+    """Reads ``bank index digest`` lines.
+
+    Raises:
+        ConfigError: a line is something else.
+    """
+    banks: dict[HashAlgorithm, dict[int, bytes]] = {}
+    for line in text.splitlines():
+        try:
+            bank, index, digest = line.split()
+            banks.setdefault(BY_NAME[bank], {})[int(index)] = bytes.fromhex(digest)
+        except (ValueError, KeyError) as error:
+            raise ConfigError(f"recorded PCRs: {line[:80]!r} is not a bank, an index and a digest") from error
+    return PcrValues(banks)

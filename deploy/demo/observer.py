@@ -1,0 +1,71 @@
+"""The demo's own eyes on the broker, and the stranger: both are clients like any other, without any key.
+
+The network thread only counts and remembers; the main thread reads what it left.
+"""
+
+import threading
+from collections import Counter, deque
+from typing import Final
+
+from runtime import clock
+from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
+from schemas.identifiers import Ueid
+
+CAPTURED_PER_ATTESTER: Final = 200
+OLD_ENOUGH: Final = 3  # that many newer pushes make an old one old
+
+
+class Observer:
+    """Counts the messages of each kind and captures evidence, as anybody on the broker can.
+
+    ``_counts`` and ``_captured`` are owned by the lock.
+    """
+
+    def __init__(self, settings: MqttSettings) -> None:
+        """Does not connect yet."""
+        self._topics = settings.topics
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._captured: dict[str, deque[bytes]] = {}
+        filters = (self._topics.all_handles, self._topics.all_evidence)
+        session = Session(client_id=f"stranger-{clock.random_bytes(6).hex()}", subscriptions=filters)
+        self._connection = MqttConnection(settings, session, on_message=self._received)
+
+    def start(self) -> None:
+        """Connects in the background."""
+        self._connection.start()
+
+    def stop(self) -> None:
+        """Disconnects."""
+        self._connection.stop()
+
+    def counts(self) -> dict[str, int]:
+        """Messages so far by kind: ``handles``, ``evidence``."""
+        with self._lock:
+            return dict(self._counts)
+
+    def evidence_of(self, ueid: Ueid) -> list[bytes]:
+        """The captured evidence of one attester, oldest first."""
+        with self._lock:
+            return list(self._captured.get(self._topics.evidence(ueid), ()))
+
+    def publish_as(self, ueid: Ueid, payload: bytes) -> bool:
+        """Publishes on an attester's topic; False when the broker is away."""
+        return self._connection.publish(self._topics.evidence(ueid), payload) is not None
+
+    def _received(self, message: Message) -> None:
+        kind = self._topics.kind_of(message.topic)
+        with self._lock:
+            self._counts[kind] += 1
+            if kind == "evidence":
+                self._captured.setdefault(message.topic, deque(maxlen=CAPTURED_PER_ATTESTER)).append(message.payload)
+
+
+def flip_one_bit(payload: bytes) -> bytes:
+    """``payload`` with its last bit flipped: of evidence that is in a log increment, a PCR value or the signature."""
+    return payload[:-1] + bytes([payload[-1] ^ 1])
+
+
+def replayable(captured: list[bytes]) -> bytes | None:
+    """An old push: not one of the newest, which may still count as delivered twice."""
+    return captured[-1 - OLD_ENOUGH] if len(captured) > OLD_ENOUGH else None

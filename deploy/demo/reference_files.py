@@ -1,0 +1,58 @@
+"""The real files of this machine that the devices measure and the endorser vouches for."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from deploy.demo.problem import DemoError
+
+FOLDERS: Final = (Path("/usr/bin"), Path("/usr/sbin"), Path("/usr/lib"))
+MAX_FILES: Final = 1200  # their reference values fit into one message
+MAX_FILE_BYTES: Final = 512 * 1024
+MIN_FILES: Final = 50
+
+
+def choose_files() -> tuple[Path, ...]:
+    """Regular, readable, not too large files, the same ones in the same order at each call.
+
+    Raises:
+        DemoError: this machine has too few.
+    """
+    chosen: list[Path] = []
+    for folder in FOLDERS:
+        for path in _files_in(folder):
+            chosen.append(path)
+            if len(chosen) == MAX_FILES:
+                return tuple(chosen)
+    if len(chosen) < MIN_FILES:
+        raise DemoError(f"only {len(chosen)} files to measure in {', '.join(map(str, FOLDERS))}")
+    return tuple(chosen)
+
+
+def digests_of(paths: tuple[Path, ...]) -> dict[bytes, str]:
+    """SHA-256 of each file, with its path; files that vanished are left out."""
+    digests: dict[bytes, str] = {}
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                digests[hashlib.file_digest(file, "sha256").digest()] = str(path)
+        except OSError:
+            continue
+    return digests
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        try:
+            about = entry.stat(follow_symlinks=False)
+        except OSError:
+            continue
+        if stat.S_ISREG(about.st_mode) and about.st_size <= MAX_FILE_BYTES and os.access(entry.path, os.R_OK):
+            yield Path(entry.path)

@@ -1,0 +1,148 @@
+"""One function a sub-command: reads the files it is given, calls the pure part, writes or publishes the outcome."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from endorser.endorsements import (
+    Statement,
+    describe,
+    endorse,
+    parse_any_ueid,
+    parse_digest_lines,
+    parse_pcr_lines,
+    refer,
+    verify_any,
+)
+from endorser.publisher import Publication, publication_of, publish
+from runtime import clock
+from runtime.durable import write_durable
+from runtime.keys import generate_key_pair, load_public_keys, load_signing_key, public_path, read_file
+from runtime.mqtt import MqttSettings
+from schemas import cose
+from schemas.errors import ConfigError, PeerError
+from schemas.identifiers import Ueid, parse_ueid_text
+from schemas.pcr import parse_selection_text
+from schemas.topics import check_name
+
+AUTO: Final = "auto"
+_CHUNK_BYTES: Final = 1 << 20
+
+
+def statement(signer: str, version: str, days: int) -> Statement:
+    """What the options say about signer, version and validity; the version ``auto`` is the current UTC second.
+
+    Raises:
+        ConfigError: a version or number of days that is none.
+    """
+    now_s = clock.utc_s()
+    if version != AUTO and not version.isdecimal():
+        raise ConfigError(f"--version {version!r}: expected a number that grows, or {AUTO}")
+    if days <= 0:
+        raise ConfigError(f"--days {days}: expected at least 1")
+    return Statement(signer=signer, version=now_s if version == AUTO else int(version), now_s=now_s, days=days)
+
+
+def make_key(out: Path) -> str:
+    """Makes the endorser's key; returns what to tell the operator."""
+    key = generate_key_pair(out)
+    return f"{public_path(out)}: give this to verifiers (key id {cose.key_id(key.public_key()).hex()})"
+
+
+def ueid_option(text: str) -> Ueid:
+    """A UEID from an option: the path of a file that holds it, or its base64url text."""
+    if Path(text).is_file():
+        return parse_any_ueid(read_file(Path(text)))
+    try:
+        return parse_ueid_text(text)
+    except PeerError as error:
+        raise ConfigError(f"--ueid {text[:80]!r}: no such file, and {error.detail}") from error
+
+
+def endorse_to_file(made: Statement, key: Path, ueid: Ueid, ak_public: Path, out: Path) -> None:
+    """Writes a signed endorsement to ``out``."""
+    write_durable(out, endorse(made, ueid, read_file(ak_public), load_signing_key(key)))
+
+
+def refer_to_file(
+    made: Statement, key: Path, name: str, *, pcrs: tuple[Path, str] | None, files: dict[bytes, str], out: Path
+) -> None:
+    """Writes signed reference values to ``out``.
+
+    Args:
+        made: signer, version and validity.
+        key: the endorser's key file.
+        name: the set's name.
+        pcrs: a file of PCR lines, and which PCRs of it, as ``sha256:0-9``; None for none.
+        files: acceptable file digests with their paths.
+        out: the file to write.
+    """
+    try:
+        check_name(name)
+        selection = None if pcrs is None else parse_selection_text(pcrs[1])
+    except PeerError as error:
+        raise ConfigError(error.detail) from error
+    registers = {}
+    if pcrs is not None and selection is not None:
+        registers = parse_pcr_lines(read_file(pcrs[0]).decode("utf-8", "replace"), selection)
+    write_durable(out, refer(made, name, registers, files, load_signing_key(key)))
+
+
+def digest_files(paths: Iterable[Path]) -> dict[bytes, str]:
+    """SHA-256 of each file, with its path.
+
+    Raises:
+        ConfigError: a file cannot be read.
+    """
+    files: dict[bytes, str] = {}
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                files[hashlib.file_digest(file, "sha256").digest()] = str(path)
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from error
+    return files
+
+
+def digests_option(listed: Path | None, paths: Sequence[Path]) -> dict[bytes, str]:
+    """The files of a set: those of a list as ``sha256sum`` prints it, and those at ``paths``, measured now."""
+    from_list = {} if listed is None else parse_digest_lines(read_file(listed).decode("utf-8", "surrogateescape"))
+    return from_list | digest_files(paths)
+
+
+def publish_files(settings: MqttSettings, endorser_keys: Sequence[Path], paths: Sequence[Path]) -> list[Publication]:
+    """Publishes signed objects, each only if it verifies: what verifiers would refuse is not worth retaining.
+
+    Returns:
+        what the broker has now.
+
+    Raises:
+        ConfigError: a file cannot be read, or is no object signed by one of ``endorser_keys``.
+        WorldError: ``broker-unreachable``.
+    """
+    keys = load_public_keys(endorser_keys)
+    publications = []
+    for path in paths:
+        raw = read_file(path)
+        try:
+            publications.append(publication_of(verify_any(raw, keys), raw, settings.topics))
+        except PeerError as error:
+            raise ConfigError(f"{path}: {error}") from error
+    publish(settings, publications)
+    return publications
+
+
+def show_file(endorser_keys: Sequence[Path], path: Path) -> str:
+    """A signed object for people; shows nothing that does not verify.
+
+    Raises:
+        ConfigError: it cannot be read, or was not signed by one of ``endorser_keys``.
+    """
+    try:
+        verified = verify_any(read_file(path), load_public_keys(endorser_keys))
+    except PeerError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    validity = (verified.not_before_s, verified.not_after_s)
+    return describe(verified, [datetime.fromtimestamp(each, UTC).isoformat() for each in validity])

@@ -1,0 +1,214 @@
+"""What the endorser signs, made from what operators have in files. Pure: bytes and the time in, signed objects out."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+
+from schemas import corim
+from schemas.endorsement import Endorsement, sign_endorsement, verify_endorsement
+from schemas.errors import ConfigError, PeerError
+from schemas.hashes import BY_NAME, BY_NI_ID, HashAlgorithm
+from schemas.identifiers import MAX_UEID_BYTES, Ueid, parse_ueid, parse_ueid_text
+from schemas.pcr import PcrSelection
+from schemas.reference_values import ReferenceValues, sign_reference_values, verify_reference_values
+from schemas.tpm_public import TpmPublic, check_attestation_key, parse_public, parse_sized_public
+
+# Objects start to be valid a little before they are signed: a verifier whose clock is a little behind would refuse
+# them as not yet valid, and would not see a retained message again before it reconnects.
+BACKDATED_S: Final = 300
+DAY_S: Final = 86_400
+_PCR_LINE: Final = re.compile(r"(\w+)\s+(\d+)\s+([0-9A-Fa-f]+)")
+_DIGEST_LINE: Final = re.compile(r"([0-9a-f]+) [ *](.+)")  # sha256sum and its sisters
+_DIGEST_SIZES: Final = frozenset(algorithm.size for algorithm in BY_NI_ID.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What every signed object says besides its subject.
+
+    Attributes:
+        signer: the endorser's name.
+        version: must grow with each version of one object.
+        now_s: UTC seconds; start of validity, less :data:`BACKDATED_S`.
+        days: end of validity, counted from ``now_s``.
+    """
+
+    signer: str
+    version: int
+    now_s: int
+    days: int
+
+    @property
+    def not_before_s(self) -> int:
+        """Start of validity, UTC seconds."""
+        return self.now_s - BACKDATED_S
+
+    @property
+    def not_after_s(self) -> int:
+        """End of validity, UTC seconds."""
+        return self.now_s + self.days * DAY_S
+
+
+def endorse(statement: Statement, ueid: Ueid, raw_public: bytes, key: EllipticCurvePrivateKey) -> bytes:
+    """A signed endorsement of one attesting key.
+
+    Args:
+        statement: signer, version and validity.
+        ueid: the attester.
+        raw_public: the attesting key as TPMT_PUBLIC or TPM2B_PUBLIC.
+        key: the endorser's key.
+
+    Raises:
+        ConfigError: the key is not one that can attest.
+    """
+    try:
+        public = parse_any_public(raw_public)
+        check_attestation_key(public)
+    except PeerError as error:
+        raise ConfigError(f"attesting key: {error.detail}") from error
+    endorsement = Endorsement(
+        ueid=ueid,
+        attesting_key=public,
+        version=statement.version,
+        signer=statement.signer,
+        not_before_s=statement.not_before_s,
+        not_after_s=statement.not_after_s,
+    )
+    return sign_endorsement(endorsement, public.raw, key)
+
+
+def refer(
+    statement: Statement,
+    name: str,
+    registers: Mapping[HashAlgorithm, Mapping[int, frozenset[bytes]]],
+    files: Mapping[bytes, str],
+    key: EllipticCurvePrivateKey,
+) -> bytes:
+    """A signed set of reference values.
+
+    Args:
+        statement: signer, version and validity.
+        name: the set's name, which policies refer to.
+        registers: acceptable PCR values by bank and index.
+        files: acceptable file digests, with a path each for people.
+        key: the endorser's key.
+
+    Raises:
+        ConfigError: there is nothing in the set.
+    """
+    if not registers and not files:
+        raise ConfigError("reference values: neither PCRs nor files; an empty set accepts nothing")
+    values = ReferenceValues(
+        name=name,
+        version=statement.version,
+        signer=statement.signer,
+        not_before_s=statement.not_before_s,
+        not_after_s=statement.not_after_s,
+        registers=registers,
+        files=files,
+    )
+    return sign_reference_values(values, key)
+
+
+def verify_any(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) -> Endorsement | ReferenceValues:
+    """Verifies a signed object of either kind, as a verifier would.
+
+    Raises:
+        PeerError: ``too-large``, ``malformed``, ``object-signature-invalid``, ``attesting-key-mismatch``.
+    """
+    if corim.TRIPLES_ATTEST_KEY in corim.verify_manifest(raw, keys).triples:
+        return verify_endorsement(raw, keys)
+    return verify_reference_values(raw, keys)
+
+
+def parse_any_ueid(content: bytes) -> Ueid:
+    """A UEID from a file: its text with or without a line end, or its bytes.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    try:
+        text = content.decode("ascii").strip()
+        return parse_ueid_text(text)
+    except (UnicodeDecodeError, PeerError):
+        if len(content) > MAX_UEID_BYTES:
+            raise ConfigError("ueid: neither base64url text nor 7 to 33 bytes") from None
+    try:
+        return parse_ueid(content)
+    except PeerError as error:
+        raise ConfigError(error.detail) from error
+
+
+def parse_any_public(raw: bytes) -> TpmPublic:
+    """A key's public area from a TPMT_PUBLIC, or from the TPM2B_PUBLIC that tpm2-tools write.
+
+    Raises:
+        PeerError: ``malformed`` or ``too-large``.
+    """
+    sized = len(raw) > 2 and int.from_bytes(raw[:2], "big") == len(raw) - 2  # noqa: PLR2004 the size of a TPM2B
+    return parse_sized_public(raw) if sized else parse_public(raw)
+
+
+def parse_pcr_lines(text: str, selection: PcrSelection) -> dict[HashAlgorithm, dict[int, frozenset[bytes]]]:
+    """Reads the PCRs of ``selection`` from lines ``bank index digest``, one register a line.
+
+    Raises:
+        ConfigError: a line is something else, or a selected PCR is missing.
+    """
+    found: dict[HashAlgorithm, dict[int, frozenset[bytes]]] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        match = _PCR_LINE.fullmatch(line.strip())
+        bank = BY_NAME.get(match[1]) if match else None
+        if match is None or bank is None or len(match[3]) != 2 * bank.size:
+            raise ConfigError(f"PCRs, line {number}: expected a bank, an index and a digest in hexadecimal")
+        if (bank, int(match[2])) in selection:
+            found.setdefault(bank, {})[int(match[2])] = frozenset({bytes.fromhex(match[3])})
+    missing = [f"{bank.name}:{index}" for bank, index in selection if index not in found.get(bank, {})]
+    if missing:
+        raise ConfigError(f"PCRs: no line for {', '.join(missing)}")
+    return found
+
+
+def parse_digest_lines(text: str) -> dict[bytes, str]:
+    """Reads digests and paths from lines as ``sha256sum`` prints them.
+
+    Raises:
+        ConfigError: a line is something else.
+    """
+    files: dict[bytes, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        match = _DIGEST_LINE.fullmatch(line)
+        if match is None or len(match[1]) // 2 not in _DIGEST_SIZES or len(match[1]) % 2:
+            raise ConfigError(f"digests, line {number}: expected a digest, two spaces and a path, as sha256sum prints")
+        files[bytes.fromhex(match[1])] = match[2]
+    return files
+
+
+def describe(verified: Endorsement | ReferenceValues, dates: Iterable[str]) -> str:
+    """A verified object for people.
+
+    Args:
+        verified: what to describe.
+        dates: start and end of its validity, as text.
+    """
+    start, end = dates
+    lines = []
+    if isinstance(verified, Endorsement):
+        key = verified.attesting_key
+        lines += [f"endorsement of {verified.ueid.hex()}", f"  attesting key  {key.name.hex()} (TPM name)"]
+    else:
+        lines.append(f"reference values {verified.name}")
+        for bank, registers in verified.registers.items():
+            lines += [f"  {bank.name}:{index:<3} {min(digests).hex()}" for index, digests in sorted(registers.items())]
+        lines.append(f"  files          {len(verified.files)}")
+    lines += [
+        f"  version        {verified.version}",
+        f"  signer         {verified.signer}",
+        f"  valid          {start} to {end}",
+    ]
+    return "\n".join(lines)

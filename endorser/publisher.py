@@ -1,0 +1,83 @@
+"""Puts signed objects on their topics, retained, and returns when the broker has them."""
+
+import queue
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from runtime import clock
+from runtime.mqtt import MqttConnection, MqttSettings, Session
+from schemas import cmw, media_types
+from schemas.endorsement import Endorsement
+from schemas.errors import WorldError
+from schemas.media_types import Indicator
+from schemas.reasons import Reason
+from schemas.reference_values import ReferenceValues
+from schemas.topics import Topics
+
+BROKER_PATIENCE_S: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """One retained message: a topic and a CMW record."""
+
+    topic: str
+    payload: bytes
+
+
+def publication_of(verified: Endorsement | ReferenceValues, raw: bytes, topics: Topics) -> Publication:
+    """Where a verified object belongs, in its envelope.
+
+    Args:
+        verified: what the object says.
+        raw: the signed object itself.
+        topics: the topic names.
+
+    Raises:
+        PeerError: ``malformed`` when the name of a set of reference values is no topic level.
+    """
+    if isinstance(verified, Endorsement):
+        topic, indicator = topics.endorsements(verified.ueid), Indicator.ENDORSEMENTS
+    else:
+        topic, indicator = topics.reference_values(verified.name), Indicator.REFERENCE_VALUES
+    return Publication(topic=topic, payload=cmw.wrap(media_types.SIGNED_CORIM, raw, indicator))
+
+
+def publish(settings: MqttSettings, publications: Sequence[Publication], patience_s: float = BROKER_PATIENCE_S) -> None:
+    """Publishes all of ``publications`` at least once each.
+
+    Raises:
+        WorldError: ``broker-unreachable`` when it did not confirm all of them within ``patience_s`` seconds; some may
+            have been published then, and doing it again does no harm.
+    """
+    events: queue.SimpleQueue[int | None] = queue.SimpleQueue()  # None: connected; otherwise a confirmed packet id
+    session = Session(client_id=f"endorser-{clock.random_bytes(6).hex()}")
+    connection = MqttConnection(settings, session, on_published=events.put, on_connected=lambda: events.put(None))
+    deadline_s = clock.monotonic_s() + patience_s
+    waiting: set[int] = set()
+    confirmed: set[int] = set()
+    remaining = list(publications)
+    connection.start()
+    try:
+        while remaining or waiting - confirmed:
+            event = _next_event(events, deadline_s, settings)
+            if event is not None:
+                confirmed.add(event)
+                continue
+            while remaining:
+                packet_id = connection.publish(remaining[-1].topic, remaining[-1].payload, retain=True)
+                if packet_id is None:  # lost again; the next connection goes on
+                    break
+                remaining.pop()
+                waiting.add(packet_id)
+    finally:
+        connection.stop()
+
+
+def _next_event(events: "queue.SimpleQueue[int | None]", deadline_s: float, settings: MqttSettings) -> int | None:
+    try:
+        return events.get(timeout=max(0.0, deadline_s - clock.monotonic_s()))
+    except queue.Empty:
+        message = f"{settings.host}:{settings.port} did not take everything in time"
+        raise WorldError(Reason.BROKER_UNREACHABLE, message) from None

@@ -1,0 +1,1 @@
+"""The Handle Distributor (REIM: Handle Distributor; epoch-marker draft: Epoch Bell): signed, TSA-stamped handles."""

@@ -1,0 +1,76 @@
+"""``handle-distributor``: issues signed, TSA-stamped handles and publishes them."""
+
+import argparse
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from handle_distributor import commands
+from handle_distributor.settings import ROLE, Settings
+from runtime.service import Stop, run_command
+from runtime.settings import load
+from runtime.telemetry import configure_logging
+from schemas.errors import ConfigError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one sub-command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    configure_logging(ROLE, "warning")
+    return run_command(lambda: _run(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog=ROLE,
+        description="Issues handles: signed claims with a Time Stamp Authority's stamp, published over MQTT. "
+        "Needs a TOML file with name, signing_key, state_file, [tsa] urls and roots, and [mqtt].",
+    )
+    top.add_argument("--version", action="version", version=f"{ROLE} {_version()}")
+    actions = top.add_subparsers(dest="command", required=True)
+    run = actions.add_parser("run", help="issue and publish a handle every interval until stopped")
+    run.add_argument("--check-config", action="store_true", help="read settings, keys and certificates, then stop")
+    once = actions.add_parser("issue-once", help="make the chain's next handle, write it to a file, print it")
+    once.add_argument("--out", type=Path, required=True, help="the file to write; `run` publishes the handle later")
+    for command in (run, once):
+        command.add_argument("--config", type=Path, required=True, help="the TOML file")
+    show = actions.add_parser("show", help="verify a handle in a file and print it for people")
+    show.add_argument("file", type=Path, metavar="FILE", help="the COSE_Sign1, as issue-once writes it")
+    show.add_argument("--config", type=Path, help="believe this distributor's own key and TSA roots")
+    show.add_argument("--key", type=Path, action="append", default=[], help="public key of a distributor to believe")
+    show.add_argument("--tsa-root", type=Path, action="append", default=[], help="PEM root of a TSA to believe")
+    keygen = actions.add_parser("keygen", help="make the key that signs handles")
+    keygen.add_argument("--out", type=Path, required=True, help="private key file; the public key goes beside it, .pub")
+    return top
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.command == "keygen":
+        print(commands.make_key(options.out))
+        return
+    settings = None if options.config is None else load(options.config, Settings, ROLE)
+    if settings is not None:
+        configure_logging(ROLE, settings.log_level)
+    if options.command == "show":
+        roots = [*options.tsa_root, *(settings.tsa.roots if settings else ())]
+        keys = commands.trusted_keys(settings, options.key)
+        if not keys or not roots:
+            raise ConfigError("show: give --config, or --key and --tsa-root; an unverified handle says nothing")
+        print(commands.show(options.file, keys, roots))
+    elif settings is not None and options.command == "issue-once":
+        print(commands.issue_once(settings, options.out))
+    elif settings is not None and options.check_config:
+        commands.check(settings, _version())
+    elif settings is not None:
+        commands.run(settings, _version(), Stop().on_signals())
+
+
+def _version() -> str:
+    try:
+        return metadata.version("attestream")
+    except metadata.PackageNotFoundError:  # a checkout that was not installed
+        return "unknown"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

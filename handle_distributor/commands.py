@@ -1,0 +1,195 @@
+"""One function a sub-command: builds the parts from the settings and puts them to work."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
+from prometheus_client import Gauge
+
+from handle_distributor.epoch_bell import BellRules, EpochBell
+from handle_distributor.handle_file import HandleFile
+from handle_distributor.handle_publisher import MqttHandlePublisher
+from handle_distributor.ports import HandlePublisher
+from handle_distributor.service import BellService
+from handle_distributor.settings import Settings
+from handle_distributor.tsa_client import HttpTimeStampAuthority
+from runtime import clock
+from runtime.durable import write_durable
+from runtime.keys import generate_key_pair, load_public_keys, load_signing_key, public_path, read_file
+from runtime.service import Stop
+from runtime.telemetry import Log, serve_metrics
+from runtime.time_stamp_verifier import load_time_stamp_verifier
+from schemas import cose
+from schemas.errors import ConfigError, WorldError
+from schemas.handle import Handle, verify_handle
+from schemas.reasons import Reason
+from schemas.tst_info import parse_tst_info
+
+_LOG: Final = Log("handle_distributor")
+_AGE: Final = Gauge(
+    "attestream_handle_age_seconds", "Time since the newest handle's TSA stamp; NaN while there is none"
+)
+_US: Final = 1_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Unpublished:
+    def publish(self, handle: Handle) -> None:
+        """Keeps it to ourselves; the next ``run`` publishes what is in the store."""
+
+
+def build_bell(settings: Settings, publisher: HandlePublisher) -> EpochBell:
+    """All parts of the distributor but the broker connection and the schedule.
+
+    Raises:
+        ConfigError: names the setting or the file that is wrong.
+    """
+    tsa = settings.tsa
+    with _naming("tsa.roots, tsa.intermediates"):
+        stamps = load_time_stamp_verifier(tsa.roots, tsa.intermediates)
+    with _naming("signing_key"):
+        key = load_signing_key(settings.signing_key)
+    return EpochBell(
+        BellRules(
+            issuer=settings.name,
+            lifetime_s=settings.lifetime_s,
+            max_clock_offset_us=round(tsa.max_clock_offset_s * _US),
+            required_agreement=tsa.required_agreement,
+        ),
+        key=key,
+        authorities=[
+            HttpTimeStampAuthority(
+                address,
+                stamps,
+                timeout_s=tsa.timeout_s,
+                monotonic_s=clock.monotonic_s,
+                tls_ca_file=tsa.tls_ca_file,
+            )
+            for address in tsa.addresses
+        ],
+        stamps=stamps,
+        store=HandleFile(settings.state_file),
+        publisher=publisher,
+        clock=clock,
+    )
+
+
+def check(settings: Settings, version: str) -> None:
+    """Everything that can be wrong before the first tick: files, keys, certificates, URLs.
+
+    Raises:
+        ConfigError: the first that is.
+    """
+    _publisher(settings, version)
+    build_bell(settings, _Unpublished())
+
+
+def run(settings: Settings, version: str, stop: Stop) -> None:
+    """Issues and publishes handles until ``stop``.
+
+    Raises:
+        ConfigError: before any work.
+        WorldError: ``store-unavailable`` when the last handle cannot be read.
+    """
+    publisher = _publisher(settings, version)
+    bell = build_bell(settings, publisher)
+    serve_metrics(settings.metrics_port)
+    _AGE.set_function(lambda: _age_s(bell.last))
+    bell.resume()
+    publisher.start()
+    _LOG.info("started", name=settings.name, interval_s=settings.interval_s, tsas=len(settings.tsa.urls))
+    try:
+        BellService(lambda: bell.ring() is not None, settings.interval_s).run(stop)
+    finally:
+        publisher.stop()
+        _LOG.info("stopped", name=settings.name)
+
+
+def issue_once(settings: Settings, output: Path) -> str:
+    """Makes one handle, as the next of the chain, and writes it to ``output``; publishes nothing.
+
+    Returns:
+        The handle for people.
+
+    Raises:
+        ConfigError: as :func:`run`.
+        WorldError: no TSA's answer counted (the log says why for each), or the store failed.
+    """
+    bell = build_bell(settings, _Unpublished())
+    bell.resume()
+    handle = bell.ring()
+    if handle is None:
+        raise WorldError(Reason.TSA_UNREACHABLE, "no handle could be made; the log above has the reason for each TSA")
+    write_durable(output, handle.raw)
+    return describe(handle)
+
+
+def show(path: Path, keys: dict[bytes, EllipticCurvePublicKey], roots: list[Path]) -> str:
+    """A handle's file, verified, for people.
+
+    Raises:
+        ConfigError: the file, a key or a root cannot be read.
+        PeerError: the handle does not verify.
+    """
+    return describe(verify_handle(read_file(path), keys, load_time_stamp_verifier(roots)))
+
+
+def trusted_keys(settings: Settings | None, paths: list[Path]) -> dict[bytes, EllipticCurvePublicKey]:
+    """The distributors' keys to believe: from files, and the configured distributor's own."""
+    own = {}
+    if settings is not None:
+        public = load_signing_key(settings.signing_key).public_key()
+        own[cose.key_id(public)] = public
+    return load_public_keys(paths) | own
+
+
+def make_key(out: Path) -> str:
+    """Makes the signing key; returns what to tell the operator."""
+    key = generate_key_pair(out)
+    return f"{public_path(out)}: give this to attesters and verifiers (key id {cose.key_id(key.public_key()).hex()})"
+
+
+def describe(handle: Handle) -> str:
+    """A verified handle as lines of text."""
+    claims, sign1 = handle.claims, cose.parse(handle.raw, "handle")
+    token = sign1.unprotected[cose.HEADER_3161_CTT]
+    certificates = load_der_pkcs7_certificates(token) if isinstance(token, bytes) else []
+    marker = parse_tst_info(claims.epoch_marker)
+    lines = {
+        "id": handle.id.hex(),
+        "issuer": f"{claims.issuer} (key {sign1.key_id.hex()})",
+        "time": f"{_utc(handle.time_us)} ± {handle.accuracy_us / _US:g} s, by the TSA",
+        "epoch marker": f"{_utc(marker.gen_time_us)}, serial {marker.serial}, policy {marker.policy}",
+        "not before": _utc(claims.not_before_s * _US),
+        "expires": _utc(handle.expires_us),
+        "previous": claims.previous.hex() if claims.previous else "none: the first of its chain",
+        "TSA": "; ".join(certificate.subject.rfc4514_string() for certificate in certificates),
+        "size": f"{len(handle.raw)} bytes",
+    }
+    return "\n".join(f"{name + ':':<14}{value}" for name, value in lines.items())
+
+
+@contextmanager
+def _naming(setting: str) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{setting}: {error.detail}") from error
+
+
+def _publisher(settings: Settings, version: str) -> MqttHandlePublisher:
+    return MqttHandlePublisher(
+        settings.mqtt, settings.name, version=version, utc_us=clock.utc_us, monotonic_s=clock.monotonic_s
+    )
+
+
+def _age_s(last: Handle | None) -> float:
+    return float("nan") if last is None else (clock.utc_us() - last.time_us) / _US
+
+
+def _utc(time_us: int) -> str:
+    return (_EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,213 @@
+"""The epoch bell: one round makes one handle (DESIGN 4). Owns the chain's end; talks to the world through ports.
+
+A round, for each TSA in the operator's order until one succeeds: have the epoch bell stamped (the marker), sign the
+claims, have the signature stamped, attach the token, verify the result as any attester will, store it, publish it.
+Stored before published: whatever left this process is the ``previous`` of the next handle, and after a crash between
+the two it is published again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from prometheus_client import Counter, Gauge, Histogram
+
+from handle_distributor.epoch import Observation, check_agreement, check_clock, choose_claims
+from handle_distributor.ports import Clock, HandlePublisher, HandleStore, Stamp, TimeStampAuthority
+from runtime.telemetry import Log
+from schemas import cose
+from schemas.errors import PeerError, WorldError
+from schemas.handle import (
+    EPOCH_BELL_IMPRINT,
+    NONCE_BYTES,
+    Handle,
+    StampVerifier,
+    attach_stamp,
+    handle_id,
+    sign_claims,
+    verify_handle,
+)
+from schemas.identifiers import HandleId
+from schemas.tst_info import extract_tst_info
+
+_LOG: Final = Log("handle_distributor")
+_ISSUED: Final = Counter("attestream_handles_issued_total", "Handles made, stored and given to the broker connection")
+_FAILURES: Final = Counter("attestream_handle_failures_total", "Failed attempts at a handle", ["reason", "tsa"])
+_LATENCY: Final = Histogram("attestream_tsa_latency_seconds", "Time one TSA took for one verified stamp", ["tsa"])
+_ALARM: Final = Gauge("attestream_handle_alarm", "1 while the last round made no handle")
+_US: Final = 1_000_000
+_TSA_NONCE_BYTES: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BellRules:
+    """What the operator decided.
+
+    Attributes:
+        issuer: the distributor's name.
+        lifetime_s: how long a handle is accepted, from its epoch marker.
+        max_clock_offset_us: how far a TSA's clock and this machine's may be apart.
+        required_agreement: how many TSAs must agree on the time, the stamping one included.
+    """
+
+    issuer: str
+    lifetime_s: int
+    max_clock_offset_us: int
+    required_agreement: int
+
+
+class EpochBell:
+    """Rings once a round. Not thread-safe: one thread calls :meth:`resume` and :meth:`ring`, one after the other."""
+
+    def __init__(
+        self,
+        rules: BellRules,
+        *,
+        key: EllipticCurvePrivateKey,
+        authorities: Sequence[TimeStampAuthority],
+        stamps: StampVerifier,
+        store: HandleStore,
+        publisher: HandlePublisher,
+        clock: Clock,
+    ) -> None:
+        self._rules = rules
+        self._key = key
+        self._keys = {cose.key_id(key.public_key()): key.public_key()}
+        self._authorities = tuple(authorities)
+        self._stamps = stamps
+        self._store = store
+        self._publisher = publisher
+        self._clock = clock
+        self._previous: HandleId | None = None  # owned, as _last, by the thread that rings
+        self._last: Handle | None = None
+
+    @property
+    def last(self) -> Handle | None:
+        """The newest handle, if one was made or found that still verifies."""
+        return self._last
+
+    def resume(self) -> None:
+        """Takes up the chain where the last run left it, and publishes its last handle again unless expired.
+
+        Raises:
+            WorldError: ``store-unavailable``.
+        """
+        raw = self._store.load()
+        if raw is None:
+            _LOG.info("chain-starts", issuer=self._rules.issuer)
+            return
+        self._previous = handle_id(raw)
+        try:
+            self._last = verify_handle(raw, self._keys, self._stamps)
+        except PeerError as error:
+            # After a change of key or TSA roots: the chain goes on, but nobody would accept this one.
+            _LOG.warning("last-handle-not-published-again", id=self._previous.hex(), reason=error.reason)
+            return
+        expired = self._last.expires_us <= self._clock.utc_us()
+        _LOG.info("chain-resumes", id=self._previous.hex(), expired=expired)
+        if not expired:
+            self._publisher.publish(self._last)
+
+    def ring(self) -> Handle | None:
+        """One round over all TSAs.
+
+        Returns:
+            The new handle, stored and given to the publisher; None when no TSA's answer counted or the store failed:
+            the alarm is raised, the chain has not moved, and the caller should try again soon.
+        """
+        answers = _Round(self._clock)
+        for authority in self._authorities:
+            if authority.name in answers.failed:
+                continue
+            try:
+                handle = self._issue(authority, answers)
+            except (WorldError, PeerError) as error:
+                _report(authority.name, error)
+                continue
+            return self._deliver(handle)
+        _ALARM.set(1)
+        _LOG.error("no-handle", issuer=self._rules.issuer, tried=len(self._authorities))
+        return None
+
+    def _issue(self, authority: TimeStampAuthority, answers: "_Round") -> Handle:
+        rules = self._rules
+        marker, observation = answers.ask(authority, EPOCH_BELL_IMPRINT)
+        check_clock(observation, max_clock_offset_us=rules.max_clock_offset_us, not_before=self._last)
+        self._check_agreement(authority, observation, answers)
+        signed = sign_claims(
+            choose_claims(
+                issuer=rules.issuer,
+                marker=extract_tst_info(marker.token),
+                nonce=self._clock.random_bytes(NONCE_BYTES),
+                previous=self._previous,
+                lifetime_s=rules.lifetime_s,
+            ),
+            self._key,
+        )
+        stamp, observation = answers.ask(authority, cose.ctt_imprint(signed))
+        check_clock(observation, max_clock_offset_us=rules.max_clock_offset_us, not_before=self._last)
+        return verify_handle(attach_stamp(signed, stamp.token), self._keys, self._stamps)
+
+    def _check_agreement(self, authority: TimeStampAuthority, observation: Observation, answers: "_Round") -> None:
+        required = self._rules.required_agreement
+        if required == 1:
+            return
+        witnesses: list[Observation] = []
+        for other in self._authorities:
+            if other.name == authority.name or other.name in answers.failed:
+                continue
+            try:
+                witnesses.append(answers.earlier(other.name) or answers.ask(other, EPOCH_BELL_IMPRINT)[1])
+            except WorldError as error:
+                answers.failed.add(other.name)
+                _report(other.name, error)
+        check_agreement(observation, witnesses, required=required)
+
+    def _deliver(self, handle: Handle) -> Handle | None:
+        try:
+            self._store.save(handle.raw)
+        except WorldError as error:
+            _report("", error)
+            _ALARM.set(1)
+            _LOG.error("no-handle", issuer=self._rules.issuer, reason=error.reason)
+            return None
+        self._previous, self._last = handle.id, handle
+        self._publisher.publish(handle)
+        _ISSUED.inc()
+        _ALARM.set(0)
+        _LOG.info("handle-issued", id=handle.id.hex(), time_us=handle.time_us, accuracy_us=handle.accuracy_us)
+        return handle
+
+
+class _Round:
+    """The answers of one round. One reading of UTC, then the monotonic clock: a step of UTC moves no TSA apart."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._started_us = clock.utc_us() - round(clock.monotonic_s() * _US)
+        self._observations: dict[str, Observation] = {}
+        self.failed: set[str] = set()
+
+    def ask(self, authority: TimeStampAuthority, imprint: bytes) -> tuple[Stamp, Observation]:
+        """One stamp with a fresh nonce, and when it was asked and answered."""
+        nonce = int.from_bytes(self._clock.random_bytes(_TSA_NONCE_BYTES), "big")
+        sent_us = self._now_us()
+        stamp = authority.stamp(imprint, nonce)
+        received_us = self._now_us()
+        _LATENCY.labels(authority.name).observe((received_us - sent_us) / _US)
+        observation = Observation(tsa=authority.name, stamp=stamp.info, sent_us=sent_us, received_us=received_us)
+        self._observations[authority.name] = observation
+        return stamp, observation
+
+    def earlier(self, name: str) -> Observation | None:
+        """What this TSA answered earlier in the round."""
+        return self._observations.get(name)
+
+    def _now_us(self) -> int:
+        return self._started_us + round(self._clock.monotonic_s() * _US)
+
+
+def _report(tsa: str, error: WorldError | PeerError) -> None:
+    _FAILURES.labels(error.reason, tsa).inc()
+    _LOG.warning("handle-attempt-failed", tsa=tsa, reason=error.reason, detail=error.detail)

@@ -1,0 +1,137 @@
+"""The distributor's configuration file."""
+
+import urllib.parse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from runtime.mqtt import MqttSettings
+from schemas.errors import ConfigError, PeerError
+from schemas.handle import MAX_ACCURACY_US, MAX_LIFETIME_S
+from schemas.topics import check_name
+
+ROLE: Final = "handle-distributor"
+_US: Final = 1_000_000
+_MAX_TIMEOUT_S: Final = 25.0  # marker and stamp must be made within the 60 s that a handle allows between them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TsaAddress:
+    """Where a TSA listens; parsed once, at start."""
+
+    url: str
+    tls: bool
+    host: str
+    port: int
+    path: str
+
+
+def parse_tsa_url(url: str) -> TsaAddress:
+    """Parses ``http://host:port/path`` or ``https://…``.
+
+    Raises:
+        ConfigError: another scheme, no host, a bad port, or a password in it.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"{url!r}: not a URL ({error})") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError(f"{url!r}: expected http://HOST[:PORT]/PATH or https://…")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError(f"TSA at {parts.hostname}: user names and passwords in URLs are not supported")
+    tls = parts.scheme == "https"
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return TsaAddress(url=url, tls=tls, host=parts.hostname, port=port or (443 if tls else 80), path=path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TsaSettings:
+    """Table ``[tsa]``.
+
+    Attributes:
+        urls: Time Stamp Authorities (RFC 3161 over HTTP) in the order in which they are tried.
+        roots: PEM files of their root certificates; the same files that attesters and verifiers trust.
+        intermediates: PEM files of certificates between, where the TSAs do not send them.
+        timeout_s: for one whole exchange with one TSA.
+        max_clock_offset_s: how far a TSA's clock and this machine's may be apart; a TSA beyond it is not believed.
+        required_agreement: how many TSAs must agree on the time, the stamping one included.
+        tls_ca_file: PEM roots for https URLs, where not the operating system's.
+    """
+
+    urls: tuple[str, ...]
+    roots: tuple[Path, ...]
+    intermediates: tuple[Path, ...] = ()
+    timeout_s: float = 5.0
+    max_clock_offset_s: float = 5.0
+    required_agreement: int = 1
+    tls_ca_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.urls:
+            raise ConfigError("urls: empty; name at least one Time Stamp Authority")
+        try:
+            _ = self.addresses
+        except ConfigError as error:
+            raise ConfigError(f"urls: {error.detail}") from error
+        if len(set(self.urls)) != len(self.urls):
+            raise ConfigError("urls: the same TSA twice")
+        if not self.roots:
+            raise ConfigError("roots: empty; no stamp could be verified")
+        if not 0 < self.timeout_s <= _MAX_TIMEOUT_S:
+            raise ConfigError(f"timeout_s: {self.timeout_s:g}, expected more than 0 and at most {_MAX_TIMEOUT_S:g}")
+        if not 0 < self.max_clock_offset_s <= MAX_ACCURACY_US / _US:
+            raise ConfigError(
+                f"max_clock_offset_s: {self.max_clock_offset_s:g}, expected more than 0 and at most "
+                f"{MAX_ACCURACY_US / _US:g}"
+            )
+        if not 1 <= self.required_agreement <= len(self.urls):
+            raise ConfigError(
+                f"required_agreement: {self.required_agreement}, expected 1 to {len(self.urls)} (the number of urls)"
+            )
+
+    @property
+    def addresses(self) -> tuple[TsaAddress, ...]:
+        """``urls``, parsed."""
+        return tuple(parse_tsa_url(url) for url in self.urls)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One handle distributor.
+
+    Attributes:
+        name: what handles call their issuer; the last level of their topic.
+        signing_key: PEM file of the P-256 key that signs handles (``handle-distributor keygen`` makes one).
+        state_file: keeps the last handle, so that the chain goes on after a restart; made if missing.
+        tsa: the Time Stamp Authorities.
+        interval_s: a new handle every so often.
+        lifetime_s: how long a handle is accepted; longer than the interval by what an outage may last.
+        metrics_port: Prometheus port on the loopback; 0 for none.
+        log_level: debug, info, warning or error.
+        mqtt: the broker.
+    """
+
+    name: str
+    signing_key: Path
+    state_file: Path
+    tsa: TsaSettings
+    interval_s: float = 60.0
+    lifetime_s: int = 300
+    metrics_port: int = 0
+    log_level: str = "info"
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
+
+    def __post_init__(self) -> None:
+        try:
+            check_name(self.name)
+        except PeerError as error:
+            raise ConfigError(f"name: {error.detail}") from error
+        if self.interval_s <= 0:
+            raise ConfigError(f"interval_s: {self.interval_s:g}, expected more than 0")
+        if not self.interval_s < self.lifetime_s <= MAX_LIFETIME_S:
+            raise ConfigError(
+                f"lifetime_s: {self.lifetime_s}, expected more than interval_s ({self.interval_s:g}) "
+                f"and at most {MAX_LIFETIME_S}"
+            )

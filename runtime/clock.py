@@ -1,0 +1,29 @@
+"""The only place that reads a clock or draws randomness. Cores get both as arguments."""
+
+import secrets
+import time
+
+
+def utc_us() -> int:
+    """UTC by this machine's clock, integer microseconds since 1970. May step; never used to measure durations."""
+    return time.time_ns() // 1000
+
+
+def utc_s() -> int:
+    """UTC by this machine's clock, whole seconds since 1970."""
+    return time.time_ns() // 1_000_000_000
+
+
+def monotonic_s() -> float:
+    """Seconds since an arbitrary start, never running back. For durations and timeouts only."""
+    return time.monotonic()
+
+
+def random_bytes(count: int) -> bytes:
+    """``count`` bytes from the operating system's CSPRNG."""
+    return secrets.token_bytes(count)
+
+
+def random_fraction() -> float:
+    """A number in [0, 1), for jitter."""
+    return secrets.randbelow(1 << 53) / (1 << 53)

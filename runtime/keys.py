@@ -1,0 +1,100 @@
+"""Keys and certificates in files: ES256 keys as PEM, one private key a file, any number of public keys a file."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from runtime.durable import write_durable
+from schemas import cose
+from schemas.errors import ConfigError, WorldError
+
+_PEM_BLOCK = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL)
+
+
+def load_signing_key(path: Path) -> EllipticCurvePrivateKey:
+    """A P-256 private key from an unencrypted PEM file (PKCS#8 or SEC 1).
+
+    Raises:
+        ConfigError: the file is missing, unreadable, or holds something else.
+    """
+    try:
+        key = load_pem_private_key(read_file(path), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigError(f"{path}: not an unencrypted PEM private key ({error})") from error
+    if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
+        raise ConfigError(f"{path}: expected a P-256 (ES256) private key")
+    return key
+
+
+def load_public_keys(paths: Iterable[Path]) -> dict[bytes, EllipticCurvePublicKey]:
+    """All P-256 public keys in PEM files, by :func:`schemas.cose.key_id`.
+
+    Raises:
+        ConfigError: a file is missing or holds no such key.
+    """
+    keys: dict[bytes, EllipticCurvePublicKey] = {}
+    for path in paths:
+        blocks = _PEM_BLOCK.findall(read_file(path))
+        if not blocks:
+            raise ConfigError(f"{path}: no PEM public key in it")
+        for block in blocks:
+            try:
+                key = load_pem_public_key(block)
+            except (ValueError, UnsupportedAlgorithm) as error:
+                raise ConfigError(f"{path}: not a PEM public key ({error})") from error
+            if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
+                raise ConfigError(f"{path}: expected P-256 (ES256) public keys")
+            keys[cose.key_id(key)] = key
+    return keys
+
+
+def generate_key_pair(private_path: Path) -> EllipticCurvePrivateKey:
+    """Makes a P-256 key: ``private_path`` (mode 600) and beside it the public key with the suffix ``.pub``.
+
+    Raises:
+        ConfigError: the private key's file exists already; a key is never overwritten.
+    """
+    if private_path.exists():
+        raise ConfigError(f"{private_path}: exists; move it away first, keys are never overwritten")
+    key = generate_private_key(SECP256R1())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    try:
+        write_durable(private_path, private, mode=0o600)
+        write_durable(public_path(private_path), public)
+    except WorldError as error:
+        raise ConfigError(error.detail) from error
+    return key
+
+
+def public_path(private_path: Path) -> Path:
+    """Where the public key of ``private_path`` lies."""
+    return private_path.with_suffix(".pub")
+
+
+def read_file(path: Path) -> bytes:
+    """A whole small file named in the configuration.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error

@@ -1,0 +1,93 @@
+"""How a process starts, stops and retries: signals set a flag, errors become exit codes, backoff has jitter."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from runtime.clock import random_fraction
+from schemas.errors import AttestreamError, ConfigError
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_CONFIG = 2
+EXIT_CRASHED = 70  # EX_SOFTWARE, sysexits.h
+
+
+class Stop:
+    """Set once, by SIGTERM, SIGINT or :meth:`request`; loops wait on it instead of sleeping."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    @property
+    def requested(self) -> bool:
+        """Whether to stop."""
+        return self._event.is_set()
+
+    def request(self) -> None:
+        """Asks every loop that waits on this to end."""
+        self._event.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits up to ``seconds``; returns True as soon as a stop is requested."""
+        return self._event.wait(seconds)
+
+    def on_signals(self) -> "Stop":
+        """Makes SIGTERM and SIGINT request the stop, and a dying thread end the process; call from the main thread.
+
+        A thread that ends by an unexpected exception is a bug: better to be restarted than to live on deaf.
+        """
+
+        def handle(_number: int, _frame: FrameType | None) -> None:
+            self.request()
+
+        threading.excepthook = _crash
+        signal.signal(signal.SIGTERM, handle)
+        signal.signal(signal.SIGINT, handle)
+        return self
+
+
+def _crash(arguments: threading.ExceptHookArgs) -> None:
+    sys.excepthook(arguments.exc_type, arguments.exc_value or arguments.exc_type(), arguments.exc_traceback)
+    os._exit(EXIT_CRASHED)
+
+
+class Backoff:
+    """Delays between retries: doubling from ``first_s`` to ``last_s``, each with up to half of jitter."""
+
+    def __init__(self, first_s: float, last_s: float) -> None:
+        self._first_s = first_s
+        self._last_s = last_s
+        self._next_s = first_s
+
+    def next_s(self) -> float:
+        """The delay before the next try, in seconds."""
+        delay = self._next_s
+        self._next_s = min(self._next_s * 2, self._last_s)
+        return delay * (1 - random_fraction() / 2)
+
+    def reset(self) -> None:
+        """After a success."""
+        self._next_s = self._first_s
+
+
+def run_command(command: Callable[[], int | None]) -> int:
+    """Runs one CLI command and turns expected failures into a line on standard error and an exit code.
+
+    Returns:
+        What ``command`` returned (None counts as 0); 2 for a ``ConfigError``; 1 for any other expected error.
+        Unexpected exceptions pass through: they are bugs and should be seen whole.
+    """
+    try:
+        return command() or EXIT_OK
+    except ConfigError as error:
+        print(f"configuration error: {error.detail}", file=sys.stderr)
+        return EXIT_CONFIG
+    except AttestreamError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except BrokenPipeError:
+        return EXIT_OK

@@ -1,0 +1,130 @@
+"""Settings: one TOML file a service becomes one frozen dataclass. The only reader of the environment.
+
+``load`` turns a TOML table into a dataclass by its field types; a nested table is a nested dataclass. Every field can
+be overridden by ``ATTESTREAM_<ROLE>_<TABLE>_<FIELD>`` (upper case, ``-`` as ``_``; lists separated by commas). An
+unknown key, a missing key or a wrong type is a ``ConfigError`` that names the file and the field. Relative paths are
+relative to the file's folder. Secrets are never values: they are paths of files.
+"""
+
+import dataclasses
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from schemas.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "ATTESTREAM"
+
+S = TypeVar("S")
+
+
+def load(path: Path, settings_type: type[S], role: str) -> S:
+    """Reads ``path`` into ``settings_type``.
+
+    Args:
+        path: the TOML file.
+        settings_type: a dataclass whose fields are str, int, float, bool, Path, tuples of these, optional ones of
+            these, or further dataclasses.
+        role: the service's name, for the environment's prefix.
+
+    Raises:
+        ConfigError: names the file, the field and what was expected.
+    """
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML ({error})") from error
+    prefix = f"{ENVIRONMENT_PREFIX}_{role}".upper().replace("-", "_")
+    overrides = {name: value for name, value in os.environ.items() if name.startswith(prefix + "_")}
+    settings = _build(settings_type, table, _Context(path=path, overrides=overrides), "", prefix)
+    if overrides:
+        raise ConfigError(f"environment variable {min(overrides)}: {role} has no such setting")
+    return settings
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Context:
+    path: Path
+    overrides: dict[str, str]  # consumed as fields claim them
+
+
+def _build(settings_type: type[S], table: Mapping[str, object], context: _Context, where: str, prefix: str) -> S:
+    hints = typing.get_type_hints(settings_type)
+    values: dict[str, Any] = {}
+    remaining = dict(table)
+    for item in dataclasses.fields(settings_type):  # type: ignore[arg-type]  # checked by every caller's type
+        name, variable = f"{where}{item.name}", f"{prefix}_{item.name}".upper()
+        hint = hints[item.name]
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            inner = remaining.pop(item.name, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f"{context.path}: {name}: expected a table")
+            values[item.name] = _build(hint, inner, context, f"{name}.", variable)
+        elif variable in context.overrides:
+            remaining.pop(item.name, None)
+            values[item.name] = _from_text(context.overrides.pop(variable), hint, context, f"{name} (from {variable})")
+        elif item.name in remaining:
+            values[item.name] = _convert(remaining.pop(item.name), hint, context, name)
+        elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"{context.path}: {name}: missing, expected {_describe(hint)}")
+    if remaining:
+        known = ", ".join(item.name for item in dataclasses.fields(settings_type))  # type: ignore[arg-type]  # as above
+        raise ConfigError(f"{context.path}: {where}{min(remaining)}: unknown key; known here: {known}")
+    try:
+        return settings_type(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{context.path}: {where}{error.detail}") from error
+
+
+def _convert(value: object, hint: Any, context: _Context, name: str) -> object:  # noqa: ANN401 a type hint
+    inner = _without_none(hint)
+    if typing.get_origin(inner) is tuple:
+        if not isinstance(value, list):
+            raise ConfigError(f"{context.path}: {name}: expected a list")
+        element = typing.get_args(inner)[0]
+        return tuple(_convert(item, element, context, f"{name}[{index}]") for index, item in enumerate(value))
+    if inner is Path and isinstance(value, str) and value:
+        return (context.path.parent / value).absolute()
+    if inner is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(inner, type) and isinstance(value, inner) and isinstance(value, bool) == (inner is bool):
+        return value
+    raise ConfigError(f"{context.path}: {name}: {value!r}, expected {_describe(hint)}")
+
+
+def _from_text(text: str, hint: Any, context: _Context, name: str) -> object:  # noqa: ANN401 a type hint
+    inner = _without_none(hint)
+    if typing.get_origin(inner) is tuple:
+        element = typing.get_args(inner)[0]
+        return tuple(_from_text(part, element, context, name) for part in text.split(",") if part)
+    if inner is bool:
+        if text.lower() not in {"true", "false"}:
+            raise ConfigError(f"{name}: {text!r}, expected true or false")
+        return text.lower() == "true"
+    if inner in {int, float}:
+        try:
+            return inner(text)
+        except ValueError as error:
+            raise ConfigError(f"{name}: {text!r}, expected {_describe(hint)}") from error
+    return _convert(text, hint, context, name)
+
+
+def _without_none(hint: Any) -> Any:  # noqa: ANN401 a type hint
+    if typing.get_origin(hint) in {types.UnionType, typing.Union}:
+        (inner,) = (argument for argument in typing.get_args(hint) if argument is not types.NoneType)
+        return inner
+    return hint
+
+
+def _describe(hint: Any) -> str:  # noqa: ANN401 a type hint
+    inner = _without_none(hint)
+    if typing.get_origin(inner) is tuple:
+        return f"a list of {_describe(typing.get_args(inner)[0])}"
+    names = {str: "text", int: "an integer", float: "a number", bool: "true or false", Path: "a path"}
+    return names.get(inner, str(inner))

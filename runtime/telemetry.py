@@ -1,0 +1,94 @@
+"""Logs and metrics. Log lines are ``time level role event key=value …`` on standard error; never payloads or keys.
+
+Metrics are ``prometheus_client`` objects that each service declares beside its code; :func:`serve_metrics` shows them.
+"""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Final
+
+from prometheus_client import start_http_server
+from typing_extensions import override
+
+from schemas.errors import ConfigError
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+_PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/+-@%")
+
+
+class _KeyValueFormatter(logging.Formatter):
+    def __init__(self, role: str) -> None:
+        super().__init__()
+        self._role = role
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        fields: dict[str, object] = getattr(record, "fields", {})
+        parts = [when, record.levelname.lower(), self._role, record.getMessage()]
+        parts.extend(f"{key}={_quote(value)}" for key, value in fields.items())
+        line = " ".join(parts)
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _quote(value: object) -> str:
+    text = str(value)
+    return text if text and _PLAIN.issuperset(text) else json.dumps(text)
+
+
+def configure_logging(role: str, level: str) -> None:
+    """Sends all log records to standard error in one format.
+
+    Raises:
+        ConfigError: ``level`` is not one of :data:`LEVELS`.
+    """
+    if level not in LEVELS:
+        raise ConfigError(f"log level {level!r}: expected one of {', '.join(LEVELS)}")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_KeyValueFormatter(role))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
+
+
+class Log:
+    """A named logger whose lines are an event and its fields."""
+
+    __slots__ = ("_logger",)
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def debug(self, event: str, **fields: object) -> None:
+        """For developers."""
+        self._logger.debug(event, extra={"fields": fields})
+
+    def info(self, event: str, **fields: object) -> None:
+        """Normal life."""
+        self._logger.info(event, extra={"fields": fields})
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Someone may want to look: a rejected message, a retry."""
+        self._logger.warning(event, extra={"fields": fields})
+
+    def error(self, event: str, **fields: object) -> None:
+        """Someone must look."""
+        self._logger.error(event, extra={"fields": fields})
+
+
+def serve_metrics(port: int, host: str = "127.0.0.1") -> None:
+    """Serves Prometheus metrics on ``http://host:port/metrics``; does nothing for port 0.
+
+    Raises:
+        ConfigError: the port is taken.
+    """
+    if port == 0:
+        return
+    try:
+        start_http_server(port, addr=host)
+    except OSError as error:
+        raise ConfigError(f"metrics_port {port}: {error.strerror}") from error

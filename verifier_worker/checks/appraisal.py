@@ -1,0 +1,266 @@
+"""Appraisal: what an accepted push says about its attester. Each check answers with findings, or with nothing.
+
+``EFFECTS`` says, for every reason code, what it does to the verdict: which AR4SI claims it sets, whether it leaves the
+verdict undecided, what it says about time. A reason that is not in it changes nothing and is only told.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from schemas.handle import Handle
+from schemas.reasons import Reason
+from schemas.result import Freshness, Tier, TrustClaim, overall_status
+from schemas.tpm_attest import QuoteInfo
+from verifier_worker.appraisal_policy import AppraisalPolicy
+from verifier_worker.state import AttesterState, Verdict
+from verifier_worker.trust import References
+
+_CLOCK_TOLERANCE_US: Final = 2_000_000  # how far our own clock may differ from the TSA's before we say so
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What a reason does to a verdict.
+
+    Attributes:
+        values: trustworthiness claims it sets, if worse than they were.
+        undecided: nothing can be affirmed.
+        freshness: what it says about time, None for nothing.
+    """
+
+    values: Mapping[TrustClaim, int] = field(default_factory=dict)
+    undecided: bool = False
+    freshness: Freshness | None = None
+
+
+_UNDECIDED: Final = Effect(undecided=True)
+_STALE: Final = Effect(undecided=True, freshness=Freshness.STALE)
+_UNSYNCHRONISED: Final = Effect(undecided=True, freshness=Freshness.UNSYNCHRONISED)
+
+# Values: AR4SI, 2.3.4. 96 contraindicated; 33 unrecognised executables; 32 unrecognised files or configuration.
+EFFECTS: Final[Mapping[Reason, Effect]] = {
+    Reason.POLICY_MISSING: _UNDECIDED,
+    Reason.REFERENCE_VALUES_MISSING: _UNDECIDED,
+    Reason.BASELINE_REQUIRED: _UNDECIDED,
+    Reason.SEQUENCE_GAP: _UNDECIDED,
+    Reason.LOG_GAP: _UNDECIDED,
+    Reason.LOG_INCOMPLETE: _UNDECIDED,
+    Reason.LOG_REPLAY_MISMATCH: _UNDECIDED,  # unsigned bytes: whoever carries them may have changed them
+    Reason.LOG_MALFORMED: _UNDECIDED,
+    Reason.LOG_MISSING: _UNDECIDED,
+    Reason.PCR_NOT_QUOTED: _UNDECIDED,
+    Reason.PCR_UNEXPECTED: Effect(values={TrustClaim.CONFIGURATION: 96, TrustClaim.EXECUTABLES: 96}),
+    Reason.FILE_UNEXPECTED: Effect(values={TrustClaim.EXECUTABLES: 96, TrustClaim.FILE_SYSTEM: 96}),
+    Reason.FILE_MEASUREMENT_VIOLATED: Effect(values={TrustClaim.EXECUTABLES: 33, TrustClaim.FILE_SYSTEM: 32}),
+    Reason.HANDLE_UNKNOWN: Effect(undecided=True, freshness=Freshness.PENDING),
+    Reason.HANDLE_EXPIRED: _STALE,
+    Reason.EVIDENCE_TOO_OLD: _STALE,
+    Reason.EVIDENCE_OVERDUE: _STALE,
+    Reason.CLOCK_EPOCH_MISMATCH: _UNSYNCHRONISED,
+    Reason.CLOCK_RAN_BACK: _UNSYNCHRONISED,
+    Reason.CLOCK_AHEAD_OF_VERIFIER: _UNSYNCHRONISED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What appraisal looks at: the state after the push, and what was in force when it was received.
+
+    Attributes:
+        state: after the push; ``made_after_us`` is set where the handle is known.
+        quoted: what the quote covers.
+        handle: of the sync proof; None when it is not known.
+        policy: None when there is none.
+        references: merged reference values.
+        clock_safe: the quote's ``safe`` flag.
+    """
+
+    state: AttesterState
+    quoted: QuoteInfo
+    handle: Handle | None
+    policy: AppraisalPolicy | None
+    references: References
+    clock_safe: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One reason and what it is about, for people."""
+
+    reason: Reason
+    detail: str = ""
+
+
+def policy_applies(case: Case) -> Iterator[Finding]:
+    """There is a policy, and the reference values it names are there."""
+    if case.policy is None:
+        yield Finding(reason=Reason.POLICY_MISSING)
+    for name in case.references.missing:
+        yield Finding(reason=Reason.REFERENCE_VALUES_MISSING, detail=name)
+    if not case.references.registers and not case.references.files:
+        yield Finding(reason=Reason.REFERENCE_VALUES_MISSING)
+
+
+def handle_is_known_and_current(case: Case) -> Iterator[Finding]:
+    """The handle is one we verified, and was not expired on receipt."""
+    if case.handle is None:
+        yield Finding(reason=Reason.HANDLE_UNKNOWN)
+    elif case.policy is not None and case.state.received_us > case.handle.expires_us + case.policy.grace_us:
+        yield Finding(reason=Reason.HANDLE_EXPIRED)
+
+
+def clock_is_synchronised(case: Case) -> Iterator[Finding]:
+    """Sync proof and quote are of one reset and restart epoch, in order, and do not lie in our future."""
+    state, sync = case.state, case.state.sync
+    if (sync.reset_count, sync.restart_count) != (state.reset_count, state.restart_count):
+        yield Finding(reason=Reason.CLOCK_EPOCH_MISMATCH)
+    elif state.clock_ms < sync.clock_ms:
+        yield Finding(reason=Reason.CLOCK_RAN_BACK)
+    elif state.made_after_us is not None and state.made_after_us > state.received_us + _CLOCK_TOLERANCE_US:
+        yield Finding(reason=Reason.CLOCK_AHEAD_OF_VERIFIER)
+
+
+def evidence_is_fresh(case: Case) -> Iterator[Finding]:
+    """The quote cannot be older than the policy allows."""
+    if case.policy is None or case.state.made_after_us is None:
+        return
+    if case.state.received_us - case.state.made_after_us > case.policy.max_age_us:
+        yield Finding(reason=Reason.EVIDENCE_TOO_OLD)
+
+
+def logs_are_complete(case: Case) -> Iterator[Finding]:
+    """All entries that the quote covers are here."""
+    if not case.state.settled:
+        yield Finding(reason=Reason.LOG_INCOMPLETE)
+
+
+def required_pcrs_are_quoted(case: Case) -> Iterator[Finding]:
+    """The signed selection covers what the policy requires."""
+    if case.policy is None:
+        return
+    for register in case.policy.pcrs:
+        if register not in case.quoted.pcr_selection:
+            yield Finding(reason=Reason.PCR_NOT_QUOTED, detail=_register_text(register[0].name, register[1]))
+
+
+def logs_explain_their_pcrs(case: Case) -> Iterator[Finding]:
+    """Each PCR that the policy gives to a log was extended by that log and by no other.
+
+    Without it an attester could send PCR 10 as a bare value, or explain it with invented entries of another log, and
+    keep the list of what it really ran to itself.
+    """
+    if case.policy is None:
+        return
+    owners, positions = case.state.measured.owners, case.state.replay.next_index
+    for name, indices in case.policy.logs.items():
+        if not positions.get(name):
+            yield Finding(reason=Reason.LOG_MISSING, detail=name)
+            continue
+        for index in sorted(indices):
+            values = [case.state.unlogged.get(bank, index) for bank in case.state.replay.banks]
+            unexplained = not owners.get(index) and any(value is not None and any(value) for value in values)
+            if unexplained or any(owner != name for owner in owners.get(index, ())):
+                yield Finding(reason=Reason.LOG_MISSING, detail=f"{name}: PCR {index}")
+
+
+def pcrs_have_reference_values(case: Case) -> Iterator[Finding]:
+    """PCRs for which reference values exist have one of them."""
+    for bank, registers in case.references.registers.items():
+        owned = case.state.replay.registers.get(bank, {})
+        for index, acceptable in registers.items():
+            if (bank, index) not in case.quoted.pcr_selection:
+                yield Finding(reason=Reason.PCR_NOT_QUOTED, detail=_register_text(bank.name, index))
+            elif (owned.get(index) or case.state.unlogged.get(bank, index)) not in acceptable:
+                yield Finding(reason=Reason.PCR_UNEXPECTED, detail=_register_text(bank.name, index))
+
+
+def files_have_reference_values(case: Case) -> Iterator[Finding]:
+    """Every measured file is one of the reference values."""
+    for _, path in case.state.measured.unexpected:
+        yield Finding(reason=Reason.FILE_UNEXPECTED, detail=path)
+
+
+def files_were_measured_soundly(case: Case) -> Iterator[Finding]:
+    """No file was written while it was measured."""
+    if case.state.measured.violations:
+        yield Finding(reason=Reason.FILE_MEASUREMENT_VIOLATED)
+
+
+def clock_was_stored(case: Case) -> Iterator[Finding]:
+    """Told, not judged: after a power cut the clock may repeat values of an earlier boot; the reset count does not."""
+    if not case.clock_safe:
+        yield Finding(reason=Reason.CLOCK_UNSAFE)
+
+
+APPRAISAL: Final[tuple[Callable[[Case], Iterator[Finding]], ...]] = (
+    policy_applies,
+    handle_is_known_and_current,
+    clock_is_synchronised,
+    evidence_is_fresh,
+    logs_are_complete,
+    required_pcrs_are_quoted,
+    logs_explain_their_pcrs,
+    pcrs_have_reference_values,
+    files_have_reference_values,
+    files_were_measured_soundly,
+    clock_was_stored,
+)
+
+
+def appraise(case: Case) -> list[Finding]:
+    """Asks every appraisal check; while logs are incomplete, no quote binds what they show, and it is not judged."""
+    checks = APPRAISAL if case.state.settled else APPRAISAL[: APPRAISAL.index(required_pcrs_are_quoted)]
+    return [finding for check in checks for finding in check(case)]
+
+
+def affirming_vector(case: Case) -> dict[TrustClaim, int]:
+    """What can be affirmed when nothing was found: no more than the reference values speak of (AR4SI, 2.3.4).
+
+    The key is endorsed: recognised instance. PCRs have reference values: approved configuration, approved boot
+    executables. Measured files have, too: only approved executables and files.
+    """
+    vector = {TrustClaim.INSTANCE_IDENTITY: 2}
+    if case.references.registers:
+        vector.update({TrustClaim.CONFIGURATION: 2, TrustClaim.EXECUTABLES: 3})
+    if case.policy is not None and "ima" in case.policy.logs and case.references.files:
+        vector.update({TrustClaim.EXECUTABLES: 2, TrustClaim.FILE_SYSTEM: 2})
+    return vector
+
+
+def verdict_of(findings: list[Finding], affirming: Mapping[TrustClaim, int]) -> Verdict:
+    """The verdict of all findings.
+
+    Args:
+        findings: of the checks and of ``step``.
+        affirming: the vector when there is nothing to find.
+
+    Returns:
+        Contraindicated or warning findings stand even where the rest is undecided; affirming needs every check.
+    """
+    effects = [EFFECTS[finding.reason] for finding in findings if finding.reason in EFFECTS]
+    undecided = any(effect.undecided for effect in effects)
+    vector = {} if undecided else dict(affirming)
+    for effect in effects:
+        for claim, value in effect.values.items():
+            vector[claim] = max(vector.get(claim, 0), value)
+    status = overall_status(vector)
+    if undecided and status is not Tier.CONTRAINDICATED:
+        status = Tier.NONE
+    freshness = next((effect.freshness for effect in effects if effect.freshness is not None), Freshness.FRESH)
+    reasons = dict.fromkeys(finding.reason for finding in findings)
+    ordered = sorted(reasons, key=lambda reason: _weight(EFFECTS.get(reason)))
+    return Verdict(status=status, freshness=freshness, reasons=tuple(ordered), vector=vector)
+
+
+def _weight(effect: Effect | None) -> int:
+    """Reasons that decide come first: contraindicated, undecided, warning, then what is only told."""
+    if effect is None:
+        return 3
+    if overall_status(effect.values) is Tier.CONTRAINDICATED:
+        return 0
+    return 1 if effect.undecided else 2
+
+
+def _register_text(bank: str, index: int) -> str:
+    return f"PCR {bank}:{index}"

@@ -1,0 +1,80 @@
+"""From an attester's state to the attestation result that says it."""
+
+from typing import Final
+
+from schemas.handle import Handle
+from schemas.identifiers import Ueid
+from schemas.limits import MAX_UNEXPECTED_LISTED
+from schemas.reasons import Reason
+from schemas.result import AttestationResult, Freshness
+from verifier_worker.appraisal_policy import AppraisalPolicy
+from verifier_worker.checks.appraisal import Finding
+from verifier_worker.state import AttesterState
+
+_US: Final = 1_000_000
+STALE_LIFETIME_US: Final = 86_400 * _US  # a stale result affirms nothing and may stand for a day
+UNAPPRAISED_LIFETIME_US: Final = 300 * _US  # where no policy says how long
+
+
+def build_result(
+    ueid: Ueid,
+    state: AttesterState,
+    findings: tuple[Finding, ...],
+    now_us: int,
+    verifier: str,
+    *,
+    policy: AppraisalPolicy | None,
+    handle: Handle | None,
+) -> AttestationResult:
+    """The result of an appraisal, or of a deadline that passed.
+
+    Args:
+        ueid: the attester.
+        state: after ``step`` or ``overdue``.
+        findings: of that step; names what was unexpected.
+        now_us: when the result is issued.
+        verifier: the verifier's name.
+        policy: that was applied.
+        handle: of the evidence's sync proof, if known; a fresh result never outlives it and its grace.
+    """
+    verdict, measured = state.verdict, state.measured
+    shown = [finding.detail for finding in findings if finding.reason in _NAMED and finding.detail]
+    hidden = max(0, measured.unexpected_total - len(measured.unexpected)) if shown else 0
+    return AttestationResult(
+        ueid=ueid,
+        environment=state.environment,
+        status=verdict.status,
+        freshness=verdict.freshness,
+        reasons=tuple(verdict.reasons),
+        vector=verdict.vector,
+        issued_s=now_us // _US,
+        expires_s=_expiry_us(state, now_us, policy, handle) // _US,
+        verifier=verifier,
+        handle=state.sync.handle,
+        evidence=state.evidence,
+        sequence=state.sequence,
+        made_after_us=state.made_after_us,
+        received_us=state.received_us,
+        policies=(policy.label,) if policy is not None else (),
+        logs=dict(state.replay.next_index),
+        logs_total={
+            name: total for name, total in state.totals.items() if total > state.replay.next_index.get(name, 0)
+        },
+        unexpected=tuple(shown[:MAX_UNEXPECTED_LISTED]),
+        unexpected_total=len(shown) + hidden,
+        claims={name: value for name, value in state.claims.items() if not isinstance(value, bytes)},
+        rejections=state.rejections,
+        clock_rate_ppm=state.clock_rate_ppm,
+    )
+
+
+_NAMED: Final = frozenset({Reason.FILE_UNEXPECTED, Reason.PCR_UNEXPECTED})
+
+
+def _expiry_us(state: AttesterState, now_us: int, policy: AppraisalPolicy | None, handle: Handle | None) -> int:
+    if state.verdict.freshness is Freshness.STALE:
+        return now_us + STALE_LIFETIME_US
+    if policy is None:
+        return now_us + UNAPPRAISED_LIFETIME_US
+    expires_us = now_us + policy.result_lifetime_us
+    return min(expires_us, handle.expires_us + policy.grace_us) if handle is not None else expires_us

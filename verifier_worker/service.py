@@ -1,0 +1,277 @@
+"""A running verifier: two broker connections feed one queue, one loop empties it in batches.
+
+The *trust* connection brings handles, endorsements and reference values; it has a clean session, since all of them are
+retained. The *evidence* connection has a persistent session acknowledged by hand: while the worker is away the broker
+keeps what attesters push. It starts only when the trust connection has its subscriptions, so that the first evidence
+finds its endorsement. Everything is owned by the loop's thread; network threads only put into the queue.
+"""
+
+import queue
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import Counter, Gauge
+
+from runtime import keys
+from runtime.clock import monotonic_s, utc_us
+from runtime.mqtt import Message, MqttConnection, Session, Will
+from runtime.service import Backoff, Stop
+from runtime.settings import load
+from runtime.telemetry import Log, configure_logging, serve_metrics
+from runtime.time_stamp_verifier import TimeStampVerifier
+from schemas import cmw, media_types
+from schemas.errors import PeerError, WorldError
+from schemas.identifiers import Ueid
+from schemas.limits import MAX_REFERENCE_VALUES_BYTES
+from schemas.media_types import Indicator
+from schemas.status import Status, encode_status
+from verifier_worker.appraisal_policy import AppraisalPolicy, PolicyTable, check_policy
+from verifier_worker.audit_log import FileAuditLog
+from verifier_worker.settings import Settings
+from verifier_worker.state_store import SqliteStateStore
+from verifier_worker.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
+from verifier_worker.worker import BUILD, REFUSED_TOTAL, Identity, Received, Worker
+
+ROLE: Final = "verifier-worker"
+_LOG: Final = Log("verifier")
+_TICK_S: Final = 0.25
+_EXPIRE_EVERY_S: Final = 0.5
+_TRUST_WAIT_S: Final = 10.0
+_US: Final = 1_000_000
+_TRUST_TYPES: Final = {
+    HANDLES: (media_types.HANDLE, Indicator.HANDLE),
+    ENDORSEMENTS: (media_types.SIGNED_CORIM, Indicator.ENDORSEMENTS),
+    REFERENCE_VALUES: (media_types.SIGNED_CORIM, Indicator.REFERENCE_VALUES),
+}
+
+QUEUE_DEPTH: Final = Gauge("attestream_queue_messages", "Messages waiting for the worker's loop")
+OUTBOX_DEPTH: Final = Gauge("attestream_outbox_messages", "Results stored but not handed to the broker")
+DROPPED_TOTAL: Final = Counter("attestream_dropped_total", "QoS 0 messages dropped because the queue was full")
+HANDLE_AGE: Final = Gauge("attestream_newest_handle_age_seconds", "Time since the newest handle was stamped")
+ATTESTERS: Final = Gauge("attestream_attesters_endorsed", "Attesters with an endorsement in force")
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """The broker confirmed a message of ours."""
+
+    publisher_id: int
+
+
+class Service:
+    """Wires one worker; :meth:`run` is the loop."""
+
+    def __init__(self, settings: Settings, stop: Stop) -> None:
+        """Reads keys and policy, opens the database and the audit log; connects nothing yet.
+
+        Raises:
+            ConfigError: names the file or field.
+        """
+        self._settings = settings
+        self._stop = stop
+        self._topics = settings.mqtt.topics
+        self._queue: queue.Queue[Message | _Published] = queue.Queue(settings.queue_max)
+        policy = load_policy(settings.policy) if settings.policy is not None else None
+        trusted = settings.trust
+        key = keys.load_signing_key(settings.signing_key)
+        self._store = SqliteStateStore(settings.database)
+        self._audit = FileAuditLog(settings.audit_log)
+        self._trust = TrustStore(
+            self._store,
+            endorsers=keys.load_public_keys(trusted.endorser_keys),
+            distributors=keys.load_public_keys(trusted.distributor_keys),
+            stamps=TimeStampVerifier(b"\n".join(keys.read_file(path) for path in trusted.tsa_roots)),
+            policy=policy,
+        )
+        self._trust_connection, self._evidence_connection = self._connections()
+        self._worker = Worker(
+            Identity(name=settings.name, key=key, topics=self._topics),
+            self._store,
+            self._audit,
+            self._evidence_connection,
+            trust=self._trust.trust,
+            solicit_interval_s=settings.solicit_interval_s,
+            cached_states=settings.cached_states,
+        )
+
+    def run(self) -> None:
+        """Runs until asked to stop; nothing acknowledged is lost whenever it ends."""
+        serve_metrics(self._settings.metrics_port)
+        for error in self._trust.load(utc_us()):
+            _LOG.warning("stored-object-refused", reason=error.reason, detail=error.detail)
+        self._trust_connection.start()
+        deadline_s, expire_s = monotonic_s() + _TRUST_WAIT_S, 0.0
+        evidence_started = False
+        while not self._stop.requested:
+            if not evidence_started and (self._trust_is_here() or monotonic_s() > deadline_s):
+                self._evidence_connection.start()
+                evidence_started = True
+                _LOG.info("verifier-started", name=self._settings.name, attesters=len(self._endorsed()))
+            self._handle(self._next_batch())
+            if monotonic_s() >= expire_s:
+                self._housekeeping()
+                expire_s = monotonic_s() + _EXPIRE_EVERY_S
+        self._shut_down(evidence_started=evidence_started)
+
+    def _endorsed(self) -> Sequence[Ueid]:
+        return list(self._trust.trust(utc_us()).endorsed)
+
+    def _trust_is_here(self) -> bool:
+        """The retained objects come right behind the confirmation of the subscriptions."""
+        return self._trust_connection.wait_subscribed(0) and self._queue.empty()
+
+    def _connections(self) -> tuple[MqttConnection, MqttConnection]:
+        settings, topics, name = self._settings.mqtt, self._topics, self._settings.name
+        will = Will(topic=topics.status("verifier", name), payload=_status(name, online=False))
+        trust = MqttConnection(
+            settings,
+            Session(
+                client_id=f"verifier-{name}-trust",
+                subscriptions=(topics.all_handles, topics.all_endorsements, topics.all_reference_values),
+                max_payload_bytes=MAX_REFERENCE_VALUES_BYTES,
+            ),
+            on_message=self._enqueue,
+        )
+        evidence = MqttConnection(
+            settings,
+            Session(
+                client_id=f"verifier-{name}",
+                subscriptions=(topics.all_evidence,),
+                persistent=True,
+                manual_ack=True,
+                will=will,
+            ),
+            on_message=self._enqueue,
+            on_published=lambda publisher_id: self._queue.put(_Published(publisher_id)),
+            on_connected=self._announce,
+        )
+        return trust, evidence
+
+    def _announce(self) -> None:
+        topic = self._topics.status("verifier", self._settings.name)
+        self._evidence_connection.publish(topic, _status(self._settings.name, online=True), retain=True)
+
+    def _enqueue(self, message: Message) -> None:
+        """Called on network threads. QoS 1 cannot outnumber the broker's receive maximum; QoS 0 can, and is dropped."""
+        if message.packet_id:
+            self._queue.put(message)
+            return
+        try:
+            self._queue.put_nowait(message)
+        except queue.Full:
+            DROPPED_TOTAL.inc()
+
+    def _next_batch(self) -> list[Message | _Published]:
+        try:
+            batch = [self._queue.get(timeout=_TICK_S)]
+        except queue.Empty:
+            return []
+        while len(batch) < self._settings.batch_max:
+            try:
+                batch.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        return batch
+
+    def _handle(self, batch: list[Message | _Published]) -> None:
+        evidence: list[Message] = []
+        for item in batch:
+            match item:
+                case _Published():
+                    self._worker.published(item.publisher_id)
+                case Message() if self._topics.kind_of(item.topic) == "evidence":
+                    evidence.append(item)
+                case Message():
+                    self._take_trust_object(item)
+        if not evidence:
+            return
+        now_us = utc_us()
+        received = [
+            Received(ueid_text=self._topics.last_level(item.topic), payload=item.payload, received_us=now_us)
+            for item in evidence
+        ]
+        if self._until_stored(received):
+            for message in evidence:
+                self._evidence_connection.ack(message)
+
+    def _until_stored(self, received: list[Received]) -> bool:
+        """Tries until the disk takes the batch; False when stopped before, and the broker keeps the messages."""
+        backoff = Backoff(0.1, 10)
+        while True:
+            try:
+                self._worker.process(received)
+            except WorldError as error:
+                _LOG.error("store-unavailable", reason=error.reason, detail=error.detail)
+                if self._stop.wait(backoff.next_s()):
+                    return False
+            else:
+                return True
+
+    def _take_trust_object(self, message: Message) -> None:
+        kind = self._topics.kind_of(message.topic)
+        name = self._topics.last_level(message.topic)
+        if kind not in _TRUST_TYPES or not message.payload:  # an empty retained message is a deletion on the broker
+            return
+        media_type, indicator = _TRUST_TYPES[kind]
+        try:
+            raw = cmw.unwrap(message.payload, media_type, indicator, max_bytes=MAX_REFERENCE_VALUES_BYTES)
+            is_new = self._trust.accept(kind, name, raw, utc_us())
+        except PeerError as error:
+            REFUSED_TOTAL.labels(kind, error.reason).inc()
+            _LOG.warning("object-refused", kind=kind, name=name, reason=error.reason, detail=error.detail)
+            return
+        if is_new:
+            _LOG.info("object-accepted", kind=kind, name=name)
+
+    def _housekeeping(self) -> None:
+        try:
+            self._worker.expire(utc_us())
+            self._worker.publish_pending()
+        except WorldError as error:
+            _LOG.error("store-unavailable", reason=error.reason, detail=error.detail)
+        QUEUE_DEPTH.set(self._queue.qsize())
+        OUTBOX_DEPTH.set(self._worker.unpublished)
+        newest = self._trust.newest_handle
+        if newest is not None:
+            HANDLE_AGE.set((utc_us() - newest.time_us) / _US)
+        ATTESTERS.set(len(self._trust.trust(utc_us()).endorsed))
+
+    def _shut_down(self, *, evidence_started: bool) -> None:
+        self._trust_connection.stop()
+        if evidence_started:
+            self._evidence_connection.publish(
+                self._topics.status("verifier", self._settings.name),
+                _status(self._settings.name, online=False),
+                retain=True,
+            )
+            self._evidence_connection.stop()
+        self._worker.flush()
+        self._audit.close()
+        self._store.close()
+        _LOG.info("verifier-stopped", name=self._settings.name)
+
+
+def load_policy(path: Path) -> AppraisalPolicy:
+    """Reads and checks a policy file.
+
+    Raises:
+        ConfigError: names the file and the field.
+    """
+    return check_policy(load(path, PolicyTable, "policy"))
+
+
+def run_service(settings: Settings) -> None:
+    """Runs a worker until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: before any work.
+    """
+    configure_logging(ROLE, settings.log_level)
+    Service(settings, Stop().on_signals()).run()
+
+
+def _status(name: str, *, online: bool) -> bytes:
+    status = Status(role="verifier", name=name, online=online, version=BUILD)
+    return cmw.wrap(media_types.STATUS, encode_status(status), None)

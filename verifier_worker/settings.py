@@ -1,0 +1,69 @@
+"""Settings of a worker: one TOML file."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runtime.mqtt import MqttSettings
+from schemas.errors import ConfigError, PeerError
+from schemas.topics import check_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustSettings:
+    """Whom the worker believes (table ``[trust]``); PEM files.
+
+    Attributes:
+        endorser_keys: public keys of endorsers.
+        distributor_keys: public keys of handle distributors.
+        tsa_roots: root certificates of Time Stamp Authorities.
+    """
+
+    endorser_keys: tuple[Path, ...]
+    distributor_keys: tuple[Path, ...]
+    tsa_roots: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One worker.
+
+    Attributes:
+        name: of this verifier; in results, topics and the client id.
+        signing_key: PEM file of the key that signs results and solicits.
+        database: SQLite file.
+        audit_log: file.
+        policy: TOML file of the appraisal policy; without one every result is ``none``.
+        metrics_port: port of the metrics page on 127.0.0.1; 0 for none.
+        log_level: debug, info, warning or error.
+        batch_max: messages in one transaction.
+        queue_max: messages waiting in memory; more than the broker's ``receive_maximum``.
+        solicit_interval_s: least time between two solicits to one attester.
+        cached_states: attesters whose state is kept in memory.
+    """
+
+    name: str
+    signing_key: Path
+    database: Path
+    audit_log: Path
+    trust: TrustSettings
+    policy: Path | None = None
+    metrics_port: int = 0
+    log_level: str = "info"
+    batch_max: int = 256
+    queue_max: int = 4096
+    solicit_interval_s: float = 5.0
+    cached_states: int = 20_000
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
+
+    def __post_init__(self) -> None:
+        try:
+            check_name(self.name)
+        except PeerError as error:
+            raise ConfigError(f"name: {error.detail}") from error
+        if self.queue_max <= self.mqtt.receive_maximum:
+            raise ConfigError(
+                f"queue_max: {self.queue_max}, expected more than mqtt.receive_maximum ({self.mqtt.receive_maximum})"
+            )
+        for name, value in (("batch_max", self.batch_max), ("cached_states", self.cached_states)):
+            if value < 1:
+                raise ConfigError(f"{name}: {value}, expected 1 or more")

@@ -1,0 +1,112 @@
+"""What a verifier remembers of one attester, and its stored form.
+
+Bounded: a few KiB whatever the length of the logs. ``AttesterState`` is immutable; ``step`` makes the next one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from schemas.evidence import ClaimValue
+from schemas.identifiers import HandleId
+from schemas.log_replay import ReplayState
+from schemas.pcr import PcrValues
+from schemas.reasons import Reason
+from schemas.result import Freshness, Rejections, Tier, TrustClaim
+from verifier_worker.clock_binding import ClockAnchor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncPoint:
+    """The last verified sync proof.
+
+    Attributes:
+        digest: SHA-256 of its bytes; the same proof in the next push is not verified again.
+        handle: id of the handle it signs.
+        clock_ms, reset_count, restart_count: of its clock info.
+    """
+
+    digest: bytes
+    handle: HandleId
+    clock_ms: int
+    reset_count: int
+    restart_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The outcome of the last appraisal, kept so that a later result can repeat or age it."""
+
+    status: Tier = Tier.NONE
+    freshness: Freshness = Freshness.FRESH
+    reasons: tuple[Reason, ...] = ()
+    vector: Mapping[TrustClaim, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What the logs of this boot showed so far, against the reference values named by ``label``.
+
+    Attributes:
+        label: policy and reference values it was appraised with.
+        owners: by PCR, the logs whose entries extended it.
+        unexpected: digest and path of files that no reference value covers; the first few.
+        unexpected_total: all of them.
+        violations: entries of files that were written while measured.
+    """
+
+    label: str = ""
+    owners: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    unexpected: tuple[tuple[bytes, str], ...] = ()
+    unexpected_total: int = 0
+    violations: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttesterState:
+    """State of one attester within one boot.
+
+    Attributes:
+        environment: TPM name of the attesting key that the state was built from.
+        reset_count, restart_count, clock_ms: of the last accepted quote.
+        sequence: of the last accepted push.
+        evidence: body digest of the last accepted push; the same again is a duplicate.
+        chained: body digest that the next delta must name as its previous; None when only a full push can go on.
+        sync: last verified sync proof.
+        replay: PCR values and positions in the logs.
+        settled: the replayed logs reproduced the last quote; False while the rest of a long log is on its way.
+        unlogged: values of PCRs that no log explains.
+        tails: entries received beyond the last quote, by log.
+        totals: entries the attester says it has, by log.
+        claims: the attester's claims (its word).
+        measured: what the logs showed.
+        verdict: outcome of the last appraisal.
+        received_us: receipt of the last accepted push.
+        made_after_us: lower bound of when its quote was made; None while its handle is unknown.
+        deadline_us: silence until then is normal; None when a stale result has been issued for it.
+        anchor: first synchronisation of this boot.
+        clock_rate_ppm: bounds of the clock's rate since then.
+        rejections: refused messages.
+    """
+
+    environment: bytes
+    reset_count: int
+    restart_count: int
+    clock_ms: int
+    sequence: int
+    evidence: bytes
+    chained: bytes | None
+    sync: SyncPoint
+    replay: ReplayState
+    settled: bool
+    unlogged: PcrValues
+    tails: Mapping[str, bytes] = field(default_factory=dict)
+    totals: Mapping[str, int] = field(default_factory=dict)
+    claims: Mapping[str, ClaimValue] = field(default_factory=dict)
+    measured: Measured = field(default_factory=Measured)
+    verdict: Verdict = field(default_factory=Verdict)
+    received_us: int
+    made_after_us: int | None = None
+    deadline_us: int | None = None
+    anchor: ClockAnchor | None = None
+    clock_rate_ppm: tuple[int, int] | None = None
+    rejections: Rejections | None = None

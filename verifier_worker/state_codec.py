@@ -1,0 +1,129 @@
+"""The stored form of an attester's state: deterministic CBOR with a version.
+
+A stored state of another version, or one that does not parse, reads as absent: the attester is then asked for a
+baseline, which is slower but never wrong.
+"""
+
+from typing import Any, Final
+
+from schemas import cbor, tcg2_log
+from schemas.errors import PeerError
+from schemas.hashes import BY_TPM_ID
+from schemas.identifiers import HandleId
+from schemas.ima_log import ImaBankMode
+from schemas.log_replay import ReplayState
+from schemas.pcr import PcrValues
+from schemas.reasons import Reason
+from schemas.result import Freshness, Rejections, Tier, TrustClaim
+from verifier_worker.clock_binding import ClockAnchor
+from verifier_worker.state import AttesterState, Measured, SyncPoint, Verdict
+
+VERSION: Final = 1
+_MAX_BYTES: Final = 1024 * 1024
+
+
+def encode_state(state: AttesterState) -> bytes:
+    """The stored form."""
+    replay, measured, verdict = state.replay, state.measured, state.verdict
+    anchor, rejections, sync = state.anchor, state.rejections, state.sync
+    return cbor.encode(
+        [
+            VERSION,
+            [state.environment, state.reset_count, state.restart_count, state.clock_ms],
+            [state.sequence, state.evidence, state.chained],
+            [sync.digest, sync.handle, sync.clock_ms, sync.reset_count, sync.restart_count],
+            [
+                [bank.tpm_id for bank in replay.banks],
+                {bank.tpm_id: mode for bank, mode in replay.ima_bank_modes.items()},
+                {bank.tpm_id: dict(values) for bank, values in replay.registers.items()},
+                dict(replay.next_index),
+                replay.tcg2_format.encode() if replay.tcg2_format is not None else None,
+                replay.startup_locality,
+            ],
+            state.settled,
+            {bank.tpm_id: dict(state.unlogged.bank(bank)) for bank in state.unlogged.algorithms},
+            [dict(state.tails), dict(state.totals), dict(state.claims)],
+            [
+                measured.label,
+                {index: list(names) for index, names in measured.owners.items()},
+                [list(item) for item in measured.unexpected],
+                measured.unexpected_total,
+                measured.violations,
+            ],
+            [verdict.status, verdict.freshness, list(verdict.reasons), {int(k): v for k, v in verdict.vector.items()}],
+            [state.received_us, state.made_after_us, state.deadline_us],
+            [anchor.clock_ms, anchor.after_us, anchor.before_us] if anchor is not None else None,
+            list(state.clock_rate_ppm) if state.clock_rate_ppm is not None else None,
+            [rejections.count, rejections.last, rejections.last_us] if rejections is not None else None,
+        ]
+    )
+
+
+def decode_state(raw: bytes) -> AttesterState | None:
+    """The state that :func:`encode_state` stored; None for anything else."""
+    try:
+        items: Any = cbor.decode(raw, "stored state", max_bytes=_MAX_BYTES)
+        return _decode(items) if items[0] == VERSION else None
+    except (PeerError, KeyError, IndexError, TypeError, ValueError):
+        return None
+
+
+def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; whatever does not fit raises
+    (_, identity, chain, sync, replay, settled, unlogged, logs, measured, verdict, times, anchor, rate, rejections) = (
+        items
+    )
+    label, owners, unexpected, unexpected_total, violations = measured
+    status, freshness, reasons, vector = verdict
+    return AttesterState(
+        environment=identity[0],
+        reset_count=identity[1],
+        restart_count=identity[2],
+        clock_ms=identity[3],
+        sequence=chain[0],
+        evidence=chain[1],
+        chained=chain[2],
+        sync=SyncPoint(
+            digest=sync[0],
+            handle=HandleId(sync[1]),
+            clock_ms=sync[2],
+            reset_count=sync[3],
+            restart_count=sync[4],
+        ),
+        replay=_decode_replay(replay),
+        settled=settled,
+        unlogged=PcrValues({BY_TPM_ID[bank]: values for bank, values in unlogged.items()}),
+        tails=logs[0],
+        totals=logs[1],
+        claims=logs[2],
+        measured=Measured(
+            label=label,
+            owners={index: tuple(names) for index, names in owners.items()},
+            unexpected=tuple((digest, path) for digest, path in unexpected),
+            unexpected_total=unexpected_total,
+            violations=violations,
+        ),
+        verdict=Verdict(
+            status=Tier(status),
+            freshness=Freshness(freshness),
+            reasons=tuple(Reason(reason) for reason in reasons),
+            vector={TrustClaim(claim): value for claim, value in vector.items()},
+        ),
+        received_us=times[0],
+        made_after_us=times[1],
+        deadline_us=times[2],
+        anchor=ClockAnchor(clock_ms=anchor[0], after_us=anchor[1], before_us=anchor[2]) if anchor is not None else None,
+        clock_rate_ppm=(rate[0], rate[1]) if rate is not None else None,
+        rejections=Rejections(count=rejections[0], last=rejections[1], last_us=rejections[2]) if rejections else None,
+    )
+
+
+def _decode_replay(items: Any) -> ReplayState:  # noqa: ANN401 as above
+    banks, modes, registers, next_index, tcg2_format, locality = items
+    return ReplayState(
+        banks=tuple(BY_TPM_ID[bank] for bank in banks),
+        ima_bank_modes={BY_TPM_ID[bank]: ImaBankMode(mode) for bank, mode in modes.items()},
+        registers={BY_TPM_ID[bank]: values for bank, values in registers.items()},
+        next_index=next_index,
+        tcg2_format=tcg2_log.decode_format(tcg2_format) if tcg2_format is not None else None,
+        startup_locality=locality,
+    )

@@ -1,0 +1,328 @@
+"""The one place where an attester's state moves: ``step``, ``overdue``, ``refuse``. Pure.
+
+    state + evidence + receipt time + trust  ->  state', verdict, solicit?
+
+Cost follows the increment, never the length of the logs. What is unsigned -- PCR values, log increments -- enters the
+state only when, replayed, it reproduces the quoted PCR digest; entries of a long log that arrives in several pushes are
+held as *unsettled* until the quote of the last push settles them, and are dropped together if it does not.
+
+Continuity within a boot: a delta must name the body before it. When it does not, something was lost: the verdict is
+undecided, and a full push is solicited that resends claims, PCR values and the logs from the entry we need. A greater
+reset count is a reboot: everything starts again with a baseline.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from schemas import ima_log, tcg2_log
+from schemas.errors import PeerError
+from schemas.evidence import Evidence
+from schemas.identifiers import Ueid
+from schemas.limits import MAX_MESSAGE_BYTES
+from schemas.log_replay import Quoted, Replay, Replayed, ReplayState
+from schemas.pcr import PcrValues
+from schemas.reasons import Reason
+from schemas.result import Freshness, Rejections, Tier
+from verifier_worker.checks.admission import AdmittedEvidence, admit, resets_since
+from verifier_worker.checks.appraisal import EFFECTS, Case, Finding, affirming_vector, appraise, verdict_of
+from verifier_worker.clock_binding import ClockAnchor, clock_rate_ppm, made_after_us
+from verifier_worker.measured import measure
+from verifier_worker.state import AttesterState, Measured
+from verifier_worker.trust import Trust
+
+MAX_JOINED_BYTES = 2 * MAX_MESSAGE_BYTES
+_NOTHING = PcrValues({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolicitRequest:
+    """What to ask of the attester: a full push, with each named log from the given entry on."""
+
+    reason: Reason
+    logs: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one push did.
+
+    Attributes:
+        state: the attester's state now; None when nothing is known of it still.
+        findings: what appraisal found; empty when the push was refused or a duplicate.
+        refused: why the push was refused, if it was: ``state`` then differs in ``rejections`` alone.
+        duplicate: the push was the last accepted one again: the stored result stands.
+        solicit: what to ask of the attester, if anything.
+    """
+
+    state: AttesterState | None
+    findings: tuple[Finding, ...] = ()
+    refused: PeerError | None = None
+    duplicate: bool = False
+    solicit: SolicitRequest | None = None
+
+
+def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, received_us: int, trust: Trust) -> Step:
+    """Takes one push.
+
+    Args:
+        state: what is known of the attester; None for nothing.
+        topic_ueid: the attester whose topic the push came on.
+        evidence: well-formed and untrusted.
+        received_us: receipt, UTC microseconds of the verifier's clock.
+        trust: endorsements, handles, policy and reference values in force.
+
+    Returns:
+        The next state and what led there; never raises for anything an attester can send.
+    """
+    if state is not None and state.evidence == evidence.body_digest:
+        return Step(state=state, duplicate=True)
+    try:
+        admitted = admit(topic_ueid, evidence, state, received_us, trust)
+        base, findings = _continue_from(state, admitted, trust)
+        advanced, more, solicit = _advance(base, admitted, trust)
+    except PeerError as error:
+        return Step(state=refuse(state, error.reason, received_us), refused=error, solicit=_ask_again(state, error))
+    return _conclude(advanced, admitted, [*findings, *more], solicit, trust)
+
+
+def refuse(state: AttesterState | None, reason: Reason, received_us: int) -> AttesterState | None:
+    """Counts a refused message; nothing else moves. Nothing is kept for attesters never accepted."""
+    if state is None:
+        return None
+    count = state.rejections.count + 1 if state.rejections is not None else 1
+    return replace(state, rejections=Rejections(count=count, last=reason, last_us=received_us))
+
+
+def overdue(state: AttesterState, now_us: int) -> AttesterState:
+    """The state when the deadline has passed in silence: affirming becomes none; bad stays bad, but stale."""
+    if state.deadline_us is None or now_us < state.deadline_us:
+        return state
+    verdict = state.verdict
+    kept = verdict.status is Tier.CONTRAINDICATED
+    reasons = [Reason.EVIDENCE_OVERDUE, *(reason for reason in verdict.reasons if reason in EFFECTS)]
+    stale = replace(
+        verdict,
+        status=verdict.status if kept else Tier.NONE,
+        freshness=Freshness.STALE,
+        reasons=tuple(dict.fromkeys(reasons)),
+        vector=verdict.vector if kept else {},
+    )
+    return replace(state, verdict=stale, deadline_us=None)
+
+
+def _continue_from(
+    state: AttesterState | None, admitted: AdmittedEvidence, trust: Trust
+) -> tuple[AttesterState, list[Finding]]:
+    """The state to build on -- the old one, or an empty one for a new boot or key -- and what that itself says."""
+    clock, environment = admitted.quote.clock_info, admitted.evidence.body.environment
+    label = _label(trust)
+    if state is None or state.environment != environment:
+        return _fresh(admitted, label, None), []
+    if resets_since(state.reset_count, clock.reset_count) > 0:
+        return _fresh(admitted, label, state), [Finding(reason=Reason.REBOOTED)]
+    findings = [Finding(reason=Reason.RESUMED)] if state.restart_count != clock.restart_count else []
+    if state.measured.label != label:  # appraised against other values: measure everything again
+        return replace(_fresh(admitted, label, state), claims=state.claims, anchor=state.anchor), findings
+    return state, findings
+
+
+def _fresh(admitted: AdmittedEvidence, label: str, before: AttesterState | None) -> AttesterState:
+    clock = admitted.quote.clock_info
+    banks = tuple(bank.algorithm for bank in admitted.quoted.pcr_selection.banks)
+    return AttesterState(
+        environment=admitted.evidence.body.environment,
+        reset_count=clock.reset_count,
+        restart_count=clock.restart_count,
+        clock_ms=clock.clock,
+        sequence=admitted.evidence.body.sequence,
+        evidence=admitted.evidence.body_digest,
+        chained=None,
+        sync=admitted.sync,
+        replay=ReplayState(banks=banks),
+        settled=False,
+        unlogged=_NOTHING,
+        measured=Measured(label=label),
+        received_us=admitted.received_us,
+        rejections=before.rejections if before is not None else None,
+    )
+
+
+def _advance(
+    base: AttesterState, admitted: AdmittedEvidence, trust: Trust
+) -> tuple[AttesterState, list[Finding], SolicitRequest | None]:
+    """Applies the push to ``base``: continuity first, then the logs.
+
+    Raises:
+        PeerError: the unsigned parts do not parse, or do not reproduce the quote although nothing is missing.
+    """
+    body = admitted.evidence.body
+    if body.previous is not None and body.previous != base.chained:
+        reason = Reason.SEQUENCE_GAP if base.chained is not None else Reason.BASELINE_REQUIRED
+        return _moved(base, admitted), [Finding(reason=reason)], _request(reason, base)
+    banks = tuple(bank.algorithm for bank in admitted.quoted.pcr_selection.banks)
+    if banks != base.replay.banks:  # another selection: the old replay says nothing about the new banks
+        base = _fresh(admitted, base.measured.label, base)
+        if body.previous is not None:
+            reason = Reason.BASELINE_REQUIRED
+            return base, [Finding(reason=reason)], _request(reason, base)
+    if trust.policy is None or trust.references.missing:  # nothing to appraise entries with: do not take them in
+        return replace(_moved(base, admitted), chained=None), [], None
+    increments, gap = join_increments(base, admitted.evidence)
+    if gap is not None:
+        reason = Reason.LOG_GAP if base.replay.next_index else Reason.BASELINE_REQUIRED
+        return _moved(base, admitted), [Finding(reason=reason, detail=gap)], _request(reason, base)
+    return _replay(base, admitted, increments, trust)
+
+
+def _replay(
+    base: AttesterState, admitted: AdmittedEvidence, increments: Mapping[str, bytes], trust: Trust
+) -> tuple[AttesterState, list[Finding], SolicitRequest | None]:
+    evidence, body = admitted.evidence, admitted.evidence.body
+    full = body.previous is None
+    sent = PcrValues(evidence.unsigned_pcrs) if evidence.unsigned_pcrs else _NOTHING
+    unlogged = sent if full else base.unlogged.updated(sent) if len(sent) else base.unlogged
+    quoted = admitted.quoted
+    replay = Replay(base.replay, increments)
+    reproduced = replay.until(
+        Quoted(selection=quoted.pcr_selection, digest=quoted.pcr_digest, algorithm=admitted.signature.hash), unlogged
+    )
+    totals = base.totals
+    if evidence.unsigned_increments:
+        totals = {**totals, **{name: each.total for name, each in evidence.unsigned_increments.items()}}
+    outcome = reproduced or replay.whole
+    more = any(total > outcome.state.next_index.get(name, 0) for name, total in totals.items())
+    if reproduced is None and not more:
+        return _mismatch(base, admitted)
+    measured = base.measured
+    if outcome.consumed:
+        measured = measure(measured, outcome.consumed, outcome.state, unlogged, trust.references)
+    advanced = replace(
+        _moved(base, admitted),
+        chained=evidence.body_digest,
+        replay=outcome.state,
+        settled=reproduced is not None,
+        unlogged=unlogged,
+        tails=_tails(increments, outcome) if reproduced is not None and increments else {},
+        totals=totals,
+        claims=body.claims if full else {**base.claims, **body.claims} if body.claims else base.claims,
+        measured=measured,
+    )
+    return advanced, [], None
+
+
+def _mismatch(
+    base: AttesterState, admitted: AdmittedEvidence
+) -> tuple[AttesterState, list[Finding], SolicitRequest | None]:
+    """Nothing is missing, and yet the logs do not reproduce the quote.
+
+    Raises:
+        PeerError: ``log-replay-mismatch`` where the entries before this push were settled, so that the fault is in
+            the unsigned bytes of this very push: whoever carried them may have changed them, and the state stays.
+    """
+    reason = Reason.LOG_REPLAY_MISMATCH
+    if base.settled or not base.replay.next_index:
+        raise PeerError(reason, "PCR values and logs do not reproduce the quoted PCR digest")
+    emptied = _fresh(admitted, base.measured.label, base)
+    return emptied, [Finding(reason=reason)], _request(reason, emptied)
+
+
+def join_increments(base: AttesterState, evidence: Evidence) -> tuple[dict[str, bytes], str | None]:
+    """The entries to replay by log: tails of earlier pushes, then what is new of this push's increments.
+
+    Returns:
+        The entries, and the name of a log whose increment starts after what we have, if there is one.
+
+    Raises:
+        PeerError: ``log-malformed``, ``too-large``.
+    """
+    joined = dict(base.tails)
+    for name, increment in evidence.unsigned_increments.items():
+        tail = base.tails.get(name, b"")
+        have = base.replay.next_index.get(name, 0) + (len(_split(name, tail, base)) if tail else 0)
+        start = evidence.body.logs[name]
+        if start > have:
+            return {}, name
+        records = increment.records
+        if start < have:
+            records = b"".join(_split(name, records, base, from_start=start == 0)[have - start :])
+        if tail + records:
+            joined[name] = tail + records
+        if len(joined.get(name, b"")) > MAX_JOINED_BYTES:
+            raise PeerError(Reason.TOO_LARGE, f"log {name}: more than {MAX_JOINED_BYTES} bytes beyond the quote")
+    return joined, None
+
+
+def _split(name: str, data: bytes, base: AttesterState, *, from_start: bool = False) -> tuple[bytes, ...]:
+    if name.partition("/")[0] == "ima":
+        return ima_log.split_records(data)[0]
+    return tcg2_log.split_records(data, None if from_start else base.replay.tcg2_format).records
+
+
+def _tails(increments: Mapping[str, bytes], outcome: Replayed) -> dict[str, bytes]:
+    rest = {name: data[outcome.consumed[name].size :] for name, data in increments.items()}
+    return {name: data for name, data in rest.items() if data}
+
+
+def _moved(base: AttesterState, admitted: AdmittedEvidence) -> AttesterState:
+    """``base`` with what the signatures alone prove: the push was made, then, in this order."""
+    clock = admitted.quote.clock_info
+    return replace(
+        base,
+        restart_count=clock.restart_count,
+        clock_ms=clock.clock,
+        sequence=admitted.evidence.body.sequence,
+        evidence=admitted.evidence.body_digest,
+        sync=admitted.sync,
+        received_us=admitted.received_us,
+    )
+
+
+def _request(reason: Reason, base: AttesterState) -> SolicitRequest:
+    return SolicitRequest(reason=reason, logs=dict(base.replay.next_index))
+
+
+def _ask_again(state: AttesterState | None, error: PeerError) -> SolicitRequest | None:
+    """After authentic evidence with bad unsigned parts, ask for them again; after anything else, keep still."""
+    if state is None or error.reason not in {Reason.LOG_REPLAY_MISMATCH, Reason.LOG_MALFORMED}:
+        return None
+    return _request(error.reason, state)
+
+
+def _conclude(
+    advanced: AttesterState,
+    admitted: AdmittedEvidence,
+    findings: list[Finding],
+    solicit: SolicitRequest | None,
+    trust: Trust,
+) -> Step:
+    """Time bounds, appraisal, verdict, deadline."""
+    handle, policy = trust.handles.get(admitted.sync.handle), trust.policy
+    made_after, anchor, rate = None, advanced.anchor, advanced.clock_rate_ppm
+    if handle is not None:
+        drift_ppm = policy.drift_ppm if policy is not None else 0
+        made_after = made_after_us(handle, admitted.sync.clock_ms, advanced.clock_ms, drift_ppm)
+        here = ClockAnchor(clock_ms=admitted.sync.clock_ms, after_us=handle.earliest_us, before_us=advanced.received_us)
+        anchor = anchor or here
+        rate = clock_rate_ppm(anchor, here) or rate
+    state = replace(
+        advanced,
+        made_after_us=made_after,
+        anchor=anchor,
+        clock_rate_ppm=rate,
+        deadline_us=advanced.received_us + policy.deadline_us if policy is not None else None,
+    )
+    case = Case(
+        state=state,
+        quoted=admitted.quoted,
+        handle=handle,
+        policy=policy,
+        references=trust.references,
+        clock_safe=admitted.quote.clock_info.safe,
+    )
+    findings = [*findings, *appraise(case)]
+    state = replace(state, verdict=verdict_of(findings, affirming_vector(case)))
+    return Step(state=state, findings=tuple(findings), solicit=solicit)
+
+
+def _label(trust: Trust) -> str:
+    return f"{trust.policy.label if trust.policy is not None else ''} {trust.references.label}".strip()

@@ -1,0 +1,80 @@
+"""What a worker trusts at one moment, as values: the trust store keeps it up to date, ``step`` only reads it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from schemas.endorsement import Endorsement
+from schemas.handle import Handle
+from schemas.hashes import HashAlgorithm
+from schemas.identifiers import HandleId, Ueid
+from schemas.reference_values import ReferenceValues
+from schemas.tpm_signature import PublicKey
+from verifier_worker.appraisal_policy import AppraisalPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndorsedKey:
+    """An endorsement with what every push needs of it, computed once."""
+
+    endorsement: Endorsement
+    name: bytes
+    public_key: PublicKey
+
+
+def endorsed_key(endorsement: Endorsement) -> EndorsedKey:
+    """Computes the TPM name and the public key of an endorsement's attesting key."""
+    public = endorsement.attesting_key
+    return EndorsedKey(endorsement=endorsement, name=public.name, public_key=public.public_key())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class References:
+    """The reference values a policy names, merged.
+
+    Attributes:
+        label: names and versions; results of different labels are not comparable.
+        missing: names of sets that are not there or not valid now.
+        registers: acceptable values by bank and PCR.
+        files: acceptable file digests.
+    """
+
+    label: str
+    missing: tuple[str, ...]
+    registers: Mapping[HashAlgorithm, Mapping[int, frozenset[bytes]]]
+    files: frozenset[bytes]
+
+
+def merge_references(names: tuple[str, ...], sets: Mapping[str, ReferenceValues], now_s: int) -> References:
+    """Merges the named sets that are valid at ``now_s``; a PCR value acceptable in one of them is acceptable."""
+    registers: dict[HashAlgorithm, dict[int, frozenset[bytes]]] = {}
+    files: set[bytes] = set()
+    labels, missing = [], []
+    for name in names:
+        values = sets.get(name)
+        if values is None or not values.not_before_s <= now_s <= values.not_after_s:
+            missing.append(name)
+            continue
+        labels.append(f"{name}/{values.version}")
+        files.update(values.files)
+        for bank, acceptable in values.registers.items():
+            merged = registers.setdefault(bank, {})
+            for index, digests in acceptable.items():
+                merged[index] = merged.get(index, frozenset()) | digests
+    return References(label=" ".join(labels), missing=tuple(missing), registers=registers, files=frozenset(files))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """Everything ``step`` believes besides signatures. The mappings are owned by the trust store.
+
+    Attributes:
+        endorsed: by UEID; versions and rollback are settled before they get here, validity in time is not.
+        handles: verified handles by id, as far back as evidence may refer to them.
+        policy: the appraisal policy; None when there is none.
+        references: the reference values that the policy names.
+    """
+
+    endorsed: Mapping[Ueid, EndorsedKey]
+    handles: Mapping[HandleId, Handle]
+    policy: AppraisalPolicy | None
+    references: References

@@ -1,0 +1,354 @@
+"""One batch of messages through ``step``, and its effects in the one order that loses nothing.
+
+    store state, result and audit entry  ->  append to the audit log (fsync)  ->  publish  ->  acknowledge
+
+The store is one transaction a batch. After a crash at any line the broker delivers again what was not acknowledged, and
+the outbox repeats what was stored but not recorded or not published. Knows no MQTT and no SQL, only ports.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from prometheus_client import Counter, Histogram
+
+from runtime.clock import monotonic_s, utc_us
+from runtime.telemetry import Log
+from schemas import cbor, cmw, cose, jws, media_types, result, solicit
+from schemas.errors import PeerError
+from schemas.evidence import parse_evidence
+from schemas.identifiers import Ueid, parse_ueid_text, ueid_text
+from schemas.media_types import Indicator
+from schemas.reasons import Reason
+from schemas.result import AttestationResult
+from schemas.topics import Topics
+from verifier_worker.checks.appraisal import Finding
+from verifier_worker.ports import AuditLog, Outcome, Pending, Publisher, StateStore, StoredAttester
+from verifier_worker.result_builder import build_result
+from verifier_worker.state import AttesterState
+from verifier_worker.step import Step, overdue, refuse, step
+from verifier_worker.trust import Trust
+
+DEVELOPER: Final = "attestream"
+BUILD: Final = "verifier_worker 0.1.0"
+_US: Final = 1_000_000
+_DUE_AT_ONCE: Final = 256
+_LOG: Final = Log("verifier")
+
+EVIDENCE_TOTAL: Final = Counter("attestream_evidence_total", "Evidence received, by what became of it", ["outcome"])
+REFUSED_TOTAL: Final = Counter("attestream_refused_total", "Messages refused, by kind and reason", ["kind", "reason"])
+FINDINGS_TOTAL: Final = Counter("attestream_findings_total", "Findings of appraisals, by reason", ["reason"])
+RESULTS_TOTAL: Final = Counter("attestream_results_total", "Results issued, by status", ["status", "freshness"])
+SOLICITS_TOTAL: Final = Counter("attestream_solicits_total", "Solicits sent, by reason", ["reason"])
+STEP_SECONDS: Final = Histogram(
+    "attestream_step_seconds",
+    "Time to decode, step and sign for one push",
+    buckets=(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.2, 1),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """One evidence message: the topic's last level, the payload, and when it was received (UTC microseconds)."""
+
+    ueid_text: str
+    payload: bytes
+    received_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who this verifier is."""
+
+    name: str
+    key: EllipticCurvePrivateKey
+    topics: Topics
+
+
+@dataclass(slots=True, kw_only=True)
+class _Entry:
+    """What the cache holds of one attester: ``stored`` is durable, ``state`` may be ahead of it by rejections."""
+
+    state: AttesterState | None
+    result: bytes | None
+    result_expires_us: int
+
+
+class Worker:
+    """Owns the cache of states and the outbox. One thread calls it."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        store: StateStore,
+        audit: AuditLog,
+        publisher: Publisher,
+        *,
+        trust: Callable[[int], Trust],
+        solicit_interval_s: float,
+        cached_states: int,
+    ) -> None:
+        """Recovers: what is in the outbox is recorded now and published as soon as the publisher takes it.
+
+        Args:
+            identity: name, key and topics.
+            store: durable state and outbox.
+            audit: the audit log.
+            publisher: the way to relying parties.
+            trust: what is in force at a time (UTC microseconds).
+            solicit_interval_s: least time between two solicits to one attester.
+            cached_states: attesters kept in memory.
+        """
+        self._identity = identity
+        self._key_id = cose.key_id(identity.key.public_key()).hex()
+        self._store, self._audit, self._publisher, self._trust = store, audit, publisher, trust
+        self._solicit_interval_s = solicit_interval_s
+        self._cached_states = cached_states
+        self._cache: OrderedDict[Ueid, _Entry] = OrderedDict()
+        self._solicited: OrderedDict[Ueid, float] = OrderedDict()
+        self._last_solicit_us = 0
+        self._under_way: dict[int, int] = {}  # publisher's id -> number in the outbox
+        self._done: list[int] = []
+        store.number_after(audit.last_number())
+        self._unpublished: list[Pending] = list(store.pending())
+        audit.append([(item.number, item.audit) for item in self._unpublished if item.audit is not None])
+
+    @property
+    def unpublished(self) -> int:
+        """Outcomes that the publisher has not taken yet."""
+        return len(self._unpublished)
+
+    def process(self, batch: Sequence[Received]) -> None:
+        """Takes a batch of evidence through all effects but the acknowledgement, which is the caller's next line.
+
+        Raises:
+            WorldError: ``store-unavailable``; nothing of the batch has taken effect, call again with the same.
+        """
+        changed: dict[Ueid, _Entry] = {}
+        outcomes, solicits = [], []
+        for received in batch:
+            started = monotonic_s()
+            outcome, wish = self._take(received, changed)
+            STEP_SECONDS.observe(monotonic_s() - started)
+            if outcome is not None:
+                outcomes.append(outcome)
+            if wish is not None:
+                solicits.append(wish)
+        self._effect(outcomes, changed)
+        for ueid, taken in solicits:
+            self._solicit(ueid, taken)
+
+    def expire(self, now_us: int) -> int:
+        """Issues stale results for attesters whose deadline has passed; returns how many."""
+        changed: dict[Ueid, _Entry] = {}
+        outcomes = []
+        for ueid in self._store.due(now_us, _DUE_AT_ONCE):
+            entry = self._entry(ueid, changed)
+            if entry.state is None:
+                continue
+            state = overdue(entry.state, now_us)
+            if state is entry.state:
+                continue
+            outcomes.append(self._conclude(ueid, state, (), now_us, changed, evidence=None))
+            _LOG.info("attester-overdue", ueid=ueid_text(ueid), last_received_us=state.received_us)
+        if outcomes:
+            self._effect(outcomes, changed)
+        return len(outcomes)
+
+    def published(self, publisher_id: int) -> None:
+        """The broker has a message; its outcome may be forgotten with the next transaction."""
+        number = self._under_way.pop(publisher_id, None)
+        if number is not None:
+            self._done.append(number)
+
+    def publish_pending(self) -> None:
+        """Hands the publisher what it has not taken yet, in order, until it refuses."""
+        taken = 0
+        for item in self._unpublished:
+            if item.result is None:
+                self._done.append(item.number)
+            else:
+                payload = cmw.wrap(media_types.RESULT, item.result, Indicator.ATTESTATION_RESULTS)
+                topic = self._identity.topics.results(item.ueid)
+                publisher_id = self._publisher.publish(topic, payload, retain=True, expiry_s=_expiry_s(item.expires_us))
+                if publisher_id is None:
+                    break
+                self._under_way[publisher_id] = item.number
+            taken += 1
+        del self._unpublished[:taken]
+
+    def flush(self) -> None:
+        """Forgets what has been published; before a clean stop."""
+        self._store.commit([], self._take_done())
+
+    def _take(self, received: Received, changed: dict[Ueid, _Entry]) -> tuple[Outcome | None, tuple[Ueid, Step] | None]:
+        """One message through decoding and ``step``; puts the attester's next entry into ``changed``."""
+        try:
+            ueid = parse_ueid_text(received.ueid_text)
+        except PeerError as error:
+            _refused(received, error)
+            return None, None
+        entry = self._entry(ueid, changed)
+        try:
+            value = cmw.unwrap(received.payload, media_types.EVIDENCE, Indicator.EVIDENCE)
+            evidence = parse_evidence(value)
+        except PeerError as error:
+            taken = Step(state=refuse(entry.state, error.reason, received.received_us), refused=error)
+        else:
+            taken = step(entry.state, ueid, evidence, received.received_us, self._trust(received.received_us))
+        wish = (ueid, taken) if taken.solicit is not None else None
+        if taken.duplicate:
+            EVIDENCE_TOTAL.labels("duplicate").inc()
+            return _again(ueid, entry, received.received_us), None
+        if taken.refused is not None:
+            _refused(received, taken.refused)
+            entry.state = taken.state
+            audit = _audit_entry(received, ueid, reasons=[taken.refused.reason], result=None, whole=False)
+            return Outcome(ueid=ueid, state=None, result=None, expires_us=0, audit=audit), wish
+        EVIDENCE_TOTAL.labels("accepted").inc()
+        if taken.state is None:
+            message = "step accepted a push without a state"
+            raise AssertionError(message)
+        outcome = self._conclude(ueid, taken.state, taken.findings, received.received_us, changed, evidence=received)
+        return outcome, wish
+
+    def _entry(self, ueid: Ueid, changed: dict[Ueid, _Entry]) -> _Entry:
+        """The attester's entry for this batch: a copy, so that a failed batch leaves the cache as it was."""
+        if ueid in changed:
+            return changed[ueid]
+        cached = self._cache.get(ueid)
+        if cached is None:
+            stored = self._store.load(ueid)
+            cached = _entry_of(stored)
+        changed[ueid] = _Entry(state=cached.state, result=cached.result, result_expires_us=cached.result_expires_us)
+        return changed[ueid]
+
+    def _conclude(
+        self,
+        ueid: Ueid,
+        state: AttesterState,
+        findings: tuple[Finding, ...],
+        now_us: int,
+        changed: dict[Ueid, _Entry],
+        *,
+        evidence: Received | None,
+    ) -> Outcome:
+        """Builds and signs the result of an appraisal or a missed deadline."""
+        trust = self._trust(now_us)
+        built = build_result(
+            ueid,
+            state,
+            findings,
+            now_us,
+            self._identity.name,
+            policy=trust.policy,
+            handle=trust.handles.get(state.sync.handle),
+        )
+        for finding in findings:
+            FINDINGS_TOTAL.labels(finding.reason).inc()
+        RESULTS_TOTAL.labels(built.status, built.freshness).inc()
+        self._log_change(ueid, changed[ueid].state, built)
+        token = jws.sign(result.to_claims(built, DEVELOPER, BUILD), self._identity.key, self._key_id)
+        expires_us = built.expires_s * _US
+        changed[ueid] = _Entry(state=state, result=token, result_expires_us=expires_us)
+        source = evidence or Received(ueid_text=ueid_text(ueid), payload=b"", received_us=now_us)
+        audit = _audit_entry(source, ueid, reasons=list(built.reasons), result=token, whole=evidence is not None)
+        return Outcome(ueid=ueid, state=state, result=token, expires_us=expires_us, audit=audit)
+
+    def _effect(self, outcomes: Sequence[Outcome], changed: dict[Ueid, _Entry]) -> None:
+        """Store, record, publish: in this order and nowhere else."""
+        done = self._take_done()
+        try:
+            stored = self._store.commit(outcomes, done) if outcomes or done else []
+        except BaseException:
+            self._done = done + self._done
+            raise
+        self._remember(changed)
+        self._unpublished.extend(stored)
+        self._audit.append([(item.number, item.audit) for item in stored if item.audit is not None])
+        self.publish_pending()
+
+    def _remember(self, changed: dict[Ueid, _Entry]) -> None:
+        for ueid, entry in changed.items():
+            if entry.state is not None:
+                self._cache[ueid] = entry
+                self._cache.move_to_end(ueid)
+        while len(self._cache) > self._cached_states:
+            self._cache.popitem(last=False)
+
+    def _take_done(self) -> list[int]:
+        done, self._done = self._done, []
+        return done
+
+    def _solicit(self, ueid: Ueid, taken: Step) -> None:
+        """Asks the attester, unless it was asked a moment ago. Not stored: a lost solicit is asked again."""
+        now_s = monotonic_s()
+        if (
+            taken.solicit is None
+            or now_s - self._solicited.get(ueid, -self._solicit_interval_s) < self._solicit_interval_s
+        ):
+            return
+        self._solicited[ueid] = now_s
+        self._solicited.move_to_end(ueid)
+        while len(self._solicited) > self._cached_states:
+            self._solicited.popitem(last=False)
+        self._last_solicit_us = max(self._last_solicit_us + 1, utc_us())
+        asked = solicit.Solicit(
+            ueid=ueid,
+            verifier=self._identity.name,
+            issued_us=self._last_solicit_us,
+            reason=taken.solicit.reason,
+            full=True,
+            logs=taken.solicit.logs,
+        )
+        payload = cmw.wrap(media_types.SOLICIT, solicit.sign_solicit(asked, self._identity.key), None)
+        self._publisher.publish(self._identity.topics.solicit(ueid), payload)
+        SOLICITS_TOTAL.labels(taken.solicit.reason).inc()
+        _LOG.info("solicited", ueid=ueid_text(ueid), reason=taken.solicit.reason, logs=dict(taken.solicit.logs))
+
+    def _log_change(self, ueid: Ueid, before: AttesterState | None, built: AttestationResult) -> None:
+        if before is None or (before.verdict.status, before.verdict.reasons) != (built.status, built.reasons):
+            _LOG.info("verdict", ueid=ueid_text(ueid), status=built.status, reasons=",".join(built.reasons))
+
+
+def _entry_of(stored: StoredAttester | None) -> _Entry:
+    if stored is None:
+        return _Entry(state=None, result=None, result_expires_us=0)
+    return _Entry(state=stored.state, result=stored.result, result_expires_us=stored.result_expires_us)
+
+
+def _again(ueid: Ueid, entry: _Entry, now_us: int) -> Outcome | None:
+    """The stored result once more: the first one may have been lost with the broker."""
+    if entry.result is None or entry.result_expires_us <= now_us:
+        return None
+    return Outcome(ueid=ueid, state=None, result=entry.result, expires_us=entry.result_expires_us, audit=None)
+
+
+def _refused(received: Received, error: PeerError) -> None:
+    EVIDENCE_TOTAL.labels("refused").inc()
+    REFUSED_TOTAL.labels("evidence", error.reason).inc()
+    _LOG.warning("evidence-refused", ueid=received.ueid_text[:64], reason=error.reason, detail=error.detail)
+
+
+def _audit_entry(
+    received: Received, ueid: Ueid, *, reasons: list[Reason] | list[str], result: bytes | None, whole: bool
+) -> bytes:
+    """One audit entry: when, who, the evidence (its digest alone where it was refused), why, the result."""
+    digest = hashlib.sha256(received.payload).digest()
+    return cbor.encode(
+        {
+            1: received.received_us,
+            2: ueid,
+            3: [str(reason) for reason in reasons],
+            4: result,
+            5: digest,
+            6: received.payload if whole else None,
+        }
+    )
+
+
+def _expiry_s(expires_us: int) -> int:
+    return max(1, (expires_us - utc_us()) // _US)

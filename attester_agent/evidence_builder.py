@@ -66,6 +66,7 @@ class Push:
         state: of the agent once this push is stored.
         full: it is a full push.
         complete: no covered log entry waits for a later push.
+        behind: log entries beyond the quote were already there.
         sequence: of its body.
     """
 
@@ -73,6 +74,7 @@ class Push:
     state: AgentState
     full: bool
     complete: bool
+    behind: bool
     sequence: int
 
 
@@ -169,6 +171,7 @@ def finish_push(
         ),
         full=draft.full,
         complete=complete,
+        behind=any(entries.end > coverage.totals[name] for name, entries in logs.items()),
         sequence=draft.body.sequence,
     )
 

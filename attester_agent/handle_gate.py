@@ -61,21 +61,14 @@ def accept_handle(
         raise PeerError(
             Reason.HANDLE_NOT_NEWER, f"handle of {accepted.time_us} us, the last accepted is of {last.time_us} us"
         )
-    check_current(accepted, now_us=now_us, clock=clock)
-    if clock is ClockTrust.TRUSTED and handle.earliest_us > now_us + CLOCK_TOLERANCE_US:
+    if clock is ClockTrust.UNTRUSTED:
+        return accepted
+    if now_us > handle.expires_us + CLOCK_TOLERANCE_US:
+        raise PeerError(
+            Reason.HANDLE_EXPIRED, f"handle expired at {handle.expires_us} us, this machine's clock says {now_us} us"
+        )
+    if handle.earliest_us > now_us + CLOCK_TOLERANCE_US:
         raise PeerError(
             Reason.HANDLE_FROM_FUTURE, f"handle of {handle.time_us} us, this machine's clock says {now_us} us"
         )
     return accepted
-
-
-def check_current(handle: AcceptedHandle, *, now_us: int, clock: ClockTrust) -> None:
-    """Checks that a handle has not expired, as far as the clock can tell.
-
-    Raises:
-        PeerError: ``handle-expired``.
-    """
-    if clock is ClockTrust.TRUSTED and now_us > handle.expires_us + CLOCK_TOLERANCE_US:
-        raise PeerError(
-            Reason.HANDLE_EXPIRED, f"handle expired at {handle.expires_us} us, this machine's clock says {now_us} us"
-        )

@@ -44,6 +44,7 @@ class LogFile:
         self._ends = array("Q", [0])  # offset after each entry known, from 0
         self._file: tuple[int, int] | None = None  # device and inode of the file the offsets are of
         self._format: tcg2_log.Tcg2Format | None = None
+        self._failed = False  # the last reading; what cannot be read has not grown, or we would try without end
 
     @property
     def name(self) -> str:
@@ -64,6 +65,8 @@ class LogFile:
         try:
             if self._is_another(descriptor):
                 return True
+            if self._failed:
+                return False
             os.lseek(descriptor, self._ends[-1], os.SEEK_SET)
             return bool(os.read(descriptor, 1))
         except OSError:
@@ -76,6 +79,7 @@ class LogFile:
         self._ends = array("Q", [0])
         self._file = None
         self._format = None
+        self._failed = False
 
     def read(self, start: int) -> Entries:
         """All whole entries from ``start`` on (``ports.MeasurementLog.read``).
@@ -85,6 +89,7 @@ class LogFile:
             WorldError: ``log-unreadable`` or ``log-malformed``, naming the path.
         """
         known = min(start, len(self._ends) - 1)
+        self._failed = True
         data = self._read_from(self._ends[known])
         records = self._cut(data, known)
         del self._ends[known + 1 :]
@@ -92,6 +97,7 @@ class LogFile:
             self._ends.append(self._ends[-1] + len(record))
         if len(self._ends) > MAX_LOG_ENTRIES:
             raise WorldError(Reason.LOG_UNREADABLE, f"{self._path}: more than {MAX_LOG_ENTRIES} entries")
+        self._failed = False
         return Entries(start=start, records=records[start - known :])
 
     def _read_from(self, offset: int) -> bytes:

@@ -18,10 +18,10 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from attester_agent.agent_state import AgentState, on_solicit, require_baseline
 from attester_agent.evidence_builder import Push
-from attester_agent.handle_gate import ClockTrust, accept_handle, check_current
+from attester_agent.handle_gate import ClockTrust, accept_handle
 from attester_agent.ports import LogRestartedError, MeasurementLog, Spool, Transport
 from attester_agent.push_maker import PushMaker
-from attester_agent.settings import EvidenceSettings
+from attester_agent.settings import ROLE, EvidenceSettings
 from attester_agent.solicit_gate import Bucket, check_solicit
 from runtime import clock
 from runtime.mqtt import Message
@@ -31,6 +31,7 @@ from schemas import cmw
 from schemas.errors import PeerError, WorldError
 from schemas.evidence import ClaimValue
 from schemas.handle import StampVerifier, verify_handle
+from schemas.identifiers import ueid_text
 from schemas.media_types import HANDLE, SOLICIT, Indicator
 from schemas.solicit import verify_solicit
 from schemas.topics import Topics
@@ -124,7 +125,30 @@ class Trust:
     clock: ClockTrust
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What the agent works with.
+
+    Attributes:
+        maker: makes pushes with the TPM and ``logs``.
+        logs: watched for growth.
+        spool: keeps state and pushes.
+        transport: the broker.
+        topics: names under the configured root.
+        collect_claims: all claims as they are now.
+        status: what to say, retained, after connecting.
+    """
+
+    maker: PushMaker
+    logs: Sequence[MeasurementLog]
+    spool: Spool
+    transport: Transport
+    topics: Topics
+    collect_claims: Callable[[], Mapping[str, ClaimValue]]
+    status: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _InFlight:
     number: int
     since_s: float
@@ -133,28 +157,25 @@ class _InFlight:
 class Agent:
     """The loop. Everything in it is owned by the thread that calls :meth:`run`."""
 
-    def __init__(
-        self,
-        state: AgentState,
-        settings: EvidenceSettings,
-        trust: Trust,
-        *,
-        maker: PushMaker,
-        logs: Sequence[MeasurementLog],
-        spool: Spool,
-        transport: Transport,
-        topics: Topics,
-        collect_claims: Callable[[], Mapping[str, ClaimValue]],
-    ) -> None:
+    def __init__(self, state: AgentState, settings: EvidenceSettings, trust: Trust, world: World) -> None:
+        """Starts where ``state`` ended; a push is due at once.
+
+        Args:
+            state: of this device and attesting key.
+            settings: table ``[evidence]``.
+            trust: whose handles and solicits count.
+            world: everything around.
+        """
         self._state = state
         self._settings = settings
         self._trust = trust
-        self._maker = maker
-        self._logs = tuple(logs)
-        self._spool = spool
-        self._transport = transport
-        self._topics = topics
-        self._collect_claims = collect_claims
+        self._maker = world.maker
+        self._logs = tuple(world.logs)
+        self._spool = world.spool
+        self._transport = world.transport
+        self._topics = world.topics
+        self._collect_claims = world.collect_claims
+        self._status = world.status
         self._in_flight: dict[int, _InFlight] = {}
         self._published = 0  # number of the last push handed to the transport
         self._acknowledged: list[int] = []
@@ -170,7 +191,7 @@ class Agent:
             tokens=settings.solicit_burst,
             at_s=now_s,
         )
-        _SPOOLED.set(spool.queued_messages)
+        _SPOOLED.set(world.spool.queued_messages)
 
     @property
     def state(self) -> AgentState:
@@ -181,7 +202,7 @@ class Agent:
         """Works until a stop is requested."""
         while not stop.requested:
             wait_s = self._next_s() - clock.monotonic_s()
-            self.turn(inbox.wait(min(max(wait_s, 0.0), STOP_POLL_S) or 0.001))
+            self.turn(inbox.wait(min(max(wait_s, 0.0), STOP_POLL_S)))
 
     def turn(self, events: Sequence[Event]) -> None:
         """One turn of the loop: takes events in, pushes if a push is due, hands over what waits."""
@@ -194,7 +215,7 @@ class Agent:
                     if flight is not None:
                         self._acknowledged.append(flight.number)
                 case Connected():
-                    pass  # the transport sends again what was in flight; the rest goes out below
+                    self._connected()
                 case unknown:
                     assert_never(unknown)
         try:
@@ -206,6 +227,12 @@ class Agent:
             self._publish()
         except WorldError as error:
             self._fail(error)
+
+    def _connected(self) -> None:
+        """The transport sends again what was in flight, so only its time starts again."""
+        now_s = clock.monotonic_s()
+        self._in_flight = {packet_id: replace(flight, since_s=now_s) for packet_id, flight in self._in_flight.items()}
+        self._transport.publish(self._topics.status(ROLE, ueid_text(self._state.ueid)), self._status, retain=True)
 
     def _next_s(self) -> float:
         """When the loop has something to do by itself."""
@@ -276,11 +303,6 @@ class Agent:
 
     def _push(self) -> None:
         handle = self._state.handle
-        if handle is not None:
-            try:
-                check_current(handle, now_us=clock.utc_us(), clock=self._trust.clock)
-            except PeerError as error:
-                _LOG.debug("handle-expired", detail=error.detail)  # still bound to: late is for the verifier to judge
         if handle is None:
             if not self._waits_for_handle:
                 _LOG.warning("waiting-for-handle", next="no push before the first handle of a trusted distributor")
@@ -306,12 +328,17 @@ class Agent:
         self._state = push.state
         self._backoff.reset()
         now_s = clock.monotonic_s()
-        more = not push.complete and self._spool.fits(self._settings.max_evidence_bytes * 2)
-        self._due_s = now_s if more else now_s + self._settings.heartbeat_s
+        self._due_s = now_s + self._next_in_s(push)
         _PUSHES.labels("full" if push.full else "delta").inc()
         _PUSH_BYTES.observe(len(push.payload))
         _SPOOLED.set(self._spool.queued_messages)
         _LOG.info("pushed", sequence=push.sequence, full=push.full, bytes=len(push.payload), complete=push.complete)
+
+    def _next_in_s(self, push: Push) -> float:
+        """When the next push is due after ``push``, if nothing else happens."""
+        if not push.complete and self._spool.fits(2 * self._settings.max_evidence_bytes):
+            return 0.0
+        return self._settings.log_poll_s if push.behind else self._settings.heartbeat_s
 
     def _overflow(self) -> None:
         """Drops what waits, so that the next push can be a baseline that nothing before it is needed for."""
@@ -326,12 +353,14 @@ class Agent:
 
     def _publish(self) -> None:
         now_s = clock.monotonic_s()
+        if not self._transport.is_connected:
+            return
         if any(now_s - flight.since_s > PUBLISH_AGAIN_S for flight in self._in_flight.values()):
             _LOG.warning("publish-again", messages=len(self._in_flight))
             self._in_flight.clear()
             self._published = 0
         room = IN_FLIGHT_MESSAGES - len(self._in_flight)
-        if room <= 0 or not self._transport.is_connected:
+        if room <= 0:
             return
         topic = self._topics.evidence(self._state.ueid)
         for push in self._spool.waiting(self._published, room):

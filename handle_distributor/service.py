@@ -19,23 +19,33 @@ from runtime.telemetry import Log
 _LOG: Final = Log("handle_distributor")
 _JOB: Final = "epoch"
 _FIRST_RETRY_S: Final = 1.0
-_OVERDUE_S: Final = 2.0
-_WATCH_S: Final = 1.0
+_WATCH_S: Final = 0.5
 _US: Final = 1_000_000
 
 
 class BellService:
     """Runs until stopped. Ticks run on the scheduler's one thread; the caller's thread watches."""
 
-    def __init__(self, ring: Callable[[], bool], interval_s: float) -> None:
+    def __init__(
+        self,
+        ring: Callable[[], bool],
+        interval_s: float,
+        *,
+        utc_us: Callable[[], int] = utc_us,
+        overdue_s: float = 2.0,
+    ) -> None:
         """Takes what to do and how often.
 
         Args:
             ring: one round; whether it made a handle.
             interval_s: from the start of one tick to the start of the next; after a failed one sooner, with backoff.
+            utc_us: the wall clock that APScheduler goes by.
+            overdue_s: how late a tick may be before the wall clock is not waited for any longer.
         """
         self._ring = ring
         self._interval_s = interval_s
+        self._utc_us = utc_us
+        self._overdue_s = overdue_s
         self._backoff = Backoff(min(_FIRST_RETRY_S, interval_s), interval_s)
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
@@ -56,7 +66,7 @@ class BellService:
         self._scheduler.start()
         try:
             while not stop.wait(_WATCH_S):
-                if not self._busy.is_set() and monotonic_s() > self._due_s + _OVERDUE_S:
+                if not self._busy.is_set() and monotonic_s() > self._due_s + self._overdue_s:
                     _LOG.warning("clock-stepped-back", overdue_s=round(monotonic_s() - self._due_s, 1))
                     self._schedule(0, stop)
         finally:
@@ -66,7 +76,7 @@ class BellService:
 
     def _schedule(self, delay_s: float, stop: Stop) -> None:
         self._due_s = monotonic_s() + delay_s
-        when = datetime.fromtimestamp(utc_us() / _US + delay_s, UTC)
+        when = datetime.fromtimestamp(self._utc_us() / _US + delay_s, UTC)
         self._scheduler.add_job(self._tick, "date", run_date=when, args=[stop], id=_JOB, replace_existing=True)
 
     def _tick(self, stop: Stop) -> None:

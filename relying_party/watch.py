@@ -35,13 +35,14 @@ COLUMNS: Final = (
     "age",
     "handle",
     "log entries",
-    "clock ppm",
+    "clock rate",
     "rejected",
 )
 REFRESH_S: Final = 0.5
 _QUEUE_MESSAGES: Final = 10_000  # beyond that the network thread waits: nothing is dropped, the broker keeps the rest
 _SHORT_UEID: Final = 12
 _US: Final = 1_000_000
+_PERCENT_FROM_PPM: Final = 1000
 _NONE: Final = "–"
 _STATUS_STYLE: Final = {
     Tier.AFFIRMING: "green",
@@ -104,11 +105,11 @@ class ResultFeed:
 
 
 def name_of(standing: Standing, names: Mapping[Ueid, str]) -> str:
-    """What to call an attester: the caller's name for it, the name it gives itself, or the start of its UEID."""
+    """What to call an attester: the caller's name for it, the label it gives itself, or the start of its UEID."""
     known = names.get(standing.result.ueid)
     if known is not None:
         return known
-    claimed = standing.result.claims.get("name")
+    claimed = standing.result.claims.get("label")
     short = ueid_text(standing.result.ueid)[:_SHORT_UEID] + "…"
     return f"{_printable(claimed)} ({short})" if isinstance(claimed, str) else short
 
@@ -152,7 +153,7 @@ def table_of(standings: Sequence[Standing], now_us: int, names: Mapping[Ueid, st
 
 def line_of(standing: Standing, now_us: int, names: Mapping[Ueid, str]) -> str:
     """The row as one line of text, cells that say nothing left out."""
-    labels = ("", "", "", "", "age ", "handle ", "", "clock ppm ", "rejected ")
+    labels = ("", "", "", "", "age ", "handle ", "", "clock ", "rejected ")
     row = zip(labels, cells(standing, now_us, names), strict=True)
     return "  ".join(f"{label}{cell}" for label, cell in row if cell not in {"", _NONE})
 
@@ -263,8 +264,11 @@ def _log_entries(standing: Standing) -> list[str]:
 
 
 def _rate(low: int, high: int) -> str:
-    """An interval as its middle and how far it reaches to both sides."""
-    return f"{(low + high) // 2:+d} ±{(high - low + 1) // 2}"
+    """An interval of parts per million as its middle and how far it reaches to both sides."""
+    middle, reach = (low + high) / 2, (high - low) / 2
+    if reach >= _PERCENT_FROM_PPM:
+        return f"{middle / 10_000:+.1f} ±{reach / 10_000:.1f} %"
+    return f"{middle:+.0f} ±{reach:.0f} ppm"
 
 
 def _printable(text: object) -> str:

@@ -37,9 +37,9 @@ MAX_NAME_BYTES: Final = 66  # TPM2B_NAME with SHA-512
 DIGEST_BYTES: Final = 32
 
 BODY_UEID, BODY_PROFILE, BODY_SYNC, BODY_ENVIRONMENT, BODY_SEQUENCE = 1, 2, 3, 4, 5
-BODY_PREVIOUS, BODY_CLAIMS, BODY_LOGS = 6, 7, 8
+BODY_PREVIOUS, BODY_CLAIMS, BODY_LOGS, BODY_DIGESTS = 6, 7, 8, 9
 _BODY_REQUIRED: Final = (BODY_UEID, BODY_PROFILE, BODY_SYNC, BODY_ENVIRONMENT, BODY_SEQUENCE)
-_BODY_OPTIONAL: Final = (BODY_PREVIOUS, BODY_CLAIMS, BODY_LOGS)
+_BODY_OPTIONAL: Final = (BODY_PREVIOUS, BODY_CLAIMS, BODY_LOGS, BODY_DIGESTS)
 EVIDENCE_BODY, EVIDENCE_QUOTE, EVIDENCE_SIGNATURE, EVIDENCE_PCRS, EVIDENCE_INCREMENTS = 1, 2, 3, 4, 5
 _EVIDENCE_REQUIRED: Final = (EVIDENCE_BODY, EVIDENCE_QUOTE, EVIDENCE_SIGNATURE)
 _EVIDENCE_OPTIONAL: Final = (EVIDENCE_PCRS, EVIDENCE_INCREMENTS)
@@ -63,8 +63,8 @@ class LogIncrement:
     Attributes:
         records: the entries in the log's own binary form, one after the other; the first has the index that the body
             names for this log.
-        total: entries that the quote covers, counted from 0 at boot. A hint: more than start and the increment's
-            entries together when the rest comes in later pushes, so that this push alone cannot reproduce its quote.
+        total: entries of the log, counted from 0 at boot, that the attester had when it made this push: more than start
+            and the increment's entries together when the rest comes in later pushes.
     """
 
     records: bytes
@@ -84,6 +84,8 @@ class EvidenceBody:
         claims: the claims that changed since the previous push.
         logs: by log name, for every log that the attester keeps, the index (from 0 at boot) of the next entry to send
             when this body was made: where the increment in this push starts, if there is one.
+        increment_digests: by log name, SHA-256 of an increment's records, where they were known before the quote. So it
+            is for a boot log, much of which no PCR binds: event types, event data, records that extend nothing.
     """
 
     ueid: Ueid
@@ -93,11 +95,22 @@ class EvidenceBody:
     previous: bytes | None = None
     claims: Mapping[str, ClaimValue] = field(default_factory=dict)
     logs: Mapping[str, int] = field(default_factory=dict)
+    increment_digests: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """One push. ``raw_body`` are the bytes of ``body`` as they travelled: what the quote binds."""
+    """One push.
+
+    Attributes:
+        body: what the quote binds.
+        raw_body: its bytes as they travelled.
+        quote: TPMS_ATTEST.
+        signature: TPMT_SIGNATURE over ``quote``.
+        unsigned_pcrs: values of PCRs that no log explains.
+        unsigned_increments: log entries, by log name.
+        envelope: SHA-256 of all bytes of the push as they travelled; empty for one not parsed from the wire.
+    """
 
     body: EvidenceBody
     raw_body: bytes
@@ -105,6 +118,7 @@ class Evidence:
     signature: bytes
     unsigned_pcrs: PcrBanks = field(default_factory=dict)
     unsigned_increments: Mapping[str, LogIncrement] = field(default_factory=dict)
+    envelope: bytes = b""
 
     @property
     def body_digest(self) -> bytes:
@@ -127,6 +141,8 @@ def encode_body(body: EvidenceBody) -> bytes:
         items[BODY_CLAIMS] = dict(body.claims)
     if body.logs:
         items[BODY_LOGS] = dict(body.logs)
+    if body.increment_digests:
+        items[BODY_DIGESTS] = dict(body.increment_digests)
     return cbor.encode(items)
 
 
@@ -176,6 +192,7 @@ def parse_evidence(raw: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Evidenc
         signature=as_bytes(items[EVIDENCE_SIGNATURE], "evidence signature", limit=MAX_SIGNATURE_BYTES),
         unsigned_pcrs=_parse_pcrs(items[EVIDENCE_PCRS]) if EVIDENCE_PCRS in items else {},
         unsigned_increments=increments,
+        envelope=hashlib.sha256(raw).digest(),
     )
 
 
@@ -203,6 +220,7 @@ def parse_body(raw: bytes) -> EvidenceBody:
         previous=previous if isinstance(previous, bytes) else None,
         claims=_parse_claims(items[BODY_CLAIMS]) if BODY_CLAIMS in items else {},
         logs=_parse_logs(items[BODY_LOGS]) if BODY_LOGS in items else {},
+        increment_digests=_parse_digests(items[BODY_DIGESTS]) if BODY_DIGESTS in items else {},
     )
 
 
@@ -222,6 +240,13 @@ def _parse_logs(value: object) -> dict[str, int]:
     return {
         parse_log_name(as_text(name, "log name", limit=64)): as_uint(start, "log start", maximum=MAX_LOG_ENTRIES)
         for name, start in _non_empty(value, "logs", MAX_LOGS).items()
+    }
+
+
+def _parse_digests(value: object) -> dict[str, bytes]:
+    return {
+        parse_log_name(as_text(name, "log name", limit=64)): as_bytes(digest, "increment digest", size=DIGEST_BYTES)
+        for name, digest in _non_empty(value, "increment digests", MAX_LOGS).items()
     }
 
 

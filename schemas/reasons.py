@@ -52,6 +52,7 @@ class Reason(StrEnum):
     QUOTE_SIGNATURE_INVALID = "quote-signature-invalid"
     QUOTE_NOT_BOUND_TO_BODY = "quote-not-bound-to-body"
     SYNC_SIGNATURE_INVALID = "sync-signature-invalid"
+    LOG_NOT_BOUND_TO_BODY = "log-not-bound-to-body"
     EVIDENCE_REPLAYED = "evidence-replayed"
     EVIDENCE_DUPLICATE = "evidence-duplicate"
 

@@ -4,11 +4,13 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 
+from schemas.errors import PeerError
 from schemas.hashes import SHA256
 from schemas.ima_log import ImaFile
 from schemas.limits import MAX_UNEXPECTED_LISTED
 from schemas.log_replay import Consumed, ReplayState
-from schemas.pcr import PcrValues, initial_value
+from schemas.pcr import PcrSelection, PcrValues, initial_value
+from schemas.reasons import Reason
 from verifier_worker.state import Measured
 from verifier_worker.trust import References
 
@@ -23,6 +25,7 @@ def measure(
     state: ReplayState,
     unlogged: PcrValues,
     references: References,
+    selection: PcrSelection,
 ) -> Measured:
     """Adds the entries of one push.
 
@@ -32,9 +35,11 @@ def measure(
         state: the replay after them; the boot aggregate is computed from it.
         unlogged: values of PCRs that no log explains.
         references: the acceptable files.
+        selection: what the quote covers; entries of other PCRs are nobody's word and are passed over.
 
     Raises:
-        PeerError: ``log-malformed`` when an IMA entry of a known template does not parse.
+        PeerError: ``log-malformed`` when an IMA entry does not parse, or is of an unknown template: a template's name
+            is bound by no PCR, so whoever carried the entry may have changed it.
     """
     owners = dict(measured.owners)
     for name, part in consumed.items():
@@ -45,17 +50,21 @@ def measure(
             if name not in owners.get(index, ()):
                 owners[index] = tuple(sorted((*owners.get(index, ()), name)))
     measured = replace(measured, owners=owners)
+    quoted = {index for _, index in selection}
     for part in consumed.values():
         if part.ima is not None:
             aggregate = _boot_aggregate(state, unlogged)
             for file in part.ima.files(part.count):
-                measured = _add_file(measured, file, references, aggregate)
+                if file.pcr_index in quoted:
+                    measured = _add_file(measured, file, references, aggregate)
     return measured
 
 
 def _add_file(measured: Measured, file: ImaFile, references: References, aggregate: bytes) -> Measured:
     if file.digest is None:
         return replace(measured, violations=measured.violations + 1)
+    if not file.digest:
+        raise PeerError(Reason.LOG_MALFORMED, "IMA list: an entry of an unknown template")
     if file.digest in references.files or (file.path == BOOT_AGGREGATE and file.digest == aggregate):
         return measured
     unexpected = measured.unexpected

@@ -69,7 +69,8 @@ class AttesterState:
         environment: TPM name of the attesting key that the state was built from.
         reset_count, restart_count, clock_ms: of the last accepted quote.
         sequence: of the last accepted push.
-        evidence: body digest of the last accepted push; the same again is a duplicate.
+        evidence: body digest of the last accepted push.
+        envelope: digest of all its bytes; the same again is a duplicate.
         chained: body digest that the next delta must name as its previous; None when only a full push can go on.
         sync: last verified sync proof.
         replay: PCR values and positions in the logs.
@@ -94,6 +95,7 @@ class AttesterState:
     clock_ms: int
     sequence: int
     evidence: bytes
+    envelope: bytes
     chained: bytes | None
     sync: SyncPoint
     replay: ReplayState

@@ -30,7 +30,7 @@ def encode_state(state: AttesterState) -> bytes:
         [
             VERSION,
             [state.environment, state.reset_count, state.restart_count, state.clock_ms],
-            [state.sequence, state.evidence, state.chained],
+            [state.sequence, state.evidence, state.envelope, state.chained],
             [sync.digest, sync.handle, sync.clock_ms, sync.reset_count, sync.restart_count],
             [
                 [bank.tpm_id for bank in replay.banks],
@@ -81,7 +81,8 @@ def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; whateve
         clock_ms=identity[3],
         sequence=chain[0],
         evidence=chain[1],
-        chained=chain[2],
+        envelope=chain[2],
+        chained=chain[3],
         sync=SyncPoint(
             digest=sync[0],
             handle=HandleId(sync[1]),

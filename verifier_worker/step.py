@@ -74,7 +74,7 @@ def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, rece
     Returns:
         The next state and what led there; never raises for anything an attester can send.
     """
-    if state is not None and state.evidence == evidence.body_digest:
+    if state is not None and state.envelope == evidence.envelope:
         return Step(state=state, duplicate=True)
     try:
         admitted = admit(topic_ueid, evidence, state, received_us, trust)
@@ -136,6 +136,7 @@ def _fresh(admitted: AdmittedEvidence, label: str, before: AttesterState | None)
         clock_ms=clock.clock,
         sequence=admitted.evidence.body.sequence,
         evidence=admitted.evidence.body_digest,
+        envelope=admitted.evidence.envelope,
         chained=None,
         sync=admitted.sync,
         replay=ReplayState(banks=banks),
@@ -183,24 +184,23 @@ def _replay(
     unlogged = sent if full else base.unlogged.updated(sent) if len(sent) else base.unlogged
     quoted = admitted.quoted
     replay = Replay(base.replay, increments)
-    reproduced = replay.until(
-        Quoted(selection=quoted.pcr_selection, digest=quoted.pcr_digest, algorithm=admitted.signature.hash), unlogged
-    )
-    totals = base.totals
-    if evidence.unsigned_increments:
-        totals = {**totals, **{name: each.total for name, each in evidence.unsigned_increments.items()}}
+    totals = _totals(base, evidence, replay.whole.state.next_index)
+    more = any(total > replay.whole.state.next_index.get(name, 0) for name, total in totals.items())
+    reproduced = None
+    if not more:
+        selection, algorithm = quoted.pcr_selection, admitted.signature.hash
+        reproduced = replay.until(Quoted(selection=selection, digest=quoted.pcr_digest, algorithm=algorithm), unlogged)
+        if reproduced is None:
+            return _mismatch(base, admitted)
     outcome = reproduced or replay.whole
-    more = any(total > outcome.state.next_index.get(name, 0) for name, total in totals.items())
-    if reproduced is None and not more:
-        return _mismatch(base, admitted)
     measured = base.measured
     if outcome.consumed:
-        measured = measure(measured, outcome.consumed, outcome.state, unlogged, trust.references)
+        measured = measure(measured, outcome.consumed, outcome.state, unlogged, trust.references, quoted.pcr_selection)
     advanced = replace(
         _moved(base, admitted),
         chained=evidence.body_digest,
         replay=outcome.state,
-        settled=reproduced is not None,
+        settled=not more,
         unlogged=unlogged,
         tails=_tails(increments, outcome) if reproduced is not None and increments else {},
         totals=totals,
@@ -208,6 +208,21 @@ def _replay(
         measured=measured,
     )
     return advanced, [], None
+
+
+def _totals(base: AttesterState, evidence: Evidence, delivered: Mapping[str, int]) -> Mapping[str, int]:
+    """How many entries of each log there are, by the attester's word.
+
+    Raises:
+        PeerError: ``malformed`` when there are fewer than it delivered.
+    """
+    if not evidence.unsigned_increments:
+        return base.totals
+    totals = {name: increment.total for name, increment in evidence.unsigned_increments.items()}
+    for name, total in totals.items():
+        if total < delivered.get(name, 0):
+            raise PeerError(Reason.MALFORMED, f"log {name}: {delivered[name]} entries of {total}")
+    return {**base.totals, **totals}
 
 
 def _mismatch(
@@ -272,6 +287,7 @@ def _moved(base: AttesterState, admitted: AdmittedEvidence) -> AttesterState:
         clock_ms=clock.clock,
         sequence=admitted.evidence.body.sequence,
         evidence=admitted.evidence.body_digest,
+        envelope=admitted.evidence.envelope,
         sync=admitted.sync,
         received_us=admitted.received_us,
     )

@@ -71,12 +71,13 @@ class Device:
         with socket.socket(socket.AF_UNIX) as connection:
             return connection.connect_ex(str(self.socket)) == 0
 
-    def boot(self, firmware: Firmware) -> None:
-        """Firmware and kernel start and measure.
+    def boot(self, firmware: Firmware, progress: Progress) -> None:
+        """Firmware and kernel start and measure, once the TPM answers.
 
         Raises:
-            DemoError: the TPM does not do what the recorded one did.
+            DemoError: it does not, or does not do what the recorded one did.
         """
+        progress.wait(f"TPM of {self.name}", lambda: self.is_on, PATIENCE_S)
         self.kernel = Kernel(self.tcti, self.directory, self.files)
         self.kernel.boot(firmware)
 
@@ -104,8 +105,7 @@ class Device:
         if self.tpm is not None:
             children.stop([self.tpm])
         self.switch_on(children)
-        progress.wait(f"TPM of {self.name}", lambda: self.is_on, PATIENCE_S)
-        self.boot(firmware)
+        self.boot(firmware, progress)
         self.start_agent(children)
 
     def tamper(self) -> Path:

@@ -5,14 +5,20 @@ The network thread only counts and remembers; the main thread reads what it left
 
 import threading
 from collections import Counter, deque
+from dataclasses import replace
 from typing import Final
 
 from runtime import clock
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
+from schemas import cmw, media_types
+from schemas.evidence import encode_evidence, parse_evidence
 from schemas.identifiers import Ueid
+from schemas.media_types import Indicator
 
 CAPTURED_PER_ATTESTER: Final = 200
 OLD_ENOUGH: Final = 3  # that many newer pushes make an old one old
+_ATTEST_HEAD_BYTES: Final = 6
+_CLOCK_HIGH_BYTE: Final = 3
 
 
 class Observer:
@@ -61,9 +67,20 @@ class Observer:
                 self._captured.setdefault(message.topic, deque(maxlen=CAPTURED_PER_ATTESTER)).append(message.payload)
 
 
-def flip_one_bit(payload: bytes) -> bytes:
-    """``payload`` with its last bit flipped: of evidence that is in a log increment, a PCR value or the signature."""
-    return payload[:-1] + bytes([payload[-1] ^ 1])
+def newer_clock(payload: bytes) -> bytes:
+    """An old push with one bit flipped, of the TPM's clock in the quote: newer than all others, if one believed it.
+
+    Args:
+        payload: a well-formed CMW record with evidence, made in the first 49 days of the TPM's life.
+    """
+    evidence = parse_evidence(cmw.unwrap(payload, media_types.EVIDENCE, Indicator.EVIDENCE))
+    quote = bytearray(evidence.quote)
+    position = _ATTEST_HEAD_BYTES  # TPM 2.0 Part 2, TPMS_ATTEST: magic, type, qualifiedSigner, extraData, clockInfo
+    for _ in range(2):
+        position += 2 + int.from_bytes(quote[position : position + 2], "big")
+    quote[position + _CLOCK_HIGH_BYTE] ^= 1  # milliseconds, 64 bits big-endian
+    forged = encode_evidence(replace(evidence, quote=bytes(quote)))
+    return cmw.wrap(media_types.EVIDENCE, forged, Indicator.EVIDENCE)
 
 
 def replayable(captured: list[bytes]) -> bytes | None:

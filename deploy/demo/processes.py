@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -71,26 +71,31 @@ class Children:
         self.running.append(child)
         return child
 
-    def run(self, commands: Mapping[str, Sequence[str]], patience_s: float) -> None:
-        """Runs short commands side by side until all have ended.
-
-        Args:
-            commands: by name.
-            patience_s: seconds for all of them together.
+    def check(self, child: Child) -> None:
+        """Makes sure that a process still runs.
 
         Raises:
-            DemoError: one failed or did not end; the message has the end of its output.
+            DemoError: it has ended; the message has the end of its output.
         """
-        children = [self.start(name, command) for name, command in commands.items()]
-        deadline = time.monotonic() + patience_s
+        status = child.process.poll()
+        if status is not None:
+            raise _ended(child, status)
+
+    def all_ended(self, children: Iterable[Child]) -> bool:
+        """Whether all of some short commands have ended well.
+
+        Raises:
+            DemoError: one has failed; the message has the end of its output.
+        """
         for child in children:
-            try:
-                status = child.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                raise DemoError(f"{child.name} did not end within {patience_s:g} s: {child.log_tail}") from None
+            status = child.process.poll()
+            if status is None:
+                return False
             if status:
-                raise DemoError(f"{child.name} ended with status {status}: {child.log_tail}")
-            self.running.remove(child)
+                raise _ended(child, status)
+            if child in self.running:
+                self.running.remove(child)
+        return True
 
     def revive(self) -> list[str]:
         """Starts again what was killed by somebody else; returns the names.
@@ -104,7 +109,7 @@ class Children:
             if status is None:
                 continue
             if status >= 0 or child.essential or child.restarts >= MAX_RESTARTS:
-                raise DemoError(f"{child.name} ended with status {status}: {child.log_tail}")
+                raise _ended(child, status)
             child.restarts += 1
             child.process = _spawn(child.command, child.log)
             revived.append(child.name)
@@ -142,6 +147,10 @@ def find_program(name: str) -> str:
     if found is None:
         raise DemoError(f"{name} is not installed; ./run setup installs everything")
     return found
+
+
+def _ended(child: Child, status: int) -> DemoError:
+    return DemoError(f"{child.name} ended with status {status}; the end of its log:\n{child.log_tail}")
 
 
 def _spawn(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:

@@ -37,8 +37,15 @@ class Progress:
         return time.monotonic() - self._started_s
 
     def say(self, text: str) -> None:
-        """Prints a line."""
-        print(f"[{self.seconds:6.1f} s] {text}", file=self._output, flush=True)
+        """Prints a line with the time."""
+        self.print(f"[{self.seconds:6.1f} s] {text}")
+
+    def print(self, *lines: str) -> None:
+        """Prints lines; when nobody reads them any more (a closed terminal or pipe), that is a request to stop."""
+        try:
+            print(*lines, sep="\n", file=self._output, flush=True)
+        except OSError:
+            self._stop.request()
 
     @contextlib.contextmanager
     def step(self, text: str) -> Iterator[None]:

@@ -4,8 +4,6 @@ Everything is owned by the main thread. Whatever happens between :meth:`Stage.se
 latter leaves no process behind.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +23,6 @@ from relying_party.settings import Settings
 from relying_party.watch import ResultFeed
 from runtime.keys import generate_key_pair
 from runtime.mqtt import MqttSettings
-from schemas.evidence import encode_evidence
 
 FIRMWARE: Final = Path(__file__).with_name("firmware")
 PROVISIONING_S: Final = 120.0
@@ -87,25 +84,35 @@ class Stage:
 
     def take_down(self) -> None:
         """Stops everything that was started."""
-        for connection in (self._feed, self._observer):
-            if connection is not None:
-                connection.stop()
-        for device in self.devices:
-            device.stop_agent(self.children)
-        for device in self.devices:
-            if device.kernel is not None:
-                device.kernel.halt(orderly=False)
-        self.children.stop_all()
+        try:
+            for connection in (self._feed, self._observer):
+                if connection is not None:
+                    connection.stop()
+            self.children.stop([device.agent for device in self.devices if device.agent is not None])
+            for device in self.devices:
+                if device.kernel is not None:
+                    device.kernel.halt(orderly=False)
+        finally:
+            self.children.stop_all()
+
+    @property
+    def is_observing(self) -> bool:
+        """Whether :attr:`feed` and :attr:`observer` are there."""
+        return self._feed is not None and self._observer is not None
 
     @property
     def feed(self) -> ResultFeed:
-        """The results topic."""
-        return _started(self._feed)
+        """The results topic; there once the broker was started."""
+        if self._feed is None:
+            raise DemoError("the broker was not started")
+        return self._feed
 
     @property
     def observer(self) -> Observer:
-        """Counts of the other topics."""
-        return _started(self._observer)
+        """The demo's eyes on the other topics; there once the broker was started."""
+        if self._observer is None:
+            raise DemoError("the broker was not started")
+        return self._observer
 
     def look_after(self) -> list[str]:
         """Starts again what somebody killed; returns the names.
@@ -148,7 +155,7 @@ class Stage:
                 continue
             path = broker.write_configuration(self.run.broker, self.port)
             child = self.children.start("mosquitto", ("mosquitto", "-c", str(path)))
-            self._progress.wait("broker", lambda: self._answers(child, self.port), PATIENCE_S)
+            self._wait_until_it_answers("broker", child, self.port)
             break
         else:
             raise DemoError(f"port {self.port} of {broker.HOST} is taken; choose another one with --port")
@@ -163,7 +170,7 @@ class Stage:
         tsa_port = broker.free_port()
         command = python_command("deploy.demo.embedded_tsa", "--directory", self.run.tsa, "--port", tsa_port)
         child = self.children.start("tsa", command)
-        self._progress.wait("Time Stamp Authority", lambda: self._answers(child, tsa_port), PATIENCE_S)
+        self._wait_until_it_answers("Time Stamp Authority", child, tsa_port)
         path = configuration.write_distributor(self.run, self.port, f"http://{broker.HOST}:{tsa_port}/")
         self.children.start("handle-distributor", python_command("handle_distributor", "run", "--config", path))
         self._progress.wait("first handle", lambda: self.observer.counts().get("handles", 0) > 0, PATIENCE_S)
@@ -181,22 +188,23 @@ class Stage:
         for device in self.devices:
             device.switch_on(self.children)
         for device in self.devices:
-            self._progress.wait(f"TPM of {device.name}", lambda device=device: device.is_on, PATIENCE_S)
-            device.boot(self._firmware)
+            device.boot(self._firmware, self._progress)
 
     def _provision(self) -> None:
-        commands = {}
+        children = []
         for device in self.devices:
             path = configuration.write_device(self.run, device, self.port)
-            arguments = ("provision", "--config", path, "--out", device.directory)
-            commands[f"provision-{device.number}"] = python_command("attester_agent", *arguments)
-        children = [self.children.start(name, command) for name, command in commands.items()]
+            command = python_command("attester_agent", "provision", "--config", path, "--out", device.directory)
+            children.append(self.children.start(f"provision-{device.number}", command))
         self._progress.wait("attesting keys", lambda: self.children.all_ended(children), PROVISIONING_S)
         endorsing.publish_endorsements(self.run, self.port, self.devices)
 
-    def _answers(self, child: Child, port: int) -> bool:
-        self.children.check(child)
-        return broker.accepts(port)
+    def _wait_until_it_answers(self, what: str, child: Child, port: int) -> None:
+        def answers() -> bool:
+            self.children.check(child)
+            return broker.accepts(port)
+
+        self._progress.wait(what, answers, PATIENCE_S)
 
     def _publish_as_stranger(self, deed: Deed, device: Device) -> bool:
         victim, other = device.ueid, self.devices[device.number % len(self.devices)].ueid

@@ -23,6 +23,7 @@ from verifier_worker.state import AttesterState, SyncPoint
 from verifier_worker.trust import EndorsedKey, Trust
 
 _US: Final = 1_000_000
+_BOUND_LOGS: Final = frozenset({"tcg2"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +121,19 @@ def quote_binds_body(candidate: Candidate) -> None:
         raise PeerError(Reason.QUOTE_NOT_BOUND_TO_BODY, "the quote's extraData is not the SHA-256 of the body")
 
 
+def increments_are_bound(candidate: Candidate) -> None:
+    """Increments are those whose digests the body names; of a boot log it must name one, since PCRs bind half of it."""
+    digests = candidate.evidence.body.increment_digests
+    for name, increment in candidate.evidence.unsigned_increments.items():
+        expected = digests.get(name)
+        if expected is None and name.partition("/")[0] in _BOUND_LOGS:
+            raise PeerError(Reason.LOG_NOT_BOUND_TO_BODY, f"log {name}: the body has no digest of its increment")
+        if expected is not None and expected != hashlib.sha256(increment.records).digest():
+            raise PeerError(Reason.LOG_NOT_BOUND_TO_BODY, f"log {name}: not the increment that was quoted")
+    for name in digests.keys() - candidate.evidence.unsigned_increments.keys():
+        raise PeerError(Reason.LOG_NOT_BOUND_TO_BODY, f"log {name}: its increment is not there")
+
+
 ADMISSION: Final[tuple[Callable[[Candidate], None], ...]] = (
     ueid_is_the_topics,
     attester_is_endorsed,
@@ -127,6 +141,7 @@ ADMISSION: Final[tuple[Callable[[Candidate], None], ...]] = (
     evidence_is_newer,  # before the signatures: a replay is by far the cheapest thing to send
     quote_binds_body,
     quote_is_signed,
+    increments_are_bound,
 )
 
 

@@ -1,0 +1,53 @@
+"""Command line of the attester agent."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from attester_agent.claims import agent_version
+from attester_agent.commands import describe_file, load_trust, provision, run_agent
+from attester_agent.settings import ROLE, Settings
+from runtime.service import Stop, run_command
+from runtime.settings import load
+from runtime.telemetry import configure_logging
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    return run_command(lambda: _command(options))
+
+
+def _command(options: argparse.Namespace) -> None:
+    if options.command == "show":
+        print(describe_file(options.file))
+        return
+    settings = load(options.config, Settings, ROLE)
+    configure_logging(ROLE, settings.log_level)
+    if options.command == "provision":
+        print(provision(settings, options.out, Stop().on_signals()))
+    elif options.check_config:
+        load_trust(settings)
+        print(f"{options.config}: good")
+    else:
+        run_agent(settings, Stop().on_signals())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="attester-agent", description="Pushes TPM evidence of this device.")
+    parser.add_argument("--version", action="version", version=f"attester-agent {agent_version()}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="push evidence until stopped")
+    run.add_argument("--config", type=Path, required=True, help="TOML file")
+    run.add_argument("--check-config", action="store_true", help="only check the configuration and the files it names")
+    make = commands.add_parser("provision", help="make the attesting key and write what the endorser needs")
+    make.add_argument("--config", type=Path, required=True, help="TOML file")
+    make.add_argument("--out", type=Path, required=True, help="folder for attester.ueid, ak.tpmt_public and ak.pem")
+    make.set_defaults(check_config=False)
+    show = commands.add_parser("show", help="print an evidence message for people; verifies nothing")
+    show.add_argument("file", type=Path, help="an MQTT payload saved to a file")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

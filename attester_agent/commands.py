@@ -1,0 +1,198 @@
+"""What the sub-commands do: put the parts together, and take them apart."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, TypeVar
+
+from attester_agent.agent_state import AgentState
+from attester_agent.claims import agent_version, collect_claims
+from attester_agent.handle_gate import ClockTrust
+from attester_agent.measurement_logs import open_logs
+from attester_agent.ports import Identity
+from attester_agent.provision import next_steps, write_identity
+from attester_agent.push_maker import PushMaker
+from attester_agent.service import FIRST_RETRY_S, LAST_RETRY_S, Agent, Inbox, Trust, World, report_unreproduced
+from attester_agent.settings import ROLE, Settings
+from attester_agent.spool import SqliteSpool
+from attester_agent.tpm_device import TpmDevice
+from runtime.keys import load_public_keys, read_file
+from runtime.mqtt import MqttConnection, Session, Will
+from runtime.service import Backoff, Stop
+from runtime.telemetry import Log, serve_metrics
+from runtime.time_stamp_verifier import load_time_stamp_verifier
+from schemas import cmw
+from schemas.errors import PeerError, WorldError
+from schemas.evidence import Evidence, parse_evidence
+from schemas.identifiers import ueid_text
+from schemas.media_types import EVIDENCE, STATUS, Indicator
+from schemas.pcr import selection_text
+from schemas.status import Status, encode_status
+from schemas.tpm_attest import QuoteInfo, parse_attest
+
+_LOG: Final = Log("agent")
+T = TypeVar("T")
+
+
+def load_trust(settings: Settings) -> Trust:
+    """Reads all keys and roots named in the configuration.
+
+    Raises:
+        ConfigError: names the file that is missing or wrong.
+    """
+    return Trust(
+        distributors=load_public_keys(settings.trust.distributor_keys),
+        verifiers=load_public_keys(settings.trust.verifier_keys),
+        stamps=load_time_stamp_verifier(settings.trust.tsa_roots),
+        clock=ClockTrust(settings.trust.clock),
+    )
+
+
+def run_agent(settings: Settings, stop: Stop) -> None:
+    """Runs until ``stop``.
+
+    Raises:
+        ConfigError: the configuration, the state file, or what the TPM holds needs the operator.
+    """
+    trust = load_trust(settings)
+    serve_metrics(settings.metrics_port)
+    spool = SqliteSpool(settings.state, max_bytes=settings.evidence.spool_max_bytes)
+    try:
+        device = TpmDevice(settings.tpm, pause=stop.wait)
+        identity = _patiently(device.identity, stop)
+        if identity is None:
+            return
+        state = _state_of(identity, spool)
+        _LOG.info("started", ueid=ueid_text(identity.ueid), sequence=state.sequence, waiting=spool.queued_messages)
+        _serve(settings, state, trust, spool, device, stop)
+    finally:
+        spool.close()
+    _LOG.info("stopped")
+
+
+def provision(settings: Settings, folder: Path, stop: Stop) -> str:
+    """Makes the attesting key, writes the device's identity into ``folder``; returns what to tell the operator.
+
+    Raises:
+        ConfigError, WorldError: the TPM or the folder refused.
+    """
+    identity = TpmDevice(settings.tpm, pause=stop.wait).identity()
+    write_identity(identity, folder)
+    return next_steps(identity, folder)
+
+
+def describe_file(path: Path) -> str:
+    """An evidence payload, as it travels, in words. Nothing is verified.
+
+    Raises:
+        ConfigError: the file cannot be read.
+        PeerError: it is not evidence.
+    """
+    payload = read_file(path)
+    return "\n".join(_describe(parse_evidence(cmw.unwrap(payload, EVIDENCE, Indicator.EVIDENCE)), len(payload)))
+
+
+def _state_of(identity: Identity, spool: SqliteSpool) -> AgentState:
+    """The stored state, if it is of this device and key; otherwise a new one, and nothing of another device is sent."""
+    state = spool.load()
+    if state is not None and state.ueid == identity.ueid and state.environment == identity.environment:
+        return state
+    fresh = AgentState(ueid=identity.ueid, environment=identity.environment)
+    if state is not None:
+        _LOG.warning("new-identity", dropped=spool.queued_messages, next="the next push is a baseline")
+    spool.clear(fresh)
+    return fresh
+
+
+def _patiently(work: Callable[[], T], stop: Stop) -> T | None:
+    """Repeats what the world lets fail; None when a stop was requested before it worked."""
+    backoff = Backoff(FIRST_RETRY_S, LAST_RETRY_S)
+    while not stop.requested:
+        try:
+            return work()
+        except WorldError as error:
+            delay_s = backoff.next_s()
+            _LOG.warning("tpm-not-ready", reason=error.reason, detail=error.detail, retry_s=round(delay_s, 1))
+            stop.wait(delay_s)
+    return None
+
+
+def _serve(
+    settings: Settings, state: AgentState, trust: Trust, spool: SqliteSpool, device: TpmDevice, stop: Stop
+) -> None:
+    topics, evidence = settings.mqtt.topics, settings.evidence
+    device_id = ueid_text(state.ueid)
+    label = settings.name
+    logs = open_logs(tcg2=settings.logs.tcg2, ima=settings.logs.ima)
+    inbox = Inbox()
+    connection = MqttConnection(
+        settings.mqtt,
+        Session(
+            client_id=f"{ROLE}-{device_id}",
+            subscriptions=(topics.all_handles, topics.solicit(state.ueid)),
+            persistent=True,
+            will=Will(topic=topics.status(ROLE, device_id), payload=_status(label or device_id, online=False)),
+        ),
+        on_message=inbox.message,
+        on_published=inbox.acknowledged,
+        on_connected=inbox.connected,
+    )
+    maker = PushMaker(
+        device,
+        logs,
+        selection=evidence.selection,
+        max_bytes=evidence.max_evidence_bytes,
+        baseline_every=evidence.baseline_every,
+        on_unreproduced=report_unreproduced,
+    )
+    world = World(
+        maker=maker,
+        logs=logs,
+        spool=spool,
+        transport=connection,
+        topics=topics,
+        collect_claims=lambda: collect_claims(label),
+        status=_status(label or device_id, online=True),
+    )
+    agent = Agent(state, evidence, trust, world)
+    connection.start()
+    try:
+        agent.run(inbox, stop)
+    finally:
+        connection.publish(topics.status(ROLE, device_id), _status(label or device_id, online=False), retain=True)
+        connection.stop()
+
+
+def _status(name: str, *, online: bool) -> bytes:
+    status = Status(role=ROLE, name=name, online=online, version=agent_version())
+    return cmw.wrap(STATUS, encode_status(status), None)
+
+
+def _describe(evidence: Evidence, size: int) -> Iterator[str]:
+    body = evidence.body
+    yield f"evidence of {size} bytes, NOT VERIFIED"
+    yield f"ueid         {ueid_text(body.ueid)}"
+    yield f"key          {body.environment.hex()}"
+    yield f"sequence     {body.sequence} ({'full' if body.previous is None else 'delta'})"
+    if body.previous is not None:
+        yield f"previous     {body.previous.hex()}"
+    yield f"body digest  {evidence.body_digest.hex()}"
+    for name, raw in (("sync", body.sync.attest), ("quote", evidence.quote)):
+        try:
+            attest = parse_attest(raw)
+        except PeerError as error:
+            yield f"{name:12} {error}"
+            continue
+        clock = attest.clock_info
+        yield (
+            f"{name:12} {attest.type.name.lower()} at {clock.clock} ms, boot {clock.reset_count}, "
+            f"wake {clock.restart_count}, safe {clock.safe}, about {attest.extra_data.hex()}"
+        )
+        if name == "quote" and isinstance(attest.attested, QuoteInfo):
+            yield f"pcrs         {selection_text(attest.attested.pcr_selection)} = {attest.attested.pcr_digest.hex()}"
+    yield from (f"claim        {name} = {value!r}" for name, value in sorted(body.claims.items()))
+    for bank, values in evidence.unsigned_pcrs.items():
+        yield from (f"pcr          {bank.name}:{index} = {digest.hex()}" for index, digest in values.items())
+    for name, start in body.logs.items():
+        increment = evidence.unsigned_increments.get(name)
+        beyond = "nothing new" if increment is None else f"{len(increment.records)} bytes, up to {increment.total}"
+        yield f"log          {name} from entry {start}: {beyond}"

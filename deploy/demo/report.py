@@ -1,0 +1,122 @@
+"""The outcome of a run: as JSON for programs, as a table for people."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from deploy.demo.device import Device
+from deploy.demo.layout import RunDirectory
+from deploy.demo.outcomes import Expectation, History, codes_seen, result_counts
+from deploy.demo.scenario import Plan
+from relying_party.results import Standing
+from schemas.identifiers import ueid_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """All there is to say about a run.
+
+    Attributes:
+        plan: the story.
+        devices: who took part.
+        histories: what was seen of each device, by name.
+        finals: what stands about each device at the end, by name.
+        expectations: and whether they were met.
+        counts: messages by topic.
+        refused: messages on the results topic that did not verify, by code.
+        restarts: processes that were killed and started again, by name.
+        problem: why the run could not be finished; empty if it could.
+    """
+
+    plan: Plan
+    devices: Sequence[Device]
+    histories: Mapping[str, History]
+    finals: Mapping[str, Standing | None]
+    expectations: Sequence[Expectation]
+    counts: Mapping[str, int]
+    refused: Mapping[str, int]
+    restarts: Mapping[str, int]
+    problem: str
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the run was finished and everything was seen that should be."""
+        return not self.problem and bool(self.expectations) and all(each.met for each in self.expectations)
+
+
+def write_report(outcome: Outcome, path: Path, run: RunDirectory, port: int, *, kept: bool) -> None:
+    """Writes the JSON report.
+
+    Args:
+        outcome: what happened.
+        path: where to.
+        run: where files are.
+        port: of the broker.
+        kept: whether ``run`` stays.
+    """
+    content: dict[str, object] = {
+        "as_expected": outcome.as_expected,
+        "problem": outcome.problem or None,
+        "broker": {"host": "127.0.0.1", "port": port},
+        "counts": {**outcome.counts, "results": result_counts(outcome.histories), "results_refused": outcome.refused},
+        "attesters": {device.name: _attester(outcome, device) for device in outcome.devices},
+        "tampered": _tampered(outcome),
+        "expectations": [asdict(each) for each in outcome.expectations],
+        "left_out": list(outcome.plan.left_out),
+        "restarts": outcome.restarts,
+    }
+    if kept:
+        content["directory"] = str(run.root)
+        content["public_keys"] = {name: str(run.public_key(name)) for name in ("endorser", "distributor", "verifier")}
+        content["tsa_root"] = str(run.tsa / "tsa-root.pem")
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def summary(outcome: Outcome, *, interrupted: bool) -> list[str]:
+    """The expectations as lines of text, those that were missed last."""
+    rows = [("", "device", "part", "expected", "seen")]
+    rows += [
+        ("ok" if each.met else "MISSED", each.device, each.role, each.expected, each.seen)
+        for each in sorted(outcome.expectations, key=lambda each: not each.met)
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]) for row in rows
+    ]
+    missed = [each for each in outcome.expectations if not each.met]
+    if outcome.problem:
+        lines.append(f"The run could not be finished: {outcome.problem}")
+    if missed:
+        lines.append(f"{len(missed)} of {len(outcome.expectations)} expectations were missed.")
+    elif not outcome.problem:
+        so_far = " so far; the story was not over" if interrupted else ""
+        lines.append(f"All {len(outcome.expectations)} expectations were met{so_far}.")
+    return lines
+
+
+def _attester(outcome: Outcome, device: Device) -> dict[str, object]:
+    final, history = outcome.finals.get(device.name), outcome.histories[device.name]
+    about: dict[str, object] = {
+        "ueid": None if device.ueid is None else ueid_text(device.ueid),
+        "role": outcome.plan.roles[device.number],
+        "status": None if final is None else final.status,
+        "freshness": None if final is None else final.freshness,
+        "reasons": [] if final is None else list(final.reasons),
+        "unexpected": [] if final is None else list(final.result.unexpected),
+        "logs": {} if final is None else dict(final.result.logs),
+        "results": len(history.moments),
+        "refused_as": codes_seen(history),
+        "done": {deed.value: [round(at_s, 1) for at_s in times] for deed, times in history.deeds.items()},
+    }
+    rejections = None if final is None else final.result.rejections
+    about["rejected"] = 0 if rejections is None else rejections.count
+    return about
+
+
+def _tampered(outcome: Outcome) -> list[dict[str, object]]:
+    return [
+        {"device": name, "file": history.planted}
+        for name, history in outcome.histories.items()
+        if history.planted is not None
+    ]

@@ -1,0 +1,110 @@
+"""What the person sees while the system lives: a live table with the story under it, or plain lines."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.text import Text
+from typing_extensions import override
+
+from deploy.demo.progress import Progress
+from relying_party.results import Standing
+from relying_party.watch import headline_of, line_of, name_of, table_of
+from schemas.identifiers import Ueid
+
+STORY_LINES: Final = 8
+
+
+class Screen(Protocol):
+    """Where the demo shows itself. Used from one thread."""
+
+    def tell(self, text: str) -> None:
+        """Adds a line to the story."""
+
+    def show(self, changed: Sequence[Standing], standings: Sequence[Standing], now_us: int, footer: str) -> None:
+        """Shows what stands now.
+
+        Args:
+            changed: the results that arrived since the last call, in order.
+            standings: what stands about every attester.
+            now_us: UTC microseconds.
+            footer: counts and times.
+        """
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+
+
+class PlainScreen(Screen):
+    """A line for each thing that happens, and for each change of an attester's standing."""
+
+    def __init__(self, progress: Progress, names: Mapping[Ueid, str]) -> None:
+        """Prints nothing yet.
+
+        Args:
+            progress: prints lines.
+            names: of the attesters.
+        """
+        self._progress = progress
+        self._names = names
+        self._headlines: dict[Ueid, tuple[object, ...]] = {}
+
+    @override
+    def tell(self, text: str) -> None:
+        self._progress.say(f">> {text}")
+
+    @override
+    def show(self, changed: Sequence[Standing], standings: Sequence[Standing], now_us: int, footer: str) -> None:
+        for standing in [*changed, *standings]:
+            headline = headline_of(standing)
+            if self._headlines.get(standing.result.ueid) != headline:
+                self._headlines[standing.result.ueid] = headline
+                self._progress.say(line_of(standing, now_us, self._names))
+
+    @override
+    def close(self) -> None:
+        """There is nothing to undo."""
+
+
+class LiveScreen(Screen):
+    """A table that changes in place, and under it the story."""
+
+    def __init__(self, progress: Progress, names: Mapping[Ueid, str], console: Console) -> None:
+        """Takes over the terminal's last lines.
+
+        Args:
+            progress: knows how long the demo has run.
+            names: of the attesters.
+            console: the terminal.
+        """
+        self._progress = progress
+        self._names = names
+        self._story: deque[str] = deque(maxlen=STORY_LINES)
+        self._live = Live(console=console, auto_refresh=False)
+        self._live.start()
+
+    @override
+    def tell(self, text: str) -> None:
+        self._story.append(f"[{self._progress.seconds:6.1f} s] {text}")
+
+    @override
+    def show(self, changed: Sequence[Standing], standings: Sequence[Standing], now_us: int, footer: str) -> None:
+        waiting = sorted(set(self._names.values()) - {name_of(standing, self._names) for standing in standings})
+        lines = max(2, min(STORY_LINES, self._live.console.height - len(standings) - 8))
+        story = Text("\n".join(list(self._story)[-lines:]))
+        parts: list[RenderableType] = [
+            Rule("attestation results, as a relying party sees them"),
+            table_of(standings, now_us, self._names),
+            Text(f"no result yet: {', '.join(waiting)}" if waiting else "", style="dim"),
+            Panel(story, title="what was done", height=lines + 2, title_align="left"),
+            Text(footer, style="dim"),
+        ]
+        self._live.update(Group(*parts), refresh=True)
+
+    @override
+    def close(self) -> None:
+        self._live.stop()

@@ -1,0 +1,184 @@
+"""One demonstration from beginning to end: set up, tell the story, judge, report, take down."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from deploy.demo.broker import HOST
+from deploy.demo.layout import RunDirectory
+from deploy.demo.options import STORY_SECONDS, Options
+from deploy.demo.outcomes import Expectation, History, Moment, judge
+from deploy.demo.problem import DemoError
+from deploy.demo.progress import Progress, StoppedError
+from deploy.demo.report import Outcome, summary, write_report
+from deploy.demo.scenario import Act, Plan, Role, plan
+from deploy.demo.screen import LiveScreen, PlainScreen, Screen
+from deploy.demo.stage import Stage
+from relying_party.results import Standing
+from runtime import clock
+from runtime.service import EXIT_FAILED, EXIT_OK, Stop
+from schemas.errors import AttestreamError
+from schemas.identifiers import Ueid
+
+INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
+REFRESH_S: Final = 0.25
+_US: Final = 1_000_000
+
+
+class Show:
+    """A run. Owned by the main thread."""
+
+    def __init__(self, options: Options, run: RunDirectory, stop: Stop) -> None:
+        """Starts nothing.
+
+        Args:
+            options: what the person asked for.
+            run: where files go.
+            stop: a signal asked for the end.
+        """
+        self._options = options
+        self._run = run
+        self._stop = stop
+        self._progress = Progress(stop)
+        self._stage = Stage(run, self._progress, attesters=options.attesters, port=options.port)
+        self._plan: Plan = plan(options.attesters, options.seconds or STORY_SECONDS)
+        self._waiting: list[Act] = list(self._plan.acts)
+        self._histories: dict[str, History] = {}
+        self._problem = ""
+
+    def play(self) -> int:
+        """Does all of it; returns the exit status."""
+        interrupted = False
+        try:
+            self._stage.set_up()
+            self._announce()
+            self._tell_story()
+            interrupted = self._stop.requested and (self._options.seconds is not None or bool(self._waiting))
+        except StoppedError:
+            interrupted = True
+        except (DemoError, AttestreamError) as error:
+            self._problem = str(error)
+        except OSError as error:
+            self._problem = f"{error.filename or 'the operating system'}: {error.strerror}"
+        self._progress.say("stopping everything …")
+        try:
+            outcome = self._judge()
+        finally:
+            self._stage.take_down()
+        return self._conclude(outcome, interrupted=interrupted)
+
+    def _announce(self) -> None:
+        say, port, verifier_key = self._progress.say, self._stage.port, self._run.public_key("verifier")
+        say(f"everything is up; broker on {HOST}:{port}, anonymous, this machine only. In another terminal:")
+        say(f"    mosquitto_sub -p {port} -t 'attestream/v1/results/+' -F '%t %l bytes'")
+        say(f"    {Path(sys.executable)} -m relying_party watch --port {port} --verifier-key {verifier_key}")
+        say(f"keys, logs, configurations: {self._run.root}{'' if self._options.keep else ' (until the demo ends)'}")
+        for role in self._plan.left_out:
+            say(f"left out, there are too few devices for it: {role} (--attesters 4 shows everything)")
+
+    def _tell_story(self) -> None:
+        devices = self._stage.devices
+        self._histories = {device.name: History() for device in devices}
+        names = {device.ueid: device.name for device in devices if device.ueid is not None}
+        use_plain = self._options.plain or not sys.stdout.isatty()
+        screen: Screen = (
+            PlainScreen(self._progress, names) if use_plain else LiveScreen(self._progress, names, Console())
+        )
+        started_s = clock.monotonic_s()
+        try:
+            while not self._stop.requested:
+                at_s = clock.monotonic_s() - started_s
+                if self._options.seconds is not None and at_s >= self._options.seconds:
+                    break
+                self._turn(screen, at_s, names)
+        finally:
+            screen.close()
+
+    def _turn(self, screen: Screen, at_s: float, names: Mapping[Ueid, str]) -> None:
+        for name in self._stage.look_after():
+            screen.tell(f"{name} was killed by somebody: started again")
+        self._act(screen, at_s)
+        changed = self._stage.feed.drain(REFRESH_S)
+        for standing in changed:
+            device = names.get(standing.result.ueid)
+            if device is not None:
+                self._histories[device].moments.append(Moment(at_s=at_s, standing=standing))
+        now_us = clock.utc_us()
+        screen.show(changed, self._stage.feed.board.standings(now_us // _US), now_us, self._footer(at_s))
+
+    def _act(self, screen: Screen, at_s: float) -> None:
+        """The next act, if it is due; one at a time, in order."""
+        if not self._waiting or self._waiting[0].at_s > at_s:
+            return
+        act = self._waiting[0]
+        name = self._stage.devices[act.device - 1].name
+        history = self._histories[name]
+        if self._stage.perform(act, history):
+            del self._waiting[0]
+            history.deeds.setdefault(act.deed, []).append(at_s)
+            screen.tell(act.says.format(device=name))
+
+    def _footer(self, at_s: float) -> str:
+        counts = self._stage.observer.counts()
+        seconds = self._options.seconds
+        end = "Ctrl-C stops everything" if seconds is None else f"{max(0.0, seconds - at_s):.0f} s left"
+        return f"{counts.get('handles', 0)} handles, {counts.get('evidence', 0)} pushes of evidence; {end}"
+
+    def _judge(self) -> Outcome:
+        stage = self._stage
+        finals: dict[str, Standing | None] = {}
+        expectations: list[Expectation] = []
+        counts: dict[str, int] = {}
+        refused: dict[str, int] = {}
+        for device in stage.devices:
+            history = self._histories.setdefault(device.name, History())
+            final = None
+            if device.ueid is not None:
+                final = stage.feed.board.standing(device.ueid, clock.utc_s())
+            finals[device.name] = final
+            expectations += judge(device.name, self._plan.roles.get(device.number, Role.STEADY), history, final)
+        if stage.is_observing:
+            counts, refused = stage.observer.counts(), dict(stage.feed.refused)
+        return Outcome(
+            plan=self._plan,
+            devices=stage.devices,
+            histories=self._histories,
+            finals=finals,
+            expectations=expectations,
+            counts=counts,
+            refused=refused,
+            restarts={child.name: child.restarts for child in stage.children.running if child.restarts},
+            problem=self._problem,
+        )
+
+    def _conclude(self, outcome: Outcome, *, interrupted: bool) -> int:
+        """Prints the summary, writes the report; returns the exit status."""
+        if interrupted:
+            self._progress.say("stopped before the story was over")
+        if self._histories and any(history.moments for history in self._histories.values()):
+            self._progress.print(*summary(outcome, interrupted=interrupted))
+        elif self._problem:
+            self._progress.print(f"The demo failed: {self._problem}")
+        if self._options.report is not None:
+            kept = self._options.keep is not None
+            write_report(outcome, self._options.report, self._run, self._stage.port, kept=kept)
+        if interrupted:
+            return INTERRUPTED
+        return EXIT_OK if outcome.as_expected else EXIT_FAILED
+
+
+def play(options: Options, stop: Stop) -> int:
+    """Runs one demonstration in a temporary directory, or in the one to keep; returns the exit status."""
+    temporary = Path(tempfile.mkdtemp(prefix="attestream-"))
+    try:
+        root = temporary if options.keep is None else options.keep.absolute()
+        sockets = temporary / "s"
+        sockets.mkdir()
+        return Show(options, RunDirectory(root, sockets), stop).play()
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -8,8 +8,7 @@ from schemas.limits import MAX_UNEXPECTED_LISTED
 from schemas.reasons import Reason
 from schemas.result import AttestationResult, Freshness
 from verifier_worker.appraisal_policy import AppraisalPolicy
-from verifier_worker.checks.appraisal import Finding
-from verifier_worker.state import AttesterState
+from verifier_worker.state import AttesterState, Finding
 
 _US: Final = 1_000_000
 STALE_LIFETIME_US: Final = 86_400 * _US  # a stale result affirms nothing and may stand for a day

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from schemas.evidence import ClaimValue
 from schemas.identifiers import HandleId
 from schemas.log_replay import ReplayState
-from schemas.pcr import PcrValues
+from schemas.pcr import PcrSelection, PcrValues
 from schemas.reasons import Reason
 from schemas.result import Freshness, Rejections, Tier, TrustClaim
 from verifier_worker.clock_binding import ClockAnchor
@@ -40,6 +40,22 @@ class Verdict:
     freshness: Freshness = Freshness.FRESH
     reasons: tuple[Reason, ...] = ()
     vector: Mapping[TrustClaim, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One reason and what it is about, for people."""
+
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appraised:
+    """Findings about measurements, and the selection they were made for; good until something is measured."""
+
+    selection: PcrSelection
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +96,7 @@ class AttesterState:
         totals: entries the attester says it has, by log.
         claims: the attester's claims (its word).
         measured: what the logs showed.
+        appraised: findings about it; None, as after a restart, makes them anew. Not part of what a state says.
         verdict: outcome of the last appraisal.
         received_us: receipt of the last accepted push.
         made_after_us: lower bound of when its quote was made; None while its handle is unknown.
@@ -105,6 +122,7 @@ class AttesterState:
     totals: Mapping[str, int] = field(default_factory=dict)
     claims: Mapping[str, ClaimValue] = field(default_factory=dict)
     measured: Measured = field(default_factory=Measured)
+    appraised: Appraised | None = field(default=None, compare=False)
     verdict: Verdict = field(default_factory=Verdict)
     received_us: int
     made_after_us: int | None = None

@@ -24,10 +24,17 @@ from schemas.pcr import PcrValues
 from schemas.reasons import Reason
 from schemas.result import Freshness, Rejections, Tier
 from verifier_worker.checks.admission import AdmittedEvidence, admit, resets_since
-from verifier_worker.checks.appraisal import EFFECTS, Case, Finding, affirming_vector, appraise, verdict_of
+from verifier_worker.checks.appraisal import (
+    EFFECTS,
+    Case,
+    affirming_vector,
+    appraise_measurements,
+    appraise_moment,
+    verdict_of,
+)
 from verifier_worker.clock_binding import ClockAnchor, clock_rate_ppm, made_after_us
 from verifier_worker.measured import measure
-from verifier_worker.state import AttesterState, Measured
+from verifier_worker.state import Appraised, AttesterState, Finding, Measured
 from verifier_worker.trust import Trust
 
 MAX_JOINED_BYTES = 2 * MAX_MESSAGE_BYTES
@@ -196,6 +203,7 @@ def _replay(
     measured = base.measured
     if outcome.consumed:
         measured = measure(measured, outcome.consumed, outcome.state, unlogged, trust.references, quoted.pcr_selection)
+    unchanged = base.settled and not more and not outcome.consumed and unlogged is base.unlogged
     advanced = replace(
         _moved(base, admitted),
         chained=evidence.body_digest,
@@ -206,6 +214,7 @@ def _replay(
         totals=totals,
         claims=body.claims if full else {**base.claims, **body.claims} if body.claims else base.claims,
         measured=measured,
+        appraised=base.appraised if unchanged else None,
     )
     return advanced, [], None
 
@@ -335,8 +344,11 @@ def _conclude(
         references=trust.references,
         clock_safe=admitted.quote.clock_info.safe,
     )
-    findings = [*findings, *appraise(case)]
-    state = replace(state, verdict=verdict_of(findings, affirming_vector(case)))
+    appraised, selection = state.appraised, admitted.quoted.pcr_selection
+    if appraised is None or appraised.selection is not selection:
+        appraised = Appraised(selection=selection, findings=appraise_measurements(case))
+    findings = [*findings, *appraise_moment(case), *appraised.findings]
+    state = replace(state, verdict=verdict_of(findings, affirming_vector(case)), appraised=appraised)
     return Step(state=state, findings=tuple(findings), solicit=solicit)
 
 

@@ -25,10 +25,9 @@ from schemas.media_types import Indicator
 from schemas.reasons import Reason
 from schemas.result import AttestationResult
 from schemas.topics import Topics
-from verifier_worker.checks.appraisal import Finding
 from verifier_worker.ports import AuditLog, Outcome, Pending, Publisher, StateStore, StoredAttester
 from verifier_worker.result_builder import build_result
-from verifier_worker.state import AttesterState
+from verifier_worker.state import AttesterState, Finding
 from verifier_worker.step import Step, overdue, refuse, step
 from verifier_worker.trust import Trust
 
@@ -113,8 +112,9 @@ class Worker:
         self._under_way: dict[int, int] = {}  # publisher's id -> number in the outbox
         self._done: list[int] = []
         store.number_after(audit.last_number())
-        self._unpublished: list[Pending] = list(store.pending())
-        audit.append([(item.number, item.audit) for item in self._unpublished if item.audit is not None])
+        self._unpublished: list[Pending] = []
+        self._unrecorded: list[Pending] = list(store.pending())
+        self._record()
 
     @property
     def unpublished(self) -> int:
@@ -154,7 +154,7 @@ class Worker:
                 continue
             outcomes.append(self._conclude(ueid, state, (), now_us, changed, evidence=None))
             _LOG.info("attester-overdue", ueid=ueid_text(ueid), last_received_us=state.received_us)
-        if outcomes:
+        if outcomes or self._unrecorded:
             self._effect(outcomes, changed)
         return len(outcomes)
 
@@ -267,9 +267,15 @@ class Worker:
             self._done = done + self._done
             raise
         self._remember(changed)
-        self._unpublished.extend(stored)
-        self._audit.append([(item.number, item.audit) for item in stored if item.audit is not None])
+        self._unrecorded.extend(stored)
+        self._record()
         self.publish_pending()
+
+    def _record(self) -> None:
+        """Appends to the audit log what is stored and not recorded; only then may it be published."""
+        self._audit.append([(item.number, item.audit) for item in self._unrecorded if item.audit is not None])
+        self._unpublished.extend(self._unrecorded)
+        self._unrecorded.clear()
 
     def _remember(self, changed: dict[Ueid, _Entry]) -> None:
         for ueid, entry in changed.items():

@@ -108,7 +108,7 @@ def test_more_than_memory_is_for_is_refused(path: Path) -> None:
 def test_a_file_whose_size_is_said_to_be_zero_is_read_to_its_end() -> None:
     version = Path("/proc/version")
     assert version.stat().st_size == 0
-    with pytest.raises(WorldError, match="impossible|entry at offset 0|log-malformed"):
+    with pytest.raises(WorldError, match="after entry 0"):
         LogFile(IMA, version, max_bytes=10_000).read(0)
 
 

@@ -6,14 +6,14 @@ verdict undecided, what it says about time. A reason that is not in it changes n
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from schemas.handle import Handle
 from schemas.reasons import Reason
 from schemas.result import Freshness, Tier, TrustClaim, overall_status
 from schemas.tpm_attest import QuoteInfo
 from verifier_worker.appraisal_policy import AppraisalPolicy
-from verifier_worker.state import AttesterState, Verdict
+from verifier_worker.state import AttesterState, Finding, Verdict
 from verifier_worker.trust import References
 
 _CLOCK_TOLERANCE_US: Final = 2_000_000  # how far our own clock may differ from the TSA's before we say so
@@ -84,12 +84,7 @@ class Case:
     clock_safe: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One reason and what it is about, for people."""
-
-    reason: Reason
-    detail: str = ""
+Check: TypeAlias = Callable[[Case], Iterator[Finding]]
 
 
 def policy_applies(case: Case) -> Iterator[Finding]:
@@ -193,25 +188,35 @@ def clock_was_stored(case: Case) -> Iterator[Finding]:
         yield Finding(reason=Reason.CLOCK_UNSAFE)
 
 
-APPRAISAL: Final[tuple[Callable[[Case], Iterator[Finding]], ...]] = (
+# Asked at every push.
+MOMENT_CHECKS: Final[tuple[Check, ...]] = (
     policy_applies,
     handle_is_known_and_current,
     clock_is_synchronised,
     evidence_is_fresh,
     logs_are_complete,
+    clock_was_stored,
+)
+# Asked when PCRs, logs or the selection changed: their answers depend on nothing else.
+MEASUREMENT_CHECKS: Final[tuple[Check, ...]] = (
     required_pcrs_are_quoted,
     logs_explain_their_pcrs,
     pcrs_have_reference_values,
     files_have_reference_values,
     files_were_measured_soundly,
-    clock_was_stored,
 )
 
 
-def appraise(case: Case) -> list[Finding]:
-    """Asks every appraisal check; while logs are incomplete, no quote binds what they show, and it is not judged."""
-    checks = APPRAISAL if case.state.settled else APPRAISAL[: APPRAISAL.index(required_pcrs_are_quoted)]
-    return [finding for check in checks for finding in check(case)]
+def appraise_moment(case: Case) -> list[Finding]:
+    """What this push says about policy, time and completeness."""
+    return [finding for check in MOMENT_CHECKS for finding in check(case)]
+
+
+def appraise_measurements(case: Case) -> tuple[Finding, ...]:
+    """What was measured; while logs are incomplete, no quote binds it, and it is not judged."""
+    if not case.state.settled:
+        return ()
+    return tuple(finding for check in MEASUREMENT_CHECKS for finding in check(case))
 
 
 def affirming_vector(case: Case) -> dict[TrustClaim, int]:

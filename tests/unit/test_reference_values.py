@@ -1,0 +1,90 @@
+"""Reference values: acceptable PCRs and files, signed."""
+
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
+
+from schemas import cbor, corim, cose
+from schemas.errors import PeerError
+from schemas.hashes import SHA256, SHA384
+from schemas.reasons import Reason
+from schemas.reference_values import ReferenceValues, sign_reference_values, verify_reference_values
+
+KEY = derive_private_key(41, SECP256R1())
+KEYS = {cose.key_id(KEY.public_key()): KEY.public_key()}
+VALUES = ReferenceValues(
+    name="firmware",
+    version=2,
+    signer="tests",
+    not_before_s=1,
+    not_after_s=2_000_000_000,
+    registers={
+        SHA256: {0: frozenset({b"\x00" * 32}), 7: frozenset({b"\x07" * 32})},
+        SHA384: {0: frozenset({b"\x00" * 48})},
+    },
+    files={b"\xaa" * 32: "/usr/bin/true", b"\xbb" * 64: "/usr/bin/false"},
+)
+DIGEST = [SHA256.ni_id, bytes(32)]
+
+
+def refusal(raw: bytes) -> Reason:
+    with pytest.raises(PeerError) as refused:
+        verify_reference_values(raw, KEYS)
+    return refused.value.reason
+
+
+def with_measurements(measurements: object) -> bytes:
+    manifest = corim.verify_manifest(sign_reference_values(VALUES, KEY), KEYS)
+    triples = {corim.TRIPLES_REFERENCE: [[{0: {2: "firmware"}}, measurements]]}
+    return corim.sign_manifest(replace(manifest, triples=triples), KEY)
+
+
+def test_what_was_signed_comes_back() -> None:
+    assert verify_reference_values(sign_reference_values(VALUES, KEY), KEYS) == VALUES
+
+
+def test_a_thousand_files_fit_into_one_message() -> None:
+    files = {index.to_bytes(32, "big"): f"/usr/bin/program-number-{index}" for index in range(1200)}
+    raw = sign_reference_values(replace(VALUES, files=files), KEY)
+    assert len(raw) < 200_000
+    assert verify_reference_values(raw, KEYS).files == files
+
+
+def test_a_strangers_values_are_refused() -> None:
+    raw = sign_reference_values(VALUES, derive_private_key(42, SECP256R1()))
+    assert refusal(raw) == Reason.OBJECT_SIGNATURE_INVALID
+
+
+def test_alternatives_for_one_register_are_further_sets() -> None:
+    two = replace(VALUES, registers={SHA256: {0: frozenset({bytes(32), b"\x01" * 32})}})
+    with pytest.raises(ValueError, match="alternatives"):
+        sign_reference_values(two, KEY)
+
+
+@pytest.mark.parametrize(
+    "measurements",
+    [
+        7,
+        [7],
+        [{0: "file"}],
+        [{0: "other", 1: {2: [DIGEST], 11: "x"}}],
+        [{0: "file", 1: {2: [DIGEST]}}],
+        [{0: "file", 1: {2: [], 11: "x"}}],
+        [{0: "file", 1: {2: [[99, bytes(32)]], 11: "x"}}],
+        [{0: "file", 1: {2: [[SHA256.ni_id, bytes(31)]], 11: "x"}}],
+        [{0: "file", 1: {2: [DIGEST], 11: 5}}],
+        [{0: "registers", 1: {14: {24: [DIGEST]}}}],
+        [{0: "registers", 1: {14: {0: DIGEST}}}],
+        [{0: "registers", 1: {14: []}}],
+        [{0: cbor.Tag(111, b"x"), 1: {}}],
+    ],
+)
+def test_measurements_of_another_form_are_refused(measurements: object) -> None:
+    assert refusal(with_measurements(measurements)) == Reason.MALFORMED
+
+
+def test_a_register_may_be_named_by_several_measurements() -> None:
+    registers = [{0: "registers", 1: {14: {0: [[SHA256.ni_id, bytes([each]) * 32]]}}} for each in (1, 2)]
+    verified = verify_reference_values(with_measurements(registers), KEYS)
+    assert verified.registers == {SHA256: {0: frozenset({b"\x01" * 32, b"\x02" * 32})}}

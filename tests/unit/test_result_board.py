@@ -1,0 +1,133 @@
+"""What a relying party believes: whose results, about whom, how new, how long."""
+
+import pytest
+
+from relying_party.results import MAX_CLOCK_SKEW_S, ResultBoard, result_keys, verify_result
+from schemas import cmw, cose, jws, media_types
+from schemas.errors import PeerError
+from schemas.media_types import Indicator
+from schemas.reasons import Reason
+from schemas.result import Freshness, Tier, to_claims
+from schemas.topics import Topics
+from tests.fakes.relying_party import (
+    ALICE,
+    BOB,
+    NOW_S,
+    STRANGERS_KEY,
+    TOPICS,
+    VERIFIER_KEY,
+    RecordingRelyingParty,
+    message_of,
+    result_about,
+)
+
+KEYS = result_keys({cose.key_id(VERIFIER_KEY.public_key()): VERIFIER_KEY.public_key()})
+ALICES = TOPICS.results(ALICE)
+
+
+def refusal(board: ResultBoard, topic: str, payload: bytes, now_s: int = NOW_S) -> Reason:
+    with pytest.raises(PeerError) as refused:
+        board.apply(topic, payload, now_s)
+    return refused.value.reason
+
+
+def test_a_signed_result_stands_as_it_says() -> None:
+    board = ResultBoard(KEYS)
+    result = result_about(handle=bytes(32), logs={"ima": 7})
+    assert board.apply(ALICES, message_of(result), NOW_S) == result
+    standing = board.standing(ALICE, NOW_S)
+    assert standing is not None
+    assert (standing.status, standing.freshness, standing.reasons) == (Tier.AFFIRMING, Freshness.FRESH, ())
+    assert board.standing(BOB, NOW_S) is None
+
+
+def test_a_result_signed_by_a_stranger_is_refused() -> None:
+    board = ResultBoard(KEYS)
+    assert refusal(board, ALICES, message_of(result_about(), STRANGERS_KEY)) == Reason.OBJECT_SIGNATURE_INVALID
+    assert board.standings(NOW_S) == ()
+
+
+def test_a_stranger_who_claims_the_verifiers_key_id_is_refused() -> None:
+    kid = cose.key_id(VERIFIER_KEY.public_key()).hex()
+    token = jws.sign(to_claims(result_about(), "x", "x"), STRANGERS_KEY, kid)
+    payload = cmw.wrap(media_types.RESULT, token, Indicator.ATTESTATION_RESULTS)
+    assert refusal(ResultBoard(KEYS), ALICES, payload) == Reason.OBJECT_SIGNATURE_INVALID
+
+
+def test_a_result_about_somebody_else_is_refused() -> None:
+    assert refusal(ResultBoard(KEYS), ALICES, message_of(result_about(BOB))) == Reason.OBJECT_MISDIRECTED
+
+
+def test_the_root_of_the_topics_does_not_matter() -> None:
+    topic = Topics("somewhere/else").results(ALICE)
+    assert verify_result(topic, message_of(result_about()), KEYS).ueid == ALICE
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x00", b"\x83", message_of(result_about())[:-1], bytes(300_000)])
+def test_bytes_that_are_no_result_are_refused(payload: bytes) -> None:
+    assert refusal(ResultBoard(KEYS), ALICES, payload) in {Reason.MALFORMED, Reason.TOO_LARGE}
+
+
+def test_another_kind_of_message_on_the_results_topic_is_refused() -> None:
+    payload = cmw.wrap(media_types.EVIDENCE, b"x", Indicator.EVIDENCE)
+    assert refusal(ResultBoard(KEYS), ALICES, payload) == Reason.UNKNOWN_MEDIA_TYPE
+
+
+def test_an_older_result_of_the_same_verifier_does_not_come_back() -> None:
+    board = ResultBoard(KEYS)
+    good = message_of(result_about(issued_s=NOW_S))
+    bad = message_of(result_about(issued_s=NOW_S + 1, status=Tier.NONE, vector={}))
+    board.apply(ALICES, good, NOW_S)
+    board.apply(ALICES, bad, NOW_S + 1)
+    assert refusal(board, ALICES, good, NOW_S + 2) == Reason.OBJECT_ROLLED_BACK
+    standing = board.standing(ALICE, NOW_S + 2)
+    assert standing is not None
+    assert standing.status is Tier.NONE
+
+
+def test_within_one_second_the_receipt_of_the_evidence_decides() -> None:
+    board = ResultBoard(KEYS)
+    earlier, later = (message_of(result_about(received_us=NOW_S * 1_000_000 + each)) for each in (1, 2))
+    board.apply(ALICES, earlier, NOW_S)
+    board.apply(ALICES, later, NOW_S)
+    assert refusal(board, ALICES, earlier) == Reason.OBJECT_ROLLED_BACK
+
+
+def test_the_same_result_again_is_no_rollback() -> None:
+    board = ResultBoard(KEYS)
+    message = message_of(result_about())
+    assert board.apply(ALICES, message, NOW_S) == board.apply(ALICES, message, NOW_S + 1)
+
+
+def test_two_verifiers_do_not_roll_each_other_back() -> None:
+    party = RecordingRelyingParty()
+    party.receive(ALICES, message_of(result_about(issued_s=NOW_S, verifier="one")))
+    party.receive(ALICES, message_of(result_about(issued_s=NOW_S - 5, verifier="two")))
+    assert not party.refused
+    standing = party.standing(ALICE)
+    assert standing is not None
+    assert standing.result.verifier == "one"
+
+
+def test_an_expired_result_reads_as_undecided_and_stale() -> None:
+    board = ResultBoard(KEYS)
+    board.apply(ALICES, message_of(result_about(expires_s=NOW_S + 60, reasons=("rebooted",))), NOW_S)
+    before, after = board.standings(NOW_S + 59)[0], board.standings(NOW_S + 60)[0]
+    assert (before.status, before.freshness) == (Tier.AFFIRMING, Freshness.FRESH)
+    assert (after.status, after.freshness) == (Tier.NONE, Freshness.STALE)
+    assert after.reasons == (Reason.OBJECT_EXPIRED, "rebooted")
+
+
+def test_a_result_from_our_future_is_refused() -> None:
+    board = ResultBoard(KEYS)
+    ahead = message_of(result_about(issued_s=NOW_S + MAX_CLOCK_SKEW_S + 1, expires_s=NOW_S + 9999))
+    assert refusal(board, ALICES, ahead) == Reason.OBJECT_NOT_YET_VALID
+    board.apply(ALICES, ahead, NOW_S + 1)
+
+
+def test_messages_of_other_topics_are_not_for_a_relying_party() -> None:
+    party = RecordingRelyingParty()
+    party.receive(TOPICS.evidence(ALICE), b"whatever")
+    party.receive(ALICES, b"whatever")
+    assert party.seen == []
+    assert dict(party.refused) == {Reason.MALFORMED: 1}

@@ -1,0 +1,125 @@
+"""What people see of a result: the table, the line, the JSON."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from relying_party.results import Standing, standing_of
+from relying_party.watch import COLUMNS, cells, headline_of, json_of, line_of, name_of, table_of
+from schemas.identifiers import HandleId
+from schemas.result import Freshness, Rejections, Tier, TrustClaim
+from tests.fakes.relying_party import ALICE, BOB, NOW_S, result_about
+
+NOW_US = NOW_S * 1_000_000
+
+
+def standing(**changes: object) -> Standing:
+    return standing_of(result_about(**changes), NOW_S)  # type: ignore[arg-type]  # fields that exist
+
+
+def tampered() -> Standing:
+    return standing(
+        status=Tier.CONTRAINDICATED,
+        reasons=("file-unexpected",),
+        vector={TrustClaim.EXECUTABLES: 96},
+        unexpected=("/usr/bin/evil", "/usr/bin/worse"),
+        unexpected_total=5,
+    )
+
+
+def test_every_column_has_a_cell() -> None:
+    row = dict(
+        zip(
+            COLUMNS,
+            cells(
+                standing(
+                    handle=HandleId(bytes(range(32))),
+                    made_after_us=NOW_US - 1_500_000,
+                    logs={"tcg2": 25, "ima": 40},
+                    logs_total={"ima": 90},
+                    clock_rate_ppm=(-300, 100),
+                    rejections=Rejections(count=3, last="evidence-replayed", last_us=NOW_US),
+                ),
+                NOW_US,
+                {ALICE: "alice"},
+            ),
+            strict=True,
+        )
+    )
+    assert row == {
+        "attester": "alice",
+        "status": "affirming",
+        "reasons": "",
+        "freshness": "fresh",
+        "age": "1.5 s",
+        "handle": "00010203",
+        "log entries": "tcg2 25, ima 40/90",
+        "clock rate": "-100 ±200 ppm",
+        "rejected": "3 (evidence-replayed)",
+    }
+
+
+def test_what_is_not_known_is_a_dash() -> None:
+    row = dict(zip(COLUMNS, cells(standing(), NOW_US, {}), strict=True))
+    assert {row[name] for name in ("age", "handle", "log entries", "clock rate", "rejected")} == {"–"}
+
+
+def test_a_loose_bound_on_the_clock_is_in_percent() -> None:
+    assert cells(standing(clock_rate_ppm=(-20_000, 40_000)), NOW_US, {})[7] == "+1.0 ±3.0 %"
+
+
+def test_unexpected_files_stand_beside_the_reason() -> None:
+    assert cells(tampered(), NOW_US, {})[2] == "file-unexpected: /usr/bin/evil and 4 more"
+
+
+def test_an_attester_is_called_by_our_name_its_label_or_its_ueid() -> None:
+    assert name_of(standing(), {ALICE: "alice"}) == "alice"
+    assert name_of(standing(), {BOB: "bob"}) == "AWFhYWFhYWFh…"
+    assert name_of(standing(claims={"label": "rack-7"}), {}) == "rack-7 (AWFhYWFhYWFh…)"
+
+
+def test_no_result_can_send_control_characters_to_the_terminal() -> None:
+    evil = "\x1b[2J\r\n\x07‮"
+    nasty = standing(
+        claims={"label": evil},
+        reasons=(evil,),
+        unexpected=(evil,),
+        logs={evil: 1},
+        rejections=Rejections(count=1, last=evil, last_us=0),
+    )
+    assert line_of(nasty, NOW_US, {}).isprintable()
+    assert all(cell.isprintable() for cell in cells(nasty, NOW_US, {}))
+    assert "\\x1b" in line_of(nasty, NOW_US, {})
+
+
+def test_the_line_leaves_out_what_is_not_known() -> None:
+    assert line_of(standing(), NOW_US, {ALICE: "alice"}) == "alice  affirming  fresh"
+    assert "file-unexpected" in line_of(tampered(), NOW_US, {})
+
+
+def test_a_new_line_is_worth_it_only_for_news() -> None:
+    same = headline_of(standing())
+    assert headline_of(standing(handle=HandleId(bytes(32)), made_after_us=1, logs={"ima": 2})) == same
+    assert headline_of(tampered()) != same
+    assert headline_of(standing(freshness=Freshness.STALE)) != same
+    assert headline_of(standing(rejections=Rejections(count=1, last="x", last_us=0))) != same
+
+
+def test_the_json_line_is_one_line_of_json() -> None:
+    line = json_of(tampered())
+    assert "\n" not in line
+    content = json.loads(line)
+    assert content["status"] == "contraindicated"
+    assert content["unexpected"] == ["/usr/bin/evil", "/usr/bin/worse"]
+    assert content["vector"] == {"executables": 96}
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_there_are_colours_only_on_a_terminal(terminal: bool) -> None:
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=terminal, width=140, color_system="standard" if terminal else None)
+    console.print(table_of([tampered(), standing()], NOW_US, {ALICE: "alice"}))
+    assert ("\x1b[" in output.getvalue()) is terminal
+    assert "contraindicated" in output.getvalue()

@@ -14,6 +14,7 @@ from schemas.limits import MAX_CBOR_DEPTH, MAX_MESSAGE_BYTES
 from schemas.reasons import Reason
 
 Tag = cbor2.CBORTag
+TAG_EPOCH_TIME: Final = 1  # RFC 8949, 3.4.2
 
 
 def _refuse(_value: object, _immutable: bool) -> NoReturn:  # noqa: FBT001 cbor2's signature
@@ -21,12 +22,16 @@ def _refuse(_value: object, _immutable: bool) -> NoReturn:  # noqa: FBT001 cbor2
     raise ValueError(message)
 
 
+def _keep_time(value: object, _immutable: bool) -> Tag:  # noqa: FBT001 cbor2's signature
+    return Tag(TAG_EPOCH_TIME, value)
+
+
 # cbor2 turns these tags into dates, decimals, regular expressions, shared references …: refused before it does.
 _INTERPRETED_TAGS: Final = (
-    *range(6),
+    *(0, 2, 3, 4, 5),
     *(25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799),
 )
-_REFUSE_INTERPRETED_TAGS: Final = dict.fromkeys(_INTERPRETED_TAGS, _refuse)
+_TAG_DECODERS: Final = {**dict.fromkeys(_INTERPRETED_TAGS, _refuse), TAG_EPOCH_TIME: _keep_time}
 
 
 def encode(value: object) -> bytes:
@@ -58,7 +63,7 @@ def decode(raw: bytes, field: str, *, max_bytes: int = MAX_MESSAGE_BYTES) -> obj
             max_depth=MAX_CBOR_DEPTH,
             allow_indefinite=False,
             allow_duplicate_keys=False,
-            semantic_decoders=_REFUSE_INTERPRETED_TAGS,
+            semantic_decoders=_TAG_DECODERS,
         )
         canonical = cbor2.dumps(value, canonical=True)
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as error:

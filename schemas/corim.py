@@ -18,7 +18,6 @@ from schemas.reasons import Reason
 
 TAG_CORIM: Final = 501
 TAG_COMID: Final = 506
-TAG_TIME: Final = 1  # RFC 8949, 3.4.2: epoch-based date/time
 TAG_UEID: Final = 550
 TAG_PEM_KEY: Final = 554
 TAG_BYTES: Final = 560
@@ -59,8 +58,8 @@ def sign_manifest(manifest: Manifest, key: EllipticCurvePrivateKey) -> bytes:
     identity = {_TAG_ID: manifest.identity, _TAG_VERSION: manifest.version}
     comid = cbor.encode({_COMID_IDENTITY: identity, _COMID_TRIPLES: dict(manifest.triples)})
     validity = {
-        _NOT_BEFORE: cbor.Tag(TAG_TIME, manifest.not_before_s),
-        _NOT_AFTER: cbor.Tag(TAG_TIME, manifest.not_after_s),
+        _NOT_BEFORE: cbor.Tag(cbor.TAG_EPOCH_TIME, manifest.not_before_s),
+        _NOT_AFTER: cbor.Tag(cbor.TAG_EPOCH_TIME, manifest.not_after_s),
     }
     corim = cbor.Tag(
         TAG_CORIM,
@@ -90,6 +89,7 @@ def verify_manifest(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) ->
     payload = cose.verify(sign1, keys, expected, Reason.OBJECT_SIGNATURE_INVALID)
     content = as_tag(cbor.decode(payload, "CoRIM", max_bytes=MAX_REFERENCE_VALUES_BYTES), TAG_CORIM, "CoRIM")
     corim = as_map(content, "CoRIM", required=(_CORIM_ID, _CORIM_TAGS, _CORIM_VALIDITY), optional=())
+    as_text(corim[_CORIM_ID], "CoRIM id", limit=160)
     tags = as_array(corim[_CORIM_TAGS], "CoRIM tags", length=1)
     not_before_s, not_after_s = _parse_validity(corim[_CORIM_VALIDITY])
     comid_bytes = as_bytes(as_tag(tags[0], TAG_COMID, "CoMID"), "CoMID")
@@ -113,8 +113,8 @@ def verify_manifest(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) ->
 def _parse_validity(value: object) -> tuple[int, int]:
     validity = as_map(value, "CoRIM validity", required=(_NOT_BEFORE, _NOT_AFTER), optional=())
     return (
-        as_uint(as_tag(validity[_NOT_BEFORE], TAG_TIME, "CoRIM not-before"), "CoRIM not-before"),
-        as_uint(as_tag(validity[_NOT_AFTER], TAG_TIME, "CoRIM not-after"), "CoRIM not-after"),
+        as_uint(as_tag(validity[_NOT_BEFORE], cbor.TAG_EPOCH_TIME, "CoRIM not-before"), "CoRIM not-before"),
+        as_uint(as_tag(validity[_NOT_AFTER], cbor.TAG_EPOCH_TIME, "CoRIM not-after"), "CoRIM not-after"),
     )
 
 

@@ -215,11 +215,16 @@ def read_payload(payload: bytes) -> Evidence:
     return parse_evidence(cmw.unwrap(payload, EVIDENCE, Indicator.EVIDENCE))
 
 
+Stamper = Callable[[bytes, int], bytes]
+"""Imprint and time (ignored by a TSA with its own clock) to a time-stamp token."""
+
+
 class HandleMint:
     """A distributor and its TSA: handles of any time, each the next of one chain."""
 
-    def __init__(self) -> None:
+    def __init__(self, stamp: Stamper | None = None) -> None:
         self.authority = ForgedAuthority.make()
+        self.stamp = stamp or self.authority.token
         self.key: EllipticCurvePrivateKey = generate_private_key(SECP256R1())
         self.previous: HandleId | None = None
 
@@ -238,7 +243,7 @@ class HandleMint:
             previous=self.previous,
         )
         signed = sign_claims(claims, self.key)
-        raw = attach_stamp(signed, self.authority.token(cose.ctt_imprint(signed), time_us))
+        raw = attach_stamp(signed, self.stamp(cose.ctt_imprint(signed), time_us))
         self.previous = handle_id(raw)
         return raw
 

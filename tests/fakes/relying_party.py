@@ -1,4 +1,4 @@
-"""A verifier's voice and a relying party's ear: results signed with a key of the test, read as the product reads them."""
+"""A verifier's voice and a relying party's ear: results signed with a key of the test, read as the product does."""
 
 from collections import Counter
 from dataclasses import replace

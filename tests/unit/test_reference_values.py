@@ -36,7 +36,7 @@ def refusal(raw: bytes) -> Reason:
 
 def with_measurements(measurements: object) -> bytes:
     manifest = corim.verify_manifest(sign_reference_values(VALUES, KEY), KEYS)
-    triples = {corim.TRIPLES_REFERENCE: [[{0: {2: "firmware"}}, measurements]]}
+    triples: dict[object, object] = {corim.TRIPLES_REFERENCE: [[{0: {2: "firmware"}}, measurements]]}
     return corim.sign_manifest(replace(manifest, triples=triples), KEY)
 
 

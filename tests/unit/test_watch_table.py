@@ -81,7 +81,7 @@ def test_an_attester_is_called_by_our_name_its_label_or_its_ueid() -> None:
 
 
 def test_no_result_can_send_control_characters_to_the_terminal() -> None:
-    evil = "\x1b[2J\r\n\x07‮"
+    evil = "\x1b[2J\r\n\x07\u202e"
     nasty = standing(
         claims={"label": evil},
         reasons=(evil,),

@@ -1,0 +1,257 @@
+"""Every codec and its CDDL agree: what we encode validates, what the CDDL refuses we refuse.
+
+zcbor 0.9.1 was written for cbor2 5: it names an exception that is gone, and knows neither the immutable containers that
+cbor2 6 puts into tags nor that maps have no order. It is given the exception, plain containers, and maps in the order
+of the CDDL, which for our integer keys is the deterministic order.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cbor2
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+import schemas
+from schemas import cbor, cmw, cose, media_types, result
+from schemas.endorsement import Endorsement, sign_endorsement, verify_endorsement
+from schemas.errors import PeerError
+from schemas.evidence import encode_evidence, parse_evidence
+from schemas.handle import HandleClaims, attach_stamp, sign_claims
+from schemas.hashes import SHA256
+from schemas.identifiers import HandleId
+from schemas.media_types import Indicator
+from schemas.reference_values import sign_reference_values, verify_reference_values
+from schemas.result import AttestationResult, Freshness, Rejections, Tier, TrustClaim
+from schemas.solicit import Solicit, sign_solicit, verify_solicit
+from schemas.status import Status, encode_status, parse_unverified_status
+from tests.fakes.device import FakeDevice, make_handle, make_references
+
+if not hasattr(cbor2, "CBORDecodeValueError"):
+    cbor2.CBORDecodeValueError = cbor2.CBORDecodeError  # type: ignore[attr-defined]  # for zcbor
+import zcbor
+from zcbor.zcbor import zcbor as zcbor_internals
+
+
+def thaw(value: object) -> object:
+    """The same with plain dicts and lists."""
+    match value:
+        case Mapping():
+            return {key: thaw(item) for key, item in value.items()}
+        case list() | tuple():
+            return [thaw(item) for item in value]
+        case cbor.Tag():
+            return cbor.Tag(value.tag, thaw(value.value))
+        case _:
+            return value
+
+
+def load(raw: bytes) -> object:
+    """Decodes as our codec does."""
+    return thaw(cbor.decode(raw, "item"))
+
+
+zcbor_internals.loads = load
+
+CDDL = Path(schemas.__file__).parent / "cddl"
+KEY = ec.generate_private_key(ec.SECP256R1())
+KEYS = {cose.key_id(KEY.public_key()): KEY.public_key()}
+
+
+def rule(file: str, name: str) -> Any:  # noqa: ANN401 zcbor has no types
+    """A rule of one CDDL file, the common ones before it."""
+    text = (CDDL / "common.cddl").read_text() + (CDDL / file).read_text()
+    return zcbor.DataTranslator.from_cddl(text, 1000).my_types[name]
+
+
+def conforms(file: str, name: str, raw: bytes) -> bool:
+    """Whether ``raw`` is what the rule describes."""
+    try:
+        rule(file, name).validate_obj(json.loads(raw) if raw[:1] == b"{" else load(raw))
+    except (zcbor.CddlValidationError, PeerError):
+        return False
+    return True
+
+
+def device() -> FakeDevice:
+    """A device with a sync proof and something measured."""
+    made = FakeDevice()
+    made.sync(make_handle())
+    made.run(b"/usr/bin/true", b"true")
+    return made
+
+
+def evidence() -> bytes:
+    """A full push with everything in it."""
+    return encode_evidence(device().push(claims={"os": "Debian"}))
+
+
+def heartbeat() -> bytes:
+    """The smallest push."""
+    made = device()
+    made.push()
+    return encode_evidence(made.push())
+
+
+def handle() -> bytes:
+    """A signed handle with a token's place filled."""
+    claims = HandleClaims(
+        issuer="clock", not_before_s=1, expires_s=2, nonce=bytes(32), epoch_marker=b"0", previous=HandleId(bytes(32))
+    )
+    return attach_stamp(sign_claims(claims, KEY), b"token")
+
+
+def solicit() -> bytes:
+    """A solicit with log positions."""
+    asked = Solicit(
+        ueid=device().ueid, verifier="v", issued_us=1, reason="sequence-gap", full=True, logs={"ima": 3, "tcg2": 0}
+    )
+    return sign_solicit(asked, KEY)
+
+
+def endorsement() -> bytes:
+    """An endorsement of the device's key."""
+    made = device()
+    vouched = Endorsement(
+        ueid=made.ueid, attesting_key=made.public, version=1, signer="e", not_before_s=0, not_after_s=9
+    )
+    return sign_endorsement(vouched, made.raw_public, KEY)
+
+
+def reference_values() -> bytes:
+    """PCRs and files."""
+    return sign_reference_values(make_references(device()), KEY)
+
+
+def status() -> bytes:
+    """A status."""
+    return encode_status(Status(role="verifier", name="v", online=True, version="1"))
+
+
+def result_claims() -> bytes:
+    """The JWT claims of a result with every optional member, as CBOR."""
+    full = AttestationResult(
+        ueid=device().ueid,
+        environment=b"\x00\x0b" + bytes(32),
+        status=Tier.CONTRAINDICATED,
+        freshness=Freshness.FRESH,
+        reasons=("file-unexpected",),
+        vector={TrustClaim.EXECUTABLES: 96},
+        issued_s=1,
+        expires_s=2,
+        verifier="v",
+        handle=HandleId(bytes(32)),
+        evidence=bytes(32),
+        sequence=1,
+        made_after_us=1,
+        received_us=2,
+        policies=("p/1",),
+        logs={"ima": 1},
+        logs_total={"ima": 2},
+        unexpected=("/evil",),
+        unexpected_total=1,
+        claims={"kernel": "6.1", "n": 1, "b": True},
+        rejections=Rejections(count=1, last="malformed", last_us=3),
+        clock_rate_ppm=(-5, 5),
+    )
+    claims = json.loads(json.dumps(result.to_claims(full, "d", "b")))
+    assert result.from_claims(claims) == full
+    return json.dumps(claims).encode()
+
+
+MESSAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "handle": ("handle.cddl", handle),
+    "evidence": ("evidence.cddl", evidence),
+    "heartbeat": ("evidence.cddl", heartbeat),
+    "solicit": ("solicit.cddl", solicit),
+    "endorsement": ("corim.cddl", endorsement),
+    "reference-values": ("corim.cddl", reference_values),
+    "status": ("status.cddl", status),
+    "result-claims": ("result.cddl", result_claims),
+}
+RULES = {"heartbeat": "evidence"}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_what_we_encode_is_what_the_cddl_says(name: str) -> None:
+    file, make = MESSAGES[name]
+    raw = make()
+    assert conforms(file, RULES.get(name, name), raw)
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_the_cddl_is_not_a_rubber_stamp(name: str) -> None:
+    file, _ = MESSAGES[name]
+    for other in (cbor.encode({99: 1}), cbor.encode([1]), cbor.encode("text"), cbor.encode(cbor.Tag(18, [b"", {}]))):
+        assert not conforms(file, RULES.get(name, name), other)
+
+
+def test_the_cmw_record_conforms() -> None:
+    assert conforms("status.cddl", "cmw-record", cmw.wrap(media_types.EVIDENCE, b"x", Indicator.EVIDENCE))
+    assert conforms("status.cddl", "cmw-plain-record", cmw.wrap(media_types.STATUS, b"x", None))
+
+
+def _parsers() -> dict[str, Callable[[bytes], object]]:
+    return {
+        "evidence": parse_evidence,
+        "heartbeat": parse_evidence,
+        "solicit": lambda raw: verify_solicit(raw, KEYS),
+        "endorsement": lambda raw: verify_endorsement(raw, KEYS),
+        "reference-values": lambda raw: verify_reference_values(raw, KEYS),
+        "status": parse_unverified_status,
+    }
+
+
+def _mutants(value: object) -> Iterator[object]:
+    """The value with one thing changed: a key missing, an unknown key, another type, one more item."""
+    if isinstance(value, dict):
+        for key in value:
+            yield {other: item for other, item in value.items() if other != key}
+            for mutant in _mutants(value[key]):
+                yield {**value, key: mutant}
+        yield {**value, 77: 1}
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            for mutant in _mutants(item):
+                yield [*value[:position], mutant, *value[position + 1 :]]
+        yield [*value, 1]
+    else:
+        yield 1.5
+        yield -1
+        yield None
+        yield []
+
+
+@pytest.mark.parametrize("name", ["evidence", "heartbeat", "status"])
+def test_codec_and_cddl_refuse_the_same_changes(name: str) -> None:
+    """What the CDDL refuses, the codec must refuse: it may be stricter, never laxer."""
+    file, make = MESSAGES[name]
+    parse, described = _parsers()[name], rule(file, RULES.get(name, name))
+    laxer, count = [], 0
+    for mutant in _mutants(cbor.decode(make(), name)):
+        raw = cbor.encode(mutant)
+        count += 1
+        try:
+            described.validate_str(raw)
+        except zcbor.CddlValidationError:
+            try:
+                parse(raw)
+            except PeerError:
+                continue
+            laxer.append(mutant)
+    assert count > 10
+    assert laxer == []
+
+
+@pytest.mark.parametrize("name", ["solicit", "endorsement", "reference-values"])
+def test_signed_objects_parse_back(name: str) -> None:
+    assert _parsers()[name](MESSAGES[name][1]()) is not None
+
+
+def test_reference_values_come_back_as_they_were() -> None:
+    made = make_references(device())
+    again = verify_reference_values(sign_reference_values(made, KEY), KEYS)
+    assert again == made
+    assert set(again.registers) == {SHA256}

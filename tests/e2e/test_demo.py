@@ -1,0 +1,164 @@
+"""The demo as a person runs it: the whole story comes out as expected, and nothing is left behind, however it ends."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STORY_SECONDS = 40
+PATIENCE_S = 30.0
+
+pytestmark = pytest.mark.needs("mosquitto", "swtpm", "openssl", "setpriv")
+
+
+class Demo:
+    """One run of the demo with a directory for temporary files of its own, so that what is left of it can be found."""
+
+    def __init__(self, temporary: Path, *arguments: str) -> None:
+        self._temporary = temporary
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.demo", "--plain", *arguments],
+            cwd=ROOT,
+            env=os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.output = ""
+
+    def read_until(self, text: str) -> None:
+        """Reads lines until one contains ``text``."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output += line
+            if text in line:
+                return
+        pytest.fail(f"the demo ended before it said {text!r}:\n{self.output}")
+
+    def finish(self) -> int:
+        """Waits for the end; returns the exit status."""
+        self.output += self.process.communicate(timeout=STORY_SECONDS + 4 * PATIENCE_S)[0]
+        return self.process.returncode
+
+    def children(self) -> list[int]:
+        """All processes, wherever they belong, that were started with a path in the demo's temporary directory."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                command = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+            except OSError:  # it has just ended
+                continue
+            if os.fsencode(self._temporary) in command and int(entry.name) != self.process.pid:
+                found.append(int(entry.name))
+        return found
+
+    def left_behind(self) -> list[str]:
+        """Processes and files that outlived the demo."""
+        return [f"process {pid}" for pid in self.children()] + [path.name for path in self._temporary.iterdir()]
+
+
+@pytest.fixture(name="temporary")
+def _temporary() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="e2e-") as directory:  # short: sockets lie in it
+        yield Path(directory)
+
+
+def test_the_story_comes_out_as_expected(temporary: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    demo = Demo(temporary, "--attesters", "4", "--seconds", str(STORY_SECONDS), "--report", str(report))
+    status = demo.finish()
+    assert status == 0, demo.output
+    content: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    assert content["as_expected"]
+    assert content["problem"] is None
+    assert content["left_out"] == []
+    assert content["restarts"] == {}
+    assert all(each["met"] for each in content["expectations"])
+    assert content["counts"]["handles"] >= 3
+    assert content["counts"]["evidence"] > 4 * STORY_SECONDS / 4
+    assert set(content["counts"]["results"]) == {"affirming", "contraindicated", "none"}
+    assert content["counts"]["results_refused"] == {}
+    attesters = {each["role"]: each for each in content["attesters"].values()}
+    assert attesters["silent"]["reasons"][0] == "evidence-overdue"
+    assert attesters["replayed"]["refused_as"] == ["evidence-replayed", "quote-signature-invalid", "ueid-mismatch"]
+    assert attesters["replayed"]["rejected"] == 3
+    assert {role: each["status"] for role, each in attesters.items()} == {
+        "tampered": "affirming",
+        "rebooted": "affirming",
+        "silent": "none",
+        "replayed": "affirming",
+    }
+    assert [each["device"] for each in content["tampered"]] == ["device-1"]
+    assert demo.left_behind() == []
+
+
+@pytest.mark.parametrize("said", ["Broker", "Verifier", "devices: TPM", "Attesting keys", "everything is up", "fresh"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_leaves_nothing_behind(temporary: Path, said: str, number: signal.Signals) -> None:
+    demo = Demo(temporary, "--attesters", "2")
+    demo.read_until(said)
+    demo.process.send_signal(number)
+    assert demo.finish() == 130, demo.output
+    assert demo.left_behind() == []
+
+
+def test_a_killed_demo_leaves_no_process_behind(temporary: Path) -> None:
+    demo = Demo(temporary, "--attesters", "2")
+    demo.read_until("affirming")
+    children = {os.pidfd_open(pid): pid for pid in demo.children()}
+    assert len(children) >= 8, demo.output
+    demo.process.kill()
+    demo.process.communicate()
+    try:
+        waiting = select.poll()
+        for descriptor in children:
+            waiting.register(descriptor, select.POLLIN)
+        while children:
+            ended = waiting.poll(PATIENCE_S * 1000)
+            assert ended, f"still running: {children.values()}"
+            for descriptor, _ in ended:
+                waiting.unregister(descriptor)
+                del children[descriptor]
+                os.close(descriptor)
+    finally:
+        for descriptor in children:
+            os.close(descriptor)
+
+
+def test_a_broken_port_is_explained(temporary: Path) -> None:
+    demo = Demo(temporary, "--attesters", "1", "--port", "1")
+    assert demo.finish() == 1
+    assert "mosquitto" in demo.output
+    assert demo.left_behind() == []
+
+
+def test_what_was_kept_can_be_used(temporary: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "run"
+    demo = Demo(temporary, "--attesters", "1", "--keep", str(kept))
+    demo.read_until("affirming")
+    demo.process.send_signal(signal.SIGINT)
+    demo.finish()
+    show = [sys.executable, "-m", "endorser", "show", "--endorser-key", str(kept / "keys" / "endorser.pub")]
+    shown = subprocess.run(
+        [*show, str(kept / "endorser" / "device-1.corim")], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert "demo-endorser" in shown.stdout
+    again = subprocess.run(
+        [sys.executable, "-m", "deploy.demo", "--keep", str(kept)],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert again.returncode == 2
+    assert "not an empty directory" in again.stderr

@@ -1,0 +1,380 @@
+"""The agent as a process, on a real broker, a software TPM and openssl's Time Stamp Authority."""
+
+import json
+import os
+import queue
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from deploy.demo.embedded_tsa import answer, create_authority
+from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
+from schemas import cmw
+from schemas.evidence import Evidence
+from schemas.hashes import SHA256
+from schemas.identifiers import Ueid, parse_ueid_text, ueid_text
+from schemas.log_replay import Quoted, Replay, ReplayState
+from schemas.media_types import SOLICIT, STATUS
+from schemas.pcr import PcrValues
+from schemas.solicit import Solicit, sign_solicit
+from schemas.status import parse_unverified_status
+from schemas.topics import Topics
+from schemas.tpm_attest import QuoteInfo, parse_attest
+from schemas.tpm_public import check_attestation_key, parse_public
+from tests.fakes.attester import HandleMint, read_payload
+from tests.parts.log_bytes import ima_ng
+from tests.parts.mosquitto import Mosquitto, running_mosquitto
+from tests.parts.swtpm import Swtpm, require_tool, running_swtpm
+
+pytestmark = pytest.mark.needs("swtpm", "mosquitto", "openssl", "tpm2_checkquote", "tpm2_pcrextend")
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+WAIT_S: Final = 20.0
+TOPICS: Final = Topics()
+HEARTBEAT_BUDGET_BYTES: Final = 700  # DESIGN 13
+MQTT_BYTES: Final = 1 + 2 + 2 + 2 + 1  # PUBLISH: type, remaining length, topic length, packet id, no properties
+
+
+@dataclass
+class Bench:
+    """One device in its folder, and someone who listens on the broker."""
+
+    directory: Path
+    tpm: Swtpm
+    broker: Mosquitto
+    mint: HandleMint
+    heartbeat_s: float
+    verifier = generate_private_key(SECP256R1())
+    evidence: "queue.SimpleQueue[tuple[str, bytes]]" = field(default_factory=queue.SimpleQueue)
+    status: "queue.SimpleQueue[bytes]" = field(default_factory=queue.SimpleQueue)
+    measured: int = 0
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "agent.toml"
+
+    @property
+    def ima(self) -> Path:
+        return self.directory / "binary_runtime_measurements"
+
+    def write_config(self, tsa_root: Path) -> None:
+        for name, key in (("distributor", self.mint.key), ("verifier", self.verifier)):
+            pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            (self.directory / f"{name}.pub").write_bytes(pem)
+        tables = {
+            "mqtt": {"host": self.broker.host, "port": self.broker.port},
+            "tpm": {"tcti": self.tpm.tcti},
+            "evidence": {"pcrs": "sha256:0-10", "heartbeat_s": self.heartbeat_s, "log_poll_s": 0.1},
+            "logs": {"ima": self.ima.name},
+            "trust": {
+                "distributor_keys": ["distributor.pub"],
+                "verifier_keys": ["verifier.pub"],
+                "tsa_roots": [str(tsa_root)],
+            },
+        }
+        lines = ['name = "device-1"', 'state = "agent.db"']
+        for table, values in tables.items():
+            lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+        self.config.write_text("\n".join(lines), encoding="utf-8")
+
+    def measure(self, count: int = 1) -> None:
+        """As the kernel: the record first, then the PCR."""
+        for _ in range(count):
+            record = ima_ng(b"/usr/bin/%d" % self.measured, b"%d" % self.measured)
+            with self.ima.open("ab") as file:
+                file.write(record)
+            digest = SHA256.digest(record[28 + len(b"ima-ng") + 4 :]).hex()
+            command = [require_tool("tpm2_pcrextend"), "-Q", "-T", self.tpm.tcti, f"10:sha256={digest}"]
+            subprocess.run(command, check=True)
+            self.measured += 1
+
+    def received(self, message: Message) -> None:
+        if TOPICS.kind_of(message.topic) == "evidence":
+            self.evidence.put((message.topic, message.payload))
+        else:
+            self.status.put(message.payload)
+
+    def next(self) -> Evidence:
+        return read_payload(self.evidence.get(timeout=WAIT_S)[1])
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "attester_agent", *arguments],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+    def provision(self) -> Ueid:
+        done = self.command("provision", "--config", str(self.config), "--out", str(self.directory))
+        assert done.returncode == 0, done.stderr
+        return parse_ueid_text((self.directory / "attester.ueid").read_text().strip())
+
+    @contextmanager
+    def running_agent(self) -> Iterator["subprocess.Popen[bytes]"]:
+        with (self.directory / "agent.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "attester_agent", "run", "--config", str(self.config)],
+                cwd=ROOT,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+            )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def openssl_stamp(directory: Path) -> Callable[[bytes, int], bytes]:
+    """Asks the embedded TSA as a client of RFC 3161 does, with openssl's tools."""
+
+    def stamp(imprint: bytes, _time_us: int) -> bytes:
+        query = subprocess.run(
+            ["openssl", "ts", "-query", "-digest", imprint.hex(), "-sha256", "-cert"], check=True, capture_output=True
+        ).stdout
+        return subprocess.run(
+            ["openssl", "ts", "-reply", "-in", "/dev/stdin", "-token_out"],
+            input=answer(directory, query),
+            check=True,
+            capture_output=True,
+        ).stdout
+
+    return stamp
+
+
+@contextmanager
+def bench(directory: Path, *, heartbeat_s: float) -> Iterator[Bench]:
+    for name in ("tpm", "broker", "tsa"):
+        (directory / name).mkdir()
+    root = create_authority(directory / "tsa")
+    with running_swtpm(directory / "tpm") as tpm, running_mosquitto(directory / "broker") as broker:
+        made = Bench(directory, tpm, broker, HandleMint(openssl_stamp(directory / "tsa")), heartbeat_s)
+        made.write_config(root)
+        listener = MqttConnection(
+            MqttSettings(host=broker.host, port=broker.port),
+            Session(client_id="listener", subscriptions=(TOPICS.all_evidence, TOPICS.all_status), persistent=True),
+            on_message=made.received,
+        )
+        listener.start()
+        try:
+            assert listener.wait_subscribed(WAIT_S)
+            made.publish = listener.publish  # type: ignore[attr-defined]  # the listener also speaks
+            yield made
+        finally:
+            listener.stop()
+
+
+def publish_handle(device: Bench) -> bytes:
+    payload = device.mint.payload(time.time_ns() // 1000)
+    device.publish(TOPICS.handles("distributor-1"), payload, retain=True)  # type: ignore[attr-defined]  # see bench
+    assert device.mint.previous is not None
+    return device.mint.previous
+
+
+def check_quote(device: Bench, evidence: Evidence) -> None:
+    """tpm2-tools, which share no code with us, accept quote and sync proof."""
+    quote, signature = device.directory / "quote.attest", device.directory / "quote.signature"
+    quote.write_bytes(evidence.quote)
+    signature.write_bytes(evidence.signature)
+    subprocess.run(
+        [
+            require_tool("tpm2_checkquote"),
+            *("-u", str(device.directory / "ak.pem"), "-m", str(quote), "-s", str(signature)),
+            *("-g", "sha256", "-q", evidence.body_digest.hex()),
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+
+class Replayer:
+    """What a verifier keeps of logs and values."""
+
+    def __init__(self) -> None:
+        self.replay = ReplayState(banks=(SHA256,))
+        self.values = PcrValues({})
+
+    def reproduces(self, evidence: Evidence) -> bool:
+        quoted = parse_attest(evidence.quote).attested
+        assert isinstance(quoted, QuoteInfo)
+        self.values = self.values.updated(PcrValues(evidence.unsigned_pcrs))
+        increments = {name: each.records for name, each in evidence.unsigned_increments.items()}
+        assert all(evidence.body.logs[name] == self.replay.next_index.get(name, 0) for name in increments)
+        replayed = Replay(self.replay, increments)
+        self.replay = replayed.whole.state
+        selection = Quoted(selection=quoted.pcr_selection, digest=quoted.pcr_digest, algorithm=SHA256)
+        return replayed.until(selection, self.values) is not None
+
+
+def test_a_device_from_provisioning_to_heartbeats(tmp_path: Path) -> None:
+    with bench(tmp_path, heartbeat_s=0.5) as device:
+        device.measure(3)
+        ueid = device.provision()
+        public = parse_public((tmp_path / "ak.tpmt_public").read_bytes())
+        check_attestation_key(public)
+        assert device.command("run", "--config", str(device.config), "--check-config").returncode == 0
+        handle = publish_handle(device)
+        replayer = Replayer()
+        with device.running_agent() as process:
+            first = device.next()
+            check_quote(device, first)
+            assert (first.body.ueid, first.body.environment, first.body.previous) == (ueid, public.name, None)
+            assert first.body.claims["label"] == "device-1"
+            assert parse_attest(first.body.sync.attest).extra_data == handle
+            assert replayer.reproduces(first)
+            device.measure(2)
+            second = device.next()
+            while replayer.reproduces(second) and replayer.replay.next_index["ima"] < 5:
+                second = device.next()
+            assert replayer.replay.next_index["ima"] == 5
+            heartbeat, size = next_heartbeat(device)
+            assert replayer.reproduces(heartbeat)
+            check_quote(device, heartbeat)
+            print(f"heartbeat on the wire: {size} bytes")
+            assert size <= HEARTBEAT_BUDGET_BYTES
+            newer = publish_handle(device)
+            while parse_attest(heartbeat.body.sync.attest).extra_data != newer:
+                heartbeat = device.next()
+            check_quote(device, heartbeat)
+            assert stop(process) == 0
+        online, offline = (
+            parse_unverified_status(cmw.unwrap(device.status.get(timeout=WAIT_S), STATUS, None)) for _ in "ab"
+        )
+        assert (online.online, offline.online, online.name) == (True, False, "device-1")
+
+
+def next_heartbeat(device: Bench) -> tuple[Evidence, int]:
+    """The next push with nothing new in it, and its size on the wire."""
+    while True:
+        topic, payload = device.evidence.get(timeout=WAIT_S)
+        evidence = read_payload(payload)
+        if not evidence.unsigned_increments and evidence.body.previous is not None:
+            return evidence, len(payload) + len(topic) + MQTT_BYTES
+
+
+def stop(process: "subprocess.Popen[bytes]") -> int:
+    process.send_signal(signal.SIGTERM)
+    return process.wait(timeout=3)
+
+
+def test_a_solicit_is_followed(tmp_path: Path) -> None:
+    with bench(tmp_path, heartbeat_s=60) as device:
+        device.measure(4)
+        publish_handle(device)
+        ueid = device.provision()
+        with device.running_agent():
+            assert device.next().body.logs == {"ima": 0}
+            asked = Solicit(ueid=ueid, verifier="v", issued_us=1, reason="sequence-gap", full=True, logs={"ima": 2})
+            payload = cmw.wrap(SOLICIT, sign_solicit(asked, device.verifier), None)
+            device.publish(TOPICS.solicit(ueid), payload)  # type: ignore[attr-defined]  # see bench
+            resent = device.next()
+            check_quote(device, resent)
+            assert (resent.body.previous, resent.body.logs) == (None, {"ima": 2})
+            assert resent.unsigned_increments["ima"].total == 4
+        assert ueid_text(ueid) in (tmp_path / "attester.ueid").read_text()
+
+
+def test_the_chain_is_whole_however_often_the_agent_is_killed(tmp_path: Path) -> None:
+    received: list[Evidence] = []
+    with bench(tmp_path, heartbeat_s=0.01) as device:
+        publish_handle(device)
+        for _ in range(6):
+            device.measure()
+            with device.running_agent() as process:
+                for _ in range(secrets.randbelow(8) + 1):
+                    received.append(device.next())
+                process.kill()
+        with device.running_agent():
+            last = received[-1].body.sequence
+            while received[-1].body.sequence < last + 20:
+                received.append(device.next())
+    bodies: dict[int, Evidence] = {}
+    for evidence in received:
+        assert bodies.setdefault(evidence.body.sequence, evidence) == evidence
+    chain = [bodies[number] for number in range(len(bodies))]
+    assert [each.body.previous for each in chain] == [None, *(each.body_digest for each in chain[:-1])]
+    replayer = Replayer()
+    assert all(replayer.reproduces(each) for each in chain)
+    assert replayer.replay.next_index == {"ima": 6}
+
+
+def test_what_is_pushed_while_the_broker_is_away_arrives_in_order(tmp_path: Path) -> None:
+    with bench(tmp_path, heartbeat_s=0.05) as device:
+        publish_handle(device)
+        with device.running_agent():
+            received = [device.next()]
+            device.broker.kill()
+            device.measure(2)
+            device.broker.start()
+            while received[-1].body.sequence < received[0].body.sequence + 30:
+                received.append(device.next())
+    numbers = [evidence.body.sequence for evidence in received]
+    assert sorted(set(numbers)) == list(range(numbers[0], max(numbers) + 1))
+
+
+def test_a_reboot_of_the_device_is_a_baseline(tmp_path: Path) -> None:
+    with bench(tmp_path, heartbeat_s=0.2) as device:
+        device.measure(3)
+        publish_handle(device)
+        with device.running_agent():
+            first = device.next()
+            device.tpm.shut_down()
+            device.ima.unlink()
+            device.measured = 0
+            device.tpm.start()
+            device.measure(1)
+            after = device.next()
+            while after.body.previous is not None:
+                after = device.next()
+            check_quote_after_reboot(first, after)
+            if after.unsigned_increments:
+                assert Replayer().reproduces(after)
+
+
+def check_quote_after_reboot(first: Evidence, after: Evidence) -> None:
+    before_clock, clock = (parse_attest(each.quote).clock_info for each in (first, after))
+    assert clock.reset_count == before_clock.reset_count + 1
+    assert parse_attest(after.body.sync.attest).clock_info.reset_count == clock.reset_count
+    assert after.body.sequence > first.body.sequence
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ('nonsense = "x"', "nonsense"),
+        ("[tpm]\nak_handle = 1", "tpm.ak_handle: 0x1"),
+        ('[evidence]\npcrs = "sha256:99"', "evidence.pcrs"),
+        ("[evidence]\nheartbeat_s = 0", "evidence.heartbeat_s"),
+        ('[trust]\ndistributor_keys = ["no.pub"]\ntsa_roots = ["no.pem"]', "no.pub: No such file"),
+    ],
+)
+def test_a_wrong_configuration_is_named(tmp_path: Path, line: str, named: str) -> None:
+    trust = "" if "[trust]" in line else '\n[trust]\ndistributor_keys = ["a.pub"]\ntsa_roots = ["a.pem"]'
+    path = tmp_path / "agent.toml"
+    path.write_text(f'state = "agent.db"\n{line}{trust}', encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "attester_agent", "run", "--check-config", "--config", str(path)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr

@@ -360,7 +360,7 @@ class Agent:
             self._in_flight.clear()
             self._published = 0
         room = IN_FLIGHT_MESSAGES - len(self._in_flight)
-        if room <= 0:
+        if room <= 0 or self._spool.queued_messages == len(self._in_flight):
             return
         topic = self._topics.evidence(self._state.ueid)
         for push in self._spool.waiting(self._published, room):

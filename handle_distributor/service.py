@@ -1,37 +1,62 @@
 """Rings the epoch bell on time. The only importer of APScheduler.
 
-One job exists at a time and every tick makes the next one when it ends: two ticks never run at once, missed ticks
-become one, and a clock that jumps over a month makes one handle, not a month's. APScheduler goes by the wall clock;
-should that step back, :meth:`BellService.run` notices by the monotonic clock that a tick is overdue and rings at once.
+APScheduler rings at once and then every interval: two ticks never run at once, missed ones become one, and a clock that
+jumps over a month makes one handle, not a month's. It goes by the wall clock and knows no failure; so the thread in
+:meth:`BellService.run` watches by the monotonic clock and has a tick come now that is overdue: after a failure when the
+backoff is over, and when the wall clock stepped back.
+
+Only that thread talks to the scheduler. A tick must not: APScheduler 3 waits for ticks under way while it holds the
+locks that they would need.
 """
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from typing_extensions import override
 
-from runtime.clock import monotonic_s, utc_us
+from runtime import clock
 from runtime.service import Backoff, Stop
 from runtime.telemetry import Log
 
 _LOG: Final = Log("handle_distributor")
 _JOB: Final = "epoch"
 _FIRST_RETRY_S: Final = 1.0
-_WATCH_S: Final = 0.5
+_WATCH_S: Final = 0.25
 _US: Final = 1_000_000
 
 
+class _Interval(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
+    """One interval after the last time, or after now where that has passed.
+
+    APScheduler's own trigger lists every interval since, which after a clock's jump from 1970 takes minutes.
+    """
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval = timedelta(seconds=interval_s)
+
+    @override
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        following = (previous_fire_time or now) + self._interval
+        return following if following > now else now + self._interval
+
+
 class BellService:
-    """Runs until stopped. Ticks run on the scheduler's one thread; the caller's thread watches."""
+    """Runs until stopped. Ticks run on the scheduler's one thread; the caller's thread watches.
+
+    ``_due_s`` and ``_patience_s`` belong to the tick that is under way and to the watcher when none is, which ``_busy``
+    says; ``_bug`` is read after the last tick.
+    """
 
     def __init__(
         self,
         ring: Callable[[], bool],
         interval_s: float,
         *,
-        utc_us: Callable[[], int] = utc_us,
+        utc_us: Callable[[], int] = clock.utc_us,
         overdue_s: float = 2.0,
     ) -> None:
         """Takes what to do and how often.
@@ -47,13 +72,9 @@ class BellService:
         self._utc_us = utc_us
         self._overdue_s = overdue_s
         self._backoff = Backoff(min(_FIRST_RETRY_S, interval_s), interval_s)
-        self._scheduler = BackgroundScheduler(
-            timezone=UTC,
-            executors={"default": {"type": "threadpool", "max_workers": 1}},
-            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-        )
-        self._due_s = 0.0  # monotonic; written before a job is made, read by the watching thread
         self._busy = threading.Event()
+        self._due_s = clock.monotonic_s()
+        self._patience_s = overdue_s
         self._bug: BaseException | None = None
 
     def run(self, stop: Stop) -> None:
@@ -62,37 +83,38 @@ class BellService:
         Raises:
             BaseException: what a tick raised and is nobody's but ours.
         """
-        self._schedule(0, stop)
-        self._scheduler.start()
+        scheduler = BackgroundScheduler(
+            timezone=UTC,
+            executors={"default": {"type": "threadpool", "max_workers": 1}},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        self._due_s = clock.monotonic_s()
+        scheduler.add_job(self._tick, _Interval(self._interval_s), args=[stop], id=_JOB, next_run_time=self._now())
+        scheduler.start()
         try:
             while not stop.wait(_WATCH_S):
-                if not self._busy.is_set() and monotonic_s() > self._due_s + self._overdue_s:
-                    _LOG.warning("clock-stepped-back", overdue_s=round(monotonic_s() - self._due_s, 1))
-                    self._schedule(0, stop)
+                if not self._busy.is_set() and clock.monotonic_s() > self._due_s + self._patience_s:
+                    self._due_s, self._patience_s = clock.monotonic_s(), self._overdue_s
+                    scheduler.modify_job(_JOB, next_run_time=self._now())
         finally:
-            self._scheduler.shutdown(wait=True)
+            scheduler.shutdown(wait=True)
         if self._bug is not None:
             raise self._bug
 
-    def _schedule(self, delay_s: float, stop: Stop) -> None:
-        self._due_s = monotonic_s() + delay_s
-        when = datetime.fromtimestamp(self._utc_us() / _US + delay_s, UTC)
-        self._scheduler.add_job(self._tick, "date", run_date=when, args=[stop], id=_JOB, replace_existing=True)
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._utc_us() / _US, UTC)
 
     def _tick(self, stop: Stop) -> None:
         self._busy.set()
         try:
-            started_s = monotonic_s()
+            started_s = clock.monotonic_s()
             if self._ring():
                 self._backoff.reset()
-                delay_s = max(0.0, self._interval_s - (monotonic_s() - started_s))
+                self._due_s, self._patience_s = started_s + self._interval_s, self._overdue_s
             else:
-                delay_s = self._backoff.next_s()
-            if not stop.requested:
-                self._schedule(delay_s, stop)
-        except BaseException as error:  # APScheduler would log it and go on
+                self._due_s, self._patience_s = clock.monotonic_s() + self._backoff.next_s(), 0.0
+        except BaseException as error:  # noqa: BLE001 APScheduler would log it and go on; run() raises it
             self._bug = error
             stop.request()
-            raise
         finally:
             self._busy.clear()

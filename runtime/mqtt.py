@@ -26,6 +26,7 @@ from runtime.keys import read_file
 from runtime.telemetry import Log
 from schemas.errors import ConfigError
 from schemas.limits import MAX_MESSAGE_BYTES
+from schemas.reasons import Reason
 from schemas.topics import DEFAULT_ROOT, Topics
 
 _LOG: Final = Log("mqtt")
@@ -241,7 +242,7 @@ class MqttConnection:
         self, client: paho.Client, _data: object, _flags: object, code: ReasonCode, _properties: object
     ) -> None:
         if code.is_failure:
-            _LOG.error("broker-refused", client=self._session.client_id, reason=code)
+            _LOG.error("broker-refused", client=self._session.client_id, reason=Reason.BROKER_REFUSED, detail=code)
             return
         self._connection += 1
         _CONNECTS.labels(self._session.client_id).inc()

@@ -54,7 +54,6 @@ class Reason(StrEnum):
     SYNC_SIGNATURE_INVALID = "sync-signature-invalid"
     LOG_NOT_BOUND_TO_BODY = "log-not-bound-to-body"
     EVIDENCE_REPLAYED = "evidence-replayed"
-    EVIDENCE_DUPLICATE = "evidence-duplicate"
 
     # Clock (DESIGN 6).
     CLOCK_EPOCH_MISMATCH = "clock-epoch-mismatch"
@@ -95,5 +94,4 @@ class Reason(StrEnum):
     TPM_FATAL = "tpm-fatal"
     LOG_UNREADABLE = "log-unreadable"
     STORE_UNAVAILABLE = "store-unavailable"
-    SPOOL_OVERFLOW = "spool-overflow"
     CONFIGURATION_INVALID = "configuration-invalid"

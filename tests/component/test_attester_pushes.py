@@ -1,6 +1,7 @@
 """Making pushes with a software TPM: sync, quote, logs, races, reboots. Everything is verified as a verifier would."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -13,9 +14,11 @@ from schemas.errors import WorldError
 from schemas.evidence import Evidence
 from schemas.hashes import SHA256
 from schemas.identifiers import HandleId
+from schemas.limits import MAX_LOG_ENTRIES
 from schemas.log_replay import Quoted, Replay, ReplayState
 from schemas.pcr import PcrValues, parse_selection_text
 from schemas.reasons import Reason
+from schemas.topics import Topics
 from schemas.tpm_attest import Attest, QuoteInfo, parse_attest
 from schemas.tpm_signature import parse_signature, verify_signature
 from tests.fakes.attester import MemoryLog, SoftTpm, read_payload, state_of
@@ -275,3 +278,16 @@ def test_a_replaced_log_is_told_to_the_caller_and_read_from_the_start() -> None:
         device.push()
     device.push()
     assert not device.ima.replaced
+
+
+def test_the_largest_heartbeat_stays_in_the_budget() -> None:
+    """DESIGN 13: at most 700 bytes on the wire, with both logs long and an agent that pushed for decades."""
+    device = Device()
+    boot_log = MemoryLog(name="tcg2")
+    maker = PushMaker(device.tpm, [device.ima, boot_log], selection=SELECTION, max_bytes=100_000)
+    made = maker.make(device.state, HANDLE, {"os": "x"})
+    old = replace(made.state, sequence=2**32 - 2, next_entries={"ima": MAX_LOG_ENTRIES, "tcg2": 60_000})
+    heartbeat = maker.make(old, HANDLE, {"os": "x"})
+    assert read_payload(heartbeat.payload).body.logs == {"ima": MAX_LOG_ENTRIES, "tcg2": 60_000}
+    mqtt_bytes = 1 + 2 + 2 + 2 + 1  # PUBLISH: type, remaining length, topic length, packet id, no properties
+    assert len(heartbeat.payload) + len(Topics().evidence(old.ueid)) + mqtt_bytes <= 700

@@ -1,0 +1,128 @@
+"""The trust store on a real database: what it takes, what it refuses, what it still knows after a restart."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from schemas import cose
+from schemas.endorsement import Endorsement, sign_endorsement
+from schemas.errors import PeerError
+from schemas.handle import HandleClaims, attach_stamp, sign_claims
+from schemas.identifiers import ueid_text
+from schemas.reasons import Reason
+from schemas.reference_values import ReferenceValues, sign_reference_values
+from schemas.tst_info import TstInfo
+from tests.fakes.device import T0_US, FakeDevice, make_policy, make_references
+from verifier_worker.state_store import SqliteStateStore
+from verifier_worker.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
+
+ENDORSER, STRANGER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+DEVICE = FakeDevice()
+NAME = ueid_text(DEVICE.ueid)
+
+
+class NoStamps:
+    """Refuses every stamp."""
+
+    def verify_stamp(self, token: bytes, imprint: bytes) -> TstInfo:
+        """Never."""
+        raise PeerError(Reason.HANDLE_STAMP_INVALID, f"{len(token)} {len(imprint)}")
+
+
+def make(store: SqliteStateStore) -> TrustStore:
+    """A trust store over a database."""
+    keys = {cose.key_id(ENDORSER.public_key()): ENDORSER.public_key()}
+    return TrustStore(store, endorsers=keys, distributors=keys, stamps=NoStamps(), policy=make_policy())
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[SqliteStateStore]:
+    """An open database."""
+    store = SqliteStateStore(tmp_path / "state.db")
+    yield store
+    store.close()
+
+
+def endorsement(version: int = 1, *, key: ec.EllipticCurvePrivateKey = ENDORSER, signer: str = "e") -> bytes:
+    """A signed endorsement of the device."""
+    vouched = Endorsement(
+        ueid=DEVICE.ueid, attesting_key=DEVICE.public, version=version, signer=signer, not_before_s=0, not_after_s=2**40
+    )
+    return sign_endorsement(vouched, DEVICE.raw_public, key)
+
+
+def references(version: int = 1, **changes: object) -> bytes:
+    """A signed set."""
+    values: ReferenceValues = replace(make_references(DEVICE), version=version)
+    return sign_reference_values(replace(values, **changes), ENDORSER)  # type: ignore[arg-type]  # fields by name
+
+
+def test_objects_are_taken_once_and_known_after_a_restart(database: SqliteStateStore) -> None:
+    store = make(database)
+    assert store.accept(ENDORSEMENTS, NAME, endorsement(), T0_US) is True
+    taken = references()
+    assert store.accept(REFERENCE_VALUES, "good", taken, T0_US) is True
+    assert store.accept(REFERENCE_VALUES, "good", taken, T0_US) is False
+    database.commit([], [])
+    again = make(database)
+    assert again.load(T0_US) == []
+    trust = again.trust(T0_US)
+    assert set(trust.endorsed) == {DEVICE.ueid}
+    assert trust.references.missing == ()
+    assert len(trust.references.files) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "make_raw", "reason"),
+    [
+        (ENDORSEMENTS, NAME, lambda: endorsement(key=STRANGER), Reason.OBJECT_SIGNATURE_INVALID),
+        (ENDORSEMENTS, "other", endorsement, Reason.OBJECT_MISDIRECTED),
+        (REFERENCE_VALUES, "other", references, Reason.OBJECT_MISDIRECTED),
+        (ENDORSEMENTS, NAME, references, Reason.MALFORMED),
+        (REFERENCE_VALUES, "good", endorsement, Reason.MALFORMED),
+        (HANDLES, "clock", endorsement, Reason.HANDLE_SIGNATURE_INVALID),
+        (ENDORSEMENTS, NAME, lambda: b"\xff" * 100, Reason.MALFORMED),
+        ("unknown", NAME, endorsement, Reason.MALFORMED),
+    ],
+)
+def test_objects_that_are_refused(
+    database: SqliteStateStore, kind: str, name: str, make_raw: Callable[[], bytes], reason: Reason
+) -> None:
+    store = make(database)
+    with pytest.raises(PeerError) as refused:
+        store.accept(kind, name, make_raw(), T0_US)
+    assert refused.value.reason is reason
+    assert not store.trust(T0_US).endorsed
+
+
+def test_a_handle_without_a_valid_stamp_is_refused(database: SqliteStateStore) -> None:
+    claims = HandleClaims(issuer="clock", not_before_s=1, expires_s=2, nonce=bytes(32), epoch_marker=b"", previous=None)
+    with pytest.raises(PeerError) as refused:
+        make(database).accept(HANDLES, "clock", attach_stamp(sign_claims(claims, ENDORSER), b"token"), T0_US)
+    assert refused.value.reason is Reason.HANDLE_STAMP_INVALID
+
+
+def test_versions_only_grow(database: SqliteStateStore) -> None:
+    store = make(database)
+    store.accept(ENDORSEMENTS, NAME, endorsement(2), T0_US)
+    store.accept(REFERENCE_VALUES, "good", references(2), T0_US)
+    for kind, name, raw in (
+        (ENDORSEMENTS, NAME, endorsement(1)),
+        (ENDORSEMENTS, NAME, endorsement(2, signer="the same version, another object")),
+        (REFERENCE_VALUES, "good", references(1)),
+    ):
+        with pytest.raises(PeerError) as refused:
+            store.accept(kind, name, raw, T0_US)
+        assert refused.value.reason is Reason.OBJECT_ROLLED_BACK
+    assert store.accept(ENDORSEMENTS, NAME, endorsement(3), T0_US)
+
+
+def test_reference_values_out_of_their_time_are_missing(database: SqliteStateStore) -> None:
+    store = make(database)
+    now_s = T0_US // 1_000_000
+    store.accept(REFERENCE_VALUES, "good", references(not_before_s=now_s + 10, not_after_s=now_s + 20), T0_US)
+    for after_s, missing in ((0, ("good",)), (9, ("good",)), (10, ()), (20, ()), (21, ("good",))):
+        assert store.trust(T0_US + after_s * 1_000_000).references.missing == missing

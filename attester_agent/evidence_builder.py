@@ -3,12 +3,14 @@
 Promises: deltas of claims and PCR values add up to what they are deltas of; a push with ``previous`` absent is
 complete; nothing is in two pushes or in none, as long as the state moves on with what was stored. Entries of logs are
 chosen after the quote, because only then it is known which of them it covers; the body signs where they start (DESIGN
-5).
+5). Not so entries of a boot log: no PCR binds all of their bytes, and the log does not grow while we run, so they are
+chosen before the quote and the body signs their digest.
 
 A claim that vanished is sent once as empty text; after the next full push it is simply not there.
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -25,23 +27,34 @@ from schemas.evidence import (
     encode_body,
     encode_evidence,
 )
+from schemas.log_replay import TCG2
 from schemas.media_types import EVIDENCE, Indicator
 from schemas.pcr import PcrSelection, PcrValues
 
 VANISHED: Final = ""
 _FRAME_BYTES: Final = 256  # CBOR heads, names of logs and the CMW record around what is counted exactly
 _PCR_BYTES: Final = 72  # SHA-512 with its heads
+_QUOTE_BYTES: Final = 1024  # more than a quote and its signature ever take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A body before its quote. ``digest`` is the quote's qualifyingData."""
+    """A body before its quote.
+
+    Attributes:
+        state: before this push.
+        body, raw_body: what to quote.
+        digest: the quote's qualifyingData.
+        claims: all of them, as they were.
+        bound: by log name, the records whose digest the body signs.
+    """
 
     state: AgentState
     body: EvidenceBody
     raw_body: bytes
     digest: bytes
     claims: Mapping[str, ClaimValue]
+    bound: Mapping[str, tuple[bytes, ...]]
 
     @property
     def full(self) -> bool:
@@ -83,8 +96,10 @@ def draft_body(
     sync: SyncProof,
     claims: Mapping[str, ClaimValue],
     logs: Iterable[str],
+    early: Mapping[str, Entries],
     *,
-    baseline_every: int = 0,
+    selection: PcrSelection,
+    max_bytes: int,
 ) -> Draft:
     """Writes the body of the next push.
 
@@ -93,10 +108,10 @@ def draft_body(
         sync: proof of synchronisation with the handle this push is bound to.
         claims: all claims as they are now.
         logs: names of the logs that this device has.
-        baseline_every: make it a baseline when so many complete pushes were none; 0 for never.
+        early: by name, entries of boot logs from ``state.next_entries`` on, read before the quote.
+        selection: the PCRs that will be quoted.
+        max_bytes: aim for the payload.
     """
-    if baseline_every and state.since_full >= baseline_every:
-        state = require_baseline(state)
     full = state.previous is None
     body = EvidenceBody(
         ueid=state.ueid,
@@ -107,8 +122,29 @@ def draft_body(
         claims=dict(claims) if full else changed_claims(state.claims, claims),
         logs={name: state.next_entries.get(name, 0) for name in sorted(logs)},
     )
+    room = max_bytes - len(encode_body(body)) - _QUOTE_BYTES - len(tuple(selection)) * _PCR_BYTES - _FRAME_BYTES
+    bound = choose_entries(early, body.logs, {name: entries.end for name, entries in early.items()}, room)
+    digests = {name: hashlib.sha256(b"".join(records)).digest() for name, records in bound.items()}
+    body = replace(body, increment_digests=digests)
     raw = encode_body(body)
-    return Draft(state=state, body=body, raw_body=raw, digest=hashlib.sha256(raw).digest(), claims=dict(claims))
+    return Draft(
+        state=state,
+        body=body,
+        raw_body=raw,
+        digest=hashlib.sha256(raw).digest(),
+        claims=dict(claims),
+        bound=bound,
+    )
+
+
+def start_of_push(state: AgentState, *, baseline_every: int) -> AgentState:
+    """The state to make the next push from: a baseline when ``baseline_every`` complete pushes were none (0: never)."""
+    return require_baseline(state) if baseline_every and state.since_full >= baseline_every else state
+
+
+def is_bound_log(name: str) -> bool:
+    """Whether the body must sign the digest of this log's increments."""
+    return name.partition("/")[0] == TCG2
 
 
 def changed_claims(before: Mapping[str, ClaimValue], now: Mapping[str, ClaimValue]) -> dict[str, ClaimValue]:
@@ -144,10 +180,14 @@ def finish_push(
     pcrs = unlogged if draft.full else unlogged.changes_since(draft.state.pcrs)
     fixed = len(draft.raw_body) + len(quote.attest) + len(quote.signature) + len(pcrs) * _PCR_BYTES + _FRAME_BYTES
     starts = draft.body.logs
-    chosen = choose_entries(logs, starts, coverage.totals, max_bytes - fixed)
+    chosen = dict(draft.bound)
+    room = max_bytes - fixed - sum(map(len, itertools.chain.from_iterable(chosen.values())))
+    free = {name: entries for name, entries in logs.items() if not is_bound_log(name)}
+    chosen |= choose_entries(free, starts, coverage.totals, room, at_least_one=not chosen)
     ends = {name: starts[name] + len(chosen.get(name, ())) for name in starts}
     increments = {
-        name: LogIncrement(records=b"".join(records), total=coverage.totals[name]) for name, records in chosen.items()
+        name: LogIncrement(records=b"".join(records), total=max(ends[name], coverage.totals.get(name, 0)))
+        for name, records in chosen.items()
     }
     evidence = Evidence(
         body=draft.body,

@@ -87,7 +87,12 @@ def cover(replay: ReplayState, logs: Mapping[str, Entries], quoted: Quoted, unlo
 
 
 def choose_entries(
-    logs: Mapping[str, Entries], starts: Mapping[str, int], totals: Mapping[str, int], budget_bytes: int
+    logs: Mapping[str, Entries],
+    starts: Mapping[str, int],
+    totals: Mapping[str, int],
+    budget_bytes: int,
+    *,
+    at_least_one: bool = True,
 ) -> dict[str, tuple[bytes, ...]]:
     """Chooses the entries that travel now: from where each log's last increment ended, as many as fit.
 
@@ -95,8 +100,8 @@ def choose_entries(
         logs: by name, entries that contain all from ``starts`` to ``totals``.
         starts: by name, first entry not sent yet; a log that is not named sends nothing.
         totals: by name, index after the last covered entry.
-        budget_bytes: for all records together. The very first record travels even if it is larger, so that there is
-            always progress.
+        budget_bytes: for all records together.
+        at_least_one: the very first record travels even if it is larger than that, so that there is always progress.
 
     Returns:
         By name, in the order of filling (boot log first), the records; no log with none.
@@ -107,7 +112,7 @@ def choose_entries(
         records = logs[name].between(starts[name], totals[name])
         count = 0
         for record in records:
-            if len(record) > left and (chosen or count):
+            if len(record) > left and (chosen or count or not at_least_one):
                 break
             left -= len(record)
             count += 1

@@ -4,10 +4,10 @@ Owns what is rebuilt after a restart: the sync proof and the replay of the logs.
 until the caller has stored a push, making it again from the same state gives another one with the same place in the
 chain.
 
-Order within one push (DESIGN 5): body, quote, PCRs, logs. Logs are read last, so they are never behind the quote.
-When they do not reproduce it (a PCR that no log explains moved meanwhile) the same body is quoted again, a bounded
-number of times; then the push goes out as it is, and the operator is told. Once that has happened, pushes take one
-quote until one is reproduced again: a device that is wrong for good does not keep its TPM busy with it.
+Order within one push (DESIGN 5): boot log, body, quote, PCRs, logs. Logs are read last, so they are never behind the
+quote. When they do not reproduce it (a PCR that no log explains moved meanwhile) the same body is quoted again, a
+bounded number of times; then the push goes out as it is, and the operator is told. Once that has happened, pushes take
+one quote until one is reproduced again: a device that is wrong for good does not keep its TPM busy with it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from attester_agent.agent_state import AgentState, on_boot
-from attester_agent.evidence_builder import Draft, Push, Quote, draft_body, finish_push
+from attester_agent.evidence_builder import Push, Quote, draft_body, finish_push, is_bound_log, start_of_push
 from attester_agent.handle_gate import AcceptedHandle
 from attester_agent.log_window import Coverage, Entries, cover
 from attester_agent.ports import LogRestartedError, MeasurementLog, Tpm, TpmSession
@@ -116,14 +116,24 @@ class PushMaker:
         if state.boot != sync.clock.reset_count and state.boot is not None:
             _LOG.info("new-boot", sequence=state.sequence)
         state = on_boot(state, sync.clock.reset_count)
+        state = start_of_push(state, baseline_every=self._baseline_every)
         logs = [log for log in self._logs if log.exists]
-        draft = draft_body(state, sync.proof, claims, [log.name for log in logs], baseline_every=self._baseline_every)
+        early = self._read_logs([log for log in logs if is_bound_log(log.name)], state.next_entries)
+        draft = draft_body(
+            state,
+            sync.proof,
+            claims,
+            [log.name for log in logs],
+            early,
+            selection=self._selection,
+            max_bytes=self._max_bytes,
+        )
         quote = session.quote(draft.digest, self._selection)
         attest, quoted = _read_quote(quote)
         if not self._same_power_cycle(attest.clock_info, sync.clock):
             return None
         values = session.read_pcrs(_without_owned(self._selection, self._replay))
-        entries = self._read_logs(logs, draft)
+        entries = self._read_logs(logs, draft.body.logs)
         coverage = cover(self._replay, entries, quoted, values)
         if coverage.problem is not None and not (last or self._unreproduced):
             return None
@@ -152,11 +162,11 @@ class PushMaker:
         self._sync = None
         return False
 
-    def _read_logs(self, logs: Sequence[MeasurementLog], draft: Draft) -> dict[str, Entries]:
+    def _read_logs(self, logs: Sequence[MeasurementLog], starts: Mapping[str, int]) -> dict[str, Entries]:
         """From where the push or the replay goes on, whichever is first."""
         entries: dict[str, Entries] = {}
         for log in logs:
-            start = min(draft.body.logs[log.name], self._replay.next_index.get(log.name, 0))
+            start = min(starts.get(log.name, 0), self._replay.next_index.get(log.name, 0))
             try:
                 entries[log.name] = log.read(start)
             except LogRestartedError:

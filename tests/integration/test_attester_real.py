@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from deploy.demo.embedded_tsa import answer, create_authority
+from deploy.demo.measuring import MeasuringTpm
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
 from schemas import cmw
 from schemas.evidence import Evidence
@@ -29,11 +30,12 @@ from schemas.media_types import SOLICIT, STATUS
 from schemas.pcr import PcrValues
 from schemas.solicit import Solicit, sign_solicit
 from schemas.status import parse_unverified_status
+from schemas.tcg2_log import parse_event, split_records
 from schemas.topics import Topics
 from schemas.tpm_attest import QuoteInfo, parse_attest
 from schemas.tpm_public import check_attestation_key, parse_public
 from tests.fakes.attester import HandleMint, read_payload
-from tests.parts.log_bytes import ima_ng
+from tests.parts.log_bytes import FIRMWARE, ima_ng
 from tests.parts.mosquitto import Mosquitto, running_mosquitto
 from tests.parts.swtpm import Swtpm, require_tool, running_swtpm
 
@@ -73,15 +75,15 @@ class Bench:
     def ima(self) -> Path:
         return self.directory / "binary_runtime_measurements"
 
-    def write_config(self, tsa_root: Path) -> None:
+    def write_config(self, tsa_root: Path, algorithm: str) -> None:
         for name, key in (("distributor", self.mint.key), ("verifier", self.verifier)):
             pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
             (self.directory / f"{name}.pub").write_bytes(pem)
         tables: dict[str, dict[str, object]] = {
             "mqtt": {"host": self.broker.host, "port": self.broker.port},
-            "tpm": {"tcti": self.tpm.tcti},
+            "tpm": {"tcti": self.tpm.tcti, "ak_algorithm": algorithm},
             "evidence": {"pcrs": "sha256:0-10", "heartbeat_s": self.heartbeat_s, "log_poll_s": 0.1},
-            "logs": {"ima": self.ima.name},
+            "logs": {"ima": self.ima.name, "tcg2": "binary_bios_measurements"},
             "trust": {
                 "distributor_keys": ["distributor.pub"],
                 "verifier_keys": ["verifier.pub"],
@@ -103,6 +105,20 @@ class Bench:
             command = [require_tool("tpm2_pcrextend"), "-Q", "-T", self.tpm.tcti, f"10:sha256={digest}"]
             subprocess.run(command, check=True)
             self.measured += 1
+
+    def boot(self) -> int:
+        """Extends the recorded boot into the TPM and puts its log in place; returns the number of entries."""
+        raw = (FIRMWARE / "binary_bios_measurements").read_bytes()
+        split = split_records(raw)
+        firmware = MeasuringTpm(self.tpm.tcti)
+        for number, record in enumerate(split.records):
+            event = parse_event(record, split.format if number else None)
+            digests = dict(event.digests)
+            if event.extended and SHA256.tpm_id in digests:
+                firmware.extend(event.pcr_index, {SHA256: digests[SHA256.tpm_id]})
+        firmware.close()
+        (self.directory / "binary_bios_measurements").write_bytes(raw)
+        return len(split.records)
 
     def received(self, message: Message) -> None:
         if TOPICS.kind_of(message.topic) == "evidence":
@@ -163,13 +179,13 @@ def openssl_stamp(directory: Path) -> Callable[[bytes, int], bytes]:
 
 
 @contextmanager
-def bench(directory: Path, *, heartbeat_s: float) -> Iterator[Bench]:
+def bench(directory: Path, *, heartbeat_s: float, algorithm: str = "ecc") -> Iterator[Bench]:
     for name in ("tpm", "broker", "tsa"):
         (directory / name).mkdir()
     root = create_authority(directory / "tsa")
     with running_swtpm(directory / "tpm") as tpm, running_mosquitto(directory / "broker") as broker:
         made = Bench(directory, tpm, broker, HandleMint(openssl_stamp(directory / "tsa")), heartbeat_s)
-        made.write_config(root)
+        made.write_config(root, algorithm)
         listener = MqttConnection(
             MqttSettings(host=broker.host, port=broker.port),
             Session(client_id="listener", subscriptions=(TOPICS.all_evidence, TOPICS.all_status), persistent=True),
@@ -274,6 +290,23 @@ def next_heartbeat(device: Bench) -> tuple[Evidence, int]:
 def stop(process: "subprocess.Popen[bytes]") -> int:
     process.send_signal(signal.SIGTERM)
     return process.wait(timeout=3)
+
+
+@pytest.mark.parametrize("algorithm", ["ecc", "rsa"])
+def test_a_recorded_boot_is_pushed_bound_and_reproduces_the_quote(tmp_path: Path, algorithm: str) -> None:
+    with bench(tmp_path, heartbeat_s=60, algorithm=algorithm) as device:
+        count = device.boot()
+        device.measure(2)
+        publish_handle(device)
+        device.provision()
+        with device.running_agent():
+            evidence = device.next()
+        check_quote(device, evidence)
+        increment = evidence.unsigned_increments["tcg2"]
+        assert increment.total == count
+        assert evidence.body.increment_digests == {"tcg2": SHA256.digest(increment.records)}
+        assert Replayer().reproduces(evidence)
+        assert set(evidence.unsigned_pcrs[SHA256]) == {8}  # all others the logs explain
 
 
 def test_a_solicit_is_followed(tmp_path: Path) -> None:

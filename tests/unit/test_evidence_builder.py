@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attester_agent.agent_state import AgentState, decode_state, encode_state, on_boot, require_baseline
-from attester_agent.evidence_builder import VANISHED, Push, Quote, changed_claims, draft_body, finish_push
+from attester_agent.evidence_builder import (
+    VANISHED,
+    Push,
+    Quote,
+    changed_claims,
+    draft_body,
+    finish_push,
+    start_of_push,
+)
 from attester_agent.handle_gate import AcceptedHandle
 from attester_agent.log_window import Coverage, Entries
 from schemas.errors import PeerError
@@ -42,7 +50,8 @@ def push(
     baseline_every: int = 0,
 ) -> Push:
     start = state.next_entries.get("ima", 0)
-    draft = draft_body(state, SYNC, claims or {"os": "x"}, ["ima"], baseline_every=baseline_every)
+    state = start_of_push(state, baseline_every=baseline_every)
+    draft = draft_body(state, SYNC, claims or {"os": "x"}, ["ima"], {}, selection=SELECTION, max_bytes=max_bytes)
     registers = {SHA256: dict.fromkeys(owned, b"owned" * 6 + b"xx")}
     coverage = Coverage(replay=ReplayState(banks=(SHA256,), registers=registers), totals={"ima": total})
     logs = {"ima": Entries(start=start, records=records)}
@@ -98,6 +107,30 @@ def test_a_long_log_travels_in_parts() -> None:
             break
     assert arrived == b"".join(records)
     assert parts == [False, False, False, True]
+
+
+def test_entries_of_a_boot_log_are_chosen_before_the_quote_and_signed() -> None:
+    records = tuple(bytes([number]) * 900 for number in range(5))
+    state, arrived, ima = STATE, b"", b""
+    while True:
+        start = state.next_entries.get("tcg2", 0)
+        early = {"tcg2": Entries(start=start, records=records[start:])}
+        draft = draft_body(state, SYNC, {}, ["ima", "tcg2"], early, selection=SELECTION, max_bytes=4096)
+        coverage = Coverage(replay=ReplayState(banks=(SHA256,)), totals={"tcg2": 5, "ima": 1})
+        logs = early | {"ima": Entries(start=0, records=(b"i" * 500,))}
+        made = finish_push(draft, QUOTE, coverage, logs, pcrs(), selection=SELECTION, max_bytes=4096)
+        evidence = read_payload(made.payload)
+        increment = evidence.unsigned_increments["tcg2"]
+        assert evidence.body.increment_digests == {"tcg2": hashlib.sha256(increment.records).digest()}
+        assert (increment.total, len(made.payload) <= 4096) == (5, True)
+        arrived += increment.records
+        if "ima" in evidence.unsigned_increments:
+            ima += evidence.unsigned_increments["ima"].records
+        state = made.state
+        if made.complete:
+            break
+    assert arrived == b"".join(records)
+    assert ima == b"i" * 500  # as soon as there is room for it, once
 
 
 def test_every_so_many_pushes_a_baseline() -> None:

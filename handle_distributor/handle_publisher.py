@@ -3,10 +3,15 @@
 At most one handle is under way. The client library sends what the broker has not acknowledged again after a reconnect,
 and a second handle sent beside it could arrive first and be replaced by the older one; so a newer handle waits for the
 acknowledgement. After every connect the newest handle is published again: a broker may have lost its retained messages.
+
+One thread owns all state and does all sending. The client library's callbacks, which run while it holds its own locks,
+only put what happened into that thread's queue.
 """
 
+import queue
 import threading
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import Final
 
 from runtime.mqtt import MqttConnection, MqttSettings, Session, Will
@@ -21,10 +26,19 @@ _GOODBYE_S: Final = 2.0
 _LOST_AFTER_S: Final = 30.0  # a broker that refused or forgot a message never acknowledges it
 
 
+class _Happened(Enum):
+    CONNECTED = auto()
+    STOPPING = auto()
+
+
+_Event = Handle | int | _Happened
+"""A new handle, the packet id of an acknowledgement, or a change of the connection."""
+
+
 class MqttHandlePublisher:
     """Publishes the newest handle and this process's status.
 
-    ``_lock`` guards the fields below it: the caller's thread and the connection's thread both send.
+    ``_newest``, ``_sent``, ``_under_way`` are owned by the sending thread.
     """
 
     def __init__(
@@ -51,21 +65,21 @@ class MqttHandlePublisher:
         self._offline = _status(name, version, online=False)
         self._utc_us = utc_us
         self._monotonic_s = monotonic_s
-        self._lock = threading.Lock()
+        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()  # at most a handle and two packets an interval
+        self._thread = threading.Thread(target=self._serve, name="handle-publisher")
         self._newest: Handle | None = None
         self._sent: Handle | None = None
         self._under_way: tuple[int, float] | None = None  # packet id, since when
-        self._goodbye: int | None = None
-        self._goodbye_heard = threading.Event()
         self._connection = MqttConnection(
             settings,
             Session(client_id=f"{ROLE}-{name}", will=Will(topic=self._status_topic, payload=self._offline)),
-            on_published=self._acknowledged,
-            on_connected=self._connected,
+            on_published=self._events.put,
+            on_connected=lambda: self._events.put(_Happened.CONNECTED),
         )
 
     def start(self) -> None:
         """Connects in the background and stays connected."""
+        self._thread.start()
         self._connection.start()
 
     def stop(self) -> None:
@@ -73,39 +87,38 @@ class MqttHandlePublisher:
 
         Mosquitto drops a client that closes while acknowledgements to it are on their way, DISCONNECT unread.
         """
-        with self._lock:
-            self._goodbye = self._connection.publish(self._status_topic, self._offline, retain=True)
-        if self._goodbye is not None:
-            self._goodbye_heard.wait(_GOODBYE_S)
+        self._events.put(_Happened.STOPPING)
+        self._thread.join()
         self._connection.stop()
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether the broker is there."""
-        return self._connection.is_connected
 
     def publish(self, handle: Handle) -> None:
         """See :meth:`handle_distributor.ports.HandlePublisher.publish`."""
-        with self._lock:
-            self._newest = handle
+        self._events.put(handle)
+
+    def _serve(self) -> None:
+        while True:
+            match self._events.get():
+                case Handle() as handle:
+                    self._newest = handle
+                case _Happened.STOPPING:
+                    self._say_goodbye()
+                    return
+                case _Happened.CONNECTED:
+                    self._greet()
+                case packet_id:
+                    self._acknowledged(packet_id)
             self._send()
 
-    def _connected(self) -> None:
+    def _greet(self) -> None:
         self._connection.publish(self._status_topic, self._online, retain=True)
-        with self._lock:
-            if self._under_way is None:
-                self._sent = None
-            else:  # the library sends it again on this connection
-                self._under_way = (self._under_way[0], self._monotonic_s())
-            self._send()
+        if self._under_way is None:
+            self._sent = None
+        else:  # the library sends it again on this connection
+            self._under_way = (self._under_way[0], self._monotonic_s())
 
     def _acknowledged(self, packet_id: int) -> None:
-        with self._lock:
-            if packet_id == self._goodbye:
-                self._goodbye_heard.set()
-            if self._under_way is not None and self._under_way[0] == packet_id:
-                self._under_way = None
-                self._send()
+        if self._under_way is not None and self._under_way[0] == packet_id:
+            self._under_way = None
 
     def _send(self) -> None:
         """Sends the newest handle unless that was done on this connection, one is under way, or it has expired."""
@@ -121,6 +134,16 @@ class MqttHandlePublisher:
         packet_id = self._connection.publish(self._topic, payload, retain=True, expiry_s=expiry_s)
         if packet_id is not None:
             self._sent, self._under_way = self._newest, (packet_id, now_s)
+
+    def _say_goodbye(self) -> None:
+        goodbye = self._connection.publish(self._status_topic, self._offline, retain=True)
+        until_s = self._monotonic_s() + _GOODBYE_S
+        while goodbye is not None and (left_s := until_s - self._monotonic_s()) > 0:
+            try:
+                if self._events.get(timeout=left_s) == goodbye:
+                    return
+            except queue.Empty:
+                return
 
 
 def _status(name: str, version: str, *, online: bool) -> bytes:

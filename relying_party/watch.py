@@ -38,6 +38,10 @@ COLUMNS: Final = (
     "clock rate",
     "rejected",
 )
+_ALWAYS_SHOWN: Final = ("attester", "status", "freshness", "age")
+_SHOWN_IF_THERE_IS_ROOM: Final = ("rejected", "log entries", "handle", "clock rate")
+_REASONS_WIDTH: Final = 32
+_WIDE: Final = 160
 REFRESH_S: Final = 0.5
 _QUEUE_MESSAGES: Final = 10_000  # beyond that the network thread waits: nothing is dropped, the broker keeps the rest
 _SHORT_UEID: Final = 12
@@ -137,18 +141,44 @@ def cells(standing: Standing, now_us: int, names: Mapping[Ueid, str]) -> tuple[s
     )
 
 
-def table_of(standings: Sequence[Standing], now_us: int, names: Mapping[Ueid, str]) -> Table:
-    """The table of all attesters, by name."""
+def table_of(standings: Sequence[Standing], now_us: int, names: Mapping[Ueid, str], width: int = _WIDE) -> Table:
+    """The table of all attesters, by name.
+
+    Args:
+        standings: one for each row.
+        now_us: UTC microseconds.
+        names: what the caller calls some of the attesters.
+        width: characters in a line; columns that find no room are left out, rejections then stand with the reasons.
+    """
+    ordered = sorted(standings, key=lambda each: name_of(each, names))
+    rows = [dict(zip(COLUMNS, cells(standing, now_us, names), strict=True)) for standing in ordered]
+    shown = _columns_for(rows, width)
     table = Table(expand=True, pad_edge=False, box=None, header_style="bold")
-    for column in COLUMNS:
-        wide = column in {"reasons", "log entries", "rejected"}
-        table.add_column(column, no_wrap=not wide, overflow="fold", ratio=1 if column == "reasons" else None)
-    for standing in sorted(standings, key=lambda each: name_of(each, names)):
-        row = [Text(cell) for cell in cells(standing, now_us, names)]
-        row[1].stylize(_STATUS_STYLE[standing.status])
-        row[3].stylize(_FRESHNESS_STYLE.get(standing.freshness, "yellow"))
-        table.add_row(*row)
+    for column in shown:
+        flexible = column == "reasons"
+        table.add_column(column, no_wrap=not flexible, overflow="fold", ratio=1 if flexible else None)
+    for standing, row in zip(ordered, rows, strict=True):
+        if "rejected" not in shown and row["rejected"] != _NONE:
+            row["reasons"] = "; ".join(filter(None, (row["reasons"], f"rejected {row['rejected']}")))
+        styles = {
+            "status": _STATUS_STYLE[standing.status],
+            "freshness": _FRESHNESS_STYLE.get(standing.freshness, "yellow"),
+        }
+        table.add_row(*(Text(row[column], style=styles.get(column, "")) for column in shown))
     return table
+
+
+def _columns_for(rows: Sequence[Mapping[str, str]], width: int) -> list[str]:
+    """The columns that fit beside the reasons, the important ones first."""
+    widths = {column: max([len(column), *(len(row[column]) for row in rows)]) + 1 for column in COLUMNS}
+    room = width - _REASONS_WIDTH - sum(widths[column] for column in _ALWAYS_SHOWN)
+    shown = {"reasons", *_ALWAYS_SHOWN}
+    for column in _SHOWN_IF_THERE_IS_ROOM:
+        room -= widths[column]
+        if room < 0:
+            break
+        shown.add(column)
+    return [column for column in COLUMNS if column in shown]
 
 
 def line_of(standing: Standing, now_us: int, names: Mapping[Ueid, str]) -> str:
@@ -214,7 +244,7 @@ def follow_table(feed: ResultFeed, stop: Stop, console: Console) -> int:
         while not stop.requested:
             feed.drain(REFRESH_S)
             now_us = clock.utc_us()
-            table = table_of(feed.board.standings(now_us // _US), now_us, {})
+            table = table_of(feed.board.standings(now_us // _US), now_us, {}, console.width)
             refused = sum(feed.refused.values())
             state = "" if feed.is_connected else "waiting for the broker  "
             table.caption = f"{state}{refused} messages refused" if refused or state else None

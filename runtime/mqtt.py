@@ -5,7 +5,9 @@ acknowledgement counts only on the connection that delivered the message (packet
 the broker delivers again and the receiver must be idempotent. A published message is the caller's until
 ``on_published`` reports its packet id; the caller keeps a durable copy until then.
 
-Callbacks run on the connection's own thread and must not block for long.
+Callbacks run on the connection's own thread. They must only put something into a queue that cannot block: paho holds its
+lock on outgoing messages while it calls ``on_published``, and whoever waits there for a thread that publishes waits for
+ever.
 """
 
 import ssl
@@ -172,6 +174,8 @@ class MqttConnection:
         """Disconnects cleanly (the will is not sent) and ends the network thread."""
         self._client.disconnect()
         self._client.loop_stop()
+        client = self._client  # its callbacks refer to us: a ring that would keep the socket open until collected
+        client.on_connect = client.on_disconnect = client.on_subscribe = client.on_message = client.on_publish = None
         _CONNECTED.labels(self._session.client_id).set(0)
 
     @property

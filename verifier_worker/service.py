@@ -7,8 +7,8 @@ finds its endorsement. Everything is owned by the loop's thread; network threads
 """
 
 import queue
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -53,13 +53,6 @@ HANDLE_AGE: Final = Gauge("attestream_newest_handle_age_seconds", "Time since th
 ATTESTERS: Final = Gauge("attestream_attesters_endorsed", "Attesters with an endorsement in force")
 
 
-@dataclass(frozen=True, slots=True)
-class _Published:
-    """The broker confirmed a message of ours."""
-
-    publisher_id: int
-
-
 class Service:
     """Wires one worker; :meth:`run` is the loop."""
 
@@ -72,7 +65,8 @@ class Service:
         self._settings = settings
         self._stop = stop
         self._topics = settings.mqtt.topics
-        self._queue: queue.Queue[Message | _Published] = queue.Queue(settings.queue_max)
+        self._queue: queue.Queue[Message] = queue.Queue(settings.queue_max)
+        self._published: deque[int] = deque()  # appended to by the network thread, emptied by the loop
         policy = load_policy(settings.policy) if settings.policy is not None else None
         trusted = settings.trust
         key = keys.load_signing_key(settings.signing_key)
@@ -144,7 +138,7 @@ class Service:
                 will=will,
             ),
             on_message=self._enqueue,
-            on_published=lambda publisher_id: self._queue.put(_Published(publisher_id)),
+            on_published=self._published.append,
             on_connected=self._announce,
         )
         return trust, evidence
@@ -163,7 +157,7 @@ class Service:
         except queue.Full:
             DROPPED_TOTAL.inc()
 
-    def _next_batch(self) -> list[Message | _Published]:
+    def _next_batch(self) -> list[Message]:
         try:
             batch = [self._queue.get(timeout=_TICK_S)]
         except queue.Empty:
@@ -175,16 +169,15 @@ class Service:
                 break
         return batch
 
-    def _handle(self, batch: list[Message | _Published]) -> None:
+    def _handle(self, batch: list[Message]) -> None:
+        while self._published:
+            self._worker.published(self._published.popleft())
         evidence: list[Message] = []
         for item in batch:
-            match item:
-                case _Published():
-                    self._worker.published(item.publisher_id)
-                case Message() if self._topics.kind_of(item.topic) == "evidence":
-                    evidence.append(item)
-                case Message():
-                    self._take_trust_object(item)
+            if self._topics.kind_of(item.topic) == "evidence":
+                evidence.append(item)
+            else:
+                self._take_trust_object(item)
         if not evidence:
             return
         now_us = utc_us()

@@ -95,10 +95,10 @@ class LiveScreen(Screen):
     def show(self, changed: Sequence[Standing], standings: Sequence[Standing], now_us: int, footer: str) -> None:
         waiting = sorted(set(self._names.values()) - {name_of(standing, self._names) for standing in standings})
         lines = max(2, min(STORY_LINES, self._live.console.height - len(standings) - 8))
-        story = Text("\n".join(list(self._story)[-lines:]))
+        story = Text("\n".join(list(self._story)[-lines:]), no_wrap=True, overflow="ellipsis")
         parts: list[RenderableType] = [
             Rule("attestation results, as a relying party sees them"),
-            table_of(standings, now_us, self._names),
+            table_of(standings, now_us, self._names, self._live.console.width),
             Text(f"no result yet: {', '.join(waiting)}" if waiting else "", style="dim"),
             Panel(story, title="what was done", height=lines + 2, title_align="left"),
             Text(footer, style="dim"),

@@ -47,4 +47,3 @@ def test_every_code_is_used_somewhere() -> None:
     )
     unused = {reason.name for reason in Reason if f"Reason.{reason.name}" not in source}
     assert unused == set()
-

@@ -1,15 +1,17 @@
 """The demo as a person runs it: the whole story comes out as expected, and nothing is left behind, however it ends."""
 
+import contextlib
 import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -35,6 +37,13 @@ class Demo:
             text=True,
         )
         self.output = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        with self.process:  # closes its output and waits
+            self.process.kill()
 
     def read_until(self, text: str) -> None:
         """Reads lines until one contains ``text``."""
@@ -75,9 +84,9 @@ def _temporary() -> Iterator[Path]:
 
 def test_the_story_comes_out_as_expected(temporary: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    demo = Demo(temporary, "--attesters", "4", "--seconds", str(STORY_SECONDS), "--report", str(report))
-    status = demo.finish()
-    assert status == 0, demo.output
+    with Demo(temporary, "--attesters", "4", "--seconds", str(STORY_SECONDS), "--report", str(report)) as demo:
+        assert demo.finish() == 0, demo.output
+        assert demo.left_behind() == []
     content: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     assert content["as_expected"]
     assert content["problem"] is None
@@ -99,66 +108,69 @@ def test_the_story_comes_out_as_expected(temporary: Path, tmp_path: Path) -> Non
         "replayed": "affirming",
     }
     assert [each["device"] for each in content["tampered"]] == ["device-1"]
-    assert demo.left_behind() == []
 
 
-@pytest.mark.parametrize("said", ["Broker", "Verifier", "devices: TPM", "Attesting keys", "everything is up", "fresh"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [
+        ("Broker", signal.SIGINT),
+        ("Verifier", signal.SIGINT),
+        ("devices: TPM", signal.SIGINT),
+        ("Attesting keys", signal.SIGINT),
+        ("everything is up", signal.SIGINT),
+        ("affirming", signal.SIGINT),
+        ("affirming", signal.SIGTERM),
+        ("affirming", signal.SIGHUP),
+    ],
+)
 def test_an_interrupted_demo_leaves_nothing_behind(temporary: Path, said: str, number: signal.Signals) -> None:
-    demo = Demo(temporary, "--attesters", "2")
-    demo.read_until(said)
-    demo.process.send_signal(number)
-    assert demo.finish() == 130, demo.output
-    assert demo.left_behind() == []
+    with Demo(temporary, "--attesters", "2") as demo:
+        demo.read_until(said)
+        demo.process.send_signal(number)
+        assert demo.finish() == 130, demo.output
+        assert demo.left_behind() == []
 
 
 def test_a_killed_demo_leaves_no_process_behind(temporary: Path) -> None:
-    demo = Demo(temporary, "--attesters", "2")
-    demo.read_until("affirming")
-    children = {os.pidfd_open(pid): pid for pid in demo.children()}
-    assert len(children) >= 8, demo.output
-    demo.process.kill()
-    demo.process.communicate()
-    try:
+    with Demo(temporary, "--attesters", "2") as demo, contextlib.ExitStack() as stack:
+        demo.read_until("affirming")
         waiting = select.poll()
-        for descriptor in children:
+        running = set()
+        for pid in demo.children():
+            descriptor = os.pidfd_open(pid)
+            stack.callback(os.close, descriptor)
             waiting.register(descriptor, select.POLLIN)
-        while children:
-            ended = waiting.poll(PATIENCE_S * 1000)
-            assert ended, f"still running: {children.values()}"
-            for descriptor, _ in ended:
+            running.add(descriptor)
+        assert len(running) >= 8, demo.output
+        demo.process.kill()
+        while running:
+            ended = [descriptor for descriptor, _ in waiting.poll(PATIENCE_S * 1000)]
+            assert ended, f"still running: {demo.children()}"
+            for descriptor in ended:
                 waiting.unregister(descriptor)
-                del children[descriptor]
-                os.close(descriptor)
-    finally:
-        for descriptor in children:
-            os.close(descriptor)
+                running.remove(descriptor)
 
 
-def test_a_broken_port_is_explained(temporary: Path) -> None:
-    demo = Demo(temporary, "--attesters", "1", "--port", "1")
-    assert demo.finish() == 1
-    assert "mosquitto" in demo.output
+def test_a_port_that_is_taken_is_explained(temporary: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with Demo(temporary, "--attesters", "1", "--port", port) as demo:
+            assert demo.finish() == 1
+    assert f"port {port} of 127.0.0.1 is taken" in demo.output
     assert demo.left_behind() == []
 
 
 def test_what_was_kept_can_be_used(temporary: Path, tmp_path: Path) -> None:
     kept = tmp_path / "run"
-    demo = Demo(temporary, "--attesters", "1", "--keep", str(kept))
-    demo.read_until("affirming")
-    demo.process.send_signal(signal.SIGINT)
-    demo.finish()
+    with Demo(temporary, "--attesters", "1", "--keep", str(kept)) as demo:
+        demo.read_until("affirming")
+        demo.process.send_signal(signal.SIGINT)
+        demo.finish()
     show = [sys.executable, "-m", "endorser", "show", "--endorser-key", str(kept / "keys" / "endorser.pub")]
-    shown = subprocess.run(
-        [*show, str(kept / "endorser" / "device-1.corim")], cwd=ROOT, check=True, capture_output=True, text=True
-    )
+    show.append(str(kept / "endorser" / "device-1.corim"))
+    shown = subprocess.run(show, cwd=ROOT, check=True, capture_output=True, text=True)
     assert "demo-endorser" in shown.stdout
-    again = subprocess.run(
-        [sys.executable, "-m", "deploy.demo", "--keep", str(kept)],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, "-m", "deploy.demo", "--keep", str(kept)]
+    again = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     assert again.returncode == 2
     assert "not an empty directory" in again.stderr

@@ -63,7 +63,10 @@ class Bench:
             yield process
         finally:
             process.terminate()
-            status = process.wait(PATIENCE_S)
+            try:
+                status = process.wait(PATIENCE_S)
+            finally:
+                process.kill()  # nothing where it has ended
         assert status in {0, -signal.SIGKILL}, self.log.read_text()
 
     @contextlib.contextmanager

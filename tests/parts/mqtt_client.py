@@ -21,6 +21,7 @@ class Listener:
         self._topics = topics
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.max_queued_messages_set(0)
+        self._client.max_inflight_messages_set(1000)
         self._client.on_connect = self._connected
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = self._received
@@ -46,8 +47,8 @@ class Listener:
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False, qos: int = 1) -> None:
         """Publishes and waits for the broker's acknowledgement, over a reconnection if need be."""
+        packet_id = self._client.publish(topic, payload, qos=qos, retain=retain).mid
         with self._changed:
-            packet_id = self._client.publish(topic, payload, qos=qos, retain=retain).mid
             arrived = self._changed.wait_for(lambda: packet_id in self._published, WAIT_SECONDS)
         assert arrived, f"the broker did not confirm a message to {topic}"
 

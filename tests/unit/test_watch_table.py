@@ -123,3 +123,21 @@ def test_there_are_colours_only_on_a_terminal(terminal: bool) -> None:
     console.print(table_of([tampered(), standing()], NOW_US, {ALICE: "alice"}))
     assert ("\x1b[" in output.getvalue()) is terminal
     assert "contraindicated" in output.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 160])
+def test_the_table_fits_whatever_the_width_and_hides_no_rejection(width: int) -> None:
+    rejected = standing(
+        handle=HandleId(bytes(32)),
+        logs={"tcg2": 25, "ima": 40},
+        clock_rate_ppm=(-20_000, 40_000),
+        rejections=Rejections(count=3, last="quote-signature-invalid", last_us=0),
+    )
+    output = io.StringIO()
+    console = Console(file=output, width=width)
+    console.print(table_of([rejected, tampered()], NOW_US, {ALICE: "device-1"}, width))
+    printed = output.getvalue()
+    assert "quote-signature-invalid" in printed
+    assert "contraindicated" in printed
+    assert len(printed.splitlines()) <= 6
+    assert ("clock rate" in printed) is (width == 160)

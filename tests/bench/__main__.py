@@ -1,0 +1,31 @@
+"""``./run bench``: every benchmark, as ratios to floors measured in the same run."""
+
+import argparse
+import sys
+
+from tests.bench.core import measure_replay, measure_step
+from tests.bench.pipeline import measure_pipeline
+from tests.bench.table import show
+
+HEARTBEAT_BUDGET_BYTES = 700
+TOPIC_BYTES = 70  # attestream/v1/evidence/PP/UEID, and the MQTT header
+
+
+def main() -> int:
+    """Measures and prints; exit status 0 whatever the numbers are."""
+    parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the messages: a look, not a measurement")
+    scale = 10 if parser.parse_args().quick else 1
+    sys.stderr.write("step against its cryptographic floor …\n")
+    measured_step, heartbeat_bytes = measure_step(5_000 // scale)
+    sys.stderr.write("IMA replay …\n")
+    measurements = [measured_step, measure_replay(100_000 // scale)]
+    sys.stderr.write("broker to broker …\n")
+    measurements += measure_pipeline(10_000 // scale, measured_step.floor_rate)
+    print(show(measurements))
+    print(f"heartbeat push: about {heartbeat_bytes + TOPIC_BYTES} bytes on the wire, budget {HEARTBEAT_BUDGET_BYTES}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""``step`` with decoding and result signing, against one ECDSA P-256 verification and one signature; IMA replay."""
+
+import hashlib
+import statistics
+import time
+from collections.abc import Callable
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from schemas import cmw, cose, jws, media_types, result
+from schemas.evidence import encode_evidence, parse_evidence
+from schemas.hashes import SHA256
+from schemas.log_replay import IMA, Replay, ReplayState
+from schemas.media_types import Indicator
+from tests.bench.table import Measurement
+from tests.fakes.device import T0_US, FakeDevice, make_handle, make_trust
+from tests.parts.log_bytes import ima_ng
+from verifier_worker.result_builder import build_result
+from verifier_worker.step import step
+
+ROUNDS = 5
+
+
+def interleaved(first: Callable[[], float], second: Callable[[], float]) -> tuple[float, float]:
+    """Medians of rates, measured in turn so that a busy machine slows both."""
+    pairs = [(first(), second()) for _ in range(ROUNDS)]
+    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+
+
+def measure_step(pushes: int) -> tuple[Measurement, int]:
+    """Heartbeats of one device; returns the measurement and a heartbeat's payload size in bytes."""
+    device, handle, key = FakeDevice(), make_handle(), ec.generate_private_key(ec.SECP256R1())
+    device.sync(handle)
+    trust, key_id = make_trust(device, handles=(handle,)), cose.key_id(key.public_key()).hex()
+    payloads = [
+        cmw.wrap(media_types.EVIDENCE, encode_evidence(device.push(elapsed_ms=1)), Indicator.EVIDENCE)
+        for _ in range(pushes)
+    ]
+    now_us = T0_US + 5_000_000
+
+    def steps() -> float:
+        state = None
+        started = time.perf_counter()
+        for payload in payloads:
+            evidence = parse_evidence(cmw.unwrap(payload, media_types.EVIDENCE, Indicator.EVIDENCE))
+            taken = step(state, device.ueid, evidence, now_us, trust)
+            state = taken.state
+            assert state is not None
+            built = build_result(
+                device.ueid, state, taken.findings, now_us, "bench", policy=trust.policy, handle=handle
+            )
+            jws.sign(result.to_claims(built, "bench", "1"), key, key_id)
+        rate = pushes / (time.perf_counter() - started)
+        assert state is not None
+        assert state.verdict.status is result.Tier.AFFIRMING
+        return rate
+
+    public, algorithm, message = key.public_key(), ec.ECDSA(hashes.SHA256()), bytes(150)
+    signature = key.sign(message, algorithm)
+
+    def floor() -> float:
+        started = time.perf_counter()
+        for _ in range(pushes):
+            public.verify(signature, message, algorithm)
+            key.sign(message, algorithm)
+        return pushes / (time.perf_counter() - started)
+
+    rate, floor_rate = interleaved(steps, floor)
+    name, floor_name = "step, decode to signed result", "one P-256 verify and one sign"
+    measurement = Measurement(name=name, rate=rate, floor_name=floor_name, floor_rate=floor_rate, budget=0.75)
+    return measurement, len(payloads[-1])
+
+
+def measure_replay(entries: int) -> Measurement:
+    """IMA entries per second, parse and check and extend, against the bare hashing that cannot be left out."""
+    records = b"".join(ima_ng(b"/usr/bin/program-%d" % number, b"%d" % number) for number in range(entries))
+    data = bytes(90)
+
+    def replay() -> float:
+        started = time.perf_counter()
+        Replay(ReplayState(banks=(SHA256,)), {IMA: records})
+        return entries / (time.perf_counter() - started)
+
+    def floor() -> float:
+        sha1, sha256, value = hashlib.sha1, hashlib.sha256, bytes(32)
+        started = time.perf_counter()
+        for _ in range(entries):
+            sha1(data).digest()
+            value = sha256(value + sha256(data).digest()).digest()
+        return entries / (time.perf_counter() - started)
+
+    rate, floor_rate = interleaved(replay, floor)
+    return Measurement(
+        name="IMA replay, entries",
+        rate=rate,
+        floor_name="the three hashes of an entry",
+        floor_rate=floor_rate,
+        budget=None,
+    )

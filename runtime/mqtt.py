@@ -5,9 +5,9 @@ acknowledgement counts only on the connection that delivered the message (packet
 the broker delivers again and the receiver must be idempotent. A published message is the caller's until
 ``on_published`` reports its packet id; the caller keeps a durable copy until then.
 
-Callbacks run on the connection's own thread. They must only put something into a queue that cannot block: paho holds its
-lock on outgoing messages while it calls ``on_published``, and whoever waits there for a thread that publishes waits for
-ever.
+Callbacks run on the connection's own thread. They must only put something into a queue that cannot block: paho holds
+its lock on outgoing messages while it calls ``on_published``, and whoever waits there for a thread that publishes waits
+for ever.
 """
 
 import ssl

@@ -93,8 +93,9 @@ class SqliteStateStore(StateStore):
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         try:
-            for outcome in outcomes:
+            for outcome in {outcome.ueid: outcome for outcome in outcomes if outcome.state is not None}.values():
                 self._store(outcome)
+            for outcome in outcomes:
                 if outcome.result is None and outcome.audit is None:
                     continue
                 row = (outcome.ueid, outcome.result, outcome.expires_us, outcome.audit)

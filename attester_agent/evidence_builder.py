@@ -185,10 +185,7 @@ def finish_push(
     free = {name: entries for name, entries in logs.items() if not is_bound_log(name)}
     chosen |= choose_entries(free, starts, coverage.totals, room, at_least_one=not chosen)
     ends = {name: starts[name] + len(chosen.get(name, ())) for name in starts}
-    increments = {
-        name: LogIncrement(records=b"".join(records), total=max(ends[name], coverage.totals.get(name, 0)))
-        for name, records in chosen.items()
-    }
+    increments = _increments(chosen, ends, coverage)
     evidence = Evidence(
         body=draft.body,
         raw_body=draft.raw_body,
@@ -214,6 +211,14 @@ def finish_push(
         behind=any(entries.end > coverage.totals[name] for name, entries in logs.items()),
         sequence=draft.body.sequence,
     )
+
+
+def _increments(
+    chosen: Mapping[str, tuple[bytes, ...]], ends: Mapping[str, int], coverage: Coverage
+) -> dict[str, LogIncrement]:
+    """What travels of each log; one that has more to come says so, with or without records in this push."""
+    names = [name for name, total in coverage.totals.items() if name in chosen or ends.get(name, total) < total]
+    return {name: LogIncrement(records=b"".join(chosen.get(name, ())), total=coverage.totals[name]) for name in names}
 
 
 def unexplained(values: PcrValues, selection: PcrSelection, coverage: Coverage) -> PcrValues:

@@ -9,12 +9,16 @@ from typing import Final, NoReturn
 
 import cbor2
 
+from schemas.cbor_items import check_items
 from schemas.errors import PeerError
 from schemas.limits import MAX_CBOR_DEPTH, MAX_MESSAGE_BYTES
 from schemas.reasons import Reason
 
 Tag = cbor2.CBORTag
 TAG_EPOCH_TIME: Final = 1  # RFC 8949, 3.4.2
+
+
+_SCANNED_FROM_BYTES: Final = 1024  # smaller inputs cannot hold enough keys to matter
 
 
 def _refuse(_value: object, _immutable: bool) -> NoReturn:  # noqa: FBT001 cbor2's signature
@@ -39,24 +43,27 @@ def encode(value: object) -> bytes:
     return cbor2.dumps(value, canonical=True)
 
 
-def decode(raw: bytes, field: str, *, max_bytes: int = MAX_MESSAGE_BYTES) -> object:
+def decode(raw: bytes, field: str, *, max_bytes: int = MAX_MESSAGE_BYTES, authenticated: bool = False) -> object:
     """Strict decoding of one deterministic item.
 
     Args:
         raw: the bytes, all of them.
         field: what they are, for the error message.
         max_bytes: limit on ``len(raw)``, checked before anything is parsed.
+        authenticated: a trusted key signed these bytes: the limits on the number of items do not apply.
 
     Returns:
         dict, list, int, str, bytes, bool, None or :data:`Tag`; inside a tag maps and arrays are immutable
         (``Mapping``, ``tuple``). Tags are never interpreted.
 
     Raises:
-        PeerError: ``too-large``; ``malformed`` for duplicate keys, indefinite lengths, bytes after the item, depth,
-            or any encoding other than the deterministic one.
+        PeerError: ``too-large`` in bytes or items; ``malformed`` for duplicate keys, indefinite lengths, bytes after
+            the item, depth, or any encoding other than the deterministic one.
     """
     if len(raw) > max_bytes:
         raise PeerError(Reason.TOO_LARGE, f"{field}: {len(raw)} bytes, the limit is {max_bytes}")
+    if len(raw) > _SCANNED_FROM_BYTES and not authenticated:
+        check_items(raw, field)
     try:
         value: object = cbor2.loads(
             raw,

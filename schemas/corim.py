@@ -87,14 +87,15 @@ def verify_manifest(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) ->
     sign1 = cose.parse(raw, "CoRIM", max_bytes=MAX_REFERENCE_VALUES_BYTES)
     expected = {cose.HEADER_CONTENT_TYPE: media_types.CORIM}
     payload = cose.verify(sign1, keys, expected, Reason.OBJECT_SIGNATURE_INVALID)
-    content = as_tag(cbor.decode(payload, "CoRIM", max_bytes=MAX_REFERENCE_VALUES_BYTES), TAG_CORIM, "CoRIM")
+    decoded = cbor.decode(payload, "CoRIM", max_bytes=MAX_REFERENCE_VALUES_BYTES, authenticated=True)
+    content = as_tag(decoded, TAG_CORIM, "CoRIM")
     corim = as_map(content, "CoRIM", required=(_CORIM_ID, _CORIM_TAGS, _CORIM_VALIDITY), optional=())
     as_text(corim[_CORIM_ID], "CoRIM id", limit=160)
     tags = as_array(corim[_CORIM_TAGS], "CoRIM tags", length=1)
     not_before_s, not_after_s = _parse_validity(corim[_CORIM_VALIDITY])
     comid_bytes = as_bytes(as_tag(tags[0], TAG_COMID, "CoMID"), "CoMID")
     comid = as_map(
-        cbor.decode(comid_bytes, "CoMID", max_bytes=MAX_REFERENCE_VALUES_BYTES),
+        cbor.decode(comid_bytes, "CoMID", max_bytes=MAX_REFERENCE_VALUES_BYTES, authenticated=True),
         "CoMID",
         required=(_COMID_IDENTITY, _COMID_TRIPLES),
         optional=(),

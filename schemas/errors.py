@@ -8,11 +8,14 @@ Anything else that is raised is our own bug and must crash the process.
 
 from schemas.reasons import Reason
 
+_MAX_DETAIL_CHARACTERS = 1000  # details quote what they refuse
+
 
 class AttestreamError(Exception):
     """What all expected failures have in common: a stable code and a sentence for a person."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
+        detail = detail if len(detail) <= _MAX_DETAIL_CHARACTERS else detail[:_MAX_DETAIL_CHARACTERS] + "…"
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail

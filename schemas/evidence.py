@@ -22,6 +22,8 @@ from schemas.identifiers import Ueid, parse_log_name, parse_ueid
 from schemas.limits import (
     MAX_ATTEST_BYTES,
     MAX_CLAIMS,
+    MAX_CLAIMS_BYTES,
+    MAX_EXACT_INTEGER,
     MAX_LOG_ENTRIES,
     MAX_LOGS,
     MAX_MESSAGE_BYTES,
@@ -64,7 +66,8 @@ class LogIncrement:
         records: the entries in the log's own binary form, one after the other; the first has the index that the body
             names for this log.
         total: entries of the log, counted from 0 at boot, that the attester had when it made this push: more than start
-            and the increment's entries together when the rest comes in later pushes.
+            and the increment's entries together when the rest comes in later pushes. An increment without records only
+            announces them.
     """
 
     records: bytes
@@ -216,7 +219,7 @@ def parse_body(raw: bytes) -> EvidenceBody:
             signature=as_bytes(sync[1], "sync signature", limit=MAX_SIGNATURE_BYTES),
         ),
         environment=as_bytes(items[BODY_ENVIRONMENT], "body environment", limit=MAX_NAME_BYTES),
-        sequence=as_uint(items[BODY_SEQUENCE], "body sequence"),
+        sequence=as_uint(items[BODY_SEQUENCE], "body sequence", maximum=MAX_EXACT_INTEGER),
         previous=previous if isinstance(previous, bytes) else None,
         claims=_parse_claims(items[BODY_CLAIMS]) if BODY_CLAIMS in items else {},
         logs=_parse_logs(items[BODY_LOGS]) if BODY_LOGS in items else {},
@@ -232,8 +235,23 @@ def _parse_claims(value: object) -> dict[str, ClaimValue]:
             raise PeerError(Reason.MALFORMED, f"claim {key!r}: expected text, bytes, an integer or a boolean")
         if isinstance(claim, str | bytes) and len(claim) > MAX_TEXT_BYTES:
             raise PeerError(Reason.TOO_LARGE, f"claim {key!r}: {len(claim)} long, the limit is {MAX_TEXT_BYTES}")
+        if isinstance(claim, int) and abs(claim) > MAX_EXACT_INTEGER:
+            raise PeerError(Reason.TOO_LARGE, f"claim {key!r}: beyond 2^53, which not every JSON reader keeps")
         claims[key] = claim
+    check_claims_size(claims)
     return claims
+
+
+def check_claims_size(claims: Mapping[str, ClaimValue]) -> None:
+    """Checks the number and the size of an attester's claims, a full push's or what deltas add up to.
+
+    Raises:
+        PeerError: ``too-large``.
+    """
+    size = sum(len(name) + (len(value) if isinstance(value, str | bytes) else 9) for name, value in claims.items())
+    if len(claims) > MAX_CLAIMS or size > MAX_CLAIMS_BYTES:
+        message = f"claims: {len(claims)} of {size} bytes, the limits are {MAX_CLAIMS} and {MAX_CLAIMS_BYTES}"
+        raise PeerError(Reason.TOO_LARGE, message)
 
 
 def _parse_logs(value: object) -> dict[str, int]:
@@ -266,7 +284,7 @@ def _check_increments(increments: Mapping[str, LogIncrement], starts: Mapping[st
     for name, increment in increments.items():
         if name not in starts:
             raise PeerError(Reason.MALFORMED, f"increment of {name}: the body does not say where it starts")
-        if not increment.records or increment.total <= starts[name]:
+        if increment.total <= starts[name]:
             raise PeerError(Reason.MALFORMED, f"increment of {name}: empty; leave it out instead")
 
 

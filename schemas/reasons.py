@@ -60,6 +60,7 @@ class Reason(StrEnum):
     CLOCK_RAN_BACK = "clock-ran-back"
     CLOCK_UNSAFE = "clock-unsafe"
     CLOCK_AHEAD_OF_VERIFIER = "clock-ahead-of-verifier"
+    CLOCK_TOO_FAST = "clock-too-fast"
     EVIDENCE_TOO_OLD = "evidence-too-old"
     EVIDENCE_OVERDUE = "evidence-overdue"
 

@@ -28,7 +28,9 @@ class PolicyTable:
         reference_values: names of the sets whose values are acceptable.
         deadline_s: silence longer than this makes a result stale.
         result_lifetime_s: a result expires this long after it was issued.
-        max_age_s: evidence that may be older than this is stale.
+        max_age_s: evidence that may be older than this is stale, by the TPM's clock.
+        max_handle_age_s: so is evidence bound to a handle older than this, whatever the clock says: it bounds what the
+            owner of a device can gain by setting its clock. More than the distributor's interval.
         grace_s: how long after its expiry a handle still counts; at least the longest propagation delay (REIM 7.2.1).
         drift_ppm: bound on the rate error of a device's clock; TPM 2.0 allows 15 %, 150000 ppm.
         logs: PCRs that each log must explain.
@@ -41,6 +43,7 @@ class PolicyTable:
     deadline_s: float
     result_lifetime_s: float = 300.0
     max_age_s: float = 120.0
+    max_handle_age_s: float = 300.0
     grace_s: float = 30.0
     drift_ppm: int = 150_000
     logs: LogsTable = field(default_factory=LogsTable)
@@ -57,6 +60,7 @@ class AppraisalPolicy:
     deadline_us: int
     result_lifetime_us: int
     max_age_us: int
+    max_handle_age_us: int
     grace_us: int
     drift_ppm: int
 
@@ -95,6 +99,7 @@ def check_policy(table: PolicyTable) -> AppraisalPolicy:
         deadline_us=int(table.deadline_s * _US),
         result_lifetime_us=int(table.result_lifetime_s * _US),
         max_age_us=int(table.max_age_s * _US),
+        max_handle_age_us=int(table.max_handle_age_s * _US),
         grace_us=int(table.grace_s * _US),
         drift_ppm=table.drift_ppm,
     )

@@ -1,8 +1,9 @@
 """The audit log as one append-only file of numbered, framed entries.
 
 Frame: number (u64), length (u32), CRC-32 of the entry (u32), all big-endian, then the entry (deterministic CBOR). A
-torn frame at the very end, left by a crash while writing, is cut off when the file is opened; the outbox holds its
-entry still. Damage anywhere else is never cut off: the file is refused, with the offset.
+torn frame at the very end, left by a crash while writing, is cut off when the file is opened, and so is damage in
+entries that the outbox still holds: they are written again. Damage anywhere else is never cut off: the file is refused,
+with the offset.
 """
 
 import os
@@ -24,8 +25,12 @@ _FRAME: Final = struct.Struct(">QII")
 class FileAuditLog(AuditLog):
     """Owned by the worker's loop thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, repeated_from: int | None = None) -> None:
         """Opens the file for appending, making it or cutting a torn tail off.
+
+        Args:
+            path: the file.
+            repeated_from: number of the first entry that will be appended again; None for none.
 
         Raises:
             ConfigError: the file cannot be opened, or is damaged before its end.
@@ -36,7 +41,7 @@ class FileAuditLog(AuditLog):
         except OSError as error:
             raise ConfigError(f"audit_log {path}: {error.strerror}") from error
         self._last, end = 0, 0
-        for number, _, after in _frames(path):
+        for number, _, after in _frames(path, repeated_from=repeated_from):
             self._last, end = number, after
         os.ftruncate(self._file, end)
 
@@ -79,7 +84,7 @@ def read_entries(path: Path) -> Iterator[tuple[int, bytes]]:
         raise ConfigError(f"audit log {path}: {error.strerror}") from error
 
 
-def _frames(path: Path) -> Iterator[tuple[int, bytes, int]]:
+def _frames(path: Path, *, repeated_from: int | None = None) -> Iterator[tuple[int, bytes, int]]:
     """Number, entry and end offset of every whole frame.
 
     Raises:
@@ -97,7 +102,7 @@ def _frames(path: Path) -> Iterator[tuple[int, bytes, int]]:
                 return
             entry = file.read(length)
             if zlib.crc32(entry) != checksum or number <= last:
-                if end == size:
+                if end == size or (repeated_from is not None and last + 1 >= repeated_from):
                     return
                 raise ConfigError(f"audit log {path}: damaged at offset {position}; restore it or move it away")
             position, last = end, number

@@ -13,6 +13,7 @@ from schemas.handle import Handle
 
 _PPM = 1_000_000
 _US_PER_MS = 1_000
+_MOST_PPM = 10**12  # beyond, the number says nothing but "absurd"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +53,8 @@ def clock_rate_ppm(first: ClockAnchor, later: ClockAnchor) -> tuple[int, int] | 
     advanced_us = (later.clock_ms - first.clock_ms) * _US_PER_MS
     shortest_us = later.after_us - first.before_us
     longest_us = later.before_us - first.after_us
-    if shortest_us <= 0 or advanced_us <= 0:
+    if shortest_us <= 0 or longest_us <= 0 or advanced_us <= 0:
         return None
     low = (advanced_us - _US_PER_MS) * _PPM // longest_us - _PPM
     high = -(-(advanced_us + _US_PER_MS) * _PPM // shortest_us) - _PPM
-    return low, high
+    return max(low, -_MOST_PPM), min(high, _MOST_PPM)

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from schemas.errors import PeerError
 from schemas.hashes import SHA256
-from schemas.ima_log import ImaFile
+from schemas.ima_log import TEMPLATE_IMA, ImaFile
 from schemas.limits import MAX_UNEXPECTED_LISTED
-from schemas.log_replay import Consumed, ReplayState
+from schemas.log_replay import IMA, Consumed, ReplayState
 from schemas.pcr import PcrSelection, PcrValues, initial_value
 from schemas.reasons import Reason
+from schemas.tcg2_log import Tcg2Event
 from verifier_worker.state import Measured
 from verifier_worker.trust import References
 
@@ -22,6 +23,7 @@ _MAX_PATH_CHARACTERS = 256
 def measure(
     measured: Measured,
     consumed: Mapping[str, Consumed],
+    before: ReplayState,
     state: ReplayState,
     unlogged: PcrValues,
     references: References,
@@ -32,10 +34,12 @@ def measure(
     Args:
         measured: before it.
         consumed: the entries, by log.
+        before: the replay before them.
         state: the replay after them; the boot aggregate is computed from it.
         unlogged: values of PCRs that no log explains.
         references: the acceptable files.
-        selection: what the quote covers; entries of other PCRs are nobody's word and are passed over.
+        selection: the PCRs that the policy requires in every quote; entries of others are nobody's word and are passed
+            over.
 
     Raises:
         PeerError: ``log-malformed`` when an IMA entry does not parse, or is of an unknown template: a template's name
@@ -43,7 +47,7 @@ def measure(
     """
     owners = dict(measured.owners)
     for name, part in consumed.items():
-        touched = {event.pcr_index for event in part.events if event.extended}
+        touched = {event.pcr_index for event in part.events if event.extended and _in_all_banks(event, state)}
         if part.ima is not None:
             touched.update(part.ima.pcr_indices[: part.count])
         for index in touched:
@@ -51,16 +55,26 @@ def measure(
                 owners[index] = tuple(sorted((*owners.get(index, ()), name)))
     measured = replace(measured, owners=owners)
     quoted = {index for _, index in selection}
+    aggregated = all((SHA256, index) in selection for index in _AGGREGATED_PCRS)
     for part in consumed.values():
         if part.ima is not None:
-            aggregate = _boot_aggregate(state, unlogged)
+            if TEMPLATE_IMA in part.ima.template_names[: part.count]:
+                raise PeerError(Reason.LOG_MALFORMED, "IMA list: an entry of template ima, whose digests are SHA-1")
+            first = not before.next_index.get(IMA) and aggregated
+            aggregate = _boot_aggregate(state, unlogged) if first else None
             for file in part.ima.files(part.count):
                 if file.pcr_index in quoted:
                     measured = _add_file(measured, file, references, aggregate)
+                aggregate = None  # only the list's first entry can be the boot aggregate
     return measured
 
 
-def _add_file(measured: Measured, file: ImaFile, references: References, aggregate: bytes) -> Measured:
+def _in_all_banks(event: Tcg2Event, state: ReplayState) -> bool:
+    """Whether an event extended every bank we replay: one that did not explains nothing."""
+    return {bank.tpm_id for bank in state.banks} <= {tpm_id for tpm_id, _ in event.digests}
+
+
+def _add_file(measured: Measured, file: ImaFile, references: References, aggregate: bytes | None) -> Measured:
     if file.digest is None:
         return replace(measured, violations=measured.violations + 1)
     if not file.digest:

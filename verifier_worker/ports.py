@@ -69,6 +69,9 @@ class StateStore(Protocol):
     def due(self, now_us: int, limit: int) -> Sequence[Ueid]:
         """Attesters whose deadline is before ``now_us``, at most ``limit``."""
 
+    def forget(self, ueid: Ueid) -> None:
+        """Forgets an attester whose stored state says nothing."""
+
     def load_trust(self) -> Sequence[tuple[str, bytes]]:
         """Every stored trust object as (topic kind, bytes)."""
 

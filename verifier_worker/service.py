@@ -8,7 +8,7 @@ finds its endorsement. Everything is owned by the loop's thread; network threads
 
 import queue
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +38,7 @@ ROLE: Final = "verifier-worker"
 _LOG: Final = Log("verifier")
 _TICK_S: Final = 0.25
 _EXPIRE_EVERY_S: Final = 0.5
+_PRUNE_EVERY_S: Final = 600.0
 _TRUST_WAIT_S: Final = 10.0
 _US: Final = 1_000_000
 _TRUST_TYPES: Final = {
@@ -66,12 +67,15 @@ class Service:
         self._stop = stop
         self._topics = settings.mqtt.topics
         self._queue: queue.Queue[Message] = queue.Queue(settings.queue_max)
+        self._last_receipt_us = 0
+        self._prune_s = 0.0
         self._published: deque[int] = deque()  # appended to by the network thread, emptied by the loop
         policy = load_policy(settings.policy) if settings.policy is not None else None
         trusted = settings.trust
         key = keys.load_signing_key(settings.signing_key)
         self._store = SqliteStateStore(settings.database)
-        self._audit = FileAuditLog(settings.audit_log)
+        pending = [item.number for item in self._store.pending() if item.audit is not None]
+        self._audit = FileAuditLog(settings.audit_log, repeated_from=min(pending, default=None))
         self._trust = TrustStore(
             self._store,
             endorsers=keys.load_public_keys(trusted.endorser_keys),
@@ -180,21 +184,27 @@ class Service:
                 self._take_trust_object(item)
         if not evidence:
             return
-        now_us = utc_us()
         received = [
-            Received(ueid_text=self._topics.last_level(item.topic), payload=item.payload, received_us=now_us)
+            Received(
+                ueid_text=self._topics.last_level(item.topic), payload=item.payload, received_us=self._receipt_us()
+            )
             for item in evidence
         ]
-        if self._until_stored(received):
+        if self._until_done(lambda: self._worker.process(received)) and self._until_done(self._worker.settle):
             for message in evidence:
                 self._evidence_connection.ack(message)
 
-    def _until_stored(self, received: list[Received]) -> bool:
-        """Tries until the disk takes the batch; False when stopped before, and the broker keeps the messages."""
+    def _receipt_us(self) -> int:
+        """The time now, later than any receipt before: results about one attester are in order by it."""
+        self._last_receipt_us = max(self._last_receipt_us + 1, utc_us())
+        return self._last_receipt_us
+
+    def _until_done(self, effect: Callable[[], None]) -> bool:
+        """Tries until the disk takes it; False when stopped before, and the broker keeps the messages."""
         backoff = Backoff(0.1, 10)
         while True:
             try:
-                self._worker.process(received)
+                effect()
             except WorldError as error:
                 _LOG.error("store-unavailable", reason=error.reason, detail=error.detail)
                 if self._stop.wait(backoff.next_s()):
@@ -215,13 +225,16 @@ class Service:
             REFUSED_TOTAL.labels(kind, error.reason).inc()
             _LOG.warning("object-refused", kind=kind, name=name, reason=error.reason, detail=error.detail)
             return
-        if is_new:
+        if is_new and self._until_done(self._worker.flush):  # durable: a revocation must survive a crash
             _LOG.info("object-accepted", kind=kind, name=name)
 
     def _housekeeping(self) -> None:
         try:
-            self._worker.expire(utc_us())
-            self._worker.publish_pending()
+            self._worker.expire(self._receipt_us())
+            self._worker.settle()
+            if monotonic_s() >= self._prune_s:
+                self._trust.prune(utc_us())
+                self._prune_s = monotonic_s() + _PRUNE_EVERY_S
         except WorldError as error:
             _LOG.error("store-unavailable", reason=error.reason, detail=error.detail)
         QUEUE_DEPTH.set(self._queue.qsize())

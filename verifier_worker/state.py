@@ -52,9 +52,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appraised:
-    """Findings about measurements, and the selection they were made for; good until something is measured."""
+    """Findings about measurements; good until something is measured."""
 
-    selection: PcrSelection
     findings: tuple[Finding, ...]
 
 
@@ -90,6 +89,7 @@ class AttesterState:
         chained: body digest that the next delta must name as its previous; None when only a full push can go on.
         sync: last verified sync proof.
         replay: PCR values and positions in the logs.
+        selection: what the quotes cover; another selection starts over.
         settled: the replayed logs reproduced the last quote; False while the rest of a long log is on its way.
         unlogged: values of PCRs that no log explains.
         tails: entries received beyond the last quote, by log.
@@ -117,6 +117,7 @@ class AttesterState:
     sync: SyncPoint
     replay: ReplayState
     settled: bool
+    selection: PcrSelection
     unlogged: PcrValues
     tails: Mapping[str, bytes] = field(default_factory=dict)
     totals: Mapping[str, int] = field(default_factory=dict)

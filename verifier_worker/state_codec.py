@@ -12,7 +12,7 @@ from schemas.hashes import BY_TPM_ID
 from schemas.identifiers import HandleId
 from schemas.ima_log import ImaBankMode
 from schemas.log_replay import ReplayState
-from schemas.pcr import PcrValues
+from schemas.pcr import PcrValues, encode_selection, parse_selection
 from schemas.reasons import Reason
 from schemas.result import Freshness, Rejections, Tier, TrustClaim
 from verifier_worker.clock_binding import ClockAnchor
@@ -40,7 +40,7 @@ def encode_state(state: AttesterState) -> bytes:
                 replay.tcg2_format.encode() if replay.tcg2_format is not None else None,
                 replay.startup_locality,
             ],
-            state.settled,
+            [state.settled, encode_selection(state.selection)],
             {bank.tpm_id: dict(state.unlogged.bank(bank)) for bank in state.unlogged.algorithms},
             [dict(state.tails), dict(state.totals), dict(state.claims)],
             [
@@ -91,7 +91,8 @@ def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; whateve
             restart_count=sync[4],
         ),
         replay=_decode_replay(replay),
-        settled=settled,
+        settled=settled[0],
+        selection=parse_selection(settled[1]),
         unlogged=PcrValues({BY_TPM_ID[bank]: values for bank, values in unlogged.items()}),
         tails=logs[0],
         totals=logs[1],

@@ -160,6 +160,11 @@ class SqliteStateStore(StateStore):
 
     @override
     @_translated
+    def forget(self, ueid: Ueid) -> None:
+        self._db.execute("DELETE FROM attester WHERE ueid = ?", (ueid,))
+
+    @override
+    @_translated
     def load_trust(self) -> Sequence[tuple[str, bytes]]:
         return [(kind, raw) for kind, raw in self._db.execute("SELECT kind, raw FROM trust ORDER BY kind, key")]
 

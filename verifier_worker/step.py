@@ -16,13 +16,14 @@ from dataclasses import dataclass, field, replace
 
 from schemas import ima_log, tcg2_log
 from schemas.errors import PeerError
-from schemas.evidence import Evidence
+from schemas.evidence import ClaimValue, Evidence, EvidenceBody, check_claims_size
 from schemas.identifiers import Ueid
 from schemas.limits import MAX_MESSAGE_BYTES
 from schemas.log_replay import Quoted, Replay, Replayed, ReplayState
-from schemas.pcr import PcrValues
+from schemas.pcr import PcrSelection, PcrValues
 from schemas.reasons import Reason
 from schemas.result import Freshness, Rejections, Tier
+from verifier_worker.appraisal_policy import AppraisalPolicy
 from verifier_worker.checks.admission import AdmittedEvidence, admit, resets_since
 from verifier_worker.checks.appraisal import (
     EFFECTS,
@@ -30,12 +31,13 @@ from verifier_worker.checks.appraisal import (
     affirming_vector,
     appraise_measurements,
     appraise_moment,
+    missing_registers,
     verdict_of,
 )
 from verifier_worker.clock_binding import ClockAnchor, clock_rate_ppm, made_after_us
 from verifier_worker.measured import measure
 from verifier_worker.state import Appraised, AttesterState, Finding, Measured
-from verifier_worker.trust import Trust
+from verifier_worker.trust import References, Trust
 
 MAX_JOINED_BYTES = 2 * MAX_MESSAGE_BYTES
 _NOTHING = PcrValues({})
@@ -88,7 +90,9 @@ def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, rece
         base, findings = _continue_from(state, admitted, trust)
         advanced, more, solicit = _advance(base, admitted, trust)
     except PeerError as error:
-        return Step(state=refuse(state, error.reason, received_us), refused=error, solicit=_ask_again(state, error))
+        return Step(
+            state=refuse(state, error.reason, received_us), refused=error, solicit=_ask_again(state, evidence, error)
+        )
     return _conclude(advanced, admitted, [*findings, *more], solicit, trust)
 
 
@@ -148,6 +152,7 @@ def _fresh(admitted: AdmittedEvidence, label: str, before: AttesterState | None)
         sync=admitted.sync,
         replay=ReplayState(banks=banks),
         settled=False,
+        selection=admitted.quoted.pcr_selection,
         unlogged=_NOTHING,
         measured=Measured(label=label),
         received_us=admitted.received_us,
@@ -163,46 +168,55 @@ def _advance(
     Raises:
         PeerError: the unsigned parts do not parse, or do not reproduce the quote although nothing is missing.
     """
-    body = admitted.evidence.body
+    body, policy = admitted.evidence.body, trust.policy
+    baseline = body.previous is None and not any(body.logs.values())
+    if baseline or base.selection != admitted.quoted.pcr_selection:
+        # Another selection says nothing about the entries replayed for the old one; a baseline repeats everything.
+        base = replace(_fresh(admitted, base.measured.label, base), anchor=base.anchor)
     if body.previous is not None and body.previous != base.chained:
         reason = Reason.SEQUENCE_GAP if base.chained is not None else Reason.BASELINE_REQUIRED
-        return _moved(base, admitted), [Finding(reason=reason)], _request(reason, base)
-    banks = tuple(bank.algorithm for bank in admitted.quoted.pcr_selection.banks)
-    if banks != base.replay.banks:  # another selection: the old replay says nothing about the new banks
-        base = _fresh(admitted, base.measured.label, base)
-        if body.previous is not None:
-            reason = Reason.BASELINE_REQUIRED
-            return base, [Finding(reason=reason)], _request(reason, base)
-    if trust.policy is None or trust.references.missing:  # nothing to appraise entries with: do not take them in
+        return _moved(base, admitted), [Finding(reason=reason)], _request(reason, base, admitted)
+    if policy is None or trust.references.missing or missing_registers(policy, admitted.quoted.pcr_selection):
+        # Nothing to appraise entries with, or nothing that binds them: they must not count later either.
         return replace(_moved(base, admitted), chained=None), [], None
+    if body.previous is not None and any(
+        start < base.replay.next_index.get(name, 0) for name, start in body.logs.items()
+    ):
+        # We hold entries that the attester never sent: somebody on the way put them in.
+        emptied = _fresh(admitted, base.measured.label, base)
+        reason = Reason.BASELINE_REQUIRED
+        return emptied, [Finding(reason=reason)], _request(reason, emptied, admitted)
     increments, gap = join_increments(base, admitted.evidence)
     if gap is not None:
         reason = Reason.LOG_GAP if base.replay.next_index else Reason.BASELINE_REQUIRED
-        return _moved(base, admitted), [Finding(reason=reason, detail=gap)], _request(reason, base)
-    return _replay(base, admitted, increments, trust)
+        return _moved(base, admitted), [Finding(reason=reason, detail=gap)], _request(reason, base, admitted)
+    return _replay(base, admitted, increments, policy, trust.references)
 
 
 def _replay(
-    base: AttesterState, admitted: AdmittedEvidence, increments: Mapping[str, bytes], trust: Trust
+    base: AttesterState,
+    admitted: AdmittedEvidence,
+    increments: Mapping[str, bytes],
+    policy: AppraisalPolicy,
+    references: References,
 ) -> tuple[AttesterState, list[Finding], SolicitRequest | None]:
-    evidence, body = admitted.evidence, admitted.evidence.body
+    evidence, body, quoted = admitted.evidence, admitted.evidence.body, admitted.quoted
     full = body.previous is None
-    sent = PcrValues(evidence.unsigned_pcrs) if evidence.unsigned_pcrs else _NOTHING
+    sent = _selected(evidence, quoted.pcr_selection)
     unlogged = sent if full else base.unlogged.updated(sent) if len(sent) else base.unlogged
-    quoted = admitted.quoted
     replay = Replay(base.replay, increments)
-    totals = _totals(base, evidence, replay.whole.state.next_index)
+    totals = _totals(evidence, replay.whole.state.next_index)
     more = any(total > replay.whole.state.next_index.get(name, 0) for name, total in totals.items())
-    reproduced = None
+    outcome = replay.whole
     if not more:
         selection, algorithm = quoted.pcr_selection, admitted.signature.hash
         reproduced = replay.until(Quoted(selection=selection, digest=quoted.pcr_digest, algorithm=algorithm), unlogged)
         if reproduced is None:
             return _mismatch(base, admitted)
-    outcome = reproduced or replay.whole
+        outcome = reproduced
     measured = base.measured
     if outcome.consumed:
-        measured = measure(measured, outcome.consumed, outcome.state, unlogged, trust.references, quoted.pcr_selection)
+        measured = measure(measured, outcome.consumed, base.replay, outcome.state, unlogged, references, policy.pcrs)
     unchanged = base.settled and not more and not outcome.consumed and unlogged is base.unlogged
     advanced = replace(
         _moved(base, admitted),
@@ -210,28 +224,53 @@ def _replay(
         replay=outcome.state,
         settled=not more,
         unlogged=unlogged,
-        tails=_tails(increments, outcome) if reproduced is not None and increments else {},
-        totals=totals,
-        claims=body.claims if full else {**base.claims, **body.claims} if body.claims else base.claims,
+        tails=_tails(increments, outcome) if increments and not more else {},
+        totals={**base.totals, **totals} if totals else base.totals,
+        claims=_merged_claims(base, body),
         measured=measured,
         appraised=base.appraised if unchanged else None,
     )
     return advanced, [], None
 
 
-def _totals(base: AttesterState, evidence: Evidence, delivered: Mapping[str, int]) -> Mapping[str, int]:
-    """How many entries of each log there are, by the attester's word.
+def _selected(evidence: Evidence, selection: PcrSelection) -> PcrValues:
+    """The unsigned PCR values that the quote speaks of; whoever carried the push may have added others."""
+    if not evidence.unsigned_pcrs:
+        return _NOTHING
+    return PcrValues(
+        {
+            bank: {index: value for index, value in values.items() if (bank, index) in selection}
+            for bank, values in evidence.unsigned_pcrs.items()
+        }
+    )
+
+
+def _merged_claims(base: AttesterState, body: EvidenceBody) -> Mapping[str, ClaimValue]:
+    """The attester's claims after this push.
+
+    Raises:
+        PeerError: ``too-large`` when the deltas add up to more than a full push may hold.
+    """
+    if body.previous is None:
+        return body.claims
+    if not body.claims:
+        return base.claims
+    merged = {**base.claims, **body.claims}
+    check_claims_size(merged)
+    return merged
+
+
+def _totals(evidence: Evidence, delivered: Mapping[str, int]) -> Mapping[str, int]:
+    """How many entries of each log there are, by the word of whoever carried this push.
 
     Raises:
         PeerError: ``malformed`` when there are fewer than it delivered.
     """
-    if not evidence.unsigned_increments:
-        return base.totals
     totals = {name: increment.total for name, increment in evidence.unsigned_increments.items()}
     for name, total in totals.items():
         if total < delivered.get(name, 0):
             raise PeerError(Reason.MALFORMED, f"log {name}: {delivered[name]} entries of {total}")
-    return {**base.totals, **totals}
+    return totals
 
 
 def _mismatch(
@@ -247,11 +286,14 @@ def _mismatch(
     if base.settled or not base.replay.next_index:
         raise PeerError(reason, "PCR values and logs do not reproduce the quoted PCR digest")
     emptied = _fresh(admitted, base.measured.label, base)
-    return emptied, [Finding(reason=reason)], _request(reason, emptied)
+    return emptied, [Finding(reason=reason)], _request(reason, emptied, admitted)
 
 
 def join_increments(base: AttesterState, evidence: Evidence) -> tuple[dict[str, bytes], str | None]:
-    """The entries to replay by log: tails of earlier pushes, then what is new of this push's increments.
+    """The entries to replay by log: those beyond the last quote that the body counts as sent, then this push's.
+
+    Where an increment starts is signed. Entries that came beyond an earlier quote fill the space before it and no more,
+    so what somebody on the way appended is replaced by what the attester sends for the same place.
 
     Returns:
         The entries, and the name of a log whose increment starts after what we have, if there is one.
@@ -259,20 +301,21 @@ def join_increments(base: AttesterState, evidence: Evidence) -> tuple[dict[str, 
     Raises:
         PeerError: ``log-malformed``, ``too-large``.
     """
-    joined = dict(base.tails)
-    for name, increment in evidence.unsigned_increments.items():
-        tail = base.tails.get(name, b"")
-        have = base.replay.next_index.get(name, 0) + (len(_split(name, tail, base)) if tail else 0)
-        start = evidence.body.logs[name]
+    joined: dict[str, bytes] = {}
+    for name, start in evidence.body.logs.items():
+        increment, have = evidence.unsigned_increments.get(name), base.replay.next_index.get(name, 0)
+        records = increment.records if increment is not None else b""
         if start > have:
-            return {}, name
-        records = increment.records
-        if start < have:
+            tail = _split(name, base.tails.get(name, b""), base) if name in base.tails else ()
+            if len(tail) < start - have:
+                return {}, name
+            records = b"".join(tail[: start - have]) + records
+        elif start < have and records:
             records = b"".join(_split(name, records, base, from_start=start == 0)[have - start :])
-        if tail + records:
-            joined[name] = tail + records
-        if len(joined.get(name, b"")) > MAX_JOINED_BYTES:
+        if len(records) > MAX_JOINED_BYTES:
             raise PeerError(Reason.TOO_LARGE, f"log {name}: more than {MAX_JOINED_BYTES} bytes beyond the quote")
+        if records:
+            joined[name] = records
     return joined, None
 
 
@@ -302,15 +345,17 @@ def _moved(base: AttesterState, admitted: AdmittedEvidence) -> AttesterState:
     )
 
 
-def _request(reason: Reason, base: AttesterState) -> SolicitRequest:
-    return SolicitRequest(reason=reason, logs=dict(base.replay.next_index))
+def _request(reason: Reason, base: AttesterState, admitted: AdmittedEvidence) -> SolicitRequest:
+    """A full push, with every log of the attester from the entry that ``base`` needs."""
+    logs = dict.fromkeys(admitted.evidence.body.logs, 0)
+    return SolicitRequest(reason=reason, logs={**logs, **base.replay.next_index})
 
 
-def _ask_again(state: AttesterState | None, error: PeerError) -> SolicitRequest | None:
-    """After authentic evidence with bad unsigned parts, ask for them again; after anything else, keep still."""
+def _ask_again(state: AttesterState | None, evidence: Evidence, error: PeerError) -> SolicitRequest | None:
+    """After authentic evidence with bad unsigned parts, ask for all of them again; after anything else, keep still."""
     if state is None or error.reason not in {Reason.LOG_REPLAY_MISMATCH, Reason.LOG_MALFORMED}:
         return None
-    return _request(error.reason, state)
+    return SolicitRequest(reason=error.reason, logs=dict.fromkeys(evidence.body.logs, 0))
 
 
 def _conclude(
@@ -344,9 +389,7 @@ def _conclude(
         references=trust.references,
         clock_safe=admitted.quote.clock_info.safe,
     )
-    appraised, selection = state.appraised, admitted.quoted.pcr_selection
-    if appraised is None or appraised.selection is not selection:
-        appraised = Appraised(selection=selection, findings=appraise_measurements(case))
+    appraised = state.appraised or Appraised(findings=appraise_measurements(case))
     findings = [*findings, *appraise_moment(case), *appraised.findings]
     state = replace(state, verdict=verdict_of(findings, affirming_vector(case)), appraised=appraised)
     return Step(state=state, findings=tuple(findings), solicit=solicit)

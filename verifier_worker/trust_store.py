@@ -4,6 +4,7 @@ Every object is verified here before it counts, also when it is read back from t
 or of a set of reference values is never replaced by an older one, nor by another object of the same version.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from typing import Final
@@ -28,6 +29,7 @@ _FOREVER_US: Final = 2**62
 _HANDLE_KEPT_US: Final = 86_400 * _US  # after expiry: evidence that refers to it is then stale, not pending
 _MAX_SKEW_US: Final = 10 * _US
 _MAX_HANDLES: Final = 10_000
+_MAX_SPELLINGS: Final = 4  # a token's certificates can be spelled in many ways (ADR 3); a distributor has one
 
 
 class TrustStore:
@@ -57,6 +59,7 @@ class TrustStore:
         self._stamps = stamps
         self._policy = policy
         self._handles: dict[HandleId, Handle] = {}
+        self._spellings: dict[tuple[str, bytes], int] = {}
         self._endorsed: dict[Ueid, EndorsedKey] = {}
         self._seen: set[bytes] = set()  # SHA-256 of objects in force or replaced: retained ones come at every start
         self._references: dict[str, ReferenceValues] = {}
@@ -74,6 +77,16 @@ class TrustStore:
                 errors.append(error)
         return errors
 
+    def prune(self, now_us: int) -> None:
+        """Forgets handles that no evidence can refer to any more, here and in the store."""
+        self._store.prune_trust(now_us)
+        for handle in [each for each in self._handles.values() if each.expires_us + _HANDLE_KEPT_US < now_us]:
+            self._forget(handle)
+
+    def _forget(self, handle: Handle) -> None:
+        del self._handles[handle.id]
+        self._spellings.pop((handle.claims.issuer, handle.claims.nonce), None)
+
     def accept(self, kind: str, name: str, raw: bytes, now_us: int) -> bool:
         """Verifies an object that arrived, and stores it.
 
@@ -90,7 +103,8 @@ class TrustStore:
             PeerError: what the object's verification raises; ``handle-from-future``, ``handle-expired``,
                 ``object-rolled-back``, ``object-misdirected``.
         """
-        if hashlib.sha256(raw).digest() in self._seen:
+        digest = hashlib.sha256(raw).digest()
+        if digest in self._seen or HandleId(digest) in self._handles:
             return False
         key, keep_until_us = self._take(kind, name, raw, now_us)
         self._store.save_trust(kind, key, raw, keep_until_us)
@@ -127,7 +141,8 @@ class TrustStore:
                 taken = self._take_reference_values(name, raw)
             case _:
                 raise PeerError(Reason.MALFORMED, f"{kind[:32]!r}: not a kind of trust object")
-        self._seen.add(hashlib.sha256(raw).digest())
+        if kind != HANDLES:
+            self._seen.add(hashlib.sha256(raw).digest())
         return taken
 
     def _take_handle(self, name: str | None, raw: bytes, now_us: int) -> tuple[bytes, int]:
@@ -138,9 +153,13 @@ class TrustStore:
             raise PeerError(Reason.HANDLE_FROM_FUTURE, "handle: the TSA's time is ahead of this machine's clock")
         if keep_until_us < now_us:
             raise PeerError(Reason.HANDLE_EXPIRED, "handle: expired more than a day ago")
-        self._handles[handle.id] = handle
+        signed = (handle.claims.issuer, handle.claims.nonce)
+        if self._spellings.get(signed, 0) >= _MAX_SPELLINGS:
+            raise PeerError(Reason.HANDLE_NOT_NEWER, f"handle: one more spelling of one we have {_MAX_SPELLINGS} of")
+        self._spellings[signed] = self._spellings.get(signed, 0) + 1
+        self._handles[handle.id] = dataclasses.replace(handle, raw=b"")  # the bytes have served
         if len(self._handles) > _MAX_HANDLES:
-            del self._handles[min(self._handles, key=lambda each: self._handles[each].time_us)]
+            self._forget(min(self._handles.values(), key=lambda each: each.time_us))
         return handle.id, keep_until_us
 
     def _take_endorsement(self, name: str | None, raw: bytes) -> tuple[bytes, int]:

@@ -114,7 +114,7 @@ class Worker:
         store.number_after(audit.last_number())
         self._unpublished: list[Pending] = []
         self._unrecorded: list[Pending] = list(store.pending())
-        self._record()
+        self.settle()
 
     @property
     def unpublished(self) -> int:
@@ -122,7 +122,7 @@ class Worker:
         return len(self._unpublished)
 
     def process(self, batch: Sequence[Received]) -> None:
-        """Takes a batch of evidence through all effects but the acknowledgement, which is the caller's next line.
+        """Takes a batch of evidence through ``step`` into the store; :meth:`settle` is the caller's next line.
 
         Raises:
             WorldError: ``store-unavailable``; nothing of the batch has taken effect, call again with the same.
@@ -137,26 +137,38 @@ class Worker:
                 outcomes.append(outcome)
             if wish is not None:
                 solicits.append(wish)
-        self._effect(outcomes, changed)
+        self._store_all(outcomes, changed)
         for ueid, taken in solicits:
             self._solicit(ueid, taken)
 
     def expire(self, now_us: int) -> int:
-        """Issues stale results for attesters whose deadline has passed; returns how many."""
+        """Stores stale results for attesters whose deadline has passed, for :meth:`settle`; returns how many."""
         changed: dict[Ueid, _Entry] = {}
         outcomes = []
         for ueid in self._store.due(now_us, _DUE_AT_ONCE):
             entry = self._entry(ueid, changed)
-            if entry.state is None:
+            if entry.state is None:  # stored by another version, or damaged: nothing can be said of it any more
+                self._store.forget(ueid)
                 continue
             state = overdue(entry.state, now_us)
             if state is entry.state:
                 continue
             outcomes.append(self._conclude(ueid, state, (), now_us, changed, evidence=None))
             _LOG.info("attester-overdue", ueid=ueid_text(ueid), last_received_us=state.received_us)
-        if outcomes or self._unrecorded:
-            self._effect(outcomes, changed)
+        if outcomes:
+            self._store_all(outcomes, changed)
         return len(outcomes)
+
+    def settle(self) -> None:
+        """Records and publishes all that is stored; only then may the batch be acknowledged.
+
+        Raises:
+            WorldError: ``store-unavailable``; call again.
+        """
+        self._audit.append([(item.number, item.audit) for item in self._unrecorded if item.audit is not None])
+        self._unpublished.extend(self._unrecorded)
+        self._unrecorded.clear()
+        self.publish_pending()
 
     def published(self, publisher_id: int) -> None:
         """The broker has a message; its outcome may be forgotten with the next transaction."""
@@ -181,7 +193,7 @@ class Worker:
         del self._unpublished[:taken]
 
     def flush(self) -> None:
-        """Forgets what has been published; before a clean stop."""
+        """Makes trust objects durable and forgets what has been published."""
         self._store.commit([], self._take_done())
 
     def _take(self, received: Received, changed: dict[Ueid, _Entry]) -> tuple[Outcome | None, tuple[Ueid, Step] | None]:
@@ -258,8 +270,8 @@ class Worker:
         audit = _audit_entry(source, ueid, reasons=list(built.reasons), result=token, whole=evidence is not None)
         return Outcome(ueid=ueid, state=state, result=token, expires_us=expires_us, audit=audit)
 
-    def _effect(self, outcomes: Sequence[Outcome], changed: dict[Ueid, _Entry]) -> None:
-        """Store, record, publish: in this order and nowhere else."""
+    def _store_all(self, outcomes: Sequence[Outcome], changed: dict[Ueid, _Entry]) -> None:
+        """The first of the effects: one transaction, all or nothing."""
         done = self._take_done()
         try:
             stored = self._store.commit(outcomes, done) if outcomes or done else []
@@ -268,14 +280,6 @@ class Worker:
             raise
         self._remember(changed)
         self._unrecorded.extend(stored)
-        self._record()
-        self.publish_pending()
-
-    def _record(self) -> None:
-        """Appends to the audit log what is stored and not recorded; only then may it be published."""
-        self._audit.append([(item.number, item.audit) for item in self._unrecorded if item.audit is not None])
-        self._unpublished.extend(self._unrecorded)
-        self._unrecorded.clear()
 
     def _remember(self, changed: dict[Ueid, _Entry]) -> None:
         for ueid, entry in changed.items():

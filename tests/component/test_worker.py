@@ -53,6 +53,17 @@ class Rig:
             cached_states=100,
         )
 
+    def process(self, batch: list[Received]) -> None:
+        """A batch through all effects."""
+        self.worker.process(batch)
+        self.worker.settle()
+
+    def expire(self, now_us: int) -> int:
+        """Missed deadlines through all effects."""
+        count = self.worker.expire(now_us)
+        self.worker.settle()
+        return count
+
     def crash(self, *, publisher_lost: bool = True) -> None:
         """The process dies without a word and starts again."""
         self.store.close()
@@ -85,7 +96,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 def test_a_push_becomes_a_stored_recorded_published_result(rig: Rig) -> None:
-    rig.worker.process([rig.message(rig.device.push())])
+    rig.process([rig.message(rig.device.push())])
     (result,) = rig.results()
     assert (result.status, result.freshness, result.ueid) == (Tier.AFFIRMING, Freshness.FRESH, rig.device.ueid)
     assert result.handle == rig.handle.id
@@ -99,34 +110,34 @@ def test_a_push_becomes_a_stored_recorded_published_result(rig: Rig) -> None:
 def test_a_batch_keeps_the_order_of_one_attesters_pushes(rig: Rig) -> None:
     pushes = [rig.device.push() for _ in range(3)]
     rig.device.run(b"/tmp/evil", b"evil")
-    rig.worker.process([rig.message(push) for push in [*pushes, rig.device.push()]])
+    rig.process([rig.message(push) for push in [*pushes, rig.device.push()]])
     assert [result.sequence for result in rig.results()] == [0, 1, 2, 3]
     assert rig.results()[-1].unexpected == ("/tmp/evil",)
 
 
 def test_a_redelivered_push_publishes_the_stored_result_again(rig: Rig) -> None:
     message = rig.message(rig.device.push())
-    rig.worker.process([message])
+    rig.process([message])
     rig.crash()
     rig.worker.publish_pending()
-    rig.worker.process([message])
+    rig.process([message])
     tokens = set(rig.publisher.on(rig.name, "results"))
     assert len(tokens) == 1
     assert len(rig.audit.entries) == 1
 
 
 def test_after_a_crash_state_goes_on_without_a_baseline(rig: Rig) -> None:
-    rig.worker.process([rig.message(rig.device.push())])
+    rig.process([rig.message(rig.device.push())])
     rig.crash()
     rig.device.run(b"/usr/bin/cat", b"cat")
-    rig.worker.process([rig.message(rig.device.push())])
+    rig.process([rig.message(rig.device.push())])
     assert [result.status for result in rig.results()][-1] is Tier.AFFIRMING
     assert not rig.publisher.on(rig.name, "solicit")
 
 
 def test_a_result_stored_while_the_broker_is_away_is_published_after_a_crash(rig: Rig) -> None:
     rig.publisher.connected = False
-    rig.worker.process([rig.message(rig.device.push())])
+    rig.process([rig.message(rig.device.push())])
     assert rig.worker.unpublished == 1
     rig.crash()
     rig.worker.publish_pending()
@@ -135,7 +146,7 @@ def test_a_result_stored_while_the_broker_is_away_is_published_after_a_crash(rig
 
 
 def test_what_was_published_is_forgotten_only_when_the_broker_has_it(rig: Rig) -> None:
-    rig.worker.process([rig.message(rig.device.push())])
+    rig.process([rig.message(rig.device.push())])
     rig.crash()
     rig.worker.publish_pending()
     assert len(rig.results()) == 1
@@ -149,7 +160,7 @@ def test_what_was_published_is_forgotten_only_when_the_broker_has_it(rig: Rig) -
 def test_a_crash_between_store_and_audit_loses_no_audit_entry(rig: Rig) -> None:
     rig.audit.fail_next = True
     with pytest.raises(WorldError):
-        rig.worker.process([rig.message(rig.device.push())])
+        rig.process([rig.message(rig.device.push())])
     assert rig.audit.entries == []
     rig.crash()
     assert len(rig.audit.entries) == 1
@@ -159,32 +170,33 @@ def test_a_failing_audit_disk_delays_and_then_records_once(rig: Rig) -> None:
     message = rig.message(rig.device.push())
     rig.audit.fail_next = True
     with pytest.raises(WorldError):
-        rig.worker.process([message])
+        rig.process([message])
     assert rig.results() == []
-    rig.worker.process([message])
+    rig.worker.settle()
     assert len(rig.audit.entries) == 1
-    assert len(rig.results()) >= 1
+    (result,) = rig.results()
+    assert result.rejections is None
 
 
 def test_a_failing_transaction_leaves_everything_as_it_was(rig: Rig) -> None:
-    rig.worker.process([rig.message(rig.device.push())])
+    rig.process([rig.message(rig.device.push())])
     message = rig.message(rig.device.push())
     blocker = rig.store._db  # the connection itself, to make the next write fail
     blocker.execute("PRAGMA query_only = ON")
     with pytest.raises(WorldError):
-        rig.worker.process([message])
+        rig.process([message])
     assert len(rig.results()) == 1
     blocker.execute("PRAGMA query_only = OFF")
-    rig.worker.process([message])
+    rig.process([message])
     assert [result.sequence for result in rig.results()] == [0, 1]
 
 
 def test_garbage_on_any_topic_is_refused_and_counted(rig: Rig) -> None:
-    rig.worker.process([rig.message(rig.device.push())])
+    rig.process([rig.message(rig.device.push())])
     for payload in (b"", b"\xff", b"\x83", bytes(300_000), cmw.wrap("text/plain", b"x", Indicator.EVIDENCE)):
-        rig.worker.process([Received(ueid_text=rig.name, payload=payload, received_us=NOW_US)])
-    rig.worker.process([Received(ueid_text="not a ueid", payload=b"", received_us=NOW_US)])
-    rig.worker.process([rig.message(rig.device.push())])
+        rig.process([Received(ueid_text=rig.name, payload=payload, received_us=NOW_US)])
+    rig.process([Received(ueid_text="not a ueid", payload=b"", received_us=NOW_US)])
+    rig.process([rig.message(rig.device.push())])
     last = rig.results()[-1]
     assert last.status is Tier.AFFIRMING
     assert last.rejections is not None
@@ -192,21 +204,21 @@ def test_garbage_on_any_topic_is_refused_and_counted(rig: Rig) -> None:
 
 
 def test_silence_becomes_a_stale_result_also_across_a_restart(rig: Rig) -> None:
-    rig.worker.process([rig.message(rig.device.push())])
-    assert rig.worker.expire(NOW_US + 9_000_000) == 0
+    rig.process([rig.message(rig.device.push())])
+    assert rig.expire(NOW_US + 9_000_000) == 0
     rig.crash()
-    assert rig.worker.expire(NOW_US + 10_000_000) == 1
-    assert rig.worker.expire(NOW_US + 11_000_000) == 0
+    assert rig.expire(NOW_US + 10_000_000) == 1
+    assert rig.expire(NOW_US + 11_000_000) == 0
     last = rig.results()[-1]
     assert (last.status, last.freshness, last.reasons) == (Tier.NONE, Freshness.STALE, ("evidence-overdue",))
-    rig.worker.process([rig.message(rig.device.push(), NOW_US + 11_000_000)])
+    rig.process([rig.message(rig.device.push(), NOW_US + 11_000_000)])
     assert rig.results()[-1].status is Tier.AFFIRMING
 
 
 def test_a_gap_is_solicited_once_in_a_while(rig: Rig) -> None:
-    rig.worker.process([rig.message(rig.device.push())])
+    rig.process([rig.message(rig.device.push())])
     rig.device.push()
-    rig.worker.process([rig.message(rig.device.push()), rig.message(rig.device.push())])
+    rig.process([rig.message(rig.device.push()), rig.message(rig.device.push())])
     (payload,) = rig.publisher.on(rig.name, "solicit")
     asked = verify_solicit(cmw.unwrap(payload, media_types.SOLICIT, None), {KEY_ID: KEY.public_key()})
     assert (asked.ueid, asked.reason, asked.full) == (rig.device.ueid, Reason.SEQUENCE_GAP, True)
@@ -214,12 +226,12 @@ def test_a_gap_is_solicited_once_in_a_while(rig: Rig) -> None:
 
 
 def test_a_lost_database_does_not_lose_audit_entries(rig: Rig) -> None:
-    rig.worker.process([rig.message(rig.device.push()), rig.message(rig.device.push())])
+    rig.process([rig.message(rig.device.push()), rig.message(rig.device.push())])
     rig.store.close()
     (rig.folder / "state.db").unlink()
     rig.store = SqliteStateStore(rig.folder / "state.db")
     rig.worker = rig.start()
-    rig.worker.process([rig.message(rig.device.push())])
+    rig.process([rig.message(rig.device.push())])
     assert [number for number, _ in rig.audit.entries] == [1, 2, 3]
 
 
@@ -229,7 +241,7 @@ def test_two_workers_cannot_share_a_database(rig: Rig) -> None:
 
 
 def test_a_state_that_does_not_parse_reads_as_unknown(rig: Rig) -> None:
-    rig.worker.process([rig.message(rig.device.push())])
+    rig.process([rig.message(rig.device.push())])
     rig.store.close()
     with sqlite3.connect(rig.folder / "state.db") as db:
         db.execute("UPDATE attester SET state = x'00'")

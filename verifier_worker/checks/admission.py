@@ -16,6 +16,7 @@ from typing import Final
 from schemas.errors import PeerError
 from schemas.evidence import Evidence
 from schemas.identifiers import HANDLE_ID_BYTES, HandleId, Ueid, ueid_text
+from schemas.limits import MAX_CLOCK_MS
 from schemas.reasons import Reason
 from schemas.tpm_attest import Attest, AttestType, QuoteInfo, parse_attest
 from schemas.tpm_signature import Signature, parse_signature, verify_signature
@@ -126,7 +127,7 @@ def increments_are_bound(candidate: Candidate) -> None:
     digests = candidate.evidence.body.increment_digests
     for name, increment in candidate.evidence.unsigned_increments.items():
         expected = digests.get(name)
-        if expected is None and name.partition("/")[0] in _BOUND_LOGS:
+        if expected is None and increment.records and name.partition("/")[0] in _BOUND_LOGS:
             raise PeerError(Reason.LOG_NOT_BOUND_TO_BODY, f"log {name}: the body has no digest of its increment")
         if expected is not None and expected != hashlib.sha256(increment.records).digest():
             raise PeerError(Reason.LOG_NOT_BOUND_TO_BODY, f"log {name}: not the increment that was quoted")
@@ -153,7 +154,7 @@ def admit(
     Raises:
         PeerError: with the code of the first check that fails.
     """
-    quote = parse_attest(evidence.quote)
+    quote = _parse_bounded(evidence.quote)
     if quote.type is not AttestType.QUOTE or not isinstance(quote.attested, QuoteInfo):
         raise PeerError(Reason.ATTEST_TYPE_WRONG, f"the quote is a {quote.type.name} attestation")
     candidate = Candidate(
@@ -177,6 +178,15 @@ def admit(
     )
 
 
+def _parse_bounded(raw: bytes) -> Attest:
+    attest = parse_attest(raw)
+    if attest.clock_info.clock > MAX_CLOCK_MS:
+        raise PeerError(
+            Reason.MALFORMED, f"attestation: clock {attest.clock_info.clock} ms, the limit is {MAX_CLOCK_MS}"
+        )
+    return attest
+
+
 def _verify_sync(candidate: Candidate) -> SyncPoint:
     """The sync proof is by the endorsed key over some handle; which one, and when, is for appraisal."""
     proof, state = candidate.evidence.body.sync, candidate.state
@@ -184,7 +194,7 @@ def _verify_sync(candidate: Candidate) -> SyncPoint:
     same_key = state is not None and state.environment == candidate.evidence.body.environment
     if same_key and state is not None and state.sync.digest == digest:
         return state.sync
-    attest = parse_attest(proof.attest)
+    attest = _parse_bounded(proof.attest)
     if candidate.key is None or len(attest.extra_data) != HANDLE_ID_BYTES:
         raise PeerError(Reason.SYNC_SIGNATURE_INVALID, "the sync proof's extraData is not the digest of a handle")
     signature = parse_signature(proof.signature)

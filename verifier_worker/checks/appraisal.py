@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from schemas.handle import Handle
+from schemas.hashes import HashAlgorithm
+from schemas.pcr import PcrSelection, initial_value
 from schemas.reasons import Reason
 from schemas.result import Freshness, Tier, TrustClaim, overall_status
 from schemas.tpm_attest import QuoteInfo
@@ -60,6 +62,7 @@ EFFECTS: Final[Mapping[Reason, Effect]] = {
     Reason.CLOCK_EPOCH_MISMATCH: _UNSYNCHRONISED,
     Reason.CLOCK_RAN_BACK: _UNSYNCHRONISED,
     Reason.CLOCK_AHEAD_OF_VERIFIER: _UNSYNCHRONISED,
+    Reason.CLOCK_TOO_FAST: _UNSYNCHRONISED,
 }
 
 
@@ -117,11 +120,24 @@ def clock_is_synchronised(case: Case) -> Iterator[Finding]:
 
 
 def evidence_is_fresh(case: Case) -> Iterator[Finding]:
-    """The quote cannot be older than the policy allows."""
-    if case.policy is None or case.state.made_after_us is None:
+    """The quote cannot be older than the policy allows.
+
+    Whoever owns the device can set the TPM's clock forward, make quotes for later and hold them back; his quotes are
+    still not older than their handle. So the handle's age is bounded, too.
+    """
+    if case.policy is None or case.handle is None or case.state.made_after_us is None:
         return
-    if case.state.received_us - case.state.made_after_us > case.policy.max_age_us:
+    received_us = case.state.received_us
+    too_old = received_us - case.state.made_after_us > case.policy.max_age_us
+    if too_old or received_us - case.handle.earliest_us > case.policy.max_handle_age_us:
         yield Finding(reason=Reason.EVIDENCE_TOO_OLD)
+
+
+def clock_keeps_its_rate(case: Case) -> Iterator[Finding]:
+    """Since its first synchronisation in this boot the clock has not run, or been set, faster than drift explains."""
+    rate = case.state.clock_rate_ppm
+    if case.policy is not None and rate is not None and rate[0] > case.policy.drift_ppm:
+        yield Finding(reason=Reason.CLOCK_TOO_FAST)
 
 
 def logs_are_complete(case: Case) -> Iterator[Finding]:
@@ -134,9 +150,13 @@ def required_pcrs_are_quoted(case: Case) -> Iterator[Finding]:
     """The signed selection covers what the policy requires."""
     if case.policy is None:
         return
-    for register in case.policy.pcrs:
-        if register not in case.quoted.pcr_selection:
-            yield Finding(reason=Reason.PCR_NOT_QUOTED, detail=_register_text(register[0].name, register[1]))
+    for bank, index in missing_registers(case.policy, case.quoted.pcr_selection):
+        yield Finding(reason=Reason.PCR_NOT_QUOTED, detail=_register_text(bank.name, index))
+
+
+def missing_registers(policy: AppraisalPolicy, selection: PcrSelection) -> list[tuple[HashAlgorithm, int]]:
+    """What the policy requires and a selection lacks."""
+    return [register for register in policy.pcrs if register not in selection]
 
 
 def logs_explain_their_pcrs(case: Case) -> Iterator[Finding]:
@@ -166,7 +186,9 @@ def pcrs_have_reference_values(case: Case) -> Iterator[Finding]:
         for index, acceptable in registers.items():
             if (bank, index) not in case.quoted.pcr_selection:
                 yield Finding(reason=Reason.PCR_NOT_QUOTED, detail=_register_text(bank.name, index))
-            elif (owned.get(index) or case.state.unlogged.get(bank, index)) not in acceptable:
+                continue
+            value = owned.get(index) or case.state.unlogged.get(bank, index)
+            if (value or initial_value(bank, index, case.state.replay.startup_locality)) not in acceptable:
                 yield Finding(reason=Reason.PCR_UNEXPECTED, detail=_register_text(bank.name, index))
 
 
@@ -193,13 +215,14 @@ MOMENT_CHECKS: Final[tuple[Check, ...]] = (
     policy_applies,
     handle_is_known_and_current,
     clock_is_synchronised,
+    clock_keeps_its_rate,
     evidence_is_fresh,
+    required_pcrs_are_quoted,
     logs_are_complete,
     clock_was_stored,
 )
-# Asked when PCRs, logs or the selection changed: their answers depend on nothing else.
+# Asked when PCRs or logs changed: their answers depend on nothing else.
 MEASUREMENT_CHECKS: Final[tuple[Check, ...]] = (
-    required_pcrs_are_quoted,
     logs_explain_their_pcrs,
     pcrs_have_reference_values,
     files_have_reference_values,

@@ -10,12 +10,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from schemas import cose
 from schemas.endorsement import Endorsement, sign_endorsement
 from schemas.errors import PeerError
-from schemas.handle import HandleClaims, attach_stamp, sign_claims
+from schemas.handle import EPOCH_BELL_IMPRINT, HandleClaims, attach_stamp, sign_claims
 from schemas.identifiers import ueid_text
 from schemas.reasons import Reason
 from schemas.reference_values import ReferenceValues, sign_reference_values
 from schemas.tst_info import TstInfo
 from tests.fakes.device import T0_US, FakeDevice, make_policy, make_references
+from tests.parts.token_forge import tst_info
 from verifier_worker.state_store import SqliteStateStore
 from verifier_worker.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
 
@@ -126,3 +127,33 @@ def test_reference_values_out_of_their_time_are_missing(database: SqliteStateSto
     store.accept(REFERENCE_VALUES, "good", references(not_before_s=now_s + 10, not_after_s=now_s + 20), T0_US)
     for after_s, missing in ((0, ("good",)), (9, ("good",)), (10, ()), (20, ()), (21, ("good",))):
         assert store.trust(T0_US + after_s * 1_000_000).references.missing == missing
+
+
+def test_spellings_of_one_handle_do_not_push_others_out(database: SqliteStateStore) -> None:
+    """A broker without any key can spell a token's certificates in many ways; each has another id."""
+
+    class AllStamps:
+        def verify_stamp(self, token: bytes, imprint: bytes) -> TstInfo:
+            """Whatever it is."""
+            assert token
+            return TstInfo(gen_time_us=T0_US, accuracy_us=0, imprint=imprint, serial=1, policy="1.2.3", nonce=None)
+
+    keys = {cose.key_id(ENDORSER.public_key()): ENDORSER.public_key()}
+    store = TrustStore(database, endorsers=keys, distributors=keys, stamps=AllStamps(), policy=make_policy())
+    marker = tst_info(EPOCH_BELL_IMPRINT, T0_US)
+    now_s = T0_US // 1_000_000
+    claims = HandleClaims(
+        issuer="clock", not_before_s=now_s, expires_s=now_s + 60, nonce=bytes(32), epoch_marker=marker, previous=None
+    )
+    signed = sign_claims(claims, ENDORSER)
+    taken, refused = 0, set()
+    for spelling in range(20):
+        try:
+            taken += store.accept(HANDLES, "clock", attach_stamp(signed, b"token %d" % spelling), T0_US)
+        except PeerError as error:
+            refused.add(error.reason)
+    assert refused == {Reason.HANDLE_NOT_NEWER}
+    assert 1 <= taken <= 4
+    assert len(store.trust(T0_US).handles) == taken
+    store.prune(T0_US + 2 * 86_400_000_000)
+    assert not store.trust(T0_US).handles

@@ -248,6 +248,10 @@ def test_a_state_that_does_not_parse_reads_as_unknown(rig: Rig) -> None:
     db.close()
     rig.store = SqliteStateStore(rig.folder / "state.db")
     assert rig.store.load(rig.device.ueid) is None
+    assert rig.store.due(2**62, 10) == [rig.device.ueid]
+    rig.worker = rig.start()
+    assert rig.expire(2**62) == 0
+    assert rig.store.due(2**62, 10) == []
 
 
 def test_the_audit_file_cuts_a_torn_tail_and_refuses_damage(tmp_path: Path) -> None:
@@ -269,3 +273,6 @@ def test_the_audit_file_cuts_a_torn_tail_and_refuses_damage(tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="damaged at offset 0"):
         FileAuditLog(path)
     assert len(path.read_bytes()) == len(whole)
+    log = FileAuditLog(path, repeated_from=1)  # the outbox holds all of it still
+    assert log.last_number() == 0
+    log.close()

@@ -22,21 +22,22 @@ def test_the_operations_page_works_as_written(tmp_path: Path) -> None:
     script = "set -euo pipefail\n" + "\n".join(blocks)
     # A path of a UNIX socket is at most 107 bytes: a short folder, as a person would have.
     folder = tmp_path if len(str(tmp_path)) < 80 else Path(os.path.realpath(tmp_path.parent))
-    process = subprocess.Popen(
-        ["bash", "-c", script],
-        cwd=folder,
-        env={
-            **os.environ,
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-            "PYTHONPATH": str(ROOT),
-            "MQTT_PORT": str(free_port()),
-            "TSA_PORT": str(free_port()),
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=(folder / "output").open("wb"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    with (folder / "output").open("wb") as output_file:
+        process = subprocess.Popen(
+            ["bash", "-c", script],
+            cwd=folder,
+            env={
+                **os.environ,
+                "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+                "PYTHONPATH": str(ROOT),
+                "MQTT_PORT": str(free_port()),
+                "TSA_PORT": str(free_port()),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=output_file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     try:
         process.wait(timeout=120)  # not for the end of its output: what runs in the background holds that open
     finally:

@@ -163,6 +163,27 @@ def test_a_broker_that_dies_and_comes_back_is_taken_up_again(stage: Stage) -> No
     assert stage.wait_for_sequence(1, seconds=40).status is Tier.AFFIRMING
 
 
+def test_a_queue_that_is_always_full_does_not_stand_still(tmp_path: Path) -> None:
+    """Confirmations of results arrive while evidence fills the queue to the brim."""
+    (tmp_path / "broker").mkdir()
+    with (
+        running_mosquitto(tmp_path / "broker", persistence=False) as broker,
+        verifier_rig(tmp_path, broker.port, devices=2) as rig,
+        listening(broker.port, rig.topics.all_results, rig.topics.all_status) as client,
+    ):
+        settings = (tmp_path / "verifier.toml").read_text()
+        small = settings.replace("[mqtt]\n", "queue_max = 11\nbatch_max = 3\n[mqtt]\nreceive_maximum = 10\n")
+        (tmp_path / "verifier.toml").write_text(small)
+        rig.publish_trust(client)
+        rig.start()
+        client.wait_for(bool, "the verifier's status")
+        stage = Stage(broker, rig, client)
+        topic = rig.topics.evidence(rig.devices[0].ueid)
+        for _ in range(500):
+            client.publish_soon(topic, rig.payload(rig.devices[0].push(elapsed_ms=1)))
+        assert stage.wait_for_sequence(499, seconds=60).status is Tier.AFFIRMING
+
+
 def test_sigterm_ends_it_in_order(stage: Stage) -> None:
     stage.push()
     stage.wait_for_sequence(0)

@@ -184,6 +184,28 @@ def test_a_queue_that_is_always_full_does_not_stand_still(tmp_path: Path) -> Non
         assert stage.wait_for_sequence(499, seconds=60).status is Tier.AFFIRMING
 
 
+def test_mqtt_3_1_1_will_do(tmp_path: Path) -> None:
+    """Brokers without MQTT 5: the same but for results that expire on the broker."""
+    (tmp_path / "broker").mkdir()
+    with (
+        running_mosquitto(tmp_path / "broker") as broker,
+        verifier_rig(tmp_path, broker.port) as rig,
+        listening(broker.port, rig.topics.all_results, rig.topics.all_status) as client,
+    ):
+        settings = (tmp_path / "verifier.toml").read_text()
+        (tmp_path / "verifier.toml").write_text(settings.replace("[mqtt]\n", '[mqtt]\nprotocol = "3.1.1"\n'))
+        rig.publish_trust(client)
+        rig.start()
+        client.wait_for(bool, "the verifier's status")
+        stage = Stage(broker, rig, client)
+        stage.push()
+        stage.wait_for_sequence(0)
+        rig.kill()
+        stage.push()
+        rig.start()
+        assert stage.wait_for_sequence(1).status is Tier.AFFIRMING
+
+
 def test_sigterm_ends_it_in_order(stage: Stage) -> None:
     stage.push()
     stage.wait_for_sequence(0)

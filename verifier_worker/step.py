@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 
 from schemas import ima_log, tcg2_log
 from schemas.errors import PeerError
-from schemas.evidence import Evidence
+from schemas.evidence import VANISHED, ClaimValue, Evidence, EvidenceBody, LogIncrement
 from schemas.identifiers import Ueid
-from schemas.limits import MAX_MESSAGE_BYTES
+from schemas.limits import MAX_CLAIMS, MAX_MESSAGE_BYTES
 from schemas.log_replay import Quoted, Replay, Replayed, ReplayState
 from schemas.pcr import PcrValues
 from schemas.reasons import Reason
@@ -39,6 +39,7 @@ from verifier_worker.trust import Trust
 
 MAX_JOINED_BYTES = 2 * MAX_MESSAGE_BYTES
 _NOTHING = PcrValues({})
+_NO_INCREMENT = LogIncrement(records=b"", total=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +84,14 @@ def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, rece
     """
     if state is not None and state.envelope == evidence.envelope:
         return Step(state=state, duplicate=True)
+    base = None  # until the push is known to be authentic
     try:
         admitted = admit(topic_ueid, evidence, state, received_us, trust)
         base, findings = _continue_from(state, admitted, trust)
         advanced, more, solicit = _advance(base, admitted, trust)
     except PeerError as error:
-        return Step(state=refuse(state, error.reason, received_us), refused=error, solicit=_ask_again(state, error))
+        asked = _ask_again(base, evidence, error)
+        return Step(state=refuse(state, error.reason, received_us), refused=error, solicit=asked)
     return _conclude(advanced, admitted, [*findings, *more], solicit, trust)
 
 
@@ -166,19 +169,19 @@ def _advance(
     body = admitted.evidence.body
     if body.previous is not None and body.previous != base.chained:
         reason = Reason.SEQUENCE_GAP if base.chained is not None else Reason.BASELINE_REQUIRED
-        return _moved(base, admitted), [Finding(reason=reason)], _request(reason, base)
+        return _moved(base, admitted), [Finding(reason=reason)], _request(reason, base, body)
     banks = tuple(bank.algorithm for bank in admitted.quoted.pcr_selection.banks)
     if banks != base.replay.banks:  # another selection: the old replay says nothing about the new banks
         base = _fresh(admitted, base.measured.label, base)
         if body.previous is not None:
             reason = Reason.BASELINE_REQUIRED
-            return base, [Finding(reason=reason)], _request(reason, base)
+            return base, [Finding(reason=reason)], _request(reason, base, body)
     if trust.policy is None or trust.references.missing:  # nothing to appraise entries with: do not take them in
         return replace(_moved(base, admitted), chained=None), [], None
     increments, gap = join_increments(base, admitted.evidence)
     if gap is not None:
         reason = Reason.LOG_GAP if base.replay.next_index else Reason.BASELINE_REQUIRED
-        return _moved(base, admitted), [Finding(reason=reason, detail=gap)], _request(reason, base)
+        return _moved(base, admitted), [Finding(reason=reason, detail=gap)], _request(reason, base, body)
     return _replay(base, admitted, increments, trust)
 
 
@@ -198,7 +201,7 @@ def _replay(
         selection, algorithm = quoted.pcr_selection, admitted.signature.hash
         reproduced = replay.until(Quoted(selection=selection, digest=quoted.pcr_digest, algorithm=algorithm), unlogged)
         if reproduced is None:
-            return _mismatch(base, admitted)
+            return _mismatch(base, admitted, trust)
     outcome = reproduced or replay.whole
     measured = base.measured
     if outcome.consumed:
@@ -212,11 +215,26 @@ def _replay(
         unlogged=unlogged,
         tails=_tails(increments, outcome) if reproduced is not None and increments else {},
         totals=totals,
-        claims=body.claims if full else {**base.claims, **body.claims} if body.claims else base.claims,
+        claims=_claims(base, body),
         measured=measured,
         appraised=base.appraised if unchanged else None,
     )
     return advanced, [], None
+
+
+def _claims(base: AttesterState, body: EvidenceBody) -> Mapping[str, ClaimValue]:
+    """The attester's claims after a push.
+
+    Raises:
+        PeerError: ``too-large`` when deltas have added up to more than one push may hold.
+    """
+    if body.previous is not None and not body.claims:
+        return base.claims
+    before = base.claims if body.previous is not None else {}
+    claims = {name: value for name, value in {**before, **body.claims}.items() if value != VANISHED}
+    if len(claims) > MAX_CLAIMS:
+        raise PeerError(Reason.TOO_LARGE, f"{len(claims)} claims, the limit is {MAX_CLAIMS}")
+    return claims
 
 
 def _totals(base: AttesterState, evidence: Evidence, delivered: Mapping[str, int]) -> Mapping[str, int]:
@@ -225,51 +243,56 @@ def _totals(base: AttesterState, evidence: Evidence, delivered: Mapping[str, int
     Raises:
         PeerError: ``malformed`` when there are fewer than it delivered.
     """
-    if not evidence.unsigned_increments:
+    if base.settled and not evidence.unsigned_increments:
         return base.totals
     totals = {name: increment.total for name, increment in evidence.unsigned_increments.items()}
     for name, total in totals.items():
         if total < delivered.get(name, 0):
             raise PeerError(Reason.MALFORMED, f"log {name}: {delivered[name]} entries of {total}")
-    return {**base.totals, **totals}
+    return {**evidence.body.logs, **totals}  # of a log without an increment, the body signs that there is no more
 
 
 def _mismatch(
-    base: AttesterState, admitted: AdmittedEvidence
+    base: AttesterState, admitted: AdmittedEvidence, trust: Trust
 ) -> tuple[AttesterState, list[Finding], SolicitRequest | None]:
-    """Nothing is missing, and yet the logs do not reproduce the quote.
+    """Nothing is missing, and yet the logs do not reproduce the quote. A baseline may do so by itself.
 
     Raises:
         PeerError: ``log-replay-mismatch`` where the entries before this push were settled, so that the fault is in
             the unsigned bytes of this very push: whoever carried them may have changed them, and the state stays.
     """
-    reason = Reason.LOG_REPLAY_MISMATCH
+    reason, body = Reason.LOG_REPLAY_MISMATCH, admitted.evidence.body
+    emptied = replace(_fresh(admitted, base.measured.label, base), anchor=base.anchor)
+    if base.replay.next_index and body.previous is None and not any(body.logs.values()):
+        increments, _ = join_increments(emptied, admitted.evidence)
+        return _replay(emptied, admitted, increments, trust)
     if base.settled or not base.replay.next_index:
         raise PeerError(reason, "PCR values and logs do not reproduce the quoted PCR digest")
-    emptied = _fresh(admitted, base.measured.label, base)
-    return emptied, [Finding(reason=reason)], _request(reason, emptied)
+    return emptied, [Finding(reason=reason)], _request(reason, emptied, body)
 
 
 def join_increments(base: AttesterState, evidence: Evidence) -> tuple[dict[str, bytes], str | None]:
     """The entries to replay by log: tails of earlier pushes, then what is new of this push's increments.
 
     Returns:
-        The entries, and the name of a log whose increment starts after what we have, if there is one.
+        The entries, and the name of a log of which the attester has sent more than we have, if there is one.
 
     Raises:
         PeerError: ``log-malformed``, ``too-large``.
     """
     joined = dict(base.tails)
-    for name, increment in evidence.unsigned_increments.items():
-        tail = base.tails.get(name, b"")
-        have = base.replay.next_index.get(name, 0) + (len(_split(name, tail, base)) if tail else 0)
-        start = evidence.body.logs[name]
-        if start > have:
+    for name, start in evidence.body.logs.items():
+        increment, tail = evidence.unsigned_increments.get(name, _NO_INCREMENT), base.tails.get(name, b"")
+        replayed, records = base.replay.next_index.get(name, 0), increment.records
+        held = _split(name, tail, base) if tail else ()
+        if start > replayed + len(held):
             return {}, name
-        records = increment.records
-        if start < have:
-            records = b"".join(_split(name, records, base, from_start=start == 0)[have - start :])
-        if tail + records:
+        if records and start < replayed + len(held):  # again: no quote bound the tail, what comes now stands for it
+            tail = b"".join(held[: max(0, start - replayed)])
+            if start < replayed:
+                records = b"".join(_split(name, records, base, from_start=start == 0)[replayed - start :])
+            joined.pop(name, None)
+        if records:
             joined[name] = tail + records
         if len(joined.get(name, b"")) > MAX_JOINED_BYTES:
             raise PeerError(Reason.TOO_LARGE, f"log {name}: more than {MAX_JOINED_BYTES} bytes beyond the quote")
@@ -302,15 +325,23 @@ def _moved(base: AttesterState, admitted: AdmittedEvidence) -> AttesterState:
     )
 
 
-def _request(reason: Reason, base: AttesterState) -> SolicitRequest:
-    return SolicitRequest(reason=reason, logs=dict(base.replay.next_index))
+def _request(reason: Reason, base: AttesterState, body: EvidenceBody) -> SolicitRequest:
+    """Asks for each log that the attester keeps, from the entry we need: what is not named, it would not send again."""
+    return SolicitRequest(reason=reason, logs={name: base.replay.next_index.get(name, 0) for name in body.logs})
 
 
-def _ask_again(state: AttesterState | None, error: PeerError) -> SolicitRequest | None:
-    """After authentic evidence with bad unsigned parts, ask for them again; after anything else, keep still."""
-    if state is None or error.reason not in {Reason.LOG_REPLAY_MISMATCH, Reason.LOG_MALFORMED}:
+def _ask_again(base: AttesterState | None, evidence: Evidence, error: PeerError) -> SolicitRequest | None:
+    """After authentic evidence with bad unsigned parts, ask for them again; after anything else, keep still.
+
+    Where the push already held all that we would ask for, the fault may be in what we kept of earlier ones -- entries
+    of PCRs that were not quoted, which nothing binds -- so we ask for everything.
+    """
+    if base is None or error.reason not in {Reason.LOG_REPLAY_MISMATCH, Reason.LOG_MALFORMED}:
         return None
-    return _request(error.reason, state)
+    body, have = evidence.body, base.replay.next_index
+    if body.previous is None and all(start <= have.get(name, 0) for name, start in body.logs.items()):
+        return SolicitRequest(reason=error.reason, logs=dict.fromkeys(body.logs, 0))
+    return _request(error.reason, base, body)
 
 
 def _conclude(

@@ -126,7 +126,7 @@ def increments_are_bound(candidate: Candidate) -> None:
     digests = candidate.evidence.body.increment_digests
     for name, increment in candidate.evidence.unsigned_increments.items():
         expected = digests.get(name)
-        if expected is None and name.partition("/")[0] in _BOUND_LOGS:
+        if expected is None and increment.records and name.partition("/")[0] in _BOUND_LOGS:
             raise PeerError(Reason.LOG_NOT_BOUND_TO_BODY, f"log {name}: the body has no digest of its increment")
         if expected is not None and expected != hashlib.sha256(increment.records).digest():
             raise PeerError(Reason.LOG_NOT_BOUND_TO_BODY, f"log {name}: not the increment that was quoted")

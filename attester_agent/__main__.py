@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attester_agent.claims import agent_version
-from attester_agent.commands import describe_file, load_trust, provision, run_agent
+from attester_agent.commands import describe_claims, describe_file, load_trust, provision, run_agent
 from attester_agent.settings import ROLE, Settings
 from runtime.service import Stop, run_command
 from runtime.settings import load
@@ -26,6 +26,8 @@ def _command(options: argparse.Namespace) -> None:
     configure_logging(ROLE, settings.log_level)
     if options.command == "provision":
         print(provision(settings, options.out, Stop().on_signals()))
+    elif options.command == "claims":
+        print(describe_claims(settings))
     elif options.check_config:
         load_trust(settings)
         print(f"{options.config}: good")
@@ -44,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--config", type=Path, required=True, help="TOML file")
     make.add_argument("--out", type=Path, required=True, help="folder for attester.ueid, ak.tpmt_public and ak.pem")
     make.set_defaults(check_config=False)
+    claims = commands.add_parser("claims", help="print the claims that this device makes")
+    claims.add_argument("--config", type=Path, required=True, help="TOML file")
+    claims.set_defaults(check_config=False)
     show = commands.add_parser("show", help="print an evidence message for people; verifies nothing")
     show.add_argument("file", type=Path, help="an MQTT payload saved to a file")
     return parser

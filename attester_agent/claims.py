@@ -1,19 +1,57 @@
-"""Claims about the device by the agent's own word: signed with the evidence, measured by nothing.
+"""What a plug-in for claims is, and the ones that come with the agent.
 
-A collector returns a value, or None when the device has none. A new claim is a line in :data:`COLLECTORS`.
+A collector returns what it has found: one value, several by name, or None where the device has none. It is registered
+under the entry-point group ``attestream.claims``; the entry point's name is the claim's. Everything else -- which
+collectors run, and that none of them can stop or delay a push -- is ``claim_collection``'s.
+
+All claims are the attester's word, signed with the evidence and proved by nothing. Some say what a log of the device
+measures, too: :class:`Collector` tells where, so that an operator knows which PCRs to quote. It tells *people*: no
+verifier believes an attester about that; what a verifier vouches for it has taken from the replayed logs itself.
 """
 
+import hashlib
 import os
 import platform
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from schemas.evidence import ClaimValue
-from schemas.limits import MAX_TEXT_BYTES
 
+MAX_CONTAINER_FILES: Final = 32
+MAX_CONTAINER_FILE_BYTES: Final = 1024 * 1024
+_HOUR_S: Final = 3600
+_CLOCK_ADJUSTED_S: Final = 300  # the kernel computes its boot time from the clock; a clock that is set moves it
+_BOOT_TIME_STEP_S: Final = 60
+
+# UEFI 2.10, 3.3: a variable of the global GUID; efivarfs puts four bytes of attributes before the value.
+_SECURE_BOOT: Final = Path("/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c")
+_EFIVAR_BYTES: Final = 5
 _COMMAND_LINE: Final = Path("/proc/cmdline")
+_STAT: Final = Path("/proc/stat")
+_DMI: Final = Path("/sys/class/dmi/id")
+
+Collected: TypeAlias = ClaimValue | Mapping[str, ClaimValue] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collector:
+    """One plug-in.
+
+    Attributes:
+        collect: what to call; whatever it raises is logged and costs only its own claims. May be called by another
+            thread each time, never by two at once.
+        measured_in: which log measures the same, and into which PCR; empty when nothing does.
+        by_name_only: left out unless the selection names it without a wildcard: its value changes so often that deltas
+            would hardly be any.
+    """
+
+    collect: Callable[[], Collected]
+    measured_in: str = ""
+    by_name_only: bool = False
 
 
 def agent_version() -> str:
@@ -24,40 +62,115 @@ def agent_version() -> str:
         return "source"
 
 
-def kernel_release() -> ClaimValue | None:
+def kernel_release() -> Collected:
     """As ``uname -r``."""
     return os.uname().release
 
 
-def operating_system() -> ClaimValue | None:
+def os_release() -> Collected:
     """PRETTY_NAME of os-release(5)."""
     try:
-        return platform.freedesktop_os_release().get("PRETTY_NAME", "")[:MAX_TEXT_BYTES] or None
-    except OSError:
+        return platform.freedesktop_os_release().get("PRETTY_NAME")
+    except FileNotFoundError:
         return None
 
 
-def kernel_command_line() -> ClaimValue | None:
+def kernel_command_line() -> Collected:
     """What the kernel was started with."""
+    return _read_text(_COMMAND_LINE)
+
+
+def secure_boot() -> Collected:
+    """Whether the firmware enforces Secure Boot; nothing on a machine without UEFI.
+
+    Raises:
+        ValueError: the variable is not as UEFI says.
+    """
     try:
-        return _COMMAND_LINE.read_text("utf-8", "replace").strip()[:MAX_TEXT_BYTES] or None
-    except OSError:
+        raw = _SECURE_BOOT.read_bytes()
+    except FileNotFoundError:
         return None
+    if len(raw) != _EFIVAR_BYTES:
+        message = f"{_SECURE_BOOT}: {len(raw)} bytes, expected {_EFIVAR_BYTES}"
+        raise ValueError(message)
+    return raw[-1] == 1
 
 
-COLLECTORS: Final[Mapping[str, Callable[[], ClaimValue | None]]] = {
-    "agent-version": agent_version,
-    "kernel-command-line": kernel_command_line,
-    "kernel-release": kernel_release,
-    "operating-system": operating_system,
-}
+def firmware_version() -> Collected:
+    """Vendor, version and date of the firmware, as SMBIOS has them."""
+    parts = (_read_text(_DMI / name) for name in ("bios_vendor", "bios_version", "bios_date"))
+    return ", ".join(filter(None, parts)) or None
 
 
-def collect_claims(label: str | None = None) -> dict[str, ClaimValue]:
-    """All claims as they are now.
+class BootTime:
+    """When the kernel started, UTC, to the minute; unlike an uptime it stays, so it travels once.
+
+    Remembers its answer: the kernel computes the boot time from its clock, which is corrected all the time.
+    """
+
+    def __init__(self, stat: Path = _STAT) -> None:
+        self._stat = stat
+        self._known_s: int | None = None
+
+    def __call__(self) -> Collected:
+        """The boot time as ISO 8601."""
+        line = next((each for each in self._stat.read_text("ascii").splitlines() if each.startswith("btime ")), None)
+        if line is None:
+            return None
+        now_s = int(line.split()[1])
+        if self._known_s is None or abs(now_s - self._known_s) > _CLOCK_ADJUSTED_S:
+            self._known_s = now_s
+        minute_s = self._known_s // _BOOT_TIME_STEP_S * _BOOT_TIME_STEP_S
+        return time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(minute_s))
+
+
+def uptime() -> Collected:
+    """Whole hours since the kernel started, suspended time included."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME)) // _HOUR_S
+
+
+def container_digests(paths: Sequence[Path]) -> Collector:
+    """A collector of the SHA-256 of files that say what containers run: image manifests, quadlets, compose files.
 
     Args:
-        label: the configured name of the device, if any; becomes the claim ``label``.
+        paths: files, or folders whose files are meant; what is missing is left out.
     """
-    claims = {name: value for name, collect in COLLECTORS.items() if (value := collect()) is not None}
-    return claims if label is None else claims | {"label": label}
+
+    def collect() -> Collected:
+        found = {path.name: path for each in paths for path in (sorted(each.iterdir()) if each.is_dir() else [each])}
+        files = {name: path for name, path in found.items() if path.is_file()}
+        if len(files) > MAX_CONTAINER_FILES:
+            message = f"{len(files)} files, the limit is {MAX_CONTAINER_FILES}"
+            raise ValueError(message)
+        return {name: f"sha256:{_digest(path)}" for name, path in files.items()}
+
+    return Collector(collect=collect)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(MAX_CONTAINER_FILE_BYTES + 1)
+    if len(content) > MAX_CONTAINER_FILE_BYTES:
+        message = f"{path}: more than {MAX_CONTAINER_FILE_BYTES} bytes"
+        raise ValueError(message)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read_text(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8", "replace").strip() or None
+    except FileNotFoundError:
+        return None
+
+
+# Named by pyproject.toml under [project.entry-points."attestream.claims"].
+AGENT_VERSION: Final = Collector(collect=agent_version)
+BOOT_TIME: Final = Collector(collect=BootTime())
+FIRMWARE_VERSION: Final = Collector(collect=firmware_version)
+KERNEL_COMMAND_LINE: Final = Collector(
+    collect=kernel_command_line, measured_in="boot log: PCR 8 by GRUB, PCR 12 by systemd-stub"
+)
+KERNEL_RELEASE: Final = Collector(collect=kernel_release)
+OS_RELEASE: Final = Collector(collect=os_release)
+SECURE_BOOT: Final = Collector(collect=secure_boot, measured_in="boot log: PCR 7")
+UPTIME: Final = Collector(collect=uptime, by_name_only=True)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from attester_agent.agent_state import AgentState
-from attester_agent.claims import agent_version, collect_claims
+from attester_agent.claim_collection import ClaimCollection, is_selected, load_collectors
+from attester_agent.claims import Collector, agent_version, container_digests
 from attester_agent.handle_gate import ClockTrust
 from attester_agent.measurement_logs import open_logs
 from attester_agent.ports import Identity
@@ -91,6 +92,26 @@ def describe_file(path: Path) -> str:
     return "\n".join(_describe(parse_evidence(cmw.unwrap(payload, EVIDENCE, Indicator.EVIDENCE)), len(payload)))
 
 
+def describe_claims(settings: Settings) -> str:
+    """The claims that this device makes now, a line each, with what else than its word speaks for them.
+
+    Claims that the selection leaves out are named after them.
+    """
+    collectors, select = _collectors(settings), settings.claims.select
+    lines = []
+    for name, value in ClaimCollection(collectors, select, label=settings.name).current().items():
+        collector = collectors.get(name.partition("/")[0])
+        measured_in = collector.measured_in if collector is not None else ""
+        lines.append(f"{name} = {value!r}" + (f"  (also in the {measured_in})" if measured_in else ""))
+    left_out = [name for name, each in sorted(collectors.items()) if not is_selected(name, each, select)]
+    return "\n".join([*lines, *(f"not selected: {name}" for name in left_out)])
+
+
+def _collectors(settings: Settings) -> dict[str, Collector]:
+    containers = settings.claims.containers
+    return load_collectors() | ({"containers": container_digests(containers)} if containers else {})
+
+
 def _state_of(identity: Identity, spool: SqliteSpool) -> AgentState:
     """The stored state, if it is of this device and key; otherwise a new one, and nothing of another device is sent."""
     state = spool.load()
@@ -150,7 +171,7 @@ def _serve(
         spool=spool,
         transport=connection,
         topics=topics,
-        collect_claims=lambda: collect_claims(label),
+        collect_claims=ClaimCollection(_collectors(settings), settings.claims.select, label=label).current,
         status=_status(label or device_id, online=True),
     )
     agent = Agent(state, evidence, trust, world)

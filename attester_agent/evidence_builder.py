@@ -4,7 +4,8 @@ Promises: deltas of claims and PCR values add up to what they are deltas of; a p
 complete; nothing is in two pushes or in none, as long as the state moves on with what was stored. Entries of logs are
 chosen after the quote, because only then it is known which of them it covers; the body signs where they start (DESIGN
 5). Not so entries of a boot log: no PCR binds all of their bytes, and the log does not grow while we run, so they are
-chosen before the quote and the body signs their digest.
+chosen before the quote and the body signs their digest. Other logs wait until all of a boot log is on its way: the
+first entry of an IMA list speaks of PCRs that the boot log explains.
 
 A claim that vanished is sent once as empty text; after the next full push it is simply not there.
 """
@@ -19,6 +20,7 @@ from attester_agent.agent_state import AgentState, require_baseline
 from attester_agent.log_window import Coverage, Entries, choose_entries
 from schemas import cmw
 from schemas.evidence import (
+    VANISHED,
     ClaimValue,
     Evidence,
     EvidenceBody,
@@ -31,7 +33,6 @@ from schemas.log_replay import TCG2
 from schemas.media_types import EVIDENCE, Indicator
 from schemas.pcr import PcrSelection, PcrValues
 
-VANISHED: Final = ""
 _FRAME_BYTES: Final = 256  # CBOR heads, names of logs and the CMW record around what is counted exactly
 _PCR_BYTES: Final = 72  # SHA-512 with its heads
 _QUOTE_BYTES: Final = 1024  # more than a quote and its signature ever take
@@ -81,6 +82,8 @@ class Push:
         complete: no covered log entry waits for a later push.
         behind: log entries beyond the quote were already there.
         sequence: of its body.
+        sent: by log, entries that this push and those before it hold.
+        totals: by log, entries to send so far.
     """
 
     payload: bytes
@@ -89,6 +92,8 @@ class Push:
     complete: bool
     behind: bool
     sequence: int
+    sent: Mapping[str, int]
+    totals: Mapping[str, int]
 
 
 def draft_body(
@@ -180,12 +185,14 @@ def finish_push(
     pcrs = unlogged if draft.full else unlogged.changes_since(draft.state.pcrs)
     fixed = len(draft.raw_body) + len(quote.attest) + len(quote.signature) + len(pcrs) * _PCR_BYTES + _FRAME_BYTES
     starts = draft.body.logs
-    chosen = dict(draft.bound)
-    room = max_bytes - fixed - sum(map(len, itertools.chain.from_iterable(chosen.values())))
-    free = {name: entries for name, entries in logs.items() if not is_bound_log(name)}
-    chosen |= choose_entries(free, starts, coverage.totals, room, at_least_one=not chosen)
+    chosen = _add_free(draft, logs, coverage, max_bytes - fixed)
     ends = {name: starts[name] + len(chosen.get(name, ())) for name in starts}
-    increments = _increments(chosen, ends, coverage)
+    totals = {name: max(end, coverage.totals.get(name, 0)) for name, end in ends.items()}
+    increments = {
+        name: LogIncrement(records=b"".join(chosen.get(name, ())), total=total)
+        for name, total in totals.items()
+        if total > starts[name]
+    }
     evidence = Evidence(
         body=draft.body,
         raw_body=draft.raw_body,
@@ -194,7 +201,7 @@ def finish_push(
         unsigned_pcrs={bank: pcrs.bank(bank) for bank in pcrs.algorithms},
         unsigned_increments=increments,
     )
-    complete = all(ends[name] >= coverage.totals.get(name, 0) for name in ends)
+    complete = ends == totals
     return Push(
         payload=cmw.wrap(EVIDENCE, encode_evidence(evidence), Indicator.EVIDENCE),
         state=replace(
@@ -210,15 +217,23 @@ def finish_push(
         complete=complete,
         behind=any(entries.end > coverage.totals[name] for name, entries in logs.items()),
         sequence=draft.body.sequence,
+        sent=ends,
+        totals=totals,
     )
 
 
-def _increments(
-    chosen: Mapping[str, tuple[bytes, ...]], ends: Mapping[str, int], coverage: Coverage
-) -> dict[str, LogIncrement]:
-    """What travels of each log; one that has more to come says so, with or without records in this push."""
-    names = [name for name, total in coverage.totals.items() if name in chosen or ends.get(name, total) < total]
-    return {name: LogIncrement(records=b"".join(chosen.get(name, ())), total=coverage.totals[name]) for name in names}
+def _add_free(
+    draft: Draft, logs: Mapping[str, Entries], coverage: Coverage, room: int
+) -> Mapping[str, tuple[bytes, ...]]:
+    """The records bound before the quote and, when no more of those logs are to come, as many of the others as fit."""
+    starts, bound = draft.body.logs, draft.bound
+    if any(
+        starts[name] + len(bound.get(name, ())) < coverage.totals.get(name, 0) for name in starts if is_bound_log(name)
+    ):
+        return bound
+    free = {name: entries for name, entries in logs.items() if not is_bound_log(name)}
+    left = room - sum(map(len, itertools.chain.from_iterable(bound.values())))
+    return {**bound, **choose_entries(free, starts, coverage.totals, left, at_least_one=not bound)}
 
 
 def unexplained(values: PcrValues, selection: PcrSelection, coverage: Coverage) -> PcrValues:

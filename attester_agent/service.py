@@ -332,7 +332,7 @@ class Agent:
         _PUSHES.labels("full" if push.full else "delta").inc()
         _PUSH_BYTES.observe(len(push.payload))
         _SPOOLED.set(self._spool.queued_messages)
-        _LOG.info("pushed", sequence=push.sequence, full=push.full, bytes=len(push.payload), complete=push.complete)
+        _LOG.info("pushed", sequence=push.sequence, full=push.full, bytes=len(push.payload), logs=_progress(push))
 
     def _next_in_s(self, push: Push) -> float:
         """When the next push is due after ``push``, if nothing else happens."""
@@ -375,6 +375,12 @@ class Agent:
             self._spool.remove(self._acknowledged)
             self._acknowledged = []
             _SPOOLED.set(self._spool.queued_messages)
+
+
+def _progress(push: Push) -> str:
+    """How much of each log is on its way: ``ima 1200/5000``, or ``ima 5000`` for all of it."""
+    counts = ((name, push.sent[name], total) for name, total in sorted(push.totals.items()))
+    return " ".join(f"{name} {sent}" if sent == total else f"{name} {sent}/{total}" for name, sent, total in counts)
 
 
 def report_unreproduced(problem: str) -> None:

@@ -135,6 +135,20 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimSettings:
+    """Table ``[claims]``: the claim selection (draft-ietf-rats-reference-interaction-models, N8).
+
+    Attributes:
+        select: patterns of names (``*``, ``kernel-*``, ``containers/*``); a claim that none matches is never collected.
+            The default is all but those that change with the time, as ``uptime``: they must be named.
+        containers: files, or folders of files, whose SHA-256 becomes the claim ``containers/<file name>``.
+    """
+
+    select: tuple[str, ...] = ("*",)
+    containers: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrustSettings:
     """Table ``[trust]``.
 
@@ -178,6 +192,7 @@ class Settings:
     tpm: TpmSettings = field(default_factory=TpmSettings)
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     logs: LogSettings = field(default_factory=LogSettings)
+    claims: ClaimSettings = field(default_factory=ClaimSettings)
 
     def __post_init__(self) -> None:
         if self.name is not None:

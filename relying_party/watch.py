@@ -189,10 +189,14 @@ def line_of(standing: Standing, now_us: int, names: Mapping[Ueid, str]) -> str:
 
 
 def headline_of(standing: Standing) -> tuple[object, ...]:
-    """What must change for an attester to be worth a new line: not its age, handle or number of log entries."""
+    """What must change for an attester to be worth a new line.
+
+    Not its age or handle, nor the number of its log entries unless there are more to come: then it is progress.
+    """
     result = standing.result
     rejected = 0 if result.rejections is None else result.rejections.count
-    return standing.status, standing.freshness, standing.reasons, tuple(result.unexpected), rejected
+    progress = _log_entries(standing) if result.logs_total else []
+    return standing.status, standing.freshness, standing.reasons, tuple(result.unexpected), rejected, tuple(progress)
 
 
 def json_of(standing: Standing) -> str:
@@ -214,8 +218,10 @@ def json_of(standing: Standing) -> str:
         "evidence": None if result.evidence is None else result.evidence.hex(),
         "policies": list(result.policies),
         "logs": dict(result.logs),
+        "logs_total": dict(result.logs_total),
         "unexpected": list(result.unexpected),
         "unexpected_total": result.unexpected_total,
+        "attester_claims": dict(result.claims),
         "rejections": None if rejected is None else {"count": rejected.count, "last": rejected.last},
     }
     return json.dumps(content, separators=(",", ":"))
@@ -287,7 +293,8 @@ def _reasons(standing: Standing) -> str:
 def _log_entries(standing: Standing) -> list[str]:
     result = standing.result
     entries = []
-    for name, count in sorted(result.logs.items(), reverse=True):
+    for name in sorted(result.logs.keys() | result.logs_total.keys(), reverse=True):
+        count = result.logs.get(name, 0)
         total = result.logs_total.get(name, count)
         entries.append(f"{_printable(name)} {count}" if total <= count else f"{_printable(name)} {count}/{total}")
     return entries

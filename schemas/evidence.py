@@ -37,6 +37,7 @@ from schemas.reasons import Reason
 PROFILE: Final = 1
 MAX_NAME_BYTES: Final = 66  # TPM2B_NAME with SHA-512
 DIGEST_BYTES: Final = 32
+VANISHED: Final = ""  # the value of a claim that the attester no longer makes
 
 BODY_UEID, BODY_PROFILE, BODY_SYNC, BODY_ENVIRONMENT, BODY_SEQUENCE = 1, 2, 3, 4, 5
 BODY_PREVIOUS, BODY_CLAIMS, BODY_LOGS, BODY_DIGESTS = 6, 7, 8, 9
@@ -64,10 +65,10 @@ class LogIncrement:
 
     Attributes:
         records: the entries in the log's own binary form, one after the other; the first has the index that the body
-            names for this log.
+            names for this log. Empty when other logs took all the room: it then only tells that there are entries to
+            come. Of a log without an increment there are none.
         total: entries of the log, counted from 0 at boot, that the attester had when it made this push: more than start
-            and the increment's entries together when the rest comes in later pushes. An increment without records only
-            announces them.
+            and the increment's entries together when the rest comes in later pushes.
     """
 
     records: bytes
@@ -84,7 +85,7 @@ class EvidenceBody:
         environment: TPM name of the attesting key (REIM attEnvID).
         sequence: 0 for an agent's first push, one more each time.
         previous: SHA-256 of the previous body. None makes a *full* push: ``claims`` and the PCR values are complete.
-        claims: the claims that changed since the previous push.
+        claims: the claims that changed since the previous push; :data:`VANISHED` for one that is gone.
         logs: by log name, for every log that the attester keeps, the index (from 0 at boot) of the next entry to send
             when this body was made: where the increment in this push starts, if there is one.
         increment_digests: by log name, SHA-256 of an increment's records, where they were known before the quote. So it
@@ -173,7 +174,7 @@ def parse_evidence(raw: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Evidenc
         max_bytes: limit on it.
 
     Returns:
-        Well-formed evidence; every increment is of a log that the body names, and not empty.
+        Well-formed evidence; every increment is of a log that the body names, and promises at least one entry.
 
     Raises:
         PeerError: ``too-large`` or ``malformed``.
@@ -285,7 +286,7 @@ def _check_increments(increments: Mapping[str, LogIncrement], starts: Mapping[st
         if name not in starts:
             raise PeerError(Reason.MALFORMED, f"increment of {name}: the body does not say where it starts")
         if increment.total <= starts[name]:
-            raise PeerError(Reason.MALFORMED, f"increment of {name}: empty; leave it out instead")
+            raise PeerError(Reason.MALFORMED, f"increment of {name}: of no entry; leave it out instead")
 
 
 def _parse_pcrs(value: object) -> dict[HashAlgorithm, dict[int, bytes]]:

@@ -96,7 +96,8 @@ class AttestationResult:
         logs_total: entries the attester says it has, where more are to come.
         unexpected: paths or PCRs that no reference value covers, bounded.
         unexpected_total: how many there were.
-        claims: the attester's own claims (its word, not checked).
+        claims: ``ear_attester_claims``: all that the attester says of itself. Its word alone, whatever it says of a
+            claim; what a verifier vouches for it has derived itself, from replayed logs, and stands elsewhere.
         rejections: refused messages, if any.
         clock_rate_ppm: bounds on the rate of the attester's clock against TSA time, parts per million.
         verifier: the verifier's name.

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from schemas import ima_log, tcg2_log
 from schemas.errors import PeerError
-from schemas.evidence import ClaimValue, Evidence, EvidenceBody, check_claims_size
+from schemas.evidence import VANISHED, ClaimValue, Evidence, EvidenceBody, check_claims_size
 from schemas.identifiers import Ueid
 from schemas.limits import MAX_MESSAGE_BYTES
 from schemas.log_replay import Quoted, Replay, Replayed, ReplayState
@@ -251,11 +251,10 @@ def _merged_claims(base: AttesterState, body: EvidenceBody) -> Mapping[str, Clai
     Raises:
         PeerError: ``too-large`` when the deltas add up to more than a full push may hold.
     """
-    if body.previous is None:
-        return body.claims
-    if not body.claims:
+    if body.previous is not None and not body.claims:
         return base.claims
-    merged = {**base.claims, **body.claims}
+    before = base.claims if body.previous is not None else {}
+    merged = {name: value for name, value in {**before, **body.claims}.items() if value != VANISHED}
     check_claims_size(merged)
     return merged
 

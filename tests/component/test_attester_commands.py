@@ -4,12 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from attester_agent import commands
 from attester_agent.__main__ import main
+from attester_agent.claims import Collector
+from attester_agent.commands import describe_claims
 from attester_agent.handle_gate import AcceptedHandle
 from attester_agent.provision import next_steps, write_identity
 from attester_agent.push_maker import PushMaker
-from attester_agent.settings import EvidenceSettings, TpmSettings, TrustSettings
+from attester_agent.settings import ClaimSettings, EvidenceSettings, Settings, TpmSettings, TrustSettings
 from schemas.errors import ConfigError
+from schemas.hashes import SHA256
 from schemas.identifiers import HandleId, ueid_text
 from schemas.pcr import parse_selection_text
 from tests.fakes.attester import MemoryLog, SoftTpm, state_of
@@ -47,6 +51,27 @@ def test_show_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_show_of_no_file_names_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "no-such-file"]) == 2
     assert "no-such-file: No such file" in capsys.readouterr().err
+
+
+def test_claims_are_shown_with_what_else_speaks_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    collectors = {
+        "command-line": Collector(collect=lambda: "quiet", measured_in="boot log: PCR 8"),
+        "hours": Collector(collect=lambda: 5, by_name_only=True),
+    }
+    monkeypatch.setattr(commands, "load_collectors", lambda: collectors)
+    (tmp_path / "web.container").write_bytes(b"image")
+    settings = Settings(
+        state=tmp_path / "state.db",
+        name="device-1",
+        trust=TrustSettings(distributor_keys=(Path("d.pem"),), tsa_roots=(Path("t.pem"),)),
+        claims=ClaimSettings(containers=(tmp_path / "web.container",)),
+    )
+    assert describe_claims(settings).splitlines() == [
+        "label = 'device-1'",
+        "command-line = 'quiet'  (also in the boot log: PCR 8)",
+        f"containers/web.container = 'sha256:{SHA256.digest(b'image').hex()}'",
+        "not selected: hours",
+    ]
 
 
 def test_provisioning_writes_what_the_endorser_needs(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from attester_agent.agent_state import AgentState, decode_state, encode_state, on_boot, require_baseline
 from attester_agent.evidence_builder import (
-    VANISHED,
     Push,
     Quote,
     changed_claims,
@@ -20,7 +19,7 @@ from attester_agent.evidence_builder import (
 from attester_agent.handle_gate import AcceptedHandle
 from attester_agent.log_window import Coverage, Entries
 from schemas.errors import PeerError
-from schemas.evidence import ClaimValue, SyncProof
+from schemas.evidence import VANISHED, ClaimValue, SyncProof
 from schemas.hashes import SHA256
 from schemas.identifiers import HandleId, Ueid
 from schemas.log_replay import ReplayState

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from schemas.errors import PeerError
-from schemas.evidence import Evidence, LogIncrement, encode_evidence, parse_evidence
+from schemas.evidence import VANISHED, Evidence, LogIncrement, encode_evidence, parse_evidence
 from schemas.handle import Handle
 from schemas.hashes import SHA256
+from schemas.limits import MAX_CLAIMS
 from schemas.reasons import Reason
 from schemas.result import Freshness, Tier, TrustClaim
 from tests.fakes.device import (
@@ -534,3 +535,26 @@ def test_new_reference_values_make_everything_be_appraised_again(bench: Bench) -
     assert taken.solicit is not None
     bench.take(bench.device.push(full=True, resend={"tcg2": 0, "ima": 0}))
     assert bench.verdict() == (Tier.AFFIRMING, set())
+
+
+# -- claims: the attester's word ---------------------------------------------------------------------------------------
+
+
+def test_claims_add_up_and_a_vanished_one_is_gone(bench: Bench) -> None:
+    bench.take(bench.device.push(claims={"os": "Debian"}))
+    bench.take(bench.device.push(claims={"kernel": VANISHED}))
+    bench.take(bench.device.push())
+    assert bench.state is not None
+    assert bench.state.claims == {"os": "Debian"}
+
+
+def test_claims_of_many_deltas_do_not_add_up_without_end(bench: Bench) -> None:
+    def claims(start: int) -> dict[str, str]:
+        return {f"claim-{number}": "x" for number in range(start, start + MAX_CLAIMS // 2)}
+
+    bench.take(bench.device.push(full=True, claims=claims(0)))
+    taken = bench.take(bench.device.push(claims=claims(100)))
+    assert taken.refused is not None
+    assert taken.refused.reason is Reason.TOO_LARGE
+    assert bench.take(bench.device.push()).solicit is not None
+    assert bench.verdict() == (Tier.NONE, {Reason.SEQUENCE_GAP})

@@ -61,6 +61,16 @@ def test_every_column_has_a_cell() -> None:
     }
 
 
+def test_a_long_log_on_its_way_is_news_with_every_part() -> None:
+    first, second, last = (
+        standing(logs=logs, logs_total=total)
+        for logs, total in (({}, {"ima": 50}), ({"ima": 12}, {"ima": 50}), ({}, {}))
+    )
+    assert cells(first, NOW_US, {})[6] == "ima 0/50"
+    assert len({headline_of(first), headline_of(second), headline_of(last)}) == 3
+    assert headline_of(standing(logs={"ima": 50})) == headline_of(standing(logs={"ima": 51}))
+
+
 def test_what_is_not_known_is_a_dash() -> None:
     row = dict(zip(COLUMNS, cells(standing(), NOW_US, {}), strict=True))
     assert {row[name] for name in ("age", "handle", "log entries", "clock rate", "rejected")} == {"–"}

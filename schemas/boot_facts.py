@@ -25,8 +25,9 @@ from typing import Final
 from schemas.errors import PeerError
 from schemas.hashes import HashAlgorithm
 from schemas.tcg2_binding import AuthenticatedData, bind
-from schemas.tcg2_event_data import Text, decode_event_data
+from schemas.tcg2_event_data import decode_event_data
 from schemas.tcg2_event_types import EventType
+from schemas.tcg2_event_values import Text
 from schemas.tcg2_log import Tcg2Event
 from schemas.uefi_text import guess_text, shown
 from schemas.uefi_variable import GLOBAL_VARIABLE, parse_variable
@@ -49,6 +50,10 @@ class SecureBoot(StrEnum):
     UNKNOWN = "unknown"
     ENABLED = "enabled"
     DISABLED = "disabled"
+
+
+# UEFI 2.10, 3.3. Firmware that has no such variable logs it without a value: tpm2-tools/event-arch-linux.
+_SECURE_BOOT_VALUES: Final = {b"\1": SecureBoot.ENABLED, b"\0": SecureBoot.DISABLED, b"": SecureBoot.DISABLED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,9 +123,7 @@ class BootFacts:
                 version = shown(decoded.value)[:MAX_VERSION_CHARACTERS]
         return replace(self, version=version if not self.versions else None, versions=min(self.versions + 1, 2))
 
-    def _with_image(
-        self, event: Tcg2Event, digests: dict[int, bytes], banks: Collection[HashAlgorithm]
-    ) -> "BootFacts":
+    def _with_image(self, event: Tcg2Event, digests: dict[int, bytes], banks: Collection[HashAlgorithm]) -> "BootFacts":
         if len(event.data) <= MAX_ACTION_BYTES and guess_text(event.data):
             bound = bind(event, banks)
             if isinstance(bound, AuthenticatedData) and bound.whole:
@@ -131,9 +134,7 @@ class BootFacts:
             images = (*images, digests.get(strongest.tpm_id, b""))
         return replace(self, images=images, images_total=self.images_total + 1)
 
-    def _with_secure_boot(
-        self, event: Tcg2Event, banks: Collection[HashAlgorithm], *, separator: bool
-    ) -> "BootFacts":
+    def _with_secure_boot(self, event: Tcg2Event, banks: Collection[HashAlgorithm], *, separator: bool) -> "BootFacts":
         if self.secure_boot_ended:
             return self
         if separator:
@@ -148,15 +149,10 @@ class BootFacts:
             return self
         if (variable.vendor, variable.name) != (GLOBAL_VARIABLE, "SecureBoot"):
             return self
-        if self.secure_boot_value is not SecureBoot.UNKNOWN:
-            return replace(self, secure_boot_broken=True)  # said twice
-        match variable.content:
-            case b"\1":
-                return replace(self, secure_boot_value=SecureBoot.ENABLED)
-            case b"\0" | b"":  # no such variable: firmware without Secure Boot, or with it never set up
-                return replace(self, secure_boot_value=SecureBoot.DISABLED)
-            case _:
-                return replace(self, secure_boot_broken=True)
+        value = _SECURE_BOOT_VALUES.get(variable.content)
+        if value is None or self.secure_boot_value is not SecureBoot.UNKNOWN:
+            return replace(self, secure_boot_broken=True)  # makes no sense, or was said before
+        return replace(self, secure_boot_value=value)
 
 
 def secure_boot_state(events: Iterable[Tcg2Event], banks: Collection[HashAlgorithm]) -> SecureBoot:

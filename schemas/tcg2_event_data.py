@@ -1,266 +1,50 @@
 """What the data of a boot event say, by event type. Never on the path of a replay: decode what you want to look at.
 
 Promises: exact and bounded parsing of the structures that the PC Client profile names; data of a type that it leaves
-open, or does not know, stay as they are (:class:`Opaque`). Each decoded value has a line of ``text`` for people.
-Does not: say whether any of it is true. What is decoded from :class:`tcg2_binding.DescriptiveData` anyone may have
+open, or does not know, stay as they are (``Opaque``).
+Does not: say whether any of it is true. What is decoded from ``tcg2_binding.DescriptiveData`` anyone may have
 written; ask ``tcg2_binding.bind`` first.
 
 Source: PFP 1.06, 10.2 and 10.4. All integers little-endian.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from schemas.errors import PeerError
 from schemas.pcr import STARTUP_LOCALITIES
 from schemas.reader import Reader
 from schemas.reasons import Reason
 from schemas.tcg2_event_types import EventType
+from schemas.tcg2_event_values import (
+    DeviceSecurity,
+    EventData,
+    FirmwareBlob,
+    HandoffTables,
+    ImageLoad,
+    Opaque,
+    Partition,
+    PartitionTable,
+    ReferenceManifest,
+    Separator,
+    SpecId,
+    StartupLocality,
+    TaggedEvent,
+    Text,
+    VariableEvent,
+)
 from schemas.tcg2_quirks import MAX_IMAGE_TRAILING_BYTES, max_trailing_bytes
 from schemas.uefi_device_path import device_path_text
-from schemas.uefi_text import guess_text, guid_text, read_guid, shown, utf16_text
-from schemas.uefi_variable import Variable, parse_variable
-from schemas.windows_tags import TaggedValue, parse_tagged_values
+from schemas.uefi_text import GUID_BYTES, guess_text, guid_text, read_guid, utf16_text
+from schemas.uefi_variable import parse_variable
+from schemas.windows_tags import parse_tagged_values
 
 MAX_PARTITIONS: Final = 512
 MAX_TABLES: Final = 1024
+_FIRMWARE_BLOB_BYTES: Final = 16
+_SIGNATURE_BYTES: Final = 16
 _GPT_HEADER_BYTES: Final = 92  # UEFI 2.10, 5.3.2
 _GPT_ENTRY_BYTES: Final = 128  # UEFI 2.10, 5.3.3, as UEFI_GPT_DATA fixes it
-_SHOWN_BYTES: Final = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opaque:
-    """Data that no structure is known for."""
-
-    content: bytes
-
-    @property
-    def text(self) -> str:
-        """Hexadecimal, its beginning."""
-        more = f"... ({len(self.content)} bytes)" if len(self.content) > _SHOWN_BYTES else ""
-        return self.content[:_SHOWN_BYTES].hex() + more
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
-    """A string: of an action, a loader, a version."""
-
-    value: str
-
-    @property
-    def text(self) -> str:
-        """The string, safe for a terminal."""
-        return shown(self.value)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Separator:
-    """The end of a phase, in one PCR. ``value`` is 0 or 0xFFFFFFFF; 1 announces an error."""
-
-    value: int
-    detail: bytes = b""
-
-    @property
-    def error(self) -> bool:
-        """Whether measuring failed before."""
-        return self.value == 1
-
-    @property
-    def text(self) -> str:
-        """The value."""
-        return f"separator {self.value:#010x}" + (" (error)" if self.error else "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VariableEvent:
-    """A UEFI variable."""
-
-    variable: Variable
-
-    @property
-    def text(self) -> str:
-        """Name and size; ``boot_log_text`` knows more of what is inside."""
-        return f"{shown(self.variable.name)}: {len(self.variable.content)} bytes"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageLoad:
-    """A UEFI_IMAGE_LOAD_EVENT. The digest is that of the image (Authenticode); nothing here is covered by it.
-
-    Attributes:
-        location, length, link_time_address: in memory.
-        path: device path as text.
-    """
-
-    location: int
-    length: int
-    link_time_address: int
-    path: str
-
-    @property
-    def text(self) -> str:
-        """The path, or the place in memory where there is none."""
-        return self.path or f"image of {self.length} bytes at {self.location:#x}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Partition:
-    """An entry of a GUID partition table."""
-
-    kind: str
-    identity: str
-    first_block: int
-    last_block: int
-    attributes: int
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionTable:
-    """A UEFI_GPT_DATA: header and the entries in use."""
-
-    disk: str
-    first_usable_block: int
-    last_usable_block: int
-    partitions: tuple[Partition, ...]
-
-    @property
-    def text(self) -> str:
-        """Disk and partition names."""
-        names = ", ".join(shown(partition.name) or partition.kind for partition in self.partitions)
-        return f"disk {self.disk}: {names}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirmwareBlob:
-    """Where measured firmware lies; ``description`` in the second form of the structure only."""
-
-    base: int
-    length: int
-    description: str = ""
-
-    @property
-    def text(self) -> str:
-        """Description and place."""
-        return f"{shown(self.description)} {self.length} bytes at {self.base:#x}".strip()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandoffTables:
-    """Configuration tables (SMBIOS, ACPI, ...): GUID and address of each."""
-
-    tables: tuple[tuple[str, int], ...]
-    description: str = ""
-
-    @property
-    def text(self) -> str:
-        """Description and GUIDs."""
-        listed = ", ".join(f"{guid} at {address:#x}" for guid, address in self.tables)
-        return f"{shown(self.description)} {listed}".strip()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaggedEvent:
-    """Tagged values: of Windows, of the Linux EFI stub, of systemd-boot."""
-
-    values: tuple[TaggedValue, ...]
-
-    @property
-    def text(self) -> str:
-        """Names and the beginning of each value."""
-        return ", ".join(_tagged_text(value) for value in self.values)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpecId:
-    """Entry 0: the profile's version, and data of the vendor. ``tcg2_log`` reads its algorithms."""
-
-    version: str
-    platform_class: int
-    vendor_data: bytes
-
-    @property
-    def text(self) -> str:
-        """Version, and the vendor's bytes if any."""
-        vendor = f", vendor data {self.vendor_data.hex()}" if self.vendor_data else ""
-        return f"Spec ID {self.version}{vendor}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartupLocality:
-    """The locality of TPM2_Startup: PCR 0 starts with it."""
-
-    locality: int
-
-    @property
-    def text(self) -> str:
-        """The locality."""
-        return f"startup locality {self.locality}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceManifest:
-    """Where a reference manifest for the platform is: a BIOS integrity measurement or SP800-155 event.
-
-    Attributes:
-        vendor_id: IANA enterprise number of the platform's manufacturer.
-        manifest: GUID of the reference manifest.
-        rest: names and locators of the second and third forms, not taken apart.
-    """
-
-    signature: str
-    vendor_id: int
-    manifest: str
-    rest: bytes
-
-    @property
-    def text(self) -> str:
-        """Which manifest."""
-        return f"{self.signature}: manifest {self.manifest} of vendor {self.vendor_id}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceSecurity:
-    """A measurement that a device gave of itself by SPDM (DEVICE_SECURITY_EVENT_DATA and its second form).
-
-    Attributes:
-        version: of the structure.
-        device_type: 1 PCI, 2 USB.
-        auth_state: 0 authenticated; None in the first form, which does not say.
-        path: device path as text; empty in the first form.
-        content: measurement block and device context.
-    """
-
-    version: int
-    device_type: int
-    auth_state: int | None
-    path: str
-    content: bytes
-
-    @property
-    def text(self) -> str:
-        """Kind of device, whether it was authenticated, where it is."""
-        state = "" if self.auth_state is None else f", authentication state {self.auth_state}"
-        return f"SPDM device of type {self.device_type}{state} {self.path}".rstrip()
-
-
-EventData: TypeAlias = (
-    Opaque
-    | Text
-    | Separator
-    | VariableEvent
-    | ImageLoad
-    | PartitionTable
-    | FirmwareBlob
-    | HandoffTables
-    | TaggedEvent
-    | SpecId
-    | StartupLocality
-    | ReferenceManifest
-    | DeviceSecurity
-)
 
 
 def decode_event_data(event_type: int, data: bytes) -> EventData:
@@ -287,18 +71,17 @@ def _version(data: bytes) -> Text | Opaque:
     if not data.strip(b"\0"):
         return Text(value="")
     decoded = _text_or_opaque(data)
-    if isinstance(decoded, Opaque) and len(data) == 16:
+    if isinstance(decoded, Opaque) and len(data) == GUID_BYTES:
         return Text(value=guid_text(data))
     return decoded
 
 
 def _separator(data: bytes) -> Separator:
-    if len(data) < 4:
-        raise PeerError(Reason.MALFORMED, f"separator: {len(data)} bytes")
-    value = int.from_bytes(data[:4], "little")
-    if value not in {0, 1, 0xFFFFFFFF} or (len(data) > 4 and value != 1):
+    reader = Reader(data, "little")
+    value = reader.uint(4, "separator")
+    if value not in {0, 1, 0xFFFFFFFF} or (reader.remaining and value != 1):
         raise PeerError(Reason.MALFORMED, f"separator: {data[:16].hex()}")
-    return Separator(value=value, detail=data[4:])
+    return Separator(value=value, detail=reader.take(reader.remaining, "separator"))
 
 
 def _variable(event_type: EventType) -> Callable[[bytes], VariableEvent]:
@@ -343,7 +126,7 @@ def _partition(entry: Reader) -> Partition:
 
 
 def _firmware_blob(data: bytes) -> FirmwareBlob | Text | Opaque:
-    if len(data) != 16:  # the profile allows a string instead of the structure
+    if len(data) != _FIRMWARE_BLOB_BYTES:  # the profile allows a string instead of the structure
         return _text_or_opaque(data)
     return FirmwareBlob(base=int.from_bytes(data[:8], "little"), length=int.from_bytes(data[8:], "little"))
 
@@ -379,13 +162,6 @@ def _tagged(data: bytes) -> TaggedEvent:
     return TaggedEvent(values=parse_tagged_values(data))
 
 
-def _tagged_text(value: TaggedValue) -> str:
-    if value.parts:
-        return f"{value.name}[{', '.join(_tagged_text(part) for part in value.parts)}]"
-    text = guess_text(value.content) if len(value.content) > 8 else None
-    return f"{value.name}={shown(text) if text else value.content[:32].hex()}"
-
-
 def _no_action(data: bytes) -> EventData:
     for signature, decoder in _NO_ACTION_KINDS.items():
         if data.startswith(signature):
@@ -394,7 +170,7 @@ def _no_action(data: bytes) -> EventData:
 
 
 def _spec_id(data: bytes) -> SpecId:
-    reader = Reader(data, "little", 16)
+    reader = Reader(data, "little", _SIGNATURE_BYTES)
     platform_class = reader.uint(4, "platform class")
     minor, major, errata, _ = (reader.uint(1, "Spec ID version") for _ in range(4))
     if data.startswith(b"Spec ID Event03"):
@@ -405,21 +181,24 @@ def _spec_id(data: bytes) -> SpecId:
 
 
 def _startup_locality(data: bytes) -> StartupLocality:
-    if len(data) != 17 or data[16] not in STARTUP_LOCALITIES:
-        raise PeerError(Reason.MALFORMED, f"StartupLocality: {data[16:24].hex()}")
-    return StartupLocality(locality=data[16])
+    reader = Reader(data, "little", _SIGNATURE_BYTES)
+    locality = reader.uint(1, "startup locality")
+    reader.finish("startup locality")
+    if locality not in STARTUP_LOCALITIES:
+        raise PeerError(Reason.MALFORMED, f"startup locality {locality}: expected one of {STARTUP_LOCALITIES}")
+    return StartupLocality(locality=locality)
 
 
 def _manifest(data: bytes) -> ReferenceManifest:
     reader = Reader(data, "little")
-    signature = reader.take(16, "signature").rstrip(b"\0").decode("latin-1")
+    signature = reader.take(_SIGNATURE_BYTES, "signature").rstrip(b"\0").decode("latin-1")
     vendor_id, manifest = reader.uint(4, "vendor"), read_guid(reader, "manifest GUID")
     rest = reader.take(reader.remaining, "manifest")
     return ReferenceManifest(signature=signature, vendor_id=vendor_id, manifest=manifest, rest=rest)
 
 
 def _device_security(data: bytes) -> EventData:
-    reader = Reader(data, "little", 16)
+    reader = Reader(data, "little", _SIGNATURE_BYTES)
     if data.startswith(b"SPDM Device Sec2"):
         version, auth_state = reader.uint(2, "version"), reader.uint(1, "authentication state")
         reader.take(1 + 4, "reserved and length")
@@ -433,9 +212,7 @@ def _device_security(data: bytes) -> EventData:
     else:
         return _text_or_opaque(data)
     content = reader.take(reader.remaining, "device security")
-    return DeviceSecurity(
-        version=version, device_type=device_type, auth_state=auth_state, path=path, content=content
-    )
+    return DeviceSecurity(version=version, device_type=device_type, auth_state=auth_state, path=path, content=content)
 
 
 _NO_ACTION_KINDS: Final[Mapping[bytes, Callable[[bytes], EventData]]] = {

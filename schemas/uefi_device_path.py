@@ -98,13 +98,13 @@ def _guid(name: str) -> Callable[[bytes], str]:
     return form
 
 
-_ACPI_NAMES: Final = {
-    0x0A03: "PciRoot",
-    0x0A08: "PcieRoot",
-    0x0604: "Floppy",
-    0x0301: "Keyboard",
-    0x0501: "Serial",
-    0x0401: "ParallelPort",
+_ACPI_NAMES: Final = {  # PNP ids, compressed as in ACPI 6.4, 19.3.4: number, then "PNP" as 0x41D0
+    0x0A0341D0: "PciRoot",
+    0x0A0841D0: "PcieRoot",
+    0x060441D0: "Floppy",
+    0x030141D0: "Keyboard",
+    0x050141D0: "Serial",
+    0x040141D0: "ParallelPort",
 }
 
 
@@ -115,17 +115,14 @@ def _eisa_text(identity: int) -> str:
 
 def _acpi(body: bytes) -> str:
     identity, uid = struct.unpack("<II", body)
-    if identity & 0xFFFF == 0x41D0 and identity >> 16 in _ACPI_NAMES:  # PNP, compressed as ACPI 6.4, 19.3.4 says
-        return f"{_ACPI_NAMES[identity >> 16]}({uid:#x})"
-    return f"Acpi({shown(_eisa_text(identity))},{uid:#x})"
+    name = _ACPI_NAMES.get(identity)
+    return f"{name}({uid:#x})" if name else f"Acpi({shown(_eisa_text(identity))},{uid:#x})"
 
 
 def _acpi_extended(body: bytes) -> str:
     identity, uid, compatible = struct.unpack_from("<III", body)
     texts = body[12:].split(b"\0")
-    if len(texts) < 3:
-        raise ValueError("AcpiEx needs three strings")
-    hid_text, uid_text, cid_text = (shown(text.decode("ascii")) for text in texts[:3])
+    hid_text, uid_text, cid_text = (shown(text.decode("ascii")) for text in texts[:-1])
     hid, cid = hid_text or shown(_eisa_text(identity)), cid_text or shown(_eisa_text(compatible))
     return f"AcpiEx({hid},{cid},{uid_text or hex(uid)})"
 
@@ -173,6 +170,11 @@ def _nvme(body: bytes) -> str:
     return f"NVMe({namespace:#x},{identifier[::-1].hex('-')})"
 
 
+def _ram_disk(body: bytes) -> str:
+    start, end, kind, instance = struct.unpack("<QQ16sH", body)
+    return f"RamDisk({start:#x},{end:#x},{instance},{guid_text(kind)})"
+
+
 def _boot_specification(body: bytes) -> str:
     kind, status = struct.unpack_from("<HH", body)
     name = {1: "Floppy", 2: "HD", 3: "CDROM", 4: "PCMCIA", 5: "USB", 6: "Network", 0x80: "BEV"}.get(kind, f"{kind:#x}")
@@ -214,8 +216,6 @@ _FORMS: Final[Mapping[tuple[int, int], Callable[[bytes], str]]] = {
     (0x04, 0x06): _guid("FvFile"),
     (0x04, 0x07): _guid("FvVol"),
     (0x04, 0x08): _fields("IQQ", "Offset({1:#x},{2:#x})"),
-    (0x04, 0x09): lambda body: "RamDisk({:#x},{:#x},{},{})".format(
-        *struct.unpack("<QQ", body[:16]), *struct.unpack("<H", body[32:]), guid_text(body[16:32])
-    ),
+    (0x04, 0x09): _ram_disk,
     (0x05, 0x01): _boot_specification,
 }

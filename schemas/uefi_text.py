@@ -7,8 +7,8 @@ import uuid
 from typing import Final
 
 from schemas.errors import PeerError
-from schemas.reasons import Reason
 from schemas.reader import Reader
+from schemas.reasons import Reason
 
 GUID_BYTES: Final = 16
 

@@ -33,7 +33,7 @@ from verifier_worker.checks.appraisal import (
     verdict_of,
 )
 from verifier_worker.clock_binding import ClockAnchor, clock_rate_ppm, made_after_us
-from verifier_worker.measured import measure
+from verifier_worker.measured import measure, verify_claims
 from verifier_worker.state import Appraised, AttesterState, Finding, Measured
 from verifier_worker.trust import Trust
 
@@ -346,9 +346,12 @@ def _conclude(
     )
     appraised, selection = state.appraised, admitted.quoted.pcr_selection
     if appraised is None or appraised.selection is not selection:
-        appraised = Appraised(selection=selection, findings=appraise_measurements(case))
+        verified_claims = verify_claims(state.measured, state.replay.banks, selection) if state.settled else {}
+        findings_now = appraise_measurements(case)
+        appraised = Appraised(selection=selection, findings=findings_now, verified_claims=verified_claims)
     findings = [*findings, *appraise_moment(case), *appraised.findings]
-    state = replace(state, verdict=verdict_of(findings, affirming_vector(case)), appraised=appraised)
+    verdict = replace(verdict_of(findings, affirming_vector(case)), verified_claims=appraised.verified_claims)
+    state = replace(state, verdict=verdict, appraised=appraised)
     return Step(state=state, findings=tuple(findings), solicit=solicit)
 
 

@@ -88,7 +88,7 @@ class ImageLoad:
     @property
     def text(self) -> str:
         """The path, or the place in memory where there is none."""
-        return self.path or f"image of {self.length} bytes at {self.location:#x}"
+        return self.path or (f"image of {self.length} bytes at {self.location:#x}" if self.length else "image")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

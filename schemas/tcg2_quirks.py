@@ -79,7 +79,7 @@ def measured_parts(event_type: int, data: bytes) -> Iterator[tuple[Part, bytes]]
 
 def _variable_parts(event_type: int, data: bytes) -> Iterator[tuple[Part, bytes]]:
     try:
-        variable = parse_variable(data, MAX_TRAILING_BYTES)
+        variable = parse_variable(data, max_trailing_bytes(event_type))
     except PeerError:
         return
     yield Part.VARIABLE_CONTENT, variable.content

@@ -41,15 +41,18 @@ def utf16_text(raw: bytes, field: str, *, whole: bool = False) -> str:
 
 
 def guess_text(raw: bytes) -> str | None:
-    """Text of unknown encoding: printable UTF-8 or UTF-16LE, with or without terminators; None for anything else."""
-    for encoding in ("utf-16-le", "utf-8") if b"\0" in raw.rstrip(b"\0") else ("utf-8",):
-        try:
-            text = _cut_terminators(raw, encoding)
-        except UnicodeDecodeError:
-            continue
-        if all(character.isprintable() or character in "\t\r\n" for character in text):
-            return text
-    return None
+    """Text of unknown encoding: printable UTF-8 or UTF-16LE, with or without terminators; None for anything else.
+
+    Any two bytes are UTF-16 of something: text in UTF-16 counts only if half of it is ASCII.
+    """
+    wide = b"\0" in raw.rstrip(b"\0")
+    try:
+        text = _cut_terminators(raw, "utf-16-le" if wide else "utf-8")
+    except UnicodeDecodeError:
+        return None
+    if wide and 2 * sum(character.isascii() for character in text) < len(text):
+        return None
+    return text if all(character.isprintable() or character in "\t\r\n" for character in text) else None
 
 
 def _cut_terminators(raw: bytes, encoding: str) -> str:

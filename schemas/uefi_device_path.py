@@ -10,7 +10,7 @@ Source: UEFI 2.10, 10.3, "Device Path Nodes". All integers little-endian.
 
 import ipaddress
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from schemas.errors import PeerError
@@ -18,7 +18,8 @@ from schemas.reader import Reader
 from schemas.reasons import Reason
 from schemas.uefi_text import guid_text, shown, utf16_text
 
-MAX_NODES: Final = 256
+MAX_NODES: Final = 256  # of one path
+MAX_PATHS: Final = 64
 
 _END: Final = 0x7F
 _END_INSTANCE, _END_ENTIRE = 0x01, 0xFF
@@ -34,33 +35,49 @@ def device_path_text(raw: bytes) -> str:
     Raises:
         PeerError: ``malformed`` for lengths that do not add up, too many nodes, or bytes after the end node.
     """
-    instances: list[list[str]] = [[]]
-    for node_type, subtype, body in _nodes(raw):
-        if node_type == _END:
-            instances.append([])
-        else:
-            instances[-1].append(_node_text(node_type, subtype, body))
-    return ",".join("/".join(nodes) for nodes in instances)
-
-
-def _nodes(raw: bytes) -> Iterator[tuple[int, int, bytes]]:
     reader = Reader(raw, "little")
-    count = 0
+    text = _read_path(reader)
+    reader.finish("device path")
+    return text
+
+
+def device_path_texts(raw: bytes) -> tuple[str, ...]:
+    """Paths one after the other, each with its end node, as a load option has them.
+
+    Raises:
+        PeerError: ``malformed``, as for one.
+    """
+    reader = Reader(raw, "little")
+    texts: list[str] = []
     while reader.remaining:
-        count += 1
-        if count > MAX_NODES:
-            raise PeerError(Reason.MALFORMED, f"device path: more than {MAX_NODES} nodes")
+        if len(texts) == MAX_PATHS:
+            raise PeerError(Reason.MALFORMED, f"device paths: more than {MAX_PATHS}")
+        texts.append(_read_path(reader))
+    return tuple(texts)
+
+
+def _read_path(reader: Reader) -> str:
+    """The text of the nodes up to an end node, or to the end of the data."""
+    instances: list[list[str]] = [[]]
+    for _ in range(MAX_NODES):
+        if not reader.remaining:
+            break
         node_type, subtype = reader.uint(1, "device path type"), reader.uint(1, "device path subtype")
         length = reader.uint(2, "device path length")
         if length < _HEADER_BYTES:
             raise PeerError(Reason.MALFORMED, f"device path: a node of {length} bytes")
         body = reader.take(length - _HEADER_BYTES, "device path node")
         if node_type & 0x7F == _END and subtype == _END_ENTIRE:  # bit 7: an old form of the end node (EFI 1.02)
-            reader.finish("device path")
-            return
-        if node_type == _END and subtype != _END_INSTANCE:
+            break
+        if node_type != _END:
+            instances[-1].append(_node_text(node_type, subtype, body))
+        elif subtype == _END_INSTANCE:
+            instances.append([])
+        else:
             raise PeerError(Reason.MALFORMED, f"device path: end node of subtype {subtype:#04x}")
-        yield node_type, subtype, body
+    else:
+        raise PeerError(Reason.MALFORMED, f"device path: more than {MAX_NODES} nodes")
+    return ",".join("/".join(nodes) for nodes in instances)
 
 
 def _node_text(node_type: int, subtype: int, body: bytes) -> str:

@@ -17,7 +17,7 @@ from schemas.errors import PeerError
 from schemas.limits import MAX_LOG_ENTRY_BYTES
 from schemas.reader import Reader
 from schemas.reasons import Reason
-from schemas.uefi_device_path import device_path_text
+from schemas.uefi_device_path import device_path_texts
 from schemas.uefi_text import GUID_BYTES, read_guid, utf16_text
 
 GLOBAL_VARIABLE: Final = "8be4df61-93ca-11d2-aa0d-00e098032b8c"  # UEFI 2.10, 3.3
@@ -93,13 +93,13 @@ class LoadOption:
     Attributes:
         attributes: bit 0 active, bit 3 hidden.
         description: for people.
-        path: device path as text.
+        paths: device paths as text; the first is where to boot from, the others are for the loader.
         optional: what the loader gets.
     """
 
     attributes: int
     description: str
-    path: str
+    paths: tuple[str, ...]
     optional: bytes
 
 
@@ -194,9 +194,9 @@ def parse_load_option(data: bytes) -> LoadOption:
         raise PeerError(Reason.MALFORMED, "load option: its description does not end")
     description = utf16_text(reader.take(end - start, "description"), "load option description")
     reader.take(2, "description")
-    path = device_path_text(reader.take(path_size, "load option path"))
+    paths = device_path_texts(reader.take(path_size, "load option path"))
     optional = reader.take(reader.remaining, "load option data")
-    return LoadOption(attributes=attributes, description=description, path=path, optional=optional)
+    return LoadOption(attributes=attributes, description=description, paths=paths, optional=optional)
 
 
 def parse_boot_order(data: bytes) -> tuple[int, ...]:

@@ -109,7 +109,7 @@ def _known_variable_text(event_type: int, variable: Variable) -> str:
         return ", ".join(f"{number:04X}" for number in parse_boot_order(content))
     if variable.vendor == GLOBAL_VARIABLE and _is_boot_option(name):
         option = parse_load_option(content)
-        return f"{shown(option.description)} {option.path}"
+        return f"{shown(option.description)} {' '.join(option.paths)}"
     if name in _DATABASES and variable.vendor in {GLOBAL_VARIABLE, IMAGE_SECURITY_DATABASE}:
         signatures = parse_signature_lists(content)
         listed = "; ".join(signature.text for signature in signatures[:_MAX_SIGNATURES_SHOWN])

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from schemas.errors import PeerError
+from schemas.uefi_device_path import MAX_PATHS
 from schemas.uefi_variable import (
     GLOBAL_VARIABLE,
     MAX_SIGNATURES,
@@ -114,12 +115,17 @@ def test_the_text_of_a_broken_certificate_is_its_bytes() -> None:
         certificate_subject(b"broken")
 
 
+PATHS = struct.pack("<IHH", 1, 4 * (MAX_PATHS + 1), 0) + b"\x7f\xff\4\0" * (MAX_PATHS + 1)
+
+
 def test_a_boot_option_has_a_description_and_a_path() -> None:
-    option = parse_load_option(struct.pack("<IH", 1, 4) + "Disk\0".encode("utf-16-le") + b"\x7f\xff\4\0" + b"extra")
-    assert (option.attributes, option.description, option.path, option.optional) == (1, "Disk", "", b"extra")
+    paths = bytes.fromhex("0101060003017fff04000101060004017fff0400")
+    option = parse_load_option(struct.pack("<IH", 1, len(paths)) + "Disk\0".encode("utf-16-le") + paths + b"extra")
+    assert (option.attributes, option.description, option.optional) == (1, "Disk", b"extra")
+    assert option.paths == ("Pci(0x1,0x3)", "Pci(0x1,0x4)")
 
 
-@pytest.mark.parametrize("data", [b"", bytes(5), struct.pack("<IH", 1, 0) + b"x\0", struct.pack("<IHH", 1, 9, 0)])
+@pytest.mark.parametrize("data", [b"", bytes(5), b"\1\0\0\0\0\0x\0", b"\1\0\0\0\1\0\0\0", PATHS])
 def test_a_boot_option_that_does_not_add_up_is_refused(data: bytes) -> None:
     with pytest.raises(PeerError):
         parse_load_option(data)

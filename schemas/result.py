@@ -97,7 +97,8 @@ class AttestationResult:
         unexpected: paths or PCRs that no reference value covers, bounded.
         unexpected_total: how many there were.
         claims: ``ear_attester_claims``: all that the attester says of itself. Its word alone, whatever it says of a
-            claim; what a verifier vouches for it has derived itself, from replayed logs, and stands elsewhere.
+            claim.
+        verified_claims: what PCRs of the evidence's quote vouch for, read by the verifier from the replayed logs.
         rejections: refused messages, if any.
         clock_rate_ppm: bounds on the rate of the attester's clock against TSA time, parts per million.
         verifier: the verifier's name.
@@ -123,6 +124,7 @@ class AttestationResult:
     unexpected: Sequence[str] = ()
     unexpected_total: int = 0
     claims: Mapping[str, str | int | bool] = field(default_factory=dict)
+    verified_claims: Mapping[str, str | int | bool] = field(default_factory=dict)
     rejections: Rejections | None = None
     clock_rate_ppm: tuple[int, int] | None = None
 
@@ -155,6 +157,7 @@ def to_claims(result: AttestationResult, developer: str, build: str) -> dict[str
         "logs_total": dict(result.logs_total) or None,
         "unexpected": list(result.unexpected) or None,
         "unexpected_total": result.unexpected_total or None,
+        "verified_claims": dict(result.verified_claims) or None,
         "clock_rate_ppm": list(result.clock_rate_ppm) if result.clock_rate_ppm else None,
     }
     details.update({key: value for key, value in optional.items() if value is not None})
@@ -233,7 +236,8 @@ def _from_claims(claims: Mapping[str, object]) -> AttestationResult:
         logs_total={name: _int(count) for name, count in _map(details.get("logs_total", {})).items()},
         unexpected=_texts(details.get("unexpected", [])),
         unexpected_total=_int(details.get("unexpected_total", 0)),
-        claims=_attester_claims(appraisal.get("ear_attester_claims", {})),
+        claims=_plain_claims(appraisal.get("ear_attester_claims", {})),
+        verified_claims=_plain_claims(details.get("verified_claims", {})),
         rejections=_rejections(_map(rejections)) if rejections is not None else None,
         clock_rate_ppm=(_int(low), _int(high)) if rate is not None else None,
     )
@@ -243,7 +247,7 @@ def _rejections(value: Mapping[str, object]) -> Rejections:
     return Rejections(count=_int(value["count"]), last=_text(value["last"]), last_us=_int(value["last_us"]))
 
 
-def _attester_claims(value: object) -> dict[str, str | int | bool]:
+def _plain_claims(value: object) -> dict[str, str | int | bool]:
     return {name: claim for name, claim in _map(value).items() if isinstance(claim, str | int)}
 
 

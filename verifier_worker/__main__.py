@@ -5,12 +5,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.keys import generate_key_pair, public_path
+from runtime.keys import generate_key_pair, public_path, read_file
 from runtime.service import Stop, run_command
 from runtime.settings import load
 from schemas.errors import ConfigError
 from verifier_worker.audit_log import read_entries
 from verifier_worker.audit_text import entry_line
+from verifier_worker.boot_log_text import boot_log_lines
 from verifier_worker.service import ROLE, Service, load_policy, run_service
 from verifier_worker.settings import Settings
 from verifier_worker.worker import BUILD
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     policy.add_argument("policy", type=Path, metavar="FILE")
     audit = commands.add_parser("audit", help="print the audit log, one entry a line")
     audit.add_argument("audit_log", type=Path, metavar="FILE")
+    commands.add_parser("show-log", help="print a boot log, one event a line").add_argument("boot_log", type=Path)
     return parser
 
 
@@ -62,6 +64,8 @@ def _execute(arguments: argparse.Namespace) -> None:
         case "audit":
             for number, entry in read_entries(arguments.audit_log):
                 print(entry_line(number, entry))
+        case "show-log":
+            print(*boot_log_lines(read_file(arguments.boot_log)), sep="\n")
         case other:
             raise ConfigError(f"unknown command {other}")
 

@@ -1,11 +1,12 @@
 """What newly replayed log entries add to the picture of a boot: who extended which PCR, which files are unexpected."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from schemas.boot_facts import IMAGES_PCR, SECURE_BOOT_PCR, VERSION_PCR, SecureBoot
 from schemas.errors import PeerError
-from schemas.hashes import SHA256
+from schemas.hashes import SHA256, HashAlgorithm
 from schemas.ima_log import TEMPLATE_IMA, ImaFile
 from schemas.limits import MAX_UNEXPECTED_LISTED
 from schemas.log_replay import IMA, Consumed, ReplayState
@@ -53,7 +54,9 @@ def measure(
         for index in touched:
             if name not in owners.get(index, ()):
                 owners[index] = tuple(sorted((*owners.get(index, ()), name)))
-    measured = replace(measured, owners=owners)
+    events = [event for part in consumed.values() for event in part.events]
+    boot = measured.boot.after(events, state.banks) if events else measured.boot
+    measured = replace(measured, owners=owners, boot=boot)
     quoted = {index for _, index in selection}
     aggregated = all((SHA256, index) in selection for index in _AGGREGATED_PCRS)
     for part in consumed.values():
@@ -72,6 +75,33 @@ def measure(
 def _in_all_banks(event: Tcg2Event, state: ReplayState) -> bool:
     """Whether an event extended every bank we replay: one that did not explains nothing."""
     return {bank.tpm_id for bank in state.banks} <= {tpm_id for tpm_id, _ in event.digests}
+
+
+def verify_claims(
+    measured: Measured, banks: Sequence[HashAlgorithm], selection: PcrSelection
+) -> Mapping[str, str | int | bool]:
+    """What the PCRs of a quote vouch for.
+
+    Args:
+        measured: from logs whose replay reproduced the quote.
+        banks: the banks replayed.
+        selection: of that quote: a PCR that it lacks in one of the banks vouches for nothing.
+    """
+    boot = measured.boot
+    claims: dict[str, str | int | bool] = {}
+    if boot.version and _quoted(VERSION_PCR, banks, selection):
+        claims["firmware-version"] = boot.version
+    if boot.secure_boot is not SecureBoot.UNKNOWN and _quoted(SECURE_BOOT_PCR, banks, selection):
+        claims["secure-boot"] = boot.secure_boot
+    if boot.images and _quoted(IMAGES_PCR, banks, selection):
+        strongest = max(banks, key=lambda bank: bank.size)
+        claims["boot-images"] = ",".join(f"{strongest.name}:{digest.hex()}" for digest in boot.images)
+        claims["boot-images-total"] = boot.images_total
+    return claims
+
+
+def _quoted(index: int, banks: Sequence[HashAlgorithm], selection: PcrSelection) -> bool:
+    return all((bank, index) in selection for bank in banks)
 
 
 def _add_file(measured: Measured, file: ImaFile, references: References, aggregate: bytes | None) -> Measured:

@@ -62,6 +62,7 @@ def build_result(
         unexpected=tuple(shown[:MAX_UNEXPECTED_LISTED]),
         unexpected_total=len(shown) + hidden,
         claims={name: value for name, value in state.claims.items() if not isinstance(value, bytes)},
+        verified_claims=verdict.verified_claims,
         rejections=state.rejections,
         clock_rate_ppm=state.clock_rate_ppm,
     )

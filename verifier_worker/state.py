@@ -6,6 +6,7 @@ Bounded: a few KiB whatever the length of the logs. ``AttesterState`` is immutab
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from schemas.boot_facts import BootFacts
 from schemas.evidence import ClaimValue
 from schemas.identifiers import HandleId
 from schemas.log_replay import ReplayState
@@ -40,6 +41,7 @@ class Verdict:
     freshness: Freshness = Freshness.FRESH
     reasons: tuple[Reason, ...] = ()
     vector: Mapping[TrustClaim, int] = field(default_factory=dict)
+    verified_claims: Mapping[str, str | int | bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +54,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appraised:
-    """Findings about measurements; good until something is measured."""
+    """Findings about measurements and what quoted PCRs vouch for; good until something is measured."""
 
     findings: tuple[Finding, ...]
+    verified_claims: Mapping[str, str | int | bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,7 @@ class Measured:
         unexpected: digest and path of files that no reference value covers; the first few.
         unexpected_total: all of them.
         violations: entries of files that were written while measured.
+        boot: what the boot log adds up to.
     """
 
     label: str = ""
@@ -74,6 +78,7 @@ class Measured:
     unexpected: tuple[tuple[bytes, str], ...] = ()
     unexpected_total: int = 0
     violations: int = 0
+    boot: BootFacts = field(default_factory=BootFacts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

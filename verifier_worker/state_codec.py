@@ -7,6 +7,7 @@ baseline, which is slower but never wrong.
 from typing import Any, Final
 
 from schemas import cbor, tcg2_log
+from schemas.boot_facts import BootFacts, SecureBoot
 from schemas.errors import PeerError
 from schemas.hashes import BY_TPM_ID
 from schemas.identifiers import HandleId
@@ -49,8 +50,15 @@ def encode_state(state: AttesterState) -> bytes:
                 [list(item) for item in measured.unexpected],
                 measured.unexpected_total,
                 measured.violations,
+                _encode_boot(measured.boot),
             ],
-            [verdict.status, verdict.freshness, list(verdict.reasons), {int(k): v for k, v in verdict.vector.items()}],
+            [
+                verdict.status,
+                verdict.freshness,
+                list(verdict.reasons),
+                {int(k): v for k, v in verdict.vector.items()},
+                dict(verdict.verified_claims),
+            ],
             [state.received_us, state.made_after_us, state.deadline_us],
             [anchor.clock_ms, anchor.after_us, anchor.before_us] if anchor is not None else None,
             list(state.clock_rate_ppm) if state.clock_rate_ppm is not None else None,
@@ -72,8 +80,8 @@ def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; whateve
     (_, identity, chain, sync, replay, settled, unlogged, logs, measured, verdict, times, anchor, rate, rejections) = (
         items
     )
-    label, owners, unexpected, unexpected_total, violations = measured
-    status, freshness, reasons, vector = verdict
+    label, owners, unexpected, unexpected_total, violations, boot = measured
+    status, freshness, reasons, vector, verified_claims = verdict
     return AttesterState(
         environment=identity[0],
         reset_count=identity[1],
@@ -103,12 +111,14 @@ def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; whateve
             unexpected=tuple((digest, path) for digest, path in unexpected),
             unexpected_total=unexpected_total,
             violations=violations,
+            boot=_decode_boot(boot),
         ),
         verdict=Verdict(
             status=Tier(status),
             freshness=Freshness(freshness),
             reasons=tuple(Reason(reason) for reason in reasons),
             vector={TrustClaim(claim): value for claim, value in vector.items()},
+            verified_claims=verified_claims,
         ),
         received_us=times[0],
         made_after_us=times[1],
@@ -128,4 +138,26 @@ def _decode_replay(items: Any) -> ReplayState:  # noqa: ANN401 as above
         next_index=next_index,
         tcg2_format=tcg2_log.decode_format(tcg2_format) if tcg2_format is not None else None,
         startup_locality=locality,
+    )
+
+
+def _encode_boot(boot: BootFacts) -> list[object]:
+    return [
+        [boot.version, boot.versions, boot.version_ended],
+        [list(boot.images), boot.images_total],
+        [boot.secure_boot_value, boot.secure_boot_broken, boot.secure_boot_ended],
+    ]
+
+
+def _decode_boot(items: Any) -> BootFacts:  # noqa: ANN401 as above
+    (version, versions, version_ended), (images, images_total), (value, broken, ended) = items
+    return BootFacts(
+        version=version,
+        versions=versions,
+        version_ended=version_ended,
+        images=tuple(images),
+        images_total=images_total,
+        secure_boot_value=SecureBoot(value),
+        secure_boot_broken=broken,
+        secure_boot_ended=ended,
     )

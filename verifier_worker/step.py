@@ -35,7 +35,7 @@ from verifier_worker.checks.appraisal import (
     verdict_of,
 )
 from verifier_worker.clock_binding import ClockAnchor, clock_rate_ppm, made_after_us
-from verifier_worker.measured import measure
+from verifier_worker.measured import measure, verify_claims
 from verifier_worker.state import Appraised, AttesterState, Finding, Measured
 from verifier_worker.trust import References, Trust
 
@@ -388,9 +388,14 @@ def _conclude(
         references=trust.references,
         clock_safe=admitted.quote.clock_info.safe,
     )
-    appraised = state.appraised or Appraised(findings=appraise_measurements(case))
+    appraised = state.appraised
+    if appraised is None:
+        selection = admitted.quoted.pcr_selection
+        claims = verify_claims(state.measured, state.replay.banks, selection) if state.settled else {}
+        appraised = Appraised(findings=appraise_measurements(case), verified_claims=claims)
     findings = [*findings, *appraise_moment(case), *appraised.findings]
-    state = replace(state, verdict=verdict_of(findings, affirming_vector(case)), appraised=appraised)
+    verdict = replace(verdict_of(findings, affirming_vector(case)), verified_claims=appraised.verified_claims)
+    state = replace(state, verdict=verdict, appraised=appraised)
     return Step(state=state, findings=tuple(findings), solicit=solicit)
 
 

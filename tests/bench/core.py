@@ -1,25 +1,38 @@
 """``step`` with decoding and result signing, against one ECDSA P-256 verification and one signature; IMA replay."""
 
 import hashlib
+import itertools
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from schemas import cmw, cose, jws, media_types, result
+from schemas import cmw, cose, jws, media_types, result, tcg2_log
+from schemas.boot_facts import BootFacts
 from schemas.evidence import encode_evidence, parse_evidence
-from schemas.hashes import SHA256
-from schemas.log_replay import IMA, Replay, ReplayState
+from schemas.hashes import SHA1, SHA256
+from schemas.log_replay import IMA, TCG2, Replay, ReplayState
 from schemas.media_types import Indicator
 from tests.bench.table import Measurement
 from tests.fakes.device import T0_US, FakeDevice, make_handle, make_trust
-from tests.parts.log_bytes import ima_ng
+from tests.parts.log_bytes import FIRMWARE, ima_ng
 from verifier_worker.result_builder import build_result
 from verifier_worker.step import step
 
 ROUNDS = 5
+BOOT_LOG_EVENTS = 150
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootLogTime:
+    """Medians for a log of ``BOOT_LOG_EVENTS`` events and ``size`` bytes."""
+
+    size: int
+    replay_ms: float
+    facts_ms: float
 
 
 def interleaved(first: Callable[[], float], second: Callable[[], float]) -> tuple[float, float]:
@@ -70,6 +83,25 @@ def measure_step(pushes: int) -> tuple[Measurement, int]:
     name, floor_name = "step, decode to signed result", "one P-256 verify and one sign"
     measurement = Measurement(name=name, rate=rate, floor_name=floor_name, floor_rate=floor_rate, budget=0.75)
     return measurement, len(payloads[-1])
+
+
+def measure_boot_log(rounds: int) -> BootLogTime:
+    """Parse and replay of a boot log in two banks; what it adds up to (``boot_facts``) is timed beside it."""
+    split = tcg2_log.split_records((FIRMWARE / "binary_bios_measurements").read_bytes())
+    first, *others = split.records
+    log = first + b"".join(itertools.islice(itertools.cycle(others), BOOT_LOG_EVENTS - 1))
+    banks = (SHA1, SHA256)
+    replays, facts = [], []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        replay = Replay(ReplayState(banks=banks), {TCG2: log})
+        replayed = time.perf_counter()
+        BootFacts().after(replay.whole.consumed[TCG2].events, banks)
+        replays.append(replayed - started)
+        facts.append(time.perf_counter() - replayed)
+    return BootLogTime(
+        size=len(log), replay_ms=1000 * statistics.median(replays), facts_ms=1000 * statistics.median(facts)
+    )
 
 
 def measure_replay(entries: int) -> Measurement:

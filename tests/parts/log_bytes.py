@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -78,3 +79,9 @@ def read_pcrs(text: str) -> dict[HashAlgorithm, dict[int, bytes]]:
         name, index, digest = line.split()
         banks.setdefault(BY_NAME[name], {})[int(index)] = bytes.fromhex(digest)
     return banks
+
+
+def uefi_variable(name: str, content: bytes, vendor: str = "8be4df61-93ca-11d2-aa0d-00e098032b8c") -> bytes:
+    """A UEFI_VARIABLE_DATA."""
+    header = uuid.UUID(vendor).bytes_le + struct.pack("<QQ", len(name), len(content))
+    return header + name.encode("utf-16-le") + content

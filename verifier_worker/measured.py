@@ -1,12 +1,13 @@
 """What newly replayed log entries add to the picture of a boot: who extended which PCR, which files are unexpected."""
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Final
 
 from schemas.errors import PeerError
-from schemas.hashes import SHA256
+from schemas.hashes import BY_NAME, SHA1
 from schemas.ima_log import ImaFile
+from schemas.ima_signature import verify_file_signature
 from schemas.limits import MAX_UNEXPECTED_LISTED
 from schemas.log_replay import Consumed, ReplayState
 from schemas.pcr import PcrSelection, PcrValues, initial_value
@@ -14,9 +15,8 @@ from schemas.reasons import Reason
 from verifier_worker.state import Measured
 from verifier_worker.trust import References
 
-BOOT_AGGREGATE = b"boot_aggregate"
-_AGGREGATED_PCRS = range(10)  # ima_crypto.c, ima_calc_boot_aggregate_tfm: PCRs 0-7, and 8-9 unless SHA-1
-_MAX_PATH_CHARACTERS = 256
+BOOT_AGGREGATE: Final = b"boot_aggregate"
+_MAX_PATH_CHARACTERS: Final = 256
 
 
 def measure(
@@ -51,22 +51,41 @@ def measure(
                 owners[index] = tuple(sorted((*owners.get(index, ()), name)))
     measured = replace(measured, owners=owners)
     quoted = {index for _, index in selection}
+    expected = _Expected(references=references, state=state, unlogged=unlogged, selection=selection)
     for part in consumed.values():
         if part.ima is not None:
-            aggregate = _boot_aggregate(state, unlogged)
             for file in part.ima.files(part.count):
-                if file.pcr_index in quoted:
-                    measured = _add_file(measured, file, references, aggregate)
+                if file.pcr_index in quoted and file.digest not in references.files:
+                    measured = _add_unlisted(measured, file, expected)
     return measured
 
 
-def _add_file(measured: Measured, file: ImaFile, references: References, aggregate: bytes) -> Measured:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Expected:
+    """What a file may be instead of listed; see the arguments of :func:`measure`."""
+
+    references: References
+    state: ReplayState
+    unlogged: PcrValues
+    selection: PcrSelection
+
+
+def _add_unlisted(measured: Measured, file: ImaFile, expected: _Expected) -> Measured:
     if file.digest is None:
         return replace(measured, violations=measured.violations + 1)
     if not file.digest:
         raise PeerError(Reason.LOG_MALFORMED, "IMA list: an entry of an unknown template")
-    if file.digest in references.files or (file.path == BOOT_AGGREGATE and file.digest == aggregate):
-        return measured
+    if file.path == BOOT_AGGREGATE:
+        agrees = _boot_aggregate_agrees(file, expected)
+        if agrees is not None:
+            return measured if agrees else replace(measured, aggregate_differs=True)
+    elif file.signature and expected.references.keys:
+        try:
+            verify_file_signature(file.signature, file.label, file.digest, expected.references.keys)
+        except PeerError:  # not signed by anyone we trust for it: a file like any other
+            pass
+        else:
+            return measured
     unexpected = measured.unexpected
     if len(unexpected) < MAX_UNEXPECTED_LISTED:
         path = file.path.decode("utf-8", "backslashreplace")[:_MAX_PATH_CHARACTERS]
@@ -74,11 +93,27 @@ def _add_file(measured: Measured, file: ImaFile, references: References, aggrega
     return replace(measured, unexpected=unexpected, unexpected_total=measured.unexpected_total + 1)
 
 
-def _boot_aggregate(state: ReplayState, unlogged: PcrValues) -> bytes:
-    """What IMA's first entry holds: the SHA-256 over the SHA-256 bank's PCRs 0 to 9."""
-    owned = state.registers.get(SHA256, {})
-    values = (
-        owned.get(index) or unlogged.get(SHA256, index) or initial_value(SHA256, index, state.startup_locality)
-        for index in _AGGREGATED_PCRS
-    )
-    return hashlib.sha256(b"".join(values)).digest()
+def _boot_aggregate_agrees(file: ImaFile, expected: _Expected) -> bool | None:
+    """Whether the digest is one over the first PCRs of the bank that its label names.
+
+    A kernel that was started by kexec goes on with the list and adds its own aggregate, over the same PCRs. Kernels
+    since 5.8 take PCRs 0-9, before them 0-7, always 0-7 in the SHA-1 bank (ima_crypto.c, ima_calc_boot_aggregate_tfm;
+    some before 5.8 do it in the SHA-256 bank, too).
+
+    Returns:
+        None when the quote does not cover these PCRs in this bank, so that nothing says what they were: whatever calls
+        itself a boot aggregate then is a file that nobody listed.
+    """
+    bank = BY_NAME.get(file.label.rpartition(b":")[2].decode("ascii", "replace"))
+    if bank is None:
+        return None
+    state, least, most = expected.state, 8, 8 if bank == SHA1 else 10
+    owned, values = state.registers.get(bank, {}), []
+    for index in range(most):
+        if (bank, index) not in expected.selection:
+            break
+        value = owned.get(index) or expected.unlogged.get(bank, index)
+        values.append(value or initial_value(bank, index, state.startup_locality))
+    if len(values) >= least and file.digest in {bank.digest(b"".join(values[:size])) for size in (least, len(values))}:
+        return True
+    return False if len(values) == most else None

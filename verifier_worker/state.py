@@ -68,6 +68,7 @@ class Measured:
         unexpected: digest and path of files that no reference value covers; the first few.
         unexpected_total: all of them.
         violations: entries of files that were written while measured.
+        aggregate_differs: a boot aggregate is not that of the quoted PCRs.
     """
 
     label: str = ""
@@ -75,6 +76,7 @@ class Measured:
     unexpected: tuple[tuple[bytes, str], ...] = ()
     unexpected_total: int = 0
     violations: int = 0
+    aggregate_differs: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

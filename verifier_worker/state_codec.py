@@ -39,6 +39,7 @@ def encode_state(state: AttesterState) -> bytes:
                 dict(replay.next_index),
                 replay.tcg2_format.encode() if replay.tcg2_format is not None else None,
                 replay.startup_locality,
+                {bank.tpm_id: dict(values) for bank, values in replay.padded.items()},
             ],
             state.settled,
             {bank.tpm_id: dict(state.unlogged.bank(bank)) for bank in state.unlogged.algorithms},
@@ -49,6 +50,7 @@ def encode_state(state: AttesterState) -> bytes:
                 [list(item) for item in measured.unexpected],
                 measured.unexpected_total,
                 measured.violations,
+                measured.aggregate_differs,
             ],
             [verdict.status, verdict.freshness, list(verdict.reasons), {int(k): v for k, v in verdict.vector.items()}],
             [state.received_us, state.made_after_us, state.deadline_us],
@@ -72,7 +74,7 @@ def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; whateve
     (_, identity, chain, sync, replay, settled, unlogged, logs, measured, verdict, times, anchor, rate, rejections) = (
         items
     )
-    label, owners, unexpected, unexpected_total, violations = measured
+    label, owners, unexpected, unexpected_total, violations, aggregate_differs = measured
     status, freshness, reasons, vector = verdict
     return AttesterState(
         environment=identity[0],
@@ -102,6 +104,7 @@ def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; whateve
             unexpected=tuple((digest, path) for digest, path in unexpected),
             unexpected_total=unexpected_total,
             violations=violations,
+            aggregate_differs=aggregate_differs,
         ),
         verdict=Verdict(
             status=Tier(status),
@@ -119,7 +122,7 @@ def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; whateve
 
 
 def _decode_replay(items: Any) -> ReplayState:  # noqa: ANN401 as above
-    banks, modes, registers, next_index, tcg2_format, locality = items
+    banks, modes, registers, next_index, tcg2_format, locality, padded = items
     return ReplayState(
         banks=tuple(BY_TPM_ID[bank] for bank in banks),
         ima_bank_modes={BY_TPM_ID[bank]: ImaBankMode(mode) for bank, mode in modes.items()},
@@ -127,4 +130,5 @@ def _decode_replay(items: Any) -> ReplayState:  # noqa: ANN401 as above
         next_index=next_index,
         tcg2_format=tcg2_log.decode_format(tcg2_format) if tcg2_format is not None else None,
         startup_locality=locality,
+        padded={BY_TPM_ID[bank]: values for bank, values in padded.items()},
     )

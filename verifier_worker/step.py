@@ -15,11 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from schemas import ima_log, tcg2_log
+from schemas.bank_replay import BankReplay
 from schemas.errors import PeerError
 from schemas.evidence import Evidence
 from schemas.identifiers import Ueid
 from schemas.limits import MAX_MESSAGE_BYTES
-from schemas.log_replay import Quoted, Replay, Replayed, ReplayState
+from schemas.log_replay import Quoted, Replayed, ReplayState
 from schemas.pcr import PcrValues
 from schemas.reasons import Reason
 from schemas.result import Freshness, Rejections, Tier
@@ -190,9 +191,9 @@ def _replay(
     sent = PcrValues(evidence.unsigned_pcrs) if evidence.unsigned_pcrs else _NOTHING
     unlogged = sent if full else base.unlogged.updated(sent) if len(sent) else base.unlogged
     quoted = admitted.quoted
-    replay = Replay(base.replay, increments)
-    totals = _totals(base, evidence, replay.whole.state.next_index)
-    more = any(total > replay.whole.state.next_index.get(name, 0) for name, total in totals.items())
+    replay = BankReplay(base.replay, increments)
+    totals = _totals(base, evidence, replay.next_index)
+    more = any(total > replay.next_index.get(name, 0) for name, total in totals.items())
     reproduced = None
     if not more:
         selection, algorithm = quoted.pcr_selection, admitted.signature.hash

@@ -5,12 +5,11 @@ reproduces the quote (DESIGN 5), however fast the machine measures. What is beyo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from schemas.bank_replay import BankReplay
 from schemas.errors import PeerError
-from schemas.hashes import SHA1
-from schemas.ima_log import ImaBankMode
-from schemas.log_replay import Quoted, Replay, ReplayState
+from schemas.log_replay import Quoted, ReplayState
 from schemas.pcr import PcrValues
 
 
@@ -54,7 +53,7 @@ class Coverage:
 def cover(replay: ReplayState, logs: Mapping[str, Entries], quoted: Quoted, unlogged: PcrValues) -> Coverage:
     """Finds the longest prefix of the entries that reproduces a quote.
 
-    As long as nothing was replayed, both ways are tried in which kernels extend other banks than SHA-1 by an IMA list.
+    As long as no quote has told, both ways are tried in which kernels extend other banks than SHA-1 by an IMA list.
 
     Args:
         replay: the state after the entries replayed so far.
@@ -71,19 +70,15 @@ def cover(replay: ReplayState, logs: Mapping[str, Entries], quoted: Quoted, unlo
     }
     fresh = {name: data for name, data in fresh.items() if data}
     totals = {name: entries.end for name, entries in logs.items()}
-    whole = replay
     try:
-        for state in _variants(replay):
-            attempt = Replay(state, fresh)
-            found = attempt.until(quoted, unlogged)
-            if found is not None:
-                covered = {name: found.state.next_index.get(name, 0) for name in logs}
-                return Coverage(replay=found.state, totals=covered)
-            if state is replay:
-                whole = attempt.whole.state
+        attempt = BankReplay(replay, fresh)
+        found = attempt.until(quoted, unlogged)
+        whole = attempt.whole.state if found is None else found.state
     except PeerError as error:
         return Coverage(replay=replay, totals=totals, problem=str(error))
-    return Coverage(replay=whole, totals=totals, problem="no prefix of the logs reproduces the quoted PCR digest")
+    if found is None:
+        return Coverage(replay=whole, totals=totals, problem="no prefix of the logs reproduces the quoted PCR digest")
+    return Coverage(replay=whole, totals={name: whole.next_index.get(name, 0) for name in logs})
 
 
 def choose_entries(
@@ -121,10 +116,3 @@ def choose_entries(
         if count < len(records):
             break
     return chosen
-
-
-def _variants(replay: ReplayState) -> tuple[ReplayState, ...]:
-    if any(replay.next_index.values()) or replay.ima_bank_modes:
-        return (replay,)
-    padded = {bank: ImaBankMode.PADDED_SHA1 for bank in replay.banks if bank != SHA1}
-    return (replay, replace(replay, ima_bank_modes=padded)) if padded else (replay,)

@@ -45,6 +45,7 @@ def _refer(options: argparse.Namespace) -> None:
         options.name,
         pcrs=None if options.pcrs is None else (options.pcrs, selection),
         files=commands.digests_option(options.digests, options.files),
+        keys=options.ima_key,
         out=options.out,
     )
 

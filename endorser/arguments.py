@@ -46,6 +46,9 @@ def _reference_values(command: argparse.ArgumentParser) -> None:
     command.add_argument("--banks", default="sha256", help="banks of --pcrs, joined by + (default: %(default)s)")
     command.add_argument("--indices", default="0-9", help="registers of --pcrs (default: %(default)s)")
     command.add_argument("--files", type=Path, nargs="*", default=[], metavar="PATH", help="files to measure now")
+    command.add_argument(
+        "--ima-key", type=Path, nargs="*", default=[], metavar="FILE", help="keys that sign files: PEM or DER, or X.509"
+    )
     command.add_argument("--digests", type=Path, help="acceptable files, as sha256sum prints them")
 
 

@@ -10,6 +10,7 @@ from endorser.endorsements import (
     Statement,
     describe,
     endorse,
+    parse_any_file_key,
     parse_any_ueid,
     parse_digest_lines,
     parse_pcr_lines,
@@ -67,7 +68,14 @@ def endorse_to_file(made: Statement, key: Path, ueid: Ueid, ak_public: Path, out
 
 
 def refer_to_file(
-    made: Statement, key: Path, name: str, *, pcrs: tuple[Path, str] | None, files: dict[bytes, str], out: Path
+    made: Statement,
+    key: Path,
+    name: str,
+    *,
+    pcrs: tuple[Path, str] | None,
+    files: dict[bytes, str],
+    keys: Sequence[Path] = (),
+    out: Path,
 ) -> None:
     """Writes signed reference values to ``out``.
 
@@ -77,6 +85,7 @@ def refer_to_file(
         name: the set's name.
         pcrs: a file of PCR lines, and which PCRs of it, as ``sha256:0-9``; None for none.
         files: acceptable file digests with their paths.
+        keys: files of keys that sign files.
         out: the file to write.
     """
     try:
@@ -87,7 +96,8 @@ def refer_to_file(
     registers = {}
     if pcrs is not None and selection is not None:
         registers = parse_pcr_lines(read_file(pcrs[0]).decode("utf-8", "replace"), selection)
-    write_durable(out, refer(made, name, registers, files, load_signing_key(key)))
+    file_keys = tuple(parse_any_file_key(path.name, read_file(path)) for path in keys)
+    write_durable(out, refer(made, name, registers, files, load_signing_key(key), file_keys))
 
 
 def digest_files(paths: Iterable[Path]) -> dict[bytes, str]:

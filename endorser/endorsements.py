@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 
 from schemas import corim
@@ -12,6 +14,8 @@ from schemas.endorsement import Endorsement, sign_endorsement, verify_endorsemen
 from schemas.errors import ConfigError, PeerError
 from schemas.hashes import BY_NAME, BY_NI_ID, HashAlgorithm
 from schemas.identifiers import MAX_UEID_BYTES, Ueid, parse_ueid, parse_ueid_text
+from schemas.ima_signature import FileKey, make_file_key, parse_file_key
+from schemas.limits import MAX_FILE_KEYS
 from schemas.pcr import PcrSelection
 from schemas.reference_values import ReferenceValues, sign_reference_values, verify_reference_values
 from schemas.tpm_public import TpmPublic, check_attestation_key, parse_public, parse_sized_public
@@ -86,6 +90,7 @@ def refer(
     registers: Mapping[HashAlgorithm, Mapping[int, frozenset[bytes]]],
     files: Mapping[bytes, str],
     key: EllipticCurvePrivateKey,
+    file_keys: tuple[FileKey, ...] = (),
 ) -> bytes:
     """A signed set of reference values.
 
@@ -95,12 +100,15 @@ def refer(
         registers: acceptable PCR values by bank and index.
         files: acceptable file digests, with a path each for people.
         key: the endorser's key.
+        file_keys: files that one of them has signed are acceptable, too.
 
     Raises:
-        ConfigError: there is nothing in the set.
+        ConfigError: there is nothing in the set, or too many keys.
     """
-    if not registers and not files:
-        raise ConfigError("reference values: neither PCRs nor files; an empty set accepts nothing")
+    if not registers and not files and not file_keys:
+        raise ConfigError("reference values: neither PCRs nor files nor keys; an empty set accepts nothing")
+    if len(file_keys) > MAX_FILE_KEYS:
+        raise ConfigError(f"reference values: {len(file_keys)} keys that sign files, the limit is {MAX_FILE_KEYS}")
     values = ReferenceValues(
         name=name,
         version=statement.version,
@@ -109,6 +117,7 @@ def refer(
         not_after_s=statement.not_after_s,
         registers=registers,
         files=files,
+        keys=file_keys,
     )
     return sign_reference_values(values, key)
 
@@ -150,6 +159,31 @@ def parse_any_public(raw: bytes) -> TpmPublic:
     """
     sized = len(raw) > 2 and int.from_bytes(raw[:2], "big") == len(raw) - 2  # noqa: PLR2004 the size of a TPM2B
     return parse_sized_public(raw) if sized else parse_public(raw)
+
+
+def parse_any_file_key(name: str, raw: bytes) -> FileKey:
+    """A key that signs files, from a public key or an X.509 certificate, PEM or DER.
+
+    Args:
+        name: of the file, for people.
+        raw: its content.
+
+    Raises:
+        ConfigError: it is neither, or of a kind that verifiers do not accept.
+    """
+    for load in (x509.load_pem_x509_certificate, x509.load_der_x509_certificate):
+        try:
+            public = load(raw).public_key()
+        except (ValueError, UnsupportedAlgorithm):
+            continue
+        try:
+            return make_file_key(public)
+        except PeerError as error:
+            raise ConfigError(f"{name}: {error.detail}") from error
+    try:
+        return parse_file_key(raw)
+    except PeerError as error:
+        raise ConfigError(f"{name}: {error.detail}") from error
 
 
 def parse_pcr_lines(text: str, selection: PcrSelection) -> dict[HashAlgorithm, dict[int, frozenset[bytes]]]:
@@ -206,6 +240,7 @@ def describe(verified: Endorsement | ReferenceValues, dates: Iterable[str]) -> s
         for bank, registers in verified.registers.items():
             lines += [f"  {bank.name}:{index:<3} {min(digests).hex()}" for index, digests in sorted(registers.items())]
         lines.append(f"  files          {len(verified.files)}")
+        lines += [f"  signs files    {key.id.hex()} (key id)" for key in verified.keys]
     lines += [
         f"  version        {verified.version}",
         f"  signer         {verified.signer}",

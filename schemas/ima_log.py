@@ -15,7 +15,7 @@ the work is done in columns: one pass cuts and checks, one pass a bank hashes.
 
 import itertools
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import Final, NamedTuple, assert_never
@@ -23,31 +23,19 @@ from typing import Final, NamedTuple, assert_never
 from schemas import limits
 from schemas.errors import PeerError
 from schemas.hashes import BY_NAME, SHA1, HashAlgorithm
+from schemas.ima_template import MAX_NAME_BYTES, TEMPLATE_IMA, cut_fields, digest_of, path_of
 from schemas.reasons import Reason
 
-TEMPLATE_IMA: Final = b"ima"  # the only one without a length before its data, and with its own hash
-
-# ima_template.c, builtin_templates. The first field is the file's digest, the second its path.
-_FIELDS: Final = {
-    b"ima": ("d", "n"),
-    b"ima-ng": ("d-ng", "n-ng"),
-    b"ima-sig": ("d-ng", "n-ng", "sig"),
-    b"ima-ngv2": ("d-ngv2", "n-ng"),
-    b"ima-sigv2": ("d-ngv2", "n-ng", "sig"),
-    b"ima-buf": ("d-ng", "n-ng", "buf"),
-    b"ima-modsig": ("d-ng", "n-ng", "sig", "d-modsig", "modsig"),
-    b"evm-sig": ("d-ng", "n-ng", "evmsig", "xattrnames", "xattrlengths", "xattrvalues", "iuid", "igid", "imode"),
-}
 _PLAIN: Final = {b"ima-ng": b"", b"ima-sig": bytes(4)}  # what follows the path of an unsigned file: most of a list
 
 _VIOLATION: Final = bytes(SHA1.size)
-_MAX_NAME_BYTES: Final = 255  # ima_template.c, MAX_TEMPLATE_NAME_LEN
 _EVENT_NAME_BYTES: Final = 256  # ima.h, IMA_EVENT_NAME_LEN_MAX + 1: the "ima" template hashes a padded name
 
 _HEADER: Final = struct.Struct("<I20sI")  # pcr, template hash, length of the template's name
 _SIZE: Final = struct.Struct("<I")
 _SHA256_HEAD: Final = struct.Struct("<12s32sI")  # the usual template data up to the path: label, digest, path length
-_SHA256_LABEL: Final = b"\x28\0\0\0sha256:\0"
+_SHA256_HEAD_LABEL: Final = b"\x28\0\0\0sha256:\0"
+_SHA256_LABEL: Final = b"sha256"
 
 
 @unique
@@ -70,12 +58,14 @@ class ImaFile(NamedTuple):
         path: as in the log; empty in an unknown template.
         digest: of the file, without the algorithm's name; empty in an unknown template, None in a violation.
         signature: ``security.ima`` signature, empty when there is none.
+        label: how the digest was made: ``sha256``, ``ima:sha256``, ``verity:sha256``; empty where there is none.
     """
 
     pcr_index: int
     path: bytes
     digest: bytes | None
     signature: bytes
+    label: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +83,8 @@ class ImaEntry:
         path: for display; bytes that are not UTF-8 are written in hexadecimal.
         signature: None when there is none.
         violation: the file was written while measured.
+        fields: all fields of the template data by name, as they are; a path without its NUL. Empty in an unknown
+            template.
     """
 
     pcr_index: int
@@ -105,6 +97,7 @@ class ImaEntry:
     path: str
     signature: bytes | None
     violation: bool
+    fields: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,12 +129,15 @@ class ImaRecords:
         for pcr_index, template_hash, name, data in itertools.islice(zip(*columns, strict=True), count):
             if template_hash != _VIOLATION and name in _PLAIN and len(data) > _SHA256_HEAD.size:
                 label, digest, path_size = head(data)
-                end = 48 + path_size  # 48: _SHA256_HEAD.size
-                rest = data[end:]
-                if label == _SHA256_LABEL and path_size and data[end - 1 : end] == b"\0" and rest == _PLAIN[name]:
-                    yield new_tuple(ImaFile, (pcr_index, data[48 : end - 1], digest, b""))
+                end = 47 + path_size  # 48: _SHA256_HEAD.size; its NUL is the only one
+                if label == _SHA256_HEAD_LABEL and data.find(b"\0", 48) == end and data[end + 1 :] == _PLAIN[name]:
+                    yield new_tuple(ImaFile, (pcr_index, data[48:end], digest, b"", _SHA256_LABEL))
                     continue
             yield _file(pcr_index, template_hash, name, data)
+
+    def violations(self, count: int) -> Iterator[bool]:
+        """Whether each of the first ``count`` entries is a violation."""
+        return (each == _VIOLATION for each in self.template_hashes[:count])
 
     def extensions(self, algorithm: HashAlgorithm, mode: ImaBankMode) -> list[bytes]:
         """What each entry extended into the bank of ``algorithm``."""
@@ -211,13 +207,10 @@ def parse_entry(record: bytes) -> ImaEntry:
         raise _malformed(f"{len(record)} bytes are {len(records.ends)} entries, expected one")
     name = records.template_names[0]
     violation = records.template_hashes[0] == _VIOLATION
-    hashed = records.hashed[0]
-    fields = _fields(name, hashed)
-    path = fields.get("n-ng", b"")
-    label, digest = _labelled_digest(fields)
+    fields = cut_fields(name, records.hashed[0])
+    path = path_of(fields)
+    label, digest = digest_of(fields, violation=violation)
     algorithm = BY_NAME.get(label.rpartition(b":")[2].decode("ascii", "replace"))
-    if algorithm is not None and len(digest) != algorithm.size:
-        raise _malformed(f"{algorithm.name} digest of {len(digest)} bytes")
     return ImaEntry(
         pcr_index=records.pcr_indices[0],
         template_hash=records.template_hashes[0],
@@ -229,6 +222,7 @@ def parse_entry(record: bytes) -> ImaEntry:
         path=path.decode("utf-8", "backslashreplace"),
         signature=fields.get("sig") or None,
         violation=violation,
+        fields=fields,
     )
 
 
@@ -241,7 +235,7 @@ def _cut(data: bytes) -> ImaRecords:
     offset, limit, last_pcr = 0, len(data), limits.MAX_PCR_INDEX
     while offset + 32 <= limit:  # 28: _HEADER.size; and a length
         pcr_index, template_hash, name_size = header(data, offset)
-        if pcr_index > last_pcr or not 0 < name_size <= _MAX_NAME_BYTES:
+        if pcr_index > last_pcr or not 0 < name_size <= MAX_NAME_BYTES:
             raise _malformed(f"entry at offset {offset}: PCR {pcr_index}, template name of {name_size} bytes")
         start = offset + 28 + name_size
         name = data[offset + 28 : start]
@@ -284,47 +278,10 @@ def _ima_template_end(data: bytes, start: int) -> int:
 
 
 def _file(pcr_index: int, template_hash: bytes, name: bytes, hashed: bytes) -> ImaFile:
-    fields = _fields(name, hashed)
-    digest = None if template_hash == _VIOLATION else _labelled_digest(fields)[1]
-    return ImaFile(pcr_index, fields.get("n-ng", b""), digest, fields.get("sig", b""))
-
-
-def _labelled_digest(fields: dict[str, bytes]) -> tuple[bytes, bytes]:
-    """What the digest is (``sha256``, ``verity:sha256``), and the digest; both empty when there is none."""
-    if "d" in fields:
-        return b"sha1", fields["d"]
-    field = fields.get("d-ngv2", fields.get("d-ng"))
-    if field is None:
-        return b"", b""
-    label, separator, digest = field.partition(b":\0")
-    if not separator:
-        raise _malformed("template data: a digest without the name of its algorithm")
-    return label, digest
-
-
-def _fields(name: bytes, hashed: bytes) -> dict[str, bytes]:
-    """The fields of a built-in template, paths without their NUL; none of any other template."""
-    if name == TEMPLATE_IMA:
-        return {"d": hashed[: SHA1.size], "n-ng": hashed[SHA1.size :].rstrip(b"\0")}
-    fields = {}
-    names = _FIELDS.get(name, ())
-    offset = 0
-    for field in names:
-        start = offset + 4
-        if start > len(hashed):
-            raise _malformed(f"template data: no {field}")
-        (size,) = _SIZE.unpack_from(hashed, offset)
-        offset = start + size
-        if offset > len(hashed):
-            raise _malformed(f"template data: {field} is cut short")
-        fields[field] = hashed[start:offset]
-    if names:
-        if offset != len(hashed):
-            raise _malformed(f"template data: {len(hashed) - offset} bytes after the last field")
-        if not fields["n-ng"].endswith(b"\0"):
-            raise _malformed("template data: the path has no NUL")
-        fields["n-ng"] = fields["n-ng"][:-1]
-    return fields
+    fields = cut_fields(name, hashed)
+    violation = template_hash == _VIOLATION
+    label, digest = digest_of(fields, violation=violation)
+    return ImaFile(pcr_index, path_of(fields), None if violation else digest, fields.get("sig", b""), label)
 
 
 def _malformed(detail: str) -> PeerError:

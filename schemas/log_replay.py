@@ -48,6 +48,8 @@ class ReplayState:
         next_index: by log name, the index of the first entry not replayed yet; 0 for a log not named. Read-only.
         tcg2_format: of the boot log; None before its entry 0.
         startup_locality: how PCR 0 started, by the boot log.
+        padded: by bank, the PCRs if the kernel pads in it, where no quote has told yet (``bank_replay``); kept by
+            :class:`schemas.bank_replay.BankReplay`, dropped by :class:`Replay`. Read-only.
     """
 
     banks: tuple[HashAlgorithm, ...]
@@ -56,6 +58,7 @@ class ReplayState:
     next_index: Mapping[str, int] = field(default_factory=dict)
     tcg2_format: Tcg2Format | None = None
     startup_locality: int = 0
+    padded: Registers = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

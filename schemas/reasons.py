@@ -81,10 +81,12 @@ class Reason(StrEnum):
     LOG_REPLAY_MISMATCH = "log-replay-mismatch"
     FILE_UNEXPECTED = "file-unexpected"
     FILE_MEASUREMENT_VIOLATED = "file-measurement-violated"
+    BOOT_AGGREGATE_MISMATCH = "boot-aggregate-mismatch"
 
     # Things worth telling that change no verdict.
     REBOOTED = "rebooted"
     RESUMED = "resumed"
+    IMA_BANK_PADDED_SHA1 = "ima-bank-padded-sha1"
 
     # The world around us.
     BROKER_UNREACHABLE = "broker-unreachable"

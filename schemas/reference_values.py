@@ -1,7 +1,8 @@
 """Reference values: what PCRs and measured files may be (signed CoRIM, reference triples).
 
-One measurement ``registers`` holds the acceptable digests of PCRs as integrity registers (CoMID mval key 14); every
-other measurement ``file`` holds the digests of one measured file and its path as a name for people (mval keys 2, 11).
+One measurement ``registers`` holds the acceptable digests of PCRs as integrity registers (CoMID mval key 14); a
+measurement ``file`` holds the digests of one measured file and its path as a name for people (mval keys 2, 11); a
+measurement ``ima-key`` holds keys whose file signatures are as good as a listed digest (mval key 13).
 A file is accepted by its digest alone: paths in a log are the attester's word.
 """
 
@@ -11,18 +12,20 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 
-from schemas import corim
+from schemas import cbor, corim
 from schemas.errors import PeerError
-from schemas.fields import as_array, as_bytes, as_map, as_text, as_uint
+from schemas.fields import as_array, as_bytes, as_map, as_tag, as_text, as_uint
 from schemas.hashes import BY_NI_ID, HashAlgorithm
-from schemas.limits import MAX_PCR_INDEX, MAX_TEXT_BYTES
+from schemas.ima_signature import FileKey, parse_file_key
+from schemas.limits import MAX_FILE_KEYS, MAX_PCR_INDEX, MAX_TEXT_BYTES
 from schemas.reasons import Reason
 
 _ENVIRONMENT_CLASS, _CLASS_MODEL = 0, 2
 _MEASUREMENT_KEY, _MEASUREMENT_VALUE = 0, 1
-_VALUE_DIGESTS, _VALUE_NAME, _VALUE_REGISTERS = 2, 11, 14
+_VALUE_DIGESTS, _VALUE_NAME, _VALUE_KEYS, _VALUE_REGISTERS = 2, 11, 13, 14
 _KEY_REGISTERS: Final = "registers"
 _KEY_FILE: Final = "file"
+_KEY_IMA_KEY: Final = "ima-key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,7 @@ class ReferenceValues:
         not_after_s: end of validity, UTC seconds.
         registers: acceptable PCR values by bank and PCR index.
         files: acceptable file digests and, for people, a path each.
+        keys: files that one of them has signed are acceptable, too.
     """
 
     name: str
@@ -46,6 +50,7 @@ class ReferenceValues:
     not_after_s: int
     registers: Mapping[HashAlgorithm, Mapping[int, frozenset[bytes]]] = field(default_factory=dict)
     files: Mapping[bytes, str] = field(default_factory=dict)
+    keys: tuple[FileKey, ...] = ()
 
 
 def sign_reference_values(values: ReferenceValues, key: EllipticCurvePrivateKey) -> bytes:
@@ -58,6 +63,9 @@ def sign_reference_values(values: ReferenceValues, key: EllipticCurvePrivateKey)
     for digest, path in sorted(values.files.items()):
         value = {_VALUE_DIGESTS: [[by_size[len(digest)], digest]], _VALUE_NAME: path}
         measurements.append({_MEASUREMENT_KEY: _KEY_FILE, _MEASUREMENT_VALUE: value})
+    if values.keys:
+        keys = [cbor.Tag(corim.TAG_PEM_KEY, key.pem()) for key in values.keys]
+        measurements.append({_MEASUREMENT_KEY: _KEY_IMA_KEY, _MEASUREMENT_VALUE: {_VALUE_KEYS: keys}})
     environment = {_ENVIRONMENT_CLASS: {_CLASS_MODEL: values.name}}
     manifest = corim.Manifest(
         identity=f"attestream.reference-values.{values.name}",
@@ -83,7 +91,7 @@ def verify_reference_values(raw: bytes, keys: Mapping[bytes, EllipticCurvePublic
     name = as_text(model[_CLASS_MODEL], "environment model", limit=64)
     if manifest.identity != f"attestream.reference-values.{name}":
         raise PeerError(Reason.MALFORMED, "reference values: the CoMID id is not that of the environment")
-    registers, files = _parse_measurements(as_array(rest[0], "measurements"))
+    registers, files, file_keys = _parse_measurements(as_array(rest[0], "measurements"))
     return ReferenceValues(
         name=name,
         version=manifest.version,
@@ -92,6 +100,7 @@ def verify_reference_values(raw: bytes, keys: Mapping[bytes, EllipticCurvePublic
         not_after_s=manifest.not_after_s,
         registers=registers,
         files=files,
+        keys=file_keys,
     )
 
 
@@ -109,9 +118,10 @@ def _encode_registers(banks: Mapping[HashAlgorithm, Mapping[int, frozenset[bytes
 
 def _parse_measurements(
     items: Iterable[object],
-) -> tuple[dict[HashAlgorithm, dict[int, frozenset[bytes]]], dict[bytes, str]]:
+) -> tuple[dict[HashAlgorithm, dict[int, frozenset[bytes]]], dict[bytes, str], tuple[FileKey, ...]]:
     registers: dict[HashAlgorithm, dict[int, frozenset[bytes]]] = {}
     files: dict[bytes, str] = {}
+    file_keys: list[FileKey] = []
     keys = (_MEASUREMENT_KEY, _MEASUREMENT_VALUE)
     for item in items:
         measurement = as_map(item, "measurement", required=keys, optional=())
@@ -123,9 +133,12 @@ def _parse_measurements(
                 path = as_text(value.get(_VALUE_NAME), "file name", limit=MAX_TEXT_BYTES)
                 for _, digest in _parse_digests(value.get(_VALUE_DIGESTS), "file"):
                     files[digest] = path
+            case "ima-key":
+                file_keys += _parse_keys(value.get(_VALUE_KEYS), MAX_FILE_KEYS - len(file_keys))
             case other:
-                raise PeerError(Reason.MALFORMED, f"measurement key {str(other)[:64]!r}: expected registers or file")
-    return registers, files
+                message = f"measurement key {str(other)[:64]!r}: expected registers, file or ima-key"
+                raise PeerError(Reason.MALFORMED, message)
+    return registers, files, tuple(file_keys)
 
 
 def _parse_registers(
@@ -136,6 +149,14 @@ def _parse_registers(
         for algorithm, digest in _parse_digests(digests, f"PCR {pcr}"):
             bank = registers.setdefault(algorithm, {})
             bank[pcr] = bank.get(pcr, frozenset()) | {digest}
+
+
+def _parse_keys(value: object, limit: int) -> list[FileKey]:
+    items = as_array(value, "ima-key keys", limit=limit)
+    if not items:
+        raise PeerError(Reason.MALFORMED, "ima-key: no keys")
+    texts = [as_text(as_tag(item, corim.TAG_PEM_KEY, "ima-key"), "ima-key", limit=MAX_TEXT_BYTES) for item in items]
+    return [parse_file_key(text.encode()) for text in texts]
 
 
 def _parse_digests(value: object, name: str) -> list[tuple[HashAlgorithm, bytes]]:

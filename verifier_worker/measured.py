@@ -1,30 +1,30 @@
 """What newly replayed log entries add to the picture of a boot: who extended which PCR, which files are unexpected."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Final
 
 from schemas.boot_facts import IMAGES_PCR, SECURE_BOOT_PCR, VERSION_PCR, SecureBoot
 from schemas.errors import PeerError
-from schemas.hashes import SHA256, HashAlgorithm
-from schemas.ima_log import TEMPLATE_IMA, ImaFile
+from schemas.hashes import BY_NAME, SHA1, HashAlgorithm
+from schemas.ima_log import ImaFile
+from schemas.ima_signature import verify_file_signature
+from schemas.ima_template import TEMPLATE_IMA
 from schemas.limits import MAX_UNEXPECTED_LISTED
-from schemas.log_replay import IMA, Consumed, ReplayState
+from schemas.log_replay import Consumed, ReplayState
 from schemas.pcr import PcrSelection, PcrValues, initial_value
 from schemas.reasons import Reason
 from schemas.tcg2_log import Tcg2Event
 from verifier_worker.state import Measured
 from verifier_worker.trust import References
 
-BOOT_AGGREGATE = b"boot_aggregate"
-_AGGREGATED_PCRS = range(10)  # ima_crypto.c, ima_calc_boot_aggregate_tfm: PCRs 0-7, and 8-9 unless SHA-1
-_MAX_PATH_CHARACTERS = 256
+BOOT_AGGREGATE: Final = b"boot_aggregate"
+_MAX_PATH_CHARACTERS: Final = 256
 
 
 def measure(
     measured: Measured,
     consumed: Mapping[str, Consumed],
-    before: ReplayState,
     state: ReplayState,
     unlogged: PcrValues,
     references: References,
@@ -35,7 +35,6 @@ def measure(
     Args:
         measured: before it.
         consumed: the entries, by log.
-        before: the replay before them.
         state: the replay after them; the boot aggregate is computed from it.
         unlogged: values of PCRs that no log explains.
         references: the acceptable files.
@@ -58,17 +57,14 @@ def measure(
     boot = measured.boot.after(events, state.banks) if events else measured.boot
     measured = replace(measured, owners=owners, boot=boot)
     quoted = {index for _, index in selection}
-    aggregated = all((SHA256, index) in selection for index in _AGGREGATED_PCRS)
+    expected = _Expected(references=references, state=state, unlogged=unlogged, selection=selection)
     for part in consumed.values():
         if part.ima is not None:
             if TEMPLATE_IMA in part.ima.template_names[: part.count]:
                 raise PeerError(Reason.LOG_MALFORMED, "IMA list: an entry of template ima, whose digests are SHA-1")
-            first = not before.next_index.get(IMA) and aggregated
-            aggregate = _boot_aggregate(state, unlogged) if first else None
             for file in part.ima.files(part.count):
-                if file.pcr_index in quoted:
-                    measured = _add_file(measured, file, references, aggregate)
-                aggregate = None  # only the list's first entry can be the boot aggregate
+                if file.pcr_index in quoted and file.digest not in references.files:
+                    measured = _add_unlisted(measured, file, expected)
     return measured
 
 
@@ -104,13 +100,32 @@ def _quoted(index: int, banks: Sequence[HashAlgorithm], selection: PcrSelection)
     return all((bank, index) in selection for bank in banks)
 
 
-def _add_file(measured: Measured, file: ImaFile, references: References, aggregate: bytes | None) -> Measured:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Expected:
+    """What a file may be instead of listed; see the arguments of :func:`measure`."""
+
+    references: References
+    state: ReplayState
+    unlogged: PcrValues
+    selection: PcrSelection
+
+
+def _add_unlisted(measured: Measured, file: ImaFile, expected: _Expected) -> Measured:
     if file.digest is None:
         return replace(measured, violations=measured.violations + 1)
     if not file.digest:
         raise PeerError(Reason.LOG_MALFORMED, "IMA list: an entry of an unknown template")
-    if file.digest in references.files or (file.path == BOOT_AGGREGATE and file.digest == aggregate):
-        return measured
+    if file.path == BOOT_AGGREGATE:
+        agrees = _boot_aggregate_agrees(file, expected)
+        if agrees is not None:
+            return measured if agrees else replace(measured, aggregate_differs=True)
+    elif file.signature and expected.references.keys:
+        try:
+            verify_file_signature(file.signature, file.label, file.digest, expected.references.keys)
+        except PeerError:  # not signed by anyone we trust for it: a file like any other
+            pass
+        else:
+            return measured
     unexpected = measured.unexpected
     if len(unexpected) < MAX_UNEXPECTED_LISTED:
         path = file.path.decode("utf-8", "backslashreplace")[:_MAX_PATH_CHARACTERS]
@@ -118,11 +133,27 @@ def _add_file(measured: Measured, file: ImaFile, references: References, aggrega
     return replace(measured, unexpected=unexpected, unexpected_total=measured.unexpected_total + 1)
 
 
-def _boot_aggregate(state: ReplayState, unlogged: PcrValues) -> bytes:
-    """What IMA's first entry holds: the SHA-256 over the SHA-256 bank's PCRs 0 to 9."""
-    owned = state.registers.get(SHA256, {})
-    values = (
-        owned.get(index) or unlogged.get(SHA256, index) or initial_value(SHA256, index, state.startup_locality)
-        for index in _AGGREGATED_PCRS
-    )
-    return hashlib.sha256(b"".join(values)).digest()
+def _boot_aggregate_agrees(file: ImaFile, expected: _Expected) -> bool | None:
+    """Whether the digest is one over the first PCRs of the bank that its label names.
+
+    A kernel that was started by kexec goes on with the list and adds its own aggregate, over the same PCRs. Kernels
+    since 5.8 take PCRs 0-9, before them 0-7, always 0-7 in the SHA-1 bank (ima_crypto.c, ima_calc_boot_aggregate_tfm;
+    some before 5.8 do it in the SHA-256 bank, too).
+
+    Returns:
+        None when the quote does not cover these PCRs in this bank, so that nothing says what they were: whatever calls
+        itself a boot aggregate then is a file that nobody listed.
+    """
+    bank = BY_NAME.get(file.label.rpartition(b":")[2].decode("ascii", "replace"))
+    if bank is None:
+        return None
+    state, least, most = expected.state, 8, 8 if bank == SHA1 else 10
+    owned, values = state.registers.get(bank, {}), []
+    for index in range(most):
+        if (bank, index) not in expected.selection:
+            break
+        value = owned.get(index) or expected.unlogged.get(bank, index)
+        values.append(value or initial_value(bank, index, state.startup_locality))
+    if len(values) >= least and file.digest in {bank.digest(b"".join(values[:size])) for size in (least, len(values))}:
+        return True
+    return False if len(values) == most else None

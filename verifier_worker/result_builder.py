@@ -68,7 +68,7 @@ def build_result(
     )
 
 
-_NAMED: Final = frozenset({Reason.FILE_UNEXPECTED, Reason.PCR_UNEXPECTED})
+_NAMED: Final = frozenset({Reason.FILE_UNEXPECTED, Reason.PCR_UNEXPECTED, Reason.BOOT_AGGREGATE_MISMATCH})
 
 
 def _expiry_us(state: AttesterState, now_us: int, policy: AppraisalPolicy | None, handle: Handle | None) -> int:

@@ -71,6 +71,7 @@ class Measured:
         unexpected_total: all of them.
         violations: entries of files that were written while measured.
         boot: what the boot log adds up to.
+        aggregate_differs: a boot aggregate is not that of the quoted PCRs.
     """
 
     label: str = ""
@@ -79,6 +80,7 @@ class Measured:
     unexpected_total: int = 0
     violations: int = 0
     boot: BootFacts = field(default_factory=BootFacts)
+    aggregate_differs: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

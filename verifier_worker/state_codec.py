@@ -40,6 +40,7 @@ def encode_state(state: AttesterState) -> bytes:
                 dict(replay.next_index),
                 replay.tcg2_format.encode() if replay.tcg2_format is not None else None,
                 replay.startup_locality,
+                {bank.tpm_id: dict(values) for bank, values in replay.padded.items()},
             ],
             [state.settled, encode_selection(state.selection)],
             {bank.tpm_id: dict(state.unlogged.bank(bank)) for bank in state.unlogged.algorithms},
@@ -50,6 +51,7 @@ def encode_state(state: AttesterState) -> bytes:
                 [list(item) for item in measured.unexpected],
                 measured.unexpected_total,
                 measured.violations,
+                measured.aggregate_differs,
                 _encode_boot(measured.boot),
             ],
             [
@@ -80,7 +82,6 @@ def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; whateve
     (_, identity, chain, sync, replay, settled, unlogged, logs, measured, verdict, times, anchor, rate, rejections) = (
         items
     )
-    label, owners, unexpected, unexpected_total, violations, boot = measured
     status, freshness, reasons, vector, verified_claims = verdict
     return AttesterState(
         environment=identity[0],
@@ -105,14 +106,7 @@ def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; whateve
         tails=logs[0],
         totals=logs[1],
         claims=logs[2],
-        measured=Measured(
-            label=label,
-            owners={index: tuple(names) for index, names in owners.items()},
-            unexpected=tuple((digest, path) for digest, path in unexpected),
-            unexpected_total=unexpected_total,
-            violations=violations,
-            boot=_decode_boot(boot),
-        ),
+        measured=_decode_measured(measured),
         verdict=Verdict(
             status=Tier(status),
             freshness=Freshness(freshness),
@@ -130,7 +124,7 @@ def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; whateve
 
 
 def _decode_replay(items: Any) -> ReplayState:  # noqa: ANN401 as above
-    banks, modes, registers, next_index, tcg2_format, locality = items
+    banks, modes, registers, next_index, tcg2_format, locality, padded = items
     return ReplayState(
         banks=tuple(BY_TPM_ID[bank] for bank in banks),
         ima_bank_modes={BY_TPM_ID[bank]: ImaBankMode(mode) for bank, mode in modes.items()},
@@ -138,6 +132,20 @@ def _decode_replay(items: Any) -> ReplayState:  # noqa: ANN401 as above
         next_index=next_index,
         tcg2_format=tcg2_log.decode_format(tcg2_format) if tcg2_format is not None else None,
         startup_locality=locality,
+        padded={BY_TPM_ID[bank]: values for bank, values in padded.items()},
+    )
+
+
+def _decode_measured(items: Any) -> Measured:  # noqa: ANN401 as above
+    label, owners, unexpected, unexpected_total, violations, aggregate_differs, boot = items
+    return Measured(
+        label=label,
+        owners={index: tuple(names) for index, names in owners.items()},
+        unexpected=tuple((digest, path) for digest, path in unexpected),
+        unexpected_total=unexpected_total,
+        violations=violations,
+        boot=_decode_boot(boot),
+        aggregate_differs=aggregate_differs,
     )
 
 

@@ -14,13 +14,11 @@ reset count is a reboot: everything starts again with a baseline.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from schemas import ima_log, tcg2_log
+from schemas.bank_replay import BankReplay
 from schemas.errors import PeerError
 from schemas.evidence import VANISHED, ClaimValue, Evidence, EvidenceBody, check_claims_size
 from schemas.identifiers import Ueid
-from schemas.limits import MAX_MESSAGE_BYTES
-from schemas.log_replay import Quoted, Replay, Replayed, ReplayState
-from schemas.pcr import PcrSelection, PcrValues
+from schemas.log_replay import Quoted, ReplayState
 from schemas.reasons import Reason
 from schemas.result import Freshness, Rejections, Tier
 from verifier_worker.appraisal_policy import AppraisalPolicy
@@ -35,12 +33,10 @@ from verifier_worker.checks.appraisal import (
     verdict_of,
 )
 from verifier_worker.clock_binding import ClockAnchor, clock_rate_ppm, made_after_us
+from verifier_worker.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
 from verifier_worker.measured import measure, verify_claims
 from verifier_worker.state import Appraised, AttesterState, Finding, Measured
 from verifier_worker.trust import References, Trust
-
-MAX_JOINED_BYTES = 2 * MAX_MESSAGE_BYTES
-_NOTHING = PcrValues({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +149,7 @@ def _fresh(admitted: AdmittedEvidence, label: str, before: AttesterState | None)
         replay=ReplayState(banks=banks),
         settled=False,
         selection=admitted.quoted.pcr_selection,
-        unlogged=_NOTHING,
+        unlogged=NO_VALUES,
         measured=Measured(label=label),
         received_us=admitted.received_us,
         rejections=before.rejections if before is not None else None,
@@ -202,11 +198,11 @@ def _replay(
 ) -> tuple[AttesterState, list[Finding], SolicitRequest | None]:
     evidence, body, quoted = admitted.evidence, admitted.evidence.body, admitted.quoted
     full = body.previous is None
-    sent = _selected(evidence, quoted.pcr_selection)
+    sent = select_values(evidence, quoted.pcr_selection)
     unlogged = sent if full else base.unlogged.updated(sent) if len(sent) else base.unlogged
-    replay = Replay(base.replay, increments)
-    totals = _totals(evidence, replay.whole.state.next_index)
-    more = any(total > replay.whole.state.next_index.get(name, 0) for name, total in totals.items())
+    replay = BankReplay(base.replay, increments)
+    totals = read_totals(evidence, replay.next_index)
+    more = any(total > replay.next_index.get(name, 0) for name, total in totals.items())
     outcome = replay.whole
     if not more:
         selection, algorithm = quoted.pcr_selection, admitted.signature.hash
@@ -216,7 +212,7 @@ def _replay(
         outcome = reproduced
     measured = base.measured
     if outcome.consumed:
-        measured = measure(measured, outcome.consumed, base.replay, outcome.state, unlogged, references, policy.pcrs)
+        measured = measure(measured, outcome.consumed, outcome.state, unlogged, references, policy.pcrs)
     unchanged = base.settled and not more and not outcome.consumed and unlogged is base.unlogged
     advanced = replace(
         _moved(base, admitted),
@@ -224,25 +220,13 @@ def _replay(
         replay=outcome.state,
         settled=not more,
         unlogged=unlogged,
-        tails=_tails(increments, outcome) if increments and not more else {},
+        tails=cut_tails(increments, outcome) if increments and not more else {},
         totals={**base.totals, **totals} if totals else base.totals,
         claims=_merged_claims(base, body),
         measured=measured,
         appraised=base.appraised if unchanged else None,
     )
     return advanced, [], None
-
-
-def _selected(evidence: Evidence, selection: PcrSelection) -> PcrValues:
-    """The unsigned PCR values that the quote speaks of; whoever carried the push may have added others."""
-    if not evidence.unsigned_pcrs:
-        return _NOTHING
-    return PcrValues(
-        {
-            bank: {index: value for index, value in values.items() if (bank, index) in selection}
-            for bank, values in evidence.unsigned_pcrs.items()
-        }
-    )
 
 
 def _merged_claims(base: AttesterState, body: EvidenceBody) -> Mapping[str, ClaimValue]:
@@ -259,19 +243,6 @@ def _merged_claims(base: AttesterState, body: EvidenceBody) -> Mapping[str, Clai
     return merged
 
 
-def _totals(evidence: Evidence, delivered: Mapping[str, int]) -> Mapping[str, int]:
-    """How many entries of each log there are, by the word of whoever carried this push.
-
-    Raises:
-        PeerError: ``malformed`` when there are fewer than it delivered.
-    """
-    totals = {name: increment.total for name, increment in evidence.unsigned_increments.items()}
-    for name, total in totals.items():
-        if total < delivered.get(name, 0):
-            raise PeerError(Reason.MALFORMED, f"log {name}: {delivered[name]} entries of {total}")
-    return totals
-
-
 def _mismatch(
     base: AttesterState, admitted: AdmittedEvidence
 ) -> tuple[AttesterState, list[Finding], SolicitRequest | None]:
@@ -286,47 +257,6 @@ def _mismatch(
         raise PeerError(reason, "PCR values and logs do not reproduce the quoted PCR digest")
     emptied = _fresh(admitted, base.measured.label, base)
     return emptied, [Finding(reason=reason)], _request(reason, emptied, admitted)
-
-
-def join_increments(base: AttesterState, evidence: Evidence) -> tuple[dict[str, bytes], str | None]:
-    """The entries to replay by log: those beyond the last quote that the body counts as sent, then this push's.
-
-    Where an increment starts is signed. Entries that came beyond an earlier quote fill the space before it and no more,
-    so what somebody on the way appended is replaced by what the attester sends for the same place.
-
-    Returns:
-        The entries, and the name of a log whose increment starts after what we have, if there is one.
-
-    Raises:
-        PeerError: ``log-malformed``, ``too-large``.
-    """
-    joined: dict[str, bytes] = {}
-    for name, start in evidence.body.logs.items():
-        increment, have = evidence.unsigned_increments.get(name), base.replay.next_index.get(name, 0)
-        records = increment.records if increment is not None else b""
-        if start > have:
-            tail = _split(name, base.tails.get(name, b""), base) if name in base.tails else ()
-            if len(tail) < start - have:
-                return {}, name
-            records = b"".join(tail[: start - have]) + records
-        elif start < have and records:
-            records = b"".join(_split(name, records, base, from_start=start == 0)[have - start :])
-        if len(records) > MAX_JOINED_BYTES:
-            raise PeerError(Reason.TOO_LARGE, f"log {name}: more than {MAX_JOINED_BYTES} bytes beyond the quote")
-        if records:
-            joined[name] = records
-    return joined, None
-
-
-def _split(name: str, data: bytes, base: AttesterState, *, from_start: bool = False) -> tuple[bytes, ...]:
-    if name.partition("/")[0] == "ima":
-        return ima_log.split_records(data)[0]
-    return tcg2_log.split_records(data, None if from_start else base.replay.tcg2_format).records
-
-
-def _tails(increments: Mapping[str, bytes], outcome: Replayed) -> dict[str, bytes]:
-    rest = {name: data[outcome.consumed[name].size :] for name, data in increments.items()}
-    return {name: data for name, data in rest.items() if data}
 
 
 def _moved(base: AttesterState, admitted: AdmittedEvidence) -> AttesterState:

@@ -7,6 +7,7 @@ from schemas.endorsement import Endorsement
 from schemas.handle import Handle
 from schemas.hashes import HashAlgorithm
 from schemas.identifiers import HandleId, Ueid
+from schemas.ima_signature import FileKey
 from schemas.reference_values import ReferenceValues
 from schemas.tpm_signature import PublicKey
 from verifier_worker.appraisal_policy import AppraisalPolicy
@@ -36,18 +37,21 @@ class References:
         missing: names of sets that are not there or not valid now.
         registers: acceptable values by bank and PCR.
         files: acceptable file digests.
+        keys: files that one of them has signed are acceptable, too.
     """
 
     label: str
     missing: tuple[str, ...]
     registers: Mapping[HashAlgorithm, Mapping[int, frozenset[bytes]]]
     files: frozenset[bytes]
+    keys: tuple[FileKey, ...] = ()
 
 
 def merge_references(names: tuple[str, ...], sets: Mapping[str, ReferenceValues], now_s: int) -> References:
     """Merges the named sets that are valid at ``now_s``; a PCR value acceptable in one of them is acceptable."""
     registers: dict[HashAlgorithm, dict[int, frozenset[bytes]]] = {}
     files: set[bytes] = set()
+    keys: dict[str, FileKey] = {}
     labels, missing = [], []
     for name in names:
         values = sets.get(name)
@@ -56,11 +60,18 @@ def merge_references(names: tuple[str, ...], sets: Mapping[str, ReferenceValues]
             continue
         labels.append(f"{name}/{values.version}")
         files.update(values.files)
+        keys.update((key.pem(), key) for key in values.keys)
         for bank, acceptable in values.registers.items():
             merged = registers.setdefault(bank, {})
             for index, digests in acceptable.items():
                 merged[index] = merged.get(index, frozenset()) | digests
-    return References(label=" ".join(labels), missing=tuple(missing), registers=registers, files=frozenset(files))
+    return References(
+        label=" ".join(labels),
+        missing=tuple(missing),
+        registers=registers,
+        files=frozenset(files),
+        keys=tuple(keys.values()),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from schemas.reasons import Reason
 
 ROOT = Path(__file__).resolve().parents[2]
 THREAT_MODEL = (ROOT / "docs" / "threat-model.md").read_text("utf-8")
-CODE = re.compile(r"`([a-z]+(?:-[a-z]+)+|malformed|rebooted|resumed)`")
+CODE = re.compile(r"`([a-z]+(?:-[a-z0-9]+)+|malformed|rebooted|resumed)`")
 
 
 def test_the_threat_model_names_every_code() -> None:

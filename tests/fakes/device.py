@@ -59,6 +59,7 @@ class FakeDevice:
     sent: dict[str, int] = field(default_factory=dict)
     pcrs: dict[int, bytes] = field(default_factory=dict)
     proof: SyncProof | None = None
+    pads_sha1: bool = False
 
     def __post_init__(self) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
@@ -82,7 +83,7 @@ class FakeDevice:
         for index in range(8):
             self.measure_boot(index, b"firmware %d" % index)
         aggregate = hashlib.sha256(b"".join(self.pcrs[index] for index in range(10))).digest()
-        self._measure_record(_ima_digest(b"boot_aggregate", aggregate))
+        self.measure_record(_ima_digest(b"boot_aggregate", aggregate))
 
     def reboot(self) -> None:
         """A TPM reset."""
@@ -98,16 +99,18 @@ class FakeDevice:
 
     def run(self, path: bytes, content: bytes) -> None:
         """Measures one file, as IMA does: list first, then the PCR."""
-        self._measure_record(ima_ng(path, content))
+        self.measure_record(ima_ng(path, content))
 
     def extend(self, index: int, digest: bytes) -> None:
         """TPM2_PCR_Extend of the SHA-256 bank."""
         self.pcrs[index] = hashlib.sha256(self.pcrs[index] + digest).digest()
 
-    def _measure_record(self, record: bytes) -> None:
+    def measure_record(self, record: bytes) -> None:
+        """Adds an entry to the IMA list and extends PCR 10."""
         self.ima_list.append(record)
         name_length = struct.unpack_from("<I", record, 24)[0]
-        self.extend(10, hashlib.sha256(record[28 + name_length + 4 :]).digest())
+        digest = hashlib.sha256(record[28 + name_length + 4 :]).digest()
+        self.extend(10, record[4:24].ljust(32, b"\0") if self.pads_sha1 else digest)
 
     def attest(self, attested: bytes, kind: int, extra_data: bytes) -> tuple[bytes, bytes]:
         """A TPMS_ATTEST by the key, and its TPMT_SIGNATURE."""

@@ -64,7 +64,7 @@ def device_with(events: list[tuple[int, bytes]], files: list[tuple[bytes, bytes]
         device.measure_boot(index, data)
     aggregate = hashlib.sha256(b"".join(device.pcrs[index] for index in range(10))).digest()
     device.ima_list.clear()
-    device._measure_record(ima_record(b"ima-ng", b"sha256:\0" + aggregate, b"boot_aggregate\0"))
+    device.measure_record(ima_record(b"ima-ng", b"sha256:\0" + aggregate, b"boot_aggregate\0"))
     return run_all(device, files)
 
 

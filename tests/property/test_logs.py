@@ -160,7 +160,7 @@ def test_another_template_name_never_makes_another_file_of_an_entry(path: bytes,
         (claimed,) = ima_log.read_records(renamed).files(1)
     except PeerError:
         return
-    assert claimed in {true, ima_log.ImaFile(10, b"", b"", b"")}
+    assert claimed in {true, ima_log.ImaFile(10, b"", b"", b"", b"")}
 
 
 @given(index=st.integers(0, 23), content=st.binary(max_size=20), data=st.data())

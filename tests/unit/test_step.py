@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from schemas.errors import PeerError
 from schemas.evidence import VANISHED, Evidence, LogIncrement, encode_evidence, parse_evidence
@@ -22,6 +23,7 @@ from tests.fakes.device import (
     make_references,
     make_trust,
 )
+from tests.parts.file_signing import file_key, sign_file
 from tests.parts.log_bytes import agile_event, ima_record
 from verifier_worker.state import AttesterState
 from verifier_worker.state_codec import decode_state, encode_state
@@ -558,3 +560,63 @@ def test_claims_of_many_deltas_do_not_add_up_without_end(bench: Bench) -> None:
     assert taken.refused.reason is Reason.TOO_LARGE
     assert bench.take(bench.device.push()).solicit is not None
     assert bench.verdict() == (Tier.NONE, {Reason.SEQUENCE_GAP})
+
+
+def test_a_file_that_a_listed_key_signed_is_expected(bench: Bench) -> None:
+    key, stranger = ec.derive_private_key(5, ec.SECP256R1()), ec.derive_private_key(6, ec.SECP256R1())
+    listed = replace(make_references(bench.device), keys=(file_key(key),), files={})
+    bench.trust = make_trust(bench.device, handles=(bench.handle,), policy=bench.policy, references=(listed,))
+    bench.state = None
+
+    def run_signed(path: bytes, signer: ec.EllipticCurvePrivateKey) -> None:
+        digest = SHA256.digest(path)
+        record = ima_record(b"ima-sig", b"sha256:\0" + digest, path + b"\0", sign_file(signer, digest))
+        bench.device.measure_record(record)
+
+    run_signed(b"/usr/bin/signed", key)
+    bench.take(bench.device.push(full=True, resend={"tcg2": 0, "ima": 0}))
+    assert bench.verdict() == (Tier.AFFIRMING, set())
+    run_signed(b"/usr/bin/forged", stranger)
+    taken = bench.take(bench.device.push())
+    assert bench.verdict() == (Tier.CONTRAINDICATED, {Reason.FILE_UNEXPECTED})
+    assert [finding.detail for finding in taken.findings] == ["/usr/bin/forged"]
+
+
+def test_an_aggregate_of_another_boot_contraindicates(bench: Bench) -> None:
+    bench.device.measure_record(ima_record(b"ima-ng", b"sha256:\0" + bytes(32), b"boot_aggregate\0"))
+    taken = bench.take(bench.device.push())
+    assert bench.verdict() == (Tier.CONTRAINDICATED, {Reason.BOOT_AGGREGATE_MISMATCH})
+    assert [finding.detail for finding in taken.findings] == ["boot_aggregate"]
+
+
+def test_the_aggregate_of_a_kernel_started_by_kexec_is_affirmed(bench: Bench) -> None:
+    bench.device.measure_record(bench.device.ima_list[0])
+    bench.take(bench.device.push())
+    assert bench.verdict() == (Tier.AFFIRMING, set())
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_a_kernel_that_pads_sha1_is_affirmed_and_told(limit: int) -> None:
+    bench = Bench()
+    bench.device.pads_sha1 = True
+    bench.device.boot()
+    bench.device.sync(bench.handle)
+    for path, content in GOOD_FILES.items():
+        bench.device.run(path, content)
+    bench.take(bench.device.push(limits={"ima": limit}))
+    while bench.device.sent["ima"] < len(bench.device.ima_list):
+        assert bench.verdict() == (Tier.NONE, {Reason.LOG_INCOMPLETE})
+        bench.take(bench.device.push(limits={"ima": limit}))
+    assert bench.verdict() == (Tier.AFFIRMING, {Reason.IMA_BANK_PADDED_SHA1})
+    bench.device.run(b"/usr/bin/true", b"true")
+    bench.take(bench.device.push())
+    assert bench.verdict() == (Tier.AFFIRMING, {Reason.IMA_BANK_PADDED_SHA1})
+
+
+def test_bank_modes_that_no_quote_has_told_survive_a_restart(bench: Bench) -> None:
+    assert bench.state is not None
+    padded = {SHA256: {10: b"\x05" * 32}}
+    state = replace(bench.state, replay=replace(bench.state.replay, padded=padded))
+    stored = decode_state(encode_state(state))
+    assert stored is not None
+    assert stored.replay.padded == padded

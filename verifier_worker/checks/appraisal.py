@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from schemas.handle import Handle
 from schemas.hashes import HashAlgorithm
+from schemas.ima_log import ImaBankMode
 from schemas.pcr import PcrSelection, initial_value
 from schemas.reasons import Reason
 from schemas.result import Freshness, Tier, TrustClaim, overall_status
@@ -54,6 +55,7 @@ EFFECTS: Final[Mapping[Reason, Effect]] = {
     Reason.PCR_NOT_QUOTED: _UNDECIDED,
     Reason.PCR_UNEXPECTED: Effect(values={TrustClaim.CONFIGURATION: 96, TrustClaim.EXECUTABLES: 96}),
     Reason.FILE_UNEXPECTED: Effect(values={TrustClaim.EXECUTABLES: 96, TrustClaim.FILE_SYSTEM: 96}),
+    Reason.BOOT_AGGREGATE_MISMATCH: Effect(values={TrustClaim.CONFIGURATION: 96, TrustClaim.EXECUTABLES: 96}),
     Reason.FILE_MEASUREMENT_VIOLATED: Effect(values={TrustClaim.EXECUTABLES: 33, TrustClaim.FILE_SYSTEM: 32}),
     Reason.HANDLE_UNKNOWN: Effect(undecided=True, freshness=Freshness.PENDING),
     Reason.HANDLE_EXPIRED: _STALE,
@@ -96,7 +98,7 @@ def policy_applies(case: Case) -> Iterator[Finding]:
         yield Finding(reason=Reason.POLICY_MISSING)
     for name in case.references.missing:
         yield Finding(reason=Reason.REFERENCE_VALUES_MISSING, detail=name)
-    if not case.references.registers and not case.references.files:
+    if not case.references.registers and not case.references.files and not case.references.keys:
         yield Finding(reason=Reason.REFERENCE_VALUES_MISSING)
 
 
@@ -193,7 +195,7 @@ def pcrs_have_reference_values(case: Case) -> Iterator[Finding]:
 
 
 def files_have_reference_values(case: Case) -> Iterator[Finding]:
-    """Every measured file is one of the reference values."""
+    """Every measured file is one of the reference values, or signed by one of their keys."""
     for _, path in case.state.measured.unexpected:
         yield Finding(reason=Reason.FILE_UNEXPECTED, detail=path)
 
@@ -202,6 +204,19 @@ def files_were_measured_soundly(case: Case) -> Iterator[Finding]:
     """No file was written while it was measured."""
     if case.state.measured.violations:
         yield Finding(reason=Reason.FILE_MEASUREMENT_VIOLATED)
+
+
+def boot_aggregate_is_of_the_quoted_pcrs(case: Case) -> Iterator[Finding]:
+    """The IMA list belongs to the boot that the quoted PCRs are of."""
+    if case.state.measured.aggregate_differs:
+        yield Finding(reason=Reason.BOOT_AGGREGATE_MISMATCH, detail="boot_aggregate")
+
+
+def banks_are_as_strong_as_their_names(case: Case) -> Iterator[Finding]:
+    """Told, not judged: in a bank that the kernel extends with padded SHA-1, the IMA list is bound by SHA-1 alone."""
+    for bank, mode in case.state.replay.ima_bank_modes.items():
+        if mode is ImaBankMode.PADDED_SHA1:
+            yield Finding(reason=Reason.IMA_BANK_PADDED_SHA1, detail=bank.name)
 
 
 def clock_was_stored(case: Case) -> Iterator[Finding]:
@@ -227,6 +242,8 @@ MEASUREMENT_CHECKS: Final[tuple[Check, ...]] = (
     pcrs_have_reference_values,
     files_have_reference_values,
     files_were_measured_soundly,
+    boot_aggregate_is_of_the_quoted_pcrs,
+    banks_are_as_strong_as_their_names,
 )
 
 
@@ -251,7 +268,7 @@ def affirming_vector(case: Case) -> dict[TrustClaim, int]:
     vector = {TrustClaim.INSTANCE_IDENTITY: 2}
     if case.references.registers:
         vector.update({TrustClaim.CONFIGURATION: 2, TrustClaim.EXECUTABLES: 3})
-    if case.policy is not None and "ima" in case.policy.logs and case.references.files:
+    if case.policy is not None and "ima" in case.policy.logs and (case.references.files or case.references.keys):
         vector.update({TrustClaim.EXECUTABLES: 2, TrustClaim.FILE_SYSTEM: 2})
     return vector
 

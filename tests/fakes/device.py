@@ -60,9 +60,9 @@ class FakeDevice:
     pcrs: dict[int, bytes] = field(default_factory=dict)
     proof: SyncProof | None = None
     pads_sha1: bool = False
+    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
 
     def __post_init__(self) -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
         numbers = self.key.public_key().public_numbers()
         point = tpm_bytes.sized(numbers.x.to_bytes(32, "big")) + tpm_bytes.sized(numbers.y.to_bytes(32, "big"))
         self.raw_public = bytes.fromhex("0023000b00050072000000100018000b00030010") + point

@@ -140,6 +140,8 @@ def _split(text: bytes, names: tuple[str, ...]) -> list[bytes]:
     shown = text.split(b" ", named)
     after = len(names) - 1 - named
     shown[named:] = shown[named].rsplit(b" ", after) if after and len(shown) > named else shown[named:]
+    if named < len(shown) < len(names):  # empty fields at the end, whose spaces someone has stripped
+        shown += [b""] * (len(names) - len(shown))
     if len(shown) != len(names):
         raise _malformed(f"{len(shown)} fields of {len(names)}")
     return shown

@@ -71,7 +71,7 @@ def test_a_record_of_one_bank_becomes_that_of_sha1(record: bytes, algorithm: Has
 
 @pytest.mark.parametrize("text", [True, False])
 @pytest.mark.parametrize("algorithm", HASH_ALGORITHMS)
-def test_the_recorded_list_comes_back_from_every_form(text: bool, algorithm: HashAlgorithm) -> None:  # noqa: FBT001
+def test_the_recorded_list_comes_back_from_every_form(text: bool, algorithm: HashAlgorithm) -> None:
     show = show_ascii if text else show_bank
     shown = [show(record, algorithm) for record in RECORDED]
     form = detect_format(b"".join(shown))
@@ -85,6 +85,11 @@ def test_documented_lines_have_the_hashes_that_they_say() -> None:
     converted = convert_ascii(DOCUMENTED)
     paths = [parse_entry(record).path for record in converted.records]
     assert paths == [line.rpartition(b" ")[2].decode() for line in DOCUMENTED.splitlines()]
+
+
+def test_spaces_that_someone_stripped_are_no_loss() -> None:
+    record = ima_record(b"ima-sig", LABELLED, b"/s\0", b"")
+    assert convert_ascii(show_ascii(record).rstrip() + b"\n").records == (record,)
 
 
 def test_a_path_that_looks_like_entries_is_a_path() -> None:

@@ -2,8 +2,8 @@
 
 Promises: entries of every template, also unknown ones, are cut and replayable; what the built-in templates say is
 parsed; ``sha1(template data)`` equals the template hash of every entry that is not a violation.
-Does not: verify file signatures, replay (``log_replay``), or read the big-endian lists and the per-bank lists
-(``binary_runtime_measurements_<alg>``).
+Does not: verify file signatures (``ima_signature``), replay (``log_replay``), or read the big-endian lists. ASCII lists
+and those of one bank (``binary_runtime_measurements_<alg>``) are converted by ``ima_formats``.
 
 A *violation* (a file was written while measured) has an all-zero template hash and extends all ones. No PCR binds the
 data of a violation entry: its path and digest are hearsay. Nor does one bind a template's name: a changed name makes an
@@ -22,7 +22,7 @@ from typing import Final, NamedTuple, assert_never
 
 from schemas import limits
 from schemas.errors import PeerError
-from schemas.hashes import BY_NAME, SHA1, HashAlgorithm
+from schemas.hashes import BY_NAME, HASH_ALGORITHMS, SHA1, HashAlgorithm
 from schemas.ima_template import MAX_NAME_BYTES, TEMPLATE_IMA, cut_fields, digest_of, path_of
 from schemas.reasons import Reason
 
@@ -31,7 +31,9 @@ _PLAIN: Final = {b"ima-ng": b"", b"ima-sig": bytes(4)}  # what follows the path 
 _VIOLATION: Final = bytes(SHA1.size)
 _EVENT_NAME_BYTES: Final = 256  # ima.h, IMA_EVENT_NAME_LEN_MAX + 1: the "ima" template hashes a padded name
 
-_HEADER: Final = struct.Struct("<I20sI")  # pcr, template hash, length of the template's name
+# By size of the template hashes: pcr, template hash, length of the template's name.
+_HEADERS: Final = {each.size: struct.Struct(f"<I{each.size}sI") for each in HASH_ALGORITHMS}
+_HEADER: Final = _HEADERS[SHA1.size]
 _SIZE: Final = struct.Struct("<I")
 _SHA256_HEAD: Final = struct.Struct("<12s32sI")  # the usual template data up to the path: label, digest, path length
 _SHA256_HEAD_LABEL: Final = b"\x28\0\0\0sha256:\0"
@@ -168,7 +170,7 @@ def split_records(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
     Raises:
         PeerError: ``log-malformed`` for an impossible PCR or length.
     """
-    ends = _cut(data).ends
+    ends = cut_records(data).ends
     starts = [0, *ends]
     records = tuple(data[start:end] for start, end in zip(starts, ends, strict=False))
     return records, data[starts[-1] :]
@@ -183,7 +185,7 @@ def read_records(data: bytes) -> ImaRecords:
     Raises:
         PeerError: ``log-malformed``.
     """
-    records = _cut(data)
+    records = cut_records(data)
     end = records.ends[-1] if records.ends else 0
     if end != len(data):
         raise _malformed(f"the entry at offset {end} is cut short")
@@ -226,19 +228,28 @@ def parse_entry(record: bytes) -> ImaEntry:
     )
 
 
-def _cut(data: bytes) -> ImaRecords:
-    """The whole entries of ``data``, nothing checked but lengths and PCRs. The loop that everything else waits for."""
+def cut_records(data: bytes, algorithm: HashAlgorithm = SHA1) -> ImaRecords:
+    """The whole entries of ``data``, nothing checked but lengths and PCRs. The loop that everything else waits for.
+
+    Args:
+        data: the list from any index on.
+        algorithm: whose template hashes the list has; SHA-1, but in ``binary_runtime_measurements_<alg>``.
+
+    Raises:
+        PeerError: ``log-malformed``.
+    """
     records = ImaRecords(ends=[], pcr_indices=[], template_hashes=[], template_names=[], hashed=[])
     add_end, add_pcr, add_hash = records.ends.append, records.pcr_indices.append, records.template_hashes.append
     add_name, add_hashed = records.template_names.append, records.hashed.append
-    header, size_at = _HEADER.unpack_from, _SIZE.unpack_from
+    header, size_at = _HEADERS[algorithm.size].unpack_from, _SIZE.unpack_from
+    head = _HEADERS[algorithm.size].size
     offset, limit, last_pcr = 0, len(data), limits.MAX_PCR_INDEX
-    while offset + 32 <= limit:  # 28: _HEADER.size; and a length
+    while offset + head + 4 <= limit:  # and a length
         pcr_index, template_hash, name_size = header(data, offset)
         if pcr_index > last_pcr or not 0 < name_size <= MAX_NAME_BYTES:
             raise _malformed(f"entry at offset {offset}: PCR {pcr_index}, template name of {name_size} bytes")
-        start = offset + 28 + name_size
-        name = data[offset + 28 : start]
+        start = offset + head + name_size
+        name = data[offset + head : start]
         if name == TEMPLATE_IMA:
             end = _ima_template_end(data, start)
             hashed = data[start : start + 20] + data[start + 24 : end].ljust(_EVENT_NAME_BYTES, b"\0")

@@ -1,7 +1,8 @@
 """File signatures as IMA keeps them in ``security.ima`` and shows them in the ``sig`` field of its list.
 
 Version 2 signs the file's digest as it is. Version 3 signs the digest of ``struct ima_file_id``, which says whether the
-digest is a file's hash or its fs-verity digest. RSASSA-PKCS1-v1_5 and ECDSA over P-256, P-384 and P-521. Refused: SHA-1
+digest is a file's hash or its fs-verity digest. RSASSA-PKCS1-v1_5, and ECDSA over P-256, P-384, P-521 and secp256k1
+(which tools sign with, though no kernel verifies it). Refused: SHA-1
 (whoever makes two files of one digest has one of them signed), RSA below 2048 bits, signatures of other attributes.
 
 A signature says what its key says of a *digest*: nothing of the path, nor of whether the file is still wanted.
@@ -43,7 +44,7 @@ _PREHASHED: Final = {
     SHA384: Prehashed(hashes.SHA384()),
     SHA512: Prehashed(hashes.SHA512()),
 }
-_CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+_CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1, ec.SECP256K1)
 _RSA_BITS: Final = range(2048, 8193)
 _PKCS1V15: Final = padding.PKCS1v15()
 
@@ -107,7 +108,7 @@ def make_file_key(public: object) -> FileKey:
         case ec.EllipticCurvePublicKey() if isinstance(public.curve, _CURVES):
             bits = public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         case _:
-            raise PeerError(Reason.MALFORMED, "file key: neither RSA of 2048 bits or more nor P-256, P-384 or P-521")
+            raise PeerError(Reason.MALFORMED, "file key: neither RSA of 2048 bits or more nor of an accepted curve")
     return FileKey(id=hashlib.sha1(bits, usedforsecurity=False).digest()[-_KEY_ID_BYTES:], public=public)
 
 

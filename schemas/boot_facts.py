@@ -23,12 +23,13 @@ from enum import StrEnum
 from typing import Final
 
 from schemas.errors import PeerError
-from schemas.hashes import HashAlgorithm
+from schemas.hashes import HASH_ALGORITHMS, HashAlgorithm
 from schemas.tcg2_binding import AuthenticatedData, bind
 from schemas.tcg2_event_data import decode_event_data
 from schemas.tcg2_event_types import EventType
 from schemas.tcg2_event_values import Text
 from schemas.tcg2_log import Tcg2Event
+from schemas.tcg2_quirks import ERROR_SEPARATOR
 from schemas.uefi_text import guess_text, shown
 from schemas.uefi_variable import GLOBAL_VARIABLE, parse_variable
 
@@ -40,7 +41,8 @@ VERSION_PCR: Final = 0
 IMAGES_PCR: Final = 4
 SECURE_BOOT_PCR: Final = 7
 
-_SEPARATORS: Final = (bytes(4), b"\xff" * 4, b"\1\0\0\0")  # PFP 1.06, 10.4.1: the last is that of an error
+_SEPARATORS: Final = (bytes(4), b"\xff" * 4, ERROR_SEPARATOR)  # PFP 1.06, 10.4.1
+_SEPARATOR_DIGESTS: Final = {bank: frozenset(map(bank.digest, _SEPARATORS)) for bank in HASH_ALGORITHMS}
 _PCRS: Final = frozenset({VERSION_PCR, IMAGES_PCR, SECURE_BOOT_PCR})
 
 
@@ -138,7 +140,7 @@ class BootFacts:
         if self.secure_boot_ended:
             return self
         if separator:
-            failed = _is_separator(dict(event.digests), banks, _SEPARATORS[2:])
+            failed = _is_error(dict(event.digests), banks)
             return replace(self, secure_boot_ended=True, secure_boot_broken=self.secure_boot_broken or failed)
         bound = bind(event, banks)
         if not (isinstance(bound, AuthenticatedData) and bound.whole):
@@ -165,8 +167,11 @@ def secure_boot_state(events: Iterable[Tcg2Event], banks: Collection[HashAlgorit
     return BootFacts().after(events, banks).secure_boot
 
 
-def _is_separator(
-    digests: dict[int, bytes], banks: Collection[HashAlgorithm], values: tuple[bytes, ...] = _SEPARATORS
-) -> bool:
+def _is_separator(digests: dict[int, bytes], banks: Collection[HashAlgorithm]) -> bool:
     """Whether the digests in ``banks`` are those of a separator: in any bank, so that none can be hidden."""
-    return any(digests.get(bank.tpm_id) == bank.digest(value) for bank in banks for value in values)
+    return any(digests.get(bank.tpm_id) in _SEPARATOR_DIGESTS[bank] for bank in banks)
+
+
+def _is_error(digests: dict[int, bytes], banks: Collection[HashAlgorithm]) -> bool:
+    """Whether they are those of the separator of an error, in any bank."""
+    return any(digests.get(bank.tpm_id) == bank.digest(ERROR_SEPARATOR) for bank in banks)

@@ -18,7 +18,7 @@ from schemas.limits import MAX_LOG_ENTRY_BYTES
 from schemas.reader import Reader
 from schemas.reasons import Reason
 from schemas.uefi_device_path import device_path_texts
-from schemas.uefi_text import GUID_BYTES, read_guid, utf16_text
+from schemas.uefi_text import GUID_BYTES, read_guid, shown, utf16_text
 
 GLOBAL_VARIABLE: Final = "8be4df61-93ca-11d2-aa0d-00e098032b8c"  # UEFI 2.10, 3.3
 IMAGE_SECURITY_DATABASE: Final = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"  # UEFI 2.10, 32.6.1
@@ -77,10 +77,10 @@ class Signature:
 
     @property
     def text(self) -> str:
-        """The certificate's subject, or the bytes in hexadecimal."""
+        """The certificate's subject, or the bytes in hexadecimal; safe for a terminal."""
         if self.kind == X509:
             try:
-                return certificate_subject(self.content)
+                return shown(certificate_subject(self.content))
             except PeerError:
                 pass
         return f"{self.kind} {self.content[:64].hex()}"

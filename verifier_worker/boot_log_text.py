@@ -91,6 +91,7 @@ def _text(event: Tcg2Event) -> str:
             text = f"{text} {shown(guess_text(decoded.detail) or decoded.detail.hex())}"
     except PeerError as error:
         text = f"unreadable ({error.detail}): {event.data.hex()}"
+    text = shown(text)  # whatever the decoders let through: names in certificates, for one
     return text if len(text) <= _MAX_TEXT_CHARACTERS else text[:_MAX_TEXT_CHARACTERS] + "..."
 
 

@@ -28,11 +28,8 @@ def main() -> int:
     print(show(measurements))
     print(f"heartbeat push: about {heartbeat_bytes + TOPIC_BYTES} bytes on the wire, budget {HEARTBEAT_BUDGET_BYTES}")
     verdict = "met" if boot_log.replay_ms + boot_log.facts_ms <= BOOT_LOG_BUDGET_MS else "EXCEEDED"
-    print(
-        f"boot log of {BOOT_LOG_EVENTS} events, {boot_log.size} bytes: parsed and replayed in"
-        f" {boot_log.replay_ms:.2f} ms, facts in {boot_log.facts_ms:.2f} ms;"
-        f" budget {BOOT_LOG_BUDGET_MS:.0f} ms  {verdict}"
-    )
+    times = f"parsed and replayed in {boot_log.replay_ms:.2f} ms, facts in {boot_log.facts_ms:.2f} ms"
+    print(f"boot log of {BOOT_LOG_EVENTS} events: {times}; budget {BOOT_LOG_BUDGET_MS:.0f} ms  {verdict}")
     return 0
 
 

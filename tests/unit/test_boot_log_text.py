@@ -26,7 +26,10 @@ def line(record: bytes) -> str:
         (measured(7, uefi_variable("SecureBoot", b"\1"), 0x80000001), "whole SecureBoot: 01"),
         (measured(7, uefi_variable("PK", b""), 0x80000001), "whole PK: empty"),
         (measured(7, uefi_variable("db", b"x", SECURITY_DATABASE), 0x80000001), "whole db: unreadable ("),
-        (measured(7, uefi_variable("SbatLevel", b"sbat,1\n"), 0x800000E0), "whole SbatLevel: sbat,1"),
+        (
+            measured(7, uefi_variable("SbatLevel", b"sbat,1\nshim,2\n"), 0x800000E0),
+            "whole SbatLevel: sbat,1\\nshim,2\\n",
+        ),
         (measured(7, uefi_variable("MokListTrusted", b"\1"), 0x800000E0), "whole MokListTrusted: 01"),
         (measured(1, uefi_variable("BootOrder", b"\2\0\x0a\0"), 0x80000002), "whole BootOrder: 0002, 000A"),
         (measured(1, uefi_variable("Boot000A", b"x"), 0x80000002), "whole Boot000A: unreadable ("),

@@ -108,6 +108,11 @@ def test_an_authority_is_a_certificate_with_or_without_its_owner() -> None:
             parse_signature(data)
 
 
+def test_a_name_in_a_certificate_may_hold_anything_and_its_text_may_not() -> None:
+    hostile = certificate("a\n\x1b[2Jb")
+    assert parse_signature(hostile).text == "CN=a\\n\\x1b[2Jb"
+
+
 def test_the_text_of_a_broken_certificate_is_its_bytes() -> None:
     (entry,) = parse_signature_lists(signature_list(X509_LIST, b"broken"))
     assert entry.text == "x509 " + b"broken".hex()

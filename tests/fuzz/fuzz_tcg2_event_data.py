@@ -1,0 +1,34 @@
+"""Fuzz target: event data of every type, decoded, bound and shown. The first four bytes are the event type."""
+
+from schemas.errors import PeerError
+from schemas.hashes import SHA256
+from schemas.tcg2_binding import bind
+from schemas.tcg2_event_data import decode_event_data
+from schemas.tcg2_event_types import EventType
+from schemas.tcg2_log import Tcg2Event, parse_event, split_records
+from tests.parts.log_bytes import FIRMWARE, uefi_variable
+from verifier_worker.boot_log_text import event_line
+
+_LOG = (FIRMWARE / "binary_bios_measurements").read_bytes()
+_SPLIT = split_records(_LOG)
+_EVENTS = [parse_event(record, _SPLIT.format if index else None) for index, record in enumerate(_SPLIT.records)]
+
+SEEDS = [
+    *(event.event_type.to_bytes(4, "little") + event.data for event in _EVENTS),
+    *(event_type.to_bytes(4, "little") + uefi_variable("db", b"x") for event_type in EventType),
+]
+
+
+def one(data: bytes) -> None:
+    """Anything but a decoded value or a ``PeerError`` is a bug; a line for people never breaks."""
+    event_type, content = int.from_bytes(data[:4], "little"), data[4:]
+    event = Tcg2Event(
+        pcr_index=0, event_type=event_type, digests=((SHA256.tpm_id, SHA256.digest(content)),), data=content
+    )
+    bind(event, (SHA256,))
+    line = event_line(0, event)
+    assert line.isprintable(), line
+    try:
+        decode_event_data(event_type, content)
+    except PeerError:
+        return

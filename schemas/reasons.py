@@ -80,10 +80,13 @@ class Reason(StrEnum):
     LOG_REPLAY_MISMATCH = "log-replay-mismatch"
     FILE_UNEXPECTED = "file-unexpected"
     FILE_MEASUREMENT_VIOLATED = "file-measurement-violated"
+    TRANSITION_UNREPORTED = "transition-unreported"
 
     # Things worth telling that change no verdict.
     REBOOTED = "rebooted"
     RESUMED = "resumed"
+    HIBERNATED = "woke-from-hibernation"
+    KERNEL_REPLACED = "kernel-replaced"
 
     # The world around us.
     BROKER_UNREACHABLE = "broker-unreachable"

@@ -11,6 +11,7 @@ from schemas.limits import MAX_UNEXPECTED_LISTED
 from schemas.log_replay import Consumed, ReplayState
 from schemas.pcr import PcrSelection, PcrValues, initial_value
 from schemas.reasons import Reason
+from verifier_worker.measured_events import events_to_judge
 from verifier_worker.state import Measured
 from verifier_worker.trust import References
 
@@ -26,6 +27,7 @@ def measure(
     unlogged: PcrValues,
     references: References,
     selection: PcrSelection,
+    explained: Mapping[str, frozenset[int]],
 ) -> Measured:
     """Adds the entries of one push.
 
@@ -36,28 +38,38 @@ def measure(
         unlogged: values of PCRs that no log explains.
         references: the acceptable files.
         selection: what the quote covers; entries of other PCRs are nobody's word and are passed over.
+        explained: PCRs by log, of the policy; entries of CEL logs are judged for these.
 
     Raises:
         PeerError: ``log-malformed`` when an IMA entry does not parse, or is of an unknown template: a template's name
             is bound by no PCR, so whoever carried the entry may have changed it.
     """
-    owners = dict(measured.owners)
+    measured = replace(measured, owners=_owners(measured.owners, consumed))
+    registers = frozenset(selection)
+    quoted = {index for _, index in registers}
     for name, part in consumed.items():
-        touched = {event.pcr_index for event in part.events if event.extended}
-        if part.ima is not None:
-            touched.update(part.ima.pcr_indices[: part.count])
-        for index in touched:
-            if name not in owners.get(index, ()):
-                owners[index] = tuple(sorted((*owners.get(index, ()), name)))
-    measured = replace(measured, owners=owners)
-    quoted = {index for _, index in selection}
-    for part in consumed.values():
+        for digests, text in events_to_judge(name, part, registers, explained):
+            if not any(digest in references.files for digest in digests):
+                measured = _add_unexpected(measured, digests[0], text)
         if part.ima is not None:
             aggregate = _boot_aggregate(state, unlogged)
             for file in part.ima.files(part.count):
                 if file.pcr_index in quoted:
                     measured = _add_file(measured, file, references, aggregate)
     return measured
+
+
+def _owners(owners: Mapping[int, tuple[str, ...]], consumed: Mapping[str, Consumed]) -> dict[int, tuple[str, ...]]:
+    owners = dict(owners)
+    for name, part in consumed.items():
+        touched = {event.pcr_index for event in part.events if event.extended}
+        touched.update(record.pcr for record in part.cel if record.extended and record.pcr is not None)
+        if part.ima is not None:
+            touched.update(part.ima.pcr_indices[: part.count])
+        for index in touched:
+            if name not in owners.get(index, ()):
+                owners[index] = tuple(sorted((*owners.get(index, ()), name)))
+    return owners
 
 
 def _add_file(measured: Measured, file: ImaFile, references: References, aggregate: bytes) -> Measured:
@@ -67,10 +79,13 @@ def _add_file(measured: Measured, file: ImaFile, references: References, aggrega
         raise PeerError(Reason.LOG_MALFORMED, "IMA list: an entry of an unknown template")
     if file.digest in references.files or (file.path == BOOT_AGGREGATE and file.digest == aggregate):
         return measured
+    return _add_unexpected(measured, file.digest, file.path.decode("utf-8", "backslashreplace"))
+
+
+def _add_unexpected(measured: Measured, digest: bytes, text: str) -> Measured:
     unexpected = measured.unexpected
     if len(unexpected) < MAX_UNEXPECTED_LISTED:
-        path = file.path.decode("utf-8", "backslashreplace")[:_MAX_PATH_CHARACTERS]
-        unexpected = (*unexpected, (file.digest, path))
+        unexpected = (*unexpected, (digest, text[:_MAX_PATH_CHARACTERS]))
     return replace(measured, unexpected=unexpected, unexpected_total=measured.unexpected_total + 1)
 
 

@@ -64,6 +64,7 @@ def build_result(
         claims={name: value for name, value in state.claims.items() if not isinstance(value, bytes)},
         rejections=state.rejections,
         clock_rate_ppm=state.clock_rate_ppm,
+        transitions=state.transitions,
     )
 
 

@@ -14,7 +14,7 @@ reset count is a reboot: everything starts again with a baseline.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from schemas import ima_log, tcg2_log
+from schemas import cel_cbor, ima_log, tcg2_log
 from schemas.errors import PeerError
 from schemas.evidence import Evidence
 from schemas.identifiers import Ueid
@@ -32,6 +32,7 @@ from verifier_worker.checks.appraisal import (
     appraise_moment,
     verdict_of,
 )
+from verifier_worker.checks.transitions import tell_transitions
 from verifier_worker.clock_binding import ClockAnchor, clock_rate_ppm, made_after_us
 from verifier_worker.measured import measure
 from verifier_worker.state import Appraised, AttesterState, Finding, Measured
@@ -87,6 +88,7 @@ def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, rece
         admitted = admit(topic_ueid, evidence, state, received_us, trust)
         base, findings = _continue_from(state, admitted, trust)
         advanced, more, solicit = _advance(base, admitted, trust)
+        findings += tell_transitions(state, admitted)
     except PeerError as error:
         return Step(state=refuse(state, error.reason, received_us), refused=error, solicit=_ask_again(state, error))
     return _conclude(advanced, admitted, [*findings, *more], solicit, trust)
@@ -127,10 +129,9 @@ def _continue_from(
         return _fresh(admitted, label, None), []
     if resets_since(state.reset_count, clock.reset_count) > 0:
         return _fresh(admitted, label, state), [Finding(reason=Reason.REBOOTED)]
-    findings = [Finding(reason=Reason.RESUMED)] if state.restart_count != clock.restart_count else []
     if state.measured.label != label:  # appraised against other values: measure everything again
-        return replace(_fresh(admitted, label, state), claims=state.claims, anchor=state.anchor), findings
-    return state, findings
+        return replace(_fresh(admitted, label, state), claims=state.claims, anchor=state.anchor), []
+    return state, []
 
 
 def _fresh(admitted: AdmittedEvidence, label: str, before: AttesterState | None) -> AttesterState:
@@ -152,6 +153,7 @@ def _fresh(admitted: AdmittedEvidence, label: str, before: AttesterState | None)
         measured=Measured(label=label),
         received_us=admitted.received_us,
         rejections=before.rejections if before is not None else None,
+        transitions=admitted.evidence.body.transitions,
     )
 
 
@@ -202,7 +204,10 @@ def _replay(
     outcome = reproduced or replay.whole
     measured = base.measured
     if outcome.consumed:
-        measured = measure(measured, outcome.consumed, outcome.state, unlogged, trust.references, quoted.pcr_selection)
+        explained = trust.policy.logs if trust.policy is not None else {}
+        measured = measure(
+            measured, outcome.consumed, outcome.state, unlogged, trust.references, quoted.pcr_selection, explained
+        )
     unchanged = base.settled and not more and not outcome.consumed and unlogged is base.unlogged
     advanced = replace(
         _moved(base, admitted),
@@ -277,8 +282,13 @@ def join_increments(base: AttesterState, evidence: Evidence) -> tuple[dict[str, 
 
 
 def _split(name: str, data: bytes, base: AttesterState, *, from_start: bool = False) -> tuple[bytes, ...]:
-    if name.partition("/")[0] == "ima":
-        return ima_log.split_records(data)[0]
+    match name.partition("/")[0]:
+        case "ima":
+            return ima_log.split_records(data)[0]
+        case "cel":
+            return cel_cbor.split_records(data)[0]
+        case _:
+            pass
     return tcg2_log.split_records(data, None if from_start else base.replay.tcg2_format).records
 
 
@@ -299,6 +309,7 @@ def _moved(base: AttesterState, admitted: AdmittedEvidence) -> AttesterState:
         envelope=admitted.evidence.envelope,
         sync=admitted.sync,
         received_us=admitted.received_us,
+        transitions=admitted.evidence.body.transitions,
     )
 
 

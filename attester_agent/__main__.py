@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attester_agent.claims import agent_version
 from attester_agent.commands import describe_claims, describe_file, load_trust, provision, run_agent
+from attester_agent.measure_command import MeasureRequest, run_measure
 from attester_agent.settings import ROLE, Settings
 from runtime.service import Stop, run_command
 from runtime.settings import load
@@ -28,6 +29,11 @@ def _command(options: argparse.Namespace) -> None:
         print(provision(settings, options.out, Stop().on_signals()))
     elif options.command == "claims":
         print(describe_claims(settings))
+    elif options.command == "measure":
+        request = MeasureRequest(
+            pcr=options.pcr, event_type=options.type, file=options.file, name=options.name, log=options.log
+        )
+        print(run_measure(settings, request, Stop().on_signals()))
     elif options.check_config:
         load_trust(settings)
         print(f"{options.config}: good")
@@ -49,6 +55,16 @@ def _parser() -> argparse.ArgumentParser:
     claims = commands.add_parser("claims", help="print the claims that this device makes")
     claims.add_argument("--config", type=Path, required=True, help="TOML file")
     claims.set_defaults(check_config=False)
+    measure = commands.add_parser(
+        "measure", help="measure a file into a PCR and a CEL log; works beside a running agent"
+    )
+    measure.add_argument("--config", type=Path, required=True, help="TOML file")
+    measure.add_argument("--pcr", type=int, required=True, help="PCR to extend, in all banks")
+    measure.add_argument("--type", required=True, help="kind of thing, as dotted words: app.config")
+    measure.add_argument("--file", type=Path, required=True, help="what to measure")
+    measure.add_argument("--name", help="what to call it; default: the file's absolute path")
+    measure.add_argument("--log", help="CEL log by its name in [logs.cel]; default: the first there")
+    measure.set_defaults(check_config=False)
     show = commands.add_parser("show", help="print an evidence message for people; verifies nothing")
     show.add_argument("file", type=Path, help="an MQTT payload saved to a file")
     return parser

@@ -10,13 +10,21 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from attester_agent.handle_gate import AcceptedHandle
+from attester_agent.transitions import KernelView, Seen, transitions_between
 from schemas import cbor
 from schemas.errors import PeerError
-from schemas.evidence import DIGEST_BYTES, MAX_NAME_BYTES, ClaimValue
+from schemas.evidence import (
+    DIGEST_BYTES,
+    MAX_NAME_BYTES,
+    ClaimValue,
+    Transition,
+    encode_transitions,
+    parse_transitions,
+)
 from schemas.fields import as_array, as_bytes, as_map, as_text, as_uint
 from schemas.hashes import BY_TPM_ID
 from schemas.identifiers import HANDLE_ID_BYTES, HandleId, Ueid, parse_log_name, parse_ueid
-from schemas.limits import MAX_CLAIMS, MAX_LOGS, MAX_PCR_INDEX
+from schemas.limits import MAX_CLAIMS, MAX_LOGS, MAX_PCR_INDEX, MAX_TRANSITIONS
 from schemas.pcr import PcrValues
 from schemas.reasons import Reason
 from schemas.solicit import Solicit
@@ -26,9 +34,9 @@ MAX_STATE_BYTES: Final = 1024 * 1024
 
 _FORMAT: Final = 1
 _FORMAT_KEY, _UEID, _ENVIRONMENT, _SEQUENCE, _PREVIOUS, _BOOT, _CLAIMS, _PCRS = 0, 1, 2, 3, 4, 5, 6, 7
-_NEXT_ENTRIES, _SINCE_FULL, _HANDLE, _SOLICITS = 8, 9, 10, 11
+_NEXT_ENTRIES, _SINCE_FULL, _HANDLE, _SOLICITS, _SEEN, _TRANSITIONS, _UNTOLD = 8, 9, 10, 11, 12, 13, 14
 _REQUIRED: Final = (_FORMAT_KEY, _UEID, _ENVIRONMENT, _SEQUENCE, _CLAIMS, _PCRS, _NEXT_ENTRIES, _SINCE_FULL, _SOLICITS)
-_OPTIONAL: Final = (_PREVIOUS, _BOOT, _HANDLE)
+_OPTIONAL: Final = (_PREVIOUS, _BOOT, _HANDLE, _SEEN, _TRANSITIONS, _UNTOLD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +55,9 @@ class AgentState:
         since_full: complete pushes since the last full one.
         handle: the last accepted handle.
         solicits: by verifier, ``issued_us`` of the last solicit that was followed.
+        seen: kernel and TPM at the last push.
+        transitions: the last ones of this boot; a full push repeats them, so none is lost with a push.
+        untold: how many of them, at the end, are in no push yet.
     """
 
     ueid: Ueid
@@ -60,6 +71,9 @@ class AgentState:
     since_full: int = 0
     handle: AcceptedHandle | None = None
     solicits: Mapping[str, int] = field(default_factory=dict)
+    seen: Seen | None = None
+    transitions: tuple[Transition, ...] = ()
+    untold: int = 0
 
 
 def require_baseline(state: AgentState) -> AgentState:
@@ -70,6 +84,16 @@ def require_baseline(state: AgentState) -> AgentState:
 def on_boot(state: AgentState, boot: int) -> AgentState:
     """The state in the boot with the reset count ``boot``: unchanged in the same one, a baseline in another."""
     return state if state.boot == boot else replace(require_baseline(state), boot=boot)
+
+
+def on_seen(state: AgentState, seen: Seen) -> AgentState:
+    """The state with what happened to the machine since the last push. A reboot begins another history."""
+    new = transitions_between(state.seen, seen)
+    before, untold = state.transitions, state.untold
+    if state.seen is not None and state.seen.reset_count != seen.reset_count and not new:
+        before, untold = (), 0
+    history = (*before, *new)[-MAX_TRANSITIONS:]
+    return replace(state, seen=seen, transitions=history, untold=min(len(history), untold + len(new)))
 
 
 def on_solicit(state: AgentState, solicit: Solicit) -> AgentState:
@@ -108,6 +132,16 @@ def encode_state(state: AgentState) -> bytes:
         items[_BOOT] = state.boot
     if state.handle is not None:
         items[_HANDLE] = [state.handle.id, state.handle.time_us, state.handle.expires_us]
+    if state.seen is not None:
+        seen, kernel = state.seen, state.seen.kernel
+        items[_SEEN] = [
+            *(seen.clock_ms, seen.reset_count, seen.restart_count),
+            *(kernel.boot_id, kernel.suspends, kernel.asleep_ms),
+        ]
+    if state.transitions:
+        items[_TRANSITIONS] = encode_transitions(state.transitions)
+    if state.untold:
+        items[_UNTOLD] = state.untold
     return cbor.encode(items)
 
 
@@ -143,6 +177,23 @@ def decode_state(raw: bytes) -> AgentState:
             as_text(verifier, "verifier", limit=64): as_uint(issued_us, "solicit issued")
             for verifier, issued_us in as_map(items[_SOLICITS], "solicits", limit=MAX_VERIFIERS).items()
         },
+        seen=_decode_seen(items[_SEEN]) if _SEEN in items else None,
+        transitions=parse_transitions(items[_TRANSITIONS]) if _TRANSITIONS in items else (),
+        untold=as_uint(items[_UNTOLD], "state untold", maximum=MAX_TRANSITIONS) if _UNTOLD in items else 0,
+    )
+
+
+def _decode_seen(value: object) -> Seen:
+    clock_ms, reset_count, restart_count, boot_id, suspends, asleep_ms = as_array(value, "state seen", length=6)
+    return Seen(
+        kernel=KernelView(
+            boot_id=as_text(boot_id, "boot id", limit=64) if boot_id is not None else None,
+            suspends=as_uint(suspends, "suspends") if suspends is not None else None,
+            asleep_ms=as_uint(asleep_ms, "asleep") if asleep_ms is not None else None,
+        ),
+        clock_ms=as_uint(clock_ms, "seen clock"),
+        reset_count=as_uint(reset_count, "seen reset count"),
+        restart_count=as_uint(restart_count, "seen restart count"),
     )
 
 

@@ -8,6 +8,7 @@ from attester_agent.agent_state import AgentState
 from attester_agent.claim_collection import ClaimCollection, is_selected, load_collectors
 from attester_agent.claims import Collector, agent_version, container_digests
 from attester_agent.handle_gate import ClockTrust
+from attester_agent.kernel_view import read_kernel_view
 from attester_agent.measurement_logs import open_logs
 from attester_agent.ports import Identity
 from attester_agent.provision import next_steps, write_identity
@@ -143,7 +144,7 @@ def _serve(
     topics, evidence = settings.mqtt.topics, settings.evidence
     device_id = ueid_text(state.ueid)
     label = settings.name
-    logs = open_logs(tcg2=settings.logs.tcg2, ima=settings.logs.ima)
+    logs = open_logs(tcg2=settings.logs.tcg2, ima=settings.logs.ima, cel=settings.logs.cel, pause=stop.wait)
     inbox = Inbox()
     connection = MqttConnection(
         settings.mqtt,
@@ -164,6 +165,7 @@ def _serve(
         max_bytes=evidence.max_evidence_bytes,
         baseline_every=evidence.baseline_every,
         on_unreproduced=report_unreproduced,
+        kernel=read_kernel_view,
     )
     world = World(
         maker=maker,
@@ -210,6 +212,11 @@ def _describe(evidence: Evidence, size: int) -> Iterator[str]:
         )
         if name == "quote" and isinstance(attest.attested, QuoteInfo):
             yield f"pcrs         {selection_text(attest.attested.pcr_selection)} = {attest.attested.pcr_digest.hex()}"
+    for each in body.transitions:
+        yield (
+            f"transition   {each.kind.name.lower()} before {each.clock_ms} ms, boot {each.reset_count}, "
+            f"wake {each.restart_count}"
+        )
     yield from (f"claim        {name} = {value!r}" for name, value in sorted(body.claims.items()))
     for bank, values in evidence.unsigned_pcrs.items():
         yield from (f"pcr          {bank.name}:{index} = {digest.hex()}" for index, digest in values.items())

@@ -3,9 +3,9 @@
 Promises: deltas of claims and PCR values add up to what they are deltas of; a push with ``previous`` absent is
 complete; nothing is in two pushes or in none, as long as the state moves on with what was stored. Entries of logs are
 chosen after the quote, because only then it is known which of them it covers; the body signs where they start (DESIGN
-5). Not so entries of a boot log: no PCR binds all of their bytes, and the log does not grow while we run, so they are
-chosen before the quote and the body signs their digest. Other logs wait until all of a boot log is on its way: the
-first entry of an IMA list speaks of PCRs that the boot log explains.
+5). Not so entries of boot and CEL logs: no PCR binds all of their bytes, so they are chosen before the quote and the
+body signs their digest. A boot log does not grow while we run; of a CEL log the next push brings what is missing. Other
+logs wait until all of a boot log is on its way: the first entry of an IMA list speaks of PCRs that it explains.
 
 A claim that vanished is sent once as empty text; after the next full push it is simply not there.
 """
@@ -29,7 +29,7 @@ from schemas.evidence import (
     encode_body,
     encode_evidence,
 )
-from schemas.log_replay import TCG2
+from schemas.log_replay import IMA
 from schemas.media_types import EVIDENCE, Indicator
 from schemas.pcr import PcrSelection, PcrValues
 
@@ -113,7 +113,7 @@ def draft_body(
         sync: proof of synchronisation with the handle this push is bound to.
         claims: all claims as they are now.
         logs: names of the logs that this device has.
-        early: by name, entries of boot logs from ``state.next_entries`` on, read before the quote.
+        early: by name, entries of boot and CEL logs from ``state.next_entries`` on, read before the quote.
         selection: the PCRs that will be quoted.
         max_bytes: aim for the payload.
     """
@@ -126,6 +126,7 @@ def draft_body(
         previous=state.previous,
         claims=dict(claims) if full else changed_claims(state.claims, claims),
         logs={name: state.next_entries.get(name, 0) for name in sorted(logs)},
+        transitions=state.transitions if full else state.transitions[len(state.transitions) - state.untold :],
     )
     room = max_bytes - len(encode_body(body)) - _QUOTE_BYTES - len(tuple(selection)) * _PCR_BYTES - _FRAME_BYTES
     bound = choose_entries(early, body.logs, {name: entries.end for name, entries in early.items()}, room)
@@ -149,7 +150,7 @@ def start_of_push(state: AgentState, *, baseline_every: int) -> AgentState:
 
 def is_bound_log(name: str) -> bool:
     """Whether the body must sign the digest of this log's increments."""
-    return name.partition("/")[0] == TCG2
+    return name.partition("/")[0] != IMA
 
 
 def changed_claims(before: Mapping[str, ClaimValue], now: Mapping[str, ClaimValue]) -> dict[str, ClaimValue]:
@@ -211,6 +212,7 @@ def finish_push(
             claims=draft.claims,
             pcrs=pcrs if draft.full else draft.state.pcrs.updated(pcrs),
             next_entries={**draft.state.next_entries, **ends},
+            untold=0,
             since_full=0 if draft.full else draft.state.since_full + complete,
         ),
         full=draft.full,

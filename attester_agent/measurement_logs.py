@@ -7,17 +7,19 @@ shorter than it was, is noticed. Does not replay or judge entries: bytes are cut
 
 import os
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
+from attester_agent.cel_file import CelFile
 from attester_agent.log_window import Entries
-from attester_agent.ports import LogRestartedError
+from attester_agent.ports import LogRestartedError, MeasurementLog
 from runtime.telemetry import Log
 from schemas import ima_log, tcg2_log
 from schemas.errors import PeerError, WorldError
 from schemas.limits import MAX_BOOT_LOG_BYTES, MAX_LOG_ENTRIES
-from schemas.log_replay import IMA, TCG2
+from schemas.log_replay import CEL, IMA, TCG2
 from schemas.reasons import Reason
 
 MAX_IMA_LIST_BYTES: Final = 256 * 1024 * 1024
@@ -55,6 +57,11 @@ class LogFile:
     def exists(self) -> bool:
         """Whether the file is there right now."""
         return self._path.exists()
+
+    def is_current(self, reset_count: int) -> bool:
+        """Always: the kernel keeps no log of an earlier boot."""
+        del reset_count
+        return True
 
     def has_grown(self) -> bool:
         """Whether there are bytes beyond the last entry read, or the file is another one now."""
@@ -145,11 +152,27 @@ class LogFile:
             raise WorldError(Reason.LOG_MALFORMED, f"{self._path}, after entry {index}: {error.detail}") from error
 
 
-def open_logs(*, tcg2: Path | None, ima: Path | None) -> tuple[LogFile, ...]:
-    """The configured logs; a file that is missing now is named in the log and may appear later."""
+def open_logs(
+    *,
+    tcg2: Path | None,
+    ima: Path | None,
+    cel: Mapping[str, Path] = MappingProxyType({}),
+    pause: Callable[[float], object] = lambda _seconds: None,
+) -> tuple[MeasurementLog, ...]:
+    """The configured logs; a file that is missing now is named in the log and may appear later.
+
+    Args:
+        tcg2: path of the boot log.
+        ima: path of the IMA list.
+        cel: paths of CEL logs, by name.
+        pause: waits so many seconds for whoever writes a CEL log.
+    """
     files = [(TCG2, tcg2, MAX_BOOT_LOG_BYTES), (IMA, ima, MAX_IMA_LIST_BYTES)]
-    logs = tuple(LogFile(name, path, max_bytes=limit) for name, path, limit in files if path is not None)
+    logs = [LogFile(name, path, max_bytes=limit) for name, path, limit in files if path is not None]
     for name, path, _ in files:
         if path is not None and not path.exists():
             _LOG.error("log-missing", log=name, path=path, next="evidence goes out without it; check the path")
-    return logs
+    for name, path in cel.items():
+        if not path.exists():
+            _LOG.info("log-not-yet-there", log=f"{CEL}/{name}", path=path)
+    return (*logs, *(CelFile(name, path, pause=pause) for name, path in cel.items()))

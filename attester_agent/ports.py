@@ -1,6 +1,6 @@
 """What the agent needs of the world: a TPM, logs, a place to keep pushes, a way to send them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,6 +10,7 @@ from attester_agent.evidence_builder import Quote
 from attester_agent.log_window import Entries
 from schemas.errors import WorldError
 from schemas.evidence import SyncProof
+from schemas.hashes import HashAlgorithm
 from schemas.identifiers import Ueid
 from schemas.pcr import PcrSelection, PcrValues
 
@@ -45,6 +46,22 @@ class TpmSession(Protocol):
     def read_pcrs(self, selection: PcrSelection) -> PcrValues:
         """The selected PCRs' values. Not atomic: whether they belong to a quote, its digest says."""
 
+    def resets(self) -> int:
+        """How often the TPM was reset, as it tells everyone: unsigned and not obfuscated."""
+
+
+class Registers(Protocol):
+    """The PCRs, for whoever measures. Every method raises ``WorldError`` (``tpm-…``)."""
+
+    def resets(self) -> int:
+        """As ``TpmSession.resets``: tells one life of the PCRs from the next."""
+
+    def read(self, index: int) -> Mapping[HashAlgorithm, bytes]:
+        """The value of one PCR in every bank that has it and that we can hash for."""
+
+    def extend(self, index: int, digests: Mapping[HashAlgorithm, bytes]) -> None:
+        """TPM2_PCR_Extend, of all banks at once."""
+
 
 class Tpm(Protocol):
     """A TPM with an attesting key."""
@@ -66,11 +83,18 @@ class MeasurementLog(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name on the wire: ``tcg2`` or ``ima``."""
+        """Its name on the wire: ``tcg2``, ``ima`` or ``cel/<name>``."""
 
     @property
     def exists(self) -> bool:
         """Whether there is such a log right now."""
+
+    def is_current(self, reset_count: int) -> bool:
+        """Whether the log is of the boot in which the TPM has this reset count, as far as the log can tell.
+
+        Raises:
+            WorldError: ``store-unavailable``.
+        """
 
     def has_grown(self) -> bool:
         """Whether there is something beyond the last entry read. Cheap; never raises."""

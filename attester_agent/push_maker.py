@@ -4,26 +4,28 @@ Owns what is rebuilt after a restart: the sync proof and the replay of the logs.
 until the caller has stored a push, making it again from the same state gives another one with the same place in the
 chain.
 
-Order within one push (DESIGN 5): boot log, body, quote, PCRs, logs. Logs are read last, so they are never behind the
-quote. When they do not reproduce it (a PCR that no log explains moved meanwhile) the same body is quoted again, a
-bounded number of times; then the push goes out as it is, and the operator is told. Once that has happened, pushes take
-one quote until one is reproduced again: a device that is wrong for good does not keep its TPM busy with it.
+Order within one push (DESIGN 5): boot and CEL logs, body, quote, PCRs, logs. Logs are read last, so they are never
+behind the quote. When they do not reproduce it (a PCR that no log explains moved meanwhile) the same body is quoted
+again, a bounded number of times; then the push goes out as it is, and the operator is told. Once that has happened,
+pushes take one quote until one is reproduced again: a device that is wrong for good does not keep its TPM busy with
+it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from attester_agent.agent_state import AgentState, on_boot
+from attester_agent.agent_state import AgentState, on_boot, on_seen
 from attester_agent.evidence_builder import Push, Quote, draft_body, finish_push, is_bound_log, start_of_push
 from attester_agent.handle_gate import AcceptedHandle
 from attester_agent.log_window import Coverage, Entries, cover
 from attester_agent.ports import LogRestartedError, MeasurementLog, Tpm, TpmSession
+from attester_agent.transitions import NOTHING_KNOWN, KernelView, has_woken, seen_at
 from runtime.telemetry import Log
 from schemas.errors import PeerError, WorldError
 from schemas.evidence import ClaimValue, SyncProof
 from schemas.identifiers import HandleId
-from schemas.log_replay import Quoted, ReplayState
+from schemas.log_replay import CEL, Quoted, ReplayState
 from schemas.pcr import PcrBankSelection, PcrSelection
 from schemas.reasons import Reason
 from schemas.tpm_attest import Attest, ClockInfo, QuoteInfo, TimeAttestInfo, parse_attest
@@ -54,6 +56,7 @@ class PushMaker:
         max_bytes: int,
         baseline_every: int = 0,
         on_unreproduced: Callable[[str], None] = lambda _problem: None,
+        kernel: Callable[[], KernelView] = lambda: NOTHING_KNOWN,
     ) -> None:
         """Touches nothing yet.
 
@@ -64,6 +67,7 @@ class PushMaker:
             max_bytes: aim for one push.
             baseline_every: see ``draft_body``.
             on_unreproduced: told when a push went out whose logs do not reproduce its quote.
+            kernel: what the kernel says of itself now.
         """
         self._tpm = tpm
         self._logs = tuple(logs)
@@ -73,11 +77,17 @@ class PushMaker:
         self._on_unreproduced = on_unreproduced
         self._sync: _Sync | None = None
         self._replay = self._no_replay()
+        self._kernel = kernel
+        self._synced_under = NOTHING_KNOWN  # the kernel when the TPM was synchronised last
         self._unreproduced = False  # the last push's logs did not reproduce its quote
 
     def forget_sync(self) -> None:
         """The next push synchronises anew, even with the same handle."""
         self._sync = None
+
+    def has_woken(self, state: AgentState) -> bool:
+        """Whether the machine was suspended since the last push. Cheap."""
+        return state.seen is not None and has_woken(state.seen.kernel, self._kernel())
 
     def make(self, state: AgentState, handle: AcceptedHandle, claims: Mapping[str, ClaimValue]) -> Push:
         """Makes the next push.
@@ -112,12 +122,16 @@ class PushMaker:
         last: bool,
     ) -> Push | None:
         """One attempt; None when the world changed during it and another attempt has a chance."""
+        kernel = self._kernel()
+        if has_woken(self._synced_under, kernel):
+            self._sync = None  # its clock would be older than what happened
         sync = self._synchronise(session, handle)
+        self._synced_under = kernel
         if state.boot != sync.clock.reset_count and state.boot is not None:
             _LOG.info("new-boot", sequence=state.sequence)
-        state = on_boot(state, sync.clock.reset_count)
+        state = on_seen(on_boot(state, sync.clock.reset_count), seen_at(kernel, sync.clock))
         state = start_of_push(state, baseline_every=self._baseline_every)
-        logs = [log for log in self._logs if log.exists]
+        logs = self._current_logs(session)
         early = self._read_logs([log for log in logs if is_bound_log(log.name)], state.next_entries)
         draft = draft_body(
             state,
@@ -137,11 +151,31 @@ class PushMaker:
         coverage = cover(self._replay, entries, quoted, values)
         if coverage.problem is not None and not (last or self._unreproduced):
             return None
+        if not last and _overtaken(early, coverage):
+            return None
         push = finish_push(
             draft, quote, coverage, entries, values, selection=self._selection, max_bytes=self._max_bytes
         )
         self._accept(coverage)
         return push
+
+    def _current_logs(self, session: TpmSession) -> list[MeasurementLog]:
+        """The logs that are there, and of this boot."""
+        logs = []
+        reset_count = None
+        for log in self._logs:
+            if not log.exists:
+                continue
+            if log.name.startswith(f"{CEL}/"):
+                reset_count = session.resets() if reset_count is None else reset_count
+                try:
+                    if not log.is_current(reset_count):
+                        continue
+                except WorldError as error:
+                    _LOG.error("log-failed", log=log.name, reason=error.reason, detail=error.detail)
+                    continue
+            logs.append(log)
+        return logs
 
     def _synchronise(self, session: TpmSession, handle: AcceptedHandle) -> _Sync:
         if self._sync is None or self._sync.handle != handle.id:
@@ -189,6 +223,13 @@ class PushMaker:
 
     def _no_replay(self) -> ReplayState:
         return ReplayState(banks=tuple(bank.algorithm for bank in self._selection.banks))
+
+
+def _overtaken(early: Mapping[str, Entries], coverage: Coverage) -> bool:
+    """Whether the quote covers entries that came after the body: another body can have them all."""
+    return coverage.problem is None and any(
+        coverage.totals.get(name, 0) > entries.end for name, entries in early.items()
+    )
 
 
 def _parse(attest: bytes) -> Attest:

@@ -298,7 +298,7 @@ class Agent:
         if now_s < self._poll_s:
             return
         self._poll_s = now_s + self._settings.log_poll_s
-        if any(log.has_grown() for log in self._logs):
+        if any(log.has_grown() for log in self._logs) or self._maker.has_woken(self._state):
             self._due_s = min(self._due_s, now_s)
 
     def _push(self) -> None:

@@ -1,5 +1,6 @@
 """The agent's configuration file."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Final
 from attester_agent.handle_gate import ClockTrust
 from runtime.mqtt import MqttSettings
 from schemas.errors import ConfigError, PeerError
-from schemas.limits import MAX_EVIDENCE_BYTES_DEFAULT, MAX_MESSAGE_BYTES
+from schemas.identifiers import parse_log_name
+from schemas.limits import MAX_EVIDENCE_BYTES_DEFAULT, MAX_LOGS, MAX_MESSAGE_BYTES, MAX_PCR_INDEX
+from schemas.log_replay import CEL
 from schemas.pcr import PcrSelection, parse_selection_text
 from schemas.topics import check_name
 
@@ -128,10 +131,28 @@ class LogSettings:
     Attributes:
         tcg2: ``/sys/kernel/security/tpm0/binary_bios_measurements``.
         ima: ``/sys/kernel/security/ima/binary_runtime_measurements``.
+        cel: CEL logs by name, as table ``[logs.cel]``: ``app = "/var/lib/attestream/app.cel"`` is what
+            ``attester-agent measure`` writes, ``systemd = "/run/log/systemd/tpm2-measure.log"`` is systemd's.
+        measure_pcrs: PCRs that ``attester-agent measure`` may extend. Of those open to an operating system 10 is
+            missing: it is IMA's, and two logs that grow cannot share a PCR.
     """
 
     tcg2: Path | None = None
     ima: Path | None = None
+    cel: Mapping[str, Path] = field(default_factory=dict)
+    measure_pcrs: tuple[int, ...] = (8, 9, 11, 12, 13, 14, 15, 16, 23)
+
+    def __post_init__(self) -> None:
+        for name in self.cel:
+            try:
+                parse_log_name(f"{CEL}/{name}")
+            except PeerError as error:
+                raise ConfigError(f"cel.{name}: expected a name of small letters, digits, '.', '_', '-'") from error
+        if len(self.cel) > MAX_LOGS - 2:
+            raise ConfigError(f"cel: {len(self.cel)} logs, the limit is {MAX_LOGS - 2}")
+        for index in self.measure_pcrs:
+            if not 0 <= index <= MAX_PCR_INDEX:
+                raise ConfigError(f"measure_pcrs: {index}, expected 0 to {MAX_PCR_INDEX}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ Does not: put keys that need an authorization value to use, or talk to a TPM tha
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -22,8 +22,11 @@ from tpm2_pytss import (
     TPM2_CAP,
     TPM2B_DATA,
     TPM2B_PUBLIC,
+    TPML_DIGEST_VALUES,
     TPML_PCR_SELECTION,
+    TPMT_HA,
     TPMT_PUBLIC,
+    TPMU_HA,
     TSS2_Exception,
 )
 
@@ -36,7 +39,7 @@ from attester_agent.tpm_codes import Answer
 from runtime.clock import monotonic_s
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.evidence import SyncProof
-from schemas.hashes import HashAlgorithm
+from schemas.hashes import BY_TPM_ID, HashAlgorithm
 from schemas.identifiers import ueid_from_key
 from schemas.pcr import PcrBankSelection, PcrSelection, PcrValues, encode_selection, parse_selection
 from schemas.reasons import Reason
@@ -86,6 +89,16 @@ class TpmDevice:
                 key = self._make_key(esapi, run)
             handle, public = key
             yield TpmDeviceSession(esapi, run, handle, public)
+
+    @contextmanager
+    def registers(self) -> Iterator["TpmRegisters"]:
+        """Opens the TPM for its PCRs alone: loads no key and leaves nothing (``ports.Registers``).
+
+        Raises:
+            WorldError: ``tpm-unreachable``, ``tpm-busy``, ``tpm-locked-out``, ``tpm-fatal``.
+        """
+        with self._open() as esapi:
+            yield TpmRegisters(esapi, _Runner(self._pause))
 
     def identity(self) -> Identity:
         """Who this device is; makes the attesting key if there is none yet.
@@ -206,20 +219,15 @@ class TpmDeviceSession:
         Raises:
             WorldError: ``tpm-…``.
         """
-        values = PcrValues({})
-        missing = selection
-        while tuple(missing):
-            native = _to_tpm(missing)
-            _, returned, digests = self._run("pcr-read", functools.partial(self._esapi.pcr_read, native))
-            registers = tuple(parse_selection(returned.marshal()))
-            if not registers:
-                break
-            read: dict[HashAlgorithm, dict[int, bytes]] = {}
-            for (bank, index), digest in zip(registers, digests, strict=True):
-                read.setdefault(bank, {})[index] = bytes(digest)
-            values = values.updated(PcrValues(read))
-            missing = _without(missing, frozenset(registers))
-        return values
+        return _read_pcrs(self._esapi, self._run, selection)
+
+    def resets(self) -> int:
+        """TPM2_ReadClock.
+
+        Raises:
+            WorldError: ``tpm-…``.
+        """
+        return _reset_count(self._esapi, self._run)
 
     def endorsement_key(self, *, rsa: bool) -> TpmPublic:
         """The endorsement key of the TCG's default template, made anew and flushed.
@@ -245,6 +253,36 @@ class TpmDeviceSession:
             return parse_public(loaded[1])
         with _flushed(self._esapi, transient):
             return parse_public(_public_of(self._esapi, self._run, transient))
+
+
+class TpmRegisters:
+    """An open TPM's PCRs (``ports.Registers``). Every method raises ``WorldError`` (``tpm-…``)."""
+
+    def __init__(self, esapi: _Esapi, run: "_Runner") -> None:
+        self._esapi = esapi
+        self._run = run
+
+    def resets(self) -> int:
+        """TPM2_ReadClock."""
+        return _reset_count(self._esapi, self._run)
+
+    def read(self, index: int) -> dict[HashAlgorithm, bytes]:
+        """One PCR in every allocated bank."""
+        _, found = self._run("get-capability", lambda: self._esapi.get_capability(TPM2_CAP.PCRS, 0, 1))
+        banks = [
+            BY_TPM_ID[int(bank.hash)]
+            for bank in found.data.assignedPCR
+            if int(bank.hash) in BY_TPM_ID and int.from_bytes(bytes(bank.pcrSelect), "little") >> index & 1
+        ]
+        selection = PcrSelection(banks=tuple(PcrBankSelection(algorithm=bank, indices=(index,)) for bank in banks))
+        return {bank: value for bank, _, value in _read_pcrs(self._esapi, self._run, selection)}
+
+    def extend(self, index: int, digests: Mapping[HashAlgorithm, bytes]) -> None:
+        """TPM2_PCR_Extend."""
+        values = TPML_DIGEST_VALUES(
+            [TPMT_HA(hashAlg=bank.tpm_id, digest=TPMU_HA(**{bank.name: each})) for bank, each in digests.items()]
+        )
+        self._run("pcr-extend", lambda: self._esapi.pcr_extend(ESYS_TR(index), values))  # a PCR's handle: its index
 
 
 class _TpmError(WorldError):
@@ -276,6 +314,27 @@ class _Runner:
                         raise _TpmError(tpm_codes.REASONS[answer], detail, int(error.rc)) from error
         finally:
             _SECONDS.labels(command).observe(monotonic_s() - start_s)
+
+
+def _reset_count(esapi: _Esapi, run: _Runner) -> int:
+    return int(run("read-clock", esapi.read_clock).clockInfo.resetCount)
+
+
+def _read_pcrs(esapi: _Esapi, run: _Runner, selection: PcrSelection) -> PcrValues:
+    values = PcrValues({})
+    missing = selection
+    while tuple(missing):
+        native = _to_tpm(missing)
+        _, returned, digests = run("pcr-read", functools.partial(esapi.pcr_read, native))
+        registers = tuple(parse_selection(returned.marshal()))
+        if not registers:
+            break
+        read: dict[HashAlgorithm, dict[int, bytes]] = {}
+        for (bank, index), digest in zip(registers, digests, strict=True):
+            read.setdefault(bank, {})[index] = bytes(digest)
+        values = values.updated(PcrValues(read))
+        missing = _without(missing, frozenset(registers))
+    return values
 
 
 def _create_primary(esapi: _Esapi, run: _Runner, template: bytes, hierarchy: _Handle) -> _Handle:

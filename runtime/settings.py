@@ -1,9 +1,9 @@
 """Settings: one TOML file a service becomes one frozen dataclass. The only reader of the environment.
 
 ``load`` turns a TOML table into a dataclass by its field types; a nested table is a nested dataclass. Every field can
-be overridden by ``ATTESTREAM_<ROLE>_<TABLE>_<FIELD>`` (upper case, ``-`` as ``_``; lists separated by commas). An
-unknown key, a missing key or a wrong type is a ``ConfigError`` that names the file and the field. Relative paths are
-relative to the file's folder. Secrets are never values: they are paths of files.
+be overridden by ``ATTESTREAM_<ROLE>_<TABLE>_<FIELD>`` (upper case, ``-`` as ``_``; lists separated by commas), except
+tables by name. An unknown key, a missing key or a wrong type is a ``ConfigError`` that names the file and the field.
+Relative paths are relative to the file's folder. Secrets are never values: they are paths of files.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ def load(path: Path, settings_type: type[S], role: str) -> S:
     Args:
         path: the TOML file.
         settings_type: a dataclass whose fields are str, int, float, bool, Path, tuples of these, optional ones of
-            these, or further dataclasses.
+            these, tables by name (``Mapping[str, ...]``) of these, or further dataclasses.
         role: the service's name, for the environment's prefix.
 
     Raises:
@@ -89,6 +89,11 @@ def _convert(value: object, hint: Any, context: _Context, name: str) -> object: 
             raise ConfigError(f"{context.path}: {name}: expected a list")
         element = typing.get_args(inner)[0]
         return tuple(_convert(item, element, context, f"{name}[{index}]") for index, item in enumerate(value))
+    if typing.get_origin(inner) is Mapping:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{context.path}: {name}: expected a table")
+        element = typing.get_args(inner)[1]
+        return {key: _convert(item, element, context, f"{name}.{key}") for key, item in value.items()}
     if inner is Path and isinstance(value, str) and value:
         return (context.path.parent / value).absolute()
     if inner is float and isinstance(value, int) and not isinstance(value, bool):
@@ -126,5 +131,7 @@ def _describe(hint: Any) -> str:  # noqa: ANN401 a type hint
     inner = _without_none(hint)
     if typing.get_origin(inner) is tuple:
         return f"a list of {_describe(typing.get_args(inner)[0])}"
+    if typing.get_origin(inner) is Mapping:
+        return f"a table of {_describe(typing.get_args(inner)[1])}"
     names = {str: "text", int: "an integer", float: "a number", bool: "true or false", Path: "a path"}
     return names.get(inner, str(inner))

@@ -12,6 +12,7 @@ learns which entries the quote covers only afterwards (DESIGN 5). Everything her
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Final, TypeAlias
 
 from schemas import cbor
@@ -31,6 +32,7 @@ from schemas.limits import (
     MAX_PCR_INDEX,
     MAX_SIGNATURE_BYTES,
     MAX_TEXT_BYTES,
+    MAX_TRANSITIONS,
 )
 from schemas.reasons import Reason
 
@@ -40,11 +42,12 @@ DIGEST_BYTES: Final = 32
 VANISHED: Final = ""  # the value of a claim that the attester no longer makes
 
 BODY_UEID, BODY_PROFILE, BODY_SYNC, BODY_ENVIRONMENT, BODY_SEQUENCE = 1, 2, 3, 4, 5
-BODY_PREVIOUS, BODY_CLAIMS, BODY_LOGS, BODY_DIGESTS = 6, 7, 8, 9
+BODY_PREVIOUS, BODY_CLAIMS, BODY_LOGS, BODY_DIGESTS, BODY_TRANSITIONS = 6, 7, 8, 9, 10
 _BODY_REQUIRED: Final = (BODY_UEID, BODY_PROFILE, BODY_SYNC, BODY_ENVIRONMENT, BODY_SEQUENCE)
-_BODY_OPTIONAL: Final = (BODY_PREVIOUS, BODY_CLAIMS, BODY_LOGS, BODY_DIGESTS)
+_BODY_OPTIONAL: Final = (BODY_PREVIOUS, BODY_CLAIMS, BODY_LOGS, BODY_DIGESTS, BODY_TRANSITIONS)
 EVIDENCE_BODY, EVIDENCE_QUOTE, EVIDENCE_SIGNATURE, EVIDENCE_PCRS, EVIDENCE_INCREMENTS = 1, 2, 3, 4, 5
 _EVIDENCE_REQUIRED: Final = (EVIDENCE_BODY, EVIDENCE_QUOTE, EVIDENCE_SIGNATURE)
+UINT32_MAX: Final = 2**32 - 1
 _EVIDENCE_OPTIONAL: Final = (EVIDENCE_PCRS, EVIDENCE_INCREMENTS)
 
 ClaimValue: TypeAlias = str | int | bool | bytes
@@ -57,6 +60,30 @@ class SyncProof:
 
     attest: bytes
     signature: bytes
+
+
+class TransitionKind(IntEnum):
+    """What happened to the machine (the numbers are those of CEL's ``state_trans``)."""
+
+    SUSPEND = 0
+    HIBERNATE = 1
+    KEXEC = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """The machine left its state and came back, or started another kernel (REIM 7.2.1). The attester's word.
+
+    Attributes:
+        kind: what happened.
+        clock_ms: of the TPM, in the first proof of synchronisation after it; it happened before.
+        reset_count, restart_count: of the TPM after it.
+    """
+
+    kind: TransitionKind
+    clock_ms: int
+    reset_count: int
+    restart_count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +116,10 @@ class EvidenceBody:
         logs: by log name, for every log that the attester keeps, the index (from 0 at boot) of the next entry to send
             when this body was made: where the increment in this push starts, if there is one.
         increment_digests: by log name, SHA-256 of an increment's records, where they were known before the quote. So it
-            is for a boot log, much of which no PCR binds: event types, event data, records that extend nothing.
+            is for a boot log and for CEL logs, of which no PCR binds much: event types, data, records that extend
+            nothing.
+        transitions: in order, those since the previous body; in a full push the last ones of this boot. None is left
+            out because a later one undid it.
     """
 
     ueid: Ueid
@@ -100,6 +130,7 @@ class EvidenceBody:
     claims: Mapping[str, ClaimValue] = field(default_factory=dict)
     logs: Mapping[str, int] = field(default_factory=dict)
     increment_digests: Mapping[str, bytes] = field(default_factory=dict)
+    transitions: tuple[Transition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +178,8 @@ def encode_body(body: EvidenceBody) -> bytes:
         items[BODY_LOGS] = dict(body.logs)
     if body.increment_digests:
         items[BODY_DIGESTS] = dict(body.increment_digests)
+    if body.transitions:
+        items[BODY_TRANSITIONS] = encode_transitions(body.transitions)
     return cbor.encode(items)
 
 
@@ -225,7 +258,35 @@ def parse_body(raw: bytes) -> EvidenceBody:
         claims=_parse_claims(items[BODY_CLAIMS]) if BODY_CLAIMS in items else {},
         logs=_parse_logs(items[BODY_LOGS]) if BODY_LOGS in items else {},
         increment_digests=_parse_digests(items[BODY_DIGESTS]) if BODY_DIGESTS in items else {},
+        transitions=parse_transitions(items[BODY_TRANSITIONS]) if BODY_TRANSITIONS in items else (),
     )
+
+
+def encode_transitions(transitions: tuple[Transition, ...]) -> list[list[int]]:
+    """What stands in a body, and in stored states."""
+    return [[int(each.kind), each.clock_ms, each.reset_count, each.restart_count] for each in transitions]
+
+
+def parse_transitions(value: object) -> tuple[Transition, ...]:
+    """The inverse of :func:`encode_transitions`; there is at least one.
+
+    Raises:
+        PeerError: ``malformed`` or ``too-large``.
+    """
+    transitions = []
+    for item in as_array(value, "transitions", limit=MAX_TRANSITIONS):
+        kind, clock_ms, reset_count, restart_count = as_array(item, "transition", length=4)
+        transitions.append(
+            Transition(
+                kind=TransitionKind(as_uint(kind, "transition kind", maximum=max(TransitionKind))),
+                clock_ms=as_uint(clock_ms, "transition clock"),
+                reset_count=as_uint(reset_count, "transition reset count", maximum=UINT32_MAX),
+                restart_count=as_uint(restart_count, "transition restart count", maximum=UINT32_MAX),
+            )
+        )
+    if not transitions:
+        raise PeerError(Reason.MALFORMED, "transitions: empty; leave the key out instead")
+    return tuple(transitions)
 
 
 def _parse_claims(value: object) -> dict[str, ClaimValue]:

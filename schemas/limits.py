@@ -13,6 +13,7 @@ MAX_EXACT_INTEGER = 2**53  # RFC 8259, section 6: integers that every JSON reade
 MAX_CLOCK_MS = 2**42  # 139 years of a TPM's clock; sums with UTC microseconds stay below 2^53
 MAX_LOGS = 16
 MAX_LOG_ENTRIES = 2_000_000  # entries of one log in one boot
+MAX_TRANSITIONS = 128  # named in one push; an attester reports the last ones of a boot
 MAX_LOG_ENTRY_BYTES = 64 * 1024  # one record of a boot log or IMA list (real ones: a few KiB)
 MAX_BOOT_LOG_BYTES = 16 * 1024 * 1024
 MAX_PCR_BANKS = 8

@@ -8,33 +8,38 @@ once; a state that :meth:`Replay.until` returns has the quoted PCR digest. A PCR
 by the logs: a value sent beside them never stands in for it. A PCR that is neither owned nor sent has its initial
 value.
 
-Cost: hashing is linear in the increment. The search tries the longest prefix first: one digest when all entries
-belong to the quote, one more for each entry beyond that extended a selected PCR.
+Several logs may extend one PCR, each going on where the one before it ended: the boot log, then CEL logs (systemd goes
+on in userspace with a PCR that its boot stub began), then IMA. So the earlier of them must not grow any more.
+
+Cost: hashing is linear in the increment. The search (``prefix_search``) tries the longest prefix first: one digest when
+all entries belong to the quote.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from schemas import ima_log, limits, tcg2_log
+from schemas import cel, cel_cbor, ima_log, limits, tcg2_log
+from schemas.cel import CelRecord
 from schemas.errors import PeerError
 from schemas.hashes import HashAlgorithm
 from schemas.ima_log import ImaBankMode, ImaRecords
 from schemas.pcr import PcrSelection, PcrValues, initial_value
+from schemas.prefix_search import Steps, longest_prefixes
 from schemas.reasons import Reason
 from schemas.tcg2_log import Tcg2Event, Tcg2Format
 
 TCG2: Final = "tcg2"
 IMA: Final = "ima"
-MAX_PREFIXES_TRIED: Final = 8192  # digests that one search may cost (about 10 ms), whatever the increments hold
+CEL: Final = "cel"  # the kind; a log's name is ``cel/<name>``
 
-_ORDER: Final = (TCG2, IMA)  # firmware is done before the kernel starts to measure
+_ORDER: Final = (TCG2, CEL, IMA)  # firmware is done before anything else measures; by the kind of log
 _NO_VALUES: Final = PcrValues({})
 
 Registers: TypeAlias = Mapping[HashAlgorithm, Mapping[int, bytes]]
 _Registers: TypeAlias = dict[HashAlgorithm, dict[int, bytes]]
 _Slots: TypeAlias = Mapping[HashAlgorithm, Mapping[int, int]]  # where a selected PCR stands in the quote
-_Steps: TypeAlias = Sequence[tuple[int, Sequence[tuple[int, bytes]]]]  # see _Log.undo_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +74,14 @@ class Consumed:
         count: entries.
         size: bytes of these entries.
         events: these entries, of a boot log.
+        cel: these entries, of a CEL log.
         ima: columns of the *whole* increment, of an IMA list: ask it for ``files(count)``.
     """
 
     count: int
     size: int
     events: tuple[Tcg2Event, ...] = ()
+    cel: tuple[CelRecord, ...] = ()
     ima: ImaRecords | None = None
 
 
@@ -109,18 +116,17 @@ class Replay:
 
         Args:
             state: before the increments.
-            increments: by log name, whole entries from ``state.next_index`` on; ``tcg2`` and ``ima``.
+            increments: by log name, whole entries from ``state.next_index`` on; ``tcg2``, ``ima`` and ``cel/<name>``.
 
         Raises:
             PeerError: ``log-malformed``; ``too-large`` for a log with too many entries or bytes.
         """
-        for name in increments.keys() - set(_ORDER):
-            raise PeerError(Reason.LOG_MALFORMED, f"log {name!r}: expected one of {', '.join(_ORDER)}")
         self._start: Final = state
-        self._logs: Final = [_read(name, increments[name], state) for name in _ORDER if name in increments]
+        self._logs: Final = [_read(name, increments[name], state) for name in sorted(increments, key=_place)]
         registers = _copied(state) if increments else {}
         locality = _locality(state, [event for log in self._logs for event in log.events])
         for log in self._logs:
+            log.before = {bank: dict(values) for bank, values in registers.items()}
             log.extend(registers, locality)
         self.whole: Final = (
             self._replayed([len(log) for log in self._logs], registers)
@@ -132,7 +138,7 @@ class Replay:
         """The longest prefix of the increments that reproduces a quote.
 
         Entries that extended no selected PCR are consumed with those around them, but the quote does not speak for
-        them. Where both logs of one call extend the same PCR, only the whole of both is tried.
+        them. A log that a later one goes on from is only tried whole.
 
         Args:
             quoted: what the quote signs.
@@ -144,12 +150,17 @@ class Replay:
         values = self._selected_values(quoted.selection, unlogged)
         if quoted.algorithm.new(b"".join(values)).digest() == quoted.digest:
             return self.whole
-        if not self._logs or (len(self._logs) > 1 and set.intersection(*(set(log.indices) for log in self._logs))):
+        if not self._logs:
             return None
         slots = _slots(quoted.selection)
         locality = self.whole.state.startup_locality
-        undo = [log.undo_steps(slots, self._start.registers, locality) for log in self._logs]
-        kept = _Search(quoted, undo).longest_prefix(0, values)
+        undo: list[Steps] = []
+        later: set[int] = set()  # selected PCRs that a later log goes on with
+        for log in reversed(self._logs):
+            touched = log.extended_indices() & {index for bank in slots.values() for index in bank}
+            undo.insert(0, () if touched & later else log.undo_steps(slots, locality))
+            later |= touched
+        kept = longest_prefixes(undo, values, lambda each: quoted.algorithm.new(each).digest() == quoted.digest)
         if kept is None:
             return None
         counts = [len(log) if count is None else count for log, count in zip(self._logs, kept, strict=True)]
@@ -182,7 +193,9 @@ class Replay:
                 tcg2_format = log.tcg2_format
                 locality = _locality(start, log.events[:count])
             size = log.ends[count - 1] if count else 0
-            consumed[log.name] = Consumed(count=count, size=size, events=log.events[:count], ima=log.ima)
+            consumed[log.name] = Consumed(
+                count=count, size=size, events=log.events[:count], cel=log.cel[:count], ima=log.ima
+            )
         state = ReplayState(
             banks=start.banks,
             ima_bank_modes=start.ima_bank_modes,
@@ -203,9 +216,11 @@ class _Log:
         ends: offset of the first byte after each entry.
         indices: the PCR of each entry.
         digests: what each entry extended into each replayed bank; None for nothing.
+        before: the PCRs before the increment, and after those of the logs before this one.
         after: by bank, the value of the extended PCR after each entry; None where nothing was extended.
         tcg2_format: of a boot log.
         events: of a boot log.
+        cel: of a CEL log.
         ima: of an IMA list.
     """
 
@@ -213,9 +228,11 @@ class _Log:
     ends: Sequence[int]
     indices: Sequence[int]
     digests: Mapping[HashAlgorithm, Sequence[bytes | None]]
+    before: Registers = field(default_factory=dict)
     after: dict[HashAlgorithm, list[bytes | None]] = field(default_factory=dict)
     tcg2_format: Tcg2Format | None = None
     events: tuple[Tcg2Event, ...] = ()
+    cel: tuple[CelRecord, ...] = ()
     ima: ImaRecords | None = None
 
     def __len__(self) -> int:
@@ -249,12 +266,20 @@ class _Log:
                 if value is not None:
                     values[index] = value
 
-    def undo_steps(self, slots: _Slots, registers: Registers, locality: int) -> _Steps:
+    def extended_indices(self) -> set[int]:
+        """The PCRs that its entries extended."""
+        return {
+            index
+            for after in self.after.values()
+            for index, value in zip(self.indices, after, strict=True)
+            if value is not None
+        }
+
+    def undo_steps(self, slots: _Slots, locality: int) -> Steps:
         """What to set to go back from the end to each shorter prefix, last entry first.
 
         Args:
             slots: of the selected PCRs.
-            registers: before the increment.
             locality: for the initial value of PCR 0.
 
         Returns:
@@ -263,7 +288,7 @@ class _Log:
         found: dict[int, list[tuple[int, bytes]]] = {}
         for bank in self.after.keys() & slots.keys():
             bank_slots = slots[bank]
-            values = dict(registers.get(bank, {}))
+            values = dict(self.before.get(bank, {}))
             for number, (index, value) in enumerate(zip(self.indices, self.after[bank], strict=True)):
                 if value is None or index not in bank_slots:
                     continue
@@ -273,43 +298,9 @@ class _Log:
         return sorted(found.items(), reverse=True)
 
 
-class _Search:
-    """Tries prefixes, longest first. Holds the number of digests that it may still make."""
-
-    __slots__ = ("_left", "_quoted", "_undo")
-
-    def __init__(self, quoted: Quoted, undo: Sequence[_Steps]) -> None:
-        self._quoted = quoted
-        self._undo = undo  # of each log; the logs extend disjoint PCRs
-        self._left = MAX_PREFIXES_TRIED
-
-    def longest_prefix(self, log: int, values: list[bytes]) -> list[int | None] | None:
-        """How many entries to keep of the logs from number ``log`` on; None for all of one.
-
-        Args:
-            log: which log to shorten first.
-            values: of the selected PCRs, nothing undone from this log on.
-        """
-        if log == len(self._undo):
-            self._left -= 1
-            return [] if self._quoted.algorithm.new(b"".join(values)).digest() == self._quoted.digest else None
-        found = self.longest_prefix(log + 1, values)
-        if found is not None:
-            return [None, *found]
-        values = list(values)
-        for count, changes in self._undo[log]:
-            for slot, value in changes:
-                values[slot] = value
-            found = self.longest_prefix(log + 1, values)
-            if found is not None:
-                return [count, *found]
-            if self._left <= 0:
-                return None
-        return None
-
-
 def _read(name: str, data: bytes, state: ReplayState) -> _Log:
-    log = _read_tcg2(data, state) if name == TCG2 else _read_ima(data, state)
+    read = {TCG2: _read_tcg2, IMA: _read_ima}.get(name)
+    log = read(data, state) if read is not None else _read_cel(name, data, state)
     total = state.next_index.get(name, 0) + len(log)
     if total > limits.MAX_LOG_ENTRIES:
         raise PeerError(Reason.TOO_LARGE, f"log {name}: {total} entries, the limit is {limits.MAX_LOG_ENTRIES}")
@@ -351,6 +342,31 @@ def _read_ima(data: bytes, state: ReplayState) -> _Log:
         },
         ima=records,
     )
+
+
+def _read_cel(name: str, data: bytes, state: ReplayState) -> _Log:
+    raw, rest = cel_cbor.split_records(data)
+    if rest:
+        raise PeerError(Reason.LOG_MALFORMED, f"log {name}: its last record is cut short, {len(rest)} bytes")
+    records = tuple(map(cel_cbor.parse_record, raw))
+    for record in records:
+        cel.check_record(record)
+    listed = [dict(record.digests) if record.extended and record.pcr is not None else {} for record in records]
+    return _Log(
+        name=name,
+        ends=list(itertools.accumulate(map(len, raw))),
+        indices=[record.pcr or 0 for record in records],
+        digests={bank: [digests.get(bank.tpm_id) for digests in listed] for bank in state.banks},
+        cel=records,
+    )
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Where a log stands in the order of replay."""
+    kind, separator, _ = name.partition("/")
+    if kind not in _ORDER or bool(separator) != (kind == CEL):
+        raise PeerError(Reason.LOG_MALFORMED, f"log {name!r}: expected {TCG2}, {IMA} or {CEL}/name")
+    return _ORDER.index(kind), name
 
 
 def _slots(selection: PcrSelection) -> _Slots:

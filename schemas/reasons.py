@@ -82,11 +82,14 @@ class Reason(StrEnum):
     FILE_UNEXPECTED = "file-unexpected"
     FILE_MEASUREMENT_VIOLATED = "file-measurement-violated"
     BOOT_AGGREGATE_MISMATCH = "boot-aggregate-mismatch"
+    TRANSITION_UNREPORTED = "transition-unreported"
 
     # Things worth telling that change no verdict.
     REBOOTED = "rebooted"
     RESUMED = "resumed"
     IMA_BANK_PADDED_SHA1 = "ima-bank-padded-sha1"
+    HIBERNATED = "woke-from-hibernation"
+    KERNEL_REPLACED = "kernel-replaced"
 
     # The world around us.
     BROKER_UNREACHABLE = "broker-unreachable"

@@ -11,6 +11,7 @@ from enum import IntEnum, StrEnum
 from typing import Final
 
 from schemas.errors import PeerError
+from schemas.evidence import Transition, TransitionKind
 from schemas.identifiers import HandleId, Ueid, b64url, parse_b64url, parse_ueid_text, ueid_text
 from schemas.media_types import EAR_PROFILE
 from schemas.reasons import Reason
@@ -102,6 +103,7 @@ class AttestationResult:
         rejections: refused messages, if any.
         clock_rate_ppm: bounds on the rate of the attester's clock against TSA time, parts per million.
         verifier: the verifier's name.
+        transitions: what the evidence reported of suspends, hibernations and new kernels (its word), in order.
     """
 
     ueid: Ueid
@@ -127,6 +129,7 @@ class AttestationResult:
     verified_claims: Mapping[str, str | int | bool] = field(default_factory=dict)
     rejections: Rejections | None = None
     clock_rate_ppm: tuple[int, int] | None = None
+    transitions: Sequence[Transition] = ()
 
 
 def overall_status(vector: Mapping[TrustClaim, int]) -> Tier:
@@ -159,6 +162,16 @@ def to_claims(result: AttestationResult, developer: str, build: str) -> dict[str
         "unexpected_total": result.unexpected_total or None,
         "verified_claims": dict(result.verified_claims) or None,
         "clock_rate_ppm": list(result.clock_rate_ppm) if result.clock_rate_ppm else None,
+        "transitions": [
+            {
+                "kind": each.kind.name.lower(),
+                "clock_ms": each.clock_ms,
+                "reset": each.reset_count,
+                "restart": each.restart_count,
+            }
+            for each in result.transitions
+        ]
+        or None,
     }
     details.update({key: value for key, value in optional.items() if value is not None})
     if result.rejections is not None:
@@ -240,6 +253,16 @@ def _from_claims(claims: Mapping[str, object]) -> AttestationResult:
         verified_claims=_plain_claims(details.get("verified_claims", {})),
         rejections=_rejections(_map(rejections)) if rejections is not None else None,
         clock_rate_ppm=(_int(low), _int(high)) if rate is not None else None,
+        transitions=tuple(_transition(_map(each)) for each in _list(details.get("transitions", []))),
+    )
+
+
+def _transition(value: Mapping[str, object]) -> Transition:
+    return Transition(
+        kind=TransitionKind[_text(value["kind"]).upper()],
+        clock_ms=_int(value["clock_ms"]),
+        reset_count=_int(value["reset"]),
+        restart_count=_int(value["restart"]),
     )
 
 
@@ -265,11 +288,15 @@ def _text(value: object) -> str:
     return value
 
 
-def _texts(value: object) -> tuple[str, ...]:
+def _list(value: object) -> list[object]:
     if not isinstance(value, list):
         message = f"expected an array, not {type(value).__name__}"
         raise TypeError(message)
-    return tuple(_text(item) for item in value)
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(_text(item) for item in _list(value))
 
 
 def _int(value: object) -> int:

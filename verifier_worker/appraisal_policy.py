@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import parse_log_name
+from schemas.log_replay import CEL, IMA, TCG2
 from schemas.pcr import PcrSelection, parse_selection_text
 
 _US = 1_000_000
@@ -12,10 +13,15 @@ _US = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogsTable:
-    """Which PCRs each log must explain (table ``[logs]``)."""
+    """Which PCRs each log must explain (table ``[logs]``).
+
+    ``cel`` is a table by name, ``cel = { app = [16] }``. Every entry of such a PCR needs a reference value, those of
+    the boot log, too, if it is given the same PCR (as systemd's boot stub and userspace share 11).
+    """
 
     tcg2: tuple[int, ...] = ()
     ima: tuple[int, ...] = ()
+    cel: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +81,11 @@ def check_policy(table: PolicyTable) -> AppraisalPolicy:
         pcrs = parse_selection_text(table.pcrs)
         logs = {
             parse_log_name(name): frozenset(indices)
-            for name, indices in (("tcg2", table.logs.tcg2), ("ima", table.logs.ima))
+            for name, indices in (
+                (TCG2, table.logs.tcg2),
+                (IMA, table.logs.ima),
+                *((f"{CEL}/{name}", indices) for name, indices in table.logs.cel.items()),
+            )
             if indices
         }
     except PeerError as error:
@@ -106,9 +116,11 @@ def check_policy(table: PolicyTable) -> AppraisalPolicy:
 
 
 def _check_disjoint(policy: str, logs: Mapping[str, frozenset[int]]) -> None:
+    """Of logs that grow, one for a PCR; CEL logs may go on with a PCR of the boot log."""
     seen: dict[int, str] = {}
     for name, indices in logs.items():
         for index in indices:
-            if index in seen:
+            shared = seen.get(index) == TCG2 and name.startswith(f"{CEL}/")
+            if index in seen and not shared:
                 raise ConfigError(f"policy {policy!r}: PCR {index} is claimed by logs.{seen[index]} and logs.{name}")
             seen[index] = name

@@ -6,7 +6,7 @@ All of it is unsigned: it counts once it reproduces the quoted PCR digest, and `
 from collections.abc import Mapping
 from typing import Final
 
-from schemas import ima_log, tcg2_log
+from schemas import cel_cbor, ima_log, tcg2_log
 from schemas.errors import PeerError
 from schemas.evidence import Evidence
 from schemas.limits import MAX_MESSAGE_BYTES
@@ -50,8 +50,13 @@ def join_increments(base: AttesterState, evidence: Evidence) -> tuple[dict[str, 
 
 
 def _split(name: str, data: bytes, base: AttesterState, *, from_start: bool = False) -> tuple[bytes, ...]:
-    if name.partition("/")[0] == "ima":
-        return ima_log.split_records(data)[0]
+    match name.partition("/")[0]:
+        case "ima":
+            return ima_log.split_records(data)[0]
+        case "cel":
+            return cel_cbor.split_records(data)[0]
+        case _:
+            pass
     return tcg2_log.split_records(data, None if from_start else base.replay.tcg2_format).records
 
 

@@ -1,6 +1,6 @@
 """What newly replayed log entries add to the picture of a boot: who extended which PCR, which files are unexpected."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,7 +14,7 @@ from schemas.limits import MAX_UNEXPECTED_LISTED
 from schemas.log_replay import Consumed, ReplayState
 from schemas.pcr import PcrSelection, PcrValues, initial_value
 from schemas.reasons import Reason
-from schemas.tcg2_log import Tcg2Event
+from verifier_worker.measured_events import events_to_judge
 from verifier_worker.state import Measured
 from verifier_worker.trust import References
 
@@ -29,6 +29,7 @@ def measure(
     unlogged: PcrValues,
     references: References,
     selection: PcrSelection,
+    explained: Mapping[str, frozenset[int]],
 ) -> Measured:
     """Adds the entries of one push.
 
@@ -40,25 +41,22 @@ def measure(
         references: the acceptable files.
         selection: the PCRs that the policy requires in every quote; entries of others are nobody's word and are passed
             over.
+        explained: PCRs by log, of the policy; entries of CEL logs are judged for these.
 
     Raises:
         PeerError: ``log-malformed`` when an IMA entry does not parse, or is of an unknown template: a template's name
             is bound by no PCR, so whoever carried the entry may have changed it.
     """
-    owners = dict(measured.owners)
-    for name, part in consumed.items():
-        touched = {event.pcr_index for event in part.events if event.extended and _in_all_banks(event, state)}
-        if part.ima is not None:
-            touched.update(part.ima.pcr_indices[: part.count])
-        for index in touched:
-            if name not in owners.get(index, ()):
-                owners[index] = tuple(sorted((*owners.get(index, ()), name)))
     events = [event for part in consumed.values() for event in part.events]
     boot = measured.boot.after(events, state.banks) if events else measured.boot
-    measured = replace(measured, owners=owners, boot=boot)
-    quoted = {index for _, index in selection}
+    measured = replace(measured, owners=_owners(measured.owners, consumed, state), boot=boot)
+    registers = frozenset(selection)
+    quoted = {index for _, index in registers}
     expected = _Expected(references=references, state=state, unlogged=unlogged, selection=selection)
-    for part in consumed.values():
+    for name, part in consumed.items():
+        for digests, text in events_to_judge(name, part, registers, explained):
+            if not any(digest in references.files for digest in digests):
+                measured = _add_unexpected(measured, digests[0], text)
         if part.ima is not None:
             if TEMPLATE_IMA in part.ima.template_names[: part.count]:
                 raise PeerError(Reason.LOG_MALFORMED, "IMA list: an entry of template ima, whose digests are SHA-1")
@@ -68,9 +66,28 @@ def measure(
     return measured
 
 
-def _in_all_banks(event: Tcg2Event, state: ReplayState) -> bool:
-    """Whether an event extended every bank we replay: one that did not explains nothing."""
-    return {bank.tpm_id for bank in state.banks} <= {tpm_id for tpm_id, _ in event.digests}
+def _owners(
+    owners: Mapping[int, tuple[str, ...]], consumed: Mapping[str, Consumed], state: ReplayState
+) -> dict[int, tuple[str, ...]]:
+    """By PCR, the logs that extended it. An entry that did not extend every bank we replay explains nothing."""
+    owners, banks = dict(owners), {bank.tpm_id for bank in state.banks}
+    for name, part in consumed.items():
+        touched = {event.pcr_index for event in part.events if event.extended and banks <= _algorithms(event.digests)}
+        touched.update(
+            record.pcr
+            for record in part.cel
+            if record.extended and record.pcr is not None and banks <= _algorithms(record.digests)
+        )
+        if part.ima is not None:
+            touched.update(part.ima.pcr_indices[: part.count])
+        for index in touched:
+            if name not in owners.get(index, ()):
+                owners[index] = tuple(sorted((*owners.get(index, ()), name)))
+    return owners
+
+
+def _algorithms(digests: Iterable[tuple[int, bytes]]) -> set[int]:
+    return {tpm_id for tpm_id, _ in digests}
 
 
 def verify_claims(
@@ -126,10 +143,13 @@ def _add_unlisted(measured: Measured, file: ImaFile, expected: _Expected) -> Mea
             pass
         else:
             return measured
+    return _add_unexpected(measured, file.digest, file.path.decode("utf-8", "backslashreplace"))
+
+
+def _add_unexpected(measured: Measured, digest: bytes, text: str) -> Measured:
     unexpected = measured.unexpected
     if len(unexpected) < MAX_UNEXPECTED_LISTED:
-        path = file.path.decode("utf-8", "backslashreplace")[:_MAX_PATH_CHARACTERS]
-        unexpected = (*unexpected, (file.digest, path))
+        unexpected = (*unexpected, (digest, text[:_MAX_PATH_CHARACTERS]))
     return replace(measured, unexpected=unexpected, unexpected_total=measured.unexpected_total + 1)
 
 

@@ -65,6 +65,7 @@ def build_result(
         verified_claims=verdict.verified_claims,
         rejections=state.rejections,
         clock_rate_ppm=state.clock_rate_ppm,
+        transitions=state.transitions,
     )
 
 

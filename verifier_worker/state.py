@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from schemas.boot_facts import BootFacts
-from schemas.evidence import ClaimValue
+from schemas.evidence import ClaimValue, Transition
 from schemas.identifiers import HandleId
 from schemas.log_replay import ReplayState
 from schemas.pcr import PcrSelection, PcrValues
@@ -111,6 +111,7 @@ class AttesterState:
         anchor: first synchronisation of this boot.
         clock_rate_ppm: bounds of the clock's rate since then.
         rejections: refused messages.
+        transitions: that the last accepted push reported.
     """
 
     environment: bytes
@@ -138,3 +139,4 @@ class AttesterState:
     anchor: ClockAnchor | None = None
     clock_rate_ppm: tuple[int, int] | None = None
     rejections: Rejections | None = None
+    transitions: tuple[Transition, ...] = ()

@@ -9,6 +9,7 @@ from typing import Any, Final
 from schemas import cbor, tcg2_log
 from schemas.boot_facts import BootFacts, SecureBoot
 from schemas.errors import PeerError
+from schemas.evidence import encode_transitions, parse_transitions
 from schemas.hashes import BY_TPM_ID
 from schemas.identifiers import HandleId
 from schemas.ima_log import ImaBankMode
@@ -19,7 +20,7 @@ from schemas.result import Freshness, Rejections, Tier, TrustClaim
 from verifier_worker.clock_binding import ClockAnchor
 from verifier_worker.state import AttesterState, Measured, SyncPoint, Verdict
 
-VERSION: Final = 1
+VERSION: Final = 2
 _MAX_BYTES: Final = 1024 * 1024
 
 
@@ -65,6 +66,7 @@ def encode_state(state: AttesterState) -> bytes:
             [anchor.clock_ms, anchor.after_us, anchor.before_us] if anchor is not None else None,
             list(state.clock_rate_ppm) if state.clock_rate_ppm is not None else None,
             [rejections.count, rejections.last, rejections.last_us] if rejections is not None else None,
+            encode_transitions(state.transitions),
         ]
     )
 
@@ -79,9 +81,8 @@ def decode_state(raw: bytes) -> AttesterState | None:
 
 
 def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; whatever does not fit raises
-    (_, identity, chain, sync, replay, settled, unlogged, logs, measured, verdict, times, anchor, rate, rejections) = (
-        items
-    )
+    (_, identity, chain, sync, replay, settled, unlogged, logs, measured, verdict, times, anchor, rate, *last) = items
+    rejections, transitions = last
     status, freshness, reasons, vector, verified_claims = verdict
     return AttesterState(
         environment=identity[0],
@@ -120,6 +121,7 @@ def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; whateve
         anchor=ClockAnchor(clock_ms=anchor[0], after_us=anchor[1], before_us=anchor[2]) if anchor is not None else None,
         clock_rate_ppm=(rate[0], rate[1]) if rate is not None else None,
         rejections=Rejections(count=rejections[0], last=rejections[1], last_us=rejections[2]) if rejections else None,
+        transitions=parse_transitions(transitions) if transitions else (),
     )
 
 

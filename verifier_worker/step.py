@@ -32,6 +32,7 @@ from verifier_worker.checks.appraisal import (
     missing_registers,
     verdict_of,
 )
+from verifier_worker.checks.transitions import tell_transitions
 from verifier_worker.clock_binding import ClockAnchor, clock_rate_ppm, made_after_us
 from verifier_worker.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
 from verifier_worker.measured import measure, verify_claims
@@ -85,6 +86,7 @@ def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, rece
         admitted = admit(topic_ueid, evidence, state, received_us, trust)
         base, findings = _continue_from(state, admitted, trust)
         advanced, more, solicit = _advance(base, admitted, trust)
+        findings += tell_transitions(state, admitted)
     except PeerError as error:
         return Step(
             state=refuse(state, error.reason, received_us), refused=error, solicit=_ask_again(state, evidence, error)
@@ -127,10 +129,9 @@ def _continue_from(
         return _fresh(admitted, label, None), []
     if resets_since(state.reset_count, clock.reset_count) > 0:
         return _fresh(admitted, label, state), [Finding(reason=Reason.REBOOTED)]
-    findings = [Finding(reason=Reason.RESUMED)] if state.restart_count != clock.restart_count else []
     if state.measured.label != label:  # appraised against other values: measure everything again
-        return replace(_fresh(admitted, label, state), claims=state.claims, anchor=state.anchor), findings
-    return state, findings
+        return replace(_fresh(admitted, label, state), claims=state.claims, anchor=state.anchor), []
+    return state, []
 
 
 def _fresh(admitted: AdmittedEvidence, label: str, before: AttesterState | None) -> AttesterState:
@@ -153,6 +154,7 @@ def _fresh(admitted: AdmittedEvidence, label: str, before: AttesterState | None)
         measured=Measured(label=label),
         received_us=admitted.received_us,
         rejections=before.rejections if before is not None else None,
+        transitions=admitted.evidence.body.transitions,
     )
 
 
@@ -212,7 +214,7 @@ def _replay(
         outcome = reproduced
     measured = base.measured
     if outcome.consumed:
-        measured = measure(measured, outcome.consumed, outcome.state, unlogged, references, policy.pcrs)
+        measured = measure(measured, outcome.consumed, outcome.state, unlogged, references, policy.pcrs, policy.logs)
     unchanged = base.settled and not more and not outcome.consumed and unlogged is base.unlogged
     advanced = replace(
         _moved(base, admitted),
@@ -271,6 +273,7 @@ def _moved(base: AttesterState, admitted: AdmittedEvidence) -> AttesterState:
         envelope=admitted.evidence.envelope,
         sync=admitted.sync,
         received_us=admitted.received_us,
+        transitions=admitted.evidence.body.transitions,
     )
 
 

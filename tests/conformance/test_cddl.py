@@ -15,10 +15,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import schemas
-from schemas import cbor, cmw, cose, media_types, result
+from schemas import cbor, cel, cel_cbor, cmw, cose, media_types, result
 from schemas.endorsement import Endorsement, sign_endorsement, verify_endorsement
 from schemas.errors import PeerError
-from schemas.evidence import encode_evidence, parse_evidence
+from schemas.evidence import Transition, TransitionKind, encode_evidence, parse_evidence
 from schemas.handle import HandleClaims, attach_stamp, sign_claims
 from schemas.hashes import SHA256
 from schemas.identifiers import HandleId
@@ -80,6 +80,8 @@ def device() -> FakeDevice:
     made = FakeDevice()
     made.sync(make_handle())
     made.run(b"/usr/bin/true", b"true")
+    made.measure_file("cel/app", "/etc/app.conf", b"x")
+    made.tell(TransitionKind.SUSPEND)
     return made
 
 
@@ -130,6 +132,12 @@ def status() -> bytes:
     return encode_status(Status(role="verifier", name="v", online=True, version="1"))
 
 
+def cel_record() -> bytes:
+    """A record of ours."""
+    content = cel.ApplicationContent(event_type="app.config", name="/etc/app.conf", digest=bytes(32))
+    return cel_cbor.encode_record(cel.application_record(16, content, (SHA256.tpm_id,), 3))
+
+
 def result_claims() -> bytes:
     """The JWT claims of a result with every optional member, as CBOR."""
     full = AttestationResult(
@@ -155,6 +163,7 @@ def result_claims() -> bytes:
         claims={"kernel": "6.1", "n": 1, "b": True},
         rejections=Rejections(count=1, last="malformed", last_us=3),
         clock_rate_ppm=(-5, 5),
+        transitions=(Transition(kind=TransitionKind.KEXEC, clock_ms=1, reset_count=2, restart_count=3),),
     )
     claims = json.loads(json.dumps(result.to_claims(full, "d", "b")))
     assert result.from_claims(claims) == full
@@ -169,6 +178,7 @@ MESSAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "endorsement": ("corim.cddl", endorsement),
     "reference-values": ("corim.cddl", reference_values),
     "status": ("status.cddl", status),
+    "cel-record": ("evidence.cddl", cel_record),
     "result-claims": ("result.cddl", result_claims),
 }
 RULES = {"heartbeat": "evidence"}
@@ -201,6 +211,7 @@ def _parsers() -> dict[str, Callable[[bytes], object]]:
         "endorsement": lambda raw: verify_endorsement(raw, KEYS),
         "reference-values": lambda raw: verify_reference_values(raw, KEYS),
         "status": parse_unverified_status,
+        "cel-record": cel_cbor.parse_record,
     }
 
 
@@ -224,7 +235,7 @@ def _mutants(value: object) -> Iterator[object]:
         yield []
 
 
-@pytest.mark.parametrize("name", ["evidence", "heartbeat", "status"])
+@pytest.mark.parametrize("name", ["evidence", "heartbeat", "status", "cel-record"])
 def test_codec_and_cddl_refuse_the_same_changes(name: str) -> None:
     """What the CDDL refuses, the codec must refuse: it may be stricter, never laxer."""
     file, make = MESSAGES[name]

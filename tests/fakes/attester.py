@@ -100,6 +100,9 @@ class SoftTpm:
     def read_pcrs(self, selection: PcrSelection) -> PcrValues:
         return PcrValues({SHA256: {index: self.pcrs[index] for _, index in selection}})
 
+    def resets(self) -> int:
+        return self.reset_count
+
     def _clock_info(self) -> bytes:
         self.clock += 7
         return clock_bytes(self.clock, self.reset_count, self.restart_count, 1)
@@ -127,6 +130,10 @@ class MemoryLog:
     def measure(self, tpm: SoftTpm, record: bytes, digest: bytes, index: int = 10) -> None:
         self.records.append(record)
         tpm.extend(index, digest)
+
+    def is_current(self, reset_count: int) -> bool:
+        del reset_count
+        return True
 
     def has_grown(self) -> bool:
         return len(self.records) > self.seen

@@ -13,8 +13,19 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from schemas import cel_cbor
+from schemas.cel import ApplicationContent, CelRecord, application_record
 from schemas.endorsement import Endorsement
-from schemas.evidence import Evidence, EvidenceBody, LogIncrement, PcrBanks, SyncProof, encode_body
+from schemas.evidence import (
+    Evidence,
+    EvidenceBody,
+    LogIncrement,
+    PcrBanks,
+    SyncProof,
+    Transition,
+    TransitionKind,
+    encode_body,
+)
 from schemas.handle import Handle, HandleClaims
 from schemas.hashes import SHA256
 from schemas.identifiers import HandleId, Ueid
@@ -61,6 +72,8 @@ class FakeDevice:
     proof: SyncProof | None = None
     pads_sha1: bool = False
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    cel_logs: dict[str, list[bytes]] = field(default_factory=dict)
+    transitions: list[Transition] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         numbers = self.key.public_key().public_numbers()
@@ -80,6 +93,7 @@ class FakeDevice:
         self.pcrs = {index: bytes(32) for index in range(24)}
         self.boot_log = [spec_id_record({SHA256.tpm_id: 32})]
         self.ima_list, self.sent, self.proof = [], {}, None
+        self.cel_logs = {}
         for index in range(8):
             self.measure_boot(index, b"firmware %d" % index)
         aggregate = hashlib.sha256(b"".join(self.pcrs[index] for index in range(10))).digest()
@@ -91,6 +105,34 @@ class FakeDevice:
         self.restart_count = 0
         self.previous = None
         self.boot()
+
+    def resume(self) -> None:
+        """A suspend and a resume; told with the next push."""
+        self.restart_count += 1
+        self.tell(TransitionKind.SUSPEND)
+
+    def tell(self, kind: TransitionKind) -> None:
+        """Reports a transition with the next push."""
+        self.transitions.append(
+            Transition(
+                kind=kind,
+                clock_ms=self.clock_ms + 1,
+                reset_count=self.reset_count,
+                restart_count=self.restart_count,
+            )
+        )
+
+    def measure_file(self, log: str, name: str, content: bytes, index: int = 16) -> None:
+        """As ``attester-agent measure`` does: log first, then the PCR."""
+        described = ApplicationContent(event_type="app.config", name=name, digest=hashlib.sha256(content).digest())
+        self.log_record(log, application_record(index, described, (SHA256.tpm_id,), 0))
+
+    def log_record(self, log: str, record: CelRecord) -> None:
+        """Any CEL record."""
+        self.cel_logs.setdefault(log, []).append(cel_cbor.encode_record(record))
+        digest = dict(record.digests).get(SHA256.tpm_id)
+        if record.extended and record.pcr is not None and digest is not None:
+            self.extend(record.pcr, digest)
 
     def measure_boot(self, index: int, data: bytes) -> None:
         """One boot event."""
@@ -145,7 +187,7 @@ class FakeDevice:
         """The next push: everything new, or from ``resend`` on; at most ``limits`` entries of a log."""
         self.clock_ms += elapsed_ms
         full = self.previous is None if full is None else full
-        logs = {"tcg2": self.boot_log, "ima": self.ima_list}
+        logs = {"tcg2": self.boot_log, "ima": self.ima_list, **self.cel_logs}
         starts = {name: (resend or {}).get(name, self.sent.get(name, 0)) for name in logs}
         increments = {}
         for name, entries in logs.items():
@@ -166,9 +208,11 @@ class FakeDevice:
             increment_digests={
                 name: hashlib.sha256(increment.records).digest()
                 for name, increment in increments.items()
-                if name == "tcg2"
+                if name != "ima"
             },
+            transitions=tuple(self.transitions),
         )
+        self.transitions = []
         return self.sign(body, increments, {SHA256: {8: bytes(32), 9: bytes(32)}} if full else {})
 
     def sign(self, body: EvidenceBody, increments: Mapping[str, LogIncrement], pcrs: PcrBanks) -> Evidence:

@@ -150,6 +150,10 @@ class _OneState(StateStore):
         return self.stored
 
     @override
+    def forget(self, ueid: Ueid) -> None:
+        self.stored = None
+
+    @override
     def commit(self, outcomes: Sequence[Outcome], done: Iterable[int]) -> Sequence[Pending]:
         for outcome in outcomes:
             if outcome.state is not None:

@@ -80,5 +80,5 @@ def test_a_list_of_signed_files_means_the_same_to_both(tmp_path: Path, name: str
     trusted = replace(nothing, keys=(parse_any_file_key("public.pem", public.read_bytes()),))
     selection = parse_selection_text("sha256:10")
     for references, unexpected in ((nothing, ["/plain", "/signed"]), (trusted, ["/plain"])):
-        found = measure(Measured(), whole.consumed, whole.state, PcrValues({}), references, selection)
+        found = measure(Measured(), whole.consumed, whole.state, PcrValues({}), references, selection, {})
         assert [path for _, path in found.unexpected] == unexpected

@@ -24,7 +24,7 @@ def measured(log: bytes, selection: PcrSelection = ALL, references: References =
     """Whether an aggregate differs, and the files that nobody listed."""
     state = ReplayState(banks=tuple(bank.algorithm for bank in selection.banks))
     whole = Replay(state, {IMA: log}).whole
-    found = measure(Measured(), whole.consumed, whole.state, PcrValues(PCRS), references, selection)
+    found = measure(Measured(), whole.consumed, whole.state, PcrValues(PCRS), references, selection, {})
     return found.aggregate_differs, [path for _, path in found.unexpected]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas import limits, log_replay
+from schemas import limits, prefix_search
 from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256, SHA384, HashAlgorithm
 from schemas.ima_log import ImaBankMode
@@ -158,11 +158,14 @@ def test_a_quote_that_no_prefix_reproduces_is_found_nowhere() -> None:
     assert Replay(FRESH, {IMA: ima_ng(b"/1", b"")}).until(quoted(other, 10)) is None
 
 
-def test_when_both_logs_extend_one_pcr_only_the_whole_counts() -> None:
-    increments = {TCG2: SPEC_ID + measured(10, b"a"), IMA: ima_ng(b"/1", b"")}
+def test_when_both_logs_extend_one_pcr_the_later_one_goes_on_from_the_whole_earlier_one() -> None:
+    increments = {TCG2: SPEC_ID + measured(10, b"a") + measured(10, b"b"), IMA: ima_ng(b"/1", b"")}
     replay = Replay(FRESH, increments)
     assert replay.until(quoted(replay.whole.state, 10)) == replay.whole
-    part = Replay(FRESH, {TCG2: increments[TCG2]}).whole.state
+    found = replay.until(quoted(Replay(FRESH, {TCG2: increments[TCG2]}).whole.state, 10))
+    assert found is not None
+    assert {name: each.count for name, each in found.consumed.items()} == {TCG2: 3, IMA: 0}
+    part = Replay(FRESH, {TCG2: SPEC_ID + measured(10, b"a")}).whole.state
     assert replay.until(quoted(part, 10)) is None
 
 
@@ -193,7 +196,7 @@ def test_values_beside_the_logs_never_stand_for_pcrs_that_a_log_owns() -> None:
 
 
 def test_the_search_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_replay, "MAX_PREFIXES_TRIED", 3)
+    monkeypatch.setattr(prefix_search, "MAX_PREFIXES_TRIED", 3)
     log = b"".join(ima_ng(b"/%d" % number, b"") for number in range(5))
     records = len(log) // 5
     reachable, beyond = (Replay(FRESH, {IMA: log[: count * records]}).whole.state for count in (3, 2))
@@ -204,7 +207,9 @@ def test_the_search_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("increments", "reason"),
     [
-        ({"cel/app": b""}, Reason.LOG_MALFORMED),
+        ({"cel": b""}, Reason.LOG_MALFORMED),
+        ({"ima/app": b""}, Reason.LOG_MALFORMED),
+        ({"cel/app": b"\xa0"}, Reason.LOG_MALFORMED),
         ({IMA: ima_ng(b"/1", b"")[:-1]}, Reason.LOG_MALFORMED),
         ({TCG2: SPEC_ID + measured(0, b"a")[:-1]}, Reason.LOG_MALFORMED),
         ({TCG2: SPEC_ID[:-1]}, Reason.LOG_MALFORMED),

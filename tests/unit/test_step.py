@@ -469,7 +469,7 @@ def test_an_expired_handle_is_stale(bench: Bench) -> None:
 
 
 def test_a_resume_between_sync_and_quote_is_unsynchronised(bench: Bench) -> None:
-    bench.device.restart_count += 1
+    bench.device.resume()
     bench.take(bench.device.push())
     assert bench.verdict() == (Tier.NONE, {Reason.CLOCK_EPOCH_MISMATCH, Reason.RESUMED})
     bench.device.sync(bench.handle)

@@ -24,7 +24,7 @@ from verifier_worker.state import AttesterState, SyncPoint
 from verifier_worker.trust import EndorsedKey, Trust
 
 _US: Final = 1_000_000
-_BOUND_LOGS: Final = frozenset({"tcg2"})
+_BOUND_LOGS: Final = frozenset({"tcg2", "cel"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +123,7 @@ def quote_binds_body(candidate: Candidate) -> None:
 
 
 def increments_are_bound(candidate: Candidate) -> None:
-    """Increments are those whose digests the body names; of a boot log it must name one, since PCRs bind half of it."""
+    """Increments are those whose digests the body names; of boot and CEL logs it must, since PCRs bind half of them."""
     digests = candidate.evidence.body.increment_digests
     for name, increment in candidate.evidence.unsigned_increments.items():
         expected = digests.get(name)

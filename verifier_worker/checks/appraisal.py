@@ -57,6 +57,7 @@ EFFECTS: Final[Mapping[Reason, Effect]] = {
     Reason.FILE_UNEXPECTED: Effect(values={TrustClaim.EXECUTABLES: 96, TrustClaim.FILE_SYSTEM: 96}),
     Reason.BOOT_AGGREGATE_MISMATCH: Effect(values={TrustClaim.CONFIGURATION: 96, TrustClaim.EXECUTABLES: 96}),
     Reason.FILE_MEASUREMENT_VIOLATED: Effect(values={TrustClaim.EXECUTABLES: 33, TrustClaim.FILE_SYSTEM: 32}),
+    Reason.TRANSITION_UNREPORTED: Effect(values={TrustClaim.CONFIGURATION: 32}),
     Reason.HANDLE_UNKNOWN: Effect(undecided=True, freshness=Freshness.PENDING),
     Reason.HANDLE_EXPIRED: _STALE,
     Reason.EVIDENCE_TOO_OLD: _STALE,
@@ -162,7 +163,7 @@ def missing_registers(policy: AppraisalPolicy, selection: PcrSelection) -> list[
 
 
 def logs_explain_their_pcrs(case: Case) -> Iterator[Finding]:
-    """Each PCR that the policy gives to a log was extended by that log and by no other.
+    """Each PCR that the policy gives to a log was extended by that log, and by no log that it does not give it to.
 
     Without it an attester could send PCR 10 as a bare value, or explain it with invented entries of another log, and
     keep the list of what it really ran to itself.
@@ -177,7 +178,7 @@ def logs_explain_their_pcrs(case: Case) -> Iterator[Finding]:
         for index in sorted(indices):
             values = [case.state.unlogged.get(bank, index) for bank in case.state.replay.banks]
             unexplained = not owners.get(index) and any(value is not None and any(value) for value in values)
-            if unexplained or any(owner != name for owner in owners.get(index, ())):
+            if unexplained or any(index not in case.policy.logs.get(owner, ()) for owner in owners.get(index, ())):
                 yield Finding(reason=Reason.LOG_MISSING, detail=f"{name}: PCR {index}")
 
 

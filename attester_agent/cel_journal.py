@@ -1,0 +1,117 @@
+"""What ``attester-agent measure`` notes beside a CEL log: of which boot the log is, and what is about to be done.
+
+The file is ``<log>.journal``. A PCR starts anew with each reset of the TPM, and so must its log; a file on disk does
+not by itself. And whoever measures can be killed between the entry in the log and the extension of the PCR: the note
+says what the PCR held before, so that the next one can tell.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from runtime.durable import read_if_exists, write_durable
+from schemas import cbor
+from schemas.errors import PeerError, WorldError
+from schemas.fields import as_array, as_bytes, as_map, as_uint
+from schemas.hashes import BY_TPM_ID, HashAlgorithm
+from schemas.limits import MAX_LOG_ENTRY_BYTES, MAX_PCR_BANKS
+from schemas.reasons import Reason
+
+_FORMAT: Final = 1
+_MAX_BYTES: Final = 2 * MAX_LOG_ENTRY_BYTES
+_FORMAT_KEY, _RESET, _COUNTS, _PENDING = 0, 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A measurement that was begun.
+
+    Attributes:
+        size: of the log before.
+        record: that is appended to it.
+        before: by bank, the PCR's value before it is extended.
+    """
+
+    size: int
+    record: bytes
+    before: Mapping[HashAlgorithm, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journal:
+    """The note.
+
+    Attributes:
+        reset_count: of the TPM, when the log was begun.
+        counts: finished records by PCR.
+        pending: None when nothing is under way.
+    """
+
+    reset_count: int
+    counts: Mapping[int, int] = field(default_factory=dict)
+    pending: Pending | None = None
+
+
+def journal_path(log: Path) -> Path:
+    """The file beside a log."""
+    return log.with_name(log.name + ".journal")
+
+
+def write_journal(log: Path, journal: Journal) -> None:
+    """Replaces the note; on disk when it returns.
+
+    Raises:
+        WorldError: ``store-unavailable``.
+    """
+    items: dict[int, object] = {_FORMAT_KEY: _FORMAT, _RESET: journal.reset_count, _COUNTS: dict(journal.counts)}
+    if journal.pending is not None:
+        pending = journal.pending
+        before = {bank.tpm_id: value for bank, value in pending.before.items()}
+        items[_PENDING] = [pending.size, pending.record, before]
+    write_durable(journal_path(log), cbor.encode(items), mode=0o640)
+
+
+def read_journal(log: Path) -> Journal | None:
+    """The note beside a log; None when there is none: the log is not one of ours, or was never written.
+
+    Raises:
+        WorldError: ``store-unavailable`` when it cannot be read or does not parse.
+    """
+    path = journal_path(log)
+    raw = read_if_exists(path, max_bytes=_MAX_BYTES)
+    if raw is None:
+        return None
+    try:
+        return _parse(raw)
+    except (PeerError, KeyError) as error:
+        raise WorldError(
+            Reason.STORE_UNAVAILABLE, f"{path}: damaged ({error}); reboot, then remove it together with {log}"
+        ) from error
+
+
+def _parse(raw: bytes) -> Journal:
+    items = as_map(
+        cbor.decode(raw, "journal", max_bytes=_MAX_BYTES),
+        "journal",
+        required=(_FORMAT_KEY, _RESET, _COUNTS),
+        optional=(_PENDING,),
+    )
+    pending = None
+    if _PENDING in items:
+        size, record, before = as_array(items[_PENDING], "pending", length=3)
+        pending = Pending(
+            size=as_uint(size, "size"),
+            record=as_bytes(record, "record", limit=MAX_LOG_ENTRY_BYTES),
+            before={
+                BY_TPM_ID[as_uint(bank, "bank")]: as_bytes(value, "value")
+                for bank, value in as_map(before, "before", limit=MAX_PCR_BANKS).items()
+            },
+        )
+    return Journal(
+        reset_count=as_uint(items[_RESET], "reset count"),
+        counts={
+            as_uint(index, "PCR"): as_uint(count, "count") for index, count in as_map(items[_COUNTS], "counts").items()
+        },
+        pending=pending,
+    )

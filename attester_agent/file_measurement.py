@@ -1,0 +1,210 @@
+"""Measures a file: an entry in a CEL log, then the extension of a PCR. ``attester-agent measure``.
+
+Order of effects: note what is about to happen (``cel_journal``) → append the entry, fsync → extend → note that it is
+done. The entry comes first, as in the kernel: a log that is ahead of its PCR is what every verifier of ours expects, a
+log that is behind can never be explained. Killed between entry and extension, the log has one entry that no PCR knows;
+quotes are reproduced without it, and the next measurement first finishes it. That is safe to do late: whoever asked for
+the measurement has not been told that it happened. If the PCR has moved otherwise in between, nobody can tell whether
+the extension took place, and measuring into this log ends until the TPM is reset.
+
+A log belongs to one reset of the TPM. The first measurement after a reset empties it.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from attester_agent.cel_file import MAX_CEL_BYTES, CelFile
+from attester_agent.cel_journal import Journal, Pending, read_journal, write_journal
+from attester_agent.ports import Registers
+from runtime.durable import sync_folder
+from schemas import cel_cbor
+from schemas.cel import ApplicationContent, application_record
+from schemas.errors import ConfigError, WorldError
+from schemas.hashes import BY_TPM_ID, HashAlgorithm
+from schemas.limits import MAX_LOG_ENTRY_BYTES
+from schemas.pcr import extend
+from schemas.reasons import Reason
+
+LOCK_TRIES: Final = 100
+LOCK_PAUSE_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What was done: the log's entry and the banks that were extended."""
+
+    recnum: int
+    banks: tuple[str, ...]
+    finished_earlier: bool
+
+
+def digest_of(path: Path) -> bytes:
+    """SHA-256 of a file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise ConfigError(f"--file {path}: {error.strerror}") from error
+
+
+def check_owner(index: int, others: Sequence[CelFile]) -> None:
+    """No other log extends this PCR: nobody could tell in which order to replay the two.
+
+    Raises:
+        ConfigError: another one does.
+        WorldError: another log cannot be read.
+    """
+    for log in others:
+        if not log.exists:
+            continue
+        records = map(cel_cbor.parse_record, log.read(0).records)
+        if any(record.pcr == index and record.extended for record in records):
+            raise ConfigError(f"--pcr {index}: {log.name} extends it already; measure into that log, or another PCR")
+
+
+def measure(
+    registers: Registers, log: Path, index: int, content: ApplicationContent, pause: Callable[[float], bool]
+) -> Measurement:
+    """Measures into a PCR and a log.
+
+    Args:
+        registers: of the TPM.
+        log: file of the CEL log; made if it is missing.
+        index: the PCR.
+        content: what was measured.
+        pause: waits so many seconds for the log's lock; True ends the waiting.
+
+    Raises:
+        ConfigError: the file is not a log of ours.
+        WorldError: the TPM, the log or its journal failed; or the PCR was extended by something else since a
+            measurement was interrupted.
+    """
+    try:
+        with _locked(log, pause) as descriptor:
+            return _measure(registers, log, descriptor, index, content)
+    except OSError as error:
+        raise WorldError(Reason.STORE_UNAVAILABLE, f"{log}: {error.strerror}") from error
+
+
+def _measure(registers: Registers, log: Path, descriptor: int, index: int, content: ApplicationContent) -> Measurement:
+    journal, finished = _begin(registers, log, descriptor)
+    before = registers.read(index)
+    recnum = journal.counts.get(index, 0)
+    record = application_record(index, content, [bank.tpm_id for bank in before], recnum)
+    raw = cel_cbor.encode_record(record)
+    size = os.fstat(descriptor).st_size
+    if size + len(raw) > MAX_CEL_BYTES or len(raw) > MAX_LOG_ENTRY_BYTES:
+        raise WorldError(
+            Reason.STORE_UNAVAILABLE, f"{log}: full ({MAX_CEL_BYTES} bytes); it starts anew with the next boot"
+        )
+    write_journal(
+        log,
+        Journal(
+            reset_count=journal.reset_count,
+            counts=journal.counts,
+            pending=Pending(size=size, record=raw, before=before),
+        ),
+    )
+    _append(descriptor, raw, size)
+    registers.extend(index, {BY_TPM_ID[tpm_id]: digest for tpm_id, digest in record.digests})
+    _finish(log, journal, index)
+    return Measurement(recnum=recnum, banks=tuple(bank.name for bank in before), finished_earlier=finished)
+
+
+def _begin(registers: Registers, log: Path, descriptor: int) -> tuple[Journal, bool]:
+    """The journal of this boot with nothing under way, and whether an earlier measurement had to be finished."""
+    reset_count, journal = registers.resets(), read_journal(log)
+    if journal is None and os.fstat(descriptor).st_size:
+        raise ConfigError(f"{log}: not a log that attester-agent measure writes; name another one with --log")
+    if journal is None or journal.reset_count != reset_count:
+        os.ftruncate(descriptor, 0)
+        os.fsync(descriptor)
+        journal = Journal(reset_count=reset_count)
+        write_journal(log, journal)
+        return journal, False
+    if journal.pending is None:
+        return journal, False
+    return _settle(registers, log, descriptor, journal, journal.pending)
+
+
+def _settle(
+    registers: Registers, log: Path, descriptor: int, journal: Journal, pending: Pending
+) -> tuple[Journal, bool]:
+    """Finishes, or takes back, what an interrupted measurement began."""
+    done = Journal(reset_count=journal.reset_count, counts=journal.counts)
+    if os.fstat(descriptor).st_size != pending.size + len(pending.record):  # the entry was not, or not all, written
+        os.ftruncate(descriptor, pending.size)
+        os.fsync(descriptor)
+        write_journal(log, done)
+        return done, False
+    record = cel_cbor.parse_record(pending.record)
+    index = record.index
+    digests = {BY_TPM_ID[tpm_id]: digest for tpm_id, digest in record.digests}
+    now = registers.read(index)
+    if now == pending.before:
+        registers.extend(index, digests)
+    elif now != _extended(pending.before, digests):
+        raise WorldError(
+            Reason.STORE_UNAVAILABLE,
+            f"{log}: a measurement was interrupted, and PCR {index} was then extended by something else, so its last "
+            "entry may or may not be in the PCR. Reboot, and let nothing else extend this PCR",
+        )
+    return _finish(log, done, index), True
+
+
+def _extended(
+    before: Mapping[HashAlgorithm, bytes], digests: Mapping[HashAlgorithm, bytes]
+) -> dict[HashAlgorithm, bytes]:
+    return {bank: extend(bank, value, digests[bank]) if bank in digests else value for bank, value in before.items()}
+
+
+def _finish(log: Path, journal: Journal, index: int) -> Journal:
+    counts = {**journal.counts, index: journal.counts.get(index, 0) + 1}
+    done = Journal(reset_count=journal.reset_count, counts=counts)
+    write_journal(log, done)
+    return done
+
+
+def _append(descriptor: int, raw: bytes, size: int) -> None:
+    """All of it, or nothing; on disk when it returns."""
+    written = os.pwrite(descriptor, raw, size)
+    if written != len(raw):
+        os.ftruncate(descriptor, size)
+        message = "no room for the entry"
+        raise OSError(0, message)
+    os.fsync(descriptor)
+
+
+@contextmanager
+def _locked(log: Path, pause: Callable[[float], bool]) -> Iterator[int]:
+    """The log's file, made if it is missing, while nobody else measures into it."""
+    new = not log.exists()
+    descriptor = os.open(log, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        if new:
+            sync_folder(log.parent)
+        for _ in range(LOCK_TRIES):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if pause(LOCK_PAUSE_S):
+                    raise
+        else:
+            raise WorldError(
+                Reason.STORE_UNAVAILABLE,
+                f"{log}: locked by another process for {LOCK_TRIES * LOCK_PAUSE_S:.0f} s; see fuser {log}",
+            )
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,27 @@
+"""Asks the kernel who it is and how often it slept."""
+
+from pathlib import Path
+from typing import Final
+
+from attester_agent.transitions import KernelView
+from runtime.clock import asleep_ms
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_SUSPENDS: Final = Path("/sys/power/suspend_stats/success")  # Linux 5.2; suspends to RAM and to idle
+
+
+def read_kernel_view() -> KernelView:
+    """What this kernel says now; what it does not say is None."""
+    suspends = _read(_SUSPENDS)
+    return KernelView(
+        boot_id=_read(_BOOT_ID),
+        suspends=int(suspends) if suspends is not None and suspends.isdecimal() else None,
+        asleep_ms=asleep_ms(),
+    )
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text("ascii").strip()[:64] or None
+    except (OSError, UnicodeDecodeError):
+        return None

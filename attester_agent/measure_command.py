@@ -1,0 +1,83 @@
+"""``attester-agent measure``: checks what was asked for, measures, says what was done."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from attester_agent.cel_file import CelFile
+from attester_agent.file_measurement import check_owner, digest_of, measure
+from attester_agent.settings import Settings
+from attester_agent.tpm_device import TpmDevice
+from runtime.service import Stop
+from schemas.cel import ApplicationContent
+from schemas.errors import ConfigError, PeerError
+from schemas.log_replay import CEL
+
+_TYPE: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureRequest:
+    """What the command line asks for.
+
+    Attributes:
+        pcr: to extend.
+        event_type: dotted words.
+        file: to measure.
+        name: of what is measured; None for the file's absolute path.
+        log: name of the CEL log; None for the first one in the configuration.
+    """
+
+    pcr: int
+    event_type: str
+    file: Path
+    name: str | None = None
+    log: str | None = None
+
+
+def run_measure(settings: Settings, request: MeasureRequest, stop: Stop) -> str:
+    """Measures one file; returns what to tell the operator.
+
+    Raises:
+        ConfigError: what was asked for cannot be; the text says what can.
+        WorldError: TPM or disk.
+    """
+    log = _log_of(settings, request)
+    allowed = settings.logs.measure_pcrs
+    if request.pcr not in allowed:
+        listed = ", ".join(map(str, allowed))
+        raise ConfigError(f"--pcr {request.pcr}: expected one of {listed} (logs.measure_pcrs in the configuration)")
+    if not _TYPE.fullmatch(request.event_type):
+        raise ConfigError(f"--type {request.event_type!r}: expected dotted words like app.config")
+    digest = digest_of(request.file)
+    try:
+        content = ApplicationContent(
+            event_type=request.event_type, name=request.name or str(request.file.absolute()), digest=digest
+        )
+    except PeerError as error:
+        raise ConfigError(f"--name, --type: {error.detail}") from error
+    others = [CelFile(name, path, pause=stop.wait) for name, path in settings.logs.cel.items() if name != log]
+    with TpmDevice(settings.tpm, pause=stop.wait).registers() as registers:
+        reset_count = registers.resets()
+        check_owner(request.pcr, [other for other in others if other.exists and other.is_current(reset_count)])
+        done = measure(registers, settings.logs.cel[log], request.pcr, content, stop.wait)
+    lines = [f"sha256:{digest.hex()}  {content.name}"]
+    lines.append(f"entry {done.recnum} of PCR {request.pcr} ({', '.join(done.banks)}) in log {CEL}/{log}")
+    if done.finished_earlier:
+        lines.append("An earlier measurement had been interrupted before it reached the PCR; it was finished first.")
+    if all(index != request.pcr for _, index in settings.evidence.selection):
+        lines.append(f"evidence.pcrs does not select PCR {request.pcr}: no quote will cover this. Add it there.")
+    return "\n".join(lines)
+
+
+def _log_of(settings: Settings, request: MeasureRequest) -> str:
+    names = tuple(settings.logs.cel)
+    if not names:
+        raise ConfigError('logs.cel: no log to measure into; add for instance [logs.cel] app = "app.cel"')
+    if request.log is None:
+        return names[0]
+    name = request.log.removeprefix(f"{CEL}/")
+    if name not in names:
+        raise ConfigError(f"--log {request.log}: expected one of {', '.join(names)} (logs.cel in the configuration)")
+    return name

@@ -1,0 +1,71 @@
+"""Which prefixes of several logs' increments reproduce a quote.
+
+The logs do not depend on each other: of two that extend the same PCR, the caller lets only the later one be shortened.
+A log is rarely ahead of a quote by more than a few entries, and rarely two of them at once, so combinations are tried
+in the order of the product of how much is taken from each: all of what one log may be ahead, some of what two may.
+
+Cost: one digest a combination, at most :data:`MAX_PREFIXES_TRIED`, whatever the increments hold.
+"""
+
+import heapq
+import math
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+MAX_PREFIXES_TRIED: Final = 8192  # digests that one search may cost (about 10 ms for one log)
+
+Steps: TypeAlias = Sequence[tuple[int, Sequence[tuple[int, bytes]]]]
+"""For each shorter prefix of a log, longest first: its entries, and by slot the values to set to go back to it."""
+
+
+def longest_prefixes(
+    undo: Sequence[Steps], values: Sequence[bytes], reproduces: Callable[[bytes], bool]
+) -> list[int | None] | None:
+    """Searches.
+
+    Args:
+        undo: how to shorten each log; nothing for a log that must stay whole.
+        values: of the selected PCRs after every entry, in the order of the quote's digest.
+        reproduces: whether PCR values, one after the other, have the quoted digest.
+
+    Returns:
+        how many entries to keep of each log, None for all of them; None when nothing was found.
+    """
+    if sum(1 for steps in undo if steps) == 1:
+        return _shorten_one(undo, values, reproduces)
+    snapshots: list[list[dict[int, bytes]]] = [[{}] for _ in undo]
+    whole = (0,) * len(undo)
+    waiting = [(1, whole)]
+    seen = {whole}
+    for _ in range(MAX_PREFIXES_TRIED):
+        if not waiting:
+            break
+        _, depths = heapq.heappop(waiting)
+        candidate = list(values)
+        for steps, known, depth in zip(undo, snapshots, depths, strict=True):
+            if depth == len(known):
+                known.append({**known[-1], **dict(steps[depth - 1][1])})
+            for slot, value in known[depth].items():
+                candidate[slot] = value
+        if reproduces(b"".join(candidate)):
+            return [steps[depth - 1][0] if depth else None for steps, depth in zip(undo, depths, strict=True)]
+        for log, steps in enumerate(undo):
+            further = (*depths[:log], depths[log] + 1, *depths[log + 1 :])
+            if depths[log] < len(steps) and further not in seen:
+                seen.add(further)
+                heapq.heappush(waiting, (math.prod(depth + 1 for depth in further), further))
+    return None
+
+
+def _shorten_one(
+    undo: Sequence[Steps], values: Sequence[bytes], reproduces: Callable[[bytes], bool]
+) -> list[int | None] | None:
+    """The same where only one log can be shortened: no bookkeeping."""
+    (log,) = (number for number, steps in enumerate(undo) if steps)
+    candidate = list(values)
+    for count, changes in undo[log][: MAX_PREFIXES_TRIED - 1]:
+        for slot, value in changes:
+            candidate[slot] = value
+        if reproduces(b"".join(candidate)):
+            return [count if number == log else None for number in range(len(undo))]
+    return None

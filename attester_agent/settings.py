@@ -127,7 +127,7 @@ class LogSettings:
 
     Attributes:
         tcg2: ``/sys/kernel/security/tpm0/binary_bios_measurements``.
-        ima: ``/sys/kernel/security/ima/binary_runtime_measurements``.
+        ima: ``/sys/kernel/security/ima/binary_runtime_measurements``; or the ASCII list, or that of one bank.
     """
 
     tcg2: Path | None = None

@@ -64,8 +64,8 @@ def sign_reference_values(values: ReferenceValues, key: EllipticCurvePrivateKey)
         value = {_VALUE_DIGESTS: [[by_size[len(digest)], digest]], _VALUE_NAME: path}
         measurements.append({_MEASUREMENT_KEY: _KEY_FILE, _MEASUREMENT_VALUE: value})
     for signer in values.keys:
-        value = {_VALUE_KEYS: [cbor.Tag(corim.TAG_PEM_KEY, signer.pem())]}
-        measurements.append({_MEASUREMENT_KEY: _KEY_IMA_KEY, _MEASUREMENT_VALUE: value})
+        pem = {_VALUE_KEYS: [cbor.Tag(corim.TAG_PEM_KEY, signer.pem())]}
+        measurements.append({_MEASUREMENT_KEY: _KEY_IMA_KEY, _MEASUREMENT_VALUE: pem})
     environment = {_ENVIRONMENT_CLASS: {_CLASS_MODEL: values.name}}
     manifest = corim.Manifest(
         identity=f"attestream.reference-values.{values.name}",

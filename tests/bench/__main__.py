@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from tests.bench.core import measure_replay, measure_step
+from tests.bench.increments import measure_increments
 from tests.bench.pipeline import measure_pipeline
 from tests.bench.table import show
 
@@ -22,7 +23,9 @@ def main() -> int:
     measurements = [measured_step, measure_replay(100_000 // scale)]
     sys.stderr.write("broker to broker …\n")
     measurements += measure_pipeline(10_000 // scale, measured_step.floor_rate)
+    sys.stderr.write("increments after a short and a long log …\n")
     print(show(measurements))
+    print(measure_increments(1_000_000 // scale))
     print(f"heartbeat push: about {heartbeat_bytes + TOPIC_BYTES} bytes on the wire, budget {HEARTBEAT_BUDGET_BYTES}")
     return 0
 

@@ -1,10 +1,11 @@
-"""Reads the binary boot log and the binary IMA list, always only what is new.
+"""Reads the binary boot log and the IMA list in any form that a kernel shows it in, always only what is new.
 
 Promises: whole entries only; a file in securityfs (whose size is said to be 0) is read to its end; each entry's offset
 is remembered, so any index can be read again without parsing what is before it; a file that is another one now, or
 shorter than it was, is noticed. Does not replay or judge entries: bytes are cut at their own length fields.
 """
 
+import itertools
 import os
 from array import array
 from collections.abc import Callable, Mapping
@@ -16,8 +17,10 @@ from attester_agent.cel_file import CelFile
 from attester_agent.log_window import Entries
 from attester_agent.ports import LogRestartedError, MeasurementLog
 from runtime.telemetry import Log
-from schemas import ima_log, tcg2_log
+from schemas import tcg2_log
 from schemas.errors import PeerError, WorldError
+from schemas.ima_ascii import Converted
+from schemas.ima_formats import ListFormat, convert, detect_format
 from schemas.limits import MAX_BOOT_LOG_BYTES, MAX_LOG_ENTRIES
 from schemas.log_replay import CEL, IMA, TCG2
 from schemas.reasons import Reason
@@ -25,8 +28,6 @@ from schemas.reasons import Reason
 MAX_IMA_LIST_BYTES: Final = 256 * 1024 * 1024
 _CHUNK_BYTES: Final = 1024 * 1024
 _LOG: Final = Log("measurement-logs")
-
-Cut = Callable[[bytes], tuple[bytes, ...]]
 
 
 class LogFile:
@@ -46,6 +47,7 @@ class LogFile:
         self._ends = array("Q", [0])  # offset after each entry known, from 0
         self._file: tuple[int, int] | None = None  # device and inode of the file the offsets are of
         self._format: tcg2_log.Tcg2Format | None = None
+        self._form: ListFormat | None = None  # of an IMA list
         self._failed = False  # the last reading; what cannot be read has not grown, or we would try without end
 
     @property
@@ -86,6 +88,7 @@ class LogFile:
         self._ends = array("Q", [0])
         self._file = None
         self._format = None
+        self._form = None
         self._failed = False
 
     def read(self, start: int) -> Entries:
@@ -98,10 +101,10 @@ class LogFile:
         known = min(start, len(self._ends) - 1)
         self._failed = True
         data = self._read_from(self._ends[known])
-        records = self._cut(data, known)
+        records, ends = self._cut(data, known)
         del self._ends[known + 1 :]
-        for record in records:
-            self._ends.append(self._ends[-1] + len(record))
+        first = self._ends[known]
+        self._ends.extend(first + end for end in ends)
         if len(self._ends) > MAX_LOG_ENTRIES:
             raise WorldError(Reason.LOG_UNREADABLE, f"{self._path}: more than {MAX_LOG_ENTRIES} entries")
         self._failed = False
@@ -140,14 +143,18 @@ class LogFile:
                 raise WorldError(Reason.LOG_UNREADABLE, f"{self._path}: more than {self._max_bytes} bytes to read")
         return b"".join(chunks)
 
-    def _cut(self, data: bytes, index: int) -> tuple[bytes, ...]:
+    def _cut(self, data: bytes, index: int) -> Converted:
         """Whole entries of ``data``, whose first has the index ``index``."""
         try:
             if self._name == TCG2:
                 split = tcg2_log.split_records(data, self._format if index else None)
                 self._format = split.format
-                return split.records
-            return ima_log.split_records(data)[0]
+                return Converted(split.records, tuple(itertools.accumulate(map(len, split.records))))
+            form = self._form or detect_format(data)
+            converted = convert(data, form)
+            if converted.records:
+                self._form = form
+            return converted
         except PeerError as error:
             raise WorldError(Reason.LOG_MALFORMED, f"{self._path}, after entry {index}: {error.detail}") from error
 

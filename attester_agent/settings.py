@@ -130,7 +130,7 @@ class LogSettings:
 
     Attributes:
         tcg2: ``/sys/kernel/security/tpm0/binary_bios_measurements``.
-        ima: ``/sys/kernel/security/ima/binary_runtime_measurements``.
+        ima: ``/sys/kernel/security/ima/binary_runtime_measurements``; or the ASCII list, or that of one bank.
         cel: CEL logs by name, as table ``[logs.cel]``: ``app = "/var/lib/attestream/app.cel"`` is what
             ``attester-agent measure`` writes, ``systemd = "/run/log/systemd/tpm2-measure.log"`` is systemd's.
         measure_pcrs: PCRs that ``attester-agent measure`` may extend. Of those open to an operating system 10 is

@@ -2,7 +2,7 @@
 
 One measurement ``registers`` holds the acceptable digests of PCRs as integrity registers (CoMID mval key 14); a
 measurement ``file`` holds the digests of one measured file and its path as a name for people (mval keys 2, 11); a
-measurement ``ima-key`` holds keys whose file signatures are as good as a listed digest (mval key 13).
+measurement ``ima-key`` holds a key whose file signatures are as good as a listed digest (mval key 13).
 A file is accepted by its digest alone: paths in a log are the attester's word.
 """
 
@@ -63,9 +63,9 @@ def sign_reference_values(values: ReferenceValues, key: EllipticCurvePrivateKey)
     for digest, path in sorted(values.files.items()):
         value = {_VALUE_DIGESTS: [[by_size[len(digest)], digest]], _VALUE_NAME: path}
         measurements.append({_MEASUREMENT_KEY: _KEY_FILE, _MEASUREMENT_VALUE: value})
-    if values.keys:
-        keys = [cbor.Tag(corim.TAG_PEM_KEY, key.pem()) for key in values.keys]
-        measurements.append({_MEASUREMENT_KEY: _KEY_IMA_KEY, _MEASUREMENT_VALUE: {_VALUE_KEYS: keys}})
+    for signer in values.keys:
+        pem = {_VALUE_KEYS: [cbor.Tag(corim.TAG_PEM_KEY, signer.pem())]}
+        measurements.append({_MEASUREMENT_KEY: _KEY_IMA_KEY, _MEASUREMENT_VALUE: pem})
     environment = {_ENVIRONMENT_CLASS: {_CLASS_MODEL: values.name}}
     manifest = corim.Manifest(
         identity=f"attestream.reference-values.{values.name}",
@@ -134,10 +134,12 @@ def _parse_measurements(
                 for _, digest in _parse_digests(value.get(_VALUE_DIGESTS), "file"):
                     files[digest] = path
             case "ima-key":
-                file_keys += _parse_keys(value.get(_VALUE_KEYS), MAX_FILE_KEYS - len(file_keys))
+                file_keys.append(_parse_key(value.get(_VALUE_KEYS)))
             case other:
                 message = f"measurement key {str(other)[:64]!r}: expected registers, file or ima-key"
                 raise PeerError(Reason.MALFORMED, message)
+    if len(file_keys) > MAX_FILE_KEYS:
+        raise PeerError(Reason.TOO_LARGE, f"{len(file_keys)} keys that sign files, the limit is {MAX_FILE_KEYS}")
     return registers, files, tuple(file_keys)
 
 
@@ -151,12 +153,9 @@ def _parse_registers(
             bank[pcr] = bank.get(pcr, frozenset()) | {digest}
 
 
-def _parse_keys(value: object, limit: int) -> list[FileKey]:
-    items = as_array(value, "ima-key keys", limit=limit)
-    if not items:
-        raise PeerError(Reason.MALFORMED, "ima-key: no keys")
-    texts = [as_text(as_tag(item, corim.TAG_PEM_KEY, "ima-key"), "ima-key", limit=MAX_TEXT_BYTES) for item in items]
-    return [parse_file_key(text.encode()) for text in texts]
+def _parse_key(value: object) -> FileKey:
+    (item,) = as_array(value, "ima-key keys", length=1)
+    return parse_file_key(as_text(as_tag(item, corim.TAG_PEM_KEY, "ima-key"), "ima-key", limit=MAX_TEXT_BYTES).encode())
 
 
 def _parse_digests(value: object, name: str) -> list[tuple[HashAlgorithm, bytes]]:

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from tests.bench.core import BOOT_LOG_EVENTS, measure_boot_log, measure_replay, measure_step
+from tests.bench.increments import measure_increments
 from tests.bench.pipeline import measure_pipeline
 from tests.bench.table import show
 
@@ -25,7 +26,9 @@ def main() -> int:
     boot_log = measure_boot_log(500 // scale)
     sys.stderr.write("broker to broker …\n")
     measurements += measure_pipeline(10_000 // scale, measured_step.floor_rate)
+    sys.stderr.write("increments after a short and a long log …\n")
     print(show(measurements))
+    print(measure_increments(1_000_000 // scale))
     print(f"heartbeat push: about {heartbeat_bytes + TOPIC_BYTES} bytes on the wire, budget {HEARTBEAT_BUDGET_BYTES}")
     verdict = "met" if boot_log.replay_ms + boot_log.facts_ms <= BOOT_LOG_BUDGET_MS else "EXCEEDED"
     times = f"parsed and replayed in {boot_log.replay_ms:.2f} ms, facts in {boot_log.facts_ms:.2f} ms"

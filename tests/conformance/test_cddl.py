@@ -28,6 +28,7 @@ from schemas.result import AttestationResult, Freshness, Rejections, Tier, Trust
 from schemas.solicit import Solicit, sign_solicit, verify_solicit
 from schemas.status import Status, encode_status, parse_unverified_status
 from tests.fakes.device import FakeDevice, make_handle, make_references
+from tests.parts.file_signing import file_key
 
 if not hasattr(cbor2, "CBORDecodeValueError"):
     cbor2.CBORDecodeValueError = cbor2.CBORDecodeError  # type: ignore[attr-defined]  # for zcbor
@@ -123,8 +124,8 @@ def endorsement() -> bytes:
 
 
 def reference_values() -> bytes:
-    """PCRs and files."""
-    return sign_reference_values(make_references(device()), KEY)
+    """PCRs, files, and a key that signs files."""
+    return sign_reference_values(make_references(device(), keys=(file_key(KEY),)), KEY)
 
 
 def status() -> bytes:

@@ -2,14 +2,20 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from schemas import ima_log, tcg2_log
+from schemas.bank_replay import BankReplay
 from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256, SHA384, HashAlgorithm
+from schemas.ima_ascii import convert_ascii
+from schemas.ima_formats import ListFormat, convert, detect_format
+from schemas.ima_log import ImaBankMode
+from schemas.ima_signature import parse_file_signature
 from schemas.log_replay import IMA, TCG2, Quoted, Replay, ReplayState
 from schemas.pcr import PcrBankSelection, PcrSelection, PcrValues, composite_digest, initial_value
 from tests.parts.log_bytes import (
@@ -71,6 +77,10 @@ PARSERS: list[Callable[[bytes], object]] = [
     ima_log.split_records,
     ima_log.parse_entry,
     ima_replay,
+    convert_ascii,
+    lambda data: convert(data, detect_format(data)),
+    lambda data: convert(data, ListFormat(algorithm=SHA384)),
+    parse_file_signature,
 ]
 
 
@@ -116,6 +126,31 @@ def test_any_increments_replay_to_the_same_state(events_: list[bytes], files_: l
                 state = Replay(state, {name: b"".join(records[first:last])}).whole.state
     increments = {name: b"".join(records) for name, records in ((TCG2, events_), (IMA, files_)) if records}
     assert Replay(FRESH, increments).whole.state == state
+
+
+@given(
+    records=ima_lists, cuts=st.lists(st.integers(0, 13), max_size=4), padded=st.sets(st.sampled_from([SHA256, SHA384]))
+)
+def test_a_bank_mode_is_found_whatever_the_increments(
+    records: list[bytes], cuts: list[int], padded: set[HashAlgorithm]
+) -> None:
+    modes = {bank: ImaBankMode.PADDED_SHA1 if bank in padded else ImaBankMode.HASHED for bank in BANKS}
+    there = Replay(replace(FRESH, ima_bank_modes=modes), {IMA: b"".join(records)} if records else {}).whole.state
+    state = FRESH
+    bounds = [0, *sorted(cut for cut in cuts if cut < len(records))]
+    for first, last in itertools.pairwise(bounds):
+        part = b"".join(records[first:last])
+        state = BankReplay(state, {IMA: part} if part else {}).whole.state
+    rest = b"".join(records[bounds[-1] :])
+    selection = PcrSelection(banks=tuple(PcrBankSelection(algorithm=bank, indices=tuple(range(24))) for bank in BANKS))
+    values = {bank: {index: initial_value(bank, index, 0) for index in range(24)} for bank in BANKS}
+    digest = composite_digest(selection, PcrValues(values).updated(PcrValues(there.registers)), SHA256)
+    found = BankReplay(state, {IMA: rest} if rest else {}).until(
+        Quoted(selection=selection, digest=digest, algorithm=SHA256)
+    )
+    assert found is not None
+    assert found.state.registers == there.registers
+    assert found.state.next_index == there.next_index
 
 
 @given(records=ima_lists.filter(bool), data=st.data())

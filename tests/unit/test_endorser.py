@@ -2,9 +2,14 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256 as SHA256_OF_CRYPTOGRAPHY
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from endorser.__main__ import main
 from endorser.commands import statement
@@ -27,6 +32,7 @@ from schemas.media_types import Indicator
 from schemas.pcr import parse_selection_text
 from schemas.reference_values import ReferenceValues
 from schemas.topics import Topics
+from tests.parts.file_signing import file_key
 from tests.parts.tpm_bytes import REAL_NAME, REAL_PUBLIC, sized
 
 UEID = Ueid(b"\x01" + bytes(range(32)))
@@ -125,6 +131,51 @@ def test_reference_values_are_made_of_pcrs_and_files(tmp_path: Path, key: Path) 
     assert values.registers == {SHA256: {0: frozenset({b"\xaa" * 32}), 1: frozenset({b"\xbb" * 32})}}
     assert values.files == {SHA256.digest(b"content"): str(measured), b"\xab" * 32: "/usr/bin/other"}
     assert publication_of(values, b"", Topics()).topic.endswith("/reference-values/rack")
+
+
+def test_keys_that_sign_files_are_given_as_keys_or_certificates(
+    tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signer = ec.derive_private_key(5, ec.SECP256R1())
+    other = ec.derive_private_key(6, ec.SECP384R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "IMA signing key")])
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(name, name, other.public_key(), 1, start, start + timedelta(days=1))
+    certificate = builder.sign(other, SHA256_OF_CRYPTOGRAPHY())
+    files = {
+        "key.pem": signer.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+        "key.der": signer.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        "certificate.pem": certificate.public_bytes(Encoding.PEM),
+        "certificate.der": certificate.public_bytes(Encoding.DER),
+    }
+    for file, content in files.items():
+        (tmp_path / file).write_bytes(content)
+    out = tmp_path / "values.corim"
+    keys = [str(tmp_path / file) for file in files]
+    assert main(["reference-values", "--key", str(key), "--name", "x", "--ima-key", *keys, "--out", str(out)]) == 0
+    values = verified(out, key)
+    assert isinstance(values, ReferenceValues)
+    assert values.keys == (file_key(signer), file_key(signer), file_key(other), file_key(other))
+    assert main(["show", "--endorser-key", str(key.with_suffix(".pub")), str(out)]) == 0
+    assert f"signs files    {file_key(other).id.hex()}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [b"", b"no key", b"-----BEGIN CERTIFICATE-----\n", bytes(9000)])
+def test_what_is_no_key_that_signs_files_is_named(
+    tmp_path: Path, key: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "odd.pem").write_bytes(content)
+    arguments = ["--name", "x", "--ima-key", str(tmp_path / "odd.pem"), "--out", str(tmp_path / "out")]
+    assert main(["reference-values", "--key", str(key), *arguments]) == 2
+    assert "odd.pem" in capsys.readouterr().err
+
+
+def test_a_set_has_a_number_of_keys_at_most(tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "key.pem"
+    file.write_text(file_key(ec.derive_private_key(5, ec.SECP256R1())).pem())
+    arguments = ["--name", "x", "--ima-key", *[str(file)] * 17, "--out", str(tmp_path / "out")]
+    assert main(["reference-values", "--key", str(key), *arguments]) == 2
+    assert "the limit is 16" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

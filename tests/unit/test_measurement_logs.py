@@ -1,5 +1,6 @@
 """Logs in files: only what is new, only whole entries, and no surprise goes unnoticed."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,12 @@ import pytest
 from attester_agent.measurement_logs import LogFile, open_logs
 from attester_agent.ports import LogRestartedError
 from schemas.errors import WorldError
+from schemas.hashes import SHA1, SHA256, HashAlgorithm
 from schemas.ima_log import split_records
 from schemas.log_replay import IMA, TCG2
 from schemas.reasons import Reason
 from schemas.tcg2_log import split_records as split_events
+from tests.parts.ima_shown import show_ascii, show_bank
 from tests.parts.log_bytes import FIRMWARE, ima_ng
 
 FILES = tuple(ima_ng(b"/bin/%d" % number, b"content %d" % number) for number in range(6))
@@ -120,3 +123,20 @@ def test_the_recorded_boot_log_is_cut_from_any_index() -> None:
     assert log.read(5).records == records[5:]
     assert LogFile(TCG2, path, max_bytes=1 << 20).read(7).records == records[7:]
     assert split_records((FIRMWARE / "binary_runtime_measurements").read_bytes())[1] == b""
+
+
+@pytest.mark.parametrize("show", [show_ascii, show_bank])
+@pytest.mark.parametrize("algorithm", [SHA1, SHA256])
+def test_a_list_in_another_form_is_read_like_the_binary_one(
+    tmp_path: Path, show: Callable[[bytes, HashAlgorithm], bytes], algorithm: HashAlgorithm
+) -> None:
+    path = tmp_path / "list"
+    shown = [show(record, algorithm) for record in FILES]
+    path.write_bytes(b"".join(shown[:3]) + shown[3][:-1])
+    log = LogFile(IMA, path, max_bytes=10_000)
+    assert log.read(0).records == FILES[:3]
+    path.write_bytes(b"".join(shown))
+    assert log.has_grown()
+    assert log.read(2).records == FILES[2:]
+    assert log.read(5).records == FILES[5:]
+    assert not log.has_grown()

@@ -10,6 +10,7 @@ from schemas.errors import PeerError
 from schemas.hashes import SHA256, SHA384
 from schemas.reasons import Reason
 from schemas.reference_values import ReferenceValues, sign_reference_values, verify_reference_values
+from tests.parts.file_signing import file_key
 
 KEY = derive_private_key(41, SECP256R1())
 KEYS = {cose.key_id(KEY.public_key()): KEY.public_key()}
@@ -24,7 +25,9 @@ VALUES = ReferenceValues(
         SHA384: {0: frozenset({b"\x00" * 48})},
     },
     files={b"\xaa" * 32: "/usr/bin/true", b"\xbb" * 64: "/usr/bin/false"},
+    keys=(file_key(KEY),),
 )
+PEM = cbor.Tag(corim.TAG_PEM_KEY, file_key(KEY).pem())
 DIGEST = [SHA256.ni_id, bytes(32)]
 
 
@@ -77,11 +80,22 @@ def test_alternatives_for_one_register_are_further_sets() -> None:
         [{0: "registers", 1: {14: {24: [DIGEST]}}}],
         [{0: "registers", 1: {14: {0: DIGEST}}}],
         [{0: "registers", 1: {14: []}}],
+        [{0: "ima-key", 1: {}}],
+        [{0: "ima-key", 1: {13: []}}],
+        [{0: "ima-key", 1: {13: [PEM.value]}}],
+        [{0: "ima-key", 1: {13: [cbor.Tag(corim.TAG_PEM_KEY, "no key")]}}],
+        [{0: "ima-key", 1: {13: [PEM, PEM]}}],
         [{0: cbor.Tag(111, b"x"), 1: {}}],
     ],
 )
 def test_measurements_of_another_form_are_refused(measurements: object) -> None:
     assert refusal(with_measurements(measurements)) == Reason.MALFORMED
+
+
+def test_a_set_has_a_number_of_keys_at_most() -> None:
+    measurement = {0: "ima-key", 1: {13: [PEM]}}
+    assert verify_reference_values(with_measurements([measurement] * 16), KEYS).keys == (file_key(KEY),) * 16
+    assert refusal(with_measurements([measurement] * 17)) == Reason.TOO_LARGE
 
 
 def test_a_register_may_be_named_by_several_measurements() -> None:

@@ -18,7 +18,7 @@ from typing import Final
 
 from attester_agent.cel_journal import read_journal
 from attester_agent.log_window import Entries
-from attester_agent.ports import LogRestartedError
+from attester_agent.ports import Life, LogRestartedError
 from schemas import cel_cbor
 from schemas.cel import CelRecord, numbered
 from schemas.cel_log import CelEncoding, detect_encoding, read_records
@@ -61,14 +61,22 @@ class CelFile:
         """Whether the file is there right now."""
         return self._path.exists()
 
-    def is_current(self, reset_count: int) -> bool:
-        """Whether the log is not one that we wrote in another boot.
+    @property
+    def is_lost_on_resume(self) -> bool:
+        """Whether we wrote it, of PCRs that start anew with a resume."""
+        with suppress(WorldError):
+            journal = read_journal(self._path)
+            return journal is not None and journal.is_lost_on_resume
+        return False
+
+    def is_current(self, life: Life) -> bool:
+        """Whether the log is not one that we wrote in another boot, or before a resume that undid it.
 
         Raises:
             WorldError: ``store-unavailable``.
         """
         journal = read_journal(self._path)
-        if journal is None or journal.reset_count == reset_count:
+        if journal is None or journal.is_of(life):
             return True
         self._looked = self._signature()
         return False

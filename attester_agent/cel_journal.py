@@ -10,17 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from attester_agent.ports import Life
 from runtime.durable import read_if_exists, write_durable
 from schemas import cbor
 from schemas.errors import PeerError, WorldError
 from schemas.fields import as_array, as_bytes, as_map, as_uint
 from schemas.hashes import BY_TPM_ID, HashAlgorithm
 from schemas.limits import MAX_LOG_ENTRY_BYTES, MAX_PCR_BANKS
+from schemas.pcr import SAVED_PCRS
 from schemas.reasons import Reason
 
 _FORMAT: Final = 1
 _MAX_BYTES: Final = 2 * MAX_LOG_ENTRY_BYTES
-_FORMAT_KEY, _RESET, _COUNTS, _PENDING = 0, 1, 2, 3
+_FORMAT_KEY, _RESET, _RESTART, _COUNTS, _PENDING = 0, 1, 2, 3, 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +46,25 @@ class Journal:
 
     Attributes:
         reset_count: of the TPM, when the log was begun.
+        restart_count: likewise.
         counts: finished records by PCR.
         pending: None when nothing is under way.
     """
 
     reset_count: int
+    restart_count: int
     counts: Mapping[int, int] = field(default_factory=dict)
     pending: Pending | None = None
+
+    @property
+    def is_lost_on_resume(self) -> bool:
+        """Whether it is a log of PCRs that start anew with a resume."""
+        return any(index not in SAVED_PCRS for index in self.counts)
+
+    def is_of(self, life: Life) -> bool:
+        """Whether the PCRs still hold what the log says."""
+        same_reset = self.reset_count == life.reset_count
+        return same_reset and (self.restart_count == life.restart_count or not self.is_lost_on_resume)
 
 
 def journal_path(log: Path) -> Path:
@@ -64,7 +78,8 @@ def write_journal(log: Path, journal: Journal) -> None:
     Raises:
         WorldError: ``store-unavailable``.
     """
-    items: dict[int, object] = {_FORMAT_KEY: _FORMAT, _RESET: journal.reset_count, _COUNTS: dict(journal.counts)}
+    items: dict[int, object] = {_FORMAT_KEY: _FORMAT, _RESET: journal.reset_count, _RESTART: journal.restart_count}
+    items[_COUNTS] = dict(journal.counts)
     if journal.pending is not None:
         pending = journal.pending
         before = {bank.tpm_id: value for bank, value in pending.before.items()}
@@ -94,7 +109,7 @@ def _parse(raw: bytes) -> Journal:
     items = as_map(
         cbor.decode(raw, "journal", max_bytes=_MAX_BYTES),
         "journal",
-        required=(_FORMAT_KEY, _RESET, _COUNTS),
+        required=(_FORMAT_KEY, _RESET, _RESTART, _COUNTS),
         optional=(_PENDING,),
     )
     pending = None
@@ -110,6 +125,7 @@ def _parse(raw: bytes) -> Journal:
         )
     return Journal(
         reset_count=as_uint(items[_RESET], "reset count"),
+        restart_count=as_uint(items[_RESTART], "restart count"),
         counts={
             as_uint(index, "PCR"): as_uint(count, "count") for index, count in as_map(items[_COUNTS], "counts").items()
         },

@@ -7,7 +7,8 @@ quotes are reproduced without it, and the next measurement first finishes it. Th
 the measurement has not been told that it happened. If the PCR has moved otherwise in between, nobody can tell whether
 the extension took place, and measuring into this log ends until the TPM is reset.
 
-A log belongs to one reset of the TPM. The first measurement after a reset empties it.
+A log belongs to one life of its PCRs. The first measurement after a reset of the TPM empties it; of PCRs from 16 on,
+which a TPM does not save over a suspend, the first one after a resume does.
 """
 
 import fcntl
@@ -15,7 +16,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +29,7 @@ from schemas.cel import ApplicationContent, application_record
 from schemas.errors import ConfigError, WorldError
 from schemas.hashes import BY_TPM_ID, HashAlgorithm
 from schemas.limits import MAX_LOG_ENTRY_BYTES
-from schemas.pcr import extend
+from schemas.pcr import SAVED_PCRS, extend
 from schemas.reasons import Reason
 
 LOCK_TRIES: Final = 100
@@ -98,6 +99,12 @@ def measure(
 
 def _measure(registers: Registers, log: Path, descriptor: int, index: int, content: ApplicationContent) -> Measurement:
     journal, finished = _begin(registers, log, descriptor)
+    saved = index in SAVED_PCRS
+    if any((other in SAVED_PCRS) != saved for other in journal.counts):
+        raise ConfigError(
+            f"--pcr {index}: PCRs from 16 on start anew with every resume from suspend, the others do not, so they "
+            f"cannot share {log}; name another log with --log"
+        )
     before = registers.read(index)
     recnum = journal.counts.get(index, 0)
     record = application_record(index, content, [bank.tpm_id for bank in before], recnum)
@@ -109,9 +116,9 @@ def _measure(registers: Registers, log: Path, descriptor: int, index: int, conte
         )
     write_journal(
         log,
-        Journal(
-            reset_count=journal.reset_count,
-            counts=journal.counts,
+        replace(
+            journal,
+            counts={**journal.counts, index: recnum},
             pending=Pending(size=size, record=raw, before=before),
         ),
     )
@@ -123,13 +130,13 @@ def _measure(registers: Registers, log: Path, descriptor: int, index: int, conte
 
 def _begin(registers: Registers, log: Path, descriptor: int) -> tuple[Journal, bool]:
     """The journal of this boot with nothing under way, and whether an earlier measurement had to be finished."""
-    reset_count, journal = registers.resets(), read_journal(log)
+    life, journal = registers.life(), read_journal(log)
     if journal is None and os.fstat(descriptor).st_size:
         raise ConfigError(f"{log}: not a log that attester-agent measure writes; name another one with --log")
-    if journal is None or journal.reset_count != reset_count:
+    if journal is None or not journal.is_of(life):
         os.ftruncate(descriptor, 0)
         os.fsync(descriptor)
-        journal = Journal(reset_count=reset_count)
+        journal = Journal(reset_count=life.reset_count, restart_count=life.restart_count)
         write_journal(log, journal)
         return journal, False
     if journal.pending is None:
@@ -141,7 +148,7 @@ def _settle(
     registers: Registers, log: Path, descriptor: int, journal: Journal, pending: Pending
 ) -> tuple[Journal, bool]:
     """Finishes, or takes back, what an interrupted measurement began."""
-    done = Journal(reset_count=journal.reset_count, counts=journal.counts)
+    done = replace(journal, pending=None)
     if os.fstat(descriptor).st_size != pending.size + len(pending.record):  # the entry was not, or not all, written
         os.ftruncate(descriptor, pending.size)
         os.fsync(descriptor)
@@ -170,7 +177,7 @@ def _extended(
 
 def _finish(log: Path, journal: Journal, index: int) -> Journal:
     counts = {**journal.counts, index: journal.counts.get(index, 0) + 1}
-    done = Journal(reset_count=journal.reset_count, counts=counts)
+    done = replace(journal, counts=counts, pending=None)
     write_journal(log, done)
     return done
 

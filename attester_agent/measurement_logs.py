@@ -15,7 +15,7 @@ from typing import Final
 
 from attester_agent.cel_file import CelFile
 from attester_agent.log_window import Entries
-from attester_agent.ports import LogRestartedError, MeasurementLog
+from attester_agent.ports import Life, LogRestartedError, MeasurementLog
 from runtime.telemetry import Log
 from schemas import tcg2_log
 from schemas.errors import PeerError, WorldError
@@ -60,9 +60,11 @@ class LogFile:
         """Whether the file is there right now."""
         return self._path.exists()
 
-    def is_current(self, reset_count: int) -> bool:
+    is_lost_on_resume: Final = False
+
+    def is_current(self, life: Life) -> bool:
         """Always: the kernel keeps no log of an earlier boot."""
-        del reset_count
+        del life
         return True
 
     def has_grown(self) -> bool:

@@ -30,6 +30,14 @@ class Identity:
     environment: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """What tells one life of the PCRs from the next: all start anew with a reset, those from 16 on with a resume."""
+
+    reset_count: int
+    restart_count: int
+
+
 class TpmSession(Protocol):
     """The TPM while it is ours. Every method raises ``WorldError`` (``tpm-…``)."""
 
@@ -46,15 +54,15 @@ class TpmSession(Protocol):
     def read_pcrs(self, selection: PcrSelection) -> PcrValues:
         """The selected PCRs' values. Not atomic: whether they belong to a quote, its digest says."""
 
-    def resets(self) -> int:
-        """How often the TPM was reset, as it tells everyone: unsigned and not obfuscated."""
+    def life(self) -> Life:
+        """How often the TPM was reset and resumed, as it tells everyone: unsigned and not obfuscated."""
 
 
 class Registers(Protocol):
     """The PCRs, for whoever measures. Every method raises ``WorldError`` (``tpm-…``)."""
 
-    def resets(self) -> int:
-        """As ``TpmSession.resets``: tells one life of the PCRs from the next."""
+    def life(self) -> Life:
+        """As ``TpmSession.life``."""
 
     def read(self, index: int) -> Mapping[HashAlgorithm, bytes]:
         """The value of one PCR in every bank that has it and that we can hash for."""
@@ -89,12 +97,16 @@ class MeasurementLog(Protocol):
     def exists(self) -> bool:
         """Whether there is such a log right now."""
 
-    def is_current(self, reset_count: int) -> bool:
-        """Whether the log is of the boot in which the TPM has this reset count, as far as the log can tell.
+    def is_current(self, life: Life) -> bool:
+        """Whether the log is of this life of the PCRs, as far as the log can tell.
 
         Raises:
             WorldError: ``store-unavailable``.
         """
+
+    @property
+    def is_lost_on_resume(self) -> bool:
+        """Whether it explains PCRs that start anew with a resume, and so starts anew itself. Never raises."""
 
     def has_grown(self) -> bool:
         """Whether there is something beyond the last entry read. Cheap; never raises."""

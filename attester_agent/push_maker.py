@@ -12,7 +12,7 @@ it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from attester_agent.agent_state import AgentState, on_boot, on_seen
@@ -28,6 +28,7 @@ from schemas.identifiers import HandleId
 from schemas.log_replay import CEL, Quoted, ReplayState
 from schemas.pcr import PcrBankSelection, PcrSelection
 from schemas.reasons import Reason
+from schemas.resume import resumed
 from schemas.tpm_attest import Attest, ClockInfo, QuoteInfo, TimeAttestInfo, parse_attest
 from schemas.tpm_signature import parse_signature
 
@@ -129,7 +130,8 @@ class PushMaker:
         self._synced_under = kernel
         if state.boot != sync.clock.reset_count and state.boot is not None:
             _LOG.info("new-boot", sequence=state.sequence)
-        state = on_seen(on_boot(state, sync.clock.reset_count), seen_at(kernel, sync.clock))
+        state = self._on_resume(on_boot(state, sync.clock.reset_count), sync.clock)
+        state = on_seen(state, seen_at(kernel, sync.clock))
         state = start_of_push(state, baseline_every=self._baseline_every)
         logs = self._current_logs(session)
         early = self._read_logs([log for log in logs if is_bound_log(log.name)], state.next_entries)
@@ -159,17 +161,36 @@ class PushMaker:
         self._accept(coverage)
         return push
 
+    def _on_resume(self, state: AgentState, now: ClockInfo) -> AgentState:
+        """Forgets logs of PCRs that a resume has undone; like the verifier, which sees the same restart count."""
+        if state.seen is None or (state.seen.reset_count, state.seen.restart_count) == (
+            now.reset_count,
+            now.restart_count,
+        ):
+            return state
+        lost = {log.name: log for log in self._logs if log.is_lost_on_resume}
+        for log in lost.values():
+            log.restart()
+        self._replay = resumed(self._replay, lost)
+        if not lost:
+            return state
+        return replace(
+            state,
+            previous=None,
+            next_entries={name: index for name, index in state.next_entries.items() if name not in lost},
+        )
+
     def _current_logs(self, session: TpmSession) -> list[MeasurementLog]:
         """The logs that are there, and of this boot."""
         logs = []
-        reset_count = None
+        life = None
         for log in self._logs:
             if not log.exists:
                 continue
             if log.name.startswith(f"{CEL}/"):
-                reset_count = session.resets() if reset_count is None else reset_count
+                life = session.life() if life is None else life
                 try:
-                    if not log.is_current(reset_count):
+                    if not log.is_current(life):
                         continue
                 except WorldError as error:
                     _LOG.error("log-failed", log=log.name, reason=error.reason, detail=error.detail)

@@ -33,7 +33,7 @@ from tpm2_pytss import (
 from attester_agent import tpm_codes
 from attester_agent.evidence_builder import Quote
 from attester_agent.key_templates import AK_ATTRIBUTES, ak_template, ek_template
-from attester_agent.ports import Identity
+from attester_agent.ports import Identity, Life
 from attester_agent.settings import Hierarchy, KeyAlgorithm, TpmSettings
 from attester_agent.tpm_codes import Answer
 from runtime.clock import monotonic_s
@@ -221,13 +221,13 @@ class TpmDeviceSession:
         """
         return _read_pcrs(self._esapi, self._run, selection)
 
-    def resets(self) -> int:
+    def life(self) -> Life:
         """TPM2_ReadClock.
 
         Raises:
             WorldError: ``tpm-…``.
         """
-        return _reset_count(self._esapi, self._run)
+        return _life(self._esapi, self._run)
 
     def endorsement_key(self, *, rsa: bool) -> TpmPublic:
         """The endorsement key of the TCG's default template, made anew and flushed.
@@ -262,9 +262,9 @@ class TpmRegisters:
         self._esapi = esapi
         self._run = run
 
-    def resets(self) -> int:
+    def life(self) -> Life:
         """TPM2_ReadClock."""
-        return _reset_count(self._esapi, self._run)
+        return _life(self._esapi, self._run)
 
     def read(self, index: int) -> dict[HashAlgorithm, bytes]:
         """One PCR in every allocated bank."""
@@ -316,8 +316,9 @@ class _Runner:
             _SECONDS.labels(command).observe(monotonic_s() - start_s)
 
 
-def _reset_count(esapi: _Esapi, run: _Runner) -> int:
-    return int(run("read-clock", esapi.read_clock).clockInfo.resetCount)
+def _life(esapi: _Esapi, run: _Runner) -> Life:
+    info = run("read-clock", esapi.read_clock).clockInfo
+    return Life(reset_count=int(info.resetCount), restart_count=int(info.restartCount))
 
 
 def _read_pcrs(esapi: _Esapi, run: _Runner, selection: PcrSelection) -> PcrValues:

@@ -26,6 +26,7 @@ PCR_SELECT_BYTES: Final = 3  # PC Client Platform TPM Profile: PCR_SELECT_MIN, e
 MAX_PCR_SELECT_BYTES: Final = 4  # TPM 2.0 Part 2, TPMS_PCR_SELECT: PCR_SELECT_MAX of the widest TPM we accept
 
 DYNAMIC_PCRS: Final = range(17, 23)  # PC Client Platform TPM Profile, "PCR Attributes": all ones until a D-RTM resets
+SAVED_PCRS: Final = range(16)  # same: kept over TPM2_Shutdown(STATE) and Startup(STATE); the others start anew
 STARTUP_LOCALITIES: Final = (0, 3, 4)  # same, "PCR[0] initial value": TPM2_Startup at 0 or 3; 4 = H-CRTM sequence
 
 _COUNT_BYTES = 4  # TPM 2.0 Part 2, TPML_PCR_SELECTION.count

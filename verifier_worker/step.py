@@ -19,8 +19,10 @@ from schemas.errors import PeerError
 from schemas.evidence import VANISHED, ClaimValue, Evidence, EvidenceBody, check_claims_size
 from schemas.identifiers import Ueid
 from schemas.log_replay import Quoted, ReplayState
+from schemas.pcr import SAVED_PCRS
 from schemas.reasons import Reason
 from schemas.result import Freshness, Rejections, Tier
+from schemas.resume import resumed
 from verifier_worker.appraisal_policy import AppraisalPolicy
 from verifier_worker.checks.admission import AdmittedEvidence, admit, resets_since
 from verifier_worker.checks.appraisal import (
@@ -129,9 +131,29 @@ def _continue_from(
         return _fresh(admitted, label, None), []
     if resets_since(state.reset_count, clock.reset_count) > 0:
         return _fresh(admitted, label, state), [Finding(reason=Reason.REBOOTED)]
+    if state.restart_count != clock.restart_count:
+        state = _resumed(state)
     if state.measured.label != label:  # appraised against other values: measure everything again
         return replace(_fresh(admitted, label, state), claims=state.claims, anchor=state.anchor), []
     return state, []
+
+
+def _resumed(state: AttesterState) -> AttesterState:
+    """Without what the TPM has lost over a suspend."""
+    owners = state.measured.owners
+    lost = {name for index, names in owners.items() if index not in SAVED_PCRS for name in names if name[:4] == "cel/"}
+    if not lost:
+        return state
+    return replace(
+        state,
+        replay=resumed(state.replay, lost),
+        tails={name: tail for name, tail in state.tails.items() if name not in lost},
+        totals={name: total for name, total in state.totals.items() if name not in lost},
+        measured=replace(
+            state.measured, owners={index: names for index, names in owners.items() if index in SAVED_PCRS}
+        ),
+        appraised=None,
+    )
 
 
 def _fresh(admitted: AdmittedEvidence, label: str, before: AttesterState | None) -> AttesterState:

@@ -24,7 +24,7 @@ from attester_agent.agent_state import AgentState, decode_state, encode_state
 from attester_agent.evidence_builder import Quote
 from attester_agent.key_templates import ak_template
 from attester_agent.log_window import Entries
-from attester_agent.ports import Identity, LogRestartedError, StoredPush
+from attester_agent.ports import Identity, Life, LogRestartedError, StoredPush
 from schemas import cmw, cose
 from schemas.errors import WorldError
 from schemas.evidence import Evidence, SyncProof, parse_evidence
@@ -100,8 +100,8 @@ class SoftTpm:
     def read_pcrs(self, selection: PcrSelection) -> PcrValues:
         return PcrValues({SHA256: {index: self.pcrs[index] for _, index in selection}})
 
-    def resets(self) -> int:
-        return self.reset_count
+    def life(self) -> Life:
+        return Life(reset_count=self.reset_count, restart_count=self.restart_count)
 
     def _clock_info(self) -> bytes:
         self.clock += 7
@@ -126,13 +126,14 @@ class MemoryLog:
     failure: WorldError | None = None
     replaced: bool = False
     seen: int = 0
+    is_lost_on_resume: bool = False
 
     def measure(self, tpm: SoftTpm, record: bytes, digest: bytes, index: int = 10) -> None:
         self.records.append(record)
         tpm.extend(index, digest)
 
-    def is_current(self, reset_count: int) -> bool:
-        del reset_count
+    def is_current(self, life: Life) -> bool:
+        del life
         return True
 
     def has_grown(self) -> bool:

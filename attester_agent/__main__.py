@@ -4,11 +4,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from attester_agent.claims import agent_version
 from attester_agent.commands import describe_claims, describe_file, load_trust, provision, run_agent
 from attester_agent.measure_command import MeasureRequest, run_measure
 from attester_agent.settings import ROLE, Settings
-from runtime.service import Stop, run_command
+from runtime.service import Stop, installed_version, run_command
 from runtime.settings import load
 from runtime.telemetry import configure_logging
 
@@ -43,7 +42,7 @@ def _command(options: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="attester-agent", description="Pushes TPM evidence of this device.")
-    parser.add_argument("--version", action="version", version=f"attester-agent {agent_version()}")
+    parser.add_argument("--version", action="version", version=f"attester-agent {installed_version()}")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="push evidence until stopped")
     run.add_argument("--config", type=Path, required=True, help="TOML file")

@@ -15,10 +15,10 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from runtime.service import installed_version
 from schemas.evidence import ClaimValue
 
 MAX_CONTAINER_FILES: Final = 32
@@ -54,12 +54,9 @@ class Collector:
     by_name_only: bool = False
 
 
-def agent_version() -> str:
+def agent_version() -> Collected:
     """The version of this software."""
-    try:
-        return metadata.version("attestream")
-    except metadata.PackageNotFoundError:  # run from a source tree
-        return "source"
+    return installed_version()
 
 
 def kernel_release() -> Collected:

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from attester_agent.agent_state import AgentState
 from attester_agent.claim_collection import ClaimCollection, is_selected, load_collectors
-from attester_agent.claims import Collector, agent_version, container_digests
+from attester_agent.claims import Collector, container_digests
 from attester_agent.handle_gate import ClockTrust
 from attester_agent.kernel_view import read_kernel_view
 from attester_agent.measurement_logs import open_logs
@@ -19,7 +19,7 @@ from attester_agent.spool import SqliteSpool
 from attester_agent.tpm_device import TpmDevice
 from runtime.keys import load_public_keys, read_file
 from runtime.mqtt import MqttConnection, Session, Will
-from runtime.service import Backoff, Stop
+from runtime.service import Backoff, Stop, installed_version
 from runtime.telemetry import Log, serve_metrics
 from runtime.time_stamp_verifier import load_time_stamp_verifier
 from schemas import cmw
@@ -186,7 +186,7 @@ def _serve(
 
 
 def _status(name: str, *, online: bool) -> bytes:
-    status = Status(role=ROLE, name=name, online=online, version=agent_version())
+    status = Status(role=ROLE, name=name, online=online, version=installed_version())
     return cmw.wrap(STATUS, encode_status(status), None)
 
 

@@ -1,17 +1,17 @@
 """The command line of ``endorser``."""
 
 import argparse
-from importlib import metadata
 from pathlib import Path
 
 from endorser.commands import AUTO
+from runtime.service import installed_version
 from schemas.topics import DEFAULT_ROOT
 
 
 def parser() -> argparse.ArgumentParser:
     """All sub-commands and their options."""
     top = argparse.ArgumentParser(prog="endorser", description="Sign and publish what verifiers need to know.")
-    top.add_argument("--version", action="version", version=f"endorser {_version()}")
+    top.add_argument("--version", action="version", version=f"endorser {installed_version()}")
     commands = top.add_subparsers(dest="command", required=True)
     keygen = commands.add_parser("keygen", help="make the endorser's key")
     keygen.add_argument("--out", type=Path, required=True, help="private key file; the public key goes to OUT.pub")
@@ -57,10 +57,3 @@ def _signing(command: argparse.ArgumentParser) -> None:
     command.add_argument("--version", default=AUTO, help="a number that grows; auto: the current second")
     command.add_argument("--days", type=int, default=365, help="validity (default: %(default)s)")
     command.add_argument("--out", type=Path, required=True, help="the file to write")
-
-
-def _version() -> str:
-    try:
-        return metadata.version("attestream")
-    except metadata.PackageNotFoundError:  # a checkout that was not installed
-        return "unknown"

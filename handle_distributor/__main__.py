@@ -2,12 +2,11 @@
 
 import argparse
 import sys
-from importlib import metadata
 from pathlib import Path
 
 from handle_distributor import commands
 from handle_distributor.settings import ROLE, Settings
-from runtime.service import Stop, run_command
+from runtime.service import Stop, installed_version, run_command
 from runtime.settings import load
 from runtime.telemetry import configure_logging
 from schemas.errors import ConfigError
@@ -26,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Issues handles: signed claims with a Time Stamp Authority's stamp, published over MQTT. "
         "Needs a TOML file with name, signing_key, state_file, [tsa] urls and roots, and [mqtt].",
     )
-    top.add_argument("--version", action="version", version=f"{ROLE} {_version()}")
+    top.add_argument("--version", action="version", version=f"{ROLE} {installed_version()}")
     actions = top.add_subparsers(dest="command", required=True)
     run = actions.add_parser("run", help="issue and publish a handle every interval until stopped")
     run.add_argument("--check-config", action="store_true", help="read settings, keys and certificates, then stop")
@@ -60,16 +59,9 @@ def _run(options: argparse.Namespace) -> None:
     elif settings is not None and options.command == "issue-once":
         print(commands.issue_once(settings, options.out))
     elif settings is not None and options.check_config:
-        commands.check(settings, _version())
+        commands.check(settings, installed_version())
     elif settings is not None:
-        commands.run(settings, _version(), Stop().on_signals())
-
-
-def _version() -> str:
-    try:
-        return metadata.version("attestream")
-    except metadata.PackageNotFoundError:  # a checkout that was not installed
-        return "unknown"
+        commands.run(settings, installed_version(), Stop().on_signals())
 
 
 if __name__ == "__main__":

@@ -3,14 +3,13 @@
 import argparse
 import sys
 import threading
-from importlib import metadata
 from pathlib import Path
 
 from relying_party.settings import ROLE, Settings
 from relying_party.watch import watch
 from runtime import settings as settings_files
 from runtime.mqtt import MqttSettings
-from runtime.service import Stop, run_command
+from runtime.service import Stop, installed_version, run_command
 from runtime.telemetry import configure_logging
 from schemas.errors import ConfigError
 from schemas.topics import DEFAULT_ROOT
@@ -24,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=ROLE, description="Follow attestation results.")
-    parser.add_argument("--version", action="version", version=f"{ROLE} {_version()}")
+    parser.add_argument("--version", action="version", version=f"{ROLE} {installed_version()}")
     commands = parser.add_subparsers(dest="command", required=True)
     table = commands.add_parser("watch", help="a live table of all attesters")
     table.add_argument("--plain", action="store_true", help="a line for each change instead of a table")
@@ -65,13 +64,6 @@ def _settings(options: argparse.Namespace) -> Settings:
         raise ConfigError("--verifier-key: missing (or --config); without it no result can be believed")
     mqtt = MqttSettings(host=options.host, port=options.port, root=options.root)
     return Settings(verifier_keys=tuple(options.verifier_key), mqtt=mqtt)
-
-
-def _version() -> str:
-    try:
-        return metadata.version("attestream")
-    except metadata.PackageNotFoundError:  # a checkout that was not installed
-        return "unknown"
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from importlib import metadata
 from types import FrameType
 
 from runtime.clock import random_fraction
@@ -72,6 +73,14 @@ class Backoff:
     def reset(self) -> None:
         """After a success."""
         self._next_s = self._first_s
+
+
+def installed_version() -> str:
+    """The version of this software; ``unknown`` in a checkout that was not installed."""
+    try:
+        return metadata.version("attestream")
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def run_command(command: Callable[[], int | None]) -> int:

@@ -37,7 +37,7 @@ class Settings:
         log_level: debug, info, warning or error.
         batch_max: messages in one transaction.
         queue_max: messages waiting in memory; more than the broker's ``receive_maximum``.
-        solicit_interval_s: least time between two solicits to one attester.
+        solicit_interval_s: least time between two solicits to one attester; doubled for each that did not help.
         cached_states: attesters whose state is kept in memory.
     """
 

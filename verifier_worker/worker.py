@@ -35,6 +35,7 @@ DEVELOPER: Final = "attestream"
 BUILD: Final = "verifier_worker 0.1.0"
 _US: Final = 1_000_000
 _DUE_AT_ONCE: Final = 256
+MAX_SOLICIT_INTERVALS: Final = 64  # an attester that is wrong for good is asked at most so seldom
 _LOG: Final = Log("verifier")
 
 EVIDENCE_TOTAL: Final = Counter("attestream_evidence_total", "Evidence received, by what became of it", ["outcome"])
@@ -76,6 +77,15 @@ class _Entry:
     result_expires_us: int
 
 
+@dataclass(slots=True, kw_only=True)
+class _Asked:
+    """The last solicit to one attester: when the next may follow, and whether the logs have been complete since."""
+
+    pause_s: float
+    again_s: float
+    answered: bool = False
+
+
 class Worker:
     """Owns the cache of states and the outbox. One thread calls it."""
 
@@ -98,7 +108,7 @@ class Worker:
             audit: the audit log.
             publisher: the way to relying parties.
             trust: what is in force at a time (UTC microseconds).
-            solicit_interval_s: least time between two solicits to one attester.
+            solicit_interval_s: least time between two solicits to one attester; doubled for each that did not help.
             cached_states: attesters kept in memory.
         """
         self._identity = identity
@@ -107,7 +117,7 @@ class Worker:
         self._solicit_interval_s = solicit_interval_s
         self._cached_states = cached_states
         self._cache: OrderedDict[Ueid, _Entry] = OrderedDict()
-        self._solicited: OrderedDict[Ueid, float] = OrderedDict()
+        self._solicited: OrderedDict[Ueid, _Asked] = OrderedDict()
         self._last_solicit_us = 0
         self._under_way: dict[int, int] = {}  # publisher's id -> number in the outbox
         self._done: list[int] = []
@@ -224,6 +234,8 @@ class Worker:
         if taken.state is None:
             message = "step accepted a push without a state"
             raise AssertionError(message)
+        if taken.solicit is None and taken.state.settled and ueid in self._solicited:
+            self._solicited[ueid].answered = True
         outcome = self._conclude(ueid, taken.state, taken.findings, received.received_us, changed, evidence=received)
         return outcome, wish
 
@@ -294,14 +306,17 @@ class Worker:
         return done
 
     def _solicit(self, ueid: Ueid, taken: Step) -> None:
-        """Asks the attester, unless it was asked a moment ago. Not stored: a lost solicit is asked again."""
-        now_s = monotonic_s()
-        if (
-            taken.solicit is None
-            or now_s - self._solicited.get(ueid, -self._solicit_interval_s) < self._solicit_interval_s
-        ):
+        """Asks the attester, unless it was asked a moment ago; less and less often while asking does not help.
+
+        Not stored: a lost solicit is asked again.
+        """
+        now_s, asked_before = monotonic_s(), self._solicited.get(ueid)
+        if taken.solicit is None or (asked_before is not None and now_s < asked_before.again_s):
             return
-        self._solicited[ueid] = now_s
+        pause_s = self._solicit_interval_s
+        if asked_before is not None and not asked_before.answered:
+            pause_s = min(2 * asked_before.pause_s, MAX_SOLICIT_INTERVALS * self._solicit_interval_s)
+        self._solicited[ueid] = _Asked(pause_s=pause_s, again_s=now_s + pause_s)
         self._solicited.move_to_end(ueid)
         while len(self._solicited) > self._cached_states:
             self._solicited.popitem(last=False)

@@ -21,7 +21,6 @@ from runtime.clock import utc_us
 from runtime.mqtt import Message
 from runtime.time_stamp_verifier import TimeStampVerifier
 from schemas import cmw, cose, jws, media_types
-from schemas.endorsement import Endorsement
 from schemas.evidence import Evidence
 from schemas.handle import verify_handle
 from schemas.hashes import SHA256
@@ -32,7 +31,7 @@ from schemas.result import AttestationResult, from_claims
 from schemas.solicit import Solicit, verify_solicit
 from schemas.topics import Topics
 from tests.fakes.attester import Broker, HandleMint, MemoryLog, SoftTpm, read_payload, state_of
-from tests.fakes.device import SELECTION, make_policy
+from tests.fakes.device import SELECTION, make_endorsement, make_policy
 from tests.fakes.verifier import FakeAuditLog, FakePublisher
 from tests.parts.log_bytes import ima_ng, ima_record, measured, spec_id_record
 from verifier_worker import trust as verifier_trust
@@ -159,14 +158,7 @@ class Coupled:
             registers={SHA256: {index: frozenset({self.tpm.pcrs[index]}) for index in range(10)}},
             files={SHA256.digest(b"good"): "good"},
         )
-        vouched = Endorsement(
-            ueid=self.tpm.identity.ueid,
-            attesting_key=self.tpm.public,
-            version=1,
-            signer="endorser",
-            not_before_s=0,
-            not_after_s=2**40,
-        )
+        vouched = make_endorsement(self.tpm.identity.ueid, self.tpm.public)
         handle = verify_handle(self.handle, self.mint.keys, self.stamps)
         return verifier_trust.Trust(
             endorsed={self.tpm.identity.ueid: verifier_trust.endorsed_key(vouched)},

@@ -268,6 +268,11 @@ def make_references(device: FakeDevice, **changes: object) -> ReferenceValues:
     return ReferenceValues(**values)  # type: ignore[arg-type]  # fields by name
 
 
+def make_endorsement(ueid: Ueid, public: TpmPublic) -> Endorsement:
+    """An endorser vouches for a key, for good."""
+    return Endorsement(ueid=ueid, attesting_key=public, version=1, signer="endorser", not_before_s=0, not_after_s=2**40)
+
+
 def make_trust(
     *devices: FakeDevice,
     handles: tuple[Handle, ...] = (),
@@ -277,19 +282,7 @@ def make_trust(
     """Trust in these devices and handles."""
     policy = policy or make_policy()
     sets = references if references is not None else (make_references(devices[0]),)
-    endorsed = {
-        device.ueid: endorsed_key(
-            Endorsement(
-                ueid=device.ueid,
-                attesting_key=device.public,
-                version=1,
-                signer="endorser",
-                not_before_s=0,
-                not_after_s=2**40,
-            )
-        )
-        for device in devices
-    }
+    endorsed = {device.ueid: endorsed_key(make_endorsement(device.ueid, device.public)) for device in devices}
     return Trust(
         endorsed=endorsed,
         handles={handle.id: handle for handle in handles},

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import importlib
 import importlib.util
+import logging
 import os
 import random
 import subprocess
@@ -98,7 +99,7 @@ def _run_child(name: str, engine: str, options: argparse.Namespace) -> bool:
         print(f"{name}: hangs: {_save(name, Record.read(record))}", flush=True)
         return False
     if done.returncode == 0:
-        print(f"{name}: {done.stdout.strip().splitlines()[-1]}", flush=True)
+        print(f"{name}: {(done.stderr + done.stdout).strip().splitlines()[-1]}", flush=True)
         return True
     if done.returncode < 0 and engine == "own":  # killed by a signal: nobody was left to save the input
         print(f"{name}: died of signal {-done.returncode}: {_save(name, Record.read(record))}", flush=True)
@@ -108,6 +109,7 @@ def _run_child(name: str, engine: str, options: argparse.Namespace) -> bool:
 
 def _fuzz_here(options: argparse.Namespace) -> int:
     (name,) = options.target
+    logging.disable()  # a line for every refused input would be most of the work
     if options.child == "atheris":
         return _fuzz_with_atheris(name, options)
     outcome = fuzz(load_target(name), options.seconds, Record(FOLDER / f"{name}.input"), seed=options.seed)
@@ -122,7 +124,7 @@ def _fuzz_here(options: argparse.Namespace) -> int:
 
 def _fuzz_with_atheris(name: str, options: argparse.Namespace) -> int:
     atheris: Any = importlib.import_module("atheris")
-    with atheris.instrument_imports(include=list(PRODUCT)):
+    with atheris.instrument_imports(include=PRODUCT):
         target = load_target(name)
 
     def polite(data: bytes) -> None:

@@ -17,18 +17,10 @@ from typing import Any, Final, TypeAlias
 
 from schemas.errors import PeerError
 
-PRODUCT: Final = (
-    "attester_agent",
-    "endorser",
-    "handle_distributor",
-    "relying_party",
-    "runtime",
-    "schemas",
-    "verifier_worker",
-)
 MAX_INPUT_BYTES: Final = 64 * 1024
 SLOW_S: Final = 5.0
 _ROOT: Final = Path(__file__).resolve().parents[2]
+PRODUCT: Final = sorted({path.parent.name for path in _ROOT.glob("*/__init__.py")} - {"deploy", "tests"})
 _FOLDERS: Final = tuple(f"{_ROOT / package}/" for package in PRODUCT)
 _NUMBERS: Final = (
     0,

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from runtime.time_stamp_verifier import TimeStampVerifier
 from schemas import cmw, corim, cose, jws, media_types
-from schemas.endorsement import Endorsement, sign_endorsement
+from schemas.endorsement import sign_endorsement
 from schemas.evidence import Evidence, LogIncrement, encode_body, encode_evidence
 from schemas.handle import EPOCH_BELL_IMPRINT, HandleClaims, attach_stamp, sign_claims
 from schemas.identifiers import HandleId, Ueid, ueid_text
@@ -22,7 +22,7 @@ from schemas.solicit import Solicit, sign_solicit
 from schemas.status import Status, encode_status
 from schemas.topics import Topics
 from schemas.tst_info import TstInfo, parse_tst_info
-from tests.fakes.device import GOOD_FILES, T0_US, FakeDevice, make_handle, make_references, make_trust
+from tests.fakes.device import GOOD_FILES, T0_US, FakeDevice, make_endorsement, make_handle, make_references, make_trust
 from tests.fakes.relying_party import result_about
 from tests.fakes.verifier import FakeAuditLog, FakePublisher
 from tests.parts.token_forge import ForgedAuthority, tst_info
@@ -96,12 +96,7 @@ DEVICE_KEY: Final = _DEVICE.key.public_key()
 
 # -- signed objects ----------------------------------------------------------------------------------------------------
 
-_VALID: Final = {"version": 1, "signer": "endorser", "not_before_s": 0, "not_after_s": 2**40}
-ENDORSEMENT: Final = sign_endorsement(
-    Endorsement(ueid=_DEVICE.ueid, attesting_key=_DEVICE.public, **_VALID),  # type: ignore[arg-type]  # by name
-    PUBLIC,
-    KEY,
-)
+ENDORSEMENT: Final = sign_endorsement(make_endorsement(_DEVICE.ueid, _DEVICE.public), PUBLIC, KEY)
 ENDORSEMENT_PAYLOAD: Final = _payload(ENDORSEMENT)
 REFERENCE_VALUES: Final = sign_reference_values(make_references(_DEVICE), KEY)
 REFERENCE_VALUES_PAYLOAD: Final = _payload(REFERENCE_VALUES)

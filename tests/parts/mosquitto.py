@@ -21,6 +21,8 @@ from typing import Final
 
 import pytest
 
+from tests.parts.stopping import stop_process
+
 HOST: Final = "127.0.0.1"
 READY_SECONDS: Final = 15.0
 STOP_SECONDS: Final = 10.0
@@ -152,12 +154,7 @@ class Mosquitto:
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(how)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop_process(process, how, STOP_SECONDS)
 
 
 @contextlib.contextmanager

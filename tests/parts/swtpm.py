@@ -24,6 +24,8 @@ from typing import Final, Literal
 
 import pytest
 
+from tests.parts.stopping import stop_process
+
 READY_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 5.0
 STOP_SECONDS: Final = 5.0
@@ -176,12 +178,7 @@ class Swtpm:
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(how)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop_process(process, how, STOP_SECONDS)
         self._unlink_sockets()
 
     def _unlink_sockets(self) -> None:

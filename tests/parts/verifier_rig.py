@@ -11,7 +11,7 @@ from pathlib import Path
 from runtime.clock import random_bytes, utc_us
 from runtime.keys import generate_key_pair
 from schemas import cmw, cose, handle, jws, media_types
-from schemas.endorsement import Endorsement, sign_endorsement
+from schemas.endorsement import sign_endorsement
 from schemas.evidence import Evidence, encode_evidence
 from schemas.handle import Handle, HandleClaims, attach_stamp, handle_id, sign_claims
 from schemas.identifiers import Ueid
@@ -19,7 +19,7 @@ from schemas.media_types import Indicator
 from schemas.reference_values import sign_reference_values
 from schemas.result import AttestationResult, from_claims
 from schemas.topics import Topics
-from tests.fakes.device import FakeDevice, make_references
+from tests.fakes.device import FakeDevice, make_endorsement, make_references
 from tests.parts.mqtt_client import Listener
 from tests.parts.token_forge import ForgedAuthority, tst_info
 
@@ -97,14 +97,7 @@ class VerifierRig:
         wrapped = cmw.wrap(media_types.SIGNED_CORIM, values, Indicator.REFERENCE_VALUES)
         client.publish(self.topics.reference_values("good"), wrapped, retain=True)
         for device in self.devices:
-            vouched = Endorsement(
-                ueid=device.ueid,
-                attesting_key=device.public,
-                version=1,
-                signer="endorser",
-                not_before_s=0,
-                not_after_s=2**40,
-            )
+            vouched = make_endorsement(device.ueid, device.public)
             signed = sign_endorsement(vouched, device.raw_public, self.endorser)
             wrapped = cmw.wrap(media_types.SIGNED_CORIM, signed, Indicator.ENDORSEMENTS)
             client.publish(self.topics.endorsements(device.ueid), wrapped, retain=True)

@@ -12,11 +12,15 @@ from pathlib import Path
 import pytest
 
 from schemas import ima_log, tcg2_log
+from schemas.bank_replay import BankReplay
 from schemas.hashes import BY_NAME, HASH_ALGORITHMS, SHA1, SHA256, SHA384, SHA512, HashAlgorithm
 from schemas.ima_log import ImaBankMode
 from schemas.log_replay import IMA, TCG2, Quoted, Replay, ReplayState
 from schemas.pcr import PcrBankSelection, PcrSelection, PcrValues, composite_digest
 from tests.parts.log_bytes import FIRMWARE, read_pcrs
+from verifier_worker.measured import measure
+from verifier_worker.state import Measured
+from verifier_worker.trust import References
 
 VECTORS = Path(__file__).resolve().parents[3] / "shared" / "vectors"
 ALL_BANKS = ReplayState(banks=HASH_ALGORITHMS)
@@ -149,6 +153,33 @@ def test_a_quote_of_all_24_pcrs_of_the_recorded_boot_needs_its_logs_and_nothing_
     quote = Quoted(selection=selection, digest=composite_digest(selection, held, SHA256), algorithm=SHA256)
     replay = Replay(ReplayState(banks=(SHA256,)), increments)
     assert replay.until(quote) == replay.whole
+
+
+def test_a_quote_of_all_banks_tells_which_of_them_the_recording_kernel_pads() -> None:
+    increments = {TCG2: recorded("binary_bios_measurements"), IMA: recorded("binary_runtime_measurements")}
+    held = PcrValues(read_pcrs(recorded("pcrs.txt").decode()))
+    selection = PcrSelection(
+        banks=tuple(PcrBankSelection(algorithm=bank, indices=tuple(range(24))) for bank in HASH_ALGORITHMS)
+    )
+    quote = Quoted(selection=selection, digest=composite_digest(selection, held, SHA256), algorithm=SHA256)
+    found = BankReplay(ALL_BANKS, increments).until(quote)
+    assert found is not None
+    assert found.state.ima_bank_modes == {SHA384: ImaBankMode.PADDED_SHA1, SHA512: ImaBankMode.PADDED_SHA1}
+
+
+@pytest.mark.parametrize("folder", [FIRMWARE, VECTORS / "ovmf-vtpm"], ids=["recorded", "ovmf-vtpm"])
+def test_the_boot_aggregate_of_a_kernel_is_that_of_its_tpms_pcrs(folder: Path) -> None:
+    if folder != FIRMWARE:
+        vector("ovmf-vtpm/pcrs.txt")
+    increments = {TCG2: recorded("binary_bios_measurements", folder)}
+    increments[IMA] = recorded("binary_runtime_measurements", folder)
+    held = PcrValues(read_pcrs(recorded("pcrs.txt", folder).decode()))
+    whole = Replay(ReplayState(banks=(SHA256,)), increments).whole
+    nothing = References(label="", missing=(), registers={}, files=frozenset())
+    selection = PcrSelection(banks=(PcrBankSelection(algorithm=SHA256, indices=tuple(range(11))),))
+    found = measure(Measured(), whole.consumed, whole.state, held, nothing, selection)
+    assert not found.aggregate_differs
+    assert "boot_aggregate" not in [path for _, path in found.unexpected]
 
 
 def test_the_recorded_list_has_every_template_that_the_kernel_makes() -> None:

@@ -1,8 +1,8 @@
 """What a resume does to a replay: PCRs from 16 on lose their values, and CEL logs of theirs begin anew.
 
-TPM2_Shutdown(STATE) saves PCRs 0 to 15 alone (PC Client Platform TPM Profile, "PCR Attributes"). The restart count, which
-every quote signs, tells attester and verifier that it happened. A log of PCRs that are lost has nothing left to explain;
-its writer starts it again from index 0, and so that this is unambiguous it holds no other PCRs.
+TPM2_Shutdown(STATE) saves PCRs 0 to 15 alone (PC Client Platform TPM Profile, "PCR Attributes"). The restart count,
+which every quote signs, tells attester and verifier that it happened. A log of PCRs that are lost has nothing left to
+explain; its writer starts it again from index 0, and so that this is unambiguous it holds no other PCRs.
 """
 
 from collections.abc import Collection

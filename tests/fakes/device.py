@@ -109,6 +109,7 @@ class FakeDevice:
     def resume(self) -> None:
         """A suspend and a resume; told with the next push."""
         self.restart_count += 1
+        self.pcrs.update({index: bytes(32) for index in (16, 23)})
         self.tell(TransitionKind.SUSPEND)
 
     def tell(self, kind: TransitionKind) -> None:
@@ -122,7 +123,7 @@ class FakeDevice:
             )
         )
 
-    def measure_file(self, log: str, name: str, content: bytes, index: int = 16) -> None:
+    def measure_file(self, log: str, name: str, content: bytes, index: int = 14) -> None:
         """As ``attester-agent measure`` does: log first, then the PCR."""
         described = ApplicationContent(event_type="app.config", name=name, digest=hashlib.sha256(content).digest())
         self.log_record(log, application_record(index, described, (SHA256.tpm_id,), 0))

@@ -32,14 +32,14 @@ GOOD = {b"good config": "/etc/app.conf", b"enter-initrd": "phase", b"stub sectio
 
 
 class Bench:
-    """A device with CEL logs, and a verifier whose policy gives PCRs 16 and 11, 15 to them."""
+    """A device with CEL logs, and a verifier whose policy gives PCRs 14 and 11, 15 to them."""
 
     def __init__(self) -> None:
         self.device = FakeDevice()
-        self.device.selection = parse_selection_text("sha256:0-11,15,16")
+        self.device.selection = parse_selection_text("sha256:0-11,14-16")
         self.handle = make_handle()
-        logs = LogsTable(tcg2=(*range(10), 11), ima=(10,), cel={"app": (16,), "systemd": (11, 15)})
-        policy = make_policy(pcrs="sha256:0-11,15,16", logs=logs)
+        logs = LogsTable(tcg2=(*range(10), 11), ima=(10,), cel={"app": (14,), "systemd": (11, 15)})
+        policy = make_policy(pcrs="sha256:0-11,14-16", logs=logs)
         files = {hashlib.sha256(content).digest(): name for content, name in GOOD.items()}
         references = make_references(self.device, files=files)
         self.trust = make_trust(self.device, handles=(self.handle,), policy=policy, references=(references,))
@@ -116,10 +116,10 @@ def test_a_boot_event_does_not_explain_what_an_application_measured() -> None:
 
 def test_entries_that_extend_nothing_are_counted_and_not_judged(bench: Bench) -> None:
     version = ManagementContent(event=ManagementEvent.CEL_VERSION, values=(1, 1))
-    bench.device.log_record(APP, CelRecord(recnum=0, pcr=16, digests=((11, bytes(32)),), content=version))
+    bench.device.log_record(APP, CelRecord(recnum=0, pcr=14, digests=((11, bytes(32)),), content=version))
     nv_entry = SystemdContent(string="product-uuid")
     bench.device.log_record(APP, CelRecord(recnum=0, nv_index=0x01D10200, digests=((11, bytes(32)),), content=nv_entry))
-    only_sha1 = CelRecord(recnum=0, pcr=16, digests=((SHA1.tpm_id, bytes(20)),), content=SystemdContent())
+    only_sha1 = CelRecord(recnum=0, pcr=14, digests=((SHA1.tpm_id, bytes(20)),), content=SystemdContent())
     bench.device.log_record(APP, only_sha1)
     bench.push()
     assert bench.verdict() == (Tier.AFFIRMING, set())
@@ -144,7 +144,7 @@ def test_an_increment_that_is_not_the_quoted_one_is_refused(bench: Bench) -> Non
 
 def test_a_renamed_entry_is_refused(bench: Bench) -> None:
     good = ApplicationContent(event_type="app.config", name="/etc/app.conf", digest=SHA256.digest(b"good config"))
-    true = application_record(16, replace(good, digest=SHA256.digest(b"evil")), (SHA256.tpm_id,), 1)
+    true = application_record(14, replace(good, digest=SHA256.digest(b"evil")), (SHA256.tpm_id,), 1)
     bench.device.log_record(APP, replace(true, content=good))  # the operating system lies about what it extended
     taken = bench.push()
     assert taken.refused is not None
@@ -167,7 +167,7 @@ def test_an_entry_logged_and_not_extended_yet_waits_for_the_next_quote(bench: Be
 def test_a_log_that_the_policy_names_must_be_there() -> None:
     bench = Bench()
     bench.device.cel_logs.pop(APP)
-    bench.device.pcrs[16] = bytes(32)
+    bench.device.pcrs[14] = bytes(32)
     taken = bench.push()
     assert bench.verdict() == (Tier.NONE, {Reason.LOG_MISSING})
     assert details(taken) == [APP]
@@ -198,6 +198,22 @@ def test_all_transitions_are_reported_in_order(bench: Bench) -> None:
     assert bench.verdict() == (Tier.AFFIRMING, {Reason.RESUMED, Reason.KERNEL_REPLACED})
     assert bench.state is not None
     assert [each.restart_count for each in bench.state.transitions] == [1, 2, 3, 3]
+
+
+def test_a_log_of_a_pcr_that_a_suspend_clears_starts_anew(bench: Bench) -> None:
+    for _ in range(3):
+        bench.device.measure_file("cel/volatile", "/v", b"anything", index=16)
+    bench.push()
+    assert bench.state is not None
+    assert (bench.state.replay.next_index["cel/volatile"], bench.state.measured.owners[16]) == (3, ("cel/volatile",))
+    bench.device.resume()
+    bench.device.sync(bench.handle)
+    bench.device.cel_logs["cel/volatile"] = []
+    bench.device.sent.pop("cel/volatile")
+    bench.device.measure_file("cel/volatile", "/w", b"anything", index=16)
+    bench.push(full=True)
+    assert bench.verdict() == (Tier.AFFIRMING, {Reason.RESUMED})
+    assert bench.state.replay.next_index["cel/volatile"] == 1
 
 
 @pytest.mark.parametrize("reported", [0, 1])

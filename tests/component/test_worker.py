@@ -230,23 +230,23 @@ def test_an_attester_that_asking_does_not_help_is_asked_less_and_less_often(
 ) -> None:
     seconds = iter(range(0, 10**9, 1800))
     monkeypatch.setattr("verifier_worker.worker.monotonic_s", lambda: float(next(seconds)))
-    rig.worker.process([rig.message(rig.device.push())])
+    rig.process([rig.message(rig.device.push())])
     rig.device.push()
     asked = []
     for _ in range(150):
-        rig.worker.process([rig.message(rig.device.push())])
+        rig.process([rig.message(rig.device.push())])
         asked.append(len(rig.publisher.on(rig.name, "solicit")))
     pauses = [asked.index(count + 1) - asked.index(count) for count in range(1, asked[-1])]
     assert pauses == sorted(pauses)
     assert pauses[-1] > 10 * pauses[0]
-    rig.worker.process([rig.message(rig.device.push(full=True, resend={"tcg2": 9, "ima": 1}))])
+    rig.process([rig.message(rig.device.push(full=True, resend={"tcg2": 9, "ima": 1}))])
     assert Reason.SEQUENCE_GAP not in rig.results()[-1].reasons
     while next(seconds) < 10**6:
         pass
     rig.device.push()
     before = asked[-1]
     for _ in range(6):
-        rig.worker.process([rig.message(rig.device.push())])
+        rig.process([rig.message(rig.device.push())])
     assert len(rig.publisher.on(rig.name, "solicit")) >= before + 2
 
 

@@ -177,7 +177,7 @@ def test_the_boot_aggregate_of_a_kernel_is_that_of_its_tpms_pcrs(folder: Path) -
     whole = Replay(ReplayState(banks=(SHA256,)), increments).whole
     nothing = References(label="", missing=(), registers={}, files=frozenset())
     selection = PcrSelection(banks=(PcrBankSelection(algorithm=SHA256, indices=tuple(range(11))),))
-    found = measure(Measured(), whole.consumed, whole.state, held, nothing, selection)
+    found = measure(Measured(), whole.consumed, whole.state, held, nothing, selection, {})
     assert not found.aggregate_differs
     assert "boot_aggregate" not in [path for _, path in found.unexpected]
 

@@ -7,7 +7,7 @@ from typing import Final
 from schemas.boot_facts import IMAGES_PCR, SECURE_BOOT_PCR, VERSION_PCR, SecureBoot
 from schemas.errors import PeerError
 from schemas.hashes import BY_NAME, SHA1, HashAlgorithm
-from schemas.ima_log import ImaFile
+from schemas.ima_log import ImaFile, ImaRecords
 from schemas.ima_signature import verify_file_signature
 from schemas.ima_template import TEMPLATE_IMA
 from schemas.limits import MAX_UNEXPECTED_LISTED
@@ -58,12 +58,25 @@ def measure(
             if not any(digest in references.files for digest in digests):
                 measured = _add_unexpected(measured, digests[0], text)
         if part.ima is not None:
-            if TEMPLATE_IMA in part.ima.template_names[: part.count]:
-                raise PeerError(Reason.LOG_MALFORMED, "IMA list: an entry of template ima, whose digests are SHA-1")
+            _check_spelling(part.ima, part.count)
             for file in part.ima.files(part.count):
                 if file.pcr_index in quoted and file.digest not in references.files:
                     measured = _add_unlisted(measured, file, expected)
     return measured
+
+
+def _check_spelling(records: ImaRecords, count: int) -> None:
+    """Refuses an entry of template ``ima`` that is one of another template, spelled anew.
+
+    A template's name is bound by no PCR, and the 276 bytes that ``ima`` hashes can be the data of an ``ima-ng`` entry
+    with a path of 227 characters. Whoever carried it must not make an unknown file of it.
+
+    Raises:
+        PeerError: ``log-malformed``.
+    """
+    for name, data in zip(records.template_names[:count], records.hashed, strict=False):
+        if name == TEMPLATE_IMA and int.from_bytes(data[:4], "little") < _MAX_DIGEST_FIELD and b":\0" in data[4:24]:
+            raise PeerError(Reason.LOG_MALFORMED, "IMA list: an entry of another template, called ima")
 
 
 def _owners(

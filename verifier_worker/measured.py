@@ -20,6 +20,7 @@ from verifier_worker.trust import References
 
 BOOT_AGGREGATE: Final = b"boot_aggregate"
 _MAX_PATH_CHARACTERS: Final = 256
+_MAX_DIGEST_FIELD: Final = 128  # bytes of a labelled digest: "verity:sha512:", a NUL, and 64
 
 
 def measure(

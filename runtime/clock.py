@@ -31,4 +31,5 @@ def random_fraction() -> float:
 
 def asleep_ms() -> int:
     """How long the machine was suspended since it booted; the clocks are read one after the other, so nearly."""
-    return (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)) // 1_000_000
+    awake_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    return max(0, time.clock_gettime_ns(time.CLOCK_BOOTTIME) - awake_ns) // 1_000_000

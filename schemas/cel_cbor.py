@@ -5,7 +5,7 @@ is a CBOR sequence (RFC 8742) of records, or an array of them. Promises: reading
 so that a record has one spelling; cutting never looks beyond the limits of one record.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from schemas import cbor, cel, limits
@@ -148,12 +148,10 @@ def _head(data: bytes, offset: int) -> tuple[int, int, int] | None:
 
 
 def _parse(value: object) -> CelRecord:
-    items = as_map(
-        value, "record", required=(RECNUM, DIGESTS, CONTENT_TYPE, CONTENT), optional=(PCR, NV_INDEX), limit=5
-    )
+    items = _map(value, "record", required=(RECNUM, DIGESTS, CONTENT_TYPE, CONTENT), optional=(PCR, NV_INDEX))
     digests = []
     for entry in as_array(items[DIGESTS], "digests", limit=limits.MAX_PCR_BANKS):
-        digest = as_map(entry, "digest", required=(_ALGORITHM, _DIGEST), optional=())
+        digest = _map(entry, "digest", required=(_ALGORITHM, _DIGEST), optional=())
         digests.append((as_uint(digest[_ALGORITHM], "hashAlg"), as_bytes(digest[_DIGEST], "digest")))
     return CelRecord(
         recnum=as_uint(items[RECNUM], "recnum"),
@@ -186,17 +184,17 @@ def _encode_content(content: Content) -> object:
 def _parse_content(number: int, value: object) -> Content:
     match number:
         case ContentType.CEL:
-            return _parse_management(as_map(value, "cel", required=(0,), optional=(1,)))
+            return _parse_management(_map(value, "cel", required=(0,), optional=(1,)))
         case ContentType.PCCLIENT_STD:
-            items = as_map(value, "pcclient_std", required=(0, 1), optional=())
+            items = _map(value, "pcclient_std", required=(0, 1), optional=())
             return PcClientContent(event_type=as_uint(items[0], "event type"), data=as_bytes(items[1], "event data"))
         case ContentType.IMA_TEMPLATE:
-            items = as_map(value, "ima_template", required=(0, 1), optional=())
+            items = _map(value, "ima_template", required=(0, 1), optional=())
             return ImaContent(
                 name=as_text(items[0], "template name", limit=_TEXT_LIMIT), data=as_bytes(items[1], "template data")
             )
         case ContentType.SYSTEMD:
-            items = as_map(value, "systemd", optional=(0, 1, 2, 3))
+            items = _map(value, "systemd", optional=(0, 1, 2, 3))
             return SystemdContent(
                 event_type=_text(items, 0),
                 boot_id=_text(items, 1),
@@ -204,7 +202,7 @@ def _parse_content(number: int, value: object) -> Content:
                 string=_text(items, 3),
             )
         case ContentType.APPLICATION:
-            items = as_map(value, "application", required=(0, 1, 2), optional=())
+            items = _map(value, "application", required=(0, 1, 2), optional=())
             return ApplicationContent(
                 event_type=as_text(items[0], "type", limit=_TEXT_LIMIT),
                 name=as_text(items[1], "name", limit=_TEXT_LIMIT),
@@ -219,7 +217,7 @@ def _parse_management(items: Mapping[object, object]) -> ManagementContent:
     if event not in cel.MANAGEMENT_EVENTS:
         raise cel.malformed(f"cel event {event}")
     if event == ManagementEvent.CEL_VERSION:
-        version = as_map(items.get(1), "cel_version", required=(0, 1), optional=())
+        version = _map(items.get(1), "cel_version", required=(0, 1), optional=())
         values: tuple[int, ...] = (as_uint(version[0], "major"), as_uint(version[1], "minor"))
     else:
         values = (as_uint(items[1], "cel data"),) if 1 in items else ()
@@ -228,3 +226,13 @@ def _parse_management(items: Mapping[object, object]) -> ManagementContent:
 
 def _text(items: Mapping[object, object], key: int) -> str | None:
     return as_text(items[key], "systemd content", limit=_TEXT_LIMIT) if key in items else None
+
+
+def _map(
+    value: object, field: str, *, required: Collection[int] = (), optional: Collection[int]
+) -> Mapping[object, object]:
+    """A map with these keys, all of them integers: in Python ``True`` and ``1.0`` are the key 1."""
+    items = as_map(value, field, required=required, optional=optional)
+    if any(type(key) is not int for key in items):
+        raise cel.malformed(f"{field}: a key that is no integer")
+    return items

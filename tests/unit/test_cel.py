@@ -169,6 +169,8 @@ def test_records_that_cannot_be_are_not(changes: dict[str, object]) -> None:
         cbor.encode({0: 0, 1: 1, 3: [], 9: 4, 10: {0: 3}}),
         cbor.encode({0: 0, 1: 1, 3: [], 9: 5, 10: b""}),
         cbor.encode({0: 0, 1: 1, 2: 2**24, 3: [], 9: 8, 10: b""}),
+        cbor.encode({0: 0, True: 1, 3: [], 9: 8, 10: b""}),
+        cbor.encode({0: 0, 1: 1, 3: [{0: 11, True: bytes(32)}], 9: 8, 10: b""}),
         cbor.encode({0: 0, 1: True, 3: [], 9: 8, 10: b""}),
         cbor.encode({0: 0, 1: 1, 3: [], 9: 8, 10: b"", 11: 0}),
     ],

@@ -1,0 +1,64 @@
+"""Transitions: what TPM and kernel together tell, and the agent's memory of it."""
+
+import pytest
+
+from attester_agent.agent_state import AgentState, decode_state, encode_state, on_boot, on_seen
+from attester_agent.transitions import KernelView, Seen, has_woken, transitions_between
+from schemas.evidence import TransitionKind
+from schemas.identifiers import Ueid
+from schemas.limits import MAX_TRANSITIONS
+
+KERNEL = KernelView(boot_id="a", suspends=3, asleep_ms=100)
+SUSPEND, HIBERNATE, KEXEC = TransitionKind
+
+
+def seen(kernel: KernelView = KERNEL, *, reset: int = 1, restart: int = 0, clock: int = 5) -> Seen:
+    return Seen(kernel=kernel, clock_ms=clock, reset_count=reset, restart_count=restart)
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (seen(clock=9), []),
+        (seen(restart=3), [(SUSPEND, 1), (SUSPEND, 2), (SUSPEND, 3)]),
+        (seen(KernelView(boot_id="a", suspends=5), restart=2), [(SUSPEND, 1), (SUSPEND, 2)]),
+        (seen(KernelView(boot_id="a", suspends=5)), [(SUSPEND, 0), (SUSPEND, 0)]),
+        (seen(KernelView(boot_id="a", asleep_ms=5000)), [(SUSPEND, 0)]),
+        (seen(KernelView(boot_id="a", asleep_ms=600)), []),
+        (seen(KernelView(boot_id="a", asleep_ms=90_000), restart=1), [(SUSPEND, 1)]),
+        (seen(KernelView(boot_id="b", suspends=0)), [(KEXEC, 0)]),
+        (seen(KernelView(boot_id="b", suspends=9), restart=1), [(SUSPEND, 1), (KEXEC, 1)]),
+        (seen(reset=2), [(HIBERNATE, 0)]),
+        (seen(KernelView(boot_id="b"), reset=2), []),
+        (seen(KernelView(), reset=2), []),
+        (seen(KernelView()), []),
+    ],
+)
+def test_what_happened_between_two_looks(now: Seen, expected: list[tuple[TransitionKind, int]]) -> None:
+    found = transitions_between(seen(), now)
+    assert [(each.kind, each.restart_count) for each in found] == expected
+    assert {(each.clock_ms, each.reset_count) for each in found} <= {(now.clock_ms, now.reset_count)}
+    assert transitions_between(None, now) == ()
+
+
+def test_a_restart_count_that_leaps_is_bounded() -> None:
+    found = transitions_between(seen(), seen(restart=2**31))
+    assert (len(found), found[-1].restart_count) == (MAX_TRANSITIONS, 2**31)
+
+
+def test_waking_is_noticed() -> None:
+    assert not has_woken(KERNEL, KERNEL)
+    assert has_woken(KERNEL, KernelView(boot_id="a", suspends=4))
+    assert has_woken(KERNEL, KernelView(boot_id="b", suspends=3))
+
+
+def test_the_state_remembers_transitions_of_this_boot_and_which_are_untold() -> None:
+    state = AgentState(ueid=Ueid(b"\x01" + bytes(32)), environment=b"e")
+    for now in (seen(), seen(restart=2), seen(restart=2), seen(restart=3)):
+        state = on_seen(on_boot(state, now.reset_count), now)
+        assert decode_state(encode_state(state)) == state
+    assert ([each.restart_count for each in state.transitions], state.untold) == ([1, 2, 3], 3)
+    slept = on_seen(state, seen(reset=2))
+    assert ([each.kind for each in slept.transitions], slept.untold) == ([SUSPEND] * 3 + [HIBERNATE], 4)
+    rebooted = on_seen(state, seen(KernelView(boot_id="b"), reset=2))
+    assert (rebooted.transitions, rebooted.untold) == ((), 0)

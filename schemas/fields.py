@@ -7,6 +7,7 @@ from schemas.errors import PeerError
 from schemas.reasons import Reason
 
 UINT64_MAX = 2**64 - 1
+_KEY_TYPES = frozenset({int, str})
 
 
 def _malformed(field: str, expected: str) -> PeerError:
@@ -24,6 +25,8 @@ def as_map(
     """A map with all ``required`` keys and, unless ``optional`` is None, no keys but these two sets."""
     if not isinstance(value, Mapping):
         raise _malformed(field, "a map")
+    if not _KEY_TYPES.issuperset(map(type, value)):  # True and 1.0 would pass for the key 1
+        raise PeerError(Reason.MALFORMED, f"{field}: a key that is neither an integer nor text")
     for key in required:
         if key not in value:
             raise PeerError(Reason.MALFORMED, f"{field}: key {key!r} is missing")

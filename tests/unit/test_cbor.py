@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from schemas import cbor
 from schemas.errors import PeerError
+from schemas.fields import as_map
 from schemas.limits import MAX_CBOR_DEPTH, MAX_CBOR_ITEMS, MAX_CBOR_PAIRS
 from schemas.reasons import Reason
 
@@ -83,3 +84,10 @@ def test_items_and_pairs_are_counted_before_anything_is_built() -> None:
 def test_a_trusted_signature_lifts_the_count() -> None:
     many = [[number, "x"] for number in range(MAX_CBOR_ITEMS)]
     assert cbor.decode(cbor.encode(many), "item", authenticated=True) == many
+
+
+def test_true_is_not_the_key_one() -> None:
+    assert as_map({1: 0}, "item", required=(1,), optional=()) == {1: 0}
+    for key in (True, 1.0):
+        with pytest.raises(PeerError):
+            as_map(cbor.decode(cbor.encode({key: 0}), "item"), "item", required=(1,), optional=())

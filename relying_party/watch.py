@@ -38,15 +38,22 @@ COLUMNS: Final = (
     "clock rate",
     "rejected",
 )
-_ALWAYS_SHOWN: Final = ("attester", "status", "freshness", "age")
-_SHOWN_IF_THERE_IS_ROOM: Final = ("rejected", "log entries", "handle", "clock rate")
+_ALWAYS_SHOWN: Final = ("attester", "status", "reasons", "age")
+# What else is shown while the reasons keep some room: first the important columns in short, then each in full.
+_SHORT_IF_THERE_IS_ROOM: Final = ("rejected", "log entries", "handle")
+_FULL_IF_THERE_IS_ROOM: Final = ("freshness", "rejected", "log entries", "handle", "clock rate")
+_SHORT_HEADERS: Final = {"log entries": "logs", "rejected": "refused"}
+_REASONS_WIDTH_BESIDE_SHORT: Final = 20
 _REASONS_WIDTH: Final = 32
 _WIDE: Final = 160
+_NARROW: Final = 100  # below that, one space between columns is enough
 REFRESH_S: Final = 0.5
 _QUEUE_MESSAGES: Final = 10_000  # beyond that the network thread waits: nothing is dropped, the broker keeps the rest
 _SHORT_UEID: Final = 12
+_SHORT_HANDLE: Final = 6
 _US: Final = 1_000_000
 _PERCENT_FROM_PPM: Final = 1000
+_UNKNOWN_FROM_PPM: Final = 10_000  # wider than that, an interval says nothing about the clock yet
 _NONE: Final = "–"
 _STATUS_STYLE: Final = {
     Tier.AFFIRMING: "green",
@@ -148,37 +155,60 @@ def table_of(standings: Sequence[Standing], now_us: int, names: Mapping[Ueid, st
         standings: one for each row.
         now_us: UTC microseconds.
         names: what the caller calls some of the attesters.
-        width: characters in a line; columns that find no room are left out, rejections then stand with the reasons.
+        width: characters in a line; columns that find no room are shortened or left out.
     """
     ordered = sorted(standings, key=lambda each: name_of(each, names))
-    rows = [dict(zip(COLUMNS, cells(standing, now_us, names), strict=True)) for standing in ordered]
-    shown = _columns_for(rows, width)
-    table = Table(expand=True, pad_edge=False, box=None, header_style="bold")
-    for column in shown:
+    full = [dict(zip(COLUMNS, cells(standing, now_us, names), strict=True)) for standing in ordered]
+    short = [row | _short_cells(standing) for standing, row in zip(ordered, full, strict=True)]
+    shown = _columns_for(full, short, width)
+    table = Table(expand=True, pad_edge=False, box=None, padding=(0, _gap(width), 0, 0), header_style="bold")
+    for column, in_full in shown.items():
         flexible = column == "reasons"
-        table.add_column(column, no_wrap=not flexible, overflow="fold", ratio=1 if flexible else None)
-    for standing, row in zip(ordered, rows, strict=True):
-        if "rejected" not in shown and row["rejected"] != _NONE:
-            row["reasons"] = "; ".join(filter(None, (row["reasons"], f"rejected {row['rejected']}")))
+        header = column if in_full else _SHORT_HEADERS.get(column, column)
+        table.add_column(header, no_wrap=not flexible, overflow="fold", ratio=1 if flexible else None)
+    for number, standing in enumerate(ordered):
+        row = {column: (full if in_full else short)[number][column] for column, in_full in shown.items()}
         styles = {
             "status": _STATUS_STYLE[standing.status],
             "freshness": _FRESHNESS_STYLE.get(standing.freshness, "yellow"),
         }
+        if "freshness" not in shown and standing.freshness is not Freshness.FRESH:
+            row["reasons"] = ", ".join(filter(None, (standing.freshness.value, row["reasons"])))
+            styles["reasons"] = styles["freshness"]
         table.add_row(*(Text(row[column], style=styles.get(column, "")) for column in shown))
     return table
 
 
-def _columns_for(rows: Sequence[Mapping[str, str]], width: int) -> list[str]:
-    """The columns that fit beside the reasons, the important ones first."""
-    widths = {column: max([len(column), *(len(row[column]) for row in rows)]) + 1 for column in COLUMNS}
-    room = width - _REASONS_WIDTH - sum(widths[column] for column in _ALWAYS_SHOWN)
-    shown = {"reasons", *_ALWAYS_SHOWN}
-    for column in _SHOWN_IF_THERE_IS_ROOM:
-        room -= widths[column]
-        if room < 0:
-            break
-        shown.add(column)
-    return [column for column in COLUMNS if column in shown]
+def _gap(width: int) -> int:
+    return 1 if width < _NARROW else 2
+
+
+def _short_cells(standing: Standing) -> dict[str, str]:
+    """What stands in the columns that can be shortened."""
+    result = standing.result
+    return {
+        "handle": _NONE if result.handle is None else result.handle.hex()[:_SHORT_HANDLE],
+        "log entries": "+".join(entry.rpartition(" ")[2] for entry in _log_entries(standing)) or _NONE,
+        "rejected": _NONE if result.rejections is None else str(result.rejections.count),
+    }
+
+
+def _columns_for(full: Sequence[Mapping[str, str]], short: Sequence[Mapping[str, str]], width: int) -> dict[str, bool]:
+    """The columns that fit beside the reasons, in order, each with whether it fits in full."""
+
+    def needed(column: str, *, in_full: bool) -> int:
+        header = column if in_full else _SHORT_HEADERS.get(column, column)
+        return _gap(width) + max([len(header), *(len(row[column]) for row in (full if in_full else short))])
+
+    taken = {column: needed(column, in_full=True) for column in _ALWAYS_SHOWN} | {"reasons": 0}
+    shown = dict.fromkeys(_ALWAYS_SHOWN, True)
+    steps = [(column, False, _REASONS_WIDTH_BESIDE_SHORT) for column in _SHORT_IF_THERE_IS_ROOM]
+    steps += [(column, True, _REASONS_WIDTH) for column in _FULL_IF_THERE_IS_ROOM]
+    for column, in_full, reasons in steps:
+        wanted = taken | {column: needed(column, in_full=in_full)}
+        if sum(wanted.values()) + reasons <= width:
+            taken, shown[column] = wanted, in_full
+    return {column: shown[column] for column in COLUMNS if column in shown}
 
 
 def line_of(standing: Standing, now_us: int, names: Mapping[Ueid, str]) -> str:
@@ -301,8 +331,10 @@ def _log_entries(standing: Standing) -> list[str]:
 
 
 def _rate(low: int, high: int) -> str:
-    """An interval of parts per million as its middle and how far it reaches to both sides."""
+    """An interval of parts per million as its middle and how far it reaches to both sides, once that is below 1 %."""
     middle, reach = (low + high) / 2, (high - low) / 2
+    if reach >= _UNKNOWN_FROM_PPM:
+        return _NONE
     if reach >= _PERCENT_FROM_PPM:
         return f"{middle / 10_000:+.1f} ±{reach / 10_000:.1f} %"
     return f"{middle:+.0f} ±{reach:.0f} ppm"

@@ -1,12 +1,24 @@
 """``python -m deploy.demo``: see ``--help``."""
 
 import logging
+import os
 import signal
 import sys
+from types import FrameType
 
-from deploy.demo.options import parse
-from deploy.demo.show import play
-from runtime.service import Stop
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    os._exit(130)  # nothing was started yet: there is nothing to undo, and nothing to say
+
+
+if __name__ == "__main__":
+    for _early in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(_early, _leave)
+
+# The imports take long enough for an impatient Ctrl-C, which must not end in a traceback.
+from deploy.demo.options import parse  # noqa: E402
+from deploy.demo.show import play  # noqa: E402
+from runtime.service import Stop  # noqa: E402
 
 
 def main(arguments: list[str] | None = None) -> int:

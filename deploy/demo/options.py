@@ -1,12 +1,18 @@
 """The command line of the demo."""
 
 import argparse
+import math
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.demo.scenario import devices_for_everything
+
 DEFAULT_ATTESTERS: Final = 6
 MAX_ATTESTERS: Final = 64
+MAX_PORT: Final = 65_535
 MIN_SECONDS: Final = 40
 STORY_SECONDS: Final = 90  # how long the story takes where --seconds does not say
 
@@ -41,7 +47,13 @@ def parse(arguments: list[str] | None) -> Options:
         "says. The exit status is 0 only if it says what it should.",
     )
     add = parser.add_argument
-    add("--attesters", type=int, default=DEFAULT_ATTESTERS, metavar="N", help="devices (default: %(default)s)")
+    add(
+        "--attesters",
+        type=int,
+        default=DEFAULT_ATTESTERS,
+        metavar="N",
+        help=f"devices (default: %(default)s); all stories need {devices_for_everything()}, fewer leave some out",
+    )
     add(
         "--seconds",
         type=float,
@@ -55,8 +67,46 @@ def parse(arguments: list[str] | None) -> Options:
     given = parser.parse_args(arguments)
     if not 1 <= given.attesters <= MAX_ATTESTERS:
         parser.error(f"--attesters {given.attesters}: expected 1 to {MAX_ATTESTERS}")
-    if given.seconds is not None and given.seconds < MIN_SECONDS:
-        parser.error(f"--seconds {given.seconds:g}: the story needs at least {MIN_SECONDS}")
-    if given.keep is not None and given.keep.exists() and (not given.keep.is_dir() or any(given.keep.iterdir())):
-        parser.error(f"--keep {given.keep}: exists and is not an empty directory")
+    if given.seconds is not None and not MIN_SECONDS <= given.seconds < math.inf:
+        parser.error(f"--seconds {given.seconds:g}: expected a finite number, at least {MIN_SECONDS} for the story")
+    if given.port is not None and not 1 <= given.port <= MAX_PORT:
+        parser.error(f"--port {given.port}: expected 1 to {MAX_PORT}; without --port a free one is taken")
+    for option, path, check in (("--keep", given.keep, _make_empty), ("--report", given.report, _try_to_write)):
+        try:
+            if path is not None:
+                check(path)
+        except OSError as error:
+            parser.error(f"{option} {path}: {error.strerror or error}")
     return Options(**vars(given))
+
+
+def _make_empty(folder: Path) -> None:
+    """Makes the folder unless it is there, empty and writable.
+
+    Raises:
+        OSError: it cannot be used.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OSError("exists and is not an empty directory")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _try_to_write(path: Path) -> None:
+    """Makes sure that a file can be written, and leaves it as it is.
+
+    Raises:
+        OSError: it cannot.
+    """
+    if path.is_dir():
+        raise OSError("is a directory")
+    if path.is_file():
+        with path.open("ab"):
+            pass
+    elif path.exists():  # a device or a pipe: opening it may have effects
+        if not os.access(path, os.W_OK):
+            raise OSError("cannot be written")
+    else:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass

@@ -125,29 +125,31 @@ def _after(deed: Deed, at_s: float, history: History) -> _Check:
             return _contraindicated(history.planted, later)
         case Deed.REBOOT:
             met = any(Reason.REBOOTED in standing.reasons for standing in later)
-            return "reboot is noticed: rebooted", Reason.REBOOTED if met else _last(later), met
+            return "reboot is noticed", Reason.REBOOTED if met else f"no {Reason.REBOOTED}: {_last(later)}", met
         case Deed.SILENCE:
             met = any(
                 standing.freshness is Freshness.STALE and Reason.EVIDENCE_OVERDUE in standing.reasons
                 for standing in later
             )
-            return "silence becomes stale: evidence-overdue", Reason.EVIDENCE_OVERDUE if met else _last(later), met
+            code = Reason.EVIDENCE_OVERDUE
+            return "silence becomes stale", code if met else f"no {code}: {_last(later)}", met
         case Deed.REPLAY | Deed.FORGE | Deed.CROSS:
             code = _REFUSED_AS[deed]
             seen = codes_seen(history)
-            return f"{deed} is refused: {code}", ", ".join(seen) or "no refusal", code in seen
+            met = code in seen
+            return f"{deed} is refused", code if met else f"no {code}: {', '.join(seen) or 'no refusal'}", met
 
 
 def _contraindicated(path: str | None, later: Sequence[Standing]) -> _Check:
-    expected = f"contraindicated: file-unexpected {path}"
+    expected = f"notices {path}"
     for standing in later:
         if (
             standing.status is Tier.CONTRAINDICATED
             and Reason.FILE_UNEXPECTED in standing.reasons
             and path in standing.result.unexpected
         ):
-            return expected, f"{describe(standing)} {path}", True
-    return expected, _last(later), False
+            return expected, Reason.FILE_UNEXPECTED, True
+    return expected, f"no {Reason.FILE_UNEXPECTED}: {_last(later)}", False
 
 
 def _never_contraindicated(history: History) -> _Check:
@@ -159,11 +161,17 @@ def _final(history: History, final: Standing | None) -> _Check:
     """How the device stands at the end, by what was done to it last."""
     if Deed.SILENCE in history.deeds:
         met = final is not None and final.status is Tier.NONE and final.freshness is Freshness.STALE
-        return "at the end undecided and stale", describe(final), met
+        return "ends undecided and stale", _briefly(final, met=met), met
     if Deed.TAMPER in history.deeds and Deed.REBOOT not in history.deeds:
         met = final is not None and final.status is Tier.CONTRAINDICATED
-        return "at the end still contraindicated", describe(final), met
-    return "at the end affirming and fresh", describe(final), final is not None and _is_good(final)
+        return "ends still contraindicated", _briefly(final, met=met), met
+    met = final is not None and _is_good(final)
+    return "ends affirming and fresh", _briefly(final, met=met), met
+
+
+def _briefly(final: Standing | None, *, met: bool) -> str:
+    """Without the reasons where they explain nothing that was not expected."""
+    return f"{final.status}, {final.freshness}" if final is not None and met else describe(final)
 
 
 def _is_good(standing: Standing) -> bool:

@@ -1,16 +1,21 @@
 """The outcome of a run: as JSON for programs, as a table for people."""
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from deploy.demo.device import Device
 from deploy.demo.layout import RunDirectory
 from deploy.demo.outcomes import Expectation, History, codes_seen, result_counts
-from deploy.demo.scenario import Plan
+from deploy.demo.problem import DemoError
+from deploy.demo.scenario import Plan, devices_for_everything
 from relying_party.results import Standing
 from schemas.identifiers import ueid_text
+
+_WIDTH: Final = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,9 @@ def write_report(outcome: Outcome, path: Path, run: RunDirectory, port: int, *, 
         run: where files are.
         port: of the broker.
         kept: whether ``run`` stays.
+
+    Raises:
+        DemoError: the file cannot be written.
     """
     content: dict[str, object] = {
         "as_expected": outcome.as_expected,
@@ -70,20 +78,33 @@ def write_report(outcome: Outcome, path: Path, run: RunDirectory, port: int, *, 
         content["directory"] = str(run.root)
         content["public_keys"] = {name: str(run.public_key(name)) for name in ("endorser", "distributor", "verifier")}
         content["tsa_root"] = str(run.tsa / "tsa-root.pem")
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    try:
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DemoError(f"--report {path}: {error.strerror}") from error
 
 
-def summary(outcome: Outcome, *, interrupted: bool) -> list[str]:
-    """The expectations as lines of text, those that were missed last."""
+def summary(outcome: Outcome, root: Path, *, interrupted: bool) -> list[str]:
+    """The expectations as lines of text, those that were missed last; what is seen goes below where it is long.
+
+    Args:
+        outcome: what happened.
+        root: of the run; paths are told relative to it.
+        interrupted: the story was not over.
+    """
     rows = [("", "device", "part", "expected", "seen")]
     rows += [
-        ("ok" if each.met else "MISSED", each.device, each.role, each.expected, each.seen)
+        ("ok" if each.met else "MISS", each.device, each.role, _below(root, each.expected), _below(root, each.seen))
         for each in sorted(outcome.expectations, key=lambda each: not each.met)
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]) for row in rows
-    ]
+    lines = []
+    for row in rows:
+        start = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
+        if len(start) + 2 + len(row[4]) <= _WIDTH:
+            lines.append(f"{start}  {row[4]}")
+        else:
+            lines += [start.rstrip(), *textwrap.wrap(row[4], _WIDTH, initial_indent="    ", subsequent_indent="    ")]
     missed = [each for each in outcome.expectations if not each.met]
     if outcome.problem:
         lines.append(f"The run could not be finished: {outcome.problem}")
@@ -92,7 +113,14 @@ def summary(outcome: Outcome, *, interrupted: bool) -> list[str]:
     elif not outcome.problem:
         so_far = " so far; the story was not over" if interrupted else ""
         lines.append(f"All {len(outcome.expectations)} expectations were met{so_far}.")
+    if outcome.plan.left_out:
+        needed = devices_for_everything()
+        lines.append(f"stories left out: {', '.join(outcome.plan.left_out)} (--attesters {needed} shows all)")
     return lines
+
+
+def _below(root: Path, text: str) -> str:
+    return text.replace(f"{root}/", "")
 
 
 def _attester(outcome: Outcome, device: Device) -> dict[str, object]:

@@ -73,6 +73,11 @@ _SCRIPT: Final = (
 )
 
 
+def devices_for_everything() -> int:
+    """How many devices it takes to leave no part out."""
+    return len(_PARTS)
+
+
 def plan(attesters: int, seconds: float) -> Plan:
     """The story of a run.
 

@@ -1,8 +1,7 @@
 """One demonstration from beginning to end: set up, tell the story, judge, report, take down."""
 
-import shutil
+import shlex
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from deploy.demo.report import Outcome, summary, write_report
 from deploy.demo.scenario import Act, Plan, Role, plan
 from deploy.demo.screen import LiveScreen, PlainScreen, Screen
 from deploy.demo.stage import Stage
+from deploy.demo.temporary import temporary_folder
 from relying_party.results import Standing
 from runtime import clock
 from runtime.service import EXIT_FAILED, EXIT_OK, Stop
@@ -75,11 +75,11 @@ class Show:
     def _announce(self) -> None:
         say, port, verifier_key = self._progress.say, self._stage.port, self._run.public_key("verifier")
         say(f"everything is up; broker on {HOST}:{port}, anonymous, this machine only. In another terminal:")
-        say(f"    mosquitto_sub -p {port} -t 'attestream/v1/results/+' -F '%t %l bytes'")
-        say(f"    {Path(sys.executable)} -m relying_party watch --port {port} --verifier-key {verifier_key}")
+        self._progress.print(  # nothing before them: each line can be copied whole
+            f"  mosquitto_sub -p {port} -t 'attestream/v1/results/+' -F '%t %l bytes'",
+            f"  {watch_command()} --port {port} --verifier-key {shlex.quote(str(verifier_key))}",
+        )
         say(f"keys, logs, configurations: {self._run.root}{'' if self._options.keep else ' (until the demo ends)'}")
-        for role in self._plan.left_out:
-            say(f"left out, there are too few devices for it: {role} (--attesters 4 shows everything)")
 
     def _tell_story(self) -> None:
         devices = self._stage.devices
@@ -161,12 +161,16 @@ class Show:
         if interrupted:
             self._progress.say("stopped before the story was over")
         if self._histories and any(history.moments for history in self._histories.values()):
-            self._progress.print(*summary(outcome, interrupted=interrupted))
+            self._progress.print(*summary(outcome, self._run.root, interrupted=interrupted))
         elif self._problem:
             self._progress.print(f"The demo failed: {self._problem}")
         if self._options.report is not None:
             kept = self._options.keep is not None
-            write_report(outcome, self._options.report, self._run, self._stage.port, kept=kept)
+            try:
+                write_report(outcome, self._options.report, self._run, self._stage.port, kept=kept)
+            except DemoError as error:
+                self._progress.print(f"error: {error}")
+                return EXIT_FAILED
         if interrupted:
             return INTERRUPTED
         return EXIT_OK if outcome.as_expected else EXIT_FAILED
@@ -174,11 +178,16 @@ class Show:
 
 def play(options: Options, stop: Stop) -> int:
     """Runs one demonstration in a temporary directory, or in the one to keep; returns the exit status."""
-    temporary = Path(tempfile.mkdtemp(prefix="attestream-"))
-    try:
+    with temporary_folder() as temporary:
         root = temporary if options.keep is None else options.keep.absolute()
         sockets = temporary / "s"
         sockets.mkdir()
         return Show(options, RunDirectory(root, sockets), stop).play()
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def watch_command() -> str:
+    """How to follow results by hand: the command of this environment if it was installed, else the package."""
+    script = Path(sys.executable).with_name("relying-party")
+    if script.is_file():
+        return f"{shlex.quote(str(script))} watch"
+    return f"{shlex.quote(sys.executable)} -m relying_party watch"

@@ -131,6 +131,19 @@ def test_an_interrupted_demo_leaves_nothing_behind(temporary: Path, said: str, n
         assert demo.left_behind() == []
 
 
+def test_an_impatient_ctrl_c_is_quiet_even_where_it_was_ignored_before() -> None:
+    command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executable, "-X", "importtime", "-m", "deploy.demo"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if line.rstrip().endswith("argparse"))  # the first of many imports
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert "Traceback" not in rest
+    assert "deploy.demo.show" not in rest
+
+
 def test_a_killed_demo_leaves_no_process_behind(temporary: Path) -> None:
     with Demo(temporary, "--attesters", "2") as demo, contextlib.ExitStack() as stack:
         demo.read_until("affirming")

@@ -65,7 +65,7 @@ def test_the_story_is_told_in_order_and_leaves_time_at_its_end(seconds: float) -
 def test_a_steady_device_stays_as_it_is() -> None:
     assert missed(Role.STEADY, history(GOOD, GOOD)) == []
     assert missed(Role.STEADY, history(GOOD, BAD, GOOD)) == ["never contraindicated"]
-    assert missed(Role.STEADY, history(GOOD, STALE)) == ["at the end affirming and fresh"]
+    assert missed(Role.STEADY, history(GOOD, STALE)) == ["ends affirming and fresh"]
     assert len(missed(Role.STEADY, history())) == 2
 
 
@@ -73,29 +73,29 @@ def test_the_tampered_device_is_contraindicated_by_name() -> None:
     assert missed(Role.TAMPERED, history(GOOD, BAD, tamper=1)) == []
     assert missed(Role.TAMPERED, history(GOOD, BAD, REBOOTED, GOOD, tamper=1, reboot=2)) == []
     assert missed(Role.TAMPERED, history(GOOD, GOOD, tamper=1)) == [
-        f"contraindicated: file-unexpected {PLANTED}",
-        "at the end still contraindicated",
+        f"notices {PLANTED}",
+        "ends still contraindicated",
     ]
     other_file = standing(
         status=Tier.CONTRAINDICATED, reasons=BAD.reasons, vector=BAD.result.vector, unexpected=("/usr/bin/true",)
     )
-    assert f"contraindicated: file-unexpected {PLANTED}" in missed(Role.TAMPERED, history(GOOD, other_file, tamper=1))
+    assert f"notices {PLANTED}" in missed(Role.TAMPERED, history(GOOD, other_file, tamper=1))
 
 
 def test_what_was_seen_before_the_deed_does_not_count() -> None:
-    assert f"contraindicated: file-unexpected {PLANTED}" in missed(Role.TAMPERED, history(GOOD, BAD, tamper=5))
+    assert f"notices {PLANTED}" in missed(Role.TAMPERED, history(GOOD, BAD, tamper=5))
 
 
 def test_the_rebooted_device_recovers() -> None:
     assert missed(Role.REBOOTED, history(GOOD, REBOOTED, GOOD, reboot=1)) == []
-    assert missed(Role.REBOOTED, history(GOOD, GOOD, reboot=1)) == ["reboot is noticed: rebooted"]
+    assert missed(Role.REBOOTED, history(GOOD, GOOD, reboot=1)) == ["reboot is noticed"]
 
 
 def test_the_silent_device_becomes_stale() -> None:
     assert missed(Role.SILENT, history(GOOD, STALE, silence=1)) == []
     assert missed(Role.SILENT, history(GOOD, GOOD, silence=1)) == [
-        "silence becomes stale: evidence-overdue",
-        "at the end undecided and stale",
+        "silence becomes stale",
+        "ends undecided and stale",
     ]
 
 
@@ -111,4 +111,4 @@ def test_each_of_the_strangers_messages_is_refused_by_its_own_code() -> None:
     )
     assert missed(Role.REPLAYED, seen) == []
     assert codes_seen(seen) == [Reason.EVIDENCE_REPLAYED, Reason.QUOTE_SIGNATURE_INVALID, Reason.UEID_MISMATCH]
-    assert missed(Role.REPLAYED, history(GOOD, GOOD, replay=1)) == ["replay is refused: evidence-replayed"]
+    assert missed(Role.REPLAYED, history(GOOD, GOOD, replay=1)) == ["replay is refused"]

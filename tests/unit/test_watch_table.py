@@ -76,8 +76,17 @@ def test_what_is_not_known_is_a_dash() -> None:
     assert {row[name] for name in ("age", "handle", "log entries", "clock rate", "rejected")} == {"–"}
 
 
-def test_a_loose_bound_on_the_clock_is_in_percent() -> None:
-    assert cells(standing(clock_rate_ppm=(-20_000, 40_000)), NOW_US, {})[7] == "+1.0 ±3.0 %"
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        ((-300, 100), "-100 ±200 ppm"),
+        ((-2_000, 4_000), "+0.1 ±0.3 %"),
+        ((-9_000, 11_000), "–"),
+        ((-20_000, 40_000), "–"),
+    ],
+)
+def test_a_bound_on_the_clock_is_said_once_it_is_below_one_percent(bounds: tuple[int, int], said: str) -> None:
+    assert cells(standing(clock_rate_ppm=bounds), NOW_US, {})[7] == said
 
 
 def test_unexpected_files_stand_beside_the_reason() -> None:
@@ -140,14 +149,34 @@ def test_the_table_fits_whatever_the_width_and_hides_no_rejection(width: int) ->
     rejected = standing(
         handle=HandleId(bytes(32)),
         logs={"tcg2": 25, "ima": 40},
-        clock_rate_ppm=(-20_000, 40_000),
+        clock_rate_ppm=(-2_000, 4_000),
         rejections=Rejections(count=3, last="quote-signature-invalid", last_us=0),
     )
     output = io.StringIO()
     console = Console(file=output, width=width)
     console.print(table_of([rejected, tampered()], NOW_US, {ALICE: "device-1"}, width))
     printed = output.getvalue()
-    assert "quote-signature-invalid" in printed
+    header = printed.splitlines()[0].split()
+    assert ("quote-signature-invalid" in printed) is ("rejected" in header)
+    assert ("refused" in header) is ("rejected" not in header)
+    assert all(len(line) <= width for line in printed.splitlines())
     assert "contraindicated" in printed
     assert len(printed.splitlines()) <= 6
     assert ("clock rate" in printed) is (width == 160)
+
+
+def test_eighty_columns_show_logs_handle_and_refusals_in_short() -> None:
+    busy = standing(
+        status=Tier.NONE,
+        freshness=Freshness.STALE,
+        reasons=("evidence-overdue",),
+        made_after_us=NOW_US - 12_300_000,
+        handle=HandleId(bytes(range(32))),
+        logs={"tcg2": 25, "ima": 74},
+        rejections=Rejections(count=3, last="evidence-replayed", last_us=0),
+    )
+    output = io.StringIO()
+    Console(file=output, width=80).print(table_of([busy, tampered()], NOW_US, {ALICE: "device-1"}, 80))
+    header, row = output.getvalue().splitlines()[:2]
+    assert header.split() == ["attester", "status", "reasons", "age", "handle", "logs", "refused"]
+    assert row.split() == ["device-1", "none", "stale,", "evidence-overdue", "12.3", "s", "000102", "25+74", "3"]

@@ -68,6 +68,7 @@ class BootFacts:
         version_ended: the separator of PCR 0 was seen.
         images: digests extended into PCR 4, in the strongest of the banks, the first ``MAX_IMAGES``.
         images_total: all of them.
+        images_unknown: the banks of PCR 4 do not tell one story.
         secure_boot_value: what the SecureBoot variable said; not yet a fact.
         secure_boot_broken: PCR 7 has events before its separator that cannot be read.
         secure_boot_ended: the separator of PCR 7 was seen.
@@ -78,6 +79,7 @@ class BootFacts:
     version_ended: bool = False
     images: tuple[bytes, ...] = ()
     images_total: int = 0
+    images_unknown: bool = False
     secure_boot_value: SecureBoot = SecureBoot.UNKNOWN
     secure_boot_broken: bool = False
     secure_boot_ended: bool = False
@@ -110,7 +112,10 @@ class BootFacts:
             case 0:
                 return replace(self, version_ended=True) if separator else self._with_version(event, banks)
             case 4:
-                return self if separator else self._with_image(event, digests, banks)
+                if not all(bank.tpm_id in digests for bank in banks):
+                    return replace(self, images_unknown=True)
+                separators = all(_is_separator(digests, (bank,)) for bank in banks)
+                return self if separators else self._with_image(event, digests, banks)
             case _:
                 return self._with_secure_boot(event, banks, separator=separator)
 

@@ -59,7 +59,8 @@ class ImaFile(NamedTuple):
         pcr_index: the PCR that was extended; bound by the quote only if selected there.
         path: as in the log; empty in an unknown template.
         digest: of the file, without the algorithm's name; empty in an unknown template, None in a violation.
-        signature: ``security.ima`` signature, empty when there is none.
+        signature: ``security.ima`` signature, empty when there is none; of an ``ima-buf`` entry its buffer, since
+            renamed on the way an ``ima-sig`` entry looks like one. Believed only if it verifies.
         label: how the digest was made: ``sha256``, ``ima:sha256``, ``verity:sha256``; empty where there is none.
     """
 
@@ -292,7 +293,9 @@ def _file(pcr_index: int, template_hash: bytes, name: bytes, hashed: bytes) -> I
     fields = cut_fields(name, hashed)
     violation = template_hash == _VIOLATION
     label, digest = digest_of(fields, violation=violation)
-    return ImaFile(pcr_index, path_of(fields), None if violation else digest, fields.get("sig", b""), label)
+    return ImaFile(
+        pcr_index, path_of(fields), None if violation else digest, fields.get("sig", fields.get("buf", b"")), label
+    )
 
 
 def _malformed(detail: str) -> PeerError:

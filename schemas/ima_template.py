@@ -33,6 +33,7 @@ _BUILT_IN: Final = {
     b"ima-modsig": ("d-ng", "n-ng", "sig", "d-modsig", "modsig"),
     b"evm-sig": ("d-ng", "n-ng", "evmsig", "xattrnames", "xattrlengths", "xattrvalues", "iuid", "igid", "imode"),
 }
+BUILT_IN_TEMPLATES: Final = frozenset(_BUILT_IN)
 DIGEST_FIELDS: Final = frozenset({"d", "d-ng", "d-ngv2"})
 NAME_FIELDS: Final = frozenset({"n", "n-ng"})
 UINT_FIELDS: Final = {"iuid": 4, "igid": 4, "imode": 2}  # bytes
@@ -70,7 +71,7 @@ def field_names(template: bytes) -> tuple[str, ...]:
     if not known or len(DIGEST_FIELDS.intersection(names)) != 1 or len(NAME_FIELDS.intersection(names)) > 1:
         return ()
     first = names[1] if names[0] in NAME_FIELDS and len(names) > 1 else names[0]
-    return names if first in DIGEST_FIELDS else ()
+    return names if first in DIGEST_FIELDS and NAME_FIELDS.intersection(names) else ()
 
 
 def cut_fields(template: bytes, data: bytes) -> dict[str, bytes]:

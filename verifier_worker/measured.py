@@ -1,7 +1,7 @@
 """What newly replayed log entries add to the picture of a boot: who extended which PCR, which files are unexpected."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from schemas.boot_facts import IMAGES_PCR, SECURE_BOOT_PCR, VERSION_PCR, SecureBoot
@@ -9,9 +9,9 @@ from schemas.errors import PeerError
 from schemas.hashes import BY_NAME, SHA1, HashAlgorithm
 from schemas.ima_log import ImaFile, ImaRecords
 from schemas.ima_signature import verify_file_signature
-from schemas.ima_template import TEMPLATE_IMA
+from schemas.ima_template import BUILT_IN_TEMPLATES, TEMPLATE_IMA
 from schemas.limits import MAX_UNEXPECTED_LISTED
-from schemas.log_replay import Consumed, ReplayState
+from schemas.log_replay import TCG2, Consumed, ReplayState
 from schemas.pcr import PcrSelection, PcrValues, initial_value
 from schemas.reasons import Reason
 from verifier_worker.measured_events import events_to_judge
@@ -20,6 +20,7 @@ from verifier_worker.trust import References
 
 BOOT_AGGREGATE: Final = b"boot_aggregate"
 _MAX_PATH_CHARACTERS: Final = 256
+_MAX_AGGREGATES: Final = 8  # kernels started by kexec add one each
 _MAX_DIGEST_FIELD: Final = 128  # bytes of a labelled digest: "verity:sha512:", a NUL, and 64
 
 
@@ -27,7 +28,6 @@ def measure(
     measured: Measured,
     consumed: Mapping[str, Consumed],
     state: ReplayState,
-    unlogged: PcrValues,
     references: References,
     selection: PcrSelection,
     explained: Mapping[str, frozenset[int]],
@@ -37,8 +37,7 @@ def measure(
     Args:
         measured: before it.
         consumed: the entries, by log.
-        state: the replay after them; the boot aggregate is computed from it.
-        unlogged: values of PCRs that no log explains.
+        state: the replay after them.
         references: the acceptable files.
         selection: the PCRs that the policy requires in every quote; entries of others are nobody's word and are passed
             over.
@@ -53,16 +52,35 @@ def measure(
     measured = replace(measured, owners=_owners(measured.owners, consumed, state), boot=boot)
     registers = frozenset(selection)
     quoted = {index for _, index in registers}
-    expected = _Expected(references=references, state=state, unlogged=unlogged, selection=selection)
     for name, part in consumed.items():
         for digests, text in events_to_judge(name, part, registers, explained):
             if not any(digest in references.files for digest in digests):
                 measured = _add_unexpected(measured, digests[0], text)
         if part.ima is not None:
             _check_spelling(part.ima, part.count)
-            for file in part.ima.files(part.count):
+            for template, file in zip(part.ima.template_names, part.ima.files(part.count), strict=False):
                 if file.pcr_index in quoted and file.digest not in references.files:
-                    measured = _add_unlisted(measured, file, expected)
+                    measured = _add_unlisted(measured, file, template, references)
+    return measured
+
+
+def judge_aggregates(measured: Measured, state: ReplayState, unlogged: PcrValues, selection: PcrSelection) -> Measured:
+    """Judges the boot aggregates seen so far, once a quote has settled the PCR values they are made of.
+
+    Args:
+        measured: with what called itself a boot aggregate.
+        state: that reproduced the quote.
+        unlogged: PCR values that reproduced it.
+        selection: what it covers.
+    """
+    waiting = measured.aggregates
+    measured = replace(measured, aggregates=())
+    for label, digest in waiting:
+        agrees = _boot_aggregate_agrees(label, digest, state, unlogged, selection)
+        if agrees is None:
+            measured = _add_unexpected(measured, digest, BOOT_AGGREGATE.decode())
+        elif not agrees:
+            measured = replace(measured, aggregate_differs=True)
     return measured
 
 
@@ -83,14 +101,14 @@ def _check_spelling(records: ImaRecords, count: int) -> None:
 def _owners(
     owners: Mapping[int, tuple[str, ...]], consumed: Mapping[str, Consumed], state: ReplayState
 ) -> dict[int, tuple[str, ...]]:
-    """By PCR, the logs that extended it. An entry that did not extend every bank we replay explains nothing."""
+    """By PCR, the logs that extended it in any bank that we replay."""
     owners, banks = dict(owners), {bank.tpm_id for bank in state.banks}
     for name, part in consumed.items():
-        touched = {event.pcr_index for event in part.events if event.extended and banks <= _algorithms(event.digests)}
+        touched = {event.pcr_index for event in part.events if event.extended and banks & _algorithms(event.digests)}
         touched.update(
             record.pcr
             for record in part.cel
-            if record.extended and record.pcr is not None and banks <= _algorithms(record.digests)
+            if record.extended and record.pcr is not None and banks & _algorithms(record.digests)
         )
         if part.ima is not None:
             touched.update(part.ima.pcr_indices[: part.count])
@@ -112,47 +130,42 @@ def verify_claims(
     Args:
         measured: from logs whose replay reproduced the quote.
         banks: the banks replayed.
-        selection: of that quote: a PCR that it lacks in one of the banks vouches for nothing.
+        selection: of that quote: a PCR that it lacks in one of the banks vouches for nothing, nor does one that another
+            log than the boot log has extended, before it or after.
     """
-    boot = measured.boot
+    boot, owners = measured.boot, measured.owners
+    banks = list(banks)
+
+    def vouched(index: int) -> bool:
+        return owners.get(index) == (TCG2,) and all((bank, index) in selection for bank in banks)
+
     claims: dict[str, str | int | bool] = {}
-    if boot.version and _quoted(VERSION_PCR, banks, selection):
+    if boot.version and vouched(VERSION_PCR):
         claims["firmware-version"] = boot.version
-    if boot.secure_boot is not SecureBoot.UNKNOWN and _quoted(SECURE_BOOT_PCR, banks, selection):
+    if boot.secure_boot is not SecureBoot.UNKNOWN and vouched(SECURE_BOOT_PCR):
         claims["secure-boot"] = boot.secure_boot
-    if boot.images and _quoted(IMAGES_PCR, banks, selection):
+    if boot.images and not boot.images_unknown and vouched(IMAGES_PCR):
         strongest = max(banks, key=lambda bank: bank.size)
         claims["boot-images"] = ",".join(f"{strongest.name}:{digest.hex()}" for digest in boot.images)
         claims["boot-images-total"] = boot.images_total
     return claims
 
 
-def _quoted(index: int, banks: Sequence[HashAlgorithm], selection: PcrSelection) -> bool:
-    return all((bank, index) in selection for bank in banks)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Expected:
-    """What a file may be instead of listed; see the arguments of :func:`measure`."""
-
-    references: References
-    state: ReplayState
-    unlogged: PcrValues
-    selection: PcrSelection
-
-
-def _add_unlisted(measured: Measured, file: ImaFile, expected: _Expected) -> Measured:
+def _add_unlisted(measured: Measured, file: ImaFile, template: bytes, references: References) -> Measured:
     if file.digest is None:
         return replace(measured, violations=measured.violations + 1)
     if not file.digest:
         raise PeerError(Reason.LOG_MALFORMED, "IMA list: an entry of an unknown template")
-    if file.path == BOOT_AGGREGATE:
-        agrees = _boot_aggregate_agrees(file, expected)
-        if agrees is not None:
-            return measured if agrees else replace(measured, aggregate_differs=True)
-    elif file.signature and expected.references.keys:
+    if template not in BUILT_IN_TEMPLATES:
+        # The same bytes under another list of fields can lose their path or signature: listed, or nothing at all.
+        raise PeerError(
+            Reason.LOG_MALFORMED, "IMA list: an unlisted file in a custom template, whose name no PCR binds"
+        )
+    if file.path == BOOT_AGGREGATE and len(measured.aggregates) < _MAX_AGGREGATES:
+        return replace(measured, aggregates=(*measured.aggregates, (file.label, file.digest)))
+    if file.signature and references.keys:
         try:
-            verify_file_signature(file.signature, file.label, file.digest, expected.references.keys)
+            verify_file_signature(file.signature, file.label, file.digest, references.keys)
         except PeerError:  # not signed by anyone we trust for it: a file like any other
             pass
         else:
@@ -167,7 +180,9 @@ def _add_unexpected(measured: Measured, digest: bytes, text: str) -> Measured:
     return replace(measured, unexpected=unexpected, unexpected_total=measured.unexpected_total + 1)
 
 
-def _boot_aggregate_agrees(file: ImaFile, expected: _Expected) -> bool | None:
+def _boot_aggregate_agrees(
+    label: bytes, digest: bytes, state: ReplayState, unlogged: PcrValues, selection: PcrSelection
+) -> bool | None:
     """Whether the digest is one over the first PCRs of the bank that its label names.
 
     A kernel that was started by kexec goes on with the list and adds its own aggregate, over the same PCRs. Kernels
@@ -178,16 +193,16 @@ def _boot_aggregate_agrees(file: ImaFile, expected: _Expected) -> bool | None:
         None when the quote does not cover these PCRs in this bank, so that nothing says what they were: whatever calls
         itself a boot aggregate then is a file that nobody listed.
     """
-    bank = BY_NAME.get(file.label.rpartition(b":")[2].decode("ascii", "replace"))
+    bank = BY_NAME.get(label.rpartition(b":")[2].decode("ascii", "replace"))
     if bank is None:
         return None
-    state, least, most = expected.state, 8, 8 if bank == SHA1 else 10
+    least, most = 8, 8 if bank == SHA1 else 10
     owned, values = state.registers.get(bank, {}), []
     for index in range(most):
-        if (bank, index) not in expected.selection:
+        if (bank, index) not in selection:
             break
-        value = owned.get(index) or expected.unlogged.get(bank, index)
+        value = owned.get(index) or unlogged.get(bank, index)
         values.append(value or initial_value(bank, index, state.startup_locality))
-    if len(values) >= least and file.digest in {bank.digest(b"".join(values[:size])) for size in (least, len(values))}:
+    if len(values) >= least and digest in {bank.digest(b"".join(values[:size])) for size in (least, len(values))}:
         return True
     return False if len(values) == most else None

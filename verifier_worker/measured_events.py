@@ -51,8 +51,13 @@ def events_to_judge(
 def _quoted(
     digests: tuple[tuple[int, bytes], ...], index: int | None, registers: Collection[tuple[HashAlgorithm, int]]
 ) -> tuple[bytes, ...]:
-    banks = {bank.tpm_id for bank, selected in registers if selected == index}
-    return tuple(digest for tpm_id, digest in digests if tpm_id in banks)
+    """The digest in the strongest quoted bank, in which every entry must show itself; of none, an impossible one.
+
+    Banks are extended one by one: what is good in one of them says nothing of the others.
+    """
+    banks = {bank.tpm_id: bank.size for bank, selected in registers if selected == index}
+    by_bank = {tpm_id: digest for tpm_id, digest in digests if tpm_id in banks}
+    return (by_bank.get(max(banks, key=lambda each: banks[each]), b""),) if by_bank else ()
 
 
 def _judged(record: CelRecord, digests: tuple[bytes, ...]) -> tuple[bytes, ...]:

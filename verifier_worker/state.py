@@ -72,6 +72,7 @@ class Measured:
         violations: entries of files that were written while measured.
         boot: what the boot log adds up to.
         aggregate_differs: a boot aggregate is not that of the quoted PCRs.
+        aggregates: label and digest of boot aggregates that wait for a quote that settles the PCRs.
     """
 
     label: str = ""
@@ -81,6 +82,7 @@ class Measured:
     violations: int = 0
     boot: BootFacts = field(default_factory=BootFacts)
     aggregate_differs: bool = False
+    aggregates: tuple[tuple[bytes, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,7 @@ def encode_state(state: AttesterState) -> bytes:
                 [list(item) for item in measured.unexpected],
                 measured.unexpected_total,
                 measured.violations,
-                measured.aggregate_differs,
+                [measured.aggregate_differs, [list(each) for each in measured.aggregates]],
                 _encode_boot(measured.boot),
             ],
             [
@@ -139,7 +139,7 @@ def _decode_replay(items: Any) -> ReplayState:  # noqa: ANN401 as above
 
 
 def _decode_measured(items: Any) -> Measured:  # noqa: ANN401 as above
-    label, owners, unexpected, unexpected_total, violations, aggregate_differs, boot = items
+    label, owners, unexpected, unexpected_total, violations, (aggregate_differs, aggregates), boot = items
     return Measured(
         label=label,
         owners={index: tuple(names) for index, names in owners.items()},
@@ -148,25 +148,27 @@ def _decode_measured(items: Any) -> Measured:  # noqa: ANN401 as above
         violations=violations,
         boot=_decode_boot(boot),
         aggregate_differs=aggregate_differs,
+        aggregates=tuple((name, digest) for name, digest in aggregates),
     )
 
 
 def _encode_boot(boot: BootFacts) -> list[object]:
     return [
         [boot.version, boot.versions, boot.version_ended],
-        [list(boot.images), boot.images_total],
+        [list(boot.images), boot.images_total, boot.images_unknown],
         [boot.secure_boot_value, boot.secure_boot_broken, boot.secure_boot_ended],
     ]
 
 
 def _decode_boot(items: Any) -> BootFacts:  # noqa: ANN401 as above
-    (version, versions, version_ended), (images, images_total), (value, broken, ended) = items
+    (version, versions, version_ended), (images, images_total, images_unknown), (value, broken, ended) = items
     return BootFacts(
         version=version,
         versions=versions,
         version_ended=version_ended,
         images=tuple(images),
         images_total=images_total,
+        images_unknown=images_unknown,
         secure_boot_value=SecureBoot(value),
         secure_boot_broken=broken,
         secure_boot_ended=ended,

@@ -37,7 +37,7 @@ from verifier_worker.checks.appraisal import (
 from verifier_worker.checks.transitions import tell_transitions
 from verifier_worker.clock_binding import ClockAnchor, clock_rate_ppm, made_after_us
 from verifier_worker.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
-from verifier_worker.measured import measure, verify_claims
+from verifier_worker.measured import judge_aggregates, measure, verify_claims
 from verifier_worker.state import Appraised, AttesterState, Finding, Measured
 from verifier_worker.trust import References, Trust
 
@@ -236,7 +236,9 @@ def _replay(
         outcome = reproduced
     measured = base.measured
     if outcome.consumed:
-        measured = measure(measured, outcome.consumed, outcome.state, unlogged, references, policy.pcrs, policy.logs)
+        measured = measure(measured, outcome.consumed, outcome.state, references, policy.pcrs, policy.logs)
+    if measured.aggregates and not more:
+        measured = judge_aggregates(measured, outcome.state, unlogged, policy.pcrs)
     unchanged = base.settled and not more and not outcome.consumed and unlogged is base.unlogged
     advanced = replace(
         _moved(base, admitted),

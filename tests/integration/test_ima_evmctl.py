@@ -13,7 +13,7 @@ from schemas.errors import PeerError
 from schemas.hashes import BY_NAME, SHA256, HashAlgorithm
 from schemas.ima_signature import parse_file_signature, verify_file_signature
 from schemas.log_replay import IMA, Replay, ReplayState
-from schemas.pcr import PcrValues, parse_selection_text
+from schemas.pcr import parse_selection_text
 from tests.parts.file_signing import PrivateKey, file_key, sign_file
 from tests.parts.log_bytes import ima_record
 from verifier_worker.measured import measure
@@ -80,5 +80,5 @@ def test_a_list_of_signed_files_means_the_same_to_both(tmp_path: Path, name: str
     trusted = replace(nothing, keys=(parse_any_file_key("public.pem", public.read_bytes()),))
     selection = parse_selection_text("sha256:10")
     for references, unexpected in ((nothing, ["/plain", "/signed"]), (trusted, ["/plain"])):
-        found = measure(Measured(), whole.consumed, whole.state, PcrValues({}), references, selection, {})
+        found = measure(Measured(), whole.consumed, whole.state, references, selection, {})
         assert [path for _, path in found.unexpected] == unexpected

@@ -6,7 +6,7 @@ from schemas.hashes import HASH_ALGORITHMS, SHA1, SHA256, SHA384, SHA512, HashAl
 from schemas.log_replay import IMA, Replay, ReplayState
 from schemas.pcr import PcrSelection, PcrValues, initial_value, parse_selection_text
 from tests.parts.log_bytes import ima_record
-from verifier_worker.measured import measure
+from verifier_worker.measured import judge_aggregates, measure
 from verifier_worker.state import Measured
 from verifier_worker.trust import References
 
@@ -24,7 +24,8 @@ def measured(log: bytes, selection: PcrSelection = ALL, references: References =
     """Whether an aggregate differs, and the files that nobody listed."""
     state = ReplayState(banks=tuple(bank.algorithm for bank in selection.banks))
     whole = Replay(state, {IMA: log}).whole
-    found = measure(Measured(), whole.consumed, whole.state, PcrValues(PCRS), references, selection, {})
+    found = measure(Measured(), whole.consumed, whole.state, references, selection, {})
+    found = judge_aggregates(found, whole.state, PcrValues(PCRS), selection)
     return found.aggregate_differs, [path for _, path in found.unexpected]
 
 

@@ -176,10 +176,20 @@ def logs_explain_their_pcrs(case: Case) -> Iterator[Finding]:
             yield Finding(reason=Reason.LOG_MISSING, detail=name)
             continue
         for index in sorted(indices):
-            values = [case.state.unlogged.get(bank, index) for bank in case.state.replay.banks]
-            unexplained = not owners.get(index) and any(value is not None and any(value) for value in values)
-            if unexplained or any(index not in case.policy.logs.get(owner, ()) for owner in owners.get(index, ())):
+            if _is_bare(case.state, index) or any(
+                index not in case.policy.logs.get(owner, ()) for owner in owners.get(index, ())
+            ):
                 yield Finding(reason=Reason.LOG_MISSING, detail=f"{name}: PCR {index}")
+
+
+def _is_bare(state: AttesterState, index: int) -> bool:
+    """Whether a PCR that is not as it started is known, in some bank, by its value alone."""
+    for bank in state.replay.banks:
+        if index not in state.replay.registers.get(bank, {}):
+            value = state.unlogged.get(bank, index)
+            if value is not None and any(value):
+                return True
+    return False
 
 
 def pcrs_have_reference_values(case: Case) -> Iterator[Finding]:

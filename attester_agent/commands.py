@@ -17,6 +17,7 @@ from attester_agent.service import FIRST_RETRY_S, LAST_RETRY_S, Agent, Inbox, Tr
 from attester_agent.settings import ROLE, Settings
 from attester_agent.spool import SqliteSpool
 from attester_agent.tpm_device import TpmDevice
+from runtime.durable import sole_user
 from runtime.keys import load_public_keys, read_file
 from runtime.mqtt import MqttConnection, Session, Will
 from runtime.service import Backoff, Stop, installed_version
@@ -56,6 +57,11 @@ def run_agent(settings: Settings, stop: Stop) -> None:
         ConfigError: the configuration, the state file, or what the TPM holds needs the operator.
     """
     trust = load_trust(settings)
+    with sole_user(settings.state, "state"):
+        _run_alone(settings, trust, stop)
+
+
+def _run_alone(settings: Settings, trust: Trust, stop: Stop) -> None:
     serve_metrics(settings.metrics_port)
     spool = SqliteSpool(settings.state, max_bytes=settings.evidence.spool_max_bytes)
     try:

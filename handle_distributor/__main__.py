@@ -60,6 +60,7 @@ def _run(options: argparse.Namespace) -> None:
         print(commands.issue_once(settings, options.out))
     elif settings is not None and options.check_config:
         commands.check(settings, installed_version())
+        print(f"{options.config}: settings, keys and certificates are fine")
     elif settings is not None:
         commands.run(settings, installed_version(), Stop().on_signals())
 

@@ -18,7 +18,7 @@ from handle_distributor.service import BellService
 from handle_distributor.settings import Settings
 from handle_distributor.tsa_client import HttpTimeStampAuthority
 from runtime import clock
-from runtime.durable import write_durable
+from runtime.durable import check_folder_of, write_durable
 from runtime.keys import generate_key_pair, load_public_keys, load_signing_key, public_path, read_file
 from runtime.service import Stop
 from runtime.telemetry import Log, serve_metrics
@@ -42,7 +42,7 @@ class _Unpublished:
         """Keeps it to ourselves; the next ``run`` publishes what is in the store."""
 
 
-def build_bell(settings: Settings, publisher: HandlePublisher) -> EpochBell:
+def build_bell(settings: Settings, publisher: HandlePublisher, store: HandleFile) -> EpochBell:
     """All parts of the distributor but the broker connection and the schedule.
 
     Raises:
@@ -72,7 +72,7 @@ def build_bell(settings: Settings, publisher: HandlePublisher) -> EpochBell:
             for address in tsa.addresses
         ],
         stamps=stamps,
-        store=HandleFile(settings.state_file),
+        store=store,
         publisher=publisher,
         clock=clock,
     )
@@ -85,18 +85,24 @@ def check(settings: Settings, version: str) -> None:
         ConfigError: the first that is.
     """
     _publisher(settings, version)
-    build_bell(settings, _Unpublished())
+    build_bell(settings, _Unpublished(), HandleFile(settings.state_file))
+    check_folder_of(settings.state_file, "state_file", made_if_missing=True)
 
 
 def run(settings: Settings, version: str, stop: Stop) -> None:
     """Issues and publishes handles until ``stop``.
 
     Raises:
-        ConfigError: before any work.
+        ConfigError: before any work; also when another process uses the state file.
         WorldError: ``store-unavailable`` when the last handle cannot be read.
     """
-    publisher = _publisher(settings, version)
-    bell = build_bell(settings, publisher)
+    publisher, store = _publisher(settings, version), HandleFile(settings.state_file)
+    bell = build_bell(settings, publisher, store)
+    with store.owned():
+        _serve(settings, bell, publisher, stop)
+
+
+def _serve(settings: Settings, bell: EpochBell, publisher: MqttHandlePublisher, stop: Stop) -> None:
     serve_metrics(settings.metrics_port)
     _AGE.set_function(lambda: _age_s(bell.last))
     bell.resume()
@@ -119,9 +125,12 @@ def issue_once(settings: Settings, output: Path) -> str:
         ConfigError: as :func:`run`.
         WorldError: no TSA's answer counted (the log says why for each), or the store failed.
     """
-    bell = build_bell(settings, _Unpublished())
-    bell.resume()
-    handle = bell.ring()
+    check_folder_of(output, "--out")
+    store = HandleFile(settings.state_file)
+    bell = build_bell(settings, _Unpublished(), store)
+    with store.owned():
+        bell.resume()
+        handle = bell.ring()
     if handle is None:
         raise WorldError(Reason.TSA_UNREACHABLE, "no handle could be made; the log above has the reason for each TSA")
     write_durable(output, handle.raw)

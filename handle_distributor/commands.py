@@ -1,7 +1,5 @@
 """One function a sub-command: builds the parts from the settings and puts them to work."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -21,10 +19,11 @@ from runtime import clock
 from runtime.durable import check_folder_of, write_durable
 from runtime.keys import generate_key_pair, load_public_keys, load_signing_key, public_path, read_file
 from runtime.service import Stop
+from runtime.settings import naming
 from runtime.telemetry import Log, serve_metrics
 from runtime.time_stamp_verifier import load_time_stamp_verifier
 from schemas import cose
-from schemas.errors import ConfigError, WorldError
+from schemas.errors import WorldError
 from schemas.handle import Handle, verify_handle
 from schemas.reasons import Reason
 from schemas.tst_info import parse_tst_info
@@ -49,10 +48,10 @@ def build_bell(settings: Settings, publisher: HandlePublisher, store: HandleFile
         ConfigError: names the setting or the file that is wrong.
     """
     tsa = settings.tsa
-    with _naming("tsa.roots, tsa.intermediates"):
+    with naming("tsa.roots, tsa.intermediates"):
         stamps = load_time_stamp_verifier(tsa.roots, tsa.intermediates)
-    with _naming("signing_key"):
-        key = load_signing_key(settings.signing_key)
+    with naming("signing_key"):
+        key = load_signing_key(settings.signing_key, made_by="handle-distributor keygen")
     return EpochBell(
         BellRules(
             issuer=settings.name,
@@ -122,10 +121,9 @@ def issue_once(settings: Settings, output: Path) -> str:
         The handle for people.
 
     Raises:
-        ConfigError: as :func:`run`.
+        ConfigError: as :func:`run`. The folder of ``output`` was checked before: a TSA's stamp is not for nothing.
         WorldError: no TSA's answer counted (the log says why for each), or the store failed.
     """
-    check_folder_of(output, "--out")
     store = HandleFile(settings.state_file)
     bell = build_bell(settings, _Unpublished(), store)
     with store.owned():
@@ -151,7 +149,8 @@ def trusted_keys(settings: Settings | None, paths: list[Path]) -> dict[bytes, El
     """The distributors' keys to believe: from files, and the configured distributor's own."""
     own = {}
     if settings is not None:
-        public = load_signing_key(settings.signing_key).public_key()
+        with naming("signing_key"):
+            public = load_signing_key(settings.signing_key).public_key()
         own[cose.key_id(public)] = public
     return load_public_keys(paths) | own
 
@@ -180,14 +179,6 @@ def describe(handle: Handle) -> str:
         "size": f"{len(handle.raw)} bytes",
     }
     return "\n".join(f"{name + ':':<14}{value}" for name, value in lines.items())
-
-
-@contextmanager
-def _naming(setting: str) -> Iterator[None]:
-    try:
-        yield
-    except ConfigError as error:
-        raise ConfigError(f"{setting}: {error.detail}") from error
 
 
 def _publisher(settings: Settings, version: str) -> MqttHandlePublisher:

@@ -109,3 +109,16 @@ def check_folder_of(path: Path, field: str, *, made_if_missing: bool = False) ->
         raise ConfigError(f"{field}: {path}: {folder}: this process may not write there")
     if path.is_dir():
         raise ConfigError(f"{field}: {path}: is a folder, expected a file")
+
+
+def check_readable(path: Path, field: str) -> None:
+    """Checks that ``path`` is a file that can be opened for reading.
+
+    Raises:
+        ConfigError: it is none, or this process may not.
+    """
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{field}: {path}: {error.strerror}") from error

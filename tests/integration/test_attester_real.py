@@ -248,7 +248,11 @@ def test_a_device_from_provisioning_to_heartbeats(tmp_path: Path) -> None:
         ueid = device.provision()
         public = parse_public((tmp_path / "ak.tpmt_public").read_bytes())
         check_attestation_key(public)
+        assert "logs.tcg2: " in device.command("run", "--config", str(device.config), "--check-config").stderr
+        boot_log = tmp_path / "binary_bios_measurements"
+        boot_log.touch()
         assert device.command("run", "--config", str(device.config), "--check-config").returncode == 0
+        boot_log.unlink()  # a running agent waits for it
         handle = publish_handle(device)
         replayer = Replayer()
         with device.running_agent() as process:

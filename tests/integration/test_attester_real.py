@@ -257,6 +257,10 @@ def test_a_device_from_provisioning_to_heartbeats(tmp_path: Path) -> None:
         replayer = Replayer()
         with device.running_agent() as process:
             first = device.next()
+            second_agent = device.command("run", "--config", str(device.config))
+            assert (second_agent.returncode, "in use by another process" in second_agent.stderr) == (2, True)
+            assert device.command("claims", "--config", str(device.config)).returncode == 0
+            assert device.provision() == ueid
             check_quote(device, first)
             assert (first.body.ueid, first.body.environment, first.body.previous) == (ueid, public.name, None)
             assert first.body.claims["label"] == "device-1"

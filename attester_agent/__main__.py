@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from attester_agent.commands import describe_claims, describe_file, load_trust, provision, run_agent
+from attester_agent.commands import check_files, describe_claims, describe_file, provision, run_agent
 from attester_agent.measure_command import MeasureRequest, run_measure
-from attester_agent.settings import ROLE, Settings
+from attester_agent.settings import COMMAND, Settings
 from runtime.service import Stop, installed_version, run_command
-from runtime.settings import load
+from runtime.settings import load, naming
 from runtime.telemetry import configure_logging
 
 
@@ -22,8 +22,8 @@ def _command(options: argparse.Namespace) -> None:
     if options.command == "show":
         print(describe_file(options.file))
         return
-    settings = load(options.config, Settings, ROLE)
-    configure_logging(ROLE, settings.log_level)
+    settings = load(options.config, Settings, COMMAND)
+    configure_logging(COMMAND, settings.log_level)
     if options.command == "provision":
         print(provision(settings, options.out, Stop().on_signals()))
     elif options.command == "claims":
@@ -34,10 +34,12 @@ def _command(options: argparse.Namespace) -> None:
         )
         print(run_measure(settings, request, Stop().on_signals()))
     elif options.check_config:
-        load_trust(settings)
-        print(f"{options.config}: good")
+        with naming(options.config):
+            check_files(settings)
+        print(f"{options.config}: settings, keys and files are fine")
     else:
-        run_agent(settings, Stop().on_signals())
+        with naming(options.config):
+            run_agent(settings, Stop().on_signals())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,9 +17,11 @@ from attester_agent.service import FIRST_RETRY_S, LAST_RETRY_S, Agent, Inbox, Tr
 from attester_agent.settings import ROLE, Settings
 from attester_agent.spool import SqliteSpool
 from attester_agent.tpm_device import TpmDevice
+from runtime.durable import check_folder_of, check_readable, sole_user
 from runtime.keys import load_public_keys, read_file
 from runtime.mqtt import MqttConnection, Session, Will
 from runtime.service import Backoff, Stop, installed_version
+from runtime.settings import naming
 from runtime.telemetry import Log, serve_metrics
 from runtime.time_stamp_verifier import load_time_stamp_verifier
 from schemas import cmw
@@ -41,12 +43,33 @@ def load_trust(settings: Settings) -> Trust:
     Raises:
         ConfigError: names the file that is missing or wrong.
     """
-    return Trust(
-        distributors=load_public_keys(settings.trust.distributor_keys),
-        verifiers=load_public_keys(settings.trust.verifier_keys),
-        stamps=load_time_stamp_verifier(settings.trust.tsa_roots),
-        clock=ClockTrust(settings.trust.clock),
-    )
+    trust = settings.trust
+    with naming("trust.distributor_keys"):
+        distributors = load_public_keys(trust.distributor_keys)
+    with naming("trust.verifier_keys"):
+        verifiers = load_public_keys(trust.verifier_keys)
+    with naming("trust.tsa_roots"):
+        stamps = load_time_stamp_verifier(trust.tsa_roots)
+    return Trust(distributors=distributors, verifiers=verifiers, stamps=stamps, clock=ClockTrust(trust.clock))
+
+
+def check_files(settings: Settings) -> None:
+    """Everything that can be wrong before the TPM and the broker are asked; changes nothing.
+
+    Raises:
+        ConfigError: names the field and the file.
+    """
+    load_trust(settings)
+    logs = {"tcg2": settings.logs.tcg2, "ima": settings.logs.ima}
+    logs |= {f"cel.{name}": path for name, path in settings.logs.cel.items()}
+    for name, path in logs.items():
+        if path is None:
+            continue
+        if name.startswith("cel.") and not path.exists():  # the first `attester-agent measure` makes it
+            check_folder_of(path, f"logs.{name}")
+        else:
+            check_readable(path, f"logs.{name}")
+    check_folder_of(settings.state, "state")
 
 
 def run_agent(settings: Settings, stop: Stop) -> None:
@@ -56,6 +79,11 @@ def run_agent(settings: Settings, stop: Stop) -> None:
         ConfigError: the configuration, the state file, or what the TPM holds needs the operator.
     """
     trust = load_trust(settings)
+    with sole_user(settings.state, "state"):
+        _run_alone(settings, trust, stop)
+
+
+def _run_alone(settings: Settings, trust: Trust, stop: Stop) -> None:
     serve_metrics(settings.metrics_port)
     spool = SqliteSpool(settings.state, max_bytes=settings.evidence.spool_max_bytes)
     try:

@@ -15,7 +15,9 @@ from schemas.log_replay import CEL
 from schemas.pcr import PcrSelection, parse_selection_text
 from schemas.topics import check_name
 
-ROLE: Final = "attester"
+ROLE: Final = "attester"  # in topics and in the status
+COMMAND: Final = "attester-agent"
+_TCTIS: Final = ("device", "swtpm", "mssim", "tabrmd", "libtpms", "cmd", "pcap")  # tpm2-tss, tctildr
 MIN_EVIDENCE_BYTES: Final = 4096
 # A single log entry (64 KiB) travels even when the rest of a push is as large as it may be.
 MAX_EVIDENCE_BYTES: Final = MAX_MESSAGE_BYTES - 72 * 1024
@@ -67,6 +69,9 @@ class TpmSettings:
     def __post_init__(self) -> None:
         if not self.tcti:
             raise ConfigError("tcti: empty, expected something like device:/dev/tpmrm0")
+        if self.tcti.partition(":")[0] not in _TCTIS and not self.tcti.startswith(("/", "./", "../")):
+            known = ", ".join(f"{name}:…" for name in _TCTIS)
+            raise ConfigError(f"tcti: {self.tcti!r}, expected a path or one of {known}")
         if self.ak_handle not in AK_HANDLES:
             raise ConfigError(
                 f"ak_handle: {self.ak_handle:#x}, expected {AK_HANDLES.start:#x} to {AK_HANDLES.stop - 1:#x}"

@@ -2,12 +2,14 @@
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from handle_distributor import commands
 from handle_distributor.settings import ROLE, Settings
+from runtime.durable import check_folder_of
 from runtime.service import Stop, installed_version, run_command
-from runtime.settings import load
+from runtime.settings import load, naming
 from runtime.telemetry import configure_logging
 from schemas.errors import ConfigError
 
@@ -52,16 +54,22 @@ def _run(options: argparse.Namespace) -> None:
         configure_logging(ROLE, settings.log_level)
     if options.command == "show":
         roots = [*options.tsa_root, *(settings.tsa.roots if settings else ())]
-        keys = commands.trusted_keys(settings, options.key)
+        with naming(options.config) if settings is not None else nullcontext():
+            keys = commands.trusted_keys(settings, options.key)
         if not keys or not roots:
             raise ConfigError("show: give --config, or --key and --tsa-root; an unverified handle says nothing")
         print(commands.show(options.file, keys, roots))
     elif settings is not None and options.command == "issue-once":
-        print(commands.issue_once(settings, options.out))
+        check_folder_of(options.out, "--out")
+        with naming(options.config):
+            print(commands.issue_once(settings, options.out))
     elif settings is not None and options.check_config:
-        commands.check(settings, installed_version())
+        with naming(options.config):
+            commands.check(settings, installed_version())
+        print(f"{options.config}: settings, keys and certificates are fine")
     elif settings is not None:
-        commands.run(settings, installed_version(), Stop().on_signals())
+        with naming(options.config):
+            commands.run(settings, installed_version(), Stop().on_signals())
 
 
 if __name__ == "__main__":

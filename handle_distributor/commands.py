@@ -1,7 +1,5 @@
 """One function a sub-command: builds the parts from the settings and puts them to work."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -18,13 +16,14 @@ from handle_distributor.service import BellService
 from handle_distributor.settings import Settings
 from handle_distributor.tsa_client import HttpTimeStampAuthority
 from runtime import clock
-from runtime.durable import write_durable
+from runtime.durable import check_folder_of, write_durable
 from runtime.keys import generate_key_pair, load_public_keys, load_signing_key, public_path, read_file
 from runtime.service import Stop
+from runtime.settings import naming
 from runtime.telemetry import Log, serve_metrics
 from runtime.time_stamp_verifier import load_time_stamp_verifier
 from schemas import cose
-from schemas.errors import ConfigError, WorldError
+from schemas.errors import WorldError
 from schemas.handle import Handle, verify_handle
 from schemas.reasons import Reason
 from schemas.tst_info import parse_tst_info
@@ -42,17 +41,17 @@ class _Unpublished:
         """Keeps it to ourselves; the next ``run`` publishes what is in the store."""
 
 
-def build_bell(settings: Settings, publisher: HandlePublisher) -> EpochBell:
+def build_bell(settings: Settings, publisher: HandlePublisher, store: HandleFile) -> EpochBell:
     """All parts of the distributor but the broker connection and the schedule.
 
     Raises:
         ConfigError: names the setting or the file that is wrong.
     """
     tsa = settings.tsa
-    with _naming("tsa.roots, tsa.intermediates"):
+    with naming("tsa.roots, tsa.intermediates"):
         stamps = load_time_stamp_verifier(tsa.roots, tsa.intermediates)
-    with _naming("signing_key"):
-        key = load_signing_key(settings.signing_key)
+    with naming("signing_key"):
+        key = load_signing_key(settings.signing_key, made_by="handle-distributor keygen")
     return EpochBell(
         BellRules(
             issuer=settings.name,
@@ -72,7 +71,7 @@ def build_bell(settings: Settings, publisher: HandlePublisher) -> EpochBell:
             for address in tsa.addresses
         ],
         stamps=stamps,
-        store=HandleFile(settings.state_file),
+        store=store,
         publisher=publisher,
         clock=clock,
     )
@@ -85,18 +84,24 @@ def check(settings: Settings, version: str) -> None:
         ConfigError: the first that is.
     """
     _publisher(settings, version)
-    build_bell(settings, _Unpublished())
+    build_bell(settings, _Unpublished(), HandleFile(settings.state_file))
+    check_folder_of(settings.state_file, "state_file", made_if_missing=True)
 
 
 def run(settings: Settings, version: str, stop: Stop) -> None:
     """Issues and publishes handles until ``stop``.
 
     Raises:
-        ConfigError: before any work.
+        ConfigError: before any work; also when another process uses the state file.
         WorldError: ``store-unavailable`` when the last handle cannot be read.
     """
-    publisher = _publisher(settings, version)
-    bell = build_bell(settings, publisher)
+    publisher, store = _publisher(settings, version), HandleFile(settings.state_file)
+    bell = build_bell(settings, publisher, store)
+    with store.owned():
+        _serve(settings, bell, publisher, stop)
+
+
+def _serve(settings: Settings, bell: EpochBell, publisher: MqttHandlePublisher, stop: Stop) -> None:
     serve_metrics(settings.metrics_port)
     _AGE.set_function(lambda: _age_s(bell.last))
     bell.resume()
@@ -116,12 +121,14 @@ def issue_once(settings: Settings, output: Path) -> str:
         The handle for people.
 
     Raises:
-        ConfigError: as :func:`run`.
+        ConfigError: as :func:`run`. The folder of ``output`` was checked before: a TSA's stamp is not for nothing.
         WorldError: no TSA's answer counted (the log says why for each), or the store failed.
     """
-    bell = build_bell(settings, _Unpublished())
-    bell.resume()
-    handle = bell.ring()
+    store = HandleFile(settings.state_file)
+    bell = build_bell(settings, _Unpublished(), store)
+    with store.owned():
+        bell.resume()
+        handle = bell.ring()
     if handle is None:
         raise WorldError(Reason.TSA_UNREACHABLE, "no handle could be made; the log above has the reason for each TSA")
     write_durable(output, handle.raw)
@@ -142,7 +149,8 @@ def trusted_keys(settings: Settings | None, paths: list[Path]) -> dict[bytes, El
     """The distributors' keys to believe: from files, and the configured distributor's own."""
     own = {}
     if settings is not None:
-        public = load_signing_key(settings.signing_key).public_key()
+        with naming("signing_key"):
+            public = load_signing_key(settings.signing_key).public_key()
         own[cose.key_id(public)] = public
     return load_public_keys(paths) | own
 
@@ -171,14 +179,6 @@ def describe(handle: Handle) -> str:
         "size": f"{len(handle.raw)} bytes",
     }
     return "\n".join(f"{name + ':':<14}{value}" for name, value in lines.items())
-
-
-@contextmanager
-def _naming(setting: str) -> Iterator[None]:
-    try:
-        yield
-    except ConfigError as error:
-        raise ConfigError(f"{setting}: {error.detail}") from error
 
 
 def _publisher(settings: Settings, version: str) -> MqttHandlePublisher:

@@ -1,8 +1,10 @@
 """The last handle in a file. Implements :class:`handle_distributor.ports.HandleStore`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from runtime.durable import read_if_exists, write_durable
+from runtime.durable import read_if_exists, sole_user, write_durable
 from schemas.errors import ConfigError
 from schemas.handle import MAX_HANDLE_BYTES
 
@@ -11,16 +13,24 @@ class HandleFile:
     """One file, replaced as a whole. Owned by one distributor process."""
 
     def __init__(self, path: Path) -> None:
-        """Makes the folder where it is missing.
+        """Touches nothing yet; :meth:`owned` does."""
+        self._path = path
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Makes the folder where it is missing, and keeps other distributors off the file: one chain, one process.
 
         Raises:
-            ConfigError: it cannot be made.
+            ConfigError: the folder cannot be made, or another process uses the file.
         """
+        path = self._path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"state_file {path}: {error.strerror}; choose a folder this process may write") from error
-        self._path = path
+            problem = f"{error.strerror}; choose a folder this process may write"
+            raise ConfigError(f"state_file: {path}: {problem}") from error
+        with sole_user(path, "state_file"):
+            yield
 
     def load(self) -> bytes | None:
         """See the port."""

@@ -6,10 +6,11 @@ import threading
 from pathlib import Path
 
 from relying_party.settings import ROLE, Settings
-from relying_party.watch import watch
+from relying_party.watch import ResultFeed, watch
 from runtime import settings as settings_files
 from runtime.mqtt import MqttSettings
 from runtime.service import Stop, installed_version, run_command
+from runtime.settings import naming
 from runtime.telemetry import configure_logging
 from schemas.errors import ConfigError
 from schemas.topics import DEFAULT_ROOT
@@ -45,7 +46,13 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     settings = _settings(options)
     configure_logging(ROLE, settings.log_level)
+    with naming(options.config or "command line"):
+        return _follow(options, settings)
+
+
+def _follow(options: argparse.Namespace, settings: Settings) -> int:
     if options.check_config:
+        ResultFeed(settings)
         return 0
     stop = Stop().on_signals()
     if options.seconds is not None:

@@ -17,12 +17,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from relying_party.notices import Notices
 from relying_party.results import ResultBoard, Standing, result_keys
 from relying_party.settings import Settings
 from runtime import clock
 from runtime.keys import load_public_keys
 from runtime.mqtt import Message, MqttConnection, Session
-from runtime.service import EXIT_OK, Stop
+from runtime.service import EXIT_FAILED, EXIT_OK, Stop
+from runtime.settings import naming
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid, ueid_text
 from schemas.result import Freshness, Tier
@@ -73,8 +75,12 @@ class ResultFeed:
         Raises:
             ConfigError: a key file is missing or holds no key.
         """
-        self.board: Final = ResultBoard(result_keys(load_public_keys(settings.verifier_keys)))
+        with naming("verifier_keys"):
+            keys = result_keys(load_public_keys(settings.verifier_keys))
+        self.board: Final = ResultBoard(keys)
         self.refused: Final[Counter[str]] = Counter()  # owned by the thread that drains
+        self._refused_why = ""
+        self._notices = Notices(f"{settings.mqtt.host}:{settings.mqtt.port}", keys, clock.monotonic_s())
         self._arrived: queue.Queue[Message] = queue.Queue(_QUEUE_MESSAGES)
         session = Session(
             client_id=f"relying-party-{clock.random_bytes(6).hex()}",
@@ -95,6 +101,17 @@ class ResultFeed:
         """Whether the broker is there."""
         return self._connection.is_connected
 
+    @property
+    def was_connected(self) -> bool:
+        """Whether the broker was ever there."""
+        return self._connection.connection > 0
+
+    def notices(self) -> list[str]:
+        """What a person should be told now: that there is no broker, that results are refused and why."""
+        refused = sum(self.refused.values())
+        now_s, connected = clock.monotonic_s(), self.is_connected
+        return list(self._notices.lines(now_s, connected=connected, refused=refused, why=self._refused_why))
+
     def drain(self, wait_s: float) -> list[Standing]:
         """Applies what arrived and returns it, newest last; waits up to ``wait_s`` seconds for the first message."""
         changed: list[Standing] = []
@@ -109,6 +126,7 @@ class ResultFeed:
                 result = self.board.apply(message.topic, message.payload, now_s)
             except PeerError as error:
                 self.refused[error.reason] += 1
+                self._refused_why = _printable(error.detail)
                 continue
             standing = self.board.standing(result.ueid, now_s)
             if standing is not None:
@@ -257,11 +275,12 @@ def json_of(standing: Standing) -> str:
     return json.dumps(content, separators=(",", ":"))
 
 
-def follow_lines(feed: ResultFeed, stop: Stop, *, as_json: bool, every: bool) -> int:
+def follow_lines(feed: ResultFeed, stop: Stop, *, as_json: bool, every: bool) -> None:
     """Prints a line for each change (or, with ``every``, for each result) until ``stop``."""
     headlines: dict[Ueid, tuple[object, ...]] = {}
     while not stop.requested:
         standings = feed.drain(REFRESH_S)
+        _tell(feed)
         known = {standing.result.ueid for standing in standings}
         now_us = clock.utc_us()
         expired = [each for each in feed.board.standings(now_us // _US) if each.result.ueid not in known]
@@ -271,21 +290,20 @@ def follow_lines(feed: ResultFeed, stop: Stop, *, as_json: bool, every: bool) ->
             headlines[standing.result.ueid] = headline
             if news or (every and standing.result.ueid in known):
                 print(json_of(standing) if as_json else line_of(standing, now_us, {}), flush=True)
-    return EXIT_OK
 
 
-def follow_table(feed: ResultFeed, stop: Stop, console: Console) -> int:
+def follow_table(feed: ResultFeed, stop: Stop, console: Console) -> None:
     """Keeps a table on the screen until ``stop``."""
     with Live(console=console, auto_refresh=False) as live:
         while not stop.requested:
             feed.drain(REFRESH_S)
+            _tell(feed)
             now_us = clock.utc_us()
             table = table_of(feed.board.standings(now_us // _US), now_us, {}, console.width)
             refused = sum(feed.refused.values())
             state = "" if feed.is_connected else "waiting for the broker  "
             table.caption = f"{state}{refused} messages refused" if refused or state else None
             live.update(table, refresh=True)
-    return EXIT_OK
 
 
 def watch(settings: Settings, stop: Stop, *, plain: bool, as_json: bool = False, every: bool = False) -> int:
@@ -298,6 +316,9 @@ def watch(settings: Settings, stop: Stop, *, plain: bool, as_json: bool = False,
         as_json: JSON lines.
         every: a line for each result, changed or not.
 
+    Returns:
+        The exit status: 1 when the broker was never reached.
+
     Raises:
         ConfigError: a key file is missing or holds no key.
     """
@@ -305,10 +326,17 @@ def watch(settings: Settings, stop: Stop, *, plain: bool, as_json: bool = False,
     feed.start()
     try:
         if plain or as_json or every or not sys.stdout.isatty():
-            return follow_lines(feed, stop, as_json=as_json, every=every)
-        return follow_table(feed, stop, Console())
+            follow_lines(feed, stop, as_json=as_json, every=every)
+        else:
+            follow_table(feed, stop, Console())
+        return EXIT_OK if feed.was_connected else EXIT_FAILED
     finally:
         feed.stop()
+
+
+def _tell(feed: ResultFeed) -> None:
+    for line in feed.notices():
+        print(line, file=sys.stderr, flush=True)
 
 
 def _reasons(standing: Standing) -> str:

@@ -1,9 +1,12 @@
 """Files that survive a power cut: a reader sees the old content or the new, never a mixture, never nothing."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from schemas.errors import WorldError
+from schemas.errors import ConfigError, WorldError
 from schemas.reasons import Reason
 
 
@@ -53,3 +56,69 @@ def read_if_exists(path: Path, *, max_bytes: int) -> bytes | None:
     if len(content) > max_bytes:
         raise WorldError(Reason.STORE_UNAVAILABLE, f"{path}: larger than {max_bytes} bytes")
     return content
+
+
+@contextmanager
+def sole_user(path: Path, field: str) -> Iterator[None]:
+    """Holds ``path`` for this process; the kernel lets go of it however the process ends.
+
+    The lock is on a file beside it, ``.NAME.lock``, which stays: ``path`` itself may be replaced by another file.
+
+    Args:
+        path: the file that only one process may write.
+        field: the setting that names it.
+
+    Raises:
+        ConfigError: another process holds it, or the folder cannot be written to.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"{field}: {path}: {error.strerror} ({lock})") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(f"{field}: {path}: in use by another process") from error
+        except OSError as error:
+            raise ConfigError(f"{field}: {path}: cannot be locked ({error.strerror})") from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def check_folder_of(path: Path, field: str, *, made_if_missing: bool = False) -> None:
+    """Checks that ``path`` can be written, and changes nothing.
+
+    Args:
+        path: a file that need not exist.
+        field: the setting or option that names it.
+        made_if_missing: its folder need not exist either, if it could be made.
+
+    Raises:
+        ConfigError: the folder is missing, is none, or may not be written to; or ``path`` is a folder.
+    """
+    folder = path.absolute().parent
+    while made_if_missing and not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        problem = "is not a folder" if folder.exists() else "there is no such folder"
+        raise ConfigError(f"{field}: {path}: {folder}: {problem}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"{field}: {path}: {folder}: this process may not write there")
+    if path.is_dir():
+        raise ConfigError(f"{field}: {path}: is a folder, expected a file")
+
+
+def check_readable(path: Path, field: str) -> None:
+    """Checks that ``path`` is a file that can be opened for reading.
+
+    Raises:
+        ConfigError: it is none, or this process may not.
+    """
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{field}: {path}: {error.strerror}") from error

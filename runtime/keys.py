@@ -27,18 +27,23 @@ from schemas.errors import ConfigError, WorldError
 _PEM_BLOCK = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL)
 
 
-def load_signing_key(path: Path) -> EllipticCurvePrivateKey:
+def load_signing_key(path: Path, *, made_by: str | None = None) -> EllipticCurvePrivateKey:
     """A P-256 private key from an unencrypted PEM file (PKCS#8 or SEC 1).
+
+    Args:
+        path: the file.
+        made_by: the command that makes such a file, for the error's text.
 
     Raises:
         ConfigError: the file is missing, unreadable, or holds something else.
     """
+    hint = f"; make one with {made_by}" if made_by is not None else ""
     try:
         key = load_pem_private_key(read_file(path), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigError(f"{path}: not an unencrypted PEM private key ({error})") from error
+        raise ConfigError(f"{path}: not an unencrypted PEM private key{hint}") from error
     if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
-        raise ConfigError(f"{path}: expected a P-256 (ES256) private key")
+        raise ConfigError(f"{path}: expected a P-256 (ES256) private key{hint}")
     return key
 
 

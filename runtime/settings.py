@@ -1,17 +1,21 @@
 """Settings: one TOML file a service becomes one frozen dataclass. The only reader of the environment.
 
 ``load`` turns a TOML table into a dataclass by its field types; a nested table is a nested dataclass. Every field can
-be overridden by ``ATTESTREAM_<ROLE>_<TABLE>_<FIELD>`` (upper case, ``-`` as ``_``; lists separated by commas), except
-tables by name. An unknown key, a missing key or a wrong type is a ``ConfigError`` that names the file and the field.
+be overridden by ``ATTESTREAM_<COMMAND>_<TABLE>_<FIELD>`` (upper case, ``-`` as ``_``; lists separated by commas),
+except tables by name. An unknown key, a missing key or a wrong type is a ``ConfigError`` that names the file and the
+field.
 Relative paths are relative to the file's folder. Secrets are never values: they are paths of files.
 """
 
 import dataclasses
+import math
 import os
+import re
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +33,7 @@ def load(path: Path, settings_type: type[S], role: str) -> S:
         path: the TOML file.
         settings_type: a dataclass whose fields are str, int, float, bool, Path, tuples of these, optional ones of
             these, tables by name (``Mapping[str, ...]``) of these, or further dataclasses.
-        role: the service's name, for the environment's prefix.
+        role: the command's name, for the environment's prefix.
 
     Raises:
         ConfigError: names the file, the field and what was expected.
@@ -48,10 +52,27 @@ def load(path: Path, settings_type: type[S], role: str) -> S:
     return settings
 
 
+@contextmanager
+def naming(what: object) -> Iterator[None]:
+    """Puts the file, or the setting, that a ``ConfigError`` is about before its text."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{what}: {error.detail}") from error
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Context:
     path: Path
     overrides: dict[str, str]  # consumed as fields claim them
+    used: dict[str, str] = dataclasses.field(default_factory=dict)  # variable by the field it was for, with its tables
+
+    def sources(self, where: str, detail: str) -> str:
+        """The variables that an error of the table ``where`` is about; all of that table's if it names none."""
+        here = {name: variable for name, variable in self.used.items() if name.startswith(where)}
+        words = set(re.findall(r"\w+", detail))
+        named = {name: variable for name, variable in here.items() if name.rpartition(".")[2] in words} or here
+        return "".join(f" ({name} from {variable})" for name, variable in named.items())
 
 
 def _build(settings_type: type[S], table: Mapping[str, object], context: _Context, where: str, prefix: str) -> S:
@@ -68,6 +89,7 @@ def _build(settings_type: type[S], table: Mapping[str, object], context: _Contex
             values[item.name] = _build(hint, inner, context, f"{name}.", variable)
         elif variable in context.overrides:
             remaining.pop(item.name, None)
+            context.used[name] = variable
             values[item.name] = _from_text(context.overrides.pop(variable), hint, context, f"{name} (from {variable})")
         elif item.name in remaining:
             values[item.name] = _convert(remaining.pop(item.name), hint, context, name)
@@ -79,7 +101,8 @@ def _build(settings_type: type[S], table: Mapping[str, object], context: _Contex
     try:
         return settings_type(**values)
     except ConfigError as error:
-        raise ConfigError(f"{context.path}: {where}{error.detail}") from error
+        sources = context.sources(where, error.detail)
+        raise ConfigError(f"{context.path}: {where}{error.detail}{sources}") from error
 
 
 def _convert(value: object, hint: Any, context: _Context, name: str) -> object:  # noqa: ANN401 a type hint
@@ -98,6 +121,8 @@ def _convert(value: object, hint: Any, context: _Context, name: str) -> object: 
         return (context.path.parent / value).absolute()
     if inner is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{context.path}: {name}: {value!r}, expected a finite number")
     if isinstance(inner, type) and isinstance(value, inner) and isinstance(value, bool) == (inner is bool):
         return value
     raise ConfigError(f"{context.path}: {name}: {value!r}, expected {_describe(hint)}")
@@ -114,9 +139,12 @@ def _from_text(text: str, hint: Any, context: _Context, name: str) -> object:  #
         return text.lower() == "true"
     if inner in {int, float}:
         try:
-            return inner(text)
+            number = inner(text)
         except ValueError as error:
             raise ConfigError(f"{name}: {text!r}, expected {_describe(hint)}") from error
+        if not math.isfinite(number):
+            raise ConfigError(f"{name}: {text!r}, expected a finite number")
+        return number
     return _convert(text, hint, context, name)
 
 

@@ -47,9 +47,12 @@ def verify(token: bytes, keys: Mapping[str, EllipticCurvePublicKey]) -> dict[str
         header = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, RecursionError) as error:
         raise PeerError(Reason.MALFORMED, f"JWS: {error}") from error
-    key = keys.get(str(header.get("kid")))
-    if key is None or header.get("typ") != TYPE:
-        raise PeerError(Reason.OBJECT_SIGNATURE_INVALID, f"JWS: no trusted key for kid {str(header.get('kid'))[:64]!r}")
+    key_id = str(header.get("kid"))
+    key = keys.get(key_id)
+    if key is None:
+        raise PeerError(Reason.OBJECT_SIGNATURE_INVALID, f"signed by key {key_id[:64]!r}, which is not trusted")
+    if header.get("typ") != TYPE:
+        raise PeerError(Reason.OBJECT_SIGNATURE_INVALID, f"JWS: expected type {TYPE!r}")
     try:
         claims: dict[str, object] = jwt.decode(token, key, algorithms=[ALGORITHM], options=_OPTIONS)
     except (jwt.PyJWTError, ValueError, RecursionError) as error:

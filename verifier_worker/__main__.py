@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runtime.keys import generate_key_pair, public_path, read_file
-from runtime.service import Stop, run_command
-from runtime.settings import load
+from runtime.service import run_command
+from runtime.settings import load, naming
 from schemas.errors import ConfigError
 from verifier_worker.audit_log import read_entries
 from verifier_worker.audit_text import entry_line
 from verifier_worker.boot_log_text import boot_log_lines
-from verifier_worker.service import ROLE, Service, load_policy, run_service
+from verifier_worker.service import ROLE, check_service, load_policy, run_service
 from verifier_worker.settings import Settings
 from verifier_worker.worker import BUILD
 
@@ -51,11 +51,10 @@ def _execute(arguments: argparse.Namespace) -> None:
     match arguments.command:
         case "run":
             settings = load(arguments.config, Settings, ROLE)
+            with naming(arguments.config):
+                (check_service if arguments.check_config else run_service)(settings)
             if arguments.check_config:
-                Service(settings, Stop())
                 print(f"{arguments.config}: settings, keys and policy are fine")
-            else:
-                run_service(settings)
         case "keygen":
             generate_key_pair(arguments.out)
             print(f"made {arguments.out} and {public_path(arguments.out)}; give the latter to relying parties")

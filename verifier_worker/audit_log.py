@@ -39,7 +39,7 @@ class FileAuditLog(AuditLog):
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         except OSError as error:
-            raise ConfigError(f"audit_log {path}: {error.strerror}") from error
+            raise ConfigError(f"audit_log: {path}: {error.strerror}") from error
         self._last, end = 0, 0
         for number, _, after in _frames(path, repeated_from=repeated_from):
             self._last, end = number, after
@@ -72,16 +72,25 @@ class FileAuditLog(AuditLog):
 
 
 def read_entries(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Every whole entry of an audit log with its number, oldest first; stops at a torn tail.
+    """Every whole entry of an audit log with its number, oldest first.
 
     Raises:
-        ConfigError: the file cannot be read.
+        ConfigError: the file cannot be read, or its first entry is none.
+        WorldError: after the last whole entry, when there is more: a torn tail, or an entry being written.
     """
+    end = 0
     try:
-        for number, entry, _ in _frames(path):
+        size = path.stat().st_size
+        for number, entry, after in _frames(path):
+            end = after
             yield number, entry
     except OSError as error:
         raise ConfigError(f"audit log {path}: {error.strerror}") from error
+    if size > 0 and end == 0:
+        raise ConfigError(f"{path}: not an audit log, or damaged at offset 0")
+    if end < size:
+        problem = f"{path}: no whole entry at offset {end}, {size - end} bytes are left: torn, or being written now"
+        raise WorldError(Reason.STORE_UNAVAILABLE, problem)
 
 
 def _frames(path: Path, *, repeated_from: int | None = None) -> Iterator[tuple[int, bytes, int]]:

@@ -8,19 +8,22 @@ finds its endorsement. Everything is owned by the loop's thread; network threads
 
 import queue
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 from prometheus_client import Counter, Gauge
 
 from runtime import keys
 from runtime.clock import monotonic_s, utc_us
+from runtime.durable import check_folder_of
 from runtime.mqtt import Message, MqttConnection, Session, Will
 from runtime.service import Backoff, Stop
-from runtime.settings import load
+from runtime.settings import load, naming
 from runtime.telemetry import Log, configure_logging, serve_metrics
-from runtime.time_stamp_verifier import TimeStampVerifier
+from runtime.time_stamp_verifier import TimeStampVerifier, load_time_stamp_verifier
 from schemas import cmw, media_types
 from schemas.errors import PeerError, WorldError
 from schemas.identifiers import Ueid
@@ -70,22 +73,20 @@ class Service:
         self._last_receipt_us = 0
         self._prune_s = 0.0
         self._published: deque[int] = deque()  # appended to by the network thread, emptied by the loop
-        policy = load_policy(settings.policy) if settings.policy is not None else None
-        trusted = settings.trust
-        key = keys.load_signing_key(settings.signing_key)
+        material = load_material(settings)
         self._store = SqliteStateStore(settings.database)
         pending = [item.number for item in self._store.pending() if item.audit is not None]
         self._audit = FileAuditLog(settings.audit_log, repeated_from=min(pending, default=None))
         self._trust = TrustStore(
             self._store,
-            endorsers=keys.load_public_keys(trusted.endorser_keys),
-            distributors=keys.load_public_keys(trusted.distributor_keys),
-            stamps=TimeStampVerifier(b"\n".join(keys.read_file(path) for path in trusted.tsa_roots)),
-            policy=policy,
+            endorsers=material.endorsers,
+            distributors=material.distributors,
+            stamps=material.stamps,
+            policy=material.policy,
         )
         self._trust_connection, self._evidence_connection = self._connections()
         self._worker = Worker(
-            Identity(name=settings.name, key=key, topics=self._topics),
+            Identity(name=settings.name, key=material.key, topics=self._topics),
             self._store,
             self._audit,
             self._evidence_connection,
@@ -257,6 +258,48 @@ class Service:
         self._audit.close()
         self._store.close()
         _LOG.info("verifier-stopped", name=self._settings.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What the files named in the settings hold: our key, whom we believe, what we demand."""
+
+    key: EllipticCurvePrivateKey
+    endorsers: Mapping[bytes, EllipticCurvePublicKey]
+    distributors: Mapping[bytes, EllipticCurvePublicKey]
+    stamps: TimeStampVerifier
+    policy: AppraisalPolicy | None
+
+
+def load_material(settings: Settings) -> Material:
+    """Reads keys, roots and policy.
+
+    Raises:
+        ConfigError: names the field and the file.
+    """
+    trusted = settings.trust
+    with naming("signing_key"):
+        key = keys.load_signing_key(settings.signing_key, made_by=f"{ROLE} keygen")
+    with naming("trust.endorser_keys"):
+        endorsers = keys.load_public_keys(trusted.endorser_keys)
+    with naming("trust.distributor_keys"):
+        distributors = keys.load_public_keys(trusted.distributor_keys)
+    with naming("trust.tsa_roots"):
+        stamps = load_time_stamp_verifier(trusted.tsa_roots)
+    with naming("policy"):
+        policy = load_policy(settings.policy) if settings.policy is not None else None
+    return Material(key=key, endorsers=endorsers, distributors=distributors, stamps=stamps, policy=policy)
+
+
+def check_service(settings: Settings) -> None:
+    """What can be wrong before the first connection. Opens no database and changes nothing.
+
+    Raises:
+        ConfigError: names the field and the file.
+    """
+    load_material(settings)
+    check_folder_of(settings.database, "database")
+    check_folder_of(settings.audit_log, "audit_log")
 
 
 def load_policy(path: Path) -> AppraisalPolicy:

@@ -64,11 +64,11 @@ class SqliteStateStore(StateStore):
             if version == 0:
                 self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
             elif version != SCHEMA_VERSION:
-                raise ConfigError(f"{path}: schema version {version}, this software knows {SCHEMA_VERSION}")
+                raise ConfigError(f"database: {path}: schema version {version}, this software knows {SCHEMA_VERSION}")
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            raise ConfigError(f"database {path}: {error}; is another verifier using it?") from error
+            raise ConfigError(f"database: {path}: {error}; is another verifier using it?") from error
         self._trust: list[tuple[str, bytes, bytes, int]] = []
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from handle_distributor.__main__ import main
+from runtime.durable import sole_user
 from tests.parts.token_forge import ForgedAuthority
 from tests.parts.tsa import honest, misbehaving_tsa
 
@@ -50,8 +51,30 @@ def check(path: Path) -> int:
     return main(["run", "--config", str(path), "--check-config"])
 
 
-def test_a_right_configuration_passes(config: Path) -> None:
+def test_a_right_configuration_passes_and_leaves_no_trace(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(config) == 0
+    assert f"{config}: settings, keys and certificates are fine\n" in capsys.readouterr().out
+    assert not (config.parent / "state").exists()
+
+
+@pytest.mark.parametrize("command", [["run"], ["issue-once", "--out", "OUT"]])
+def test_one_chain_has_one_process(config: Path, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    out = config.parent / "h"
+    (config.parent / "state").mkdir()
+    words = [str(out) if word == "OUT" else word for word in command]
+    with sole_user(config.parent / "state" / "last-handle", "state_file"):
+        assert main([*words, "--config", str(config)]) == 2
+    message = capsys.readouterr().err
+    assert "state_file: " in message
+    assert "last-handle: in use by another process" in message
+    assert not out.exists()
+
+
+def test_no_handle_is_made_that_cannot_be_written(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = config.parent / "none" / "h"
+    assert main(["issue-once", "--config", str(config), "--out", str(out)]) == 2
+    assert "--out: " in capsys.readouterr().err
+    assert not (config.parent / "state").exists()
 
 
 @pytest.mark.parametrize(

@@ -248,11 +248,19 @@ def test_a_device_from_provisioning_to_heartbeats(tmp_path: Path) -> None:
         ueid = device.provision()
         public = parse_public((tmp_path / "ak.tpmt_public").read_bytes())
         check_attestation_key(public)
+        assert "logs.tcg2: " in device.command("run", "--config", str(device.config), "--check-config").stderr
+        boot_log = tmp_path / "binary_bios_measurements"
+        boot_log.touch()
         assert device.command("run", "--config", str(device.config), "--check-config").returncode == 0
+        boot_log.unlink()  # a running agent waits for it
         handle = publish_handle(device)
         replayer = Replayer()
         with device.running_agent() as process:
             first = device.next()
+            second_agent = device.command("run", "--config", str(device.config))
+            assert (second_agent.returncode, "in use by another process" in second_agent.stderr) == (2, True)
+            assert device.command("claims", "--config", str(device.config)).returncode == 0
+            assert device.provision() == ueid
             check_quote(device, first)
             assert (first.body.ueid, first.body.environment, first.body.previous) == (ueid, public.name, None)
             assert first.body.claims["label"] == "device-1"

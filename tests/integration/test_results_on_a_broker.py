@@ -13,6 +13,7 @@ from relying_party.settings import Settings
 from relying_party.watch import ResultFeed
 from runtime.keys import generate_key_pair, public_path
 from runtime.mqtt import MqttSettings
+from schemas import cose
 from schemas.errors import WorldError
 from schemas.reasons import Reason
 from tests.fakes.relying_party import ALICE, BOB, STRANGERS_KEY, TOPICS, message_of, result_about
@@ -68,5 +69,9 @@ def test_a_relying_party_sees_what_a_trusted_verifier_published(tmp_path: Path) 
         assert dict(feed.refused) == {Reason.OBJECT_SIGNATURE_INVALID: 1}
         command = [sys.executable, "-m", "relying_party", "results", "--json", "--port", str(broker.port)]
         command += ["--verifier-key", str(tmp_path / "verifier.pub"), "--seconds", "2"]
-        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert [json.loads(line)["status"] for line in printed.splitlines()] == ["affirming"]
+        ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert [json.loads(line)["status"] for line in ended.stdout.splitlines()] == ["affirming"]
+    strangers, believed = (cose.key_id(key.public_key()).hex() for key in (STRANGERS_KEY, verifier))
+    assert (
+        f"1 result refused: signed by key {strangers!r}, which is not trusted; you believe {believed}" in ended.stderr
+    )

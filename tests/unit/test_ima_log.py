@@ -24,7 +24,6 @@ MODSIG = ima_record(b"ima-modsig", LABELLED, b"/m\0", b"\x03s", LABELLED, b"pkcs
         (ima_ng(b"/bin/sh", b"content", algorithm=SHA1), b"/bin/sh", SHA1.digest(b"content"), b""),
         (ima_record(b"ima-sig", LABELLED, b"/s\0", b""), b"/s", DIGEST, b""),
         (ima_record(b"ima-sig", LABELLED, b"/s\0", b"\x03\x02sig"), b"/s", DIGEST, b"\x03\x02sig"),
-        (ima_record(b"ima-buf", LABELLED, b"kernel_version\0", b"6.1"), b"kernel_version", DIGEST, b""),
         (ima_record(b"ima-ngv2", b"ima:" + LABELLED, b"/2\0"), b"/2", DIGEST, b""),
         (ima_record(b"ima-sigv2", b"verity:" + LABELLED, b"/2\0", b"\x06sig"), b"/2", DIGEST, b"\x06sig"),
         (MODSIG, b"/m", DIGEST, b"\x03s"),
@@ -46,6 +45,13 @@ def test_every_template_says_which_file_and_which_digest(
     assert (entry.raw_path, entry.signature or b"") == (path, signature)
     assert (entry.file_digest[1] if entry.file_digest else b"") == (digest or b"")
     assert entry.violation is (digest is None)
+
+
+def test_a_buffer_is_offered_as_a_signature_since_the_templates_name_is_not_bound() -> None:
+    record = ima_record(b"ima-buf", LABELLED, b"kernel_version\0", b"6.1")
+    (file,) = read_records(record).files(1)
+    assert file[:4] == (10, b"kernel_version", DIGEST, b"6.1")
+    assert parse_entry(record).signature is None
 
 
 def test_an_entry_is_parsed_in_full() -> None:

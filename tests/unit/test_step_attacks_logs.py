@@ -7,12 +7,12 @@ from dataclasses import replace
 from schemas import cel_cbor
 from schemas.cel import CelRecord, SystemdContent
 from schemas.evidence import EvidenceBody, LogIncrement, PcrBanks
-from schemas.hashes import SHA1, SHA256, HashAlgorithm
+from schemas.hashes import SHA1, SHA256, SHA384, HashAlgorithm
 from schemas.pcr import PcrBankSelection, PcrSelection, encode_selection, parse_selection_text
 from schemas.result import Tier
 from tests.fakes.device import FakeDevice, make_references, make_trust
 from tests.parts import tpm_bytes
-from tests.parts.log_bytes import field, ima_record, measured, spec_id_record
+from tests.parts.log_bytes import agile_event, field, ima_record, measured, spec_id_record, uefi_variable
 from tests.unit.test_step import Bench
 from verifier_worker.appraisal_policy import LogsTable
 from verifier_worker.step import Step
@@ -127,3 +127,53 @@ def test_what_is_good_in_one_bank_is_not_good_in_the_other() -> None:
     taken = send(bench, {"cel/s": 0}, {"cel/s": LogIncrement(records=b"".join(records), total=4)}, {}, full=True)
     assert taken.refused is None
     assert bench.verdict()[0] is Tier.CONTRAINDICATED
+
+
+def test_secure_boot_is_not_vouched_for_when_another_log_extended_pcr_7_first() -> None:
+    bench = Bench(policy_changes={"pcrs": "sha256:0,7,10", "logs": LogsTable(tcg2=(0,), ima=(10,))})
+    device = bench.device
+    off, on, end = uefi_variable("SecureBoot", b"\0"), uefi_variable("SecureBoot", b"\1"), bytes(4)
+    device.pcrs[7], device.pcrs[10], device.ima_list = bytes(32), bytes(32), []
+    for content in (off, end, on, end):  # the firmware's two, then two of the operating system
+        device.extend(7, SHA256.digest(content))
+    device.run(b"/usr/bin/true", b"true")
+    references = make_references(device, registers={})
+    bench.trust = make_trust(device, handles=(bench.handle,), policy=bench.policy, references=(references,))
+    first = [record(index, 7, (SHA256, SHA256.digest(content))) for index, content in enumerate((off, end))]
+    boot = [spec_id_record({SHA256.tpm_id: 32})]
+    boot += [measured(index, b"firmware %d" % index, banks=(SHA256,)) for index in range(7)]
+    boot += [measured(7, on, 0x80000001, banks=(SHA256,)), measured(7, end, banks=(SHA256,))]
+    listed = LogIncrement(records=b"".join(device.ima_list), total=2)
+    held_back = {"cel/x": LogIncrement(records=b"".join(first), total=2), "ima": listed}
+    send(bench, {"cel/x": 0, "tcg2": 0, "ima": 0}, held_back, {}, full=True)
+    late = LogIncrement(records=b"".join(boot), total=len(boot))
+    send(bench, {"cel/x": 2, "tcg2": 0, "ima": 1}, {"tcg2": late}, {})
+    assert bench.state is not None
+    assert "secure-boot" not in bench.state.verdict.verified_claims
+
+
+def test_boot_images_are_not_vouched_for_when_the_banks_tell_two_stories() -> None:
+    bench = Bench(policy_changes={"pcrs": "sha256:4", "logs": LogsTable(tcg2=(4,))})
+    device = bench.device
+    device.selection = parse_selection_text("sha256:4+sha384:4")
+    end, evil, good = bytes(4), b"evil image", b"good image"
+    registers = {SHA256: bytes(32), SHA384: bytes(48)}
+    for content in (end, evil):
+        for bank, old in registers.items():
+            registers[bank] = bank.digest(old + bank.digest(content))
+    registers[SHA384] = SHA384.digest(registers[SHA384] + SHA384.digest(good))  # later, in one bank
+    _quotes(device, registers)
+    events = [
+        {SHA384.tpm_id: SHA384.digest(end)},
+        {SHA256.tpm_id: SHA256.digest(end), SHA384.tpm_id: SHA384.digest(evil)},
+        {SHA256.tpm_id: SHA256.digest(evil), SHA384.tpm_id: SHA384.digest(good)},
+    ]
+    boot = [spec_id_record({SHA256.tpm_id: 32, SHA384.tpm_id: 48})]
+    boot += [agile_event(4, 0x80000003, digests, b"") for digests in events]
+    references = make_references(device, registers={})
+    bench.trust = make_trust(device, handles=(bench.handle,), policy=bench.policy, references=(references,))
+    increment = LogIncrement(records=b"".join(boot), total=len(boot))
+    taken = send(bench, {"tcg2": 0}, {"tcg2": increment}, {}, full=True)
+    assert taken.refused is None
+    assert bench.state is not None
+    assert "boot-images" not in bench.state.verdict.verified_claims

@@ -433,7 +433,7 @@ def test_a_changed_increment_is_refused_and_the_true_one_still_counts(bench: Ben
     taken = bench.take(replace(push, unsigned_increments={"ima": evil}))
     assert taken.refused is not None
     assert taken.refused.reason is Reason.LOG_REPLAY_MISMATCH
-    bench.take(push)
+    assert bench.take(push).refused is None
     assert bench.verdict() == (Tier.AFFIRMING, set())
 
 

@@ -52,7 +52,8 @@ def settle(bench: Bench, pushes: int = 5) -> None:
     for _ in range(pushes):
         bench.device.run(b"/usr/bin/true", b"true")
         obey(bench.device, bench.take(bench.device.push()))
-    bench.take(bench.device.push())
+    taken = bench.take(bench.device.push())
+    assert taken.refused is None  # a refused push would leave an earlier, affirming verdict standing
     assert bench.verdict()[0] is Tier.AFFIRMING
 
 
@@ -207,7 +208,7 @@ def test_the_same_hash_under_another_template_does_not_contraindicate(bench: Ben
     forged = record[:24] + field(b"ima") + data[:20] + field(data[20:].rstrip(b"\0"))
     taken = bench.take(replace(push, unsigned_increments={"ima": LogIncrement(records=forged, total=2)}))
     assert taken.refused is not None
-    bench.take(push)
+    assert bench.take(push).refused is None
     assert bench.verdict()[0] is Tier.AFFIRMING
 
 

@@ -32,6 +32,7 @@ from schemas.limits import (
     MAX_PCR_INDEX,
     MAX_SIGNATURE_BYTES,
     MAX_TEXT_BYTES,
+    MAX_TIME_STAMP_TOKEN_BYTES,
     MAX_TRANSITIONS,
 )
 from schemas.reasons import Reason
@@ -43,8 +44,9 @@ VANISHED: Final = ""  # the value of a claim that the attester no longer makes
 
 BODY_UEID, BODY_PROFILE, BODY_SYNC, BODY_ENVIRONMENT, BODY_SEQUENCE = 1, 2, 3, 4, 5
 BODY_PREVIOUS, BODY_CLAIMS, BODY_LOGS, BODY_DIGESTS, BODY_TRANSITIONS = 6, 7, 8, 9, 10
+BODY_SYNC_STAMP: Final = 11
 _BODY_REQUIRED: Final = (BODY_UEID, BODY_PROFILE, BODY_SYNC, BODY_ENVIRONMENT, BODY_SEQUENCE)
-_BODY_OPTIONAL: Final = (BODY_PREVIOUS, BODY_CLAIMS, BODY_LOGS, BODY_DIGESTS, BODY_TRANSITIONS)
+_BODY_OPTIONAL: Final = (BODY_PREVIOUS, BODY_CLAIMS, BODY_LOGS, BODY_DIGESTS, BODY_TRANSITIONS, BODY_SYNC_STAMP)
 EVIDENCE_BODY, EVIDENCE_QUOTE, EVIDENCE_SIGNATURE, EVIDENCE_PCRS, EVIDENCE_INCREMENTS = 1, 2, 3, 4, 5
 _EVIDENCE_REQUIRED: Final = (EVIDENCE_BODY, EVIDENCE_QUOTE, EVIDENCE_SIGNATURE)
 UINT32_MAX: Final = 2**32 - 1
@@ -120,6 +122,10 @@ class EvidenceBody:
             nothing.
         transitions: in order, those since the previous body; in a full push the last ones of this boot. None is left
             out because a later one undid it.
+        sync_stamp: RFC 3161 token over the sync proof's attest, by a TSA that the attester asked: the proof was made
+            before it (TUDA). In the first push after a synchronisation and in full pushes, if at all.
+        sync_stamp: RFC 3161 token over the sync proof's attest, by a TSA that the attester asked: the proof was made
+            before it. In the first push after a synchronisation and in full pushes, if at all.
     """
 
     ueid: Ueid
@@ -131,6 +137,12 @@ class EvidenceBody:
     logs: Mapping[str, int] = field(default_factory=dict)
     increment_digests: Mapping[str, bytes] = field(default_factory=dict)
     transitions: tuple[Transition, ...] = ()
+    sync_stamp: bytes | None = None
+
+    @property
+    def sync_imprint(self) -> bytes:
+        """SHA-256 of ``sync.attest``: what a TSA stamps in the two-sided mode (TUDA)."""
+        return hashlib.sha256(self.sync.attest).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +192,8 @@ def encode_body(body: EvidenceBody) -> bytes:
         items[BODY_DIGESTS] = dict(body.increment_digests)
     if body.transitions:
         items[BODY_TRANSITIONS] = encode_transitions(body.transitions)
+    if body.sync_stamp is not None:
+        items[BODY_SYNC_STAMP] = body.sync_stamp
     return cbor.encode(items)
 
 
@@ -259,6 +273,9 @@ def parse_body(raw: bytes) -> EvidenceBody:
         logs=_parse_logs(items[BODY_LOGS]) if BODY_LOGS in items else {},
         increment_digests=_parse_digests(items[BODY_DIGESTS]) if BODY_DIGESTS in items else {},
         transitions=parse_transitions(items[BODY_TRANSITIONS]) if BODY_TRANSITIONS in items else (),
+        sync_stamp=as_bytes(items[BODY_SYNC_STAMP], "body sync stamp", limit=MAX_TIME_STAMP_TOKEN_BYTES)
+        if BODY_SYNC_STAMP in items
+        else None,
     )
 
 

@@ -23,6 +23,7 @@ from schemas.fields import as_bytes, as_map, as_tag, as_text, as_uint
 from schemas.identifiers import HANDLE_ID_BYTES, HandleId
 from schemas.limits import MAX_TIME_STAMP_TOKEN_BYTES
 from schemas.reasons import Reason
+from schemas.time_model import Interval, stamped
 from schemas.tst_info import TstInfo, parse_tst_info
 
 CLAIM_ISS: Final = 1  # RFC 8392, 3.1
@@ -88,6 +89,11 @@ class Handle:
     def earliest_us(self) -> int:
         """The earliest true time at which this handle can have been made, by the TSA's accuracy."""
         return self.time_us - self.accuracy_us
+
+    @property
+    def made(self) -> Interval:
+        """When it was stamped, by the TSA's word."""
+        return stamped(self.time_us, self.accuracy_us)
 
     @property
     def expires_us(self) -> int:

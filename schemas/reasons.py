@@ -24,6 +24,10 @@ class Reason(StrEnum):
     HANDLE_FROM_FUTURE = "handle-from-future"
     HANDLE_NOT_NEWER = "handle-not-newer"
     HANDLE_UNKNOWN = "handle-unknown"
+    HANDLE_OVERDUE = "handle-overdue"
+    HANDLE_CHAIN_GAP = "handle-chain-gap"
+    HANDLE_CHAIN_FORKED = "handle-chain-forked"
+    HANDLE_STAMP_NOT_FOR_TIME_STAMPING = "handle-stamp-not-for-time-stamping"
 
     # Time Stamp Authorities (RFC 3161), as the distributor sees them.
     TSA_UNREACHABLE = "tsa-unreachable"
@@ -61,6 +65,9 @@ class Reason(StrEnum):
     CLOCK_UNSAFE = "clock-unsafe"
     CLOCK_AHEAD_OF_VERIFIER = "clock-ahead-of-verifier"
     CLOCK_TOO_FAST = "clock-too-fast"
+    CLOCK_TOO_SLOW = "clock-too-slow"
+    CLOCK_SET = "clock-set"
+    SYNC_STAMP_INVALID = "sync-stamp-invalid"
     EVIDENCE_TOO_OLD = "evidence-too-old"
     EVIDENCE_OVERDUE = "evidence-overdue"
 
@@ -86,6 +93,8 @@ class Reason(StrEnum):
 
     # Things worth telling that change no verdict.
     REBOOTED = "rebooted"
+    TPM_CLEARED = "tpm-cleared"
+    FIRMWARE_CHANGED = "firmware-changed"
     RESUMED = "resumed"
     IMA_BANK_PADDED_SHA1 = "ima-bank-padded-sha1"
     HIBERNATED = "woke-from-hibernation"

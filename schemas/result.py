@@ -29,12 +29,17 @@ class Tier(StrEnum):
 
 
 class Freshness(StrEnum):
-    """What the verifier may conclude about time; late is not bad."""
+    """What the verifier may conclude about time; late is not bad.
+
+    fresh: young enough. stale: too old, or nothing came. pending: the handle is not known yet. unsynchronised: nothing
+    binds this clock epoch to a handle. contradicted: what the TPM signed about time cannot all be true.
+    """
 
     FRESH = "fresh"
     STALE = "stale"
     PENDING = "pending"
     UNSYNCHRONISED = "unsynchronised"
+    CONTRADICTED = "contradicted"
 
 
 class TrustClaim(IntEnum):
@@ -91,7 +96,9 @@ class AttestationResult:
         evidence: SHA-256 of the evidence body.
         sequence: the evidence's sequence number.
         made_after_us: the quote was made not before this (TSA time).
-        received_us: and not after this (the verifier's receipt).
+        made_before_us: and not after this: its receipt, or earlier where a TSA stamped the sync proof.
+        received_us: the verifier's receipt, by its clock, which never runs behind the handles it holds.
+        received_after: newest handle that the verifier held on receipt, which was later than its stamp (REIM 7.2).
         policies: ids of the appraisal policies applied, with versions.
         logs: entries of each log covered by the quote.
         logs_total: entries the attester says it has, where more are to come.
@@ -119,7 +126,9 @@ class AttestationResult:
     evidence: bytes | None = None
     sequence: int | None = None
     made_after_us: int | None = None
+    made_before_us: int | None = None
     received_us: int | None = None
+    received_after: HandleId | None = None
     policies: Sequence[str] = ()
     logs: Mapping[str, int] = field(default_factory=dict)
     logs_total: Mapping[str, int] = field(default_factory=dict)
@@ -155,7 +164,9 @@ def to_claims(result: AttestationResult, developer: str, build: str) -> dict[str
         "evidence": b64url(result.evidence) if result.evidence is not None else None,
         "sequence": result.sequence,
         "made_after_us": result.made_after_us,
+        "made_before_us": result.made_before_us,
         "received_us": result.received_us,
+        "received_after": b64url(result.received_after) if result.received_after is not None else None,
         "logs": dict(result.logs) or None,
         "logs_total": dict(result.logs_total) or None,
         "unexpected": list(result.unexpected) or None,
@@ -227,7 +238,7 @@ def _from_claims(claims: Mapping[str, object]) -> AttestationResult:
         raise PeerError(Reason.MALFORMED, f"attestation result: status {status} is not that of its vector")
     nonce = claims.get("eat_nonce")
     evidence, rate = details.get("evidence"), details.get("clock_rate_ppm")
-    rejections = details.get("rejections")
+    rejections, received_after = details.get("rejections"), details.get("received_after")
     low, high = rate if isinstance(rate, list) else (0, 0)
     return AttestationResult(
         ueid=parse_ueid_text(_text(claims["ueid"])),
@@ -243,7 +254,11 @@ def _from_claims(claims: Mapping[str, object]) -> AttestationResult:
         evidence=parse_b64url(_text(evidence), "evidence") if evidence is not None else None,
         sequence=_optional_int(details.get("sequence")),
         made_after_us=_optional_int(details.get("made_after_us")),
+        made_before_us=_optional_int(details.get("made_before_us")),
         received_us=_optional_int(details.get("received_us")),
+        received_after=HandleId(parse_b64url(_text(received_after), "received_after"))
+        if received_after is not None
+        else None,
         policies=_texts(appraisal.get("ear_appraisal_policy_ids", [])),
         logs={name: _int(count) for name, count in _map(details.get("logs", {})).items()},
         logs_total={name: _int(count) for name, count in _map(details.get("logs_total", {})).items()},

@@ -13,7 +13,7 @@ from schemas.log_replay import ReplayState
 from schemas.pcr import PcrSelection, PcrValues
 from schemas.reasons import Reason
 from schemas.result import Freshness, Rejections, Tier, TrustClaim
-from verifier_worker.clock_binding import ClockAnchor
+from schemas.time_model import ClockAnchor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

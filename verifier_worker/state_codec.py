@@ -17,7 +17,7 @@ from schemas.log_replay import ReplayState
 from schemas.pcr import PcrValues, encode_selection, parse_selection
 from schemas.reasons import Reason
 from schemas.result import Freshness, Rejections, Tier, TrustClaim
-from verifier_worker.clock_binding import ClockAnchor
+from schemas.time_model import ClockAnchor
 from verifier_worker.state import AttesterState, Measured, SyncPoint, Verdict
 
 VERSION: Final = 2

@@ -23,6 +23,7 @@ from schemas.pcr import SAVED_PCRS
 from schemas.reasons import Reason
 from schemas.result import Freshness, Rejections, Tier
 from schemas.resume import resumed
+from schemas.time_model import ClockAnchor, clock_rate_ppm, quote_made
 from verifier_worker.appraisal_policy import AppraisalPolicy
 from verifier_worker.checks.admission import AdmittedEvidence, admit, resets_since
 from verifier_worker.checks.appraisal import (
@@ -35,7 +36,6 @@ from verifier_worker.checks.appraisal import (
     verdict_of,
 )
 from verifier_worker.checks.transitions import tell_transitions
-from verifier_worker.clock_binding import ClockAnchor, clock_rate_ppm, made_after_us
 from verifier_worker.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
 from verifier_worker.measured import judge_aggregates, measure, verify_claims
 from verifier_worker.state import Appraised, AttesterState, Finding, Measured
@@ -326,7 +326,7 @@ def _conclude(
     made_after, anchor, rate = None, advanced.anchor, advanced.clock_rate_ppm
     if handle is not None:
         drift_ppm = policy.drift_ppm if policy is not None else 0
-        made_after = made_after_us(handle, admitted.sync.clock_ms, advanced.clock_ms, drift_ppm)
+        made_after = quote_made(handle.made, admitted.sync.clock_ms, advanced.clock_ms, drift_ppm).after_us
         here = ClockAnchor(clock_ms=admitted.sync.clock_ms, after_us=handle.earliest_us, before_us=advanced.received_us)
         anchor = anchor or here
         rate = clock_rate_ppm(anchor, here) or rate

@@ -16,11 +16,11 @@ from schemas.pcr import parse_selection_text
 from schemas.reasons import Reason
 from schemas.result import Freshness, Tier
 from schemas.solicit import Solicit
+from schemas.time_model import ClockAnchor, clock_rate_ppm
 from tests.fakes.device import GOOD_FILES, FakeDevice, make_handle, make_references, make_trust
 from tests.parts.log_bytes import field, ima_ng, ima_record
 from tests.unit.test_step import RECEIVED_US, Bench
 from verifier_worker.appraisal_policy import LogsTable
-from verifier_worker.clock_binding import ClockAnchor, clock_rate_ppm
 from verifier_worker.result_builder import build_result
 from verifier_worker.step import Step
 

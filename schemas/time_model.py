@@ -1,0 +1,184 @@
+"""When a TPM made a quote: the inequalities, and nothing else (DESIGN 6; REIM 7.2; TUDA).
+
+All true times are UTC, integer microseconds; TPM clocks are the integer milliseconds of TPMS_CLOCK_INFO. Every rounding
+goes to the side that keeps the statement true.
+
+What is assumed, and nothing more:
+
+* **Stamp** (RFC 3161, 2.4.2). A TSA whose genTime is ``g`` with accuracy ``a`` made its token within
+  ``[g - a, g + a]``; a genTime written without a fraction may have lost up to a second of it, so the upper end here
+  is ``g + a + r``, ``r`` being one unit of the last place it shows.
+* **Order.** The digest of a handle cannot be known before the handle was stamped, so a sync proof over it was made
+  later: ``true(sync) >= T``, with ``T = g - a``. A token over a sync proof was made later than the proof:
+  ``true(sync) <= T'``, with ``T' = g' + a' + r'`` (TUDA's right side).
+* **Clock** (TPM 2.0 Part 1, "Clock"). Within one reset count and one restart count a TPM's clock runs at between
+  ``1 - rho`` and ``1 + rho`` of true time, and a reading has lost up to one millisecond. TPM 2.0 allows
+  ``rho = 0.15``. A clock that was *set* (TPM2_ClockSet) breaks this; :func:`clock_was_set` finds it from two proofs.
+
+From these, with ``d = c_q - c_s`` the difference of two readings of one clock epoch, ``d >= 0``, and true time elapsed
+``e``:
+
+    (d - 1 ms) / (1 + rho)  <=  e  <=  (d + 1 ms) / (1 - rho)                  (1)
+
+    made after   T  + max(0, d - 1 ms) / (1 + rho)                             (2)
+    made before  T' + (d + 1 ms) / (1 - rho)                                   (3)
+    made before  its receipt                                                   (4)
+
+For a quote that was made *before* the sync proof of its epoch, ``d = c_s - c_q``, the same (1) runs backwards:
+
+    made before  T' - max(0, d - 1 ms) / (1 + rho)                             (5)
+    made after   T  - (d + 1 ms) / (1 - rho)                                   (6)
+
+The interval's width grows with the drift bound and the time since the sync: by (2) alone, a quote made a clock
+difference ``d`` after its sync is known to no better than ``d - (d - 1 ms) / (1 + rho)``: :func:`uncertainty_us`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+MAX_DRIFT_PPM: Final = 150_000  # TPM 2.0 Part 1, "Clock": within 15 % of real time
+READING_MS: Final = 1  # TPMS_CLOCK_INFO counts whole milliseconds
+SET_TOLERANCE_MS: Final = 1_000  # how far a TPM's two clocks may come apart before one of them must have been set
+_PPM: Final = 1_000_000
+_US_PER_MS: Final = 1_000
+_MOST_PPM: Final = 10**12  # beyond, the number says nothing but "absurd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """True time of an event: not before ``after_us``, not after ``before_us`` (None: no upper bound)."""
+
+    after_us: int
+    before_us: int | None = None
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether any time is in it."""
+        return self.before_us is None or self.after_us <= self.before_us
+
+
+def resolution_us(gen_time_us: int) -> int:
+    """What writing a genTime can have cut off: DER leaves trailing zeros out, so at most the last place shown."""
+    place = 1
+    while place < _PPM and gen_time_us % (10 * place) == 0:
+        place *= 10
+    return place
+
+
+def stamped(gen_time_us: int, accuracy_us: int) -> Interval:
+    """When a TSA made a token, by its own word.
+
+    Args:
+        gen_time_us: genTime.
+        accuracy_us: the accuracy field; where a TSA states none, what its policy says.
+    """
+    latest_us = gen_time_us + accuracy_us + resolution_us(gen_time_us)
+    return Interval(after_us=gen_time_us - accuracy_us, before_us=latest_us)
+
+
+def agreed(intervals: Iterable[Interval]) -> Interval | None:
+    """What several TSAs say of one event, all of them right; None when they cannot all be right."""
+    after_us: int | None = None
+    before_us: int | None = None
+    for each in intervals:
+        after_us = each.after_us if after_us is None else max(after_us, each.after_us)
+        if each.before_us is not None:
+            before_us = each.before_us if before_us is None else min(before_us, each.before_us)
+    if after_us is None:
+        return None
+    both = Interval(after_us=after_us, before_us=before_us)
+    return both if both.is_possible else None
+
+
+def least_elapsed_us(ticks_ms: int, drift_ppm: int) -> int:
+    """Least true time between two readings ``ticks_ms`` apart: left side of (1), never negative."""
+    return max(0, ticks_ms - READING_MS) * _US_PER_MS * _PPM // (_PPM + drift_ppm)
+
+
+def most_elapsed_us(ticks_ms: int, drift_ppm: int) -> int:
+    """Most true time between two readings ``ticks_ms`` apart: right side of (1)."""
+    return -(-(ticks_ms + READING_MS) * _US_PER_MS * _PPM // (_PPM - drift_ppm))
+
+
+def quote_made(sync: Interval, sync_clock_ms: int, quote_clock_ms: int, drift_ppm: int) -> Interval:
+    """When a quote was made, by one sync proof of its clock epoch: (2) and (3), or (5) and (6).
+
+    Args:
+        sync: when the sync proof was made: after its handle, before the token over it, if there is one.
+        sync_clock_ms: TPM clock in the sync proof.
+        quote_clock_ms: TPM clock in the quote; of the same reset and restart count.
+        drift_ppm: bound on the clock's rate error, less than a million.
+    """
+    ticks_ms = abs(quote_clock_ms - sync_clock_ms)
+    least_us, most_us = least_elapsed_us(ticks_ms, drift_ppm), most_elapsed_us(ticks_ms, drift_ppm)
+    if quote_clock_ms >= sync_clock_ms:
+        before_us = sync.before_us + most_us if sync.before_us is not None else None
+        return Interval(after_us=sync.after_us + least_us, before_us=before_us)
+    return Interval(
+        after_us=sync.after_us - most_us, before_us=sync.before_us - least_us if sync.before_us is not None else None
+    )
+
+
+def age_us(made: Interval, now_us: int) -> int:
+    """The most that something can be old at ``now_us``: what an age limit is held against."""
+    return now_us - made.after_us
+
+
+def uncertainty_us(ticks_ms: int, drift_ppm: int) -> int:
+    """How much (2) gives away to drift when the quote is ``ticks_ms`` after its sync; 0 at the sync itself."""
+    return ticks_ms * _US_PER_MS - least_elapsed_us(ticks_ms, drift_ppm)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockAnchor:
+    """A synchronisation of one attester, kept to estimate its clock's rate.
+
+    Attributes:
+        clock_ms: the TPM's clock in the sync proof.
+        after_us: the sync was made not before this (earliest TSA time of its handle).
+        before_us: and not after this (the token over it, or the verifier's receipt).
+    """
+
+    clock_ms: int
+    after_us: int
+    before_us: int
+
+
+def clock_rate_ppm(first: ClockAnchor, later: ClockAnchor) -> tuple[int, int] | None:
+    """Bounds of a clock's rate against TSA time from two synchronisations, as a difference from true in ppm.
+
+    With ``d`` the clock's advance, the rate lies between ``(d - 1 ms) / longest`` and ``(d + 1 ms) / shortest``, where
+    the true time between the two is at least ``later.after - first.before`` and at most ``later.before - first.after``.
+
+    Returns:
+        The smallest and the greatest rate that both allow; None while they are too close together to say.
+    """
+    advanced_us = (later.clock_ms - first.clock_ms) * _US_PER_MS
+    shortest_us = later.after_us - first.before_us
+    longest_us = later.before_us - first.after_us
+    if shortest_us <= 0 or longest_us <= 0 or advanced_us <= 0:
+        return None
+    low = (advanced_us - READING_MS * _US_PER_MS) * _PPM // longest_us - _PPM
+    high = -(-(advanced_us + READING_MS * _US_PER_MS) * _PPM // shortest_us) - _PPM
+    return max(low, -_MOST_PPM), min(high, _MOST_PPM)
+
+
+def narrowed(known: tuple[int, int] | None, measured: tuple[int, int] | None) -> tuple[int, int] | None:
+    """The feasible rates that two measurements of one clock leave; the newer alone where they exclude each other."""
+    if known is None or measured is None:
+        return measured or known
+    low, high = max(known[0], measured[0]), min(known[1], measured[1])
+    return (low, high) if low <= high else measured
+
+
+def clock_was_set(clock_ms: int, time_ms: int) -> bool:
+    """Whether a TPM's clock advanced otherwise than its time since power-on, which nobody can set.
+
+    Both are counted by one oscillator; TPM2_ClockSet moves the clock alone (TPM 2.0 Part 3, "TPM2_ClockSet").
+
+    Args:
+        clock_ms: advance of ``clock`` between two TPM2_GetTime attests of one reset and restart count.
+        time_ms: advance of ``time`` between them.
+    """
+    return abs(clock_ms - time_ms) > SET_TOLERANCE_MS

@@ -159,6 +159,31 @@ def to_claims(result: AttestationResult, developer: str, build: str) -> dict[str
         developer: first member of ``ear_verifier_id``.
         build: second member of ``ear_verifier_id``.
     """
+    appraisal: dict[str, object] = {
+        "ear_status": result.status,
+        "ear_trustworthiness_vector": {claim.label: value for claim, value in sorted(result.vector.items())},
+        "ear_verifier_claims": {SIGNED_CLAIMS_KEY: _to_details(result)},
+    }
+    if result.policies:
+        appraisal["ear_appraisal_policy_ids"] = list(result.policies)
+    if result.claims:
+        appraisal["ear_attester_claims"] = dict(result.claims)
+    claims: dict[str, object] = {
+        "eat_profile": EAR_PROFILE,
+        "iss": result.verifier,
+        "ueid": ueid_text(result.ueid),
+        "iat": result.issued_s,
+        "exp": result.expires_s,
+        "ear_verifier_id": {"developer": developer, "build": build},
+        "ear_status": result.status,
+        "submods": {result.environment.hex() or "unknown": appraisal},
+    }
+    if result.handle is not None:
+        claims["eat_nonce"] = b64url(result.handle)
+    return claims
+
+
+def _to_details(result: AttestationResult) -> dict[str, object]:
     details: dict[str, object] = {"freshness": result.freshness, "reasons": list(result.reasons)}
     optional: dict[str, object] = {
         "evidence": b64url(result.evidence) if result.evidence is not None else None,
@@ -188,28 +213,7 @@ def to_claims(result: AttestationResult, developer: str, build: str) -> dict[str
     if result.rejections is not None:
         rejected = result.rejections
         details["rejections"] = {"count": rejected.count, "last": rejected.last, "last_us": rejected.last_us}
-    appraisal: dict[str, object] = {
-        "ear_status": result.status,
-        "ear_trustworthiness_vector": {claim.label: value for claim, value in sorted(result.vector.items())},
-        "ear_verifier_claims": {SIGNED_CLAIMS_KEY: details},
-    }
-    if result.policies:
-        appraisal["ear_appraisal_policy_ids"] = list(result.policies)
-    if result.claims:
-        appraisal["ear_attester_claims"] = dict(result.claims)
-    claims: dict[str, object] = {
-        "eat_profile": EAR_PROFILE,
-        "iss": result.verifier,
-        "ueid": ueid_text(result.ueid),
-        "iat": result.issued_s,
-        "exp": result.expires_s,
-        "ear_verifier_id": {"developer": developer, "build": build},
-        "ear_status": result.status,
-        "submods": {result.environment.hex() or "unknown": appraisal},
-    }
-    if result.handle is not None:
-        claims["eat_nonce"] = b64url(result.handle)
-    return claims
+    return details
 
 
 def from_claims(claims: Mapping[str, object]) -> AttestationResult:

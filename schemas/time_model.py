@@ -138,11 +138,13 @@ class ClockAnchor:
         clock_ms: the TPM's clock in the sync proof.
         after_us: the sync was made not before this (earliest TSA time of its handle).
         before_us: and not after this (the token over it, or the verifier's receipt).
+        time_ms: the TPM's time since power-on in it; None for a quote, which does not say it.
     """
 
     clock_ms: int
     after_us: int
     before_us: int
+    time_ms: int | None = None
 
 
 def clock_rate_ppm(first: ClockAnchor, later: ClockAnchor) -> tuple[int, int] | None:

@@ -53,7 +53,9 @@ def build_result(
         evidence=state.evidence,
         sequence=state.sequence,
         made_after_us=state.made_after_us,
+        made_before_us=state.made_before_us,
         received_us=state.received_us,
+        received_after=state.received_after,
         policies=(policy.label,) if policy is not None else (),
         logs=dict(state.replay.next_index),
         logs_total={
@@ -64,7 +66,7 @@ def build_result(
         claims={name: value for name, value in state.claims.items() if not isinstance(value, bytes)},
         verified_claims=verdict.verified_claims,
         rejections=state.rejections,
-        clock_rate_ppm=state.clock_rate_ppm,
+        clock_rate_ppm=state.clock.rate_ppm,
         transitions=state.transitions,
     )
 

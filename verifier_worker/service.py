@@ -26,6 +26,7 @@ from runtime.telemetry import Log, configure_logging, serve_metrics
 from runtime.time_stamp_verifier import TimeStampVerifier, load_time_stamp_verifier
 from schemas import cmw, media_types
 from schemas.errors import PeerError, WorldError
+from schemas.handle import handle_id
 from schemas.identifiers import Ueid
 from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.media_types import Indicator
@@ -200,7 +201,7 @@ class Service:
         self._last_receipt_us = max(self._last_receipt_us + 1, utc_us())
         return self._last_receipt_us
 
-    def _until_done(self, effect: Callable[[], None]) -> bool:
+    def _until_done(self, effect: Callable[[], object]) -> bool:
         """Tries until the disk takes it; False when stopped before, and the broker keeps the messages."""
         backoff = Backoff(0.1, 10)
         while True:
@@ -228,6 +229,10 @@ class Service:
             return
         if is_new and self._until_done(self._worker.flush):  # durable: a revocation must survive a crash
             _LOG.info("object-accepted", kind=kind, name=name)
+        if is_new and kind == HANDLES:
+            handle, now_us = handle_id(raw), self._receipt_us()
+            if self._until_done(lambda: self._worker.resolve(handle, now_us)):
+                self._until_done(self._worker.settle)
 
     def _housekeeping(self) -> None:
         try:

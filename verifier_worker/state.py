@@ -13,7 +13,7 @@ from schemas.log_replay import ReplayState
 from schemas.pcr import PcrSelection, PcrValues
 from schemas.reasons import Reason
 from schemas.result import Freshness, Rejections, Tier, TrustClaim
-from schemas.time_model import ClockAnchor
+from verifier_worker.clock_record import ClockRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,8 @@ class SyncPoint:
         digest: SHA-256 of its bytes; the same proof in the next push is not verified again.
         handle: id of the handle it signs.
         clock_ms, reset_count, restart_count: of its clock info.
+        time_ms: of TPM2_GetTime: since power-on; None for a quote.
+        stamped_before_us: a TSA stamped it not after this; None without such a token.
     """
 
     digest: bytes
@@ -31,6 +33,8 @@ class SyncPoint:
     clock_ms: int
     reset_count: int
     restart_count: int
+    time_ms: int | None = None
+    stamped_before_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,10 +112,15 @@ class AttesterState:
         appraised: findings about it; None, as after a restart, makes them anew. Not part of what a state says.
         verdict: outcome of the last appraisal.
         received_us: receipt of the last accepted push.
+        received_after: newest handle that was known then.
         made_after_us: lower bound of when its quote was made; None while its handle is unknown.
+        made_before_us: upper bound, not after the receipt.
         deadline_us: silence until then is normal; None when a stale result has been issued for it.
-        anchor: first synchronisation of this boot.
-        clock_rate_ppm: bounds of the clock's rate since then.
+        clock_safe: the last quote's ``safe``.
+        clock: synchronisations of this clock epoch, and the rate they show.
+        handle_time_us: time of the newest handle of any accepted push.
+        went_back: the counters have gone back once; now only handles tell a new quote from an old one.
+        firmware_version: of the TPM, in the last accepted quote.
         rejections: refused messages.
         transitions: that the last accepted push reported.
     """
@@ -136,9 +145,14 @@ class AttesterState:
     appraised: Appraised | None = field(default=None, compare=False)
     verdict: Verdict = field(default_factory=Verdict)
     received_us: int
+    received_after: HandleId | None = None
     made_after_us: int | None = None
+    made_before_us: int | None = None
     deadline_us: int | None = None
-    anchor: ClockAnchor | None = None
-    clock_rate_ppm: tuple[int, int] | None = None
+    clock_safe: bool = True
+    clock: ClockRecord = field(default_factory=ClockRecord)
+    handle_time_us: int | None = None
+    went_back: bool = False
+    firmware_version: int = 0
     rejections: Rejections | None = None
     transitions: tuple[Transition, ...] = ()

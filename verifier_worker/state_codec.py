@@ -18,22 +18,26 @@ from schemas.pcr import PcrValues, encode_selection, parse_selection
 from schemas.reasons import Reason
 from schemas.result import Freshness, Rejections, Tier, TrustClaim
 from schemas.time_model import ClockAnchor
+from verifier_worker.clock_record import ClockRecord
 from verifier_worker.state import AttesterState, Measured, SyncPoint, Verdict
 
-VERSION: Final = 2
+VERSION: Final = 3
 _MAX_BYTES: Final = 1024 * 1024
 
 
 def encode_state(state: AttesterState) -> bytes:
     """The stored form."""
     replay, measured, verdict = state.replay, state.measured, state.verdict
-    anchor, rejections, sync = state.anchor, state.rejections, state.sync
+    rejections, sync, clock = state.rejections, state.sync, state.clock
     return cbor.encode(
         [
             VERSION,
             [state.environment, state.reset_count, state.restart_count, state.clock_ms],
             [state.sequence, state.evidence, state.envelope, state.chained],
-            [sync.digest, sync.handle, sync.clock_ms, sync.reset_count, sync.restart_count],
+            [
+                *(sync.digest, sync.handle, sync.clock_ms, sync.reset_count, sync.restart_count),
+                *(sync.time_ms, sync.stamped_before_us),
+            ],
             [
                 [bank.tpm_id for bank in replay.banks],
                 {bank.tpm_id: mode for bank, mode in replay.ima_bank_modes.items()},
@@ -62,9 +66,12 @@ def encode_state(state: AttesterState) -> bytes:
                 {int(k): v for k, v in verdict.vector.items()},
                 dict(verdict.verified_claims),
             ],
-            [state.received_us, state.made_after_us, state.deadline_us],
-            [anchor.clock_ms, anchor.after_us, anchor.before_us] if anchor is not None else None,
-            list(state.clock_rate_ppm) if state.clock_rate_ppm is not None else None,
+            [state.received_us, state.received_after, state.made_after_us, state.made_before_us, state.deadline_us],
+            [
+                *(_encode_anchor(clock.first), _encode_anchor(clock.last)),
+                *(list(clock.rate_ppm) if clock.rate_ppm is not None else None, clock.suspect),
+                *(state.clock_safe, state.handle_time_us, state.went_back, state.firmware_version),
+            ],
             [rejections.count, rejections.last, rejections.last_us] if rejections is not None else None,
             encode_transitions(state.transitions),
         ]
@@ -81,7 +88,7 @@ def decode_state(raw: bytes) -> AttesterState | None:
 
 
 def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; whatever does not fit raises
-    (_, identity, chain, sync, replay, settled, unlogged, logs, measured, verdict, times, anchor, rate, *last) = items
+    (_, identity, chain, sync, replay, settled, unlogged, logs, measured, verdict, times, clock, *last) = items
     rejections, transitions = last
     status, freshness, reasons, vector, verified_claims = verdict
     return AttesterState(
@@ -93,13 +100,7 @@ def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; whateve
         evidence=chain[1],
         envelope=chain[2],
         chained=chain[3],
-        sync=SyncPoint(
-            digest=sync[0],
-            handle=HandleId(sync[1]),
-            clock_ms=sync[2],
-            reset_count=sync[3],
-            restart_count=sync[4],
-        ),
+        sync=_decode_sync(sync),
         replay=_decode_replay(replay),
         settled=settled[0],
         selection=parse_selection(settled[1]),
@@ -116,13 +117,51 @@ def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; whateve
             verified_claims=verified_claims,
         ),
         received_us=times[0],
-        made_after_us=times[1],
-        deadline_us=times[2],
-        anchor=ClockAnchor(clock_ms=anchor[0], after_us=anchor[1], before_us=anchor[2]) if anchor is not None else None,
-        clock_rate_ppm=(rate[0], rate[1]) if rate is not None else None,
+        received_after=HandleId(times[1]) if times[1] is not None else None,
+        made_after_us=times[2],
+        made_before_us=times[3],
+        deadline_us=times[4],
+        clock=_decode_clock(clock),
+        clock_safe=clock[4],
+        handle_time_us=clock[5],
+        went_back=clock[6],
+        firmware_version=clock[7],
         rejections=Rejections(count=rejections[0], last=rejections[1], last_us=rejections[2]) if rejections else None,
         transitions=parse_transitions(transitions) if transitions else (),
     )
+
+
+def _decode_sync(items: Any) -> SyncPoint:  # noqa: ANN401 as above
+    digest, handle, clock_ms, reset_count, restart_count, time_ms, stamped_before_us = items
+    return SyncPoint(
+        digest=digest,
+        handle=HandleId(handle),
+        clock_ms=clock_ms,
+        reset_count=reset_count,
+        restart_count=restart_count,
+        time_ms=time_ms,
+        stamped_before_us=stamped_before_us,
+    )
+
+
+def _decode_clock(items: Any) -> ClockRecord:  # noqa: ANN401 as above
+    return ClockRecord(
+        first=_decode_anchor(items[0]),
+        last=_decode_anchor(items[1]),
+        rate_ppm=(items[2][0], items[2][1]) if items[2] is not None else None,
+        suspect=Reason(items[3]) if items[3] is not None else None,
+    )
+
+
+def _encode_anchor(anchor: ClockAnchor | None) -> list[int | None] | None:
+    return [anchor.clock_ms, anchor.after_us, anchor.before_us, anchor.time_ms] if anchor is not None else None
+
+
+def _decode_anchor(items: Any) -> ClockAnchor | None:  # noqa: ANN401 as above
+    if items is None:
+        return None
+    clock_ms, after_us, before_us, time_ms = items
+    return ClockAnchor(clock_ms=clock_ms, after_us=after_us, before_us=before_us, time_ms=time_ms)
 
 
 def _decode_replay(items: Any) -> ReplayState:  # noqa: ANN401 as above

@@ -23,22 +23,19 @@ from schemas.pcr import SAVED_PCRS
 from schemas.reasons import Reason
 from schemas.result import Freshness, Rejections, Tier
 from schemas.resume import resumed
-from schemas.time_model import ClockAnchor, clock_rate_ppm, quote_made
 from verifier_worker.appraisal_policy import AppraisalPolicy
-from verifier_worker.checks.admission import AdmittedEvidence, admit, resets_since
+from verifier_worker.checks.admission import AdmittedEvidence, admit
 from verifier_worker.checks.appraisal import (
     EFFECTS,
-    Case,
-    affirming_vector,
-    appraise_measurements,
-    appraise_moment,
     missing_registers,
-    verdict_of,
 )
 from verifier_worker.checks.transitions import tell_transitions
+from verifier_worker.clock_record import ClockRecord, next_epoch, went_back
+from verifier_worker.clock_states import OUTCOMES, ClockChange
+from verifier_worker.conclusion import conclude, label_of
 from verifier_worker.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
-from verifier_worker.measured import judge_aggregates, measure, verify_claims
-from verifier_worker.state import Appraised, AttesterState, Finding, Measured
+from verifier_worker.measured import judge_aggregates, measure
+from verifier_worker.state import AttesterState, Finding, Measured
 from verifier_worker.trust import References, Trust
 
 
@@ -93,7 +90,15 @@ def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, rece
         return Step(
             state=refuse(state, error.reason, received_us), refused=error, solicit=_ask_again(state, evidence, error)
         )
-    return _conclude(advanced, admitted, [*findings, *more], solicit, trust)
+    findings += more
+    if admitted.sync_stamp_problem:
+        findings.append(Finding(reason=Reason.SYNC_STAMP_INVALID, detail=admitted.sync_stamp_problem))
+    received = replace(advanced, received_after=trust.newest)
+    suspect = received.clock.suspect
+    concluded, findings = conclude(received, findings, trust)
+    if solicit is None and concluded.clock.suspect is not None and concluded.clock.suspect is not suspect:
+        solicit = _request(concluded.clock.suspect, concluded, admitted)
+    return Step(state=concluded, findings=tuple(findings), solicit=solicit)
 
 
 def refuse(state: AttesterState | None, reason: Reason, received_us: int) -> AttesterState | None:
@@ -125,21 +130,30 @@ def _continue_from(
     state: AttesterState | None, admitted: AdmittedEvidence, trust: Trust
 ) -> tuple[AttesterState, list[Finding]]:
     """The state to build on -- the old one, or an empty one for a new boot or key -- and what that itself says."""
-    clock, environment = admitted.quote.clock_info, admitted.evidence.body.environment
-    label = _label(trust)
-    if state is None or state.environment != environment:
+    label = label_of(trust)
+    if state is None or state.environment != admitted.evidence.body.environment:
         return _fresh(admitted, label, None), []
-    if resets_since(state.reset_count, clock.reset_count) > 0:
-        return _fresh(admitted, label, state), [Finding(reason=Reason.REBOOTED)]
-    if state.restart_count != clock.restart_count:
+    findings = []
+    if state.firmware_version != admitted.quote.firmware_version:
+        versions = f"{state.firmware_version:#x} to {admitted.quote.firmware_version:#x}"
+        findings.append(Finding(reason=Reason.FIRMWARE_CHANGED, detail=versions))
+    outcome = OUTCOMES[admitted.change]
+    if outcome.starts_over:
+        clock = went_back(state.clock) if admitted.change is ClockChange.RAN_BACK else next_epoch(state.clock)
+        fresh = replace(_fresh(admitted, label, state), clock=clock, went_back=state.went_back or outcome.goes_back)
+        if outcome.reason is not None and outcome.reason is not clock.suspect:
+            findings.append(Finding(reason=outcome.reason))
+        return fresh, findings
+    if admitted.change is ClockChange.RESUMED:
         state = _resumed(state)
     if state.measured.label != label:  # appraised against other values: measure everything again
-        return replace(_fresh(admitted, label, state), claims=state.claims, anchor=state.anchor), []
-    return state, []
+        return replace(_fresh(admitted, label, state), claims=state.claims), findings
+    return state, findings
 
 
 def _resumed(state: AttesterState) -> AttesterState:
-    """Without what the TPM has lost over a suspend."""
+    """Without what the TPM has lost over a suspend, in which its clock stood still."""
+    state = replace(state, clock=next_epoch(state.clock))
     owners = state.measured.owners
     lost = {name for index, names in owners.items() if index not in SAVED_PCRS for name in names if name[:4] == "cel/"}
     if not lost:
@@ -175,6 +189,11 @@ def _fresh(admitted: AdmittedEvidence, label: str, before: AttesterState | None)
         unlogged=NO_VALUES,
         measured=Measured(label=label),
         received_us=admitted.received_us,
+        clock_safe=clock.safe,
+        firmware_version=admitted.quote.firmware_version,
+        clock=before.clock if before is not None else ClockRecord(),
+        handle_time_us=before.handle_time_us if before is not None else None,
+        went_back=before is not None and before.went_back,
         rejections=before.rejections if before is not None else None,
         transitions=admitted.evidence.body.transitions,
     )
@@ -192,7 +211,7 @@ def _advance(
     baseline = body.previous is None and not any(body.logs.values())
     if baseline or base.selection != admitted.quoted.pcr_selection:
         # Another selection says nothing about the entries replayed for the old one; a baseline repeats everything.
-        base = replace(_fresh(admitted, base.measured.label, base), anchor=base.anchor)
+        base = _fresh(admitted, base.measured.label, base)
     if body.previous is not None and body.previous != base.chained:
         reason = Reason.SEQUENCE_GAP if base.chained is not None else Reason.BASELINE_REQUIRED
         return _moved(base, admitted), [Finding(reason=reason)], _request(reason, base, admitted)
@@ -297,6 +316,8 @@ def _moved(base: AttesterState, admitted: AdmittedEvidence) -> AttesterState:
         envelope=admitted.evidence.envelope,
         sync=admitted.sync,
         received_us=admitted.received_us,
+        clock_safe=clock.safe,
+        firmware_version=admitted.quote.firmware_version,
         transitions=admitted.evidence.body.transitions,
     )
 
@@ -312,49 +333,3 @@ def _ask_again(state: AttesterState | None, evidence: Evidence, error: PeerError
     if state is None or error.reason not in {Reason.LOG_REPLAY_MISMATCH, Reason.LOG_MALFORMED}:
         return None
     return SolicitRequest(reason=error.reason, logs=dict.fromkeys(evidence.body.logs, 0))
-
-
-def _conclude(
-    advanced: AttesterState,
-    admitted: AdmittedEvidence,
-    findings: list[Finding],
-    solicit: SolicitRequest | None,
-    trust: Trust,
-) -> Step:
-    """Time bounds, appraisal, verdict, deadline."""
-    handle, policy = trust.handles.get(admitted.sync.handle), trust.policy
-    made_after, anchor, rate = None, advanced.anchor, advanced.clock_rate_ppm
-    if handle is not None:
-        drift_ppm = policy.drift_ppm if policy is not None else 0
-        made_after = quote_made(handle.made, admitted.sync.clock_ms, advanced.clock_ms, drift_ppm).after_us
-        here = ClockAnchor(clock_ms=admitted.sync.clock_ms, after_us=handle.earliest_us, before_us=advanced.received_us)
-        anchor = anchor or here
-        rate = clock_rate_ppm(anchor, here) or rate
-    state = replace(
-        advanced,
-        made_after_us=made_after,
-        anchor=anchor,
-        clock_rate_ppm=rate,
-        deadline_us=advanced.received_us + policy.deadline_us if policy is not None else None,
-    )
-    case = Case(
-        state=state,
-        quoted=admitted.quoted,
-        handle=handle,
-        policy=policy,
-        references=trust.references,
-        clock_safe=admitted.quote.clock_info.safe,
-    )
-    appraised = state.appraised
-    if appraised is None:
-        selection = admitted.quoted.pcr_selection
-        claims = verify_claims(state.measured, state.replay.banks, selection) if state.settled else {}
-        appraised = Appraised(findings=appraise_measurements(case), verified_claims=claims)
-    findings = [*findings, *appraise_moment(case), *appraised.findings]
-    verdict = replace(verdict_of(findings, affirming_vector(case)), verified_claims=appraised.verified_claims)
-    state = replace(state, verdict=verdict, appraised=appraised)
-    return Step(state=state, findings=tuple(findings), solicit=solicit)
-
-
-def _label(trust: Trust) -> str:
-    return f"{trust.policy.label if trust.policy is not None else ''} {trust.references.label}".strip()

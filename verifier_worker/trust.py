@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from schemas.endorsement import Endorsement
-from schemas.handle import Handle
+from schemas.handle import Handle, StampVerifier
 from schemas.hashes import HashAlgorithm
 from schemas.identifiers import HandleId, Ueid
 from schemas.ima_signature import FileKey
@@ -83,9 +83,13 @@ class Trust:
         handles: verified handles by id, as far back as evidence may refer to them.
         policy: the appraisal policy; None when there is none.
         references: the reference values that the policy names.
+        newest: id of the handle with the latest time; receipts are later than it.
+        stamps: verifies tokens over sync proofs; None to take none.
     """
 
     endorsed: Mapping[Ueid, EndorsedKey]
     handles: Mapping[HandleId, Handle]
     policy: AppraisalPolicy | None
     references: References
+    newest: HandleId | None = None
+    stamps: StampVerifier | None = None

@@ -64,6 +64,7 @@ class TrustStore:
         self._seen: set[bytes] = set()  # SHA-256 of objects in force or replaced: retained ones come at every start
         self._references: dict[str, ReferenceValues] = {}
         self._trust: Trust | None = None
+        self._newest: HandleId | None = None
         self._merged_until_s = 0
 
     def load(self, now_us: int) -> list[PeerError]:
@@ -117,7 +118,12 @@ class TrustStore:
             names = self._policy.reference_values if self._policy is not None else ()
             references = merge_references(names, self._references, now_s)
             self._trust = Trust(
-                endorsed=self._endorsed, handles=self._handles, policy=self._policy, references=references
+                endorsed=self._endorsed,
+                handles=self._handles,
+                policy=self._policy,
+                references=references,
+                newest=self._newest,
+                stamps=self._stamps,
             )
             self._merged_until_s = min(
                 (edge for values in self._references.values() for edge in _edges(values) if edge > now_s),
@@ -158,6 +164,10 @@ class TrustStore:
             raise PeerError(Reason.HANDLE_NOT_NEWER, f"handle: one more spelling of one we have {_MAX_SPELLINGS} of")
         self._spellings[signed] = self._spellings.get(signed, 0) + 1
         self._handles[handle.id] = dataclasses.replace(handle, raw=b"")  # the bytes have served
+        newest = self._handles.get(self._newest) if self._newest is not None else None
+        if newest is None or handle.time_us > newest.time_us:
+            self._newest = handle.id
+            self._trust = dataclasses.replace(self._trust, newest=handle.id) if self._trust is not None else None
         if len(self._handles) > _MAX_HANDLES:
             self._forget(min(self._handles.values(), key=lambda each: each.time_us))
         return handle.id, keep_until_us

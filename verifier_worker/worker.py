@@ -20,16 +20,18 @@ from runtime.telemetry import Log
 from schemas import cbor, cmw, cose, jws, media_types, result, solicit
 from schemas.errors import PeerError
 from schemas.evidence import parse_evidence
-from schemas.identifiers import Ueid, parse_ueid_text, ueid_text
+from schemas.identifiers import HandleId, Ueid, parse_ueid_text, ueid_text
 from schemas.media_types import Indicator
 from schemas.reasons import Reason
-from schemas.result import AttestationResult
+from schemas.result import AttestationResult, Freshness
 from schemas.topics import Topics
+from verifier_worker.conclusion import resolve
 from verifier_worker.ports import AuditLog, Outcome, Pending, Publisher, StateStore, StoredAttester
 from verifier_worker.result_builder import build_result
 from verifier_worker.state import AttesterState, Finding
 from verifier_worker.step import Step, overdue, refuse, step
 from verifier_worker.trust import Trust
+from verifier_worker.waiting import Waiting
 
 DEVELOPER: Final = "attestream"
 BUILD: Final = "verifier_worker 0.1.0"
@@ -121,6 +123,7 @@ class Worker:
         self._last_solicit_us = 0
         self._under_way: dict[int, int] = {}  # publisher's id -> number in the outbox
         self._done: list[int] = []
+        self._waiting = Waiting(cached_states)
         store.number_after(audit.last_number())
         self._unpublished: list[Pending] = []
         self._unrecorded: list[Pending] = list(store.pending())
@@ -165,6 +168,23 @@ class Worker:
                 continue
             outcomes.append(self._conclude(ueid, state, (), now_us, changed, evidence=None))
             _LOG.info("attester-overdue", ueid=ueid_text(ueid), last_received_us=state.received_us)
+        if outcomes:
+            self._store_all(outcomes, changed)
+        return len(outcomes)
+
+    def resolve(self, handle: HandleId, now_us: int) -> int:
+        """Stores results for pushes that were pending for want of this handle, for :meth:`settle`; returns how many.
+
+        Raises:
+            WorldError: ``store-unavailable``; these attesters then resolve with their next push.
+        """
+        changed: dict[Ueid, _Entry] = {}
+        outcomes = []
+        for ueid in self._waiting.take(handle):
+            state = self._entry(ueid, changed).state
+            resolved = resolve(state, self._trust(now_us)) if state is not None else None
+            if resolved is not None:
+                outcomes.append(self._conclude(ueid, *resolved, now_us, changed, evidence=None))
         if outcomes:
             self._store_all(outcomes, changed)
         return len(outcomes)
@@ -274,6 +294,10 @@ class Worker:
         for finding in findings:
             FINDINGS_TOTAL.labels(finding.reason).inc()
         RESULTS_TOTAL.labels(built.status, built.freshness).inc()
+        if built.freshness is Freshness.PENDING:
+            self._waiting.add(ueid, state.sync.handle)
+        else:
+            self._waiting.remove(ueid)
         self._log_change(ueid, changed[ueid].state, built)
         token = jws.sign(result.to_claims(built, DEVELOPER, BUILD), self._identity.key, self._key_id)
         expires_us = built.expires_s * _US

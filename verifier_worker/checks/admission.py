@@ -10,16 +10,19 @@ unsigned bytes of new ones.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from schemas.errors import PeerError
 from schemas.evidence import Evidence
+from schemas.handle import Handle
 from schemas.identifiers import HANDLE_ID_BYTES, HandleId, Ueid, ueid_text
 from schemas.limits import MAX_CLOCK_MS
 from schemas.reasons import Reason
-from schemas.tpm_attest import Attest, AttestType, QuoteInfo, parse_attest
+from schemas.time_model import stamped
+from schemas.tpm_attest import Attest, AttestType, QuoteInfo, TimeAttestInfo, parse_attest
 from schemas.tpm_signature import Signature, parse_signature, verify_signature
+from verifier_worker.clock_states import ClockChange, ClockReading, clock_change, counted
 from verifier_worker.state import AttesterState, SyncPoint
 from verifier_worker.trust import EndorsedKey, Trust
 
@@ -35,6 +38,8 @@ class Candidate:
         topic_ueid: the attester whose topic it came on.
         evidence: the push.
         unverified_quote, signature: parsed from it.
+        unverified_sync: parsed from its sync proof.
+        handle: that the sync proof names; None when it is not known. The body, and so the quote, was made after it.
         key: the endorsed key of the attester; None when there is none.
         state: what is known of the attester; None for the first push.
         received_us: receipt.
@@ -44,6 +49,8 @@ class Candidate:
     evidence: Evidence
     unverified_quote: Attest
     signature: Signature
+    unverified_sync: SyncPoint
+    handle: Handle | None
     key: EndorsedKey | None
     state: AttesterState | None
     received_us: int
@@ -54,6 +61,10 @@ class AdmittedEvidence:
     """A push whose quote and sync proof are by the endorsed key. Only :func:`admit` makes one.
 
     ``evidence.unsigned_pcrs`` and ``unsigned_increments`` still prove nothing until they reproduce ``quoted``.
+
+    Attributes:
+        change: what became of the TPM's clock and counters since the last accepted quote by this key.
+        sync_stamp_problem: why the token over the sync proof does not count; empty where it does, or there is none.
     """
 
     evidence: Evidence
@@ -62,6 +73,8 @@ class AdmittedEvidence:
     signature: Signature
     sync: SyncPoint
     received_us: int
+    change: ClockChange
+    sync_stamp_problem: str = ""
 
 
 def ueid_is_the_topics(candidate: Candidate) -> None:
@@ -87,24 +100,47 @@ def environment_is_endorsed(candidate: Candidate) -> None:
 
 
 def evidence_is_newer(candidate: Candidate) -> None:
-    """The quote is newer than the last accepted one, by the TPM's own counters: old evidence cannot be played again."""
+    """The quote is newer than the last accepted one, so old evidence cannot be played again.
+
+    By the TPM's own counters; where these have ever gone back, they prove no order, and the handle must: it is known,
+    and not older than that of any push accepted before.
+    """
+    state, clock = candidate.state, candidate.unverified_quote.clock_info
+    change = _clock_change(candidate)
+    if state is None or change is ClockChange.RUNNING:
+        return
+    if change is ClockChange.REPLAYED:
+        resets, ahead_ms = counted(state.reset_count, clock.reset_count), clock.clock - state.clock_ms
+        message = f"quoted {resets} resets and {ahead_ms} ms after the last accepted quote, under no newer handle"
+        raise PeerError(Reason.EVIDENCE_REPLAYED, message)
+    if state.went_back and change is ClockChange.REBOOTED:
+        newest_us = state.handle_time_us
+        if candidate.handle is None or (newest_us is not None and candidate.handle.time_us < newest_us):
+            message = "the TPM's counters have gone back before, and this push is under no handle that is newer"
+            raise PeerError(Reason.EVIDENCE_REPLAYED, message)
+
+
+def _clock_change(candidate: Candidate) -> ClockChange:
+    """Row of the table; a first push of a key counts as running."""
     state, clock = candidate.state, candidate.unverified_quote.clock_info
     if state is None or state.environment != candidate.evidence.body.environment:
-        return
-    resets = resets_since(state.reset_count, clock.reset_count)
-    last, this = (0, state.clock_ms, state.sequence), (resets, clock.clock, candidate.evidence.body.sequence)
-    if this[0] < 0 or (resets == 0 and this <= last):
-        message = f"quoted {resets} resets and {clock.clock - state.clock_ms} ms after the last accepted quote"
-        raise PeerError(Reason.EVIDENCE_REPLAYED, message)
-
-
-def resets_since(earlier: int, later: int) -> int:
-    """TPM resets from one reset count to another; negative when ``later`` is the earlier one.
-
-    Counted modulo 2^32: a key outside the endorsement hierarchy sees reset counts with a secret constant added
-    (TPM 2.0 Part 1, "Obfuscation"), which may wrap around.
-    """
-    return (later - earlier + 2**31) % 2**32 - 2**31
+        return ClockChange.RUNNING
+    newest_us, handle = state.handle_time_us, candidate.handle
+    return clock_change(
+        ClockReading(
+            clock_ms=state.clock_ms,
+            reset_count=state.reset_count,
+            restart_count=state.restart_count,
+            sequence=state.sequence,
+        ),
+        ClockReading(
+            clock_ms=clock.clock,
+            reset_count=clock.reset_count,
+            restart_count=clock.restart_count,
+            sequence=candidate.evidence.body.sequence,
+        ),
+        handle_is_newer=handle is not None and newest_us is not None and handle.time_us > newest_us,
+    )
 
 
 def quote_is_signed(candidate: Candidate) -> None:
@@ -120,6 +156,18 @@ def quote_binds_body(candidate: Candidate) -> None:
     """The quote's qualifying data is the digest of this body: identity, sync proof, claims and order are the TPM's."""
     if candidate.unverified_quote.extra_data != candidate.evidence.body_digest:
         raise PeerError(Reason.QUOTE_NOT_BOUND_TO_BODY, "the quote's extraData is not the SHA-256 of the body")
+
+
+def sync_is_signed(candidate: Candidate) -> None:
+    """The endorsed key signed the sync proof, too."""
+    state, sync = candidate.state, candidate.unverified_sync
+    if state is not None and sync is state.sync:
+        return  # verified with an earlier push
+    if candidate.key is None:
+        raise PeerError(Reason.ATTESTER_UNENDORSED, "no endorsement for this attester")
+    proof = candidate.evidence.body.sync
+    signature = parse_signature(proof.signature)
+    verify_signature(candidate.key.public_key, signature, proof.attest, Reason.SYNC_SIGNATURE_INVALID)
 
 
 def increments_are_bound(candidate: Candidate) -> None:
@@ -143,6 +191,7 @@ ADMISSION: Final[tuple[Callable[[Candidate], None], ...]] = (
     quote_binds_body,
     quote_is_signed,
     increments_are_bound,
+    sync_is_signed,
 )
 
 
@@ -157,24 +206,30 @@ def admit(
     quote = _parse_bounded(evidence.quote)
     if quote.type is not AttestType.QUOTE or not isinstance(quote.attested, QuoteInfo):
         raise PeerError(Reason.ATTEST_TYPE_WRONG, f"the quote is a {quote.type.name} attestation")
+    sync = _parse_sync(evidence, state)
     candidate = Candidate(
         topic_ueid=topic_ueid,
         evidence=evidence,
         unverified_quote=quote,
         signature=parse_signature(evidence.signature),
+        unverified_sync=sync,
+        handle=trust.handles.get(sync.handle),
         key=trust.endorsed.get(topic_ueid),
         state=state,
         received_us=received_us,
     )
     for check in ADMISSION:
         check(candidate)
+    stamped_before_us, problem = _verify_stamp(candidate, trust)
     return AdmittedEvidence(
         evidence=evidence,
         quote=quote,
         quoted=quote.attested,
         signature=candidate.signature,
-        sync=_verify_sync(candidate),
+        sync=replace(sync, stamped_before_us=stamped_before_us) if stamped_before_us is not None else sync,
         received_us=received_us,
+        change=_clock_change(candidate),
+        sync_stamp_problem=problem,
     )
 
 
@@ -187,22 +242,36 @@ def _parse_bounded(raw: bytes) -> Attest:
     return attest
 
 
-def _verify_sync(candidate: Candidate) -> SyncPoint:
-    """The sync proof is by the endorsed key over some handle; which one, and when, is for appraisal."""
-    proof, state = candidate.evidence.body.sync, candidate.state
+def _parse_sync(evidence: Evidence, state: AttesterState | None) -> SyncPoint:
+    """The sync proof, unverified unless it is the last push's again; which handle, and when, is for appraisal."""
+    proof = evidence.body.sync
     digest = hashlib.sha256(len(proof.attest).to_bytes(4, "big") + proof.attest + proof.signature).digest()
-    same_key = state is not None and state.environment == candidate.evidence.body.environment
-    if same_key and state is not None and state.sync.digest == digest:
+    if state is not None and state.environment == evidence.body.environment and state.sync.digest == digest:
         return state.sync
     attest = _parse_bounded(proof.attest)
-    if candidate.key is None or len(attest.extra_data) != HANDLE_ID_BYTES:
+    if len(attest.extra_data) != HANDLE_ID_BYTES:
         raise PeerError(Reason.SYNC_SIGNATURE_INVALID, "the sync proof's extraData is not the digest of a handle")
-    signature = parse_signature(proof.signature)
-    verify_signature(candidate.key.public_key, signature, proof.attest, Reason.SYNC_SIGNATURE_INVALID)
+    timed = attest.attested
     return SyncPoint(
         digest=digest,
         handle=HandleId(attest.extra_data),
         clock_ms=attest.clock_info.clock,
         reset_count=attest.clock_info.reset_count,
         restart_count=attest.clock_info.restart_count,
+        time_ms=timed.time if isinstance(timed, TimeAttestInfo) else None,
     )
+
+
+def _verify_stamp(candidate: Candidate, trust: Trust) -> tuple[int | None, str]:
+    """A TSA's token over the sync proof: not after when it was made, or why it does not count (TUDA)."""
+    body, sync = candidate.evidence.body, candidate.unverified_sync
+    if body.sync_stamp is None or sync.stamped_before_us is not None or trust.stamps is None:
+        return None, ""
+    try:
+        stamp = trust.stamps.verify_stamp(body.sync_stamp, body.sync_imprint)
+    except PeerError as error:
+        return None, f"{error.reason}: {error.detail}"
+    latest_us = stamped(stamp.gen_time_us, stamp.accuracy_us).before_us
+    if candidate.handle is not None and latest_us is not None and latest_us < candidate.handle.made.after_us:
+        return None, "stamped before the handle that the proof is over"
+    return latest_us, ""

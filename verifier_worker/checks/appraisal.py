@@ -14,7 +14,6 @@ from schemas.ima_log import ImaBankMode
 from schemas.pcr import PcrSelection, initial_value
 from schemas.reasons import Reason
 from schemas.result import Freshness, Tier, TrustClaim, overall_status
-from schemas.tpm_attest import QuoteInfo
 from verifier_worker.appraisal_policy import AppraisalPolicy
 from verifier_worker.state import AttesterState, Finding, Verdict
 from verifier_worker.trust import References
@@ -40,6 +39,7 @@ class Effect:
 _UNDECIDED: Final = Effect(undecided=True)
 _STALE: Final = Effect(undecided=True, freshness=Freshness.STALE)
 _UNSYNCHRONISED: Final = Effect(undecided=True, freshness=Freshness.UNSYNCHRONISED)
+_CONTRADICTED: Final = Effect(undecided=True, freshness=Freshness.CONTRADICTED)
 
 # Values: AR4SI, 2.3.4. 96 contraindicated; 33 unrecognised executables; 32 unrecognised files or configuration.
 EFFECTS: Final[Mapping[Reason, Effect]] = {
@@ -63,9 +63,10 @@ EFFECTS: Final[Mapping[Reason, Effect]] = {
     Reason.EVIDENCE_TOO_OLD: _STALE,
     Reason.EVIDENCE_OVERDUE: _STALE,
     Reason.CLOCK_EPOCH_MISMATCH: _UNSYNCHRONISED,
-    Reason.CLOCK_RAN_BACK: _UNSYNCHRONISED,
-    Reason.CLOCK_AHEAD_OF_VERIFIER: _UNSYNCHRONISED,
     Reason.CLOCK_TOO_FAST: _UNSYNCHRONISED,
+    Reason.CLOCK_RAN_BACK: _CONTRADICTED,
+    Reason.CLOCK_AHEAD_OF_VERIFIER: _CONTRADICTED,
+    Reason.CLOCK_SET: _CONTRADICTED,
 }
 
 
@@ -75,19 +76,15 @@ class Case:
 
     Attributes:
         state: after the push; ``made_after_us`` is set where the handle is known.
-        quoted: what the quote covers.
         handle: of the sync proof; None when it is not known.
         policy: None when there is none.
         references: merged reference values.
-        clock_safe: the quote's ``safe`` flag.
     """
 
     state: AttesterState
-    quoted: QuoteInfo
     handle: Handle | None
     policy: AppraisalPolicy | None
     references: References
-    clock_safe: bool
 
 
 Check: TypeAlias = Callable[[Case], Iterator[Finding]]
@@ -118,7 +115,7 @@ def clock_is_synchronised(case: Case) -> Iterator[Finding]:
         yield Finding(reason=Reason.CLOCK_EPOCH_MISMATCH)
     elif state.clock_ms < sync.clock_ms:
         yield Finding(reason=Reason.CLOCK_RAN_BACK)
-    elif state.made_after_us is not None and state.made_after_us > state.received_us + _CLOCK_TOLERANCE_US:
+    if state.made_after_us is not None and state.made_after_us > state.received_us + _CLOCK_TOLERANCE_US:
         yield Finding(reason=Reason.CLOCK_AHEAD_OF_VERIFIER)
 
 
@@ -137,10 +134,16 @@ def evidence_is_fresh(case: Case) -> Iterator[Finding]:
 
 
 def clock_keeps_its_rate(case: Case) -> Iterator[Finding]:
-    """Since its first synchronisation in this boot the clock has not run, or been set, faster than drift explains."""
-    rate = case.state.clock_rate_ppm
-    if case.policy is not None and rate is not None and rate[0] > case.policy.drift_ppm:
-        yield Finding(reason=Reason.CLOCK_TOO_FAST)
+    """The clock is not known to have been set, set back, or to run faster than the policy's bound on drift.
+
+    One that is too slow makes evidence look older than it is, never younger; it is told.
+    """
+    if case.state.clock.suspect is not None:
+        yield Finding(reason=case.state.clock.suspect, detail=_rate_text(case.state.clock.rate_ppm))
+
+
+def _rate_text(rate_ppm: tuple[int, int] | None) -> str:
+    return f"{rate_ppm[0]:+d} to {rate_ppm[1]:+d} ppm" if rate_ppm is not None else ""
 
 
 def logs_are_complete(case: Case) -> Iterator[Finding]:
@@ -153,7 +156,7 @@ def required_pcrs_are_quoted(case: Case) -> Iterator[Finding]:
     """The signed selection covers what the policy requires."""
     if case.policy is None:
         return
-    for bank, index in missing_registers(case.policy, case.quoted.pcr_selection):
+    for bank, index in missing_registers(case.policy, case.state.selection):
         yield Finding(reason=Reason.PCR_NOT_QUOTED, detail=_register_text(bank.name, index))
 
 
@@ -197,7 +200,7 @@ def pcrs_have_reference_values(case: Case) -> Iterator[Finding]:
     for bank, registers in case.references.registers.items():
         owned = case.state.replay.registers.get(bank, {})
         for index, acceptable in registers.items():
-            if (bank, index) not in case.quoted.pcr_selection:
+            if (bank, index) not in case.state.selection:
                 yield Finding(reason=Reason.PCR_NOT_QUOTED, detail=_register_text(bank.name, index))
                 continue
             value = owned.get(index) or case.state.unlogged.get(bank, index)
@@ -232,7 +235,7 @@ def banks_are_as_strong_as_their_names(case: Case) -> Iterator[Finding]:
 
 def clock_was_stored(case: Case) -> Iterator[Finding]:
     """Told, not judged: after a power cut the clock may repeat values of an earlier boot; the reset count does not."""
-    if not case.clock_safe:
+    if not case.state.clock_safe:
         yield Finding(reason=Reason.CLOCK_UNSAFE)
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from schemas.evidence import Transition, TransitionKind
 from schemas.reasons import Reason
 from verifier_worker.checks.admission import AdmittedEvidence
+from verifier_worker.clock_states import counted
 from verifier_worker.state import AttesterState, Finding
 
 _TOLD: Final = {
@@ -37,9 +38,9 @@ def tell_transitions(state: AttesterState | None, admitted: AdmittedEvidence) ->
         reasons[Reason.RESUMED] = None
     yield from (Finding(reason=reason) for reason in reasons)
     if same_reset and body.previous in (None, state.chained):
-        resumes = clock.restart_count - state.restart_count
+        resumes = counted(state.restart_count, clock.restart_count)
         told = {each.restart_count for each in new if each.reset_count == clock.reset_count}
-        seen = sum(1 for count in told if state.restart_count < count <= clock.restart_count)
+        seen = sum(1 for count in told if 0 < counted(state.restart_count, count) <= resumes)
         if resumes > seen:
             yield Finding(reason=Reason.TRANSITION_UNREPORTED, detail=f"{resumes - seen} of {resumes} resumes")
 

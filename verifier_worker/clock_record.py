@@ -1,0 +1,86 @@
+"""What a verifier knows of the rate of one attester's clock, and whether it still believes it."""
+
+from dataclasses import dataclass, replace
+
+from schemas.reasons import Reason
+from schemas.time_model import ClockAnchor, clock_rate_ppm, clock_was_set, narrowed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockRecord:
+    """Synchronisations of one clock epoch (reset and restart count), and what they add up to.
+
+    Attributes:
+        first: the first one of this epoch whose handle is known.
+        last: the last one.
+        rate_ppm: feasible rates of the clock, as a difference from true time: of this epoch, or of the last one that
+            said anything.
+        suspect: why readings of this clock bind nothing at present; None when they do.
+    """
+
+    first: ClockAnchor | None = None
+    last: ClockAnchor | None = None
+    rate_ppm: tuple[int, int] | None = None
+    suspect: Reason | None = None
+
+
+def next_epoch(record: ClockRecord) -> ClockRecord:
+    """After a reboot or a resume: the clock stood still or was set back, so its anchors are of no use.
+
+    A clock that was set is synchronised again with the first proof after it. One that runs at a wrong rate still does.
+    """
+    suspect = record.suspect if record.suspect is not Reason.CLOCK_SET else None
+    return replace(record, first=None, last=None, suspect=suspect)
+
+
+def went_back(record: ClockRecord) -> ClockRecord:
+    """After the clock ran back within an epoch: nothing is believed of it before it has kept its rate for a while."""
+    return replace(record, first=None, last=None, suspect=Reason.CLOCK_RAN_BACK)
+
+
+def synchronised(record: ClockRecord, here: ClockAnchor, drift_ppm: int) -> ClockRecord:
+    """Takes one more proof of synchronisation of this epoch.
+
+    The rate is measured over the whole epoch, which is exact, and since the last proof, which notices a change. Where
+    the clock is out of its bounds the epoch's measurements start again here, so a device recovers by itself: with the
+    next proof that fits (after a clock was set), or the next one under a newer handle that shows a rate within bounds.
+
+    Args:
+        record: so far.
+        here: this proof; a proof already taken changes nothing.
+        drift_ppm: bound on the clock's rate error.
+    """
+    last = record.last
+    if last is None or record.first is None:
+        return replace(record, first=here, last=here)
+    if here.clock_ms <= last.clock_ms:
+        return record
+    recent = clock_rate_ppm(last, here)
+    both_timed = last.time_ms is not None and here.time_ms is not None
+    if (
+        last.time_ms is not None
+        and here.time_ms is not None
+        and clock_was_set(here.clock_ms - last.clock_ms, here.time_ms - last.time_ms)
+    ):
+        return ClockRecord(first=here, last=here, rate_ppm=record.rate_ppm, suspect=Reason.CLOCK_SET)
+    rate = narrowed(clock_rate_ppm(record.first, here), recent)
+    broken = _broken(recent, drift_ppm) or _broken(rate, drift_ppm)
+    if broken is not None:
+        return ClockRecord(first=here, last=here, rate_ppm=rate, suspect=broken)
+    cleared = both_timed if record.suspect is Reason.CLOCK_SET else recent is not None
+    return ClockRecord(
+        first=record.first,
+        last=here,
+        rate_ppm=rate or record.rate_ppm,
+        suspect=None if cleared else record.suspect,
+    )
+
+
+def _broken(rate: tuple[int, int] | None, drift_ppm: int) -> Reason | None:
+    """Which bound a clock that can only run at these rates is beyond, if any."""
+    if rate is None:
+        return None
+    low, high = rate
+    if low > drift_ppm:
+        return Reason.CLOCK_TOO_FAST
+    return Reason.CLOCK_TOO_SLOW if high < -drift_ppm else None

@@ -1,0 +1,100 @@
+"""What became of an attester's TPM between two quotes, by its clock and counters alone: a table.
+
+TPMS_CLOCK_INFO (TPM 2.0 Part 2) with the meaning of Part 1, "Clock", "resetCount", "restartCount", "Attestation":
+
+| clock | reset count | restart count | handle | what happened |
+| --- | --- | --- | --- | --- |
+| on or equal | same | same | any | running |
+| on | same | up | any | suspended and resumed |
+| any | up | any, 0 | any | rebooted, after a suspend or not, orderly or not |
+| any | down | any | newer | cleared: TPM2_Clear sets the counters back |
+| back | same | any | newer | ran back: a TPM whose state was set back, an emulated one restored |
+| any | same | down | newer | ran back |
+| back, or any counter down | | | not newer | replayed: a message of earlier |
+
+A quote signs, through its body, the handle it was made after. So a quote bound to a handle that is newer than all
+handles of the quotes before it cannot be one of those again, whatever its counters say: that is what tells a cleared
+TPM from a replay. Counters are compared modulo 2^32, since keys outside the endorsement hierarchy see them with a
+secret constant added (``schemas.tpm_attest``). A key of another TPM has another name and never gets here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from schemas.reasons import Reason
+
+_COUNTER: Final = 2**32
+
+
+class ClockChange(StrEnum):
+    """What happened to a TPM between two quotes."""
+
+    RUNNING = "running"
+    RESUMED = "resumed"
+    REBOOTED = "rebooted"
+    CLEARED = "cleared"
+    RAN_BACK = "ran-back"
+    REPLAYED = "replayed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockReading:
+    """The outer TPMS_CLOCK_INFO of a quote, and the number of the push: pushes can be quicker than a millisecond."""
+
+    clock_ms: int
+    reset_count: int
+    restart_count: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockOutcome:
+    """What a change means for the attester's state.
+
+    Attributes:
+        reason: told; None for nothing to tell.
+        starts_over: PCRs and logs begin anew, with a baseline.
+        goes_back: the counters prove no order any more; from now on handles must.
+    """
+
+    reason: Reason | None = None
+    starts_over: bool = False
+    goes_back: bool = False
+
+
+OUTCOMES: Final[Mapping[ClockChange, ClockOutcome]] = {
+    ClockChange.RUNNING: ClockOutcome(),
+    ClockChange.RESUMED: ClockOutcome(reason=Reason.RESUMED),
+    ClockChange.REBOOTED: ClockOutcome(reason=Reason.REBOOTED, starts_over=True),
+    ClockChange.CLEARED: ClockOutcome(reason=Reason.TPM_CLEARED, starts_over=True, goes_back=True),
+    ClockChange.RAN_BACK: ClockOutcome(reason=Reason.CLOCK_RAN_BACK, starts_over=True, goes_back=True),
+    ClockChange.REPLAYED: ClockOutcome(reason=Reason.EVIDENCE_REPLAYED),
+}
+
+
+def counted(earlier: int, later: int) -> int:
+    """Steps of a TPM counter from one reading to another, modulo 2^32; negative when ``later`` is the earlier one."""
+    return (later - earlier + _COUNTER // 2) % _COUNTER - _COUNTER // 2
+
+
+def clock_change(before: ClockReading, now: ClockReading, *, handle_is_newer: bool) -> ClockChange:
+    """The row of the table.
+
+    Args:
+        before: of the last accepted quote.
+        now: of this one, by the same key.
+        handle_is_newer: this quote's handle is known, and its time later than that of any quote accepted before.
+    """
+    resets = counted(before.reset_count, now.reset_count)
+    if resets > 0:
+        return ClockChange.REBOOTED
+    if resets < 0:
+        return ClockChange.CLEARED if handle_is_newer else ClockChange.REPLAYED
+    restarts = counted(before.restart_count, now.restart_count)
+    if restarts < 0 or now.clock_ms < before.clock_ms:
+        return ClockChange.RAN_BACK if handle_is_newer else ClockChange.REPLAYED
+    if restarts == 0 and now.clock_ms == before.clock_ms and now.sequence <= before.sequence:
+        return ClockChange.REPLAYED
+    return ClockChange.RESUMED if restarts else ClockChange.RUNNING

@@ -1,0 +1,86 @@
+"""From a state to its verdict: time bounds, appraisal, deadline; all that follows from a push once it is taken."""
+
+from dataclasses import replace
+
+from schemas.handle import Handle
+from schemas.reasons import Reason
+from schemas.result import Freshness
+from schemas.time_model import MAX_DRIFT_PPM, ClockAnchor, Interval, quote_made
+from verifier_worker.checks.appraisal import Case, affirming_vector, appraise_measurements, appraise_moment, verdict_of
+from verifier_worker.clock_record import synchronised
+from verifier_worker.measured import verify_claims
+from verifier_worker.state import Appraised, AttesterState, Finding
+from verifier_worker.trust import Trust
+
+
+def conclude(state: AttesterState, findings: list[Finding], trust: Trust) -> tuple[AttesterState, list[Finding]]:
+    """Time bounds, appraisal, verdict, deadline: all that follows from a state and its handle."""
+    handle, policy = trust.handles.get(state.sync.handle), trust.policy
+    state = _timed(
+        state,
+        handle,
+        drift_ppm=policy.drift_ppm if policy is not None else MAX_DRIFT_PPM,
+        deadline_us=state.received_us + policy.deadline_us if policy is not None else None,
+    )
+    case = Case(state=state, handle=handle, policy=policy, references=trust.references)
+    appraised = state.appraised
+    if appraised is None:
+        claims = verify_claims(state.measured, state.replay.banks, state.selection) if state.settled else {}
+        appraised = Appraised(findings=appraise_measurements(case), verified_claims=claims)
+    findings = [*findings, *appraise_moment(case), *appraised.findings]
+    verdict = replace(verdict_of(findings, affirming_vector(case)), verified_claims=appraised.verified_claims)
+    return replace(state, verdict=verdict, appraised=appraised), findings
+
+
+def _timed(state: AttesterState, handle: Handle | None, *, drift_ppm: int, deadline_us: int | None) -> AttesterState:
+    """With what the handle says about when the quote was made, and about the rate of the clock.
+
+    The quote signs, through its body, the handle: whatever its clock says, it was made after that and before its
+    receipt. The clock's readings narrow it only where the sync proof is of the same epoch and the clock is believed.
+    """
+    if handle is None:
+        return replace(state, made_after_us=None, made_before_us=None, deadline_us=deadline_us)
+    sync, made, clock = state.sync, handle.made, state.clock
+    after_us, before_us = made.after_us, state.received_us
+    stamped_us = sync.stamped_before_us
+    if (sync.reset_count, sync.restart_count) == (state.reset_count, state.restart_count):
+        here = ClockAnchor(
+            clock_ms=sync.clock_ms,
+            after_us=made.after_us,
+            before_us=before_us if stamped_us is None else min(before_us, stamped_us),
+            time_ms=sync.time_ms,
+        )
+        clock = synchronised(clock, here, drift_ppm)
+        if clock.suspect is None and state.clock_ms >= sync.clock_ms:
+            window = Interval(after_us=made.after_us, before_us=stamped_us)
+            quoted = quote_made(window, sync.clock_ms, state.clock_ms, drift_ppm)
+            after_us = quoted.after_us
+            before_us = before_us if quoted.before_us is None else min(before_us, quoted.before_us)
+    known_us = state.handle_time_us
+    return replace(
+        state,
+        made_after_us=after_us,
+        made_before_us=max(before_us, after_us),
+        clock=clock,
+        handle_time_us=handle.time_us if known_us is None else max(known_us, handle.time_us),
+        deadline_us=deadline_us,
+    )
+
+
+def resolve(state: AttesterState, trust: Trust) -> tuple[AttesterState, tuple[Finding, ...]] | None:
+    """The last push once more, now that its handle has come; None while it has not, or the push did not wait for it.
+
+    Args:
+        state: whose verdict is pending.
+        trust: in force now.
+    """
+    if state.verdict.freshness is not Freshness.PENDING or state.sync.handle not in trust.handles:
+        return None
+    before = [Finding(reason=reason) for reason in state.verdict.reasons if reason is not Reason.HANDLE_UNKNOWN]
+    concluded, findings = conclude(state, before, trust)
+    return concluded, tuple(findings)
+
+
+def label_of(trust: Trust) -> str:
+    """Names policy and reference values: what was appraised under another label says nothing now."""
+    return f"{trust.policy.label if trust.policy is not None else ''} {trust.references.label}".strip()

@@ -74,6 +74,10 @@ class FakeDevice:
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     cel_logs: dict[str, list[bytes]] = field(default_factory=dict)
     transitions: list[Transition] = field(default_factory=list)
+    clock_set_ms: int = 0
+    safe: bool = True
+    firmware_version: int = 0x2019_1023_0016_3636
+    sync_stamp: bytes | None = None
 
     def __post_init__(self) -> None:
         numbers = self.key.public_key().public_numbers()
@@ -111,6 +115,15 @@ class FakeDevice:
         self.restart_count += 1
         self.pcrs.update({index: bytes(32) for index in (16, 23)})
         self.tell(TransitionKind.SUSPEND)
+
+    def set_clock(self, ahead_ms: int) -> None:
+        """TPM2_ClockSet: the clock alone goes forward, not the time since power-on."""
+        self.clock_ms += ahead_ms
+        self.clock_set_ms += ahead_ms
+
+    def clear(self) -> None:
+        """TPM2_Clear: clock and counters start again; PCRs stay, and so does a key of the endorsement hierarchy."""
+        self.clock_ms, self.reset_count, self.restart_count = 0, 0, 0
 
     def tell(self, kind: TransitionKind) -> None:
         """Reports a transition with the next push."""
@@ -157,8 +170,10 @@ class FakeDevice:
 
     def attest(self, attested: bytes, kind: int, extra_data: bytes) -> tuple[bytes, bytes]:
         """A TPMS_ATTEST by the key, and its TPMT_SIGNATURE."""
-        clock = tpm_bytes.clock_bytes(self.clock_ms, self.reset_count, self.restart_count, 1)
-        raw = tpm_bytes.attest_bytes(attested, kind=kind, extra_data=extra_data, clock_info=clock)
+        clock = tpm_bytes.clock_bytes(self.clock_ms, self.reset_count, self.restart_count, int(self.safe))
+        raw = tpm_bytes.attest_bytes(
+            attested, kind=kind, extra_data=extra_data, clock_info=clock, firmware_version=self.firmware_version
+        )
         r, s = decode_dss_signature(self.key.sign(raw, ec.ECDSA(hashes.SHA256())))
         parts = tpm_bytes.sized(r.to_bytes(32, "big")) + tpm_bytes.sized(s.to_bytes(32, "big"))
         return raw, bytes.fromhex("0018000b") + parts
@@ -172,7 +187,7 @@ class FakeDevice:
     def sync(self, handle: Handle) -> None:
         """TPM2_GetTime over a handle."""
         clock = tpm_bytes.clock_bytes(self.clock_ms, self.reset_count, self.restart_count, 1)
-        attested = struct.pack(">Q", self.clock_ms) + clock + bytes(8)
+        attested = struct.pack(">Q", self.clock_ms - self.clock_set_ms) + clock + bytes(8)
         attest, signature = self.attest(attested, tpm_bytes.TPM_ST_ATTEST_TIME, handle.id)
         self.proof = SyncProof(attest=attest, signature=signature)
 
@@ -212,6 +227,7 @@ class FakeDevice:
                 if name != "ima"
             },
             transitions=tuple(self.transitions),
+            sync_stamp=self.sync_stamp,
         )
         self.transitions = []
         return self.sign(body, increments, {SHA256: {8: bytes(32), 9: bytes(32)}} if full else {})

@@ -477,7 +477,7 @@ def test_a_resume_between_sync_and_quote_is_unsynchronised(bench: Bench) -> None
     assert bench.verdict() == (Tier.AFFIRMING, set())
 
 
-def test_a_clock_ahead_of_the_verifier_is_unsynchronised(bench: Bench) -> None:
+def test_a_clock_ahead_of_the_verifier_contradicts(bench: Bench) -> None:
     bench.device.clock_ms += 60_000
     bench.take(bench.device.push())
     assert bench.verdict() == (Tier.NONE, {Reason.CLOCK_AHEAD_OF_VERIFIER})

@@ -63,7 +63,12 @@ _STATUS_STYLE: Final = {
     Tier.CONTRAINDICATED: "bold red",
     Tier.NONE: "magenta",
 }
-_FRESHNESS_STYLE: Final = {Freshness.FRESH: "green", Freshness.STALE: "bold yellow"}
+_FRESHNESS_STYLE: Final = {
+    Freshness.FRESH: "green",
+    Freshness.STALE: "bold yellow",
+    Freshness.PENDING: "cyan",
+    Freshness.CONTRADICTED: "bold red",
+}
 
 
 class ResultFeed:
@@ -261,7 +266,10 @@ def json_of(standing: Standing) -> str:
         "issued_s": result.issued_s,
         "expires_s": result.expires_s,
         "made_after_us": result.made_after_us,
+        "made_before_us": result.made_before_us,
         "received_us": result.received_us,
+        "received_after": None if result.received_after is None else result.received_after.hex(),
+        "clock_rate_ppm": None if result.clock_rate_ppm is None else list(result.clock_rate_ppm),
         "handle": None if result.handle is None else result.handle.hex(),
         "evidence": None if result.evidence is None else result.evidence.hex(),
         "policies": list(result.policies),

@@ -28,6 +28,7 @@ from schemas.topics import Topics
 from verifier_worker.conclusion import resolve
 from verifier_worker.ports import AuditLog, Outcome, Pending, Publisher, StateStore, StoredAttester
 from verifier_worker.result_builder import build_result
+from verifier_worker.result_metrics import count_result
 from verifier_worker.state import AttesterState, Finding
 from verifier_worker.step import Step, overdue, refuse, step
 from verifier_worker.trust import Trust
@@ -42,8 +43,6 @@ _LOG: Final = Log("verifier")
 
 EVIDENCE_TOTAL: Final = Counter("attestream_evidence_total", "Evidence received, by what became of it", ["outcome"])
 REFUSED_TOTAL: Final = Counter("attestream_refused_total", "Messages refused, by kind and reason", ["kind", "reason"])
-FINDINGS_TOTAL: Final = Counter("attestream_findings_total", "Findings of appraisals, by reason", ["reason"])
-RESULTS_TOTAL: Final = Counter("attestream_results_total", "Results issued, by status", ["status", "freshness"])
 SOLICITS_TOTAL: Final = Counter("attestream_solicits_total", "Solicits sent, by reason", ["reason"])
 STEP_SECONDS: Final = Histogram(
     "attestream_step_seconds",
@@ -291,9 +290,7 @@ class Worker:
             policy=trust.policy,
             handle=trust.handles.get(state.sync.handle),
         )
-        for finding in findings:
-            FINDINGS_TOTAL.labels(finding.reason).inc()
-        RESULTS_TOTAL.labels(built.status, built.freshness).inc()
+        count_result(built, findings)
         if built.freshness is Freshness.PENDING:
             self._waiting.add(ueid, state.sync.handle)
         else:

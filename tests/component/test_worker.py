@@ -301,3 +301,21 @@ def test_the_audit_file_cuts_a_torn_tail_and_refuses_damage(tmp_path: Path) -> N
     log = FileAuditLog(path, repeated_from=1)  # the outbox holds all of it still
     assert log.last_number() == 0
     log.close()
+
+
+def test_what_was_pending_resolves_when_its_handle_comes(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    handles, rig.trust = rig.trust, make_trust(rig.device)
+    rig.process([rig.message(rig.device.push())])
+    assert [(each.status, each.freshness) for each in rig.results()] == [(Tier.NONE, Freshness.PENDING)]
+    assert rig.worker.resolve(rig.handle.id, NOW_US) == 0  # a rumour
+    rig.process([rig.message(rig.device.push(), NOW_US + 1)])
+    rig.trust = handles
+    assert rig.worker.resolve(rig.handle.id, NOW_US + 2) == 1
+    rig.worker.settle()
+    last = rig.results()[-1]
+    assert (last.status, last.freshness, last.sequence) == (Tier.AFFIRMING, Freshness.FRESH, 1)
+    assert rig.worker.resolve(rig.handle.id, NOW_US + 3) == 0
+    rig.crash()
+    rig.process([rig.message(rig.device.push(), NOW_US + 1_000_000)])
+    assert rig.results()[-1].status is Tier.AFFIRMING

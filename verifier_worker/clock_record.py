@@ -13,6 +13,7 @@ class ClockRecord:
     Attributes:
         first: the first one of this epoch whose handle is known.
         last: the last one.
+        timed: the last one that says the time since power-on: an attester chooses which of its proofs do.
         rate_ppm: feasible rates of the clock, as a difference from true time: of this epoch, or of the last one that
             said anything.
         suspect: why readings of this clock bind nothing at present; None when they do.
@@ -20,6 +21,7 @@ class ClockRecord:
 
     first: ClockAnchor | None = None
     last: ClockAnchor | None = None
+    timed: ClockAnchor | None = None
     rate_ppm: tuple[int, int] | None = None
     suspect: Reason | None = None
 
@@ -30,12 +32,12 @@ def next_epoch(record: ClockRecord) -> ClockRecord:
     A clock that was set is synchronised again with the first proof after it. One that runs at a wrong rate still does.
     """
     suspect = record.suspect if record.suspect is not Reason.CLOCK_SET else None
-    return replace(record, first=None, last=None, suspect=suspect)
+    return replace(record, first=None, last=None, timed=None, suspect=suspect)
 
 
 def went_back(record: ClockRecord) -> ClockRecord:
     """After the clock ran back within an epoch: nothing is believed of it before it has kept its rate for a while."""
-    return replace(record, first=None, last=None, suspect=Reason.CLOCK_RAN_BACK)
+    return replace(record, first=None, last=None, timed=None, suspect=Reason.CLOCK_RAN_BACK)
 
 
 def synchronised(record: ClockRecord, here: ClockAnchor, drift_ppm: int) -> ClockRecord:
@@ -50,30 +52,35 @@ def synchronised(record: ClockRecord, here: ClockAnchor, drift_ppm: int) -> Cloc
         here: this proof; a proof already taken changes nothing.
         drift_ppm: bound on the clock's rate error.
     """
-    last = record.last
+    last, timed = record.last, record.timed
     if last is None or record.first is None:
-        return replace(record, first=here, last=here)
+        return replace(record, first=here, last=here, timed=here if here.time_ms is not None else None)
     if here.clock_ms <= last.clock_ms:
         return record
+    was_set = _was_set(timed, here)
+    timed = here if here.time_ms is not None else timed
+    if was_set:
+        return ClockRecord(first=here, last=here, timed=timed, rate_ppm=record.rate_ppm, suspect=Reason.CLOCK_SET)
     recent = clock_rate_ppm(last, here)
-    both_timed = last.time_ms is not None and here.time_ms is not None
-    if (
-        last.time_ms is not None
-        and here.time_ms is not None
-        and clock_was_set(here.clock_ms - last.clock_ms, here.time_ms - last.time_ms)
-    ):
-        return ClockRecord(first=here, last=here, rate_ppm=record.rate_ppm, suspect=Reason.CLOCK_SET)
     rate = narrowed(clock_rate_ppm(record.first, here), recent)
     broken = _broken(recent, drift_ppm) or _broken(rate, drift_ppm)
     if broken is not None:
-        return ClockRecord(first=here, last=here, rate_ppm=rate, suspect=broken)
-    cleared = both_timed if record.suspect is Reason.CLOCK_SET else recent is not None
+        return ClockRecord(first=here, last=here, timed=timed, rate_ppm=rate, suspect=broken)
+    cleared = was_set is False if record.suspect is Reason.CLOCK_SET else recent is not None
     return ClockRecord(
         first=record.first,
         last=here,
+        timed=timed,
         rate_ppm=rate or record.rate_ppm,
         suspect=None if cleared else record.suspect,
     )
+
+
+def _was_set(timed: ClockAnchor | None, here: ClockAnchor) -> bool | None:
+    """Whether the clock was set between two proofs that say the time; None where they do not tell."""
+    if timed is None or timed.time_ms is None or here.time_ms is None:
+        return None
+    return clock_was_set(here.clock_ms - timed.clock_ms, here.time_ms - timed.time_ms)
 
 
 def _broken(rate: tuple[int, int] | None, drift_ppm: int) -> Reason | None:

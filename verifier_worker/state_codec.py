@@ -68,7 +68,7 @@ def encode_state(state: AttesterState) -> bytes:
             ],
             [state.received_us, state.received_after, state.made_after_us, state.made_before_us, state.deadline_us],
             [
-                *(_encode_anchor(clock.first), _encode_anchor(clock.last)),
+                *(_encode_anchor(clock.first), _encode_anchor(clock.last), _encode_anchor(clock.timed)),
                 *(list(clock.rate_ppm) if clock.rate_ppm is not None else None, clock.suspect),
                 *(state.clock_safe, state.handle_time_us, state.went_back, state.firmware_version),
             ],
@@ -122,10 +122,10 @@ def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; whateve
         made_before_us=times[3],
         deadline_us=times[4],
         clock=_decode_clock(clock),
-        clock_safe=clock[4],
-        handle_time_us=clock[5],
-        went_back=clock[6],
-        firmware_version=clock[7],
+        clock_safe=clock[5],
+        handle_time_us=clock[6],
+        went_back=clock[7],
+        firmware_version=clock[8],
         rejections=Rejections(count=rejections[0], last=rejections[1], last_us=rejections[2]) if rejections else None,
         transitions=parse_transitions(transitions) if transitions else (),
     )
@@ -148,8 +148,9 @@ def _decode_clock(items: Any) -> ClockRecord:  # noqa: ANN401 as above
     return ClockRecord(
         first=_decode_anchor(items[0]),
         last=_decode_anchor(items[1]),
-        rate_ppm=(items[2][0], items[2][1]) if items[2] is not None else None,
-        suspect=Reason(items[3]) if items[3] is not None else None,
+        timed=_decode_anchor(items[2]),
+        rate_ppm=(items[3][0], items[3][1]) if items[3] is not None else None,
+        suspect=Reason(items[4]) if items[4] is not None else None,
     )
 
 

@@ -268,6 +268,18 @@ def test_a_clock_set_forward_contradicts_until_the_next_proof(world: World) -> N
     assert world.verdict == GOOD
 
 
+def test_a_clock_set_between_proofs_by_quote_shows_in_the_next_timed_one(world: World) -> None:
+    world.device.set_clock(3_000)
+    world.pass_time(INTERVAL_S)
+    world.next_handle()
+    world.device.sync_by_quote(world.handles[-1])
+    world.pass_time(0.2)
+    world.push()
+    assert world.verdict == GOOD
+    world.round()
+    assert world.verdict == (Tier.NONE, Freshness.CONTRADICTED, {Reason.CLOCK_SET})
+
+
 def test_a_clock_beyond_its_bound_is_unsynchronised_until_it_keeps_it(world: World) -> None:
     taken = world.round(rate=1.3)
     assert world.verdict == (Tier.NONE, Freshness.UNSYNCHRONISED, {Reason.CLOCK_TOO_FAST})

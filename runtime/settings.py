@@ -39,10 +39,10 @@ def load(path: Path, settings_type: type[S], role: str) -> S:
         ConfigError: names the file, the field and what was expected.
     """
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        table = _parse(path.read_text("utf-8"), path)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not TOML ({error})") from error
     prefix = f"{ENVIRONMENT_PREFIX}_{role}".upper().replace("-", "_")
     overrides = {name: value for name, value in os.environ.items() if name.startswith(prefix + "_")}
@@ -50,6 +50,28 @@ def load(path: Path, settings_type: type[S], role: str) -> S:
     if overrides:
         raise ConfigError(f"environment variable {min(overrides)}: {role} has no such setting")
     return settings
+
+
+def build(text: str, settings_type: type[S], name: str) -> S:
+    """Reads TOML text into ``settings_type``; the environment has no say in it.
+
+    Args:
+        text: TOML.
+        settings_type: as for :func:`load`, without paths.
+        name: what to call the text in errors.
+
+    Raises:
+        ConfigError: names the text, the field and what was expected.
+    """
+    path = Path(name)
+    return _build(settings_type, _parse(text, path), _Context(path=path, overrides={}), "", "")
+
+
+def _parse(text: str, path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML ({error})") from error
 
 
 @contextmanager
@@ -107,16 +129,12 @@ def _build(settings_type: type[S], table: Mapping[str, object], context: _Contex
 
 def _convert(value: object, hint: Any, context: _Context, name: str) -> object:  # noqa: ANN401 a type hint
     inner = _without_none(hint)
-    if typing.get_origin(inner) is tuple:
-        if not isinstance(value, list):
-            raise ConfigError(f"{context.path}: {name}: expected a list")
-        element = typing.get_args(inner)[0]
-        return tuple(_convert(item, element, context, f"{name}[{index}]") for index, item in enumerate(value))
-    if typing.get_origin(inner) is Mapping:
+    if dataclasses.is_dataclass(inner) and isinstance(inner, type):  # in a list: an array of tables
         if not isinstance(value, dict):
             raise ConfigError(f"{context.path}: {name}: expected a table")
-        element = typing.get_args(inner)[1]
-        return {key: _convert(item, element, context, f"{name}.{key}") for key, item in value.items()}
+        return _build(inner, value, dataclasses.replace(context, overrides={}), f"{name}.", "")
+    if typing.get_origin(inner) in {tuple, Mapping}:
+        return _convert_all(value, inner, context, name)
     if inner is Path and isinstance(value, str) and value:
         return (context.path.parent / value).absolute()
     if inner is float and isinstance(value, int) and not isinstance(value, bool):
@@ -126,6 +144,18 @@ def _convert(value: object, hint: Any, context: _Context, name: str) -> object: 
     if isinstance(inner, type) and isinstance(value, inner) and isinstance(value, bool) == (inner is bool):
         return value
     raise ConfigError(f"{context.path}: {name}: {value!r}, expected {_describe(hint)}")
+
+
+def _convert_all(value: object, hint: Any, context: _Context, name: str) -> object:  # noqa: ANN401 as above
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise ConfigError(f"{context.path}: {name}: expected a list")
+        element = typing.get_args(hint)[0]
+        return tuple(_convert(item, element, context, f"{name}[{index}]") for index, item in enumerate(value))
+    if not isinstance(value, dict):
+        raise ConfigError(f"{context.path}: {name}: expected a table")
+    element = typing.get_args(hint)[1]
+    return {key: _convert(item, element, context, f"{name}.{key}") for key, item in value.items()}
 
 
 def _from_text(text: str, hint: Any, context: _Context, name: str) -> object:  # noqa: ANN401 a type hint

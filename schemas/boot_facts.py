@@ -43,6 +43,9 @@ SECURE_BOOT_PCR: Final = 7
 
 _SEPARATORS: Final = (bytes(4), b"\xff" * 4, ERROR_SEPARATOR)  # PFP 1.06, 10.4.1
 _SEPARATOR_DIGESTS: Final = {bank: frozenset(map(bank.digest, _SEPARATORS)) for bank in HASH_ALGORITHMS}
+# What makers of firmware write into the subject of platform keys that must not be shipped, and were (PKfail, 2024).
+TEST_KEY_MARKS: Final = (b"DO NOT TRUST", b"DO NOT SHIP", b"Test PK")
+_KEY_VARIABLES: Final = frozenset({"PK", "KEK", "db"})
 _PCRS: Final = frozenset({VERSION_PCR, IMAGES_PCR, SECURE_BOOT_PCR})
 
 
@@ -72,6 +75,7 @@ class BootFacts:
         secure_boot_value: what the SecureBoot variable said; not yet a fact.
         secure_boot_broken: PCR 7 has events before its separator that cannot be read.
         secure_boot_ended: the separator of PCR 7 was seen.
+        test_keys: a key of the Secure Boot databases calls itself one for tests.
     """
 
     version: str | None = None
@@ -83,6 +87,7 @@ class BootFacts:
     secure_boot_value: SecureBoot = SecureBoot.UNKNOWN
     secure_boot_broken: bool = False
     secure_boot_ended: bool = False
+    test_keys: bool = False
 
     @property
     def secure_boot(self) -> SecureBoot:
@@ -154,6 +159,8 @@ class BootFacts:
             variable = parse_variable(event.data)
         except PeerError:  # an action, such as "UEFI Debug Mode": authentic, and no variable
             return self
+        if variable.name in _KEY_VARIABLES and any(mark in variable.content for mark in TEST_KEY_MARKS):
+            return replace(self, test_keys=True)
         if (variable.vendor, variable.name) != (GLOBAL_VARIABLE, "SecureBoot"):
             return self
         value = _SECURE_BOOT_VALUES.get(variable.content)

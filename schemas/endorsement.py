@@ -42,6 +42,7 @@ class Endorsement:
     signer: str
     not_before_s: int
     not_after_s: int
+    group: str = ""
 
 
 def identity_of(ueid: Ueid) -> str:

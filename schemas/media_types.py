@@ -20,6 +20,7 @@ class Indicator(IntFlag):
 
 HANDLE: Final = "application/vnd.attestream.handle+cose"
 EVIDENCE: Final = "application/vnd.attestream.evidence+cbor"
+POLICY: Final = "application/vnd.attestream.policy+cose"
 SOLICIT: Final = "application/vnd.attestream.solicit+cose"
 STATUS: Final = "application/vnd.attestream.status+cbor"
 SIGNED_CORIM: Final = "application/rim+cose"

@@ -90,6 +90,14 @@ class Reason(StrEnum):
     FILE_MEASUREMENT_VIOLATED = "file-measurement-violated"
     BOOT_AGGREGATE_MISMATCH = "boot-aggregate-mismatch"
     TRANSITION_UNREPORTED = "transition-unreported"
+    SECURE_BOOT_OFF = "secure-boot-off"
+    TEST_KEYS_ENROLLED = "test-keys-enrolled"
+    BOOT_LOADER_UNEXPECTED = "boot-loader-unexpected"
+    BOOT_UNKNOWN = "boot-unknown"
+    POLICY_RULE = "policy-rule"
+    POLICY_RULE_FAILED = "policy-rule-failed"
+    POLICY_CONFLICT = "policy-conflict"
+    POLICY_INVALID = "policy-invalid"
 
     # Things worth telling that change no verdict.
     REBOOTED = "rebooted"

@@ -93,6 +93,15 @@ class Topics:
         """Filter: every set of reference values."""
         return f"{self.root}/reference-values/+"
 
+    def policies(self, name: str) -> str:
+        """Where one appraisal policy is published (retained)."""
+        return f"{self.root}/policies/{check_name(name)}"
+
+    @property
+    def all_policies(self) -> str:
+        """Filter: every appraisal policy."""
+        return f"{self.root}/policies/+"
+
     def solicit(self, ueid: Ueid) -> str:
         """Where a verifier asks one attester to push now, or to resend."""
         return f"{self.root}/solicit/{ueid_text(ueid)}"

@@ -3,17 +3,22 @@
 from dataclasses import replace
 
 from schemas.handle import Handle
+from schemas.identifiers import Ueid
 from schemas.reasons import Reason
 from schemas.result import Freshness
 from schemas.time_model import MAX_DRIFT_PPM, ClockAnchor, Interval, quote_made
-from verifier_worker.checks.appraisal import Case, affirming_vector, appraise_measurements, appraise_moment, verdict_of
+from verifier_worker.checks.appraisal import affirming_vector, appraise_measurements, appraise_moment, verdict_of
+from verifier_worker.checks.case import Case
+from verifier_worker.checks.rules import apply_rules
 from verifier_worker.clock_record import synchronised
 from verifier_worker.measured import verify_claims
 from verifier_worker.state import Appraised, AttesterState, Finding
 from verifier_worker.trust import Trust
 
 
-def conclude(state: AttesterState, findings: list[Finding], trust: Trust) -> tuple[AttesterState, list[Finding]]:
+def conclude(
+    ueid: Ueid, state: AttesterState, findings: list[Finding], trust: Trust
+) -> tuple[AttesterState, list[Finding]]:
     """Time bounds, appraisal, verdict, deadline: all that follows from a state and its handle."""
     handle, policy = trust.handles.get(state.sync.handle), trust.policy
     state = _timed(
@@ -22,13 +27,22 @@ def conclude(state: AttesterState, findings: list[Finding], trust: Trust) -> tup
         drift_ppm=policy.drift_ppm if policy is not None else MAX_DRIFT_PPM,
         deadline_us=state.received_us + policy.deadline_us if policy is not None else None,
     )
-    case = Case(state=state, handle=handle, policy=policy, references=trust.references)
+    case = Case(
+        state=state,
+        handle=handle,
+        policy=policy,
+        references=trust.references,
+        conflict=trust.conflict,
+        group=trust.group,
+    )
     appraised = state.appraised
     if appraised is None:
         claims = verify_claims(state.measured, state.replay.banks, state.selection) if state.settled else {}
         appraised = Appraised(findings=appraise_measurements(case), verified_claims=claims)
     findings = [*findings, *appraise_moment(case), *appraised.findings]
-    verdict = replace(verdict_of(findings, affirming_vector(case)), verified_claims=appraised.verified_claims)
+    if policy is not None and policy.rules:
+        findings += apply_rules(policy.rules, case, ueid, tuple(findings), appraised.verified_claims)
+    verdict = replace(verdict_of(findings, affirming_vector(case), policy), verified_claims=appraised.verified_claims)
     return replace(state, verdict=verdict, appraised=appraised), findings
 
 
@@ -67,20 +81,22 @@ def _timed(state: AttesterState, handle: Handle | None, *, drift_ppm: int, deadl
     )
 
 
-def resolve(state: AttesterState, trust: Trust) -> tuple[AttesterState, tuple[Finding, ...]] | None:
+def resolve(ueid: Ueid, state: AttesterState, trust: Trust) -> tuple[AttesterState, tuple[Finding, ...]] | None:
     """The last push once more, now that its handle has come; None while it has not, or the push did not wait for it.
 
     Args:
+        ueid: the attester.
         state: whose verdict is pending.
         trust: in force now.
     """
     if state.verdict.freshness is not Freshness.PENDING or state.sync.handle not in trust.handles:
         return None
-    before = [Finding(reason=reason) for reason in state.verdict.reasons if reason is not Reason.HANDLE_UNKNOWN]
-    concluded, findings = conclude(state, before, trust)
+    asked_again = {Reason.HANDLE_UNKNOWN, Reason.POLICY_RULE, Reason.POLICY_RULE_FAILED}
+    before = [Finding(reason=reason) for reason in state.verdict.reasons if reason not in asked_again]
+    concluded, findings = conclude(ueid, state, before, trust)
     return concluded, tuple(findings)
 
 
 def label_of(trust: Trust) -> str:
-    """Names policy and reference values: what was appraised under another label says nothing now."""
-    return f"{trust.policy.label if trust.policy is not None else ''} {trust.references.label}".strip()
+    """Names what log entries were judged with: under another label what they showed says nothing now."""
+    return f"{trust.policy.measures if trust.policy is not None else ''} {trust.references.label}".strip()

@@ -1,5 +1,6 @@
 """What newly replayed log entries add to the picture of a boot: who extended which PCR, which files are unexpected."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -31,6 +32,7 @@ def measure(
     references: References,
     selection: PcrSelection,
     explained: Mapping[str, frozenset[int]],
+    excluded: re.Pattern[str] | None = None,
 ) -> Measured:
     """Adds the entries of one push.
 
@@ -42,6 +44,7 @@ def measure(
         selection: the PCRs that the policy requires in every quote; entries of others are nobody's word and are passed
             over.
         explained: PCRs by log, of the policy; entries of CEL logs are judged for these.
+        excluded: paths in the IMA list that the policy does not ask about.
 
     Raises:
         PeerError: ``log-malformed`` when an IMA entry does not parse, or is of an unknown template: a template's name
@@ -60,7 +63,7 @@ def measure(
             _check_spelling(part.ima, part.count)
             for template, file in zip(part.ima.template_names, part.ima.files(part.count), strict=False):
                 if file.pcr_index in quoted and file.digest not in references.files:
-                    measured = _add_unlisted(measured, file, template, references)
+                    measured = _add_unlisted(measured, file, template, references, excluded)
     return measured
 
 
@@ -151,7 +154,9 @@ def verify_claims(
     return claims
 
 
-def _add_unlisted(measured: Measured, file: ImaFile, template: bytes, references: References) -> Measured:
+def _add_unlisted(
+    measured: Measured, file: ImaFile, template: bytes, references: References, excluded: re.Pattern[str] | None
+) -> Measured:
     if file.digest is None:
         return replace(measured, violations=measured.violations + 1)
     if not file.digest:
@@ -170,7 +175,10 @@ def _add_unlisted(measured: Measured, file: ImaFile, template: bytes, references
             pass
         else:
             return measured
-    return _add_unexpected(measured, file.digest, file.path.decode("utf-8", "backslashreplace"))
+    path = file.path.decode("utf-8", "backslashreplace")
+    if excluded is not None and excluded.fullmatch(path):
+        return replace(measured, excluded=measured.excluded + 1)
+    return _add_unexpected(measured, file.digest, path)
 
 
 def _add_unexpected(measured: Measured, digest: bytes, text: str) -> Measured:

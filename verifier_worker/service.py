@@ -21,21 +21,23 @@ from runtime.clock import monotonic_s, utc_us
 from runtime.durable import check_folder_of
 from runtime.mqtt import Message, MqttConnection, Session, Will
 from runtime.service import Backoff, Stop
-from runtime.settings import load, naming
+from runtime.settings import build, load, naming
 from runtime.telemetry import Log, configure_logging, serve_metrics
 from runtime.time_stamp_verifier import TimeStampVerifier, load_time_stamp_verifier
 from schemas import cmw, media_types
-from schemas.errors import PeerError, WorldError
+from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.handle import handle_id
 from schemas.identifiers import Ueid
 from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.media_types import Indicator
+from schemas.policy import SignedPolicy
 from schemas.status import Status, encode_status
 from verifier_worker.appraisal_policy import AppraisalPolicy, PolicyTable, check_policy
 from verifier_worker.audit_log import FileAuditLog
+from verifier_worker.policies import Policies
 from verifier_worker.settings import Settings
 from verifier_worker.state_store import SqliteStateStore
-from verifier_worker.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
+from verifier_worker.trust_store import ENDORSEMENTS, HANDLES, POLICIES, REFERENCE_VALUES, TrustStore
 from verifier_worker.worker import BUILD, REFUSED_TOTAL, Identity, Received, Worker
 
 ROLE: Final = "verifier-worker"
@@ -49,6 +51,7 @@ _TRUST_TYPES: Final = {
     HANDLES: (media_types.HANDLE, Indicator.HANDLE),
     ENDORSEMENTS: (media_types.SIGNED_CORIM, Indicator.ENDORSEMENTS),
     REFERENCE_VALUES: (media_types.SIGNED_CORIM, Indicator.REFERENCE_VALUES),
+    POLICIES: (media_types.POLICY, Indicator.APPRAISAL_POLICY),
 }
 
 QUEUE_DEPTH: Final = Gauge("attestream_queue_messages", "Messages waiting for the worker's loop")
@@ -83,7 +86,7 @@ class Service:
             endorsers=material.endorsers,
             distributors=material.distributors,
             stamps=material.stamps,
-            policy=material.policy,
+            policies=Policies(material.policy, compile_policy),
         )
         self._trust_connection, self._evidence_connection = self._connections()
         self._worker = Worker(
@@ -129,7 +132,12 @@ class Service:
             settings,
             Session(
                 client_id=f"verifier-{name}-trust",
-                subscriptions=(topics.all_handles, topics.all_endorsements, topics.all_reference_values),
+                subscriptions=(
+                    topics.all_handles,
+                    topics.all_endorsements,
+                    topics.all_reference_values,
+                    topics.all_policies,
+                ),
                 max_payload_bytes=MAX_REFERENCE_VALUES_BYTES,
             ),
             on_message=self._enqueue,
@@ -314,6 +322,18 @@ def load_policy(path: Path) -> AppraisalPolicy:
         ConfigError: names the file and the field.
     """
     return check_policy(load(path, PolicyTable, "policy"))
+
+
+def compile_policy(signed: SignedPolicy) -> AppraisalPolicy:
+    """Reads and checks the text of a signed policy.
+
+    Raises:
+        ConfigError: names the field.
+    """
+    table = build(signed.text, PolicyTable, f"policy {signed.id}/{signed.version}")
+    if table.id != signed.id:
+        raise ConfigError(f"policy {signed.id}: its text says id = {table.id!r}")
+    return check_policy(table)
 
 
 def run_service(settings: Settings) -> None:

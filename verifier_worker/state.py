@@ -13,6 +13,7 @@ from schemas.log_replay import ReplayState
 from schemas.pcr import PcrSelection, PcrValues
 from schemas.reasons import Reason
 from schemas.result import Freshness, Rejections, Tier, TrustClaim
+from verifier_worker.appraisal_policy import Weight
 from verifier_worker.clock_record import ClockRecord
 
 
@@ -50,10 +51,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One reason and what it is about, for people."""
+    """One reason and what it is about, for people; ``weight`` is what a policy's rule gives it."""
 
     reason: Reason
     detail: str = ""
+    weight: Weight | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,7 @@ class Measured:
         owners: by PCR, the logs whose entries extended it.
         unexpected: digest and path of files that no reference value covers; the first few.
         unexpected_total: all of them.
+        excluded: files without a reference value that the policy does not ask about.
         violations: entries of files that were written while measured.
         boot: what the boot log adds up to.
         aggregate_differs: a boot aggregate is not that of the quoted PCRs.
@@ -83,6 +86,7 @@ class Measured:
     owners: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     unexpected: tuple[tuple[bytes, str], ...] = ()
     unexpected_total: int = 0
+    excluded: int = 0
     violations: int = 0
     boot: BootFacts = field(default_factory=BootFacts)
     aggregate_differs: bool = False

@@ -21,7 +21,7 @@ from schemas.time_model import ClockAnchor
 from verifier_worker.clock_record import ClockRecord
 from verifier_worker.state import AttesterState, Measured, SyncPoint, Verdict
 
-VERSION: Final = 3
+VERSION: Final = 4
 _MAX_BYTES: Final = 1024 * 1024
 
 
@@ -54,7 +54,7 @@ def encode_state(state: AttesterState) -> bytes:
                 measured.label,
                 {index: list(names) for index, names in measured.owners.items()},
                 [list(item) for item in measured.unexpected],
-                measured.unexpected_total,
+                [measured.unexpected_total, measured.excluded],
                 measured.violations,
                 [measured.aggregate_differs, [list(each) for each in measured.aggregates]],
                 _encode_boot(measured.boot),
@@ -179,12 +179,13 @@ def _decode_replay(items: Any) -> ReplayState:  # noqa: ANN401 as above
 
 
 def _decode_measured(items: Any) -> Measured:  # noqa: ANN401 as above
-    label, owners, unexpected, unexpected_total, violations, (aggregate_differs, aggregates), boot = items
+    label, owners, unexpected, (unexpected_total, excluded), violations, (aggregate_differs, aggregates), boot = items
     return Measured(
         label=label,
         owners={index: tuple(names) for index, names in owners.items()},
         unexpected=tuple((digest, path) for digest, path in unexpected),
         unexpected_total=unexpected_total,
+        excluded=excluded,
         violations=violations,
         boot=_decode_boot(boot),
         aggregate_differs=aggregate_differs,
@@ -196,12 +197,14 @@ def _encode_boot(boot: BootFacts) -> list[object]:
     return [
         [boot.version, boot.versions, boot.version_ended],
         [list(boot.images), boot.images_total, boot.images_unknown],
-        [boot.secure_boot_value, boot.secure_boot_broken, boot.secure_boot_ended],
+        [boot.secure_boot_value, boot.secure_boot_broken, boot.secure_boot_ended, boot.test_keys],
     ]
 
 
 def _decode_boot(items: Any) -> BootFacts:  # noqa: ANN401 as above
-    (version, versions, version_ended), (images, images_total, images_unknown), (value, broken, ended) = items
+    (version, versions, version_ended), (images, images_total, images_unknown), (value, broken, ended, test_keys) = (
+        items
+    )
     return BootFacts(
         version=version,
         versions=versions,
@@ -212,4 +215,5 @@ def _decode_boot(items: Any) -> BootFacts:  # noqa: ANN401 as above
         secure_boot_value=SecureBoot(value),
         secure_boot_broken=broken,
         secure_boot_ended=ended,
+        test_keys=test_keys,
     )

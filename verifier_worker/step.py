@@ -95,7 +95,7 @@ def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, rece
         findings.append(Finding(reason=Reason.SYNC_STAMP_INVALID, detail=admitted.sync_stamp_problem))
     received = replace(advanced, received_after=trust.newest)
     suspect = received.clock.suspect
-    concluded, findings = conclude(received, findings, trust)
+    concluded, findings = conclude(topic_ueid, received, findings, trust)
     if solicit is None and concluded.clock.suspect is not None and concluded.clock.suspect is not suspect:
         solicit = _request(concluded.clock.suspect, concluded, admitted)
     return Step(state=concluded, findings=tuple(findings), solicit=solicit)
@@ -255,7 +255,9 @@ def _replay(
         outcome = reproduced
     measured = base.measured
     if outcome.consumed:
-        measured = measure(measured, outcome.consumed, outcome.state, references, policy.pcrs, policy.logs)
+        measured = measure(
+            measured, outcome.consumed, outcome.state, references, policy.pcrs, policy.logs, policy.excluded
+        )
     if measured.aggregates and not more:
         measured = judge_aggregates(measured, outcome.state, unlogged, policy.pcrs)
     unchanged = base.settled and not more and not outcome.consumed and unlogged is base.unlogged

@@ -81,8 +81,10 @@ class Trust:
     Attributes:
         endorsed: by UEID; versions and rollback are settled before they get here, validity in time is not.
         handles: verified handles by id, as far back as evidence may refer to them.
-        policy: the appraisal policy; None when there is none.
+        policy: the appraisal policy for the attester's group; None when there is none, or more than one.
         references: the reference values that the policy names.
+        group: that the policy was chosen for.
+        conflict: the policies that claim this group alike, if they are several.
         newest: id of the handle with the latest time; receipts are later than it.
         stamps: verifies tokens over sync proofs; None to take none.
     """
@@ -91,5 +93,7 @@ class Trust:
     handles: Mapping[HandleId, Handle]
     policy: AppraisalPolicy | None
     references: References
+    group: str = ""
+    conflict: str = ""
     newest: HandleId | None = None
     stamps: StampVerifier | None = None

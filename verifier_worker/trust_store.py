@@ -15,15 +15,17 @@ from schemas.endorsement import verify_endorsement
 from schemas.errors import PeerError
 from schemas.handle import Handle, StampVerifier, verify_handle
 from schemas.identifiers import HandleId, Ueid, ueid_text
+from schemas.policy import verify_policy
 from schemas.reasons import Reason
 from schemas.reference_values import ReferenceValues, verify_reference_values
-from verifier_worker.appraisal_policy import AppraisalPolicy
+from verifier_worker.policies import Policies
 from verifier_worker.ports import StateStore
-from verifier_worker.trust import EndorsedKey, Trust, endorsed_key, merge_references
+from verifier_worker.trust import EndorsedKey, References, Trust, endorsed_key, merge_references
 
 HANDLES: Final = "handles"
 ENDORSEMENTS: Final = "endorsements"
 REFERENCE_VALUES: Final = "reference-values"
+POLICIES: Final = "policies"
 _US: Final = 1_000_000
 _FOREVER_US: Final = 2**62
 _HANDLE_KEPT_US: Final = 86_400 * _US  # after expiry: evidence that refers to it is then stale, not pending
@@ -42,7 +44,7 @@ class TrustStore:
         endorsers: Mapping[bytes, EllipticCurvePublicKey],
         distributors: Mapping[bytes, EllipticCurvePublicKey],
         stamps: StampVerifier,
-        policy: AppraisalPolicy | None,
+        policies: Policies,
     ) -> None:
         """Starts empty; :meth:`load` reads what was stored.
 
@@ -51,21 +53,21 @@ class TrustStore:
             endorsers: trusted endorsers' keys by ``cose.key_id``.
             distributors: trusted distributors' keys, likewise.
             stamps: verifies the handles' time-stamp tokens.
-            policy: the appraisal policy in force.
+            policies: the appraisal policies in force.
         """
         self._store = store
         self._endorsers = endorsers
         self._distributors = distributors
         self._stamps = stamps
-        self._policy = policy
+        self._policies = policies
         self._handles: dict[HandleId, Handle] = {}
         self._spellings: dict[tuple[str, bytes], int] = {}
         self._endorsed: dict[Ueid, EndorsedKey] = {}
         self._seen: set[bytes] = set()  # SHA-256 of objects in force or replaced: retained ones come at every start
         self._references: dict[str, ReferenceValues] = {}
-        self._trust: Trust | None = None
+        self._views: dict[str, Trust] = {}  # by group, until something changes or a validity begins or ends
         self._newest: HandleId | None = None
-        self._merged_until_s = 0
+        self._views_until_s = 0
 
     def load(self, now_us: int) -> list[PeerError]:
         """Verifies again what was stored; what no longer verifies is left out and returned."""
@@ -111,25 +113,38 @@ class TrustStore:
         self._store.save_trust(kind, key, raw, keep_until_us)
         return True
 
-    def trust(self, now_us: int) -> Trust:
-        """What is in force at ``now_us``."""
+    def trust(self, now_us: int, ueid: Ueid | None = None) -> Trust:
+        """What is in force at ``now_us`` for an attester, by its endorsed group; without one, for those of no group."""
         now_s = now_us // _US
-        if self._trust is None or now_s >= self._merged_until_s:
-            names = self._policy.reference_values if self._policy is not None else ()
-            references = merge_references(names, self._references, now_s)
-            self._trust = Trust(
+        if now_s >= self._views_until_s:
+            self._views.clear()
+            edges = (edge for values in self._references.values() for edge in _edges(values) if edge > now_s)
+            self._views_until_s = min(min(edges, default=_FOREVER_US), self._policies.next_edge_s(now_s))
+        key = self._endorsed.get(ueid) if ueid is not None else None
+        group = key.endorsement.group if key is not None else ""
+        view = self._views.get(group)
+        if view is None:
+            choice = self._policies.choose(group, now_s)
+            names = choice.policy.reference_values if choice.policy is not None else ()
+            view = Trust(
                 endorsed=self._endorsed,
                 handles=self._handles,
-                policy=self._policy,
-                references=references,
+                policy=choice.policy,
+                references=self._merged(names, now_s),
+                group=group,
+                conflict=choice.conflict,
                 newest=self._newest,
                 stamps=self._stamps,
             )
-            self._merged_until_s = min(
-                (edge for values in self._references.values() for edge in _edges(values) if edge > now_s),
-                default=_FOREVER_US,
-            )
-        return self._trust
+            self._views[group] = view
+        return view
+
+    def _merged(self, names: tuple[str, ...], now_s: int) -> References:
+        """Shared by all groups whose policies name the same sets: a long list is held once."""
+        for view in self._views.values():
+            if view.policy is not None and view.policy.reference_values == names:
+                return view.references
+        return merge_references(names, self._references, now_s)
 
     @property
     def newest_handle(self) -> Handle | None:
@@ -143,6 +158,8 @@ class TrustStore:
                 taken = self._take_handle(name, raw, now_us)
             case "endorsements":
                 taken = self._take_endorsement(name, raw)
+            case "policies":
+                taken = self._take_policy(name, raw)
             case "reference-values":
                 taken = self._take_reference_values(name, raw)
             case _:
@@ -167,7 +184,7 @@ class TrustStore:
         newest = self._handles.get(self._newest) if self._newest is not None else None
         if newest is None or handle.time_us > newest.time_us:
             self._newest = handle.id
-            self._trust = dataclasses.replace(self._trust, newest=handle.id) if self._trust is not None else None
+            self._views = {group: dataclasses.replace(view, newest=handle.id) for group, view in self._views.items()}
         if len(self._handles) > _MAX_HANDLES:
             self._forget(min(self._handles.values(), key=lambda each: each.time_us))
         return handle.id, keep_until_us
@@ -186,8 +203,16 @@ class TrustStore:
         before = self._references.get(values.name)
         _check_version(REFERENCE_VALUES, values.version, before.version if before else None)
         self._references[values.name] = values
-        self._trust = None
+        self._views_until_s = 0
         return values.name.encode(), _FOREVER_US
+
+    def _take_policy(self, name: str | None, raw: bytes) -> tuple[bytes, int]:
+        policy = verify_policy(raw, self._endorsers)
+        _check_name(POLICIES, name, policy.id)
+        _check_version(POLICIES, policy.version, self._policies.version(policy.id))
+        self._policies.take(policy)
+        self._views_until_s = 0
+        return policy.id.encode(), _FOREVER_US
 
 
 def _check_name(kind: str, topic_name: str | None, own_name: str) -> None:

@@ -97,7 +97,7 @@ class Worker:
         audit: AuditLog,
         publisher: Publisher,
         *,
-        trust: Callable[[int], Trust],
+        trust: Callable[[int, Ueid], Trust],
         solicit_interval_s: float,
         cached_states: int,
     ) -> None:
@@ -108,7 +108,7 @@ class Worker:
             store: durable state and outbox.
             audit: the audit log.
             publisher: the way to relying parties.
-            trust: what is in force at a time (UTC microseconds).
+            trust: what is in force at a time (UTC microseconds) for an attester.
             solicit_interval_s: least time between two solicits to one attester; doubled for each that did not help.
             cached_states: attesters kept in memory.
         """
@@ -181,7 +181,7 @@ class Worker:
         outcomes = []
         for ueid in self._waiting.take(handle):
             state = self._entry(ueid, changed).state
-            resolved = resolve(state, self._trust(now_us)) if state is not None else None
+            resolved = resolve(ueid, state, self._trust(now_us, ueid)) if state is not None else None
             if resolved is not None:
                 outcomes.append(self._conclude(ueid, *resolved, now_us, changed, evidence=None))
         if outcomes:
@@ -239,7 +239,7 @@ class Worker:
         except PeerError as error:
             taken = Step(state=refuse(entry.state, error.reason, received.received_us), refused=error)
         else:
-            taken = step(entry.state, ueid, evidence, received.received_us, self._trust(received.received_us))
+            taken = step(entry.state, ueid, evidence, received.received_us, self._trust(received.received_us, ueid))
         wish = (ueid, taken) if taken.solicit is not None else None
         if taken.duplicate:
             EVIDENCE_TOTAL.labels("duplicate").inc()
@@ -280,7 +280,7 @@ class Worker:
         evidence: Received | None,
     ) -> Outcome:
         """Builds and signs the result of an appraisal or a missed deadline."""
-        trust = self._trust(now_us)
+        trust = self._trust(now_us, ueid)
         built = build_result(
             ueid,
             state,

@@ -17,6 +17,8 @@ from schemas.reference_values import ReferenceValues, sign_reference_values
 from schemas.tst_info import TstInfo
 from tests.fakes.device import T0_US, FakeDevice, make_policy, make_references
 from tests.parts.token_forge import tst_info
+from verifier_worker.policies import Policies
+from verifier_worker.service import compile_policy
 from verifier_worker.state_store import SqliteStateStore
 from verifier_worker.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
 
@@ -36,7 +38,9 @@ class NoStamps:
 def make(store: SqliteStateStore) -> TrustStore:
     """A trust store over a database."""
     keys = {cose.key_id(ENDORSER.public_key()): ENDORSER.public_key()}
-    return TrustStore(store, endorsers=keys, distributors=keys, stamps=NoStamps(), policy=make_policy())
+    return TrustStore(
+        store, endorsers=keys, distributors=keys, stamps=NoStamps(), policies=Policies(make_policy(), compile_policy)
+    )
 
 
 @pytest.fixture
@@ -139,7 +143,13 @@ def test_spellings_of_one_handle_do_not_push_others_out(database: SqliteStateSto
             return TstInfo(gen_time_us=T0_US, accuracy_us=0, imprint=imprint, serial=1, policy="1.2.3", nonce=None)
 
     keys = {cose.key_id(ENDORSER.public_key()): ENDORSER.public_key()}
-    store = TrustStore(database, endorsers=keys, distributors=keys, stamps=AllStamps(), policy=make_policy())
+    store = TrustStore(
+        database,
+        endorsers=keys,
+        distributors=keys,
+        stamps=AllStamps(),
+        policies=Policies(make_policy(), compile_policy),
+    )
     marker = tst_info(EPOCH_BELL_IMPRINT, T0_US)
     now_s = T0_US // 1_000_000
     claims = HandleClaims(

@@ -48,7 +48,7 @@ class Rig:
             self.store,
             self.audit,
             self.publisher,
-            trust=lambda _now_us: self.trust,
+            trust=lambda _now_us, _ueid: self.trust,
             solicit_interval_s=3600,
             cached_states=100,
         )

@@ -142,7 +142,7 @@ class Coupled:
             self.store,
             self.audit,
             self.publisher,
-            trust=lambda _now_us: self.trust,
+            trust=lambda _now_us, _ueid: self.trust,
             solicit_interval_s=0,
             cached_states=10,
         )

@@ -191,7 +191,7 @@ def _process(store: _OneState, *payloads: bytes) -> None:
         store,
         FakeAuditLog(),
         FakePublisher(),
-        trust=lambda _now_us: _TRUST,
+        trust=lambda _now_us, _ueid: _TRUST,
         solicit_interval_s=0,
         cached_states=1,
     )

@@ -4,19 +4,19 @@
 verdict undecided, what it says about time. A reason that is not in it changes nothing and is only told.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 
-from schemas.handle import Handle
 from schemas.hashes import HashAlgorithm
 from schemas.ima_log import ImaBankMode
 from schemas.pcr import PcrSelection, initial_value
 from schemas.reasons import Reason
 from schemas.result import Freshness, Tier, TrustClaim, overall_status
-from verifier_worker.appraisal_policy import AppraisalPolicy
+from verifier_worker.appraisal_policy import AppraisalPolicy, Weight
+from verifier_worker.checks.boot import loaders_are_as_required, secure_boot_is_as_required
+from verifier_worker.checks.case import Case, Check
 from verifier_worker.state import AttesterState, Finding, Verdict
-from verifier_worker.trust import References
 
 _CLOCK_TOLERANCE_US: Final = 2_000_000  # how far our own clock may differ from the TSA's before we say so
 
@@ -58,6 +58,12 @@ EFFECTS: Final[Mapping[Reason, Effect]] = {
     Reason.BOOT_AGGREGATE_MISMATCH: Effect(values={TrustClaim.CONFIGURATION: 96, TrustClaim.EXECUTABLES: 96}),
     Reason.FILE_MEASUREMENT_VIOLATED: Effect(values={TrustClaim.EXECUTABLES: 33, TrustClaim.FILE_SYSTEM: 32}),
     Reason.TRANSITION_UNREPORTED: Effect(values={TrustClaim.CONFIGURATION: 32}),
+    Reason.SECURE_BOOT_OFF: Effect(values={TrustClaim.CONFIGURATION: 96}),
+    Reason.TEST_KEYS_ENROLLED: Effect(values={TrustClaim.CONFIGURATION: 96}),
+    Reason.BOOT_LOADER_UNEXPECTED: Effect(values={TrustClaim.EXECUTABLES: 96}),
+    Reason.BOOT_UNKNOWN: _UNDECIDED,
+    Reason.POLICY_CONFLICT: _UNDECIDED,
+    Reason.POLICY_RULE_FAILED: _UNDECIDED,
     Reason.HANDLE_UNKNOWN: Effect(undecided=True, freshness=Freshness.PENDING),
     Reason.HANDLE_EXPIRED: _STALE,
     Reason.EVIDENCE_TOO_OLD: _STALE,
@@ -70,29 +76,11 @@ EFFECTS: Final[Mapping[Reason, Effect]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """What appraisal looks at: the state after the push, and what was in force when it was received.
-
-    Attributes:
-        state: after the push; ``made_after_us`` is set where the handle is known.
-        handle: of the sync proof; None when it is not known.
-        policy: None when there is none.
-        references: merged reference values.
-    """
-
-    state: AttesterState
-    handle: Handle | None
-    policy: AppraisalPolicy | None
-    references: References
-
-
-Check: TypeAlias = Callable[[Case], Iterator[Finding]]
-
-
 def policy_applies(case: Case) -> Iterator[Finding]:
-    """There is a policy, and the reference values it names are there."""
-    if case.policy is None:
+    """There is one policy, and the reference values it names are there."""
+    if case.conflict:
+        yield Finding(reason=Reason.POLICY_CONFLICT, detail=case.conflict)
+    elif case.policy is None:
         yield Finding(reason=Reason.POLICY_MISSING)
     for name in case.references.missing:
         yield Finding(reason=Reason.REFERENCE_VALUES_MISSING, detail=name)
@@ -257,6 +245,8 @@ MEASUREMENT_CHECKS: Final[tuple[Check, ...]] = (
     files_have_reference_values,
     files_were_measured_soundly,
     boot_aggregate_is_of_the_quoted_pcrs,
+    secure_boot_is_as_required,
+    loaders_are_as_required,
     banks_are_as_strong_as_their_names,
 )
 
@@ -287,17 +277,20 @@ def affirming_vector(case: Case) -> dict[TrustClaim, int]:
     return vector
 
 
-def verdict_of(findings: list[Finding], affirming: Mapping[TrustClaim, int]) -> Verdict:
+def verdict_of(findings: list[Finding], affirming: Mapping[TrustClaim, int], policy: AppraisalPolicy | None) -> Verdict:
     """The verdict of all findings.
 
     Args:
         findings: of the checks and of ``step``.
         affirming: the vector when there is nothing to find.
+        policy: which may weigh some reasons otherwise.
 
     Returns:
         Contraindicated or warning findings stand even where the rest is undecided; affirming needs every check.
     """
-    effects = [EFFECTS[finding.reason] for finding in findings if finding.reason in EFFECTS]
+    weights = policy.weights if policy is not None else {}
+    found = [_effect_of(finding, weights) for finding in findings]
+    effects = [effect for effect in found if effect is not None]
     undecided = any(effect.undecided for effect in effects)
     vector = {} if undecided else dict(affirming)
     for effect in effects:
@@ -307,12 +300,35 @@ def verdict_of(findings: list[Finding], affirming: Mapping[TrustClaim, int]) -> 
     if undecided and status is not Tier.CONTRAINDICATED:
         status = Tier.NONE
     freshness = next((effect.freshness for effect in effects if effect.freshness is not None), Freshness.FRESH)
-    reasons = dict.fromkeys(finding.reason for finding in findings)
-    ordered = sorted(reasons, key=lambda reason: _weight(EFFECTS.get(reason)))
-    return Verdict(status=status, freshness=freshness, reasons=tuple(ordered), vector=vector)
+    order = sorted(range(len(findings)), key=lambda number: _rank(found[number]))
+    reasons = tuple(dict.fromkeys(findings[number].reason for number in order))
+    return Verdict(status=status, freshness=freshness, reasons=reasons, vector=vector)
 
 
-def _weight(effect: Effect | None) -> int:
+def _effect_of(finding: Finding, weights: Mapping[Reason, Weight]) -> Effect | None:
+    """What a finding does: as it stands in ``EFFECTS``, or as the policy, or the rule itself, weighs it."""
+    standing = EFFECTS.get(finding.reason)
+    weight = finding.weight or weights.get(finding.reason)
+    match weight:
+        case None:
+            return standing
+        case Weight.TOLD:
+            return None
+        case Weight.NONE:
+            return _UNDECIDED
+        case Weight.WARNING | Weight.CONTRAINDICATED:
+            claims = standing.values if standing is not None and standing.values else (TrustClaim.CONFIGURATION,)
+            return Effect(values={claim: _value(claim, weight) for claim in claims})
+
+
+def _value(claim: TrustClaim, weight: Weight) -> int:
+    """AR4SI, 2.3.4: 96 contraindicated; 33 unrecognised executables; 32 unsafe configuration, unrecognised files."""
+    if weight is Weight.CONTRAINDICATED:
+        return 96
+    return 33 if claim is TrustClaim.EXECUTABLES else 32
+
+
+def _rank(effect: Effect | None) -> int:
     """Reasons that decide come first: contraindicated, undecided, warning, then what is only told."""
     if effect is None:
         return 3

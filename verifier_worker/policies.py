@@ -1,0 +1,78 @@
+"""The appraisal policies in force, and which of them is an attester's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from schemas.errors import ConfigError, PeerError
+from schemas.policy import SignedPolicy
+from schemas.reasons import Reason
+from verifier_worker.appraisal_policy import ALL_GROUPS, AppraisalPolicy
+
+_FOREVER_S: Final = 2**62
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The policy of a group; None with a ``conflict`` when several claim it alike, without when none does."""
+
+    policy: AppraisalPolicy | None = None
+    conflict: str = ""
+
+
+class Policies:
+    """Signed policies, the newest version of each, and the worker's own.
+
+    A group has the policy that names it, else the one for all groups (``*``), else the worker's own, if that is for the
+    group or for all. Two policies that claim a group alike leave it without any: nobody can say which was meant.
+    """
+
+    def __init__(self, own: AppraisalPolicy | None, compile_policy: Callable[[SignedPolicy], AppraisalPolicy]) -> None:
+        """Starts with no signed policy.
+
+        Args:
+            own: of the worker's configuration; None for none.
+            compile_policy: reads the text; raises ``ConfigError``.
+        """
+        self._own = own
+        self._compile = compile_policy
+        self._signed: dict[str, tuple[SignedPolicy, AppraisalPolicy]] = {}
+
+    def version(self, name: str) -> int | None:
+        """Version in force of a policy, valid in time or not; None when there is none."""
+        return self._signed[name][0].version if name in self._signed else None
+
+    def take(self, signed: SignedPolicy) -> None:
+        """Puts a verified policy in force; that its version is greater is checked already.
+
+        Raises:
+            PeerError: ``policy-invalid`` when its text is no policy: what was in force stays.
+        """
+        try:
+            compiled = self._compile(signed)
+        except ConfigError as error:
+            raise PeerError(Reason.POLICY_INVALID, error.detail) from error
+        label = f"{signed.id}/{signed.version}"
+        self._signed[signed.id] = signed, replace(compiled, label=label)
+
+    def choose(self, group: str, now_s: int) -> Choice:
+        """The policy of one group at a time."""
+        valid = [
+            policy for signed, policy in self._signed.values() if signed.not_before_s <= now_s <= signed.not_after_s
+        ]
+        own = [self._own] if self._own is not None else []
+        for candidates in (
+            [each for each in valid if group in each.groups and group != ALL_GROUPS],
+            [each for each in valid if ALL_GROUPS in each.groups],
+            [each for each in own if group in each.groups or ALL_GROUPS in each.groups],
+        ):
+            if len(candidates) > 1:
+                return Choice(conflict=", ".join(sorted(each.label for each in candidates)))
+            if candidates:
+                return Choice(policy=candidates[0])
+        return Choice()
+
+    def next_edge_s(self, now_s: int) -> int:
+        """When, after ``now_s``, another policy may become valid or stop to be so."""
+        edges = (edge for signed, _ in self._signed.values() for edge in (signed.not_before_s, signed.not_after_s + 1))
+        return min((edge for edge in edges if edge > now_s), default=_FOREVER_S)

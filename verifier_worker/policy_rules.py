@@ -83,8 +83,10 @@ def holds(rule: Rule, facts: Mapping[str, object]) -> bool:
     Raises:
         PeerError: ``policy-rule-failed``: a missing key, a division by zero, too many iterations.
     """
-    result = rule.program.eval(data=dict(facts))
-    value = result.value()
+    try:
+        value = rule.program.eval(data=dict(facts)).value()
+    except (RuntimeError, ValueError, TypeError, OverflowError) as error:
+        raise PeerError(Reason.POLICY_RULE_FAILED, f"{rule.name}: {str(error)[:200]}") from error
     if not isinstance(value, bool):
         raise PeerError(Reason.POLICY_RULE_FAILED, f"{rule.name}: {str(value)[:200]}")
     return value

@@ -25,6 +25,9 @@ def _run(options: argparse.Namespace) -> None:
             made = commands.statement(options.name, options.version, options.days)
             ueid = commands.ueid_option(options.ueid)
             commands.endorse_to_file(made, options.key, ueid, options.ak_public, options.out)
+        case "policy":
+            made = commands.statement(options.signer, options.version, options.days)
+            commands.policy_to_file(made, options.key, options.policy, options.out)
         case "reference-values":
             _refer(options)
         case "publish":

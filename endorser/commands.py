@@ -15,6 +15,7 @@ from endorser.endorsements import (
     parse_digest_lines,
     parse_pcr_lines,
     refer,
+    sign_policy_text,
     verify_any,
 )
 from endorser.publisher import Publication, publication_of, publish
@@ -22,6 +23,7 @@ from runtime import clock
 from runtime.durable import write_durable
 from runtime.keys import generate_key_pair, load_public_keys, load_signing_key, public_path, read_file
 from runtime.mqtt import MqttSettings
+from runtime.settings import naming
 from schemas import cose
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import Ueid, parse_ueid_text
@@ -65,6 +67,20 @@ def ueid_option(text: str) -> Ueid:
 def endorse_to_file(made: Statement, key: Path, ueid: Ueid, ak_public: Path, out: Path) -> None:
     """Writes a signed endorsement to ``out``."""
     write_durable(out, endorse(made, ueid, read_file(ak_public), load_signing_key(key)))
+
+
+def policy_to_file(made: Statement, key: Path, policy: Path, out: Path) -> None:
+    """Writes a signed appraisal policy to ``out``.
+
+    Raises:
+        ConfigError: names the file and what is wrong with it.
+    """
+    with naming(policy):
+        try:
+            text = read_file(policy).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"not UTF-8 ({error})") from error
+        write_durable(out, sign_policy_text(made, text, load_signing_key(key)))
 
 
 def refer_to_file(

@@ -1,6 +1,7 @@
 """What the endorser signs, made from what operators have in files. Pure: bytes and the time in, signed objects out."""
 
 import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +18,9 @@ from schemas.identifiers import MAX_UEID_BYTES, Ueid, parse_ueid, parse_ueid_tex
 from schemas.ima_signature import FileKey, make_file_key, parse_file_key
 from schemas.limits import MAX_FILE_KEYS
 from schemas.pcr import PcrSelection
+from schemas.policy import MAX_POLICY_CHARACTERS, SignedPolicy, is_policy, sign_policy, verify_policy
 from schemas.reference_values import ReferenceValues, sign_reference_values, verify_reference_values
+from schemas.topics import check_name
 from schemas.tpm_public import TpmPublic, check_attestation_key, parse_public, parse_sized_public
 
 # Objects start to be valid a little before they are signed: a verifier whose clock is a little behind would refuse
@@ -122,12 +125,50 @@ def refer(
     return sign_reference_values(values, key)
 
 
-def verify_any(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) -> Endorsement | ReferenceValues:
-    """Verifies a signed object of either kind, as a verifier would.
+def sign_policy_text(statement: Statement, text: str, key: EllipticCurvePrivateKey) -> bytes:
+    """A signed appraisal policy.
+
+    Args:
+        statement: signer, version and validity.
+        text: TOML with an ``id``; what else it says is for ``verifier-worker policy check`` to judge.
+        key: the endorser's key.
+
+    Raises:
+        ConfigError: not TOML, no name in it, or too long.
+    """
+    try:
+        name = tomllib.loads(text).get("id")
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not TOML ({error})") from error
+    if not isinstance(name, str):
+        raise ConfigError("id: missing, expected the policy's name")
+    if len(text) > MAX_POLICY_CHARACTERS:
+        raise ConfigError(f"{len(text)} characters, the limit is {MAX_POLICY_CHARACTERS}")
+    try:
+        check_name(name)
+    except PeerError as error:
+        raise ConfigError(f"id: {error.detail}") from error
+    policy = SignedPolicy(
+        id=name,
+        version=statement.version,
+        signer=statement.signer,
+        not_before_s=statement.not_before_s,
+        not_after_s=statement.not_after_s,
+        text=text,
+    )
+    return sign_policy(policy, key)
+
+
+def verify_any(
+    raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]
+) -> Endorsement | ReferenceValues | SignedPolicy:
+    """Verifies a signed object of any kind, as a verifier would.
 
     Raises:
         PeerError: ``too-large``, ``malformed``, ``object-signature-invalid``, ``attesting-key-mismatch``.
     """
+    if is_policy(raw):
+        return verify_policy(raw, keys)
     if corim.TRIPLES_ATTEST_KEY in corim.verify_manifest(raw, keys).triples:
         return verify_endorsement(raw, keys)
     return verify_reference_values(raw, keys)
@@ -223,7 +264,7 @@ def parse_digest_lines(text: str) -> dict[bytes, str]:
     return files
 
 
-def describe(verified: Endorsement | ReferenceValues, dates: Iterable[str]) -> str:
+def describe(verified: Endorsement | ReferenceValues | SignedPolicy, dates: Iterable[str]) -> str:
     """A verified object for people.
 
     Args:
@@ -235,6 +276,9 @@ def describe(verified: Endorsement | ReferenceValues, dates: Iterable[str]) -> s
     if isinstance(verified, Endorsement):
         key = verified.attesting_key
         lines += [f"endorsement of {verified.ueid.hex()}", f"  attesting key  {key.name.hex()} (TPM name)"]
+    elif isinstance(verified, SignedPolicy):
+        lines.append(f"appraisal policy {verified.id}")
+        lines += [f"  | {line}" for line in verified.text.splitlines()]
     else:
         lines.append(f"reference values {verified.name}")
         for bank, registers in verified.registers.items():

@@ -11,6 +11,7 @@ from schemas import cmw, media_types
 from schemas.endorsement import Endorsement
 from schemas.errors import WorldError
 from schemas.media_types import Indicator
+from schemas.policy import SignedPolicy
 from schemas.reasons import Reason
 from schemas.reference_values import ReferenceValues
 from schemas.topics import Topics
@@ -26,7 +27,7 @@ class Publication:
     payload: bytes
 
 
-def publication_of(verified: Endorsement | ReferenceValues, raw: bytes, topics: Topics) -> Publication:
+def publication_of(verified: Endorsement | ReferenceValues | SignedPolicy, raw: bytes, topics: Topics) -> Publication:
     """Where a verified object belongs, in its envelope.
 
     Args:
@@ -37,6 +38,9 @@ def publication_of(verified: Endorsement | ReferenceValues, raw: bytes, topics: 
     Raises:
         PeerError: ``malformed`` when the name of a set of reference values is no topic level.
     """
+    if isinstance(verified, SignedPolicy):
+        payload = cmw.wrap(media_types.POLICY, raw, Indicator.APPRAISAL_POLICY)
+        return Publication(topic=topics.policies(verified.id), payload=payload)
     if isinstance(verified, Endorsement):
         topic, indicator = topics.endorsements(verified.ueid), Indicator.ENDORSEMENTS
     else:

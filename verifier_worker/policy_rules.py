@@ -69,7 +69,7 @@ def compile_rule(name: str, text: str) -> Rule:
         raise ConfigError(_explain(str(error))) from error
     kind = program.return_type()
     if kind != cel.Type.BOOL:
-        raise ConfigError(f"line 1: the expression is of type {kind.name()}, expected bool")
+        raise ConfigError(f"line 1: the expression is of type {kind.name().lower()}, expected bool")
     return Rule(name=name, text=text, program=program)
 
 

@@ -72,7 +72,7 @@ def test_a_policy_is_read() -> None:
         ),
         (
             'when = \'said["kernel"].startsWith("5.")\'',
-            "when = '''\nage_s > 1.0 &&\n  violations'''",
+            "when = '''\nage_s > 1.0\n  && violations'''",
             "line 2, column 3",
         ),
         (WHEN, "when = 'age_s <'", "line 1, column 8: Syntax error"),

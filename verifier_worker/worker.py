@@ -17,12 +17,12 @@ from prometheus_client import Counter, Histogram
 
 from runtime.clock import monotonic_s, utc_us
 from runtime.telemetry import Log
-from schemas import cbor, cmw, cose, jws, media_types, result, solicit
+from schemas import cmw, cose, jws, media_types, result, solicit
+from schemas.audit_entry import EvidenceEntry, ObjectEntry, encode_entry
 from schemas.errors import PeerError
 from schemas.evidence import parse_evidence
 from schemas.identifiers import Ueid, parse_ueid_text, ueid_text
 from schemas.media_types import Indicator
-from schemas.reasons import Reason
 from schemas.result import AttestationResult
 from schemas.topics import Topics
 from verifier_worker.ports import AuditLog, Outcome, Pending, Publisher, StateStore, StoredAttester
@@ -202,8 +202,25 @@ class Worker:
             taken += 1
         del self._unpublished[:taken]
 
+    def record(self, objects: Sequence[ObjectEntry]) -> None:
+        """Makes trust objects durable, and has them recorded; :meth:`settle` is the caller's next line.
+
+        One transaction holds both: an object in force is on its way to the audit log, one that is not is neither stored
+        nor recorded. So the entry stands before the first evidence that was judged with it.
+
+        Raises:
+            WorldError: ``store-unavailable``; call again with the same.
+        """
+        if not objects:
+            self.flush()
+        nobody = Ueid(b"")
+        audits = (encode_entry(each) for each in objects)
+        self._store_all(
+            [Outcome(ueid=nobody, state=None, result=None, expires_us=0, audit=audit) for audit in audits], {}
+        )
+
     def flush(self) -> None:
-        """Makes trust objects durable and forgets what has been published."""
+        """Makes durable what the trust store holds back, and forgets what has been published."""
         self._store.commit([], self._take_done())
 
     def _take(self, received: Received, changed: dict[Ueid, _Entry]) -> tuple[Outcome | None, tuple[Ueid, Step] | None]:
@@ -358,20 +375,17 @@ def _refused(received: Received, error: PeerError) -> None:
     _LOG.warning("evidence-refused", ueid=received.ueid_text[:64], reason=error.reason, detail=error.detail)
 
 
-def _audit_entry(
-    received: Received, ueid: Ueid, *, reasons: list[Reason] | list[str], result: bytes | None, whole: bool
-) -> bytes:
+def _audit_entry(received: Received, ueid: Ueid, *, reasons: Sequence[str], result: bytes | None, whole: bool) -> bytes:
     """One audit entry: when, who, the evidence (its digest alone where it was refused), why, the result."""
-    digest = hashlib.sha256(received.payload).digest()
-    return cbor.encode(
-        {
-            1: received.received_us,
-            2: ueid,
-            3: [str(reason) for reason in reasons],
-            4: result,
-            5: digest,
-            6: received.payload if whole else None,
-        }
+    return encode_entry(
+        EvidenceEntry(
+            received_us=received.received_us,
+            ueid=ueid,
+            reasons=reasons,
+            result=result,
+            digest=hashlib.sha256(received.payload).digest(),
+            payload=received.payload if whole else None,
+        )
     )
 
 

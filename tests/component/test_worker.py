@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from runtime.audit_file import read_entries
 from schemas import cmw, cose, jws, media_types
 from schemas.errors import ConfigError, WorldError
 from schemas.evidence import Evidence, encode_evidence
@@ -18,7 +19,7 @@ from schemas.solicit import verify_solicit
 from schemas.topics import Topics
 from tests.fakes.device import T0_US, FakeDevice, make_handle, make_trust
 from tests.fakes.verifier import FakeAuditLog, FakePublisher
-from verifier_worker.audit_log import FileAuditLog, read_entries
+from verifier_worker.audit_log import FileAuditLog
 from verifier_worker.state_store import SqliteStateStore
 from verifier_worker.worker import Identity, Received, Worker
 

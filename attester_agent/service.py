@@ -24,6 +24,7 @@ from attester_agent.push_maker import PushMaker
 from attester_agent.settings import ROLE, EvidenceSettings
 from attester_agent.solicit_gate import Bucket, check_solicit
 from runtime import clock
+from runtime.chain_watch import ChainWatch
 from runtime.mqtt import Message
 from runtime.service import Backoff, Stop
 from runtime.telemetry import Log
@@ -176,6 +177,7 @@ class Agent:
         self._topics = world.topics
         self._collect_claims = world.collect_claims
         self._status = world.status
+        self._chain = ChainWatch(_LOG)
         self._in_flight: dict[int, _InFlight] = {}
         self._published = 0  # number of the last push handed to the transport
         self._acknowledged: list[int] = []
@@ -255,6 +257,7 @@ class Agent:
         try:
             raw = cmw.unwrap(payload, HANDLE, Indicator.HANDLE)
             handle = verify_handle(raw, self._trust.distributors, self._trust.stamps)
+            self._chain.follow(handle)
             last = self._state.handle
             if last is not None and handle.id == last.id:
                 return  # the retained handle, again, after a reconnect

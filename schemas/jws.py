@@ -58,3 +58,16 @@ def verify(token: bytes, keys: Mapping[str, EllipticCurvePublicKey]) -> dict[str
     except (jwt.PyJWTError, ValueError, RecursionError) as error:
         raise PeerError(Reason.OBJECT_SIGNATURE_INVALID, f"JWS: {error}") from error
     return claims
+
+
+def unverified_claims(token: bytes) -> dict[str, object]:
+    """The claims of a compact JWS as somebody wrote them down; nobody need have signed them.
+
+    Raises:
+        PeerError: ``malformed``.
+    """
+    try:
+        claims: dict[str, object] = jwt.decode(token, options={**_OPTIONS, "verify_signature": False})
+    except (jwt.PyJWTError, ValueError, RecursionError) as error:
+        raise PeerError(Reason.MALFORMED, f"JWS: {error}") from error
+    return claims

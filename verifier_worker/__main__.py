@@ -5,11 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from runtime.audit_file import read_entries
 from runtime.keys import generate_key_pair, public_path, read_file
 from runtime.service import run_command
 from runtime.settings import load, naming
 from schemas.errors import ConfigError
-from verifier_worker.audit_log import read_entries
 from verifier_worker.audit_text import entry_line
 from verifier_worker.boot_log_text import boot_log_lines
 from verifier_worker.service import ROLE, check_service, load_policy, run_service

@@ -1,25 +1,24 @@
 """Audit entries as lines for people."""
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 
-from schemas import cbor
+from schemas.audit_entry import ObjectEntry, parse_entry
 from schemas.errors import PeerError
-from schemas.fields import as_array, as_bytes, as_map, as_uint
-from schemas.identifiers import parse_ueid, ueid_text
+from schemas.identifiers import ueid_text
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MAX_BYTES = 4 * 1024 * 1024
 
 
-def entry_line(number: int, entry: bytes) -> str:
-    """One line: number, time, attester, what was decided, reasons, start of the evidence's digest."""
+def entry_line(number: int, raw: bytes) -> str:
+    """One line: number, time, attester, what was decided, reasons, start of the evidence's digest; or the object."""
     try:
-        items = as_map(cbor.decode(entry, "audit entry", max_bytes=_MAX_BYTES), "audit entry", required=range(1, 7))
-        when = _EPOCH + timedelta(microseconds=as_uint(items[1], "time"))
-        who = ueid_text(parse_ueid(as_bytes(items[2], "ueid")))
-        reasons = ",".join(str(reason) for reason in as_array(items[3], "reasons")) or "-"
-        kind = "refused" if items[4] is None else "result" if items[6] is not None else "overdue"
-        digest = as_bytes(items[5], "digest").hex()[:16]
-    except PeerError as error:
-        return f"{number} unreadable: {error.detail}"
-    return f"{number} {when.isoformat(timespec='milliseconds')} {who} {kind} {reasons} evidence={digest}"
+        entry = parse_entry(raw)
+        when = (_EPOCH + timedelta(microseconds=entry.received_us)).isoformat(timespec="milliseconds")
+    except (PeerError, OverflowError) as error:
+        return f"{number} unreadable: {error.detail if isinstance(error, PeerError) else error}"
+    if isinstance(entry, ObjectEntry):
+        return f"{number} {when} {entry.kind} accepted digest={hashlib.sha256(entry.raw).hexdigest()[:16]}"
+    reasons = ",".join(entry.reasons) or "-"
+    kind = "refused" if entry.result is None else "result" if entry.payload is not None else "overdue"
+    return f"{number} {when} {ueid_text(entry.ueid)} {kind} {reasons} evidence={entry.digest.hex()[:16]}"

@@ -72,6 +72,12 @@ class Policies:
                 return Choice(policy=candidates[0])
         return Choice()
 
+    @property
+    def least_grace_us(self) -> int | None:
+        """The shortest time that any policy grants a handle after its expiry; None without a policy."""
+        every = [policy for _, policy in self._signed.values()] + ([self._own] if self._own is not None else [])
+        return min((policy.grace_us for policy in every), default=None)
+
     def next_edge_s(self, now_s: int) -> int:
         """When, after ``now_s``, another policy may become valid or stop to be so."""
         edges = (edge for signed, _ in self._signed.values() for edge in (signed.not_before_s, signed.not_after_s + 1))

@@ -6,6 +6,7 @@ keeps what attesters push. It starts only when the trust connection has its subs
 finds its endorsement. Everything is owned by the loop's thread; network threads only put into the queue.
 """
 
+import functools
 import queue
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -25,9 +26,10 @@ from runtime.settings import build, load, naming
 from runtime.telemetry import Log, configure_logging, serve_metrics
 from runtime.time_stamp_verifier import TimeStampVerifier, load_time_stamp_verifier
 from schemas import cmw, media_types
+from schemas.audit_entry import OBJECT_KINDS, ObjectEntry
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.handle import handle_id
-from schemas.identifiers import Ueid
+from schemas.identifiers import HandleId, Ueid
 from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.media_types import Indicator
 from schemas.policy import SignedPolicy
@@ -35,10 +37,12 @@ from schemas.status import Status, encode_status
 from verifier_worker.appraisal_policy import AppraisalPolicy, PolicyTable, check_policy
 from verifier_worker.audit_log import FileAuditLog
 from verifier_worker.policies import Policies
+from verifier_worker.receipt_clock import ReceiptClock
 from verifier_worker.settings import Settings
+from verifier_worker.solicitor import Identity
 from verifier_worker.state_store import SqliteStateStore
 from verifier_worker.trust_store import ENDORSEMENTS, HANDLES, POLICIES, REFERENCE_VALUES, TrustStore
-from verifier_worker.worker import BUILD, REFUSED_TOTAL, Identity, Received, Worker
+from verifier_worker.worker import BUILD, REFUSED_TOTAL, Received, Worker
 
 ROLE: Final = "verifier-worker"
 _LOG: Final = Log("verifier")
@@ -74,7 +78,7 @@ class Service:
         self._stop = stop
         self._topics = settings.mqtt.topics
         self._queue: queue.Queue[Message] = queue.Queue(settings.queue_max)
-        self._last_receipt_us = 0
+        self._receipts = ReceiptClock()
         self._prune_s = 0.0
         self._published: deque[int] = deque()  # appended to by the network thread, emptied by the loop
         material = load_material(settings)
@@ -104,6 +108,7 @@ class Service:
         serve_metrics(self._settings.metrics_port)
         for error in self._trust.load(utc_us()):
             _LOG.warning("stored-object-refused", reason=error.reason, detail=error.detail)
+        self._begin_log()
         self._trust_connection.start()
         deadline_s, expire_s = monotonic_s() + _TRUST_WAIT_S, 0.0
         evidence_started = False
@@ -117,6 +122,18 @@ class Service:
                 self._housekeeping()
                 expire_s = monotonic_s() + _EXPIRE_EVERY_S
         self._shut_down(evidence_started=evidence_started)
+
+    def _begin_log(self) -> None:
+        """A log that is empty, since the one before was moved away, starts with the objects in force."""
+        if self._audit.last_number() > 0:
+            return
+        objects = [
+            ObjectEntry(received_us=self._receipt_us(), kind=kind, raw=raw)
+            for kind, raw in self._store.load_trust()
+            if kind in OBJECT_KINDS
+        ]
+        if objects and self._until_done(lambda: self._worker.record(objects)):
+            self._until_done(self._worker.settle)
 
     def _endorsed(self) -> Sequence[Ueid]:
         return list(self._trust.trust(utc_us()).endorsed)
@@ -186,12 +203,8 @@ class Service:
     def _handle(self, batch: list[Message]) -> None:
         while self._published:
             self._worker.published(self._published.popleft())
-        evidence: list[Message] = []
-        for item in batch:
-            if self._topics.kind_of(item.topic) == "evidence":
-                evidence.append(item)
-            else:
-                self._take_trust_object(item)
+        evidence = [item for item in batch if self._topics.kind_of(item.topic) == "evidence"]
+        self._take_trust_objects([item for item in batch if self._topics.kind_of(item.topic) != "evidence"])
         if not evidence:
             return
         received = [
@@ -205,9 +218,8 @@ class Service:
                 self._evidence_connection.ack(message)
 
     def _receipt_us(self) -> int:
-        """The time now, later than any receipt before: results about one attester are in order by it."""
-        self._last_receipt_us = max(self._last_receipt_us + 1, utc_us())
-        return self._last_receipt_us
+        """The time now, later than any receipt before and than the handles we hold."""
+        return self._receipts.next_us(utc_us(), self._trust.floor_us)
 
     def _until_done(self, effect: Callable[[], object]) -> bool:
         """Tries until the disk takes it; False when stopped before, and the broker keeps the messages."""
@@ -222,25 +234,49 @@ class Service:
             else:
                 return True
 
-    def _take_trust_object(self, message: Message) -> None:
+    def _take_trust_objects(self, messages: Sequence[Message]) -> None:
+        """Takes trust objects in, all of them before any evidence that came with them.
+
+        What is new is made durable, since a revocation must survive a crash, and recorded: the audit log holds every
+        handle and endorsement in front of the evidence that was judged with it.
+        """
+        new = [taken for taken in map(self._accepted, messages) if taken is not None]
+        objects = [
+            ObjectEntry(received_us=self._receipt_us(), kind=kind, raw=raw)
+            for kind, _, raw in new
+            if kind in OBJECT_KINDS
+        ]
+        if not new or not self._until_done(lambda: self._worker.record(objects)):
+            return
+        if self._until_done(self._worker.settle):
+            for kind, name, _ in new:
+                _LOG.info("object-accepted", kind=kind, name=name)
+            self._resolve([handle_id(raw) for kind, _, raw in new if kind == HANDLES])
+
+    def _resolve(self, handles: Sequence[HandleId]) -> None:
+        """Pushes that were pending for want of these handles are appraised now."""
+        for handle in handles:
+            now_us = self._receipt_us()
+            if not self._until_done(functools.partial(self._worker.resolve, handle, now_us)):
+                return
+        if handles:
+            self._until_done(self._worker.settle)
+
+    def _accepted(self, message: Message) -> tuple[str, str, bytes] | None:
+        """Kind, name and bytes of an object that is new; None for what was there, is refused, or is none."""
         kind = self._topics.kind_of(message.topic)
         name = self._topics.last_level(message.topic)
         if kind not in _TRUST_TYPES or not message.payload:  # an empty retained message is a deletion on the broker
-            return
+            return None
         media_type, indicator = _TRUST_TYPES[kind]
         try:
             raw = cmw.unwrap(message.payload, media_type, indicator, max_bytes=MAX_REFERENCE_VALUES_BYTES)
-            is_new = self._trust.accept(kind, name, raw, utc_us())
+            is_new = self._trust.accept(kind, name, raw, utc_us(), retained=message.retained)
         except PeerError as error:
             REFUSED_TOTAL.labels(kind, error.reason).inc()
             _LOG.warning("object-refused", kind=kind, name=name, reason=error.reason, detail=error.detail)
-            return
-        if is_new and self._until_done(self._worker.flush):  # durable: a revocation must survive a crash
-            _LOG.info("object-accepted", kind=kind, name=name)
-        if is_new and kind == HANDLES:
-            handle, now_us = handle_id(raw), self._receipt_us()
-            if self._until_done(lambda: self._worker.resolve(handle, now_us)):
-                self._until_done(self._worker.settle)
+            return None
+        return (kind, name, raw) if is_new else None
 
     def _housekeeping(self) -> None:
         try:

@@ -2,6 +2,9 @@
 
 Every object is verified here before it counts, also when it is read back from the database. A version of an endorsement
 or of a set of reference values is never replaced by an older one, nor by another object of the same version.
+
+Handles are followed along their distributor's chain. A gap or a fork is logged and counted and refuses nothing: see
+:mod:`schemas.handle_chain` for why.
 """
 
 import dataclasses
@@ -10,7 +13,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from prometheus_client import Histogram
 
+from runtime.chain_watch import ChainWatch
+from runtime.telemetry import Log
 from schemas.endorsement import verify_endorsement
 from schemas.errors import PeerError
 from schemas.handle import Handle, StampVerifier, verify_handle
@@ -31,7 +37,14 @@ _FOREVER_US: Final = 2**62
 _HANDLE_KEPT_US: Final = 86_400 * _US  # after expiry: evidence that refers to it is then stale, not pending
 _MAX_SKEW_US: Final = 10 * _US
 _MAX_HANDLES: Final = 10_000
+_LOG: Final = Log("verifier")
 _MAX_SPELLINGS: Final = 4  # a token's certificates can be spelled in many ways (ADR 3); a distributor has one
+
+PROPAGATION_SECONDS: Final = Histogram(
+    "attestream_handle_propagation_seconds",
+    "From a handle's stamp to its receipt, of handles that were not retained",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+)
 
 
 class TrustStore:
@@ -62,6 +75,8 @@ class TrustStore:
         self._policies = policies
         self._handles: dict[HandleId, Handle] = {}
         self._spellings: dict[tuple[str, bytes], int] = {}
+        self._chain = ChainWatch(_LOG)
+        self._floor_us = 0
         self._endorsed: dict[Ueid, EndorsedKey] = {}
         self._seen: set[bytes] = set()  # SHA-256 of objects in force or replaced: retained ones come at every start
         self._references: dict[str, ReferenceValues] = {}
@@ -70,7 +85,10 @@ class TrustStore:
         self._views_until_s = 0
 
     def load(self, now_us: int) -> list[PeerError]:
-        """Verifies again what was stored; what no longer verifies is left out and returned."""
+        """Verifies again what was stored; what no longer verifies is left out and returned.
+
+        Stored handles are known links of their chains: no gap or fork among them is told a second time.
+        """
         self._store.prune_trust(now_us)
         errors = []
         for kind, raw in self._store.load_trust():
@@ -78,6 +96,7 @@ class TrustStore:
                 self._take(kind, None, raw, now_us)
             except PeerError as error:
                 errors.append(error)
+        self._chain.remember(self._handles.values())
         return errors
 
     def prune(self, now_us: int) -> None:
@@ -90,7 +109,7 @@ class TrustStore:
         del self._handles[handle.id]
         self._spellings.pop((handle.claims.issuer, handle.claims.nonce), None)
 
-    def accept(self, kind: str, name: str, raw: bytes, now_us: int) -> bool:
+    def accept(self, kind: str, name: str, raw: bytes, now_us: int, *, retained: bool = False) -> bool:
         """Verifies an object that arrived, and stores it.
 
         Args:
@@ -98,6 +117,7 @@ class TrustStore:
             name: last level of the topic; must be what the signed object says of itself.
             raw: the signed object.
             now_us: the verifier's clock.
+            retained: the broker had kept it, so that its age says nothing about how long handles are under way.
 
         Returns:
             True when it is new; False when it was there already.
@@ -111,7 +131,26 @@ class TrustStore:
             return False
         key, keep_until_us = self._take(kind, name, raw, now_us)
         self._store.save_trust(kind, key, raw, keep_until_us)
+        handle = self._handles.get(HandleId(digest))  # None, too, for one that was the oldest of too many
+        if handle is not None:
+            self._follow(handle, None if retained else now_us)
         return True
+
+    def _follow(self, handle: Handle, received_us: int | None) -> None:
+        """Tells what is odd about a new handle: its place in the chain, and how long it was under way."""
+        self._chain.follow(handle)
+        if received_us is None:
+            return
+        delay_us, grace_us = received_us - handle.time_us, self._policies.least_grace_us
+        PROPAGATION_SECONDS.observe(max(0, delay_us) / _US)
+        if grace_us is not None and delay_us > grace_us:
+            _LOG.warning(
+                "handle-late",
+                issuer=handle.claims.issuer,
+                delay_s=delay_us / _US,
+                grace_s=grace_us / _US,
+                next="the policy's grace_s must be at least the longest propagation delay (REIM 7.2.1)",
+            )
 
     def trust(self, now_us: int, ueid: Ueid | None = None) -> Trust:
         """What is in force at ``now_us`` for an attester, by its endorsed group; without one, for those of no group."""
@@ -151,6 +190,11 @@ class TrustStore:
         """The handle with the latest TSA time."""
         return max(self._handles.values(), key=lambda handle: handle.time_us, default=None)
 
+    @property
+    def floor_us(self) -> int:
+        """A time that has certainly passed: the latest earliest time of any handle taken so far; 0 for none."""
+        return self._floor_us
+
     def _take(self, kind: str, name: str | None, raw: bytes, now_us: int) -> tuple[bytes, int]:
         """Verifies ``raw`` and puts it in force; returns its key and how long to keep it."""
         match kind:
@@ -185,6 +229,7 @@ class TrustStore:
         if newest is None or handle.time_us > newest.time_us:
             self._newest = handle.id
             self._views = {group: dataclasses.replace(view, newest=handle.id) for group, view in self._views.items()}
+        self._floor_us = max(self._floor_us, handle.earliest_us)
         if len(self._handles) > _MAX_HANDLES:
             self._forget(min(self._handles.values(), key=lambda each: each.time_us))
         return handle.id, keep_until_us

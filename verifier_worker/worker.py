@@ -12,25 +12,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from prometheus_client import Counter, Histogram
 
 from runtime.clock import monotonic_s, utc_us
 from runtime.telemetry import Log
-from schemas import cbor, cmw, cose, jws, media_types, result, solicit
+from schemas import cmw, cose, jws, media_types, result
+from schemas.audit_entry import EvidenceEntry, ObjectEntry, encode_entry
 from schemas.errors import PeerError
 from schemas.evidence import parse_evidence
 from schemas.identifiers import HandleId, Ueid, parse_ueid_text, ueid_text
 from schemas.media_types import Indicator
-from schemas.reasons import Reason
 from schemas.result import AttestationResult, Freshness
-from schemas.topics import Topics
 from verifier_worker.conclusion import resolve
 from verifier_worker.ports import AuditLog, Outcome, Pending, Publisher, StateStore, StoredAttester
 from verifier_worker.result_builder import build_result
 from verifier_worker.result_metrics import count_result
+from verifier_worker.solicitor import Identity, Solicitor
 from verifier_worker.state import AttesterState, Finding
-from verifier_worker.step import Step, overdue, refuse, step
+from verifier_worker.step import SolicitRequest, Step, overdue, refuse, step
 from verifier_worker.trust import Trust
 from verifier_worker.waiting import Waiting
 
@@ -38,12 +37,10 @@ DEVELOPER: Final = "attestream"
 BUILD: Final = "verifier_worker 0.1.0"
 _US: Final = 1_000_000
 _DUE_AT_ONCE: Final = 256
-MAX_SOLICIT_INTERVALS: Final = 64  # an attester that is wrong for good is asked at most so seldom
 _LOG: Final = Log("verifier")
 
 EVIDENCE_TOTAL: Final = Counter("attestream_evidence_total", "Evidence received, by what became of it", ["outcome"])
 REFUSED_TOTAL: Final = Counter("attestream_refused_total", "Messages refused, by kind and reason", ["kind", "reason"])
-SOLICITS_TOTAL: Final = Counter("attestream_solicits_total", "Solicits sent, by reason", ["reason"])
 STEP_SECONDS: Final = Histogram(
     "attestream_step_seconds",
     "Time to decode, step and sign for one push",
@@ -60,15 +57,6 @@ class Received:
     received_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Who this verifier is."""
-
-    name: str
-    key: EllipticCurvePrivateKey
-    topics: Topics
-
-
 @dataclass(slots=True, kw_only=True)
 class _Entry:
     """What the cache holds of one attester: ``stored`` is durable, ``state`` may be ahead of it by rejections."""
@@ -76,15 +64,6 @@ class _Entry:
     state: AttesterState | None
     result: bytes | None
     result_expires_us: int
-
-
-@dataclass(slots=True, kw_only=True)
-class _Asked:
-    """The last solicit to one attester: when the next may follow, and whether the logs have been complete since."""
-
-    pause_s: float
-    again_s: float
-    answered: bool = False
 
 
 class Worker:
@@ -115,11 +94,9 @@ class Worker:
         self._identity = identity
         self._key_id = cose.key_id(identity.key.public_key()).hex()
         self._store, self._audit, self._publisher, self._trust = store, audit, publisher, trust
-        self._solicit_interval_s = solicit_interval_s
+        self._solicitor = Solicitor(identity, publisher, interval_s=solicit_interval_s, limit=cached_states)
         self._cached_states = cached_states
         self._cache: OrderedDict[Ueid, _Entry] = OrderedDict()
-        self._solicited: OrderedDict[Ueid, _Asked] = OrderedDict()
-        self._last_solicit_us = 0
         self._under_way: dict[int, int] = {}  # publisher's id -> number in the outbox
         self._done: list[int] = []
         self._waiting = Waiting(cached_states)
@@ -150,8 +127,8 @@ class Worker:
             if wish is not None:
                 solicits.append(wish)
         self._store_all(outcomes, changed)
-        for ueid, taken in solicits:
-            self._solicit(ueid, taken)
+        for ueid, request in solicits:
+            self._solicitor.ask(ueid, request)
 
     def expire(self, now_us: int) -> int:
         """Stores stale results for attesters whose deadline has passed, for :meth:`settle`; returns how many."""
@@ -221,11 +198,30 @@ class Worker:
             taken += 1
         del self._unpublished[:taken]
 
+    def record(self, objects: Sequence[ObjectEntry]) -> None:
+        """Makes trust objects durable, and has them recorded; :meth:`settle` is the caller's next line.
+
+        One transaction holds both: an object in force is on its way to the audit log, one that is not is neither stored
+        nor recorded. So the entry stands before the first evidence that was judged with it.
+
+        Raises:
+            WorldError: ``store-unavailable``; call again with the same.
+        """
+        if not objects:
+            self.flush()
+        nobody = Ueid(b"")
+        audits = (encode_entry(each) for each in objects)
+        self._store_all(
+            [Outcome(ueid=nobody, state=None, result=None, expires_us=0, audit=audit) for audit in audits], {}
+        )
+
     def flush(self) -> None:
-        """Makes trust objects durable and forgets what has been published."""
+        """Makes durable what the trust store holds back, and forgets what has been published."""
         self._store.commit([], self._take_done())
 
-    def _take(self, received: Received, changed: dict[Ueid, _Entry]) -> tuple[Outcome | None, tuple[Ueid, Step] | None]:
+    def _take(
+        self, received: Received, changed: dict[Ueid, _Entry]
+    ) -> tuple[Outcome | None, tuple[Ueid, SolicitRequest] | None]:
         """One message through decoding and ``step``; puts the attester's next entry into ``changed``."""
         try:
             ueid = parse_ueid_text(received.ueid_text)
@@ -240,7 +236,7 @@ class Worker:
             taken = Step(state=refuse(entry.state, error.reason, received.received_us), refused=error)
         else:
             taken = step(entry.state, ueid, evidence, received.received_us, self._trust(received.received_us, ueid))
-        wish = (ueid, taken) if taken.solicit is not None else None
+        wish = (ueid, taken.solicit) if taken.solicit is not None else None
         if taken.duplicate:
             EVIDENCE_TOTAL.labels("duplicate").inc()
             return _again(ueid, entry, received.received_us), None
@@ -253,8 +249,8 @@ class Worker:
         if taken.state is None:
             message = "step accepted a push without a state"
             raise AssertionError(message)
-        if taken.solicit is None and taken.state.settled and ueid in self._solicited:
-            self._solicited[ueid].answered = True
+        if taken.solicit is None and taken.state.settled:
+            self._solicitor.answered(ueid)
         outcome = self._conclude(ueid, taken.state, taken.findings, received.received_us, changed, evidence=received)
         return outcome, wish
 
@@ -326,35 +322,6 @@ class Worker:
         done, self._done = self._done, []
         return done
 
-    def _solicit(self, ueid: Ueid, taken: Step) -> None:
-        """Asks the attester, unless it was asked a moment ago; less and less often while asking does not help.
-
-        Not stored: a lost solicit is asked again.
-        """
-        now_s, asked_before = monotonic_s(), self._solicited.get(ueid)
-        if taken.solicit is None or (asked_before is not None and now_s < asked_before.again_s):
-            return
-        pause_s = self._solicit_interval_s
-        if asked_before is not None and not asked_before.answered:
-            pause_s = min(2 * asked_before.pause_s, MAX_SOLICIT_INTERVALS * self._solicit_interval_s)
-        self._solicited[ueid] = _Asked(pause_s=pause_s, again_s=now_s + pause_s)
-        self._solicited.move_to_end(ueid)
-        while len(self._solicited) > self._cached_states:
-            self._solicited.popitem(last=False)
-        self._last_solicit_us = max(self._last_solicit_us + 1, utc_us())
-        asked = solicit.Solicit(
-            ueid=ueid,
-            verifier=self._identity.name,
-            issued_us=self._last_solicit_us,
-            reason=taken.solicit.reason,
-            full=True,
-            logs=taken.solicit.logs,
-        )
-        payload = cmw.wrap(media_types.SOLICIT, solicit.sign_solicit(asked, self._identity.key), None)
-        self._publisher.publish(self._identity.topics.solicit(ueid), payload)
-        SOLICITS_TOTAL.labels(taken.solicit.reason).inc()
-        _LOG.info("solicited", ueid=ueid_text(ueid), reason=taken.solicit.reason, logs=dict(taken.solicit.logs))
-
     def _log_change(self, ueid: Ueid, before: AttesterState | None, built: AttestationResult) -> None:
         if before is None or (before.verdict.status, before.verdict.reasons) != (built.status, built.reasons):
             _LOG.info("verdict", ueid=ueid_text(ueid), status=built.status, reasons=",".join(built.reasons))
@@ -379,20 +346,17 @@ def _refused(received: Received, error: PeerError) -> None:
     _LOG.warning("evidence-refused", ueid=received.ueid_text[:64], reason=error.reason, detail=error.detail)
 
 
-def _audit_entry(
-    received: Received, ueid: Ueid, *, reasons: list[Reason] | list[str], result: bytes | None, whole: bool
-) -> bytes:
+def _audit_entry(received: Received, ueid: Ueid, *, reasons: Sequence[str], result: bytes | None, whole: bool) -> bytes:
     """One audit entry: when, who, the evidence (its digest alone where it was refused), why, the result."""
-    digest = hashlib.sha256(received.payload).digest()
-    return cbor.encode(
-        {
-            1: received.received_us,
-            2: ueid,
-            3: [str(reason) for reason in reasons],
-            4: result,
-            5: digest,
-            6: received.payload if whole else None,
-        }
+    return encode_entry(
+        EvidenceEntry(
+            received_us=received.received_us,
+            ueid=ueid,
+            reasons=reasons,
+            result=result,
+            digest=hashlib.sha256(received.payload).digest(),
+            payload=received.payload if whole else None,
+        )
     )
 
 

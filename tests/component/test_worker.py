@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from runtime.audit_file import read_entries
 from schemas import cmw, cose, jws, media_types
 from schemas.errors import ConfigError, WorldError
 from schemas.evidence import Evidence, encode_evidence
@@ -18,9 +19,10 @@ from schemas.solicit import verify_solicit
 from schemas.topics import Topics
 from tests.fakes.device import T0_US, FakeDevice, make_handle, make_trust
 from tests.fakes.verifier import FakeAuditLog, FakePublisher
-from verifier_worker.audit_log import FileAuditLog, read_entries
+from verifier_worker.audit_log import FileAuditLog
+from verifier_worker.solicitor import Identity
 from verifier_worker.state_store import SqliteStateStore
-from verifier_worker.worker import Identity, Received, Worker
+from verifier_worker.worker import Received, Worker
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 KEY_ID = cose.key_id(KEY.public_key())
@@ -229,7 +231,7 @@ def test_an_attester_that_asking_does_not_help_is_asked_less_and_less_often(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = iter(range(0, 10**9, 1800))
-    monkeypatch.setattr("verifier_worker.worker.monotonic_s", lambda: float(next(seconds)))
+    monkeypatch.setattr("verifier_worker.solicitor.monotonic_s", lambda: float(next(seconds)))
     rig.process([rig.message(rig.device.push())])
     rig.device.push()
     asked = []

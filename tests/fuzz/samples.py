@@ -27,7 +27,8 @@ from tests.fakes.relying_party import result_about
 from tests.fakes.verifier import FakeAuditLog, FakePublisher
 from tests.parts.token_forge import ForgedAuthority, tst_info
 from verifier_worker.ports import Outcome, Pending, StateStore, StoredAttester
-from verifier_worker.worker import Identity, Received, Worker
+from verifier_worker.solicitor import Identity
+from verifier_worker.worker import Received, Worker
 
 KEY: Final = derive_private_key(0xF022, SECP256R1())
 KEYS: Final = {cose.key_id(KEY.public_key()): KEY.public_key()}

@@ -8,6 +8,7 @@ from pathlib import Path
 import jwt
 import pytest
 
+from runtime.audit_file import read_entries
 from schemas import cmw, media_types
 from schemas.media_types import Indicator
 from schemas.reasons import Reason
@@ -15,7 +16,6 @@ from schemas.result import AttestationResult, Freshness, Tier
 from tests.parts.mosquitto import Mosquitto, running_mosquitto
 from tests.parts.mqtt_client import Listener, listening
 from tests.parts.verifier_rig import VerifierRig, verifier_rig
-from verifier_worker.audit_log import read_entries
 
 pytestmark = pytest.mark.needs("mosquitto")
 

@@ -45,7 +45,7 @@ def _key(tmp_path: Path) -> Path:
     return tmp_path / "endorser.key"
 
 
-def verified(path: Path, key: Path) -> Endorsement | ReferenceValues:
+def verified(path: Path, key: Path) -> Endorsement | ReferenceValues | SignedPolicy:
     return verify_any(path.read_bytes(), load_public_keys([key.with_suffix(".pub")]))
 
 

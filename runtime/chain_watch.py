@@ -1,0 +1,43 @@
+"""Follows the distributors' chains of handles, and tells of gaps and forks.
+
+Refuses nothing; the reasons why are in :mod:`schemas.handle_chain`.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import Counter
+
+from runtime.telemetry import Log
+from schemas.handle import Handle
+from schemas.handle_chain import HandleChain
+
+CHAIN_TOTAL: Final = Counter(
+    "attestream_handle_chain_total", "Handles that do not continue their distributor's chain", ["issuer", "reason"]
+)
+
+
+class ChainWatch:
+    """In memory. Owned by the thread that calls it."""
+
+    def __init__(self, log: Log) -> None:
+        """Starts with nothing known, so the first handle of every distributor is fine.
+
+        Args:
+            log: of the role that watches.
+        """
+        self._log = log
+        self._chain = HandleChain()
+
+    def remember(self, handles: Iterable[Handle]) -> None:
+        """Takes verified handles that were followed before a restart."""
+        for handle in sorted(handles, key=lambda each: each.time_us):
+            self._chain.follow(handle)
+
+    def follow(self, handle: Handle) -> None:
+        """Takes a verified handle; warns and counts when it leaves a gap in its chain, or forks it."""
+        reason = self._chain.follow(handle).reason
+        if reason is not None:
+            issuer = handle.claims.issuer
+            CHAIN_TOTAL.labels(issuer, reason).inc()
+            self._log.warning(reason, issuer=issuer, handle=handle.id.hex()[:16])

@@ -1,0 +1,114 @@
+"""Entries of a verifier's audit log: evidence with what became of it, and between it the objects it was judged by.
+
+Two kinds, in the order in which things took effect at the verifier:
+
+    evidence   {1: receipt, 2: UEID, 3: reasons, 4: result or null, 5: SHA-256 of the payload, 6: payload or null}
+    object     {1: receipt, 7: kind, 8: the signed object}
+
+An object entry stands before the first evidence that was judged with the object in force. So of evidence between the
+entries of handles ``H_i`` and ``H_j`` the log says: received after ``H_i`` was stamped, and before ``H_j`` was accepted
+(REIM 7.2). Everything in an entry is the verifier's word until what is signed in it has been verified.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from schemas import cbor
+from schemas.errors import PeerError
+from schemas.fields import as_array, as_bytes, as_map, as_text, as_uint
+from schemas.identifiers import Ueid, parse_ueid
+from schemas.reasons import Reason
+
+MAX_ENTRY_BYTES: Final = 4 * 1024 * 1024
+HANDLE: Final = "handles"
+ENDORSEMENT: Final = "endorsements"
+OBJECT_KINDS: Final = frozenset({HANDLE, ENDORSEMENT})
+DIGEST_BYTES: Final = 32
+_TIME, _UEID, _REASONS, _RESULT, _DIGEST, _PAYLOAD, _KIND, _OBJECT = range(1, 9)
+_MAX_REASONS: Final = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceEntry:
+    """One message of an attester, or a deadline that passed without one.
+
+    Attributes:
+        received_us: receipt, UTC microseconds of the verifier's clock.
+        ueid: the attester whose topic it came on.
+        reasons: codes, as in the result.
+        result: the signed result; None for evidence that was refused.
+        digest: SHA-256 of the payload.
+        payload: the CMW record as it arrived; None where it was refused, and where there was none.
+    """
+
+    received_us: int
+    ueid: Ueid
+    reasons: Sequence[str]
+    result: bytes | None
+    digest: bytes
+    payload: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectEntry:
+    """A handle or an endorsement that came into force.
+
+    Attributes:
+        received_us: when, UTC microseconds of the verifier's clock.
+        kind: :data:`HANDLE` or :data:`ENDORSEMENT`.
+        raw: the signed object; of a handle with its time-stamp token.
+    """
+
+    received_us: int
+    kind: str
+    raw: bytes
+
+
+AuditEntry: TypeAlias = EvidenceEntry | ObjectEntry
+
+
+def encode_entry(entry: AuditEntry) -> bytes:
+    """The bytes that are framed into the log."""
+    if isinstance(entry, ObjectEntry):
+        return cbor.encode({_TIME: entry.received_us, _KIND: entry.kind, _OBJECT: entry.raw})
+    return cbor.encode(
+        {
+            _TIME: entry.received_us,
+            _UEID: entry.ueid,
+            _REASONS: [str(reason) for reason in entry.reasons],
+            _RESULT: entry.result,
+            _DIGEST: entry.digest,
+            _PAYLOAD: entry.payload,
+        }
+    )
+
+
+def parse_entry(raw: bytes) -> AuditEntry:
+    """Parses one entry. Nothing in it is verified.
+
+    Raises:
+        PeerError: ``too-large`` or ``malformed``.
+    """
+    value = cbor.decode(raw, "audit entry", max_bytes=MAX_ENTRY_BYTES)
+    if isinstance(value, dict) and _KIND in value:
+        items = as_map(value, "audit entry", required=(_TIME, _KIND, _OBJECT), optional=())
+        kind = as_text(items[_KIND], "audit entry kind", limit=32)
+        if kind not in OBJECT_KINDS:
+            raise PeerError(Reason.MALFORMED, f"audit entry: kind {kind!r}, this software knows {sorted(OBJECT_KINDS)}")
+        when_us = as_uint(items[_TIME], "audit entry time")
+        return ObjectEntry(received_us=when_us, kind=kind, raw=as_bytes(items[_OBJECT], "audit entry object"))
+    items = as_map(value, "audit entry", required=range(1, 7), optional=())
+    reasons = as_array(items[_REASONS], "audit entry reasons", limit=_MAX_REASONS)
+    return EvidenceEntry(
+        received_us=as_uint(items[_TIME], "audit entry time"),
+        ueid=parse_ueid(as_bytes(items[_UEID], "audit entry ueid")),
+        reasons=tuple(as_text(reason, "audit entry reason", limit=64) for reason in reasons),
+        result=_optional_bytes(items[_RESULT], "audit entry result"),
+        digest=as_bytes(items[_DIGEST], "audit entry digest", size=DIGEST_BYTES),
+        payload=_optional_bytes(items[_PAYLOAD], "audit entry payload"),
+    )
+
+
+def _optional_bytes(value: object, name: str) -> bytes | None:
+    return None if value is None else as_bytes(value, name)

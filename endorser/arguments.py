@@ -42,7 +42,7 @@ def _endorse(command: argparse.ArgumentParser) -> None:
 def _policy(command: argparse.ArgumentParser) -> None:
     _signing(command)
     command.add_argument("--signer", default="endorser", help="who signs (default: %(default)s)")
-    command.add_argument("policy", type=Path, metavar="FILE", help="TOML; check it first: verifier-worker policy check")
+    command.add_argument("policy", type=Path, metavar="FILE", help="TOML; check it first: verifier-worker check-policy")
 
 
 def _reference_values(command: argparse.ArgumentParser) -> None:

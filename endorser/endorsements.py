@@ -130,7 +130,7 @@ def sign_policy_text(statement: Statement, text: str, key: EllipticCurvePrivateK
 
     Args:
         statement: signer, version and validity.
-        text: TOML with an ``id``; what else it says is for ``verifier-worker policy check`` to judge.
+        text: TOML with an ``id``; what else it says is for ``verifier-worker check-policy`` to judge.
         key: the endorser's key.
 
     Raises:

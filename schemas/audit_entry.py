@@ -18,12 +18,15 @@ from schemas import cbor
 from schemas.errors import PeerError
 from schemas.fields import as_array, as_bytes, as_map, as_text, as_uint
 from schemas.identifiers import Ueid, parse_ueid
+from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.reasons import Reason
 
-MAX_ENTRY_BYTES: Final = 4 * 1024 * 1024
+MAX_ENTRY_BYTES: Final = 2 * MAX_REFERENCE_VALUES_BYTES
 HANDLE: Final = "handles"
 ENDORSEMENT: Final = "endorsements"
-OBJECT_KINDS: Final = frozenset({HANDLE, ENDORSEMENT})
+REFERENCE_VALUES: Final = "reference-values"
+POLICY: Final = "policies"
+OBJECT_KINDS: Final = frozenset({HANDLE, ENDORSEMENT, REFERENCE_VALUES, POLICY})
 DIGEST_BYTES: Final = 32
 _TIME, _UEID, _REASONS, _RESULT, _DIGEST, _PAYLOAD, _KIND, _OBJECT = range(1, 9)
 _MAX_REASONS: Final = 256
@@ -52,11 +55,11 @@ class EvidenceEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectEntry:
-    """A handle or an endorsement that came into force.
+    """A handle, an endorsement, a set of reference values or a policy that came into force.
 
     Attributes:
         received_us: when, UTC microseconds of the verifier's clock.
-        kind: :data:`HANDLE` or :data:`ENDORSEMENT`.
+        kind: one of :data:`OBJECT_KINDS`.
         raw: the signed object; of a handle with its time-stamp token.
     """
 

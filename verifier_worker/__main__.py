@@ -3,48 +3,18 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from runtime.audit_file import read_entries
 from runtime.keys import generate_key_pair, public_path, read_file
 from runtime.service import run_command
 from runtime.settings import load, naming
 from schemas.errors import ConfigError
+from verifier_worker import policy_commands
+from verifier_worker.arguments import parser
 from verifier_worker.audit_text import entry_line
 from verifier_worker.boot_log_text import boot_log_lines
 from verifier_worker.service import ROLE, check_service, load_policy, run_service
 from verifier_worker.settings import Settings
-from verifier_worker.worker import BUILD
-
-_EXAMPLE = """\
-A newcomer's order:
-  verifier-worker keygen --out verifier.key        makes verifier.key and verifier.pub
-  verifier-worker check-policy policy.toml
-  verifier-worker run --config verifier.toml --check-config
-  verifier-worker run --config verifier.toml
-"""
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=ROLE,
-        description="Verifies attesters' evidence as it arrives and publishes signed attestation results.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=BUILD)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="run until SIGTERM or Ctrl-C")
-    run.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML settings of this worker")
-    run.add_argument("--check-config", action="store_true", help="read settings, keys and policy, then exit")
-    keygen = commands.add_parser("keygen", help="make the key that signs results and solicits")
-    keygen.add_argument("--out", type=Path, required=True, metavar="FILE", help="private key; FILE.pub is beside it")
-    policy = commands.add_parser("check-policy", help="read an appraisal policy and say what is wrong with it")
-    policy.add_argument("policy", type=Path, metavar="FILE")
-    audit = commands.add_parser("audit", help="print the audit log, one entry a line")
-    audit.add_argument("audit_log", type=Path, metavar="FILE")
-    commands.add_parser("show-log", help="print a boot log, one event a line").add_argument("boot_log", type=Path)
-    return parser
 
 
 def _execute(arguments: argparse.Namespace) -> None:
@@ -60,6 +30,11 @@ def _execute(arguments: argparse.Namespace) -> None:
             print(f"made {arguments.out} and {public_path(arguments.out)}; give the latter to relying parties")
         case "check-policy":
             print(f"{arguments.policy}: policy {load_policy(arguments.policy).label} is fine")
+        case "policy-facts":
+            print(*policy_commands.facts_text(), sep="\n")
+        case "appraise":
+            for line in policy_commands.appraise(arguments):
+                print(line, flush=True)
         case "audit":
             for number, entry in read_entries(arguments.audit_log):
                 print(entry_line(number, entry))
@@ -71,7 +46,7 @@ def _execute(arguments: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     return run_command(lambda: _execute(arguments))
 
 

@@ -99,7 +99,7 @@ class ImaTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleTable:
-    """One of ``[[rules]]``: a CEL expression over the facts of ``verifier-worker policy facts``.
+    """One of ``[[rules]]``: a CEL expression over the facts of ``verifier-worker policy-facts``.
 
     Attributes:
         name: results and logs show it.

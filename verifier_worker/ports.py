@@ -47,7 +47,20 @@ class StoredAttester:
     result_expires_us: int
 
 
-class StateStore(Protocol):
+class TrustObjects(Protocol):
+    """Where verified objects are kept. One owner thread; every method may raise ``WorldError``."""
+
+    def load_trust(self) -> Sequence[tuple[str, bytes]]:
+        """Every stored trust object as (topic kind, bytes)."""
+
+    def save_trust(self, kind: str, key: bytes, raw: bytes, keep_until_us: int) -> None:
+        """Stores a trust object under (kind, key); committed with the next :meth:`commit`."""
+
+    def prune_trust(self, now_us: int) -> None:
+        """Forgets trust objects kept until before ``now_us``."""
+
+
+class StateStore(TrustObjects, Protocol):
     """Durable state of all attesters, and the outbox. One owner thread; every method may raise ``WorldError``."""
 
     def load(self, ueid: Ueid) -> StoredAttester | None:
@@ -71,15 +84,6 @@ class StateStore(Protocol):
 
     def forget(self, ueid: Ueid) -> None:
         """Forgets an attester whose stored state says nothing."""
-
-    def load_trust(self) -> Sequence[tuple[str, bytes]]:
-        """Every stored trust object as (topic kind, bytes)."""
-
-    def save_trust(self, kind: str, key: bytes, raw: bytes, keep_until_us: int) -> None:
-        """Stores a trust object under (kind, key); committed with the next :meth:`commit`."""
-
-    def prune_trust(self, now_us: int) -> None:
-        """Forgets trust objects kept until before ``now_us``."""
 
 
 class AuditLog(Protocol):

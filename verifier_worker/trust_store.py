@@ -25,7 +25,7 @@ from schemas.policy import verify_policy
 from schemas.reasons import Reason
 from schemas.reference_values import ReferenceValues, verify_reference_values
 from verifier_worker.policies import Policies
-from verifier_worker.ports import StateStore
+from verifier_worker.ports import TrustObjects
 from verifier_worker.trust import EndorsedKey, References, Trust, endorsed_key, merge_references
 
 HANDLES: Final = "handles"
@@ -52,7 +52,7 @@ class TrustStore:
 
     def __init__(
         self,
-        store: StateStore,
+        store: TrustObjects,
         *,
         endorsers: Mapping[bytes, EllipticCurvePublicKey],
         distributors: Mapping[bytes, EllipticCurvePublicKey],
@@ -109,12 +109,12 @@ class TrustStore:
         del self._handles[handle.id]
         self._spellings.pop((handle.claims.issuer, handle.claims.nonce), None)
 
-    def accept(self, kind: str, name: str, raw: bytes, now_us: int, *, retained: bool = False) -> bool:
+    def accept(self, kind: str, name: str | None, raw: bytes, now_us: int, *, retained: bool = False) -> bool:
         """Verifies an object that arrived, and stores it.
 
         Args:
             kind: :data:`HANDLES`, :data:`ENDORSEMENTS` or :data:`REFERENCE_VALUES`.
-            name: last level of the topic; must be what the signed object says of itself.
+            name: last level of the topic; must be what the signed object says of itself. None where it came on none.
             raw: the signed object.
             now_us: the verifier's clock.
             retained: the broker had kept it, so that its age says nothing about how long handles are under way.

@@ -30,6 +30,7 @@ from schemas.hashes import SHA256
 from schemas.identifiers import Ueid, ueid_text
 from schemas.media_types import Indicator
 from schemas.pcr import parse_selection_text
+from schemas.policy import SignedPolicy
 from schemas.reference_values import ReferenceValues
 from schemas.topics import Topics
 from tests.parts.file_signing import file_key

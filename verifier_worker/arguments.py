@@ -1,0 +1,43 @@
+"""The command line of ``verifier-worker``."""
+
+import argparse
+from pathlib import Path
+
+from verifier_worker import policy_commands
+from verifier_worker.service import ROLE
+from verifier_worker.worker import BUILD
+
+_EXAMPLE = """\
+A newcomer's order:
+  verifier-worker keygen --out verifier.key        makes verifier.key and verifier.pub
+  verifier-worker check-policy policy.toml
+  verifier-worker appraise --config verifier.toml --policy new.toml --evidence audit.log
+  verifier-worker run --config verifier.toml --check-config
+  verifier-worker run --config verifier.toml
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """All sub-commands and their options."""
+    top = argparse.ArgumentParser(
+        prog=ROLE,
+        description="Verifies attesters' evidence as it arrives and publishes signed attestation results.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=BUILD)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run until SIGTERM or Ctrl-C")
+    run.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML settings of this worker")
+    run.add_argument("--check-config", action="store_true", help="read settings, keys and policy, then exit")
+    keygen = commands.add_parser("keygen", help="make the key that signs results and solicits")
+    keygen.add_argument("--out", type=Path, required=True, metavar="FILE", help="private key; FILE.pub is beside it")
+    policy = commands.add_parser("check-policy", help="read an appraisal policy and say what is wrong with it")
+    policy.add_argument("policy", type=Path, metavar="FILE")
+    commands.add_parser("policy-facts", help="list what a policy's rules can ask about")
+    appraise = commands.add_parser("appraise", help="try a policy on recorded evidence; nothing is published")
+    policy_commands.add_arguments(appraise)
+    audit = commands.add_parser("audit", help="print the audit log, one entry a line")
+    audit.add_argument("audit_log", type=Path, metavar="FILE")
+    commands.add_parser("show-log", help="print a boot log, one event a line").add_argument("boot_log", type=Path)
+    return top

@@ -219,7 +219,19 @@ def test_the_command_prints_a_table(verifying: Verifying, capsys: pytest.Capture
     assert main(options(verifying)) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[0].split() == ["ENTRY", "ATTESTER", "SEQ", "MADE", "AFTER", "WITHIN", "S", "RECEIVED", "AFTER", "BEFORE", "HOLDS"]
+    assert lines[0].split() == [
+        "ENTRY",
+        "ATTESTER",
+        "SEQ",
+        "MADE",
+        "AFTER",
+        "WITHIN",
+        "S",
+        "RECEIVED",
+        "AFTER",
+        "BEFORE",
+        "HOLDS",
+    ]
     assert [line.split()[-1] for line in lines[1:]] == ["yes"] * 6
     assert "6 entries, 0 pending, 0 that do not hold" in err
 

@@ -34,10 +34,10 @@ ISSUER = "distributor-1"
 class Verifying:
     """One verifier, one endorsed device, one distributor."""
 
-    def __init__(self, folder: Path, *, others: Sequence[HandleMint] = ()) -> None:
+    def __init__(self, folder: Path, *, mint: HandleMint | None = None, others: Sequence[HandleMint] = ()) -> None:
         self.folder = folder
         self.now_us = T0_US
-        self.device, self.mint = FakeDevice(), HandleMint()
+        self.device, self.mint = FakeDevice(), mint or HandleMint()
         self.others = tuple(others)
         self.endorser, self.key = generate_private_key(SECP256R1()), generate_private_key(SECP256R1())
         self.stamps = TimeStampVerifier(self.mint.authority.root.pem)

@@ -164,7 +164,7 @@ def test_no_narrower_interval_would_do(drift_ppm: int, phase_ps: int, length_us:
 
 
 def test_equal_readings_leave_the_order_open() -> None:
-    """Sync at the end of a millisecond, quote at its start: found by the test above, before there was ``names_sync``."""
+    """Sync at the end of a millisecond, quote at its start: the test above found it."""
     sync = Interval(after_us=T0_US + 999, before_us=T0_US + 999)
     assert quote_made(sync, 7, 7, 0, names_sync=False) == Interval(after_us=T0_US - 1, before_us=T0_US + 1_999)
     assert quote_made(sync, 7, 7, 0) == Interval(after_us=T0_US + 999, before_us=T0_US + 1_999)

@@ -267,7 +267,7 @@ class World:
         """Of the network: most messages are quick, some take hours."""
         if self._chance(self.plan.late):
             return self.dice.randint(0, self.dice.choice([self.plan.interval_us * 3, 6 * HOUR_US]))
-        return self.dice.randint(0, min(self.plan.interval_us // 10, US // 2))
+        return self.dice.choice([0, self.dice.randint(0, min(self.plan.interval_us // 10, US // 2))])
 
     # ── handles ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -9,12 +9,13 @@ leaves is held against the truth by :class:`Judge`; one history in ``WIRE_EVERY`
 """
 
 import functools
+import hashlib
 import heapq
 import itertools
 import random
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -24,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from typing_extensions import override
 
 from runtime.time_stamp_verifier import TimeStampVerifier
-from schemas.evidence import Evidence, SyncProof, encode_evidence, parse_evidence
+from schemas.evidence import Evidence, EvidenceBody, LogIncrement, PcrBanks, SyncProof, encode_evidence, parse_evidence
 from schemas.handle import Handle, verify_handle
 from schemas.identifiers import HandleId
 from schemas.result import Freshness, Tier
@@ -109,16 +110,22 @@ def draw_plan(dice: random.Random, *, wire: bool) -> Plan:
 
 @dataclass
 class ClockedDevice(FakeDevice):
-    """A device whose ``time`` and ``safe`` somebody sets."""
+    """A device whose ``time``, ``safe`` and firmware version somebody sets."""
 
     time_ms: int = 0
     safe: bool = True
+    firmware: int = FIRMWARE
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: _KEY)
+    sync_stamp: bytes | None = None
+
+    @override
+    def sign(self, body: EvidenceBody, increments: Mapping[str, LogIncrement], pcrs: PcrBanks) -> Evidence:
+        return super().sign(replace(body, sync_stamp=self.sync_stamp), increments, pcrs)
 
     @override
     def attest(self, attested: bytes, kind: int, extra_data: bytes) -> tuple[bytes, bytes]:
         raw = tpm_bytes.attest_bytes(
-            attested, kind=kind, extra_data=extra_data, clock_info=self._clock(), firmware_version=FIRMWARE
+            attested, kind=kind, extra_data=extra_data, clock_info=self._clock(), firmware_version=self.firmware
         )
         r, s = decode_dss_signature(self.key.sign(raw, ec.ECDSA(hashes.SHA256())))
         parts = tpm_bytes.sized(r.to_bytes(32, "big")) + tpm_bytes.sized(s.to_bytes(32, "big"))
@@ -126,7 +133,7 @@ class ClockedDevice(FakeDevice):
 
     @override
     def sync(self, handle: Handle) -> None:
-        attested = struct.pack(">Q", self.time_ms) + self._clock() + struct.pack(">Q", FIRMWARE)
+        attested = struct.pack(">Q", self.time_ms) + self._clock() + struct.pack(">Q", self.firmware)
         attest, signature = self.attest(attested, tpm_bytes.TPM_ST_ATTEST_TIME, handle.id)
         self.proof = SyncProof(attest=attest, signature=signature)
 
@@ -271,10 +278,15 @@ class World:
 
     # ── handles ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _shown_us(self) -> int:
+        """What a TSA writes now: off by no more than its accuracy, cut to what it shows."""
+        most_us, place_us = self.plan.accuracy_us, self.plan.resolution_us
+        error_us = self.dice.choice([-most_us, most_us, 0, self.dice.randint(-most_us, most_us)])
+        return (self.now_us + error_us) // place_us * place_us
+
     def _stamp(self) -> None:
         plan = self.plan
-        error_us = self.dice.choice([-plan.accuracy_us, plan.accuracy_us, 0, self.dice.randint(0, plan.accuracy_us)])
-        shown_us = (self.now_us + error_us) // plan.resolution_us * plan.resolution_us
+        shown_us = self._shown_us()
         lifetime_s = max(5, plan.interval_us * 3 // US)
         handle = self._wire_handle(shown_us, lifetime_s) if plan.wire else self._plain_handle(shown_us, lifetime_s)
         if not self._chance(plan.lost):
@@ -327,6 +339,14 @@ class World:
             true_us=self.now_us, handle=self.agents_handle, clock_ps=self.oscillator.clock_ps, boot=self.boot
         )
 
+    def _stamp_on(self, proof: SyncProof | None) -> bytes | None:
+        """TUDA's second stamp: the TSA saw the proof now, which was made before."""
+        if proof is None:
+            return None
+        mint, _ = _wire_authority()
+        imprint = hashlib.sha256(proof.attest).digest()
+        return mint.authority.token(imprint, self._shown_us(), accuracy_us=self.plan.accuracy_us)
+
     def _beat(self) -> None:
         self.at(int(self.plan.heartbeat_us * self.dice.uniform(0.9, 1.1)), self._beat)
         if self.oscillator.powered:
@@ -339,6 +359,7 @@ class World:
             return
         self._look_at_clock()
         full, self.full = self.full or self.device.previous is None, False
+        self.device.sync_stamp = self._stamp_on(self.device.proof) if self.plan.wire and self._chance(0.6) else None
         pushed = self.device.push(full=full, resend={"tcg2": 0, "ima": 0} if full else None, elapsed_ms=0)
         evidence = parse_evidence(encode_evidence(pushed))
         self.made[evidence.body_digest] = Made(
@@ -521,8 +542,13 @@ class Judge:
         world, rate, anchor = self.world, state.clock_rate_ppm, state.anchor
         if rate is None or anchor is None or world.sets or world.plan.verifier_off_us < 0:
             return
-        if made.sync.handle.id not in world.known:
-            return  # the bounds are of an earlier synchronisation
+        handle = world.known.get(made.sync.handle.id)
+        if (
+            handle is None
+            or handle.earliest_us <= anchor.before_us
+            or made.sync.clock_ps // PS_PER_MS <= anchor.clock_ms
+        ):
+            return  # the bounds are of an earlier synchronisation: from this one nothing can be said
         firsts = [
             each.sync
             for each in world.made.values()

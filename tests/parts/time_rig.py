@@ -235,7 +235,8 @@ class TimeRig:
 
     def witness(self) -> Witness:
         before_us = true_us()
-        shown = dict((part.strip() for part in line.split(":", 1)) for line in self.tool("tpm2_readclock").splitlines())
+        lines = [line.partition(":") for line in self.tool("tpm2_readclock").splitlines()]
+        shown = {name.strip(): value.strip() for name, _, value in lines}
         seen = Witness(
             before_us=before_us,
             after_us=true_us(),

@@ -206,10 +206,10 @@ class TimeAudit:
             self._authenticate(entry, evidence, quote)
             recorded = from_claims(jws.unverified_claims(entry.result)) if entry.result is not None else None
             _check_recorded(entry, evidence, recorded)
-            self._check_received_after(recorded)
         except PeerError as error:
             self._blame(row, error)
             return
+        self._check_received_after(row, recorded)
         row.handle = HandleId(sync.extra_data)
         row.recorded_after_us = recorded.made_after_us if recorded is not None else None
         self._take_sync(row, entry, evidence, sync)
@@ -239,10 +239,10 @@ class TimeAudit:
         sync_signature = parse_signature(body.sync.signature)
         verify_signature(key, sync_signature, body.sync.attest, Reason.SYNC_SIGNATURE_INVALID)
 
-    def _check_received_after(self, recorded: AttestationResult | None) -> None:
+    def _check_received_after(self, row: Row, recorded: AttestationResult | None) -> None:
         claimed = recorded.received_after if recorded is not None else None
         if claimed is not None and claimed not in self._handles:
-            raise PeerError(Reason.HANDLE_UNKNOWN, "the result says it came after a handle that the log has not before")
+            row.problems.append("the result says it came after a handle that the log has not before")
 
     def _take_sync(self, row: Row, entry: EvidenceEntry, evidence: Evidence, sync: Attest) -> None:
         """A sync proof was made before its receipt, and before the TSA stamped it."""

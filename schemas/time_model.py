@@ -173,14 +173,6 @@ def clock_rate_ppm(first: ClockAnchor, later: ClockAnchor) -> tuple[int, int] | 
     return max(low, -_MOST_PPM), min(high, _MOST_PPM)
 
 
-def narrowed(known: tuple[int, int] | None, measured: tuple[int, int] | None) -> tuple[int, int] | None:
-    """The feasible rates that two measurements of one clock leave; the newer alone where they exclude each other."""
-    if known is None or measured is None:
-        return measured or known
-    low, high = max(known[0], measured[0]), min(known[1], measured[1])
-    return (low, high) if low <= high else measured
-
-
 def clock_was_set(clock_ms: int, time_ms: int) -> bool:
     """Whether a TPM's clock advanced otherwise than its time since power-on, which nobody can set.
 

@@ -54,13 +54,13 @@ def _timed(state: AttesterState, handle: Handle | None, *, drift_ppm: int, deadl
         if clock.suspect is None and state.clock_ms >= sync.clock_ms:
             window = Interval(after_us=made.after_us, before_us=stamped_us)
             quoted = quote_made(window, sync.clock_ms, state.clock_ms, drift_ppm)
-            after_us = quoted.after_us
             before_us = before_us if quoted.before_us is None else min(before_us, quoted.before_us)
+            after_us = quoted.after_us if quoted.after_us <= before_us else after_us  # else that clock cannot be right
     known_us = state.handle_time_us
     return replace(
         state,
         made_after_us=after_us,
-        made_before_us=max(before_us, after_us),
+        made_before_us=before_us,
         clock=clock,
         handle_time_us=handle.time_us if known_us is None else max(known_us, handle.time_us),
         deadline_us=deadline_us,

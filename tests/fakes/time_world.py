@@ -539,7 +539,7 @@ class Judge:
 
     def _check_rate(self, state: AttesterState, made: Made) -> None:
         """The bounds of the clock's rate hold its true mean since the first synchronisation of this boot."""
-        world, rate, anchor = self.world, state.clock_rate_ppm, state.anchor
+        world, rate, anchor = self.world, state.clock.rate_ppm, state.clock.first
         if rate is None or anchor is None or world.sets or world.plan.verifier_off_us < 0:
             return
         handle = world.known.get(made.sync.handle.id)

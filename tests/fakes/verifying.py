@@ -24,9 +24,10 @@ from tests.fakes.device import T0_US, FakeDevice, make_endorsement, make_policy,
 from tests.fakes.verifier import FakePublisher
 from verifier_worker.audit_log import FileAuditLog
 from verifier_worker.receipt_clock import ReceiptClock
+from verifier_worker.solicitor import Identity
 from verifier_worker.state_store import SqliteStateStore
 from verifier_worker.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
-from verifier_worker.worker import Identity, Received, Worker
+from verifier_worker.worker import Received, Worker
 
 ISSUER = "distributor-1"
 

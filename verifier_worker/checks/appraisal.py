@@ -14,6 +14,7 @@ from schemas.ima_log import ImaBankMode
 from schemas.pcr import PcrSelection, initial_value
 from schemas.reasons import Reason
 from schemas.result import Freshness, Tier, TrustClaim, overall_status
+from schemas.time_model import quote_made
 from verifier_worker.appraisal_policy import AppraisalPolicy
 from verifier_worker.state import AttesterState, Finding, Verdict
 from verifier_worker.trust import References
@@ -115,8 +116,10 @@ def clock_is_synchronised(case: Case) -> Iterator[Finding]:
         yield Finding(reason=Reason.CLOCK_EPOCH_MISMATCH)
     elif state.clock_ms < sync.clock_ms:
         yield Finding(reason=Reason.CLOCK_RAN_BACK)
-    if state.made_after_us is not None and state.made_after_us > state.received_us + _CLOCK_TOLERANCE_US:
-        yield Finding(reason=Reason.CLOCK_AHEAD_OF_VERIFIER)
+    elif case.handle is not None and case.policy is not None:
+        made = quote_made(case.handle.made, sync.clock_ms, state.clock_ms, case.policy.drift_ppm)
+        if made.after_us > state.received_us + _CLOCK_TOLERANCE_US:
+            yield Finding(reason=Reason.CLOCK_AHEAD_OF_VERIFIER)
 
 
 def evidence_is_fresh(case: Case) -> Iterator[Finding]:

@@ -177,3 +177,16 @@ def test_a_set_clock_is_found_from_two_proofs_and_only_then(ahead_ms: int, *, fo
     verdict = told.push(at_us=T0_US + 11_500_000).verdict
     assert (Reason.CLOCK_SET in verdict.reasons) == found
     assert verdict.status is (Tier.NONE if found else Tier.AFFIRMING)
+
+
+def test_a_verifier_whose_clock_is_behind_calls_no_honest_clock_wrong() -> None:
+    """Its receipt is then no upper bound of the sync proof, and no bound of the clock's rate can rest on it alone."""
+    told, behind_us = Told(), 4_000_000
+    told.device.sync(told.handles[0])
+    told.push(at_us=T0_US + 1_000_000 - behind_us)
+    told.pass_time(10_000)
+    told.device.sync(told.handles[1])
+    state = told.push(at_us=T0_US + 11_000_000 - behind_us)
+    rate = state.clock_rate_ppm
+    assert rate is None or rate[0] <= 0 <= rate[1]
+    assert Reason.CLOCK_TOO_FAST not in state.verdict.reasons

@@ -161,7 +161,8 @@ def clock_rate_ppm(first: ClockAnchor, later: ClockAnchor) -> tuple[int, int] | 
     the true time between the two is at least ``later.after - first.before`` and at most ``later.before - first.after``.
 
     Returns:
-        The smallest and the greatest rate that both allow; None while they are too close together to say.
+        The smallest and the greatest rate that both allow; None while they are too close together to say, and where
+        they cannot both be true.
     """
     advanced_us = (later.clock_ms - first.clock_ms) * _US_PER_MS
     shortest_us = later.after_us - first.before_us
@@ -170,7 +171,7 @@ def clock_rate_ppm(first: ClockAnchor, later: ClockAnchor) -> tuple[int, int] | 
         return None
     low = (advanced_us - READING_MS * _US_PER_MS) * _PPM // longest_us - _PPM
     high = -(-(advanced_us + READING_MS * _US_PER_MS) * _PPM // shortest_us) - _PPM
-    return max(low, -_MOST_PPM), min(high, _MOST_PPM)
+    return (max(low, -_MOST_PPM), min(high, _MOST_PPM)) if low <= high else None
 
 
 def clock_was_set(clock_ms: int, time_ms: int) -> bool:

@@ -44,10 +44,11 @@ def _timed(state: AttesterState, handle: Handle | None, *, drift_ppm: int, deadl
     after_us, before_us = made.after_us, state.received_us
     stamped_us = sync.stamped_before_us
     if (sync.reset_count, sync.restart_count) == (state.reset_count, state.restart_count):
+        latest_us = max(before_us, made.before_us or 0)  # a verifier's clock that is behind must not make one fast
         here = ClockAnchor(
             clock_ms=sync.clock_ms,
             after_us=made.after_us,
-            before_us=before_us if stamped_us is None else min(before_us, stamped_us),
+            before_us=latest_us if stamped_us is None else min(latest_us, stamped_us),
             time_ms=sync.time_ms,
         )
         clock = synchronised(clock, here, drift_ppm)

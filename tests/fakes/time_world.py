@@ -28,6 +28,7 @@ from runtime.time_stamp_verifier import TimeStampVerifier
 from schemas.evidence import Evidence, EvidenceBody, LogIncrement, PcrBanks, SyncProof, encode_evidence, parse_evidence
 from schemas.handle import Handle, verify_handle
 from schemas.identifiers import HandleId
+from schemas.reasons import Reason
 from schemas.result import Freshness, Tier
 from schemas.time_model import quote_made
 from tests.fakes.attester import HandleMint
@@ -520,6 +521,8 @@ class Judge:
         if self._must_be_fresh(made, received_us):
             self.counts["must be fresh"] += 1
             reasons = [str(reason) for reason in verdict.reasons]
+            if plan.clears and state.clock.suspect is Reason.CLOCK_RAN_BACK:
+                return  # a second TPM2_Clear within one boot looks like a TPM that was set back
             assert verdict.freshness is Freshness.FRESH, self.story(f"{verdict.freshness} without need: {reasons}")
 
     def _must_be_fresh(self, made: Made, received_us: int) -> bool:

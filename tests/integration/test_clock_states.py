@@ -187,6 +187,6 @@ def test_a_verifier_whose_clock_is_behind_calls_no_honest_clock_wrong() -> None:
     told.pass_time(10_000)
     told.device.sync(told.handles[1])
     state = told.push(at_us=T0_US + 11_000_000 - behind_us)
-    rate = state.clock_rate_ppm
+    rate = state.clock.rate_ppm
     assert rate is None or rate[0] <= 0 <= rate[1]
     assert Reason.CLOCK_TOO_FAST not in state.verdict.reasons

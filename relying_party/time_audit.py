@@ -182,12 +182,17 @@ class TimeAudit:
             if entry.kind == HANDLE:
                 self._take_handle(verify_handle(entry.raw, self._believed.distributors, self._believed.stamps))
             elif self._believed.endorsers is not None:
-                endorsement = verify_endorsement(entry.raw, self._believed.endorsers)
-                self._endorsed[endorsement.ueid] = endorsement
+                self._take_endorsement(verify_endorsement(entry.raw, self._believed.endorsers))
         except PeerError as error:
             self._blame(row, error)
             return
         self._rows.append(row)
+
+    def _take_endorsement(self, endorsement: Endorsement) -> None:
+        known = self._endorsed.get(endorsement.ueid)
+        if known is not None and endorsement.version < known.version:
+            raise PeerError(Reason.OBJECT_ROLLED_BACK, f"version {endorsement.version} after version {known.version}")
+        self._endorsed[endorsement.ueid] = endorsement
 
     def _take_handle(self, handle: Handle) -> None:
         if handle.id in self._handles:

@@ -3,6 +3,9 @@
 Each event has a reading of the TPM's clock and an interval of true time; by (2), (3), (5) and (6) of
 :mod:`schemas.time_model` each bounds every quote of its epoch. Of those before a quote, and of those after it, the one
 that bounds it best does so for every later, or earlier, quote as well: found once, looked up ever after.
+
+Of two readings of the same millisecond either may have been the first. That a quote came after the sync proof in its
+own body is known without any clock; using it is the caller's part.
 """
 
 from bisect import bisect_right
@@ -11,7 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
-from schemas.time_model import Interval, quote_made
+from schemas.time_model import Interval, most_elapsed_us, quote_made
 
 _PPM: Final = 1_000_000
 _US_PER_MS: Final = 1_000
@@ -74,6 +77,8 @@ class AnchorTable:
         """Not before and not after, UTC microseconds, of a quote at ``clock_ms``; None where nothing bounds it."""
         after = [
             quote_made(Interval(after_us=bound), at_ms, clock_ms, self._drift_ppm).after_us
+            if at_ms != clock_ms
+            else bound - most_elapsed_us(0, self._drift_ppm)
             for at_ms, bound in self._lower.candidates(clock_ms)
         ]
         before = [

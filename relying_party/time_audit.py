@@ -31,7 +31,7 @@ from schemas.identifiers import HandleId, Ueid
 from schemas.media_types import Indicator
 from schemas.reasons import Reason
 from schemas.result import AttestationResult, from_claims
-from schemas.time_model import stamped
+from schemas.time_model import quote_made, stamped
 from schemas.tpm_attest import Attest, AttestType, parse_attest
 from schemas.tpm_signature import parse_signature, verify_signature
 
@@ -99,6 +99,7 @@ class _Quote:
     row: Row
     epoch: _Epoch
     clock_ms: int
+    own_sync_ms: int | None
     recorded: AttestationResult | None
 
 
@@ -147,13 +148,22 @@ class TimeAudit:
         tables = self._tables()
         for quote in self._quotes:
             row = quote.row
-            row.after_us, before_us = tables[quote.epoch].bounds(quote.clock_ms)
+            after_us, before_us = tables[quote.epoch].bounds(quote.clock_ms)
+            both = [each for each in (after_us, self._after_own_sync(quote)) if each is not None]
+            row.after_us = max(both, default=None)
             row.before_us = min(each for each in (before_us, row.received_us) if each is not None)
             row.pending = "" if row.handle in self._handles else PENDING
             if row.after_us is not None and row.after_us > row.before_us:
                 row.problems.append("contradicted: what TPM, TSAs and receipts say cannot all be true")
             self._compare(row, quote.recorded)
         return sorted((row for row in self._rows if row.kind == "evidence" or row.problems), key=lambda row: row.index)
+
+    def _after_own_sync(self, quote: _Quote) -> int | None:
+        """The sync proof is in the body that is quoted: it came first, also where both show the same millisecond."""
+        handle = self._handles.get(quote.row.handle) if quote.row.handle is not None else None
+        if handle is None or quote.own_sync_ms is None:
+            return None
+        return quote_made(handle.made, quote.own_sync_ms, quote.clock_ms, self._believed.drift_ppm).after_us
 
     def _blame(self, row: Row, error: PeerError) -> None:
         row.problems.append(str(error))
@@ -172,12 +182,17 @@ class TimeAudit:
             if entry.kind == HANDLE:
                 self._take_handle(verify_handle(entry.raw, self._believed.distributors, self._believed.stamps))
             elif self._believed.endorsers is not None:
-                endorsement = verify_endorsement(entry.raw, self._believed.endorsers)
-                self._endorsed[endorsement.ueid] = endorsement
+                self._take_endorsement(verify_endorsement(entry.raw, self._believed.endorsers))
         except PeerError as error:
             self._blame(row, error)
             return
         self._rows.append(row)
+
+    def _take_endorsement(self, endorsement: Endorsement) -> None:
+        known = self._endorsed.get(endorsement.ueid)
+        if known is not None and endorsement.version < known.version:
+            raise PeerError(Reason.OBJECT_ROLLED_BACK, f"version {endorsement.version} after version {known.version}")
+        self._endorsed[endorsement.ueid] = endorsement
 
     def _take_handle(self, handle: Handle) -> None:
         if handle.id in self._handles:
@@ -214,7 +229,9 @@ class TimeAudit:
         row.recorded_after_us = recorded.made_after_us if recorded is not None else None
         self._take_sync(row, entry, evidence, sync)
         epoch = _epoch(evidence, quote)
-        self._quotes.append(_Quote(row=row, epoch=epoch, clock_ms=quote.clock_info.clock, recorded=recorded))
+        own_ms = sync.clock_info.clock if _epoch(evidence, sync) == epoch else None
+        clock_ms = quote.clock_info.clock
+        self._quotes.append(_Quote(row=row, epoch=epoch, clock_ms=clock_ms, own_sync_ms=own_ms, recorded=recorded))
         self._rows.append(row)
 
     def _authenticate(self, entry: EvidenceEntry, evidence: Evidence, quote: Attest) -> None:

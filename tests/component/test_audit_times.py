@@ -13,11 +13,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from relying_party.__main__ import main
 from relying_party.time_audit import PENDING, Believed, Row, audit_times
 from runtime.audit_file import encode_frame, read_entries
+from schemas import cmw, media_types
 from schemas.audit_entry import ENDORSEMENT, HANDLE, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
+from schemas.endorsement import sign_endorsement
+from schemas.evidence import Evidence, encode_evidence
 from schemas.identifiers import ueid_text
+from schemas.media_types import Indicator
 from schemas.result import Tier
 from schemas.time_model import quote_made
-from tests.fakes.device import T0_US
+from tests.fakes.device import T0_US, make_endorsement
 from tests.fakes.verifying import Verifying
 
 Entries = list[tuple[int, bytes]]
@@ -189,6 +193,16 @@ def test_a_handle_or_endorsement_by_a_stranger_is_found(verifying: Verifying, tm
         assert code in found[0][1]
 
 
+def test_an_endorsement_that_was_replaced_does_not_come_back(verifying: Verifying) -> None:
+    log = entries(verifying)
+    newer = replace(make_endorsement(verifying.device.ueid, verifying.device.public), version=2, not_after_s=1)
+    raw = sign_endorsement(newer, verifying.device.raw_public, verifying.endorser)
+    log[0] = (log[0][0], encode_entry(ObjectEntry(received_us=T0_US, kind=ENDORSEMENT, raw=raw)))
+    assert "was not valid then" in bad(audited(verifying, log))[0][1]
+    rolled_back = [log[0], entries(verifying)[0], *log[1:]]
+    assert bad(audited(verifying, rolled_back))[0] == (1, "object-rolled-back: version 1 after version 2")
+
+
 def test_garbage_is_named_by_its_place(verifying: Verifying) -> None:
     log = entries(verifying)
     log[5] = (log[5][0], b"\xff")
@@ -298,3 +312,45 @@ def test_the_recorded_bound_is_the_model_s(verifying: Verifying) -> None:
     assert row.received_after is not None
     made = quote_made(row.received_after.made, 2000, 2001, DRIFT_PPM)
     assert row.recorded_after_us == row.after_us == made.after_us
+
+
+def two_sided(verifying: Verifying, imprint: bytes | None = None) -> Evidence:
+    """The next push, with a TSA's token over its sync proof."""
+    honest = verifying.device.push(elapsed_ms=1)
+    token = verifying.mint.stamp(imprint or honest.body.sync_imprint, verifying.now_us)
+    body = replace(honest.body, sync_stamp=token, sequence=verifying.device.sequence, previous=None)
+    return verifying.device.sign(body, honest.unsigned_increments, honest.unsigned_pcrs)
+
+
+def test_a_stamped_sync_proof_bounds_a_quote_from_above_however_late_it_is_received(tmp_path: Path) -> None:
+    verifying = Verifying(tmp_path)
+    verifying.device.sync(verifying.new_handle())
+    made_us = verifying.now_us
+    evidence = two_sided(verifying)
+    verifying.pass_s(60)
+    verifying.receive(evidence)
+    (row,) = audited(verifying, entries(verifying))
+    assert row.problems == []
+    assert row.before_us is not None
+    assert made_us <= row.before_us <= made_us + 2_000_000
+    assert row.received_us == made_us + 60_000_000
+
+
+def test_a_token_over_another_sync_proof_is_found_and_bounds_nothing(tmp_path: Path) -> None:
+    verifying = Verifying(tmp_path)
+    verifying.device.sync(verifying.new_handle())
+    evidence = two_sided(verifying, imprint=b"x" * 32)
+    verifying.pass_s(60)
+    payload = cmw.wrap(media_types.EVIDENCE, encode_evidence(evidence), Indicator.EVIDENCE)
+    digest = hashlib.sha256(payload).digest()
+    entry = EvidenceEntry(
+        received_us=verifying.now_us,
+        ueid=verifying.device.ueid,
+        reasons=(),
+        result=None,
+        digest=digest,
+        payload=payload,
+    )
+    (row,) = audited(verifying, [*entries(verifying), (9, encode_entry(entry))])
+    assert [problem.partition(": ")[0] for problem in row.problems] == ["sync stamp"]
+    assert row.before_us == row.received_us

@@ -521,7 +521,7 @@ class Judge:
         if self._must_be_fresh(made, received_us):
             self.counts["must be fresh"] += 1
             reasons = [str(reason) for reason in verdict.reasons]
-            if plan.clears and state.clock.suspect is Reason.CLOCK_RAN_BACK:
+            if plan.clears and state.clock.suspect in {Reason.CLOCK_RAN_BACK, Reason.CLOCK_SET}:
                 return  # a second TPM2_Clear within one boot looks like a TPM that was set back
             assert verdict.freshness is Freshness.FRESH, self.story(f"{verdict.freshness} without need: {reasons}")
 

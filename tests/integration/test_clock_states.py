@@ -99,7 +99,7 @@ def test_a_cleared_tpm_counts_resets_anew_under_a_newer_handle(tmp_path: Path) -
         rig.start("attester_agent", "agent")
         rig.wait_for_reason(Reason.TPM_CLEARED)
         rig.wait_for_new(affirming, "an affirming result of the cleared TPM")
-        assert rig.check_all() > 4
+        assert rig.check_all() >= 4
         assert never_contraindicated(rig)
 
 

@@ -208,10 +208,13 @@ class PushMaker:
         return self._sync
 
     def _same_power_cycle(self, now: ClockInfo, synced: ClockInfo) -> bool:
-        """Whether the quote is of the boot and wake of the sync proof; otherwise forgets what is of the old one."""
+        """Whether the quote is of the boot and wake of the sync proof; otherwise forgets what is of the old one.
+
+        A clock that is behind the proof, with the same counters, is that of a TPM that was cleared or set back.
+        """
         if now.reset_count != synced.reset_count:
             self._forget_logs()
-        elif now.restart_count == synced.restart_count:
+        elif now.restart_count == synced.restart_count and now.clock >= synced.clock:
             return True
         _LOG.info("tpm-restarted", reset_count=now.reset_count, restart_count=now.restart_count)
         self._sync = None

@@ -14,13 +14,13 @@ from handle_distributor.handle_publisher import MqttHandlePublisher
 from handle_distributor.ports import HandlePublisher
 from handle_distributor.service import BellService
 from handle_distributor.settings import Settings
-from handle_distributor.tsa_client import HttpTimeStampAuthority
 from runtime import clock
 from runtime.durable import check_folder_of, write_durable
 from runtime.keys import generate_key_pair, load_public_keys, load_signing_key, public_path, read_file
 from runtime.service import Stop
 from runtime.settings import naming
 from runtime.telemetry import Log, serve_metrics
+from runtime.time_stamp_client import HttpTimeStampAuthority
 from runtime.time_stamp_verifier import load_time_stamp_verifier
 from schemas import cose
 from schemas.errors import WorldError

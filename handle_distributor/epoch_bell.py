@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from prometheus_client import Counter, Gauge, Histogram
 
 from handle_distributor.epoch import Observation, check_agreement, check_clock, choose_claims
-from handle_distributor.ports import Clock, HandlePublisher, HandleStore, Stamp, TimeStampAuthority
+from handle_distributor.ports import Clock, HandlePublisher, HandleStore, TimeStampAuthority
 from runtime.telemetry import Log
 from schemas import cose
 from schemas.errors import PeerError, WorldError
@@ -29,7 +29,7 @@ from schemas.handle import (
     verify_handle,
 )
 from schemas.identifiers import HandleId
-from schemas.tst_info import extract_tst_info
+from schemas.tst_info import Stamp, extract_tst_info
 
 _LOG: Final = Log("handle_distributor")
 _ISSUED: Final = Counter("attestream_handles_issued_total", "Handles made, stored and given to the broker connection")

@@ -1,23 +1,9 @@
 """What the distributor needs from the world; each has a fake in ``tests/fakes/distributor.py``."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from schemas.handle import Handle
-from schemas.tst_info import TstInfo
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stamp:
-    """A time-stamp token that was verified to a trusted root; only a :class:`TimeStampAuthority` makes one.
-
-    Attributes:
-        token: DER, sets in order, as it goes into a handle.
-        info: what the TSA signed in it.
-    """
-
-    token: bytes
-    info: TstInfo
+from schemas.tst_info import Stamp
 
 
 class TimeStampAuthority(Protocol):

@@ -1,11 +1,11 @@
 """The distributor's configuration file."""
 
-import urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from runtime.mqtt import MqttSettings
+from runtime.time_stamp_client import TsaAddress, parse_tsa_urls
 from schemas.errors import ConfigError, PeerError
 from schemas.handle import MAX_ACCURACY_US, MAX_LIFETIME_S
 from schemas.topics import check_name
@@ -13,37 +13,6 @@ from schemas.topics import check_name
 ROLE: Final = "handle-distributor"
 _US: Final = 1_000_000
 _MAX_TIMEOUT_S: Final = 25.0  # marker and stamp must be made within the 60 s that a handle allows between them
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TsaAddress:
-    """Where a TSA listens; parsed once, at start."""
-
-    url: str
-    tls: bool
-    host: str
-    port: int
-    path: str
-
-
-def parse_tsa_url(url: str) -> TsaAddress:
-    """Parses ``http://host:port/path`` or ``https://…``.
-
-    Raises:
-        ConfigError: another scheme, no host, a bad port, or a password in it.
-    """
-    try:
-        parts = urllib.parse.urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"{url!r}: not a URL ({error})") from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError(f"{url!r}: expected http://HOST[:PORT]/PATH or https://…")
-    if parts.username is not None or parts.password is not None:
-        raise ConfigError(f"TSA at {parts.hostname}: user names and passwords in URLs are not supported")
-    tls = parts.scheme == "https"
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return TsaAddress(url=url, tls=tls, host=parts.hostname, port=port or (443 if tls else 80), path=path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +40,7 @@ class TsaSettings:
     def __post_init__(self) -> None:
         if not self.urls:
             raise ConfigError("urls: empty; name at least one Time Stamp Authority")
-        try:
-            _ = self.addresses
-        except ConfigError as error:
-            raise ConfigError(f"urls: {error.detail}") from error
-        if len(set(self.urls)) != len(self.urls):
-            raise ConfigError("urls: the same TSA twice")
+        _ = self.addresses
         if not self.roots:
             raise ConfigError("roots: empty; no stamp could be verified")
         if not 0 < self.timeout_s <= _MAX_TIMEOUT_S:
@@ -94,7 +58,7 @@ class TsaSettings:
     @property
     def addresses(self) -> tuple[TsaAddress, ...]:
         """``urls``, parsed."""
-        return tuple(parse_tsa_url(url) for url in self.urls)
+        return parse_tsa_urls(self.urls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,11 @@
-"""``relying-party``: attestation results on the screen."""
+"""``relying-party``: attestation results on the screen, audit logs recomputed."""
 
 import argparse
 import sys
 import threading
 from pathlib import Path
 
+from relying_party import audit_command
 from relying_party.settings import ROLE, Settings
 from relying_party.watch import ResultFeed, watch
 from runtime import settings as settings_files
@@ -19,11 +20,11 @@ from schemas.topics import DEFAULT_ROOT
 def main(arguments: list[str] | None = None) -> int:
     """Runs one sub-command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    return run_command(lambda: _run(options))
+    return run_command(lambda: audit_command.run(options) if options.command == "audit" else _run(options))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=ROLE, description="Follow attestation results.")
+    parser = argparse.ArgumentParser(prog=ROLE, description="Follow attestation results; audit how they came about.")
     parser.add_argument("--version", action="version", version=f"{ROLE} {installed_version()}")
     commands = parser.add_subparsers(dest="command", required=True)
     table = commands.add_parser("watch", help="a live table of all attesters")
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--seconds", type=float, help="stop by itself after that time")
         command.add_argument("--check-config", action="store_true", help="read the settings, then stop")
+    audit_command.add_to(commands)
     return parser
 
 

@@ -62,6 +62,7 @@ _CERTIFICATE_ERRORS: Final = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
+_FOR_TIME_STAMPING: Final = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING])
 _GRANTED: Final = bytes.fromhex("3003020100")  # PKIStatusInfo {status granted}
 
 
@@ -186,7 +187,8 @@ class TimeStampVerifier:
 
         Raises:
             PeerError: ``handle-stamp-imprint-mismatch`` when the token is about something else,
-                ``handle-stamp-invalid`` for everything else.
+                ``handle-stamp-not-for-time-stamping`` when the certificate it names as the signer's is not for time
+                stamping alone, ``handle-stamp-invalid`` for everything else.
         """
         try:
             content = extract_tst_info(token)
@@ -284,12 +286,14 @@ def _signer_certificate(signed: _SignedData, signer: _SignerInfo) -> x509.Certif
         if len(named) != 1:
             raise _invalid(f"{len(named)} certificates with the signer's issuer and serial number, expected one")
         certificate = x509.load_der_x509_certificate(named[0])
-        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+        usages = [each for each in certificate.extensions if isinstance(each.value, x509.ExtendedKeyUsage)]
     except _CERTIFICATE_ERRORS as error:
         raise _invalid(f"certificates: {error}") from error
-    if not usage.critical or list(usage.value) != [ExtendedKeyUsageOID.TIME_STAMPING]:
-        raise _invalid(
-            "signer's certificate: extended key usage is not critical and timeStamping alone (RFC 3161, 2.3)"
+    if [(each.critical, each.value) for each in usages] != [(True, _FOR_TIME_STAMPING)]:
+        raise PeerError(
+            Reason.HANDLE_STAMP_NOT_FOR_TIME_STAMPING,
+            "time-stamp token: signer's certificate: extended key usage is not critical and timeStamping alone "
+            "(RFC 3161, 2.3)",
         )
     return certificate
 

@@ -50,7 +50,8 @@ class StampVerifier(Protocol):
         """The token's TSTInfo, if a trusted TSA made it over exactly ``imprint``.
 
         Raises:
-            PeerError: ``handle-stamp-invalid`` or ``handle-stamp-imprint-mismatch``.
+            PeerError: ``handle-stamp-invalid``, ``handle-stamp-not-for-time-stamping`` or
+                ``handle-stamp-imprint-mismatch``.
         """
 
 
@@ -146,7 +147,7 @@ def verify_handle(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey], stam
 
     Raises:
         PeerError: ``too-large``, ``malformed``, ``handle-signature-invalid``, ``handle-stamp-invalid``,
-            ``handle-stamp-imprint-mismatch`` or ``handle-time-inconsistent``.
+            ``handle-stamp-not-for-time-stamping``, ``handle-stamp-imprint-mismatch`` or ``handle-time-inconsistent``.
     """
     sign1 = cose.parse(raw, "handle", max_bytes=MAX_HANDLE_BYTES)
     payload = cose.verify(sign1, keys, _PROTECTED, Reason.HANDLE_SIGNATURE_INVALID)

@@ -29,6 +29,8 @@ For a quote that was made *before* the sync proof of its epoch, ``d = c_s - c_q`
     made before  T' - max(0, d - 1 ms) / (1 + rho)                             (5)
     made after   T  - (d + 1 ms) / (1 - rho)                                   (6)
 
+Equal readings do not say which came first; that the quote's body holds the proof does.
+
 The interval's width grows with the drift bound and the time since the sync: by (2) alone, a quote made a clock
 difference ``d`` after its sync is known to no better than ``d - (d - 1 ms) / (1 + rho)``: :func:`uncertainty_us`.
 """
@@ -101,7 +103,9 @@ def most_elapsed_us(ticks_ms: int, drift_ppm: int) -> int:
     return -(-(ticks_ms + READING_MS) * _US_PER_MS * _PPM // (_PPM - drift_ppm))
 
 
-def quote_made(sync: Interval, sync_clock_ms: int, quote_clock_ms: int, drift_ppm: int) -> Interval:
+def quote_made(
+    sync: Interval, sync_clock_ms: int, quote_clock_ms: int, drift_ppm: int, *, names_sync: bool = True
+) -> Interval:
     """When a quote was made, by one sync proof of its clock epoch: (2) and (3), or (5) and (6).
 
     Args:
@@ -109,12 +113,15 @@ def quote_made(sync: Interval, sync_clock_ms: int, quote_clock_ms: int, drift_pp
         sync_clock_ms: TPM clock in the sync proof.
         quote_clock_ms: TPM clock in the quote; of the same reset and restart count.
         drift_ppm: bound on the clock's rate error, less than a million.
+        names_sync: the quote signs a body that holds the proof, so it is the later one. Matters for equal readings:
+            without it a quote may be up to a millisecond of the clock older than the proof.
     """
     ticks_ms = abs(quote_clock_ms - sync_clock_ms)
     least_us, most_us = least_elapsed_us(ticks_ms, drift_ppm), most_elapsed_us(ticks_ms, drift_ppm)
     if quote_clock_ms >= sync_clock_ms:
         before_us = sync.before_us + most_us if sync.before_us is not None else None
-        return Interval(after_us=sync.after_us + least_us, before_us=before_us)
+        after_us = sync.after_us + least_us if ticks_ms or names_sync else sync.after_us - most_us
+        return Interval(after_us=after_us, before_us=before_us)
     return Interval(
         after_us=sync.after_us - most_us, before_us=sync.before_us - least_us if sync.before_us is not None else None
     )
@@ -154,7 +161,8 @@ def clock_rate_ppm(first: ClockAnchor, later: ClockAnchor) -> tuple[int, int] | 
     the true time between the two is at least ``later.after - first.before`` and at most ``later.before - first.after``.
 
     Returns:
-        The smallest and the greatest rate that both allow; None while they are too close together to say.
+        The smallest and the greatest rate that both allow; None while they are too close together to say, and where
+        they cannot both be true.
     """
     advanced_us = (later.clock_ms - first.clock_ms) * _US_PER_MS
     shortest_us = later.after_us - first.before_us
@@ -163,15 +171,7 @@ def clock_rate_ppm(first: ClockAnchor, later: ClockAnchor) -> tuple[int, int] | 
         return None
     low = (advanced_us - READING_MS * _US_PER_MS) * _PPM // longest_us - _PPM
     high = -(-(advanced_us + READING_MS * _US_PER_MS) * _PPM // shortest_us) - _PPM
-    return max(low, -_MOST_PPM), min(high, _MOST_PPM)
-
-
-def narrowed(known: tuple[int, int] | None, measured: tuple[int, int] | None) -> tuple[int, int] | None:
-    """The feasible rates that two measurements of one clock leave; the newer alone where they exclude each other."""
-    if known is None or measured is None:
-        return measured or known
-    low, high = max(known[0], measured[0]), min(known[1], measured[1])
-    return (low, high) if low <= high else measured
+    return (max(low, -_MOST_PPM), min(high, _MOST_PPM)) if low <= high else None
 
 
 def clock_was_set(clock_ms: int, time_ms: int) -> bool:

@@ -98,6 +98,19 @@ class TstInfo:
     nonce: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """A time-stamp token that was verified to a trusted root; only who asked a TSA and verified its answer makes one.
+
+    Attributes:
+        token: DER, sets in order, as it goes into a handle or an evidence body.
+        info: what the TSA signed in it.
+    """
+
+    token: bytes
+    info: TstInfo
+
+
 def parse_tst_info(der: bytes) -> TstInfo:
     """Parses a TSTInfo with a SHA-256 message imprint.
 

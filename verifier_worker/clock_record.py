@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from schemas.reasons import Reason
-from schemas.time_model import ClockAnchor, clock_rate_ppm, clock_was_set, narrowed
+from schemas.time_model import ClockAnchor, clock_rate_ppm, clock_was_set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,8 +14,8 @@ class ClockRecord:
         first: the first one of this epoch whose handle is known.
         last: the last one.
         timed: the last one that says the time since power-on: an attester chooses which of its proofs do.
-        rate_ppm: feasible rates of the clock, as a difference from true time: of this epoch, or of the last one that
-            said anything.
+        rate_ppm: bounds of the clock's mean rate since ``first``, as a difference from true time; where the clock was
+            found out of its bounds, those it was found by; of an earlier epoch while this one says nothing.
         suspect: why readings of this clock bind nothing at present; None when they do.
     """
 
@@ -61,11 +61,11 @@ def synchronised(record: ClockRecord, here: ClockAnchor, drift_ppm: int) -> Cloc
     timed = here if here.time_ms is not None else timed
     if was_set:
         return ClockRecord(first=here, last=here, timed=timed, rate_ppm=record.rate_ppm, suspect=Reason.CLOCK_SET)
-    recent = clock_rate_ppm(last, here)
-    rate = narrowed(clock_rate_ppm(record.first, here), recent)
-    broken = _broken(recent, drift_ppm) or _broken(rate, drift_ppm)
-    if broken is not None:
-        return ClockRecord(first=here, last=here, timed=timed, rate_ppm=rate, suspect=broken)
+    recent, rate = clock_rate_ppm(last, here), clock_rate_ppm(record.first, here)
+    for measured in (recent, rate):
+        broken = _broken(measured, drift_ppm)
+        if broken is not None:
+            return ClockRecord(first=here, last=here, timed=timed, rate_ppm=measured, suspect=broken)
     cleared = was_set is False if record.suspect is Reason.CLOCK_SET else recent is not None
     return ClockRecord(
         first=record.first,

@@ -58,23 +58,24 @@ def _timed(state: AttesterState, handle: Handle | None, *, drift_ppm: int, deadl
     after_us, before_us = made.after_us, state.received_us
     stamped_us = sync.stamped_before_us
     if (sync.reset_count, sync.restart_count) == (state.reset_count, state.restart_count):
+        latest_us = max(before_us, made.before_us or 0)  # a verifier's clock that is behind must not make one fast
         here = ClockAnchor(
             clock_ms=sync.clock_ms,
             after_us=made.after_us,
-            before_us=before_us if stamped_us is None else min(before_us, stamped_us),
+            before_us=latest_us if stamped_us is None else min(latest_us, stamped_us),
             time_ms=sync.time_ms,
         )
         clock = synchronised(clock, here, drift_ppm)
         if clock.suspect is None and state.clock_ms >= sync.clock_ms:
             window = Interval(after_us=made.after_us, before_us=stamped_us)
             quoted = quote_made(window, sync.clock_ms, state.clock_ms, drift_ppm)
-            after_us = quoted.after_us
             before_us = before_us if quoted.before_us is None else min(before_us, quoted.before_us)
+            after_us = quoted.after_us if quoted.after_us <= before_us else after_us  # else that clock cannot be right
     known_us = state.handle_time_us
     return replace(
         state,
         made_after_us=after_us,
-        made_before_us=max(before_us, after_us),
+        made_before_us=before_us,
         clock=clock,
         handle_time_us=handle.time_us if known_us is None else max(known_us, handle.time_us),
         deadline_us=deadline_us,

@@ -383,3 +383,16 @@ def test_the_inbox_is_bounded_but_keeps_acknowledgements(rig: Rig) -> None:
     events = inbox.wait(0)
     assert len(events) == WAITING_EVENTS + 2
     assert inbox.wait(0) == []
+
+
+def test_a_forked_chain_is_told_of_and_bound_to_all_the_same(time: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig(HandleMint(), Clock())
+    rig.turn(rig.handle(T_US))
+    parent = rig.mint.previous
+    rig.turn(rig.handle(T_US + 10 * S))
+    rig.mint.previous = parent  # the key is used by two
+    with caplog.at_level("WARNING"):
+        rig.turn(rig.handle(T_US + 20 * S))
+    assert Reason.HANDLE_CHAIN_FORKED in caplog.text
+    assert rig.agent.state.handle is not None
+    assert rig.agent.state.handle.time_us == T_US + 20 * S

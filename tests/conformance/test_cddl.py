@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import schemas
 from schemas import cbor, cel, cel_cbor, cmw, cose, media_types, result
+from schemas.audit_entry import HANDLE, EvidenceEntry, ObjectEntry, encode_entry
 from schemas.endorsement import Endorsement, sign_endorsement, verify_endorsement
 from schemas.errors import PeerError
 from schemas.evidence import Transition, TransitionKind, encode_evidence, parse_evidence
@@ -171,6 +172,25 @@ def result_claims() -> bytes:
     return json.dumps(claims).encode()
 
 
+def audit_evidence() -> bytes:
+    """An audit entry about a push that was accepted."""
+    return encode_entry(
+        EvidenceEntry(
+            received_us=1,
+            ueid=device().ueid,
+            reasons=("resumed",),
+            result=b"x.y.z",
+            digest=bytes(32),
+            payload=None,
+        )
+    )
+
+
+def audit_object() -> bytes:
+    """An audit entry about a handle."""
+    return encode_entry(ObjectEntry(received_us=1, kind=HANDLE, raw=handle()))
+
+
 MESSAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "handle": ("handle.cddl", handle),
     "evidence": ("evidence.cddl", evidence),
@@ -181,8 +201,10 @@ MESSAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "status": ("status.cddl", status),
     "cel-record": ("evidence.cddl", cel_record),
     "result-claims": ("result.cddl", result_claims),
+    "audit-evidence": ("audit.cddl", audit_evidence),
+    "audit-object": ("audit.cddl", audit_object),
 }
-RULES = {"heartbeat": "evidence"}
+RULES = {"heartbeat": "evidence", "audit-evidence": "audit-entry", "audit-object": "audit-entry"}
 
 
 @pytest.mark.parametrize("name", MESSAGES)

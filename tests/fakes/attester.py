@@ -230,8 +230,15 @@ Stamper = Callable[[bytes, int], bytes]
 class HandleMint:
     """A distributor and its TSA: handles of any time, each the next of one chain."""
 
-    def __init__(self, stamp: Stamper | None = None) -> None:
-        self.authority = ForgedAuthority.make()
+    def __init__(
+        self,
+        stamp: Stamper | None = None,
+        *,
+        issuer: str = "distributor-1",
+        authority: ForgedAuthority | None = None,
+    ) -> None:
+        self.issuer = issuer
+        self.authority = authority or ForgedAuthority.make()
         self.stamp = stamp or self.authority.token
         self.key: EllipticCurvePrivateKey = generate_private_key(SECP256R1())
         self.previous: HandleId | None = None
@@ -243,7 +250,7 @@ class HandleMint:
     def raw(self, time_us: int, *, lifetime_s: int = 600) -> bytes:
         """The COSE bytes of a handle stamped at ``time_us``."""
         claims = HandleClaims(
-            issuer="distributor-1",
+            issuer=self.issuer,
             not_before_s=time_us // 1_000_000,
             expires_s=time_us // 1_000_000 + lifetime_s,
             nonce=hashlib.sha256(time_us.to_bytes(8, "big")).digest(),

@@ -11,9 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from handle_distributor.epoch_bell import BellRules, EpochBell
-from handle_distributor.settings import parse_tsa_url
-from handle_distributor.tsa_client import HttpTimeStampAuthority
 from runtime import clock
+from runtime.time_stamp_client import HttpTimeStampAuthority, parse_tsa_url
 from runtime.time_stamp_verifier import load_time_stamp_verifier
 from tests.fakes.distributor import MemoryStore, RecordingPublisher
 from tests.parts.tsa import running_tsa

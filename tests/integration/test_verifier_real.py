@@ -8,8 +8,10 @@ from pathlib import Path
 import jwt
 import pytest
 
+from relying_party.__main__ import main as relying_party
 from runtime.audit_file import read_entries
 from schemas import cmw, media_types
+from schemas.audit_entry import ObjectEntry, parse_entry
 from schemas.media_types import Indicator
 from schemas.reasons import Reason
 from schemas.result import AttestationResult, Freshness, Tier
@@ -151,6 +153,41 @@ def test_kill_9_at_any_moment_loses_no_result_and_needs_no_baseline(stage: Stage
     numbers = [number for number, _ in read_entries(stage.rig.folder / "audit.log")]
     assert numbers == sorted(set(numbers))
     assert len(numbers) >= last + 1
+    assert sorted(kinds(stage)) == ["endorsements", "endorsements", "handles"]
+    assert audit_times(stage) == 0
+
+
+def test_an_audit_log_that_was_moved_away_begins_with_what_is_in_force(stage: Stage) -> None:
+    stage.push()
+    stage.wait_for_sequence(0)
+    assert stage.rig.stop() == 0
+    (stage.rig.folder / "audit.log").rename(stage.rig.folder / "audit.log.1")
+    stage.rig.start()
+    stage.push()
+    stage.wait_for_sequence(1)
+    assert stage.rig.stop() == 0
+    assert sorted(kinds(stage)) == ["endorsements", "endorsements", "handles"]
+    assert audit_times(stage) == 0
+
+
+def kinds(stage: Stage) -> list[str]:
+    """The objects in the audit log, in order."""
+    parsed = [parse_entry(raw) for _, raw in read_entries(stage.rig.folder / "audit.log")]
+    return [entry.kind for entry in parsed if isinstance(entry, ObjectEntry)]
+
+
+def audit_times(stage: Stage) -> int:
+    """What an auditor finds, with the public keys and the TSA's root alone."""
+    folder = stage.rig.folder
+    files = {
+        "--audit-log": "audit.log",
+        "--distributor-key": "distributor.pub",
+        "--endorser-key": "endorser.pub",
+        "--tsa-root": "tsa.pem",
+    }
+    return relying_party(
+        ["audit", "times", *(part for each in files.items() for part in (each[0], str(folder / each[1])))]
+    )
 
 
 def test_a_broker_that_dies_and_comes_back_is_taken_up_again(stage: Stage) -> None:

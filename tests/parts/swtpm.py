@@ -50,6 +50,16 @@ def require_tool(name: str) -> str:
     return path
 
 
+def environment_of_clock(rate: float) -> dict[str, str]:
+    """An environment in which time passes at ``rate``; skips the test when libfaketime is not installed."""
+    if rate == 1.0:
+        return dict(os.environ)
+    libraries = sorted(Path("/usr/lib").glob("**/faketime/libfaketime.so.1"))
+    if not libraries:
+        pytest.skip("faketime is not installed")
+    return {**os.environ, "LD_PRELOAD": str(libraries[0]), "FAKETIME": f"+0 x{rate}"}
+
+
 class Swtpm:
     """One emulated TPM.
 
@@ -58,8 +68,9 @@ class Swtpm:
         directory: absolute; holds the TPM's state and ``swtpm.log``.
     """
 
-    def __init__(self, directory: Path, sockets: Path) -> None:
+    def __init__(self, directory: Path, sockets: Path, clock_rate: float = 1.0) -> None:
         self.directory = directory.resolve()
+        self._environment = environment_of_clock(clock_rate)
         self._server = sockets.resolve() / "tpm"
         self._control = sockets.resolve() / "tpm.ctrl"  # the TCTI wants this very name
         self.tcti = f"swtpm:path={self._server}"
@@ -98,7 +109,7 @@ class Swtpm:
             "--log",
             f"file={self.directory / 'swtpm.log'}",
         ]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=self._environment)
         try:
             self._wait_until_ready(self._process)
         except BaseException:
@@ -191,11 +202,12 @@ class Swtpm:
 
 
 @contextlib.contextmanager
-def running_swtpm(directory: Path) -> Iterator[Swtpm]:
+def running_swtpm(directory: Path, *, clock_rate: float = 1.0) -> Iterator[Swtpm]:
     """A TPM that is switched on; skips the test when swtpm is not installed.
 
     Args:
         directory: existing, writable, used by no other swtpm; keeps the state, so a second call finds the same TPM.
+        clock_rate: how fast its oscillator runs; other than 1 needs libfaketime.
 
     Yields:
         the TPM; its ``tcti`` is what clients need.
@@ -205,7 +217,7 @@ def running_swtpm(directory: Path) -> Iterator[Swtpm]:
         sockets = directory.resolve()
         if len(os.fsencode(sockets)) > MAX_SOCKET_PATH_BYTES - len("/tpm.ctrl"):
             sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="swtpm-")))
-        tpm = Swtpm(directory, sockets)
+        tpm = Swtpm(directory, sockets, clock_rate)
         stack.callback(tpm.cut_power)
         tpm.start()
         yield tpm

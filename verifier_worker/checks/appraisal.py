@@ -13,6 +13,7 @@ from schemas.ima_log import ImaBankMode
 from schemas.pcr import PcrSelection, initial_value
 from schemas.reasons import Reason
 from schemas.result import Freshness, Tier, TrustClaim, overall_status
+from schemas.time_model import quote_made
 from verifier_worker.appraisal_policy import AppraisalPolicy, Weight
 from verifier_worker.checks.boot import loaders_are_as_required, secure_boot_is_as_required
 from verifier_worker.checks.case import Case, Check
@@ -103,8 +104,10 @@ def clock_is_synchronised(case: Case) -> Iterator[Finding]:
         yield Finding(reason=Reason.CLOCK_EPOCH_MISMATCH)
     elif state.clock_ms < sync.clock_ms:
         yield Finding(reason=Reason.CLOCK_RAN_BACK)
-    if state.made_after_us is not None and state.made_after_us > state.received_us + _CLOCK_TOLERANCE_US:
-        yield Finding(reason=Reason.CLOCK_AHEAD_OF_VERIFIER)
+    elif case.handle is not None and case.policy is not None:
+        made = quote_made(case.handle.made, sync.clock_ms, state.clock_ms, case.policy.drift_ppm)
+        if made.after_us > state.received_us + _CLOCK_TOLERANCE_US:
+            yield Finding(reason=Reason.CLOCK_AHEAD_OF_VERIFIER)
 
 
 def evidence_is_fresh(case: Case) -> Iterator[Finding]:

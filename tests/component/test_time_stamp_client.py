@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from handle_distributor.settings import parse_tsa_url
-from handle_distributor.tsa_client import HttpTimeStampAuthority
+from runtime.time_stamp_client import HttpTimeStampAuthority, parse_tsa_url
 from runtime.time_stamp_verifier import TimeStampVerifier
 from schemas.errors import ConfigError, WorldError
 from schemas.reasons import Reason

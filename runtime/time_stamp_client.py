@@ -5,8 +5,8 @@ whole exchange, so a TSA that sends one byte a second is as silent as one that s
 operating system's and not counted). Redirects are not followed, proxies not used, answers are limited in size.
 
 A token leaves here verified to the operator's roots and as DER with its sets in order: openssl sends certificates in
-any order, and a handle has one spelling. Only the order is changed, and self-signed certificates are left out (whoever
-verifies has its roots): the parts are not decoded and encoded again, for a certificate must keep its bytes.
+any order, and what carries a token has one spelling. Only the order is changed, and self-signed certificates are left
+out (whoever verifies has its roots): the parts are not decoded and encoded again; a certificate must keep its bytes.
 """
 
 import functools
@@ -14,7 +14,8 @@ import http.client
 import io
 import socket
 import ssl
-from collections.abc import Callable
+import urllib.parse
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -27,13 +28,11 @@ from pyasn1.error import PyAsn1Error  # type: ignore[import-untyped]  # as all o
 from pyasn1.type import univ  # type: ignore[import-untyped]  # as above
 from typing_extensions import Buffer, override
 
-from handle_distributor.ports import Stamp
-from handle_distributor.settings import TsaAddress
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.handle import StampVerifier
 from schemas.limits import MAX_TIME_STAMP_TOKEN_BYTES
 from schemas.reasons import Reason
-from schemas.tst_info import extract_tst_info, parse_tst_info
+from schemas.tst_info import Stamp, extract_tst_info, parse_tst_info
 
 MAX_ANSWER_BYTES: Final = 2 * MAX_TIME_STAMP_TOKEN_BYTES
 _QUERY: Final = "application/timestamp-query"  # RFC 3161, 3.4
@@ -44,8 +43,53 @@ _DER_NULL: Final = b"\x05\x00"
 _MIN_CONNECT_S: Final = 0.001
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TsaAddress:
+    """Where a TSA listens; parsed once, at start."""
+
+    url: str
+    tls: bool
+    host: str
+    port: int
+    path: str
+
+
+def parse_tsa_url(url: str) -> TsaAddress:
+    """Parses ``http://host:port/path`` or ``https://…``.
+
+    Raises:
+        ConfigError: another scheme, no host, a bad port, or a password in it.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"{url!r}: not a URL ({error})") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError(f"{url!r}: expected http://HOST[:PORT]/PATH or https://…")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError(f"TSA at {parts.hostname}: user names and passwords in URLs are not supported")
+    tls = parts.scheme == "https"
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return TsaAddress(url=url, tls=tls, host=parts.hostname, port=port or (443 if tls else 80), path=path)
+
+
+def parse_tsa_urls(urls: Sequence[str]) -> tuple[TsaAddress, ...]:
+    """Parses a setting ``urls``.
+
+    Raises:
+        ConfigError: as :func:`parse_tsa_url`, or the same URL twice; names the field.
+    """
+    if len(set(urls)) != len(urls):
+        raise ConfigError("urls: the same TSA twice")
+    try:
+        return tuple(parse_tsa_url(url) for url in urls)
+    except ConfigError as error:
+        raise ConfigError(f"urls: {error.detail}") from error
+
+
 class HttpTimeStampAuthority:
-    """Implements :class:`handle_distributor.ports.TimeStampAuthority`. Keeps no connection and no state."""
+    """One TSA: whoever asks it gets a verified token, or the reason why not. Keeps no connection and no state."""
 
     def __init__(
         self,
@@ -80,7 +124,16 @@ class HttpTimeStampAuthority:
         return self._address.url
 
     def stamp(self, imprint: bytes, nonce: int) -> Stamp:
-        """See :meth:`handle_distributor.ports.TimeStampAuthority.stamp`."""
+        """Asks for a token over ``imprint``; answers or raises within the deadline; does not retry.
+
+        Args:
+            imprint: a SHA-256, 32 bytes.
+            nonce: 64 random bits that the token must repeat.
+
+        Raises:
+            WorldError: ``tsa-unreachable``, ``tsa-timeout``, ``tsa-refused``, ``tsa-malformed``,
+                ``tsa-imprint-mismatch``, ``tsa-nonce-mismatch`` or ``tsa-untrusted``.
+        """
         token = _token(self._exchange(_encode_request(imprint, nonce)), self.name)
         try:
             info = parse_tst_info(extract_tst_info(token))

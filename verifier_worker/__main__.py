@@ -5,20 +5,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.keys import generate_key_pair, public_path, read_file
+from runtime.keys import read_file
 from runtime.service import run_command
 from runtime.settings import load, naming
 from schemas.errors import ConfigError
 from verifier_worker.audit_log import read_entries
 from verifier_worker.audit_text import entry_line
 from verifier_worker.boot_log_text import boot_log_lines
+from verifier_worker.key_commands import add_key_commands, run_key_command
 from verifier_worker.service import ROLE, check_service, load_policy, run_service
 from verifier_worker.settings import Settings
 from verifier_worker.worker import BUILD
 
 _EXAMPLE = """\
 A newcomer's order:
-  verifier-worker keygen --out verifier.key        makes verifier.key and verifier.pub
+  verifier-worker keygen --out verifier.key        makes verifier.key, verifier.pub and verifier.jwks
   verifier-worker check-policy policy.toml
   verifier-worker run --config verifier.toml --check-config
   verifier-worker run --config verifier.toml
@@ -37,8 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run until SIGTERM or Ctrl-C")
     run.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML settings of this worker")
     run.add_argument("--check-config", action="store_true", help="read settings, keys and policy, then exit")
-    keygen = commands.add_parser("keygen", help="make the key that signs results and solicits")
-    keygen.add_argument("--out", type=Path, required=True, metavar="FILE", help="private key; FILE.pub is beside it")
+    add_key_commands(commands)
     policy = commands.add_parser("check-policy", help="read an appraisal policy and say what is wrong with it")
     policy.add_argument("policy", type=Path, metavar="FILE")
     audit = commands.add_parser("audit", help="print the audit log, one entry a line")
@@ -55,9 +55,8 @@ def _execute(arguments: argparse.Namespace) -> None:
                 (check_service if arguments.check_config else run_service)(settings)
             if arguments.check_config:
                 print(f"{arguments.config}: settings, keys and policy are fine")
-        case "keygen":
-            generate_key_pair(arguments.out)
-            print(f"made {arguments.out} and {public_path(arguments.out)}; give the latter to relying parties")
+        case "keygen" | "jwks":
+            print(run_key_command(arguments))
         case "check-policy":
             print(f"{arguments.policy}: policy {load_policy(arguments.policy).label} is fine")
         case "audit":

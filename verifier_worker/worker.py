@@ -297,8 +297,7 @@ class Worker:
         else:
             self._waiting.remove(ueid)
         self._log_change(ueid, changed[ueid].state, built)
-        token = self._signer.sign(built)
-        expires_us = built.expires_s * _US
+        token, expires_us = self._signer.sign(built), built.expires_s * _US
         changed[ueid] = _Entry(state=state, result=token, result_expires_us=expires_us)
         source = evidence or Received(ueid_text=ueid_text(ueid), payload=b"", received_us=now_us)
         audit = _audit_entry(source, ueid, reasons=list(built.reasons), result=token, whole=evidence is not None)

@@ -72,9 +72,7 @@ class Results:
         """
         self._keys = result_token.result_keys(load_public_keys(self._files))
 
-    def verify(
-        self, token: bytes, *, ueid: Ueid | None = None, handles: Iterable[Handle] | None = None
-    ) -> Attestation:
+    def verify(self, token: bytes, *, ueid: Ueid | None = None, handles: Iterable[Handle] | None = None) -> Attestation:
         """Verifies a result, now.
 
         Args:

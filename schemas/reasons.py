@@ -42,8 +42,6 @@ class Reason(StrEnum):
 
     # Signed objects of the endorser and solicits of the verifier.
     OBJECT_SIGNATURE_INVALID = "object-signature-invalid"
-    OBJECT_NOT_YET_VALID = "object-not-yet-valid"
-    OBJECT_EXPIRED = "object-expired"
     OBJECT_ROLLED_BACK = "object-rolled-back"
     OBJECT_MISDIRECTED = "object-misdirected"
 

@@ -5,10 +5,11 @@ device or another attesting key is not worth showing. With a challenge the TPM p
 (:mod:`schemas.passport_proof`).
 """
 
+import argparse
 import queue
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attester_agent.commands import load_trust
 from attester_agent.ports import Identity
@@ -25,6 +26,10 @@ from schemas.pcr import PcrSelection
 from schemas.reasons import Reason
 from schemas.result_token import ResultFormat
 
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 argparse has no public name for it
+
+DEFAULT_WAIT_S: Final = 10.0
 _QUEUE_MESSAGES: Final = 16
 _NO_PCRS: Final = PcrSelection(banks=())
 
@@ -44,6 +49,23 @@ class PassportRequest:
     challenge: str | None
     proof: Path | None
     wait_s: float
+
+
+def add_passport(commands: "Commands") -> None:
+    """Describes the command."""
+    command = commands.add_parser("passport", help="fetch the result about this device, to show it to someone")
+    command.add_argument("--config", type=Path, required=True, help="TOML file")
+    command.add_argument("--out", type=Path, metavar="FILE", help="write the token there instead of printing it")
+    command.add_argument("--challenge", metavar="HEX", help="answer a relying party's challenge with the TPM")
+    command.add_argument("--proof", type=Path, metavar="FILE", help="where the answer goes")
+    command.add_argument(
+        "--wait", type=float, default=DEFAULT_WAIT_S, metavar="S", help="for the result (default: %(default)g)"
+    )
+
+
+def passport_request(options: argparse.Namespace) -> PassportRequest:
+    """What the options ask for."""
+    return PassportRequest(out=options.out, challenge=options.challenge, proof=options.proof, wait_s=options.wait)
 
 
 def run_passport(settings: Settings, request: PassportRequest, stop: Stop) -> str:

@@ -17,6 +17,7 @@ from runtime.keys import load_public_keys
 from schemas import passport_proof, result_token
 from schemas.handle import Handle
 from schemas.identifiers import Ueid
+from schemas.result import AttestationResult
 
 
 class Results:
@@ -71,6 +72,14 @@ class Results:
             ConfigError: a key file is missing or holds no key.
         """
         self._keys = result_token.result_keys(load_public_keys(self._files))
+
+    def read(self, token: bytes) -> AttestationResult:
+        """What a token says, if a trusted verifier signed it; no expectation is checked, not even that it is in force.
+
+        Raises:
+            PeerError: ``too-large``, ``malformed``, ``unknown-media-type``, ``result-signature-invalid``.
+        """
+        return result_token.verify(result_token.token_of(token), self._keys)
 
     def verify(self, token: bytes, *, ueid: Ueid | None = None, handles: Iterable[Handle] | None = None) -> Attestation:
         """Verifies a result, now.

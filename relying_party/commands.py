@@ -1,4 +1,4 @@
-"""``check`` and ``submit``: one result, from a file or from the verifier; and the options that several commands share."""
+"""``check`` and ``submit``: one result, from a file or from the verifier; and options that several commands share."""
 
 import argparse
 from pathlib import Path

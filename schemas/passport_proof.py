@@ -6,8 +6,9 @@ so the holder answers a challenge with TPM2_Quote of no PCR, ``extraData`` being
     SHA-256("attestream passport proof" || SHA-256(token) || challenge)
 
 The result names the key: its submodule is the TPM name of the attesting key, a digest of the public area shown here.
-The text in front keeps the quote from passing as evidence or as a sync proof, whose ``extraData`` are digests of CBOR maps
-and tags, whatever the challenge. It proves that the TPM is there now, not that it is still in the state of the result.
+The text in front keeps the quote from passing as evidence or as a sync proof, whose ``extraData`` are digests of CBOR
+maps and tags, whatever the challenge. It proves that the TPM is there now, not that it is still in the state of the
+result.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Passport: this device fetches the newest result about itself, to show it to a relying party that has no broker.
 
 It is checked here as a relying party would, with the verifier keys trusted for solicits: what is stale, of another
-device or another attesting key is not worth showing. With a challenge the TPM proves that it is this device that shows it
+device or another attesting key is not worth showing. With a challenge the TPM proves that this device shows it
 (:mod:`schemas.passport_proof`).
 """
 

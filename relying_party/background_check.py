@@ -91,7 +91,7 @@ def _await_result(
     if pending is not None:
         return pending
     detail = (
-        f"no result about push {evidence.body.sequence}, body {evidence.body_digest.hex()[:16]}…, in {wait_s:g} s; heard "
-        f"{heard}. No verifier listens, or it refused this evidence: its log and its metrics say why"
+        f"no result about push {evidence.body.sequence}, body {evidence.body_digest.hex()[:16]}…, in {wait_s:g} s; "
+        f"heard {heard}. No verifier listens, or it refused this evidence: its log and its metrics say why"
     )
     raise WorldError(Reason.RESULT_MISSING, detail)

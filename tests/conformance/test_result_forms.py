@@ -1,7 +1,7 @@
 """Results read by other implementations, and results made by one: JWT with PyJWT alone, CWT with openssl and cbor2.
 
-``vectors/result_cwt.json`` was made by python-cwt 3.3.0, which has verified a token of ours, too. It is no dependency of
-the tests, because it cannot be installed beside cbor2 6 (see docs/adr).
+``vectors/result_cwt.json`` was made by python-cwt 3.3.0, which has verified a token of ours, too. It is no dependency
+of the tests, because it cannot be installed beside cbor2 6 (see docs/adr).
 """
 
 import json

@@ -74,7 +74,7 @@ def test_no_other_algorithm_will_do() -> None:
     claims = to_claims(FULL, "d", "b")
     kid = cose.key_id(VERIFIER_KEY.public_key()).hex()
     headers = {"typ": jws.TYPE, "kid": kid}
-    unsigned = jwt.encode(claims, None, algorithm="none", headers=headers)
+    unsigned = jwt.encode(claims, "", algorithm="none", headers=headers)
     shared = jwt.encode(claims, "0" * 64, algorithm="HS256", headers=headers)
     longer = jwt.encode(claims, generate_private_key(SECP384R1()), algorithm="ES384", headers=headers)
     for token in (unsigned, shared, longer):
@@ -174,7 +174,7 @@ def test_a_token_travels_under_the_media_type_of_its_form_only() -> None:
         with pytest.raises(PeerError) as refused:
             result_token.unwrap(payload)
         assert refused.value.reason == Reason.UNKNOWN_MEDIA_TYPE
-    with pytest.raises(PeerError, match="eat\\+jwt.* or .*eat\\+cwt"):
+    with pytest.raises(PeerError, match=r"eat\+jwt.* or .*eat\+cwt"):
         result_token.unwrap(cmw.wrap(media_types.EVIDENCE, b"x", Indicator.ATTESTATION_RESULTS))
 
 

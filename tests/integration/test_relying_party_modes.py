@@ -47,6 +47,11 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def last_line(ended: subprocess.CompletedProcess[str]) -> str:
+    """What the command said in the end, after its log."""
+    return ended.stderr.splitlines()[-1]
+
+
 # -- background check --------------------------------------------------------------------------------------------------
 
 
@@ -229,7 +234,7 @@ def test_a_thief_with_the_token_and_another_tpm_is_found_out(border: Border, tmp
     with running_swtpm(tmp_path / "thief") as other:
         config = passport_rig.write_agent_config(tmp_path / "thief", border.rig, other)
         nothing = run("-m", "attester_agent", "passport", "--config", config, "--out", proof, "--wait", 1)
-        assert (nothing.returncode, nothing.stderr[:21]) == (1, "error: result-missing")
+        assert (nothing.returncode, last_line(nothing)[:21]) == (1, "error: result-missing")
         forged = passport_rig.forged_proof(other, token.read_bytes(), bytes.fromhex(CHALLENGE))
     proof.write_bytes(forged)
     checked = border.check(token, "--challenge", CHALLENGE, "--proof", proof)
@@ -243,6 +248,6 @@ def test_a_device_does_not_show_what_it_would_not_believe(border: Border, tmp_pa
     settings = border.config.read_text().replace(str(border.rig.folder / "verifier.pub"), str(public))
     border.config.with_name("other.toml").write_text(settings)
     ended = run("-m", "attester_agent", "passport", "--config", border.config.with_name("other.toml"))
-    assert (ended.returncode, ended.stderr[:31]) == (1, "error: result-signature-invalid")
+    assert (ended.returncode, last_line(ended)[:31]) == (1, "error: result-signature-invalid")
     assert border.passport("--challenge", CHALLENGE).returncode == 2
     assert border.passport("--challenge", "00", "--proof", tmp_path / "proof").returncode == 2

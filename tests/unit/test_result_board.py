@@ -3,11 +3,12 @@
 import pytest
 
 from relying_party.results import MAX_CLOCK_SKEW_S, ResultBoard, result_keys, verify_result
-from schemas import cmw, cose, jws, media_types
+from schemas import cmw, cose, jws, media_types, result_token
 from schemas.errors import PeerError
 from schemas.media_types import Indicator
 from schemas.reasons import Reason
 from schemas.result import Freshness, Tier, to_claims
+from schemas.result_token import ResultFormat, ResultSigner
 from schemas.topics import Topics
 from tests.fakes.relying_party import (
     ALICE,
@@ -39,6 +40,15 @@ def test_a_signed_result_stands_as_it_says() -> None:
     assert standing is not None
     assert (standing.status, standing.freshness, standing.reasons) == (Tier.AFFIRMING, Freshness.FRESH, ())
     assert board.standing(BOB, NOW_S) is None
+
+
+def test_results_of_both_forms_stand_on_one_board() -> None:
+    board = ResultBoard(KEYS)
+    board.apply(ALICES, message_of(result_about()), NOW_S)
+    later = result_about(issued_s=NOW_S + 1, status=Tier.NONE, vector={})
+    token = ResultSigner(VERIFIER_KEY, "tests", "1", ResultFormat.CWT).sign(later)
+    assert board.apply(ALICES, result_token.wrap(token), NOW_S + 1) == later
+    assert refusal(board, ALICES, message_of(result_about())) == Reason.OBJECT_ROLLED_BACK
 
 
 def test_a_result_signed_by_a_stranger_is_refused() -> None:

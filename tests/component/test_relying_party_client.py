@@ -34,6 +34,7 @@ def token_by(key: EllipticCurvePrivateKey, form: ResultFormat = ResultFormat.JWT
     """A result of this moment."""
     now_s = utc_s()
     result = result_about(
+        ALICE,
         **{
             "issued_s": now_s,
             "expires_s": now_s + 60,

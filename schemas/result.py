@@ -52,6 +52,9 @@ class TrustClaim(IntEnum):
     EXECUTABLES = 2
     FILE_SYSTEM = 3
     HARDWARE = 4
+    RUNTIME_OPAQUE = 5
+    STORAGE_OPAQUE = 6
+    SOURCED_DATA = 7
 
     @property
     def label(self) -> str:
@@ -244,7 +247,8 @@ def _from_claims(claims: Mapping[str, object]) -> AttestationResult:
     details = _map(_map(appraisal["ear_verifier_claims"])[SIGNED_CLAIMS_KEY])
     vector = _vector(_map(appraisal["ear_trustworthiness_vector"]))
     made_by = _map(claims["ear_verifier_id"])
-    _text(made_by["developer"]), _text(made_by["build"])
+    for member in ("developer", "build"):
+        _text(made_by[member])
     status = Tier(_text(claims["ear_status"]))
     allowed = {Tier.NONE, overall_status(vector)}
     if status != appraisal["ear_status"] or status not in allowed:

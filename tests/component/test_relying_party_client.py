@@ -42,7 +42,7 @@ def token_by(key: EllipticCurvePrivateKey, form: ResultFormat = ResultFormat.JWT
             "policies": ("fleet/3",),
             "made_after_us": (now_s - 5) * 1_000_000,
             **changes,
-        }
+        },
     )
     return ResultSigner(key, "tests", "1", form).sign(result)
 

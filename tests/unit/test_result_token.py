@@ -115,6 +115,19 @@ def test_the_keys_are_those_of_the_draft() -> None:
     assert appraisal[1006]["attestream"]["evidence"] == FULL.evidence
 
 
+def test_the_trust_claims_are_those_of_ar4si() -> None:
+    assert [(claim.label, int(claim)) for claim in TrustClaim] == [
+        ("instance-identity", 0),
+        ("configuration", 1),
+        ("executables", 2),
+        ("file-system", 3),
+        ("hardware", 4),
+        ("runtime-opaque", 5),
+        ("storage-opaque", 6),
+        ("sourced-data", 7),
+    ]
+
+
 @pytest.mark.parametrize(
     ("tier", "number"), [(Tier.NONE, 0), (Tier.AFFIRMING, 2), (Tier.WARNING, 32), (Tier.CONTRAINDICATED, 96)]
 )
@@ -144,9 +157,10 @@ def test_a_claim_value_beyond_eight_bits_is_refused(value: object) -> None:
 def test_unknown_claims_are_ignored_unknown_trust_claims_are_not() -> None:
     claims = result_cwt.to_cbor(to_claims(FULL, "d", "b"))
     assert result_token.verify(signed({**claims, -70002: {"x": 1}, 7: b"cti"}), KEYS) == FULL
+    claims = result_cwt.to_cbor(to_claims(result_about(), "d", "b"))
     submodules = claims[266]
     assert isinstance(submodules, dict)
-    next(iter(submodules.values()))[1001] = {0: 2, 9: 96}
+    next(iter(submodules.values()))[1001] = {0: 2, 9: 2}
     assert refusal(signed(claims)) == Reason.MALFORMED
 
 

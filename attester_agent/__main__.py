@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attester_agent.commands import check_files, describe_claims, describe_file, provision, run_agent
 from attester_agent.measure_command import MeasureRequest, run_measure
+from attester_agent.passport import add_passport, passport_request, run_passport
 from attester_agent.settings import COMMAND, Settings
 from runtime.service import Stop, installed_version, run_command
 from runtime.settings import load, naming
@@ -26,6 +27,8 @@ def _command(options: argparse.Namespace) -> None:
     configure_logging(COMMAND, settings.log_level)
     if options.command == "provision":
         print(provision(settings, options.out, Stop().on_signals()))
+    elif options.command == "passport":
+        print(run_passport(settings, passport_request(options), Stop().on_signals()))
     elif options.command == "claims":
         print(describe_claims(settings))
     elif options.command == "measure":
@@ -66,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("--name", help="what to call it; default: the file's absolute path")
     measure.add_argument("--log", help="CEL log by its name in [logs.cel]; default: the first there")
     measure.set_defaults(check_config=False)
+    add_passport(commands)
     show = commands.add_parser("show", help="print an evidence message for people; verifies nothing")
     show.add_argument("file", type=Path, help="an MQTT payload saved to a file")
     return parser

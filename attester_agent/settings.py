@@ -181,7 +181,8 @@ class TrustSettings:
     Attributes:
         distributor_keys: PEM files of the distributors whose handles count.
         tsa_roots: PEM files of the roots of their Time Stamp Authorities.
-        verifier_keys: PEM files of the verifiers whose solicits count; none means that solicits are ignored.
+        verifier_keys: PEM or JWKS files of the verifiers whose solicits, and results about this device, count; none
+            means that solicits are ignored.
         clock: ``trusted`` or ``untrusted``: whether this machine's UTC may judge handles.
     """
 

@@ -1,4 +1,9 @@
-"""The relying party's side: verified attestation results for programs (``results``) and for people (``watch``).
+"""The relying party's side: verified attestation results for programs (:class:`Results`) and for people (``watch``).
 
-Knows results and trusted verifier keys; knows no evidence, no TPM, no policy.
+Knows results and trusted verifier keys; appraises nothing. Of evidence it knows only whom it is about and its digest.
 """
+
+from relying_party.attestation import Attestation, Expectations
+from relying_party.client import Results
+
+__all__ = ["Attestation", "Expectations", "Results"]

@@ -1,4 +1,4 @@
-"""Client library for attestation results: what stands about each attester, by verifiers that the caller trusts.
+"""What stands about each attester, by the results of verifiers that the caller trusts.
 
 Pure: messages and the time are arguments. Promises of a :class:`ResultBoard`: whatever it shows was signed by a trusted
 verifier for the attester it stands under; it never goes back to an earlier result of the same verifier, whoever
@@ -14,14 +14,15 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from schemas import cmw, cose, jws, media_types
+from schemas import result_token
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
-from schemas.media_types import Indicator
 from schemas.reasons import Reason
-from schemas.result import AttestationResult, Freshness, Tier, from_claims
+from schemas.result import AttestationResult, Freshness, Tier
+from schemas.result_token import result_keys
 from schemas.topics import Topics
 
+__all__ = ["ResultBoard", "Standing", "result_keys", "standing_of", "verify_result"]
 MAX_CLOCK_SKEW_S: Final = 300  # how far a verifier's clock may be ahead of ours
 
 
@@ -33,18 +34,13 @@ class Standing:
         result: the newest result, as it was signed.
         status: its status, or ``none`` once it has expired.
         freshness: its freshness, or ``stale`` once it has expired.
-        reasons: its reasons; ``object-expired`` is the first of them once it has expired.
+        reasons: its reasons; ``result-expired`` is the first of them once it has expired.
     """
 
     result: AttestationResult
     status: Tier
     freshness: Freshness
     reasons: tuple[str, ...]
-
-
-def result_keys(keys: Mapping[bytes, EllipticCurvePublicKey]) -> dict[str, EllipticCurvePublicKey]:
-    """Verifier keys by the key id that results carry: the text of :func:`schemas.cose.key_id` in hexadecimal."""
-    return {cose.key_id(key).hex(): key for key in keys.values()}
 
 
 def verify_result(topic: str, payload: bytes, keys: Mapping[str, EllipticCurvePublicKey]) -> AttestationResult:
@@ -59,13 +55,12 @@ def verify_result(topic: str, payload: bytes, keys: Mapping[str, EllipticCurvePu
         the result; its signature covers everything in it.
 
     Raises:
-        PeerError: ``too-large``, ``malformed``, ``unknown-media-type``, ``object-signature-invalid``, or
-            ``object-misdirected`` when it is about another attester than its topic says.
+        PeerError: ``too-large``, ``malformed``, ``unknown-media-type``, ``result-signature-invalid``, or
+            ``result-of-another-attester`` when it is about another attester than its topic says.
     """
-    token = cmw.unwrap(payload, media_types.RESULT, Indicator.ATTESTATION_RESULTS)
-    result = from_claims(jws.verify(token, keys))
+    result = result_token.verify(result_token.unwrap(payload), keys)
     if result.ueid != Topics().ueid_of(topic):
-        raise PeerError(Reason.OBJECT_MISDIRECTED, "attestation result: about another attester than its topic")
+        raise PeerError(Reason.RESULT_OF_ANOTHER_ATTESTER, "attestation result: about another attester than its topic")
     return result
 
 
@@ -73,7 +68,7 @@ def standing_of(result: AttestationResult, now_s: int) -> Standing:
     """What a result is worth at ``now_s``, UTC seconds."""
     if now_s < result.expires_s:
         return Standing(result=result, status=result.status, freshness=result.freshness, reasons=tuple(result.reasons))
-    reasons = (Reason.OBJECT_EXPIRED.value, *result.reasons)
+    reasons = (Reason.RESULT_EXPIRED.value, *result.reasons)
     return Standing(result=result, status=Tier.NONE, freshness=Freshness.STALE, reasons=reasons)
 
 
@@ -102,13 +97,13 @@ class ResultBoard:
             the verified result, now the newest of its verifier; the same result again changes nothing.
 
         Raises:
-            PeerError: as :func:`verify_result`; ``object-not-yet-valid`` when it was issued in our future;
+            PeerError: as :func:`verify_result`; ``result-not-yet-valid`` when it was issued in our future;
                 ``object-rolled-back`` when that verifier has said something newer about the attester before.
         """
         result = verify_result(topic, payload, self._keys)
         if result.issued_s > now_s + MAX_CLOCK_SKEW_S:
             message = f"attestation result: issued {result.issued_s - now_s} s in our future"
-            raise PeerError(Reason.OBJECT_NOT_YET_VALID, message)
+            raise PeerError(Reason.RESULT_NOT_YET_VALID, message)
         known = self._by_verifier.get((result.ueid, result.verifier))
         if known is not None and _is_older(result, known):
             message = f"attestation result: older than one that {result.verifier} published before"

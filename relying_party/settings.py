@@ -15,7 +15,7 @@ class Settings:
     """One TOML file, or the options of the command line.
 
     Attributes:
-        verifier_keys: PEM files with the public keys of the verifiers to believe.
+        verifier_keys: PEM or JWKS files with the public keys of the verifiers to believe.
         mqtt: the broker.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
     """

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from relying_party.time_anchors import Anchor, AnchorTable
-from schemas import cmw, jws, media_types
+from schemas import cmw, media_types, result_token
 from schemas.audit_entry import ENDORSEMENT, HANDLE, EvidenceEntry, ObjectEntry, parse_entry
 from schemas.endorsement import Endorsement, verify_endorsement
 from schemas.errors import PeerError
@@ -30,7 +30,7 @@ from schemas.handle import Handle, StampVerifier, verify_handle
 from schemas.identifiers import HandleId, Ueid
 from schemas.media_types import Indicator
 from schemas.reasons import Reason
-from schemas.result import AttestationResult, from_claims
+from schemas.result import AttestationResult
 from schemas.time_model import quote_made, stamped
 from schemas.tpm_attest import Attest, AttestType, parse_attest
 from schemas.tpm_signature import parse_signature, verify_signature
@@ -219,7 +219,7 @@ class TimeAudit:
             row.sequence = evidence.body.sequence
             quote, sync = parse_attest(evidence.quote), parse_attest(evidence.body.sync.attest)
             self._authenticate(entry, evidence, quote)
-            recorded = from_claims(jws.unverified_claims(entry.result)) if entry.result is not None else None
+            recorded = result_token.read_unverified(entry.result) if entry.result is not None else None
             _check_recorded(entry, evidence, recorded)
         except PeerError as error:
             self._blame(row, error)

@@ -1,4 +1,7 @@
-"""Keys and certificates in files: ES256 keys as PEM, one private key a file, any number of public keys a file."""
+"""Keys and certificates in files: ES256 keys as PEM, one private key a file, any number of public keys a file.
+
+A file of public keys may be a JWKS (RFC 7517) instead.
+"""
 
 import re
 from collections.abc import Iterable
@@ -21,8 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from runtime.durable import write_durable
-from schemas import cose
-from schemas.errors import ConfigError, WorldError
+from schemas import cose, jwks
+from schemas.errors import ConfigError, PeerError, WorldError
 
 _PEM_BLOCK = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL)
 
@@ -48,16 +51,23 @@ def load_signing_key(path: Path, *, made_by: str | None = None) -> EllipticCurve
 
 
 def load_public_keys(paths: Iterable[Path]) -> dict[bytes, EllipticCurvePublicKey]:
-    """All P-256 public keys in PEM files, by :func:`schemas.cose.key_id`.
+    """All P-256 public keys in PEM or JWKS files, by :func:`schemas.cose.key_id`.
 
     Raises:
         ConfigError: a file is missing or holds no such key.
     """
     keys: dict[bytes, EllipticCurvePublicKey] = {}
     for path in paths:
-        blocks = _PEM_BLOCK.findall(read_file(path))
+        content = read_file(path)
+        if content.lstrip().startswith(b"{"):
+            try:
+                keys |= {cose.key_id(key): key for key in jwks.parse_jwks(content)}
+            except PeerError as error:
+                raise ConfigError(f"{path}: {error.detail}") from error
+            continue
+        blocks = _PEM_BLOCK.findall(content)
         if not blocks:
-            raise ConfigError(f"{path}: no PEM public key in it")
+            raise ConfigError(f"{path}: no PEM public key in it, and no JWKS")
         for block in blocks:
             try:
                 key = load_pem_public_key(block)

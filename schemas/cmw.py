@@ -3,6 +3,8 @@
 The envelope itself is unprotected: nothing in it is believed beyond choosing the parser.
 """
 
+from collections.abc import Sequence
+
 from schemas import cbor
 from schemas.errors import PeerError
 from schemas.fields import as_array, as_bytes, as_uint
@@ -19,14 +21,27 @@ def wrap(media_type: str, value: bytes, indicator: Indicator | None) -> bytes:
 def unwrap(raw: bytes, media_type: str, indicator: Indicator | None, *, max_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
     """The value of a record that must be of one type.
 
+    Args and errors are those of :func:`unwrap_any`.
+
+    Returns:
+        The record's value, not parsed, not trusted.
+    """
+    return unwrap_any(raw, (media_type,), indicator, max_bytes=max_bytes)[1]
+
+
+def unwrap_any(
+    raw: bytes, media_types: Sequence[str], indicator: Indicator | None, *, max_bytes: int = MAX_MESSAGE_BYTES
+) -> tuple[str, bytes]:
+    """The type and value of a record that must be of one of several types.
+
     Args:
         raw: an MQTT payload.
-        media_type: the only type accepted.
+        media_types: the only types accepted.
         indicator: the only indicator accepted; None where the record must have none.
         max_bytes: limit on the whole payload.
 
     Returns:
-        The record's value, not parsed, not trusted.
+        The record's type and value, not parsed, not trusted.
 
     Raises:
         PeerError: ``too-large``, ``malformed``, ``unknown-media-type``.
@@ -35,8 +50,10 @@ def unwrap(raw: bytes, media_type: str, indicator: Indicator | None, *, max_byte
     expected_items = 2 if indicator is None else 3
     if len(record) != expected_items:
         raise PeerError(Reason.MALFORMED, f"CMW record: {len(record)} items, expected {expected_items}")
-    if record[0] != media_type:
-        raise PeerError(Reason.UNKNOWN_MEDIA_TYPE, f"CMW record: {str(record[0])[:120]!r}, expected {media_type!r}")
+    media_type = record[0]
+    if not isinstance(media_type, str) or media_type not in media_types:
+        expected = " or ".join(map(repr, media_types))
+        raise PeerError(Reason.UNKNOWN_MEDIA_TYPE, f"CMW record: {str(media_type)[:120]!r}, expected {expected}")
     if indicator is not None and as_uint(record[2], "CMW indicator") != indicator:
         raise PeerError(Reason.UNKNOWN_MEDIA_TYPE, f"CMW indicator {record[2]}, expected {int(indicator)}")
-    return as_bytes(record[1], "CMW value")
+    return media_type, as_bytes(record[1], "CMW value")

@@ -79,8 +79,13 @@ def sign(payload: bytes, key: EllipticCurvePrivateKey, headers: Mapping[int, obj
 
 def encode(sign1: Sign1) -> bytes:
     """The tagged CBOR of a COSE_Sign1."""
+    return cbor.encode(to_tag(sign1))
+
+
+def to_tag(sign1: Sign1) -> cbor.Tag:
+    """A COSE_Sign1 as CBOR tag 18, to stand inside another item."""
     items = [sign1.protected, dict(sign1.unprotected), sign1.unverified_payload, sign1.signature]
-    return cbor.encode(cbor.Tag(TAG_SIGN1, items))
+    return cbor.Tag(TAG_SIGN1, items)
 
 
 def parse(raw: bytes, field: str, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Sign1:
@@ -89,7 +94,16 @@ def parse(raw: bytes, field: str, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Sign
     Raises:
         PeerError: ``too-large`` or ``malformed``.
     """
-    items = as_array(as_tag(cbor.decode(raw, field, max_bytes=max_bytes), TAG_SIGN1, field), field, length=4)
+    return from_tag(cbor.decode(raw, field, max_bytes=max_bytes), field)
+
+
+def from_tag(item: object, field: str) -> Sign1:
+    """As :func:`parse`, from the decoded item.
+
+    Raises:
+        PeerError: ``malformed``.
+    """
+    items = as_array(as_tag(item, TAG_SIGN1, field), field, length=4)
     protected = as_bytes(items[0], f"{field} protected header")
     headers = as_map(cbor.decode(protected, f"{field} protected header"), f"{field} protected header")
     if headers.get(HEADER_ALGORITHM) != ALGORITHM_ES256:

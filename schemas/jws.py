@@ -41,7 +41,7 @@ def verify(token: bytes, keys: Mapping[str, EllipticCurvePublicKey]) -> dict[str
         The authenticated claims; their times are not checked here.
 
     Raises:
-        PeerError: ``malformed``, or ``object-signature-invalid`` when no trusted key signed it.
+        PeerError: ``malformed``, or ``result-signature-invalid`` when no trusted key signed it with ES256.
     """
     try:
         header = jwt.get_unverified_header(token)
@@ -50,13 +50,13 @@ def verify(token: bytes, keys: Mapping[str, EllipticCurvePublicKey]) -> dict[str
     key_id = str(header.get("kid"))
     key = keys.get(key_id)
     if key is None:
-        raise PeerError(Reason.OBJECT_SIGNATURE_INVALID, f"signed by key {key_id[:64]!r}, which is not trusted")
+        raise PeerError(Reason.RESULT_SIGNATURE_INVALID, f"signed by key {key_id[:64]!r}, which is not trusted")
     if header.get("typ") != TYPE:
-        raise PeerError(Reason.OBJECT_SIGNATURE_INVALID, f"JWS: expected type {TYPE!r}")
+        raise PeerError(Reason.RESULT_SIGNATURE_INVALID, f"JWS: expected type {TYPE!r}")
     try:
         claims: dict[str, object] = jwt.decode(token, key, algorithms=[ALGORITHM], options=_OPTIONS)
     except (jwt.PyJWTError, ValueError, RecursionError) as error:
-        raise PeerError(Reason.OBJECT_SIGNATURE_INVALID, f"JWS: {error}") from error
+        raise PeerError(Reason.RESULT_SIGNATURE_INVALID, f"JWS: {error}") from error
     return claims
 
 

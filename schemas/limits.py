@@ -18,6 +18,7 @@ MAX_LOG_ENTRY_BYTES = 64 * 1024  # one record of a boot log or IMA list (real on
 MAX_BOOT_LOG_BYTES = 16 * 1024 * 1024
 MAX_PCR_BANKS = 8
 MAX_PCR_INDEX = 23  # PC Client TPM Profile: 24 PCRs
+MAX_KEYS = 256  # in one key set of a verifier
 MAX_FILE_KEYS = 16  # keys for file signatures in one set of reference values
 MAX_ATTEST_BYTES = 2048
 MAX_SIGNATURE_BYTES = 1088  # RSA-8192 and its header

@@ -26,4 +26,5 @@ STATUS: Final = "application/vnd.attestream.status+cbor"
 SIGNED_CORIM: Final = "application/rim+cose"
 CORIM: Final = "application/rim+cbor"
 EAR_PROFILE: Final = "tag:ietf.org,2026:rats/ear#04"
-RESULT: Final = f'application/eat+jwt; eat_profile="{EAR_PROFILE}"'
+RESULT: Final = f'application/eat+jwt; eat_profile="{EAR_PROFILE}"'  # RFC 9782
+RESULT_CWT: Final = f'application/eat+cwt; eat_profile="{EAR_PROFILE}"'

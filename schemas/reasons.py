@@ -42,10 +42,20 @@ class Reason(StrEnum):
 
     # Signed objects of the endorser and solicits of the verifier.
     OBJECT_SIGNATURE_INVALID = "object-signature-invalid"
-    OBJECT_NOT_YET_VALID = "object-not-yet-valid"
-    OBJECT_EXPIRED = "object-expired"
     OBJECT_ROLLED_BACK = "object-rolled-back"
     OBJECT_MISDIRECTED = "object-misdirected"
+
+    # Results, as a relying party verifies them.
+    RESULT_SIGNATURE_INVALID = "result-signature-invalid"
+    RESULT_NOT_YET_VALID = "result-not-yet-valid"
+    RESULT_EXPIRED = "result-expired"
+    RESULT_OF_ANOTHER_ATTESTER = "result-of-another-attester"
+    RESULT_HANDLE_MISMATCH = "result-handle-mismatch"
+    RESULT_POLICY_UNKNOWN = "result-policy-unknown"
+    RESULT_NOT_FRESH = "result-not-fresh"
+    RESULT_TOO_OLD = "result-too-old"
+    RESULT_PROOF_INVALID = "result-proof-invalid"
+    RESULT_MISSING = "result-missing"
 
     # Evidence: who says it, and are the bytes bound to a key (rejected: state does not move).
     UEID_MISMATCH = "ueid-mismatch"

@@ -1,4 +1,6 @@
-"""Attestation results: EAR (draft-ietf-rats-ear-04) as a JWT, one submodule for the attesting environment (DESIGN 9).
+"""Attestation results: EAR (draft-ietf-rats-ear-04), one submodule for the attesting environment (DESIGN 9).
+
+Here are the claims of a JWT; :mod:`schemas.result_cwt` says the same in CBOR, :mod:`schemas.result_token` signs either.
 
 The ``attestream`` map in ``ear_verifier_claims`` carries what EAR has no claim for. A result names its attester
 (``ueid``), its handle (``eat_nonce``, REIM N14), its evidence and the interval in which the quote was made, all inside
@@ -50,6 +52,9 @@ class TrustClaim(IntEnum):
     EXECUTABLES = 2
     FILE_SYSTEM = 3
     HARDWARE = 4
+    RUNTIME_OPAQUE = 5
+    STORAGE_OPAQUE = 6
+    SOURCED_DATA = 7
 
     @property
     def label(self) -> str:
@@ -59,6 +64,9 @@ class TrustClaim(IntEnum):
 
 _BY_LABEL: Final = {claim.label: claim for claim in TrustClaim}
 _WARNING_FROM, _CONTRAINDICATED_FROM, _AFFIRMING_FROM = 32, 96, 2
+_CLAIM_VALUES: Final = range(-128, 128)  # AR4SI, 3
+# A vector has at least one entry (AR4SI, 3), and 0 says the same as an absent one: no conclusion (2.3.2).
+_NO_CONCLUSION: Final = {TrustClaim.INSTANCE_IDENTITY: 0}
 
 
 def tier_of(value: int) -> Tier:
@@ -161,7 +169,9 @@ def to_claims(result: AttestationResult, developer: str, build: str) -> dict[str
     """
     appraisal: dict[str, object] = {
         "ear_status": result.status,
-        "ear_trustworthiness_vector": {claim.label: value for claim, value in sorted(result.vector.items())},
+        "ear_trustworthiness_vector": {
+            claim.label: value for claim, value in sorted((result.vector or _NO_CONCLUSION).items())
+        },
         "ear_verifier_claims": {SIGNED_CLAIMS_KEY: _to_details(result)},
     }
     if result.policies:
@@ -235,7 +245,10 @@ def _from_claims(claims: Mapping[str, object]) -> AttestationResult:
     ((environment, appraisal),) = _map(claims["submods"]).items()
     appraisal = _map(appraisal)
     details = _map(_map(appraisal["ear_verifier_claims"])[SIGNED_CLAIMS_KEY])
-    vector = {_BY_LABEL[name]: _int(value) for name, value in _map(appraisal["ear_trustworthiness_vector"]).items()}
+    vector = _vector(_map(appraisal["ear_trustworthiness_vector"]))
+    made_by = _map(claims["ear_verifier_id"])
+    for member in ("developer", "build"):
+        _text(made_by[member])
     status = Tier(_text(claims["ear_status"]))
     allowed = {Tier.NONE, overall_status(vector)}
     if status != appraisal["ear_status"] or status not in allowed:
@@ -274,6 +287,14 @@ def _from_claims(claims: Mapping[str, object]) -> AttestationResult:
         clock_rate_ppm=(_int(low), _int(high)) if rate is not None else None,
         transitions=tuple(_transition(_map(each)) for each in _list(details.get("transitions", []))),
     )
+
+
+def _vector(value: Mapping[str, object]) -> dict[TrustClaim, int]:
+    vector = {_BY_LABEL[name]: _int(each) for name, each in value.items()}
+    if any(each not in _CLAIM_VALUES for each in vector.values()):
+        message = "a trustworthiness claim beyond -128 to 127"
+        raise ValueError(message)
+    return {} if vector == _NO_CONCLUSION else vector
 
 
 def _transition(value: Mapping[str, object]) -> Transition:

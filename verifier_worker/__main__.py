@@ -2,10 +2,10 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from runtime.audit_file import read_entries
-from runtime.keys import generate_key_pair, public_path, read_file
+from runtime.keys import read_file
 from runtime.service import run_command
 from runtime.settings import load, naming
 from schemas.errors import ConfigError
@@ -13,33 +13,41 @@ from verifier_worker import policy_commands
 from verifier_worker.arguments import parser
 from verifier_worker.audit_text import entry_line
 from verifier_worker.boot_log_text import boot_log_lines
+from verifier_worker.key_commands import run_key_command
 from verifier_worker.service import ROLE, check_service, load_policy, run_service
 from verifier_worker.settings import Settings
 
 
 def _execute(arguments: argparse.Namespace) -> None:
+    if arguments.command == "run":
+        _run(arguments)
+        return
+    for line in _lines(arguments):
+        print(line, flush=True)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    settings = load(arguments.config, Settings, ROLE)
+    with naming(arguments.config):
+        (check_service if arguments.check_config else run_service)(settings)
+    if arguments.check_config:
+        print(f"{arguments.config}: settings, keys and policy are fine")
+
+
+def _lines(arguments: argparse.Namespace) -> Iterable[str]:
     match arguments.command:
-        case "run":
-            settings = load(arguments.config, Settings, ROLE)
-            with naming(arguments.config):
-                (check_service if arguments.check_config else run_service)(settings)
-            if arguments.check_config:
-                print(f"{arguments.config}: settings, keys and policy are fine")
-        case "keygen":
-            generate_key_pair(arguments.out)
-            print(f"made {arguments.out} and {public_path(arguments.out)}; give the latter to relying parties")
+        case "keygen" | "jwks":
+            return (run_key_command(arguments),)
         case "check-policy":
-            print(f"{arguments.policy}: policy {load_policy(arguments.policy).label} is fine")
+            return (f"{arguments.policy}: policy {load_policy(arguments.policy).label} is fine",)
         case "policy-facts":
-            print(*policy_commands.facts_text(), sep="\n")
+            return policy_commands.facts_text()
         case "appraise":
-            for line in policy_commands.appraise(arguments):
-                print(line, flush=True)
+            return policy_commands.appraise(arguments)
         case "audit":
-            for number, entry in read_entries(arguments.audit_log):
-                print(entry_line(number, entry))
+            return (entry_line(number, entry) for number, entry in read_entries(arguments.audit_log))
         case "show-log":
-            print(*boot_log_lines(read_file(arguments.boot_log)), sep="\n")
+            return boot_log_lines(read_file(arguments.boot_log))
         case other:
             raise ConfigError(f"unknown command {other}")
 

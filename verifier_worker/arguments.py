@@ -4,12 +4,13 @@ import argparse
 from pathlib import Path
 
 from verifier_worker import policy_commands
+from verifier_worker.key_commands import add_key_commands
 from verifier_worker.service import ROLE
 from verifier_worker.worker import BUILD
 
 _EXAMPLE = """\
 A newcomer's order:
-  verifier-worker keygen --out verifier.key        makes verifier.key and verifier.pub
+  verifier-worker keygen --out verifier.key        makes verifier.key, verifier.pub and verifier.jwks
   verifier-worker check-policy policy.toml
   verifier-worker appraise --config verifier.toml --policy new.toml --evidence audit.log
   verifier-worker run --config verifier.toml --check-config
@@ -30,8 +31,7 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run until SIGTERM or Ctrl-C")
     run.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML settings of this worker")
     run.add_argument("--check-config", action="store_true", help="read settings, keys and policy, then exit")
-    keygen = commands.add_parser("keygen", help="make the key that signs results and solicits")
-    keygen.add_argument("--out", type=Path, required=True, metavar="FILE", help="private key; FILE.pub is beside it")
+    add_key_commands(commands)
     policy = commands.add_parser("check-policy", help="read an appraisal policy and say what is wrong with it")
     policy.add_argument("policy", type=Path, metavar="FILE")
     commands.add_parser("policy-facts", help="list what a policy's rules can ask about")

@@ -33,6 +33,7 @@ from schemas.identifiers import HandleId, Ueid
 from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.media_types import Indicator
 from schemas.policy import SignedPolicy
+from schemas.result_token import ResultFormat
 from schemas.status import Status, encode_status
 from verifier_worker.appraisal_policy import AppraisalPolicy, PolicyTable, check_policy
 from verifier_worker.audit_log import FileAuditLog
@@ -94,7 +95,12 @@ class Service:
         )
         self._trust_connection, self._evidence_connection = self._connections()
         self._worker = Worker(
-            Identity(name=settings.name, key=material.key, topics=self._topics),
+            Identity(
+                name=settings.name,
+                key=material.key,
+                topics=self._topics,
+                result_format=ResultFormat(settings.result_format),
+            ),
             self._store,
             self._audit,
             self._evidence_connection,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from runtime.mqtt import MqttSettings
 from schemas.errors import ConfigError, PeerError
+from schemas.result_token import ResultFormat
 from schemas.topics import check_name
 
 
@@ -39,6 +40,7 @@ class Settings:
         queue_max: messages waiting in memory; more than the broker's ``receive_maximum``.
         solicit_interval_s: least time between two solicits to one attester; doubled for each that did not help.
         cached_states: attesters whose state is kept in memory.
+        result_format: ``jwt`` or ``cwt``.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Settings:
     queue_max: int = 4096
     solicit_interval_s: float = 5.0
     cached_states: int = 20_000
+    result_format: str = ResultFormat.JWT
     mqtt: MqttSettings = field(default_factory=MqttSettings)
 
     def __post_init__(self) -> None:
@@ -60,6 +63,8 @@ class Settings:
             check_name(self.name)
         except PeerError as error:
             raise ConfigError(f"name: {error.detail}") from error
+        if self.result_format not in set(ResultFormat):
+            raise ConfigError(f"result_format: {self.result_format!r}, expected {' or '.join(ResultFormat)}")
         if self.queue_max <= self.mqtt.receive_maximum:
             raise ConfigError(
                 f"queue_max: {self.queue_max}, expected more than mqtt.receive_maximum ({self.mqtt.receive_maximum})"

@@ -14,6 +14,7 @@ from runtime.clock import monotonic_s, utc_us
 from runtime.telemetry import Log
 from schemas import cmw, media_types
 from schemas.identifiers import Ueid, ueid_text
+from schemas.result_token import ResultFormat
 from schemas.solicit import Solicit, sign_solicit
 from schemas.topics import Topics
 from verifier_worker.ports import Publisher
@@ -31,6 +32,7 @@ class Identity:
     name: str
     key: EllipticCurvePrivateKey
     topics: Topics
+    result_format: ResultFormat = ResultFormat.JWT
 
 
 @dataclass(slots=True, kw_only=True)

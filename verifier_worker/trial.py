@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 from typing_extensions import override
 
-from schemas import cmw, jws, media_types
+from schemas import cmw, media_types, result_token
 from schemas.audit_entry import POLICY, EvidenceEntry, ObjectEntry, parse_entry
 from schemas.errors import PeerError
 from schemas.evidence import parse_evidence
 from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
 from schemas.reasons import Reason
-from schemas.result import Tier, from_claims
+from schemas.result import Tier
 from verifier_worker.ports import TrustObjects
 from verifier_worker.state import AttesterState
 from verifier_worker.step import step
@@ -146,7 +146,7 @@ def _recorded(token: bytes | None) -> Judgement | None:
     if token is None:
         return None
     try:
-        result = from_claims(jws.unverified_claims(token))
+        result = result_token.read_unverified(token)
     except PeerError:
         return None
     return Judgement(status=result.status, reasons=tuple(result.reasons), details=tuple(result.unexpected))

@@ -16,13 +16,14 @@ from prometheus_client import Counter, Histogram
 
 from runtime.clock import monotonic_s, utc_us
 from runtime.telemetry import Log
-from schemas import cmw, cose, jws, media_types, result
+from schemas import cmw, media_types, result_token
 from schemas.audit_entry import EvidenceEntry, ObjectEntry, encode_entry
 from schemas.errors import PeerError
 from schemas.evidence import parse_evidence
 from schemas.identifiers import HandleId, Ueid, parse_ueid_text, ueid_text
 from schemas.media_types import Indicator
 from schemas.result import AttestationResult, Freshness
+from schemas.result_token import ResultSigner
 from verifier_worker.conclusion import resolve
 from verifier_worker.ports import AuditLog, Outcome, Pending, Publisher, StateStore, StoredAttester
 from verifier_worker.result_builder import build_result
@@ -92,7 +93,7 @@ class Worker:
             cached_states: attesters kept in memory.
         """
         self._identity = identity
-        self._key_id = cose.key_id(identity.key.public_key()).hex()
+        self._signer = ResultSigner(identity.key, DEVELOPER, BUILD, identity.result_format)
         self._store, self._audit, self._publisher, self._trust = store, audit, publisher, trust
         self._solicitor = Solicitor(identity, publisher, interval_s=solicit_interval_s, limit=cached_states)
         self._cached_states = cached_states
@@ -189,8 +190,7 @@ class Worker:
             if item.result is None:
                 self._done.append(item.number)
             else:
-                payload = cmw.wrap(media_types.RESULT, item.result, Indicator.ATTESTATION_RESULTS)
-                topic = self._identity.topics.results(item.ueid)
+                payload, topic = result_token.wrap(item.result), self._identity.topics.results(item.ueid)
                 publisher_id = self._publisher.publish(topic, payload, retain=True, expiry_s=_expiry_s(item.expires_us))
                 if publisher_id is None:
                     break
@@ -292,8 +292,7 @@ class Worker:
         else:
             self._waiting.remove(ueid)
         self._log_change(ueid, changed[ueid].state, built)
-        token = jws.sign(result.to_claims(built, DEVELOPER, BUILD), self._identity.key, self._key_id)
-        expires_us = built.expires_s * _US
+        token, expires_us = self._signer.sign(built), built.expires_s * _US
         changed[ueid] = _Entry(state=state, result=token, result_expires_us=expires_us)
         source = evidence or Received(ueid_text=ueid_text(ueid), payload=b"", received_us=now_us)
         audit = _audit_entry(source, ueid, reasons=list(built.reasons), result=token, whole=evidence is not None)

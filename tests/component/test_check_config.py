@@ -63,6 +63,7 @@ def test_the_verifiers_configuration_can_be_checked_while_it_runs(folder: Path) 
         ('"state/state.db"', '"none/state.db"', "database: "),
         ('"state/audit.log"', '"key.pem/audit.log"', "audit_log: "),
         ('signing_key = "key.pem"', 'signing_key = "key.pub"', "signing_key: "),
+        ('name = "v"', 'name = "v"\nresult_format = "xml"', "result_format: 'xml', expected jwt or cwt"),
         ('endorser_keys = ["key.pub"]', 'endorser_keys = ["none"]', "trust.endorser_keys: "),
         ('tsa_roots = ["tsa.pem"]', 'tsa_roots = ["key.pem"]', "trust.tsa_roots: "),
     ],

@@ -8,13 +8,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from runtime.audit_file import read_entries
-from schemas import cmw, cose, jws, media_types
+from schemas import cmw, cose, media_types, result_token
 from schemas.errors import ConfigError, WorldError
 from schemas.evidence import Evidence, encode_evidence
 from schemas.identifiers import ueid_text
 from schemas.media_types import Indicator
 from schemas.reasons import Reason
-from schemas.result import AttestationResult, Freshness, Tier, from_claims
+from schemas.result import AttestationResult, Freshness, Tier
+from schemas.result_token import ResultFormat
 from schemas.solicit import verify_solicit
 from schemas.topics import Topics
 from tests.fakes.device import T0_US, FakeDevice, make_handle, make_trust
@@ -43,10 +44,12 @@ class Rig:
         self.store = SqliteStateStore(folder / "state.db")
         self.worker = self.start()
 
+    result_format = ResultFormat.JWT
+
     def start(self) -> Worker:
         """A worker over the stored state, as after a restart."""
         return Worker(
-            Identity(name="v1", key=KEY, topics=Topics()),
+            Identity(name="v1", key=KEY, topics=Topics(), result_format=self.result_format),
             self.store,
             self.audit,
             self.publisher,
@@ -82,11 +85,8 @@ class Rig:
     def results(self) -> list[AttestationResult]:
         """What was published about the device, verified."""
         keys = {KEY_ID.hex(): KEY.public_key()}
-        tokens = [
-            cmw.unwrap(payload, media_types.RESULT, Indicator.ATTESTATION_RESULTS)
-            for payload in self.publisher.on(self.name, "results")
-        ]
-        return [from_claims(jws.verify(token, keys)) for token in tokens]
+        tokens = [result_token.unwrap(payload) for payload in self.publisher.on(self.name, "results")]
+        return [result_token.verify(token, keys) for token in tokens]
 
 
 @pytest.fixture
@@ -107,6 +107,20 @@ def test_a_push_becomes_a_stored_recorded_published_result(rig: Rig) -> None:
     stored = rig.store.load(rig.device.ueid)
     assert stored is not None
     assert stored.result is not None
+
+
+def test_a_change_of_format_finds_results_of_the_old_one_in_the_outbox(rig: Rig) -> None:
+    """Each travels under the media type of what it is."""
+    rig.publisher.connected = False
+    rig.process([rig.message(rig.device.push())])
+    rig.result_format = ResultFormat.CWT
+    rig.crash()
+    rig.process([rig.message(rig.device.push(elapsed_ms=1), NOW_US + 1)])
+    payloads = rig.publisher.on(rig.name, "results")
+    assert [result_token.format_of(result_token.unwrap(each)) for each in payloads] == ["jwt", "cwt"]
+    assert [result.sequence for result in rig.results()] == [0, 1]
+    rig.process([rig.message(rig.device.push(elapsed_ms=1), NOW_US + 2)] * 2)
+    assert [result.sequence for result in rig.results()] == [0, 1, 2, 2]
 
 
 def test_a_batch_keeps_the_order_of_one_attesters_pushes(rig: Rig) -> None:

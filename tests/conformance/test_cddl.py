@@ -7,6 +7,7 @@ of the CDDL, which for our integer keys is the deterministic order.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import schemas
-from schemas import cbor, cel, cel_cbor, cmw, cose, media_types, result
+from schemas import cbor, cel, cel_cbor, cmw, cose, media_types, result, result_cwt
 from schemas.audit_entry import HANDLE, EvidenceEntry, ObjectEntry, encode_entry
 from schemas.endorsement import Endorsement, sign_endorsement, verify_endorsement
 from schemas.errors import PeerError
@@ -24,6 +25,7 @@ from schemas.handle import HandleClaims, attach_stamp, sign_claims
 from schemas.hashes import SHA256
 from schemas.identifiers import HandleId
 from schemas.media_types import Indicator
+from schemas.passport_proof import PassportProof, encode_proof, parse_proof
 from schemas.reference_values import sign_reference_values, verify_reference_values
 from schemas.result import AttestationResult, Freshness, Rejections, Tier, TrustClaim
 from schemas.solicit import Solicit, sign_solicit, verify_solicit
@@ -140,9 +142,9 @@ def cel_record() -> bytes:
     return cel_cbor.encode_record(cel.application_record(16, content, (SHA256.tpm_id,), 3))
 
 
-def result_claims() -> bytes:
-    """The JWT claims of a result with every optional member, as CBOR."""
-    full = AttestationResult(
+def full_result() -> AttestationResult:
+    """A result with every optional member."""
+    return AttestationResult(
         ueid=device().ueid,
         environment=b"\x00\x0b" + bytes(32),
         status=Tier.CONTRAINDICATED,
@@ -156,7 +158,9 @@ def result_claims() -> bytes:
         evidence=bytes(32),
         sequence=1,
         made_after_us=1,
+        made_before_us=2,
         received_us=2,
+        received_after=HandleId(bytes(32)),
         policies=("p/1",),
         logs={"ima": 1},
         logs_total={"ima": 2},
@@ -167,6 +171,11 @@ def result_claims() -> bytes:
         clock_rate_ppm=(-5, 5),
         transitions=(Transition(kind=TransitionKind.KEXEC, clock_ms=1, reset_count=2, restart_count=3),),
     )
+
+
+def result_claims() -> bytes:
+    """The JWT claims of a result, as JSON."""
+    full = full_result()
     claims = json.loads(json.dumps(result.to_claims(full, "d", "b")))
     assert result.from_claims(claims) == full
     return json.dumps(claims).encode()
@@ -191,6 +200,27 @@ def audit_object() -> bytes:
     return encode_entry(ObjectEntry(received_us=1, kind=HANDLE, raw=handle()))
 
 
+def result_cbor_claims() -> bytes:
+    """The CWT claims of a result."""
+    return cbor.encode(result_cwt.to_cbor(result.to_claims(full_result(), "d", "b")))
+
+
+def undecided_claims() -> bytes:
+    """The CWT claims of a result that concludes nothing."""
+    undecided = replace(full_result(), status=Tier.NONE, vector={}, handle=None)
+    return cbor.encode(result_cwt.to_cbor(result.to_claims(undecided, "d", "b")))
+
+
+def cwt_result() -> bytes:
+    """The same, signed."""
+    return result_cwt.sign(result.to_claims(full_result(), "d", "b"), KEY)
+
+
+def passport_proof() -> bytes:
+    """An answer to a challenge."""
+    return encode_proof(PassportProof(attest=b"a", signature=b"s", public=b"p"))
+
+
 MESSAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "handle": ("handle.cddl", handle),
     "evidence": ("evidence.cddl", evidence),
@@ -203,8 +233,17 @@ MESSAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "result-claims": ("result.cddl", result_claims),
     "audit-evidence": ("audit.cddl", audit_evidence),
     "audit-object": ("audit.cddl", audit_object),
+    "result-cbor-claims": ("result.cddl", result_cbor_claims),
+    "undecided-claims": ("result.cddl", undecided_claims),
+    "cwt-result": ("result.cddl", cwt_result),
+    "passport-proof": ("result.cddl", passport_proof),
 }
-RULES = {"heartbeat": "evidence", "audit-evidence": "audit-entry", "audit-object": "audit-entry"}
+RULES = {
+    "heartbeat": "evidence",
+    "audit-evidence": "audit-entry",
+    "audit-object": "audit-entry",
+    "undecided-claims": "result-cbor-claims",
+}
 
 
 @pytest.mark.parametrize("name", MESSAGES)
@@ -235,6 +274,7 @@ def _parsers() -> dict[str, Callable[[bytes], object]]:
         "reference-values": lambda raw: verify_reference_values(raw, KEYS),
         "status": parse_unverified_status,
         "cel-record": cel_cbor.parse_record,
+        "passport-proof": parse_proof,
     }
 
 
@@ -258,7 +298,7 @@ def _mutants(value: object) -> Iterator[object]:
         yield []
 
 
-@pytest.mark.parametrize("name", ["evidence", "heartbeat", "status", "cel-record"])
+@pytest.mark.parametrize("name", ["evidence", "heartbeat", "status", "cel-record", "passport-proof"])
 def test_codec_and_cddl_refuse_the_same_changes(name: str) -> None:
     """What the CDDL refuses, the codec must refuse: it may be stricter, never laxer."""
     file, make = MESSAGES[name]

@@ -18,7 +18,7 @@ BLOCKS = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 @pytest.mark.needs("mosquitto", "swtpm", "tpm2_pcrread", "openssl")
 def test_the_operations_page_works_as_written(tmp_path: Path) -> None:
     blocks = BLOCKS.findall((ROOT / "docs" / "operations.md").read_text("utf-8"))
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     script = "set -euo pipefail\n" + "\n".join(blocks)
     # A path of a UNIX socket is at most 107 bytes: a short folder, as a person would have.
     folder = tmp_path if len(str(tmp_path)) < 80 else Path(os.path.realpath(tmp_path.parent))

@@ -10,12 +10,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_priva
 from typing_extensions import override
 
 from runtime.time_stamp_verifier import TimeStampVerifier
-from schemas import cmw, corim, cose, jws, media_types
+from schemas import cmw, corim, cose, jws, media_types, result_cwt
 from schemas.endorsement import sign_endorsement
 from schemas.evidence import Evidence, LogIncrement, encode_body, encode_evidence
 from schemas.handle import EPOCH_BELL_IMPRINT, HandleClaims, attach_stamp, sign_claims
 from schemas.identifiers import HandleId, Ueid, ueid_text
 from schemas.media_types import Indicator
+from schemas.passport_proof import PassportProof, encode_proof, qualifying_data
 from schemas.reference_values import sign_reference_values
 from schemas.result import Freshness, Tier, to_claims
 from schemas.solicit import Solicit, sign_solicit
@@ -131,6 +132,10 @@ _CLAIMS: Final = to_claims(
 )
 RESULT_CLAIMS: Final = json.dumps(_CLAIMS).encode()
 RESULT_TOKEN: Final = jws.sign(_CLAIMS, KEY, _KEY_TEXT)
+RESULT_CWT: Final = result_cwt.sign(_CLAIMS, KEY)
+PASSPORT_CHALLENGE: Final = bytes(32)
+_ANSWER: Final = _DEVICE.quote(qualifying_data(RESULT_TOKEN, PASSPORT_CHALLENGE))
+PASSPORT_PROOF: Final = encode_proof(PassportProof(attest=_ANSWER[0], signature=_ANSWER[1], public=PUBLIC))
 
 # -- the worker --------------------------------------------------------------------------------------------------------
 

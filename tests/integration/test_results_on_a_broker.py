@@ -66,7 +66,7 @@ def test_a_relying_party_sees_what_a_trusted_verifier_published(tmp_path: Path) 
         finally:
             feed.stop()
         assert [standing.result.ueid for standing in seen] == [ALICE]
-        assert dict(feed.refused) == {Reason.OBJECT_SIGNATURE_INVALID: 1}
+        assert dict(feed.refused) == {Reason.RESULT_SIGNATURE_INVALID: 1}
         command = [sys.executable, "-m", "relying_party", "results", "--json", "--port", str(broker.port)]
         command += ["--verifier-key", str(tmp_path / "verifier.pub"), "--seconds", "2"]
         ended = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -3,11 +3,12 @@
 import pytest
 
 from relying_party.results import MAX_CLOCK_SKEW_S, ResultBoard, result_keys, verify_result
-from schemas import cmw, cose, jws, media_types
+from schemas import cmw, cose, jws, media_types, result_token
 from schemas.errors import PeerError
 from schemas.media_types import Indicator
 from schemas.reasons import Reason
 from schemas.result import Freshness, Tier, to_claims
+from schemas.result_token import ResultFormat, ResultSigner
 from schemas.topics import Topics
 from tests.fakes.relying_party import (
     ALICE,
@@ -41,9 +42,18 @@ def test_a_signed_result_stands_as_it_says() -> None:
     assert board.standing(BOB, NOW_S) is None
 
 
+def test_results_of_both_forms_stand_on_one_board() -> None:
+    board = ResultBoard(KEYS)
+    board.apply(ALICES, message_of(result_about()), NOW_S)
+    later = result_about(issued_s=NOW_S + 1, status=Tier.NONE, vector={})
+    token = ResultSigner(VERIFIER_KEY, "tests", "1", ResultFormat.CWT).sign(later)
+    assert board.apply(ALICES, result_token.wrap(token), NOW_S + 1) == later
+    assert refusal(board, ALICES, message_of(result_about())) == Reason.OBJECT_ROLLED_BACK
+
+
 def test_a_result_signed_by_a_stranger_is_refused() -> None:
     board = ResultBoard(KEYS)
-    assert refusal(board, ALICES, message_of(result_about(), STRANGERS_KEY)) == Reason.OBJECT_SIGNATURE_INVALID
+    assert refusal(board, ALICES, message_of(result_about(), STRANGERS_KEY)) == Reason.RESULT_SIGNATURE_INVALID
     assert board.standings(NOW_S) == ()
 
 
@@ -51,11 +61,11 @@ def test_a_stranger_who_claims_the_verifiers_key_id_is_refused() -> None:
     kid = cose.key_id(VERIFIER_KEY.public_key()).hex()
     token = jws.sign(to_claims(result_about(), "x", "x"), STRANGERS_KEY, kid)
     payload = cmw.wrap(media_types.RESULT, token, Indicator.ATTESTATION_RESULTS)
-    assert refusal(ResultBoard(KEYS), ALICES, payload) == Reason.OBJECT_SIGNATURE_INVALID
+    assert refusal(ResultBoard(KEYS), ALICES, payload) == Reason.RESULT_SIGNATURE_INVALID
 
 
 def test_a_result_about_somebody_else_is_refused() -> None:
-    assert refusal(ResultBoard(KEYS), ALICES, message_of(result_about(BOB))) == Reason.OBJECT_MISDIRECTED
+    assert refusal(ResultBoard(KEYS), ALICES, message_of(result_about(BOB))) == Reason.RESULT_OF_ANOTHER_ATTESTER
 
 
 def test_the_root_of_the_topics_does_not_matter() -> None:
@@ -115,13 +125,13 @@ def test_an_expired_result_reads_as_undecided_and_stale() -> None:
     before, after = board.standings(NOW_S + 59)[0], board.standings(NOW_S + 60)[0]
     assert (before.status, before.freshness) == (Tier.AFFIRMING, Freshness.FRESH)
     assert (after.status, after.freshness) == (Tier.NONE, Freshness.STALE)
-    assert after.reasons == (Reason.OBJECT_EXPIRED, "rebooted")
+    assert after.reasons == (Reason.RESULT_EXPIRED, "rebooted")
 
 
 def test_a_result_from_our_future_is_refused() -> None:
     board = ResultBoard(KEYS)
     ahead = message_of(result_about(issued_s=NOW_S + MAX_CLOCK_SKEW_S + 1, expires_s=NOW_S + 9999))
-    assert refusal(board, ALICES, ahead) == Reason.OBJECT_NOT_YET_VALID
+    assert refusal(board, ALICES, ahead) == Reason.RESULT_NOT_YET_VALID
     board.apply(ALICES, ahead, NOW_S + 1)
 
 

@@ -1,0 +1,130 @@
+"""Passport: this device fetches the newest result about itself, to show it to a relying party that has no broker.
+
+It is checked here as a relying party would, with the verifier keys trusted for solicits: what is stale, of another
+device or another attesting key is not worth showing. With a challenge the TPM proves that this device shows it
+(:mod:`schemas.passport_proof`).
+"""
+
+import argparse
+import queue
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from attester_agent.commands import load_trust
+from attester_agent.ports import Identity
+from attester_agent.settings import Settings
+from attester_agent.tpm_device import TpmDevice
+from runtime import clock
+from runtime.durable import write_durable
+from runtime.mqtt import Message, MqttConnection, Session
+from runtime.service import Stop
+from schemas import passport_proof, result_token
+from schemas.errors import ConfigError, PeerError, WorldError
+from schemas.passport_proof import PassportProof, encode_proof
+from schemas.pcr import PcrSelection
+from schemas.reasons import Reason
+from schemas.result_token import ResultFormat
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 argparse has no public name for it
+
+DEFAULT_WAIT_S: Final = 10.0
+_QUEUE_MESSAGES: Final = 16
+_NO_PCRS: Final = PcrSelection(banks=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassportRequest:
+    """What the command line asks for.
+
+    Attributes:
+        out: file for the token; None prints it.
+        challenge: of the relying party, in hexadecimal.
+        proof: file for the answer; needed with ``challenge``.
+        wait_s: for the result, from connecting on.
+    """
+
+    out: Path | None
+    challenge: str | None
+    proof: Path | None
+    wait_s: float
+
+
+def add_passport(commands: "Commands") -> None:
+    """Describes the command."""
+    command = commands.add_parser("passport", help="fetch the result about this device, to show it to someone")
+    command.add_argument("--config", type=Path, required=True, help="TOML file")
+    command.add_argument("--out", type=Path, metavar="FILE", help="write the token there instead of printing it")
+    command.add_argument("--challenge", metavar="HEX", help="answer a relying party's challenge with the TPM")
+    command.add_argument("--proof", type=Path, metavar="FILE", help="where the answer goes")
+    command.add_argument(
+        "--wait", type=float, default=DEFAULT_WAIT_S, metavar="S", help="for the result (default: %(default)g)"
+    )
+
+
+def passport_request(options: argparse.Namespace) -> PassportRequest:
+    """What the options ask for."""
+    return PassportRequest(out=options.out, challenge=options.challenge, proof=options.proof, wait_s=options.wait)
+
+
+def run_passport(settings: Settings, request: PassportRequest, stop: Stop) -> str:
+    """Fetches, checks and shows the result; returns what to print.
+
+    Raises:
+        ConfigError: no verifier is trusted, or options do not fit together.
+        PeerError: what the broker holds is not to be believed, has expired, or is about another device or key.
+        WorldError: no broker, no TPM, or ``result-missing``.
+    """
+    challenge = _challenge(request)
+    keys = result_token.result_keys(load_trust(settings).verifiers)
+    if not keys:
+        raise ConfigError("trust.verifier_keys: empty; without a trusted verifier no result is worth showing")
+    device = TpmDevice(settings.tpm, pause=stop.wait)
+    identity = device.identity()
+    token = result_token.unwrap(_fetch(settings, identity, request.wait_s))
+    result = result_token.verify(token, keys)
+    if result.ueid != identity.ueid or result.environment != identity.environment:
+        raise PeerError(Reason.RESULT_OF_ANOTHER_ATTESTER, "attestation result: about another device or attesting key")
+    if clock.utc_s() >= result.expires_s:
+        raise PeerError(Reason.RESULT_EXPIRED, "attestation result: expired; is the agent running?")
+    if challenge is not None and request.proof is not None:
+        with device.session() as session:
+            quote = session.quote(passport_proof.qualifying_data(token, challenge), _NO_PCRS)
+        proof = PassportProof(attest=quote.attest, signature=quote.signature, public=identity.public)
+        write_durable(request.proof, encode_proof(proof))
+    if request.out is not None:
+        write_durable(request.out, token)
+        return f"{request.out}: {result.status}, by {result.verifier}, for {result.expires_s - clock.utc_s()} s"
+    return token.decode("ascii") if result_token.format_of(token) is ResultFormat.JWT else token.hex()
+
+
+def _challenge(request: PassportRequest) -> bytes | None:
+    if (request.challenge is None) != (request.proof is None):
+        raise ConfigError("--challenge, --proof: one is of no use without the other")
+    if request.challenge is None:
+        return None
+    try:
+        return passport_proof.parse_challenge(request.challenge)
+    except PeerError as error:
+        raise ConfigError(f"--challenge: {error.detail}") from error
+
+
+def _fetch(settings: Settings, identity: Identity, wait_s: float) -> bytes:
+    """The first message of our results topic: the retained one, or the next to come."""
+    mqtt = settings.mqtt
+    arrived: queue.Queue[Message] = queue.Queue(_QUEUE_MESSAGES)
+    client_id = f"attester-passport-{clock.random_bytes(6).hex()}"
+    session = Session(client_id=client_id, subscriptions=(mqtt.topics.results(identity.ueid),))
+    connection = MqttConnection(mqtt, session, on_message=arrived.put)
+    deadline_s = clock.monotonic_s() + wait_s
+    connection.start()
+    try:
+        if not connection.wait_subscribed(wait_s):
+            raise WorldError(Reason.BROKER_UNREACHABLE, f"{mqtt.host}:{mqtt.port}: not connected within {wait_s:g} s")
+        return arrived.get(timeout=max(0.001, deadline_s - clock.monotonic_s())).payload
+    except queue.Empty as error:
+        detail = f"no verifier has published a result about this device within {wait_s:g} s"
+        raise WorldError(Reason.RESULT_MISSING, detail) from error
+    finally:
+        connection.stop()

@@ -1,0 +1,97 @@
+"""Background check: evidence that a relying party holds goes to the verifier over the broker, its result comes back.
+
+The verifier needs nothing for it: the evidence is published where the attester itself would have, and of the results
+about this attester the one that names this evidence's digest is the answer. The relying party verifies no evidence;
+what it reads there only chooses topics. Evidence the verifier has already gives its result again; evidence that it
+refuses gives none, so the wait ends with ``result-missing``.
+"""
+
+import queue
+from typing import Final
+
+from relying_party.attestation import Attestation
+from relying_party.client import Results
+from runtime import clock
+from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
+from schemas import cmw, media_types, result_token
+from schemas.errors import PeerError, WorldError
+from schemas.evidence import Evidence, parse_evidence
+from schemas.identifiers import Ueid, ueid_text
+from schemas.media_types import Indicator
+from schemas.reasons import Reason
+from schemas.result import Freshness
+
+DEFAULT_WAIT_S: Final = 10.0
+_QUEUE_MESSAGES: Final = 1000
+
+
+def submit(
+    mqtt: MqttSettings, results: Results, payload: bytes, *, ueid: Ueid | None = None, wait_s: float = DEFAULT_WAIT_S
+) -> Attestation:
+    """Has evidence appraised.
+
+    A result that is ``pending`` for want of its handle is waited on; if nothing better comes it is the answer.
+
+    Args:
+        mqtt: the broker; it must let the caller write evidence.
+        results: whose result counts, and what it must meet.
+        payload: a CMW record with evidence.
+        ueid: the attester it must be of; None for whom it names.
+        wait_s: seconds for everything, from connecting on.
+
+    Raises:
+        PeerError: ``too-large``, ``malformed``, ``unknown-media-type``: no evidence; ``result-of-another-attester``: of
+            another attester than ``ueid``; or as :meth:`Results.verify` about the verifier's answer.
+        WorldError: ``broker-unreachable``; ``result-missing`` when no result about this evidence came in time.
+    """
+    evidence = parse_evidence(cmw.unwrap(payload, media_types.EVIDENCE, Indicator.EVIDENCE))
+    claimed = evidence.body.ueid
+    if ueid is not None and claimed != ueid:
+        detail = f"evidence: of {ueid_text(claimed)}, expected {ueid_text(ueid)}"
+        raise PeerError(Reason.RESULT_OF_ANOTHER_ATTESTER, detail)
+    arrived: queue.Queue[Message] = queue.Queue(_QUEUE_MESSAGES)
+    client_id = f"relying-party-{clock.random_bytes(6).hex()}"
+    session = Session(client_id=client_id, subscriptions=(mqtt.topics.results(claimed),))
+    connection = MqttConnection(mqtt, session, on_message=arrived.put)
+    deadline_s = clock.monotonic_s() + wait_s
+    connection.start()
+    try:
+        ready = connection.wait_subscribed(wait_s)
+        if not ready or connection.publish(mqtt.topics.evidence(claimed), payload) is None:
+            raise WorldError(Reason.BROKER_UNREACHABLE, f"{mqtt.host}:{mqtt.port}: not connected within {wait_s:g} s")
+        return _await_result(arrived, results, evidence, deadline_s, wait_s)
+    finally:
+        connection.stop()
+
+
+def _await_result(
+    arrived: "queue.Queue[Message]", results: Results, evidence: Evidence, deadline_s: float, wait_s: float
+) -> Attestation:
+    """The last result about this evidence that is not pending; other results only help to say what happened."""
+    pending: Attestation | None = None
+    heard = "nothing about this attester"
+    while (left_s := deadline_s - clock.monotonic_s()) > 0:
+        try:
+            message = arrived.get(timeout=left_s)
+        except queue.Empty:
+            break
+        try:
+            token = result_token.unwrap(message.payload)
+            result = results.read(token)
+        except PeerError as error:
+            heard = f"a result that nobody here believes ({error.detail})"
+            continue
+        if result.evidence != evidence.body_digest or result.ueid != evidence.body.ueid:
+            heard = f"a result about push {result.sequence} of this attester, from {result.verifier}"
+            continue
+        attestation = results.verify(token, ueid=evidence.body.ueid)
+        if attestation.result.freshness is not Freshness.PENDING:
+            return attestation
+        pending = attestation
+    if pending is not None:
+        return pending
+    detail = (
+        f"no result about push {evidence.body.sequence}, body {evidence.body_digest.hex()[:16]}…, in {wait_s:g} s; "
+        f"heard {heard}. No verifier listens, or it refused this evidence: its log and its metrics say why"
+    )
+    raise WorldError(Reason.RESULT_MISSING, detail)

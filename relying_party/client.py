@@ -1,0 +1,117 @@
+"""The library for programs: results verified against files of keys and this machine's clock, in a few lines.
+
+    results = Results.from_files("verifier.jwks", policies=["fleet/3"], max_age_s=120)
+    attestation = results.verify(token)
+    if attestation.affirming: ...
+
+Each mutable thing has one owner: the key set, replaced whole by :meth:`Results.reload`, belongs to the thread that
+calls that; :meth:`Results.verify` may be called from any.
+"""
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from relying_party.attestation import LEEWAY_S, Attestation, Expectations, verify_attestation
+from runtime import clock
+from runtime.keys import load_public_keys
+from schemas import passport_proof, result_token
+from schemas.handle import Handle
+from schemas.identifiers import Ueid
+from schemas.result import AttestationResult
+
+
+class Results:
+    """Verifies results by the verifiers that the caller trusts, against what the caller expects."""
+
+    def __init__(self, key_files: Iterable[str | Path], expected: Expectations) -> None:
+        """Loads the keys.
+
+        Raises:
+            ConfigError: a key file is missing or holds no key.
+        """
+        self.expected = expected
+        self._files = tuple(map(Path, key_files))
+        self._keys = result_token.result_keys(load_public_keys(self._files))
+
+    @classmethod
+    def from_files(
+        cls,
+        *key_files: str | Path,
+        policies: Collection[str] | None = None,
+        max_age_s: float | None = None,
+        max_handle_age_s: float | None = None,
+        fresh_only: bool = False,
+        leeway_s: float = LEEWAY_S,
+    ) -> "Results":
+        """For the verifiers whose public keys are in these files, PEM or JWKS; any of the keys may have signed.
+
+        Args:
+            key_files: whom to trust.
+            policies: ids of the appraisal policies that count, as ``fleet/3``; None for any.
+            max_age_s: the quote is at most so old, at worst; None for any age.
+            max_handle_age_s: the handle is at most so old; needs ``handles`` with each result.
+            fresh_only: refuse results that say anything but ``fresh``.
+            leeway_s: seconds that our clock and the verifier's may differ, either way.
+
+        Raises:
+            ConfigError: a key file is missing or holds no key.
+        """
+        expected = Expectations(
+            policies=policies,
+            max_age_s=max_age_s,
+            max_handle_age_s=max_handle_age_s,
+            fresh_only=fresh_only,
+            leeway_s=leeway_s,
+        )
+        return cls(key_files, expected)
+
+    def reload(self) -> None:
+        """Reads the key files again, as after a rollover; on an error the keys stay what they were.
+
+        Raises:
+            ConfigError: a key file is missing or holds no key.
+        """
+        self._keys = result_token.result_keys(load_public_keys(self._files))
+
+    def read(self, token: bytes) -> AttestationResult:
+        """What a token says, if a trusted verifier signed it; no expectation is checked, not even that it is in force.
+
+        Raises:
+            PeerError: ``too-large``, ``malformed``, ``unknown-media-type``, ``result-signature-invalid``.
+        """
+        return result_token.verify(result_token.token_of(token), self._keys)
+
+    def verify(self, token: bytes, *, ueid: Ueid | None = None, handles: Iterable[Handle] | None = None) -> Attestation:
+        """Verifies a result, now.
+
+        Args:
+            token: a JWT, a CWT, or a CMW record with either, as files and messages hold them.
+            ueid: the attester it must be about.
+            handles: verified by the caller, the only ones it may be bound to.
+
+        Raises:
+            PeerError: one of the codes of :func:`relying_party.attestation.verify_attestation`, or
+                ``unknown-media-type``.
+        """
+        token = result_token.token_of(token)
+        return verify_attestation(token, self._keys, clock.utc_us(), self.expected, ueid=ueid, handles=handles)
+
+    def verify_passport(
+        self, token: bytes, challenge: bytes, proof: bytes, *, handles: Iterable[Handle] | None = None
+    ) -> Attestation:
+        """Verifies a result that an attester shows, and that it is this attester who shows it.
+
+        Args:
+            token: as for :meth:`verify`.
+            challenge: the random bytes that the attester was given for this occasion.
+            proof: its answer, made by ``attester-agent passport --challenge``.
+            handles: as for :meth:`verify`.
+
+        Raises:
+            PeerError: as :meth:`verify`; ``result-proof-invalid``, and the others of
+                :func:`schemas.passport_proof.verify_proof`.
+        """
+        attestation = self.verify(token, handles=handles)
+        parsed = passport_proof.parse_proof(proof)
+        passport_proof.verify_proof(parsed, result_token.token_of(token), challenge, attestation.result)
+        return attestation

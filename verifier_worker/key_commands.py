@@ -1,0 +1,48 @@
+"""The verifier's keys for its relying parties: ``keygen`` makes a pair, ``jwks`` writes a set of several."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtime.durable import write_durable
+from runtime.keys import generate_key_pair, load_public_keys, public_path
+from schemas.errors import ConfigError, WorldError
+from schemas.jwks import encode_jwks
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 argparse has no public name for it
+
+
+def add_key_commands(commands: "Commands") -> None:
+    """Describes both commands."""
+    keygen = commands.add_parser("keygen", help="make the key that signs results and solicits")
+    keygen.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="private key; FILE.pub (PEM) and FILE.jwks beside it"
+    )
+    jwks = commands.add_parser("jwks", help="write one key set of several verifiers, or of the old and the new key")
+    jwks.add_argument("keys", type=Path, nargs="+", metavar="KEYS", help="public keys: PEM or JWKS files")
+    jwks.add_argument("--out", type=Path, required=True, metavar="FILE", help="the JWKS file, replaced in one step")
+
+
+def run_key_command(arguments: argparse.Namespace) -> str:
+    """Does what one of the two says; returns what to tell the operator.
+
+    Raises:
+        ConfigError: a file cannot be read or written, or would overwrite a key.
+    """
+    if arguments.command == "keygen":
+        generate_key_pair(arguments.out)
+        public, key_set = public_path(arguments.out), arguments.out.with_suffix(".jwks")
+        _write(key_set, [public])
+        return f"made {arguments.out}, {public} and {key_set}; give one of the latter two to relying parties"
+    count = _write(arguments.out, arguments.keys)
+    return f"made {arguments.out} with {count} {'key' if count == 1 else 'keys'}; give it to relying parties"
+
+
+def _write(path: Path, sources: list[Path]) -> int:
+    keys = load_public_keys(sources)
+    try:
+        write_durable(path, encode_jwks(keys.values()))
+    except WorldError as error:
+        raise ConfigError(error.detail) from error
+    return len(keys)

@@ -33,7 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--check-config", action="store_true", help="read settings, keys and certificates, then stop")
     once = actions.add_parser("issue-once", help="make the chain's next handle, write it to a file, print it")
     once.add_argument("--out", type=Path, required=True, help="the file to write; `run` publishes the handle later")
-    for command in (run, once):
+    export = actions.add_parser("export", help="write the newest handle, verified, to a file; beside a running `run`")
+    export.add_argument("out", type=Path, metavar="OUT", help="the raw COSE_Sign1, for `attester-agent --handle-file`")
+    export.add_argument("--follow", action="store_true", help="write every later handle, too, until stopped")
+    for command in (run, once, export):
         command.add_argument("--config", type=Path, required=True, help="the TOML file")
     show = actions.add_parser("show", help="verify a handle in a file and print it for people")
     show.add_argument("file", type=Path, metavar="FILE", help="the COSE_Sign1, as issue-once writes it")
@@ -63,6 +66,10 @@ def _run(options: argparse.Namespace) -> None:
         check_folder_of(options.out, "--out")
         with naming(options.config):
             print(commands.issue_once(settings, options.out))
+    elif settings is not None and options.command == "export":
+        check_folder_of(options.out, "OUT")
+        with naming(options.config):
+            commands.export(settings, options.out, Stop().on_signals() if options.follow else None)
     elif settings is not None and options.check_config:
         with naming(options.config):
             commands.check(settings, installed_version())

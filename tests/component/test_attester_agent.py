@@ -5,22 +5,11 @@ import itertools
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 
-from attester_agent import service
 from attester_agent.agent_state import AgentState
 from attester_agent.handle_gate import ClockTrust
+from attester_agent.inbox import WAITING_EVENTS, Acknowledged, Connected, Event, Inbox, Received
 from attester_agent.push_maker import PushMaker
-from attester_agent.service import (
-    IN_FLIGHT_MESSAGES,
-    PUBLISH_AGAIN_S,
-    WAITING_EVENTS,
-    Acknowledged,
-    Agent,
-    Connected,
-    Inbox,
-    Received,
-    Trust,
-    World,
-)
+from attester_agent.service import IN_FLIGHT_MESSAGES, PUBLISH_AGAIN_S, Agent, Trust, World
 from attester_agent.settings import EvidenceSettings
 from runtime import clock
 from runtime.mqtt import Message
@@ -101,7 +90,7 @@ class Rig:
         """Kills the agent and starts another from what was stored."""
         self.agent = self.start(self.spool.load() or state_of(self.tpm))
 
-    def turn(self, *events: service.Event, after_s: float = 0) -> None:
+    def turn(self, *events: Event, after_s: float = 0) -> None:
         self.time.now_s += after_s
         self.agent.turn(events)
 

@@ -1,5 +1,6 @@
 """One function a sub-command: builds the parts from the settings and puts them to work."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -136,13 +137,14 @@ def issue_once(settings: Settings, output: Path) -> str:
     return describe(handle)
 
 
-def export(settings: Settings, output: Path, stop: Stop | None) -> None:
-    """Writes the newest handle to ``output``, whether or not a distributor runs, and prints it for people.
+def export(settings: Settings, output: Path, stop: Stop | None, tell: Callable[[str], None]) -> None:
+    """Writes the newest handle to ``output``, whether or not a distributor runs.
 
     Args:
         settings: of the distributor.
         output: replaced as a whole; its folder was checked before.
         stop: also every later handle until then; None for the one there is.
+        tell: called with each exported handle, for people.
 
     Raises:
         ConfigError: ``output`` is the state file; a key or a root cannot be read.
@@ -156,9 +158,9 @@ def export(settings: Settings, output: Path, stop: Stop | None) -> None:
     keys = trusted_keys(settings, [])
     exporting = HandleExport(settings.state_file, output, lambda raw: verify_handle(raw, keys, stamps))
     if stop is None:
-        print(describe(exporting.once()))
+        tell(describe(exporting.once()))
     else:
-        exporting.follow(stop, lambda handle: print(describe(handle), end="\n\n", flush=True))
+        exporting.follow(stop, lambda handle: tell(f"{describe(handle)}\n"))
 
 
 def show(path: Path, keys: dict[bytes, EllipticCurvePublicKey], roots: list[Path]) -> str:

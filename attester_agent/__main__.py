@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from attester_agent.commands import check_files, describe_claims, describe_file, provision, run_agent
@@ -24,6 +25,8 @@ def _command(options: argparse.Namespace) -> None:
         print(describe_file(options.file))
         return
     settings = load(options.config, Settings, COMMAND)
+    if options.command == "run" and options.handle_file is not None:
+        settings = replace(settings, handle_file=options.handle_file.absolute())
     configure_logging(COMMAND, settings.log_level)
     if options.command == "provision":
         print(provision(settings, options.out, Stop().on_signals()))
@@ -52,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="push evidence until stopped")
     run.add_argument("--config", type=Path, required=True, help="TOML file")
     run.add_argument("--check-config", action="store_true", help="only check the configuration and the files it names")
+    run.add_argument("--handle-file", type=Path, help="a raw handle, as handle-distributor export writes it; watched")
     make = commands.add_parser("provision", help="make the attesting key and write what the endorser needs")
     make.add_argument("--config", type=Path, required=True, help="TOML file")
     make.add_argument("--out", type=Path, required=True, help="folder for attester.ueid, ak.tpmt_public and ak.pem")

@@ -7,25 +7,30 @@ from typing import Final, TypeVar
 from attester_agent.agent_state import AgentState
 from attester_agent.claim_collection import ClaimCollection, is_selected, load_collectors
 from attester_agent.claims import Collector, container_digests
+from attester_agent.handle_file import HandleFile
 from attester_agent.handle_gate import ClockTrust
+from attester_agent.inbox import Inbox
 from attester_agent.kernel_view import read_kernel_view
 from attester_agent.measurement_logs import open_logs
-from attester_agent.ports import Identity
+from attester_agent.ports import Identity, SyncStamper
 from attester_agent.provision import next_steps, write_identity
 from attester_agent.push_maker import PushMaker
-from attester_agent.service import FIRST_RETRY_S, LAST_RETRY_S, Agent, Inbox, Trust, World, report_unreproduced
+from attester_agent.service import FIRST_RETRY_S, LAST_RETRY_S, Agent, Trust, World, report_unreproduced
 from attester_agent.settings import ROLE, Settings
 from attester_agent.spool import SqliteSpool
+from attester_agent.sync_stamper import TsaSyncStamper
 from attester_agent.tpm_device import TpmDevice
+from runtime import clock
 from runtime.durable import check_folder_of, check_readable, sole_user
 from runtime.keys import load_public_keys, read_file
 from runtime.mqtt import MqttConnection, Session, Will
 from runtime.service import Backoff, Stop, installed_version
 from runtime.settings import naming
 from runtime.telemetry import Log, serve_metrics
+from runtime.time_stamp_client import HttpTimeStampAuthority
 from runtime.time_stamp_verifier import load_time_stamp_verifier
 from schemas import cmw
-from schemas.errors import PeerError, WorldError
+from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.evidence import Evidence, parse_evidence
 from schemas.identifiers import ueid_text
 from schemas.media_types import EVIDENCE, STATUS, Indicator
@@ -53,6 +58,31 @@ def load_trust(settings: Settings) -> Trust:
     return Trust(distributors=distributors, verifiers=verifiers, stamps=stamps, clock=ClockTrust(trust.clock))
 
 
+def load_stamper(settings: Settings) -> TsaSyncStamper | None:
+    """Whom to ask for stamps of sync proofs; None where ``[sync_stamp]`` names nobody.
+
+    Raises:
+        ConfigError: names the file that is missing or wrong.
+    """
+    wanted = settings.sync_stamp
+    if not wanted.urls:
+        return None
+    with naming("sync_stamp.roots, sync_stamp.intermediates"):
+        stamps = load_time_stamp_verifier(wanted.roots, wanted.intermediates)
+    with naming("sync_stamp.tls_ca_file"):
+        authorities = [
+            HttpTimeStampAuthority(
+                address,
+                stamps,
+                timeout_s=wanted.timeout_s,
+                monotonic_s=clock.monotonic_s,
+                tls_ca_file=wanted.tls_ca_file,
+            )
+            for address in wanted.addresses
+        ]
+    return TsaSyncStamper(authorities, monotonic_s=clock.monotonic_s, random_bytes=clock.random_bytes)
+
+
 def check_files(settings: Settings) -> None:
     """Everything that can be wrong before the TPM and the broker are asked; changes nothing.
 
@@ -60,6 +90,9 @@ def check_files(settings: Settings) -> None:
         ConfigError: names the field and the file.
     """
     load_trust(settings)
+    load_stamper(settings)
+    if settings.handle_file is not None and settings.handle_file.is_dir():
+        raise ConfigError(f"handle_file: {settings.handle_file}: is a folder, expected a file with a handle")
     logs = {"tcg2": settings.logs.tcg2, "ima": settings.logs.ima}
     logs |= {f"cel.{name}": path for name, path in settings.logs.cel.items()}
     for name, path in logs.items():
@@ -78,12 +111,12 @@ def run_agent(settings: Settings, stop: Stop) -> None:
     Raises:
         ConfigError: the configuration, the state file, or what the TPM holds needs the operator.
     """
-    trust = load_trust(settings)
+    trust, stamper = load_trust(settings), load_stamper(settings)
     with sole_user(settings.state, "state"):
-        _run_alone(settings, trust, stop)
+        _run_alone(settings, trust, stamper, stop)
 
 
-def _run_alone(settings: Settings, trust: Trust, stop: Stop) -> None:
+def _run_alone(settings: Settings, trust: Trust, stamper: SyncStamper | None, stop: Stop) -> None:
     serve_metrics(settings.metrics_port)
     spool = SqliteSpool(settings.state, max_bytes=settings.evidence.spool_max_bytes)
     try:
@@ -93,7 +126,7 @@ def _run_alone(settings: Settings, trust: Trust, stop: Stop) -> None:
             return
         state = _state_of(identity, spool)
         _LOG.info("started", ueid=ueid_text(identity.ueid), sequence=state.sequence, waiting=spool.queued_messages)
-        _serve(settings, state, trust, spool, device, stop)
+        _serve(settings, state, trust, spool, device, stamper, stop)
     finally:
         spool.close()
     _LOG.info("stopped")
@@ -167,7 +200,13 @@ def _patiently(work: Callable[[], T], stop: Stop) -> T | None:
 
 
 def _serve(
-    settings: Settings, state: AgentState, trust: Trust, spool: SqliteSpool, device: TpmDevice, stop: Stop
+    settings: Settings,
+    state: AgentState,
+    trust: Trust,
+    spool: SqliteSpool,
+    device: TpmDevice,
+    stamper: SyncStamper | None,
+    stop: Stop,
 ) -> None:
     topics, evidence = settings.mqtt.topics, settings.evidence
     device_id = ueid_text(state.ueid)
@@ -194,6 +233,7 @@ def _serve(
         baseline_every=evidence.baseline_every,
         on_unreproduced=report_unreproduced,
         kernel=read_kernel_view,
+        stamper=stamper,
     )
     world = World(
         maker=maker,
@@ -203,6 +243,7 @@ def _serve(
         topics=topics,
         collect_claims=ClaimCollection(_collectors(settings), settings.claims.select, label=label).current,
         status=_status(label or device_id, online=True),
+        handle_source=None if settings.handle_file is None else HandleFile(settings.handle_file),
     )
     agent = Agent(state, evidence, trust, world)
     connection.start()

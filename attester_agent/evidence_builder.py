@@ -105,6 +105,7 @@ def draft_body(
     *,
     selection: PcrSelection,
     max_bytes: int,
+    sync_stamp: bytes | None = None,
 ) -> Draft:
     """Writes the body of the next push.
 
@@ -116,6 +117,7 @@ def draft_body(
         early: by name, entries of boot and CEL logs from ``state.next_entries`` on, read before the quote.
         selection: the PCRs that will be quoted.
         max_bytes: aim for the payload.
+        sync_stamp: a TSA's token over the sync proof, if this push is to carry it.
     """
     full = state.previous is None
     body = EvidenceBody(
@@ -127,6 +129,7 @@ def draft_body(
         claims=dict(claims) if full else changed_claims(state.claims, claims),
         logs={name: state.next_entries.get(name, 0) for name in sorted(logs)},
         transitions=state.transitions if full else state.transitions[len(state.transitions) - state.untold :],
+        sync_stamp=sync_stamp,
     )
     room = max_bytes - len(encode_body(body)) - _QUOTE_BYTES - len(tuple(selection)) * _PCR_BYTES - _FRAME_BYTES
     bound = choose_entries(early, body.logs, {name: entries.end for name, entries in early.items()}, room)

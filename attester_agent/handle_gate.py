@@ -39,6 +39,16 @@ class AcceptedHandle:
     expires_us: int
 
 
+def is_overdue(handle: AcceptedHandle, *, now_us: int) -> bool:
+    """Whether a newer handle should have come: this one is past its expiry by a clock that can be trusted.
+
+    Args:
+        handle: bound to.
+        now_us: UTC by this machine's clock.
+    """
+    return now_us > handle.expires_us + CLOCK_TOLERANCE_US
+
+
 def accept_handle(
     handle: Handle, last: AcceptedHandle | None, *, now_us: int, clock: ClockTrust = ClockTrust.TRUSTED
 ) -> AcceptedHandle:

@@ -160,6 +160,35 @@ class Spool(Protocol):
         """Removes pushes that were acknowledged; unknown numbers are ignored."""
 
 
+class SyncStamper(Protocol):
+    """Time Stamp Authorities that say how late a sync proof can have been made (TUDA's right side)."""
+
+    def is_due(self, imprint: bytes) -> bool:
+        """Whether it is time to ask for this one: it is new, or the pause after the last failure is over."""
+
+    def stamp(self, imprint: bytes) -> bytes | None:
+        """Asks once, for no longer than a set time; None when no TSA's answer counted. Never raises.
+
+        Args:
+            imprint: SHA-256 of the sync proof's attest.
+
+        Returns:
+            A DER token over it, verified to the operator's roots.
+        """
+
+
+class HandleSource(Protocol):
+    """A place, other than the broker, where handles are left for the agent."""
+
+    def poll(self) -> bytes | None:
+        """A handle's bytes, unverified, if there are others than at the last call. Cheap when nothing changed.
+
+        Raises:
+            PeerError: ``too-large``; once for each change.
+            WorldError: ``store-unavailable``; once for each change.
+        """
+
+
 class Transport(Protocol):
     """The broker, as ``runtime.mqtt.MqttConnection`` is it. Callable from the agent's thread."""
 

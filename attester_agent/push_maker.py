@@ -13,13 +13,14 @@ it.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Final, assert_never
 
 from attester_agent.agent_state import AgentState, on_boot, on_seen
 from attester_agent.evidence_builder import Push, Quote, draft_body, finish_push, is_bound_log, start_of_push
 from attester_agent.handle_gate import AcceptedHandle
 from attester_agent.log_window import Coverage, Entries, cover
-from attester_agent.ports import LogRestartedError, MeasurementLog, Tpm, TpmSession
+from attester_agent.ports import LogRestartedError, MeasurementLog, SyncStamper, Tpm, TpmSession
 from attester_agent.transitions import NOTHING_KNOWN, KernelView, has_woken, seen_at
 from runtime.telemetry import Log
 from schemas.errors import PeerError, WorldError
@@ -38,11 +39,18 @@ _LOG: Final = Log("push")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sync:
-    """A sync proof, the handle it is about, and the clock it was made at."""
+    """A sync proof, the handle it is about, the clock it was made at.
+
+    Attributes:
+        stamp: a TSA's token over the proof, once there is one.
+        stamped_in: sequence of the first push that carries it; made again from the same state, it must again.
+    """
 
     handle: HandleId
     proof: SyncProof
     clock: ClockInfo
+    stamp: bytes | None = None
+    stamped_in: int | None = None
 
 
 class PushMaker:
@@ -58,6 +66,7 @@ class PushMaker:
         baseline_every: int = 0,
         on_unreproduced: Callable[[str], None] = lambda _problem: None,
         kernel: Callable[[], KernelView] = lambda: NOTHING_KNOWN,
+        stamper: SyncStamper | None = None,
     ) -> None:
         """Touches nothing yet.
 
@@ -69,6 +78,7 @@ class PushMaker:
             baseline_every: see ``draft_body``.
             on_unreproduced: told when a push went out whose logs do not reproduce its quote.
             kernel: what the kernel says of itself now.
+            stamper: has sync proofs stamped (two-sided mode); None for none.
         """
         self._tpm = tpm
         self._logs = tuple(logs)
@@ -79,6 +89,7 @@ class PushMaker:
         self._sync: _Sync | None = None
         self._replay = self._no_replay()
         self._kernel = kernel
+        self._stamper = stamper
         self._synced_under = NOTHING_KNOWN  # the kernel when the TPM was synchronised last
         self._unreproduced = False  # the last push's logs did not reproduce its quote
 
@@ -102,11 +113,10 @@ class PushMaker:
             LogRestartedError: the indices of a log count from 0 again; go on from a baseline.
             WorldError: ``tpm-…``; the TPM restarted again and again.
         """
+        if self._stamper is not None:
+            self._have_sync_stamped(self._stamper, state, handle)
         with self._tpm.session() as session:
-            if session.environment != state.environment:
-                raise WorldError(
-                    Reason.TPM_FATAL, "the TPM holds another attesting key than at start; restart the agent"
-                )
+            _check_key(session, state)
             for attempt in range(1, ATTEMPTS + 1):
                 push = self._try(session, state, handle, claims, last=attempt == ATTEMPTS)
                 if push is not None:
@@ -123,16 +133,14 @@ class PushMaker:
         last: bool,
     ) -> Push | None:
         """One attempt; None when the world changed during it and another attempt has a chance."""
-        kernel = self._kernel()
-        if has_woken(self._synced_under, kernel):
-            self._sync = None  # its clock would be older than what happened
-        sync = self._synchronise(session, handle)
-        self._synced_under = kernel
+        sync, kernel = self._synchronise(session, handle)
         if state.boot != sync.clock.reset_count and state.boot is not None:
             _LOG.info("new-boot", sequence=state.sequence)
         state = self._on_resume(on_boot(state, sync.clock.reset_count), sync.clock)
         state = on_seen(state, seen_at(kernel, sync.clock))
         state = start_of_push(state, baseline_every=self._baseline_every)
+        if sync.stamp is not None and sync.stamped_in is None:
+            self._sync = sync = replace(sync, stamped_in=state.sequence)
         logs = self._current_logs(session)
         early = self._read_logs([log for log in logs if is_bound_log(log.name)], state.next_entries)
         draft = draft_body(
@@ -143,6 +151,7 @@ class PushMaker:
             early,
             selection=self._selection,
             max_bytes=self._max_bytes,
+            sync_stamp=sync.stamp if sync.stamped_in == state.sequence or state.previous is None else None,
         )
         quote = session.quote(draft.digest, self._selection)
         attest, quoted = _read_quote(quote)
@@ -198,14 +207,34 @@ class PushMaker:
             logs.append(log)
         return logs
 
-    def _synchronise(self, session: TpmSession, handle: AcceptedHandle) -> _Sync:
+    def _have_sync_stamped(self, stamper: SyncStamper, state: AgentState, handle: AcceptedHandle) -> None:
+        """Asks for a token over the sync proof that the next push carries, unless it has one or it is too soon.
+
+        The TPM is not held meanwhile: others may have to wait for it.
+        """
+        sync = self._sync
+        if sync is not None and sync.handle == handle.id and not has_woken(self._synced_under, self._kernel()):
+            if sync.stamp is not None or not stamper.is_due(sha256(sync.proof.attest).digest()):
+                return
+        else:
+            with self._tpm.session() as session:
+                _check_key(session, state)
+                sync, _ = self._synchronise(session, handle)
+        self._sync = replace(sync, stamp=stamper.stamp(sha256(sync.proof.attest).digest()))
+
+    def _synchronise(self, session: TpmSession, handle: AcceptedHandle) -> tuple[_Sync, KernelView]:
+        """The proof of synchronisation to use now, and the kernel as it is."""
+        kernel = self._kernel()
+        if has_woken(self._synced_under, kernel):
+            self._sync = None  # its clock would be older than what happened
+        self._synced_under = kernel
         if self._sync is None or self._sync.handle != handle.id:
             proof = session.sync(handle.id)
             before = self._sync
             self._sync = _Sync(handle=handle.id, proof=proof, clock=_parse(proof.attest).clock_info)
             if before is not None and before.clock.reset_count != self._sync.clock.reset_count:
                 self._forget_logs()
-        return self._sync
+        return self._sync, kernel
 
     def _same_power_cycle(self, now: ClockInfo, synced: ClockInfo) -> bool:
         """Whether the quote is of the boot and wake of the sync proof; otherwise forgets what is of the old one.
@@ -247,6 +276,11 @@ class PushMaker:
 
     def _no_replay(self) -> ReplayState:
         return ReplayState(banks=tuple(bank.algorithm for bank in self._selection.banks))
+
+
+def _check_key(session: TpmSession, state: AgentState) -> None:
+    if session.environment != state.environment:
+        raise WorldError(Reason.TPM_FATAL, "the TPM holds another attesting key than at start; restart the agent")
 
 
 def _overtaken(early: Mapping[str, Entries], coverage: Coverage) -> bool:

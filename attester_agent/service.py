@@ -8,18 +8,18 @@ Without an accepted handle nothing is pushed: there would be nothing to bind the
 a newer one comes; how old evidence may be is the verifier's to say.
 """
 
-import queue
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias, assert_never
+from typing import Final, assert_never
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from prometheus_client import Counter, Gauge, Histogram
 
 from attester_agent.agent_state import AgentState, on_solicit, require_baseline
 from attester_agent.evidence_builder import Push
-from attester_agent.handle_gate import ClockTrust, accept_handle
-from attester_agent.ports import LogRestartedError, MeasurementLog, Spool, Transport
+from attester_agent.handle_gate import ClockTrust, accept_handle, is_overdue
+from attester_agent.inbox import Acknowledged, Connected, Event, Inbox, Received
+from attester_agent.ports import HandleSource, LogRestartedError, MeasurementLog, Spool, Transport
 from attester_agent.push_maker import PushMaker
 from attester_agent.settings import ROLE, EvidenceSettings
 from attester_agent.solicit_gate import Bucket, check_solicit
@@ -32,15 +32,13 @@ from schemas import cmw
 from schemas.errors import PeerError, WorldError
 from schemas.evidence import ClaimValue
 from schemas.handle import StampVerifier, verify_handle
-from schemas.identifiers import ueid_text
+from schemas.identifiers import HandleId, ueid_text
 from schemas.media_types import HANDLE, SOLICIT, Indicator
+from schemas.reasons import Reason
 from schemas.solicit import verify_solicit
 from schemas.topics import Topics
 
 IN_FLIGHT_MESSAGES: Final = 16  # published and not acknowledged
-WAITING_EVENTS: Final = (
-    256  # messages that wait for the loop; more are dropped: handles are retained, solicits repeated
-)
 PUBLISH_AGAIN_S: Final = 60.0  # a broker that refused a push, or forgot to acknowledge it
 STOP_POLL_S: Final = 0.25
 FIRST_RETRY_S: Final = 1.0
@@ -55,65 +53,16 @@ _SPOOLED: Final = Gauge("attestream_spool_messages", "Pushes that wait for the b
 _OVERFLOWS: Final = Counter("attestream_spool_overflows_total", "Times that all waiting pushes were dropped")
 _HANDLES: Final = Counter("attestream_handles_accepted_total", "Handles bound to")
 _HANDLES_REJECTED: Final = Counter("attestream_handles_rejected_total", "Handles not bound to", ["reason"])
+_HANDLES_OVERDUE: Final = Counter(
+    "attestream_handles_overdue_total", "Times that the handle bound to had expired and no newer one came", ["reason"]
+)
+_HANDLE_AGE: Final = Gauge(
+    "attestream_bound_handle_age_seconds", "Time since the TSA's stamp of the handle bound to; NaN while not known"
+)
 _SOLICITS: Final = Counter("attestream_solicits_accepted_total", "Solicits followed")
 _SOLICITS_REJECTED: Final = Counter("attestream_solicits_rejected_total", "Solicits not followed", ["reason"])
 _FAILURES: Final = Counter("attestream_push_failures_total", "Pushes that could not be made yet", ["reason"])
 _UNREPRODUCED: Final = Counter("attestream_quotes_unreproduced_total", "Pushes whose logs do not reproduce the quote")
-_DROPPED: Final = Counter("attestream_events_dropped_total", "Messages dropped because the agent was busy")
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A message on a subscribed topic."""
-
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
-    """The broker has the message with this packet id."""
-
-    packet_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """There is a new connection."""
-
-
-Event: TypeAlias = Received | Acknowledged | Connected
-
-
-class Inbox:
-    """Events on their way from the network's thread to the agent's. Bounded; acknowledgements are never dropped."""
-
-    def __init__(self) -> None:
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-
-    def message(self, message: Message) -> None:
-        """Callback for messages."""
-        if self._events.qsize() >= WAITING_EVENTS:
-            _DROPPED.inc()
-        else:
-            self._events.put(Received(message))
-
-    def acknowledged(self, packet_id: int) -> None:
-        """Callback for acknowledgements; at most :data:`IN_FLIGHT_MESSAGES` are under way."""
-        self._events.put(Acknowledged(packet_id))
-
-    def connected(self) -> None:
-        """Callback for connections."""
-        self._events.put(Connected())
-
-    def wait(self, seconds: float) -> list[Event]:
-        """All events there are, after waiting for the first up to ``seconds``; none when that passed."""
-        events: list[Event] = []
-        try:
-            events.append(self._events.get(timeout=seconds))
-            while True:
-                events.append(self._events.get_nowait())
-        except queue.Empty:
-            return events
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +87,7 @@ class World:
         topics: names under the configured root.
         collect_claims: all claims as they are now.
         status: what to say, retained, after connecting.
+        handle_source: where else handles come from than the broker.
     """
 
     maker: PushMaker
@@ -147,6 +97,7 @@ class World:
     topics: Topics
     collect_claims: Callable[[], Mapping[str, ClaimValue]]
     status: bytes
+    handle_source: HandleSource | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +129,7 @@ class Agent:
         self._collect_claims = world.collect_claims
         self._status = world.status
         self._chain = ChainWatch(_LOG)
+        self._handle_source = world.handle_source
         self._in_flight: dict[int, _InFlight] = {}
         self._published = 0  # number of the last push handed to the transport
         self._acknowledged: list[int] = []
@@ -187,6 +139,7 @@ class Agent:
         self._retry_s = now_s  # not before this, after a failure
         self._poll_s = now_s
         self._waits_for_handle = False
+        self._overdue: HandleId | None = None  # the handle that was said to be overdue
         self._bucket = Bucket(
             capacity=settings.solicit_burst,
             per_second=settings.solicits_per_minute / 60,
@@ -222,7 +175,7 @@ class Agent:
                     assert_never(unknown)
         try:
             self._forget_acknowledged()
-            self._poll_logs()
+            self._poll()
             now_s = clock.monotonic_s()
             if now_s >= self._due_s and now_s >= self._retry_s:
                 self._push()
@@ -296,13 +249,38 @@ class Agent:
         self._maker.forget_sync()
         self._due_s = clock.monotonic_s()
 
-    def _poll_logs(self) -> None:
+    def _poll(self) -> None:
         now_s = clock.monotonic_s()
         if now_s < self._poll_s:
             return
         self._poll_s = now_s + self._settings.log_poll_s
+        self._poll_handle_source()
+        self._watch_handle()
         if any(log.has_grown() for log in self._logs) or self._maker.has_woken(self._state):
             self._due_s = min(self._due_s, now_s)
+
+    def _poll_handle_source(self) -> None:
+        try:
+            raw = None if self._handle_source is None else self._handle_source.poll()
+        except (PeerError, WorldError) as error:  # told once for each change of the source
+            _HANDLES_REJECTED.labels(error.reason).inc()
+            _LOG.warning("handle-rejected", reason=error.reason, detail=error.detail)
+            return
+        if raw is not None:
+            self._receive_handle(cmw.wrap(HANDLE, raw, Indicator.HANDLE))
+
+    def _watch_handle(self) -> None:
+        """Says once of each handle that it has expired and no newer one came. Pushes go on: late is not bad."""
+        handle, now_us = self._state.handle, clock.utc_us()
+        if handle is None or self._trust.clock is ClockTrust.UNTRUSTED:
+            return
+        _HANDLE_AGE.set((now_us - handle.time_us) / 1_000_000)
+        if not is_overdue(handle, now_us=now_us):
+            self._overdue = None
+        elif self._overdue != handle.id:
+            self._overdue = handle.id
+            _HANDLES_OVERDUE.labels(Reason.HANDLE_OVERDUE).inc()
+            _LOG.warning(Reason.HANDLE_OVERDUE, handle=handle.id.hex()[:16], expired_us=handle.expires_us)
 
     def _push(self) -> None:
         handle = self._state.handle

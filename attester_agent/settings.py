@@ -8,6 +8,7 @@ from typing import Final
 
 from attester_agent.handle_gate import ClockTrust
 from runtime.mqtt import MqttSettings
+from runtime.time_stamp_client import TsaAddress, parse_tsa_urls
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import parse_log_name
 from schemas.limits import MAX_EVIDENCE_BYTES_DEFAULT, MAX_LOGS, MAX_MESSAGE_BYTES, MAX_PCR_INDEX
@@ -22,6 +23,7 @@ MIN_EVIDENCE_BYTES: Final = 4096
 # A single log entry (64 KiB) travels even when the rest of a push is as large as it may be.
 MAX_EVIDENCE_BYTES: Final = MAX_MESSAGE_BYTES - 72 * 1024
 MIN_SPOOLED_PUSHES: Final = 4
+MAX_STAMP_TIMEOUT_S: Final = 25.0  # a push waits for it
 
 # TPM 2.0 Part 2, "Persistent Handle Sub-ranges", and TCG "Registry of Reserved TPM 2.0 Handles": 81000000 to 8100FFFF
 # are storage roots, 81010000 to 8101FFFF endorsement keys, from 81800000 on belongs to the platform.
@@ -200,12 +202,50 @@ class TrustSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SyncStampSettings:
+    """Table ``[sync_stamp]``: two-sided mode. Leave it out, and no Time Stamp Authority is asked.
+
+    Attributes:
+        urls: Time Stamp Authorities (RFC 3161 over HTTP) that stamp each proof of synchronisation, in the order in
+            which they are tried.
+        roots: PEM files of their root certificates; verifiers must trust the same.
+        intermediates: PEM files of certificates between, where the TSAs do not send them.
+        timeout_s: for one whole exchange; the longest that a push waits for a stamp.
+        tls_ca_file: PEM roots for https URLs, where not the operating system's.
+    """
+
+    urls: tuple[str, ...] = ()
+    roots: tuple[Path, ...] = ()
+    intermediates: tuple[Path, ...] = ()
+    timeout_s: float = 5.0
+    tls_ca_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.addresses
+        if self.roots and not self.urls:
+            raise ConfigError("urls: empty; name a Time Stamp Authority, or leave [sync_stamp] out")
+        if self.urls and not self.roots:
+            raise ConfigError("roots: empty; no stamp could be verified; name the TSA's root certificate")
+        if not 0 < self.timeout_s <= MAX_STAMP_TIMEOUT_S:
+            raise ConfigError(
+                f"timeout_s: {self.timeout_s:g}, expected more than 0 and at most {MAX_STAMP_TIMEOUT_S:g}"
+            )
+
+    @property
+    def addresses(self) -> tuple[TsaAddress, ...]:
+        """``urls``, parsed."""
+        return parse_tsa_urls(self.urls)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One attester agent.
 
     Attributes:
         state: SQLite file; made if missing. Holds what must survive a restart, and unsent pushes.
         name: label for people, sent as a claim.
+        handle_file: a file that others keep the newest handle in, as ``handle-distributor export`` does; taken beside
+            the broker's handles, the newest counts. It need not be there yet.
         metrics_port: Prometheus port on the loopback; 0 for none.
         log_level: debug, info, warning or error.
     """
@@ -213,6 +253,7 @@ class Settings:
     state: Path
     trust: TrustSettings
     name: str | None = None
+    handle_file: Path | None = None
     metrics_port: int = 0
     log_level: str = "info"
     mqtt: MqttSettings = field(default_factory=MqttSettings)
@@ -220,6 +261,7 @@ class Settings:
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     logs: LogSettings = field(default_factory=LogSettings)
     claims: ClaimSettings = field(default_factory=ClaimSettings)
+    sync_stamp: SyncStampSettings = field(default_factory=SyncStampSettings)
 
     def __post_init__(self) -> None:
         if self.name is not None:

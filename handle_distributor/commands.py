@@ -1,5 +1,6 @@
 """One function a sub-command: builds the parts from the settings and puts them to work."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_ce
 from prometheus_client import Gauge
 
 from handle_distributor.epoch_bell import BellRules, EpochBell
+from handle_distributor.handle_export import HandleExport
 from handle_distributor.handle_file import HandleFile
 from handle_distributor.handle_publisher import MqttHandlePublisher
 from handle_distributor.ports import HandlePublisher
@@ -23,7 +25,7 @@ from runtime.telemetry import Log, serve_metrics
 from runtime.time_stamp_client import HttpTimeStampAuthority
 from runtime.time_stamp_verifier import load_time_stamp_verifier
 from schemas import cose
-from schemas.errors import WorldError
+from schemas.errors import ConfigError, WorldError
 from schemas.handle import Handle, verify_handle
 from schemas.reasons import Reason
 from schemas.tst_info import parse_tst_info
@@ -133,6 +135,32 @@ def issue_once(settings: Settings, output: Path) -> str:
         raise WorldError(Reason.TSA_UNREACHABLE, "no handle could be made; the log above has the reason for each TSA")
     write_durable(output, handle.raw)
     return describe(handle)
+
+
+def export(settings: Settings, output: Path, stop: Stop | None, tell: Callable[[str], None]) -> None:
+    """Writes the newest handle to ``output``, whether or not a distributor runs.
+
+    Args:
+        settings: of the distributor.
+        output: replaced as a whole; its folder was checked before.
+        stop: also every later handle until then; None for the one there is.
+        tell: called with each exported handle, for people.
+
+    Raises:
+        ConfigError: ``output`` is the state file; a key or a root cannot be read.
+        WorldError: there is no handle yet, or a file failed; not while following.
+        PeerError: the state file holds no handle that verifies; not while following.
+    """
+    if output.absolute().resolve() == settings.state_file.absolute().resolve():
+        raise ConfigError(f"state_file: {output}: is the distributor's own; export to another file")
+    with naming("tsa.roots, tsa.intermediates"):
+        stamps = load_time_stamp_verifier(settings.tsa.roots, settings.tsa.intermediates)
+    keys = trusted_keys(settings, [])
+    exporting = HandleExport(settings.state_file, output, lambda raw: verify_handle(raw, keys, stamps))
+    if stop is None:
+        tell(describe(exporting.once()))
+    else:
+        exporting.follow(stop, lambda handle: tell(f"{describe(handle)}\n"))
 
 
 def show(path: Path, keys: dict[bytes, EllipticCurvePublicKey], roots: list[Path]) -> str:

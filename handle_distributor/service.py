@@ -25,6 +25,7 @@ from runtime.telemetry import Log
 _LOG: Final = Log("handle_distributor")
 _JOB: Final = "epoch"
 _FIRST_RETRY_S: Final = 1.0
+_LAST_RETRY_S: Final = 300.0  # handles may be a day apart; an outage of minutes must not cost hours
 _WATCH_S: Final = 0.25
 _US: Final = 1_000_000
 
@@ -71,7 +72,7 @@ class BellService:
         self._interval_s = interval_s
         self._utc_us = utc_us
         self._overdue_s = overdue_s
-        self._backoff = Backoff(min(_FIRST_RETRY_S, interval_s), interval_s)
+        self._backoff = Backoff(min(_FIRST_RETRY_S, interval_s), min(_LAST_RETRY_S, interval_s))
         self._busy = threading.Event()
         self._due_s = clock.monotonic_s()
         self._patience_s = overdue_s

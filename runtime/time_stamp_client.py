@@ -6,7 +6,8 @@ operating system's and not counted). Redirects are not followed, proxies not use
 
 A token leaves here verified to the operator's roots and as DER with its sets in order: openssl sends certificates in
 any order, and what carries a token has one spelling. Only the order is changed, and self-signed certificates are left
-out (whoever verifies has its roots): the parts are not decoded and encoded again; a certificate must keep its bytes.
+out (whoever verifies has its roots): the parts are not decoded and encoded again, for certificates must keep their
+bytes.
 """
 
 import functools

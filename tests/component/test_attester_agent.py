@@ -1,138 +1,16 @@
 """The agent's loop with everything around it faked: handles, solicits, heartbeats, the broker's comings and goings."""
 
-import itertools
-
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from attester_agent import service
-from attester_agent.agent_state import AgentState
-from attester_agent.handle_gate import ClockTrust
-from attester_agent.push_maker import PushMaker
-from attester_agent.service import (
-    IN_FLIGHT_MESSAGES,
-    PUBLISH_AGAIN_S,
-    WAITING_EVENTS,
-    Acknowledged,
-    Agent,
-    Connected,
-    Inbox,
-    Received,
-    Trust,
-    World,
-)
-from attester_agent.settings import EvidenceSettings
+from attester_agent.inbox import WAITING_EVENTS, Acknowledged, Connected, Inbox
+from attester_agent.service import IN_FLIGHT_MESSAGES, PUBLISH_AGAIN_S
 from runtime import clock
-from runtime.mqtt import Message
 from runtime.service import Stop
-from runtime.time_stamp_verifier import TimeStampVerifier
-from schemas import cmw, cose
 from schemas.errors import WorldError
-from schemas.hashes import SHA256
-from schemas.media_types import SOLICIT
 from schemas.reasons import Reason
-from schemas.solicit import Solicit, sign_solicit
-from schemas.topics import Topics
-from tests.fakes.attester import Broker, HandleMint, MemoryLog, MemorySpool, SoftTpm, state_of
-from tests.parts.log_bytes import ima_ng
-
-TOPICS = Topics()
-T_US = 1_800_000_000_000_000
-S = 1_000_000
-
-
-class Clock:
-    """Time that moves only when a test says so."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def monotonic_s(self) -> float:
-        return self.now_s
-
-    def utc_us(self) -> int:
-        return T_US + int((self.now_s - 1000) * S)
-
-
-class Rig:
-    """An agent with fakes around it."""
-
-    def __init__(self, mint: HandleMint, time: Clock, **settings: object) -> None:
-        self.mint = mint
-        self.time = time
-        self.settings = EvidenceSettings(
-            **({"pcrs": "sha256:0-3,10", "heartbeat_s": 30.0} | settings)  # type: ignore[arg-type]  # as a test names them
-        )
-        self.tpm = SoftTpm()
-        self.ima = MemoryLog()
-        self.spool = MemorySpool()
-        self.broker = Broker()
-        self.verifier: EllipticCurvePrivateKey = generate_private_key(SECP256R1())
-        self.issued = itertools.count(1)
-        self.handles = itertools.count()
-        self.agent = self.start(state_of(self.tpm))
-
-    def start(self, state: AgentState) -> Agent:
-        maker = PushMaker(
-            self.tpm,
-            [self.ima],
-            selection=self.settings.selection,
-            max_bytes=self.settings.max_evidence_bytes,
-            baseline_every=self.settings.baseline_every,
-        )
-        world = World(
-            maker=maker,
-            logs=[self.ima],
-            spool=self.spool,
-            transport=self.broker,
-            topics=TOPICS,
-            collect_claims=lambda: {"os": "x"},
-            status=b"here",
-        )
-        trust = Trust(
-            distributors=self.mint.keys,
-            verifiers={cose.key_id(self.verifier.public_key()): self.verifier.public_key()},
-            stamps=TimeStampVerifier(self.mint.authority.root.pem),
-            clock=ClockTrust.TRUSTED,
-        )
-        return Agent(state, self.settings, trust, world)
-
-    def restart(self) -> None:
-        """Kills the agent and starts another from what was stored."""
-        self.agent = self.start(self.spool.load() or state_of(self.tpm))
-
-    def turn(self, *events: service.Event, after_s: float = 0) -> None:
-        self.time.now_s += after_s
-        self.agent.turn(events)
-
-    def handle(self, time_us: int | None = None) -> Received:
-        chosen = T_US + next(self.handles) * S if time_us is None else time_us
-        return received(TOPICS.handles("distributor-1"), self.mint.payload(chosen))
-
-    def solicit(self, *, full: bool = False, logs: dict[str, int] | None = None, issued: int | None = None) -> Received:
-        asked = Solicit(
-            ueid=self.agent.state.ueid,
-            verifier="verifier-1",
-            issued_us=next(self.issued) if issued is None else issued,
-            reason="sequence-gap",
-            full=full,
-            logs=logs or {},
-        )
-        payload = cmw.wrap(SOLICIT, sign_solicit(asked, self.verifier), None)
-        return received(TOPICS.solicit(self.agent.state.ueid), payload)
-
-    def measure(self, count: int = 1) -> None:
-        for _ in range(count):
-            record = ima_ng(b"/bin/%d" % len(self.ima.records), b"x")
-            self.ima.measure(self.tpm, record, SHA256.digest(record[28 + len(b"ima-ng") + 4 :]))
-
-    @property
-    def sequences(self) -> list[int]:
-        return [evidence.body.sequence for evidence in self.broker.evidence]
-
-
-def received(topic: str, payload: bytes) -> Received:
-    return Received(Message(topic=topic, payload=payload, retained=False, packet_id=0, connection=1))
+from tests.fakes.agent_rig import T_US, TOPICS, Clock, Rig, S, received
+from tests.fakes.attester import HandleMint, state_of
 
 
 @pytest.fixture(scope="module")

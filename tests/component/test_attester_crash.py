@@ -7,8 +7,9 @@ from typing import TypeVar
 import pytest
 
 from attester_agent.handle_gate import ClockTrust
+from attester_agent.inbox import Acknowledged, Event, Received
 from attester_agent.push_maker import PushMaker
-from attester_agent.service import Acknowledged, Agent, Event, Received, Trust, World
+from attester_agent.service import Agent, Trust, World
 from attester_agent.settings import EvidenceSettings
 from attester_agent.spool import SqliteSpool
 from runtime.clock import utc_us

@@ -12,9 +12,10 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from attester_agent.handle_gate import ClockTrust
+from attester_agent.inbox import Acknowledged, Event
+from attester_agent.inbox import Received as Heard
 from attester_agent.push_maker import PushMaker
-from attester_agent.service import Acknowledged, Agent, Event, Trust, World
-from attester_agent.service import Received as Heard
+from attester_agent.service import Agent, Trust, World
 from attester_agent.settings import EvidenceSettings
 from attester_agent.spool import SqliteSpool
 from runtime.clock import utc_us

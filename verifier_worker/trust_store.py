@@ -19,7 +19,7 @@ from schemas.reasons import Reason
 from schemas.reference_values import ReferenceValues, verify_reference_values
 from verifier_worker.appraisal_policy import AppraisalPolicy
 from verifier_worker.ports import StateStore
-from verifier_worker.trust import EndorsedKey, Trust, endorsed_key, merge_references
+from verifier_worker.trust import EndorsedKey, References, Trust, endorsed_key, merge_references, succeed
 
 HANDLES: Final = "handles"
 ENDORSEMENTS: Final = "endorsements"
@@ -63,6 +63,7 @@ class TrustStore:
         self._endorsed: dict[Ueid, EndorsedKey] = {}
         self._seen: set[bytes] = set()  # SHA-256 of objects in force or replaced: retained ones come at every start
         self._references: dict[str, ReferenceValues] = {}
+        self._merged: References | None = None
         self._trust: Trust | None = None
         self._newest: HandleId | None = None
         self._merged_until_s = 0
@@ -117,6 +118,9 @@ class TrustStore:
         if self._trust is None or now_s >= self._merged_until_s:
             names = self._policy.reference_values if self._policy is not None else ()
             references = merge_references(names, self._references, now_s)
+            if self._merged is not None:
+                references = succeed(self._merged, references, now_us)
+            self._merged = references
             self._trust = Trust(
                 endorsed=self._endorsed,
                 handles=self._handles,
@@ -200,5 +204,7 @@ def _check_version(kind: str, version: int, known: int | None) -> None:
         raise PeerError(Reason.OBJECT_ROLLED_BACK, f"{kind}: version {version}, version {known} is in force")
 
 
-def _edges(values: ReferenceValues) -> tuple[int, int]:
-    return values.not_before_s, values.not_after_s + 1
+def _edges(values: ReferenceValues) -> tuple[int, ...]:
+    """When what the set says changes: its validity, and that of its outgoing values."""
+    outgoing = () if values.outgoing is None else (values.outgoing.until_s + 1,)
+    return values.not_before_s, values.not_after_s + 1, *outgoing

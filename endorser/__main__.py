@@ -5,9 +5,11 @@ import sys
 
 from endorser import commands
 from endorser.arguments import parser
+from endorser.sources import run_source, show_corim
 from runtime.mqtt import MqttSettings
 from runtime.service import run_command
 from runtime.telemetry import configure_logging
+from schemas.errors import ConfigError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,8 +27,13 @@ def _run(options: argparse.Namespace) -> None:
             made = commands.statement(options.name, options.version, options.days)
             ueid = commands.ueid_option(options.ueid)
             commands.endorse_to_file(made, options.key, ueid, options.ak_public, options.out)
+        case "reference-values" if options.source is not None:
+            print(run_source(options))
         case "reference-values":
             _refer(options)
+        case "corim":
+            for path in options.files:
+                print(show_corim(path, options.endorser_key, as_json=options.json))
         case "publish":
             settings = MqttSettings(host=options.mqtt_host, port=options.mqtt_port, root=options.root)
             for publication in commands.publish_files(settings, options.endorser_key, options.files):
@@ -37,6 +44,9 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _refer(options: argparse.Namespace) -> None:
+    for name in ("key", "name", "out"):
+        if getattr(options, name) is None:
+            raise ConfigError(f"reference-values: --{name}: is required")
     made = commands.statement(options.signer, options.version, options.days)
     selection = "+".join(f"{bank}:{options.indices}" for bank in options.banks.split("+"))
     commands.refer_to_file(

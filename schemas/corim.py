@@ -30,7 +30,8 @@ TRIPLES_REFERENCE: Final = 0
 TRIPLES_ATTEST_KEY: Final = 3
 
 _CORIM_ID, _CORIM_TAGS, _CORIM_PROFILE, _CORIM_VALIDITY = 0, 1, 3, 4
-_COMID_IDENTITY, _COMID_TRIPLES, _COMID_UNTIL = 1, 4, -70110
+_COMID_IDENTITY, _COMID_TRIPLES = 1, 4
+COMID_UNTIL: Final = -70110  # ours, with the profile
 _MOST_COMIDS: Final = 2
 _TAG_ID, _TAG_VERSION = 0, 1
 _META_SIGNER, _SIGNER_NAME = 0, 0
@@ -81,7 +82,7 @@ def sign_manifest(manifest: Manifest, key: EllipticCurvePrivateKey) -> bytes:
         outgoing = {
             _COMID_IDENTITY: {**identity, _TAG_ID: _outgoing_identity(manifest.identity)},
             _COMID_TRIPLES: dict(manifest.outgoing.triples),
-            _COMID_UNTIL: _time(manifest.outgoing.until_s),
+            COMID_UNTIL: _time(manifest.outgoing.until_s),
         }
         comids.append(cbor.encode(outgoing))
     content[_CORIM_TAGS] = [cbor.Tag(TAG_COMID, comid) for comid in comids]
@@ -152,11 +153,11 @@ def _parse_comid(tag: object, *, optional: tuple[int, ...]) -> tuple[str, int, M
 
 
 def _parse_outgoing(tag: object, identity: str, version: int) -> OutgoingTriples:
-    name, its_version, comid = _parse_comid(tag, optional=(_COMID_UNTIL,))
+    name, its_version, comid = _parse_comid(tag, optional=(COMID_UNTIL,))
     if (name, its_version) != (_outgoing_identity(identity), version):
         raise PeerError(Reason.MALFORMED, "CoRIM: its outgoing values are not those of its CoMID")
     return OutgoingTriples(
-        until_s=_parse_time(comid[_COMID_UNTIL], "CoMID until"),
+        until_s=_parse_time(comid[COMID_UNTIL], "CoMID until"),
         triples=as_map(comid[_COMID_TRIPLES], "CoMID triples"),
     )
 

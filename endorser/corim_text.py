@@ -73,7 +73,7 @@ def describe_corim(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) -> 
     if not isinstance(content, Mapping):
         raise PeerError(Reason.MALFORMED, "no CoRIM: its payload is not a map with tag 501")
     shown["id"] = _plain(content.get(0))
-    if 3 in content:
+    if 3 in content:  # noqa: PLR2004 draft, corim-map
         shown["profile"] = _plain(content[3])
     shown |= _validity(content.get(4))
     shown["tags"] = [_tag(tag) for tag in _items(content.get(1))]

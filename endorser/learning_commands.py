@@ -90,9 +90,8 @@ def read_set(path: Path, endorser_keys: Sequence[Path] = ()) -> WorkingSet:
 
 def merged(paths: Sequence[Path], endorser_keys: Sequence[Path]) -> str:
     """The working form of what is acceptable in one of the sets."""
-    return render(
-        merge(read_set(path, endorser_keys) for path in paths), [f"merged from {path.name}" for path in paths]
-    )
+    remarks = [f"merged from {path.name}" for path in paths]
+    return render(merge(read_set(path, endorser_keys) for path in paths), remarks).rstrip("\n")
 
 
 def compared(before: Path, after: Path, endorser_keys: Sequence[Path]) -> str:

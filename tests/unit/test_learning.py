@@ -28,12 +28,10 @@ from tests.fakes.device import (
     FakeDevice,
     make_endorsement,
     make_handle,
-    make_policy,
     make_references,
     make_trust,
 )
 from tests.parts.log_bytes import FIRMWARE, ima_record
-from verifier_worker.appraisal_policy import LogsTable
 from verifier_worker.audit_log import FileAuditLog
 from verifier_worker.result_builder import build_result
 from verifier_worker.step import step
@@ -117,9 +115,8 @@ def test_one_changed_byte_of_one_file_shows_as_its_path_in_the_next_result(golde
     verified = verify_reference_values(
         sign_reference_values(values, key), {cose.key_id(key.public_key()): key.public_key()}
     )
-    policy = make_policy(logs=LogsTable(tcg2=tuple(range(9)), ima=(10,)), pcrs="sha256:0-8,10")
     registers = {SHA256: {index: found for index, found in verified.registers[SHA256].items() if index < 9}}
-    trust = make_trust(device, handles=(handle,), policy=policy, references=(replace(verified, registers=registers),))
+    trust = make_trust(device, handles=(handle,), references=(replace(verified, registers=registers),))
     device.sync(handle)
     device.run(b"/usr/bin/one", b"1")
     first = step(None, device.ueid, device.push(), T0_US + 1_000_000, trust)

@@ -15,7 +15,7 @@ from endorser.packages import Progress, deb_files, installed_files
 from endorser.working_set import parse
 from schemas import cbor, cmw, cose, media_types
 from schemas.errors import ConfigError
-from schemas.evidence import Evidence, LogIncrement, encode_evidence
+from schemas.evidence import Evidence, LogIncrement, encode_evidence, parse_evidence
 from schemas.hashes import SHA256
 from schemas.log_replay import IMA, TCG2
 from schemas.media_types import Indicator
@@ -102,6 +102,11 @@ def altered(push: Evidence, records: bytes) -> Evidence:
     return replace(push, unsigned_increments=increments)
 
 
+def sent(push: Evidence) -> Evidence:
+    """As it arrives."""
+    return parse_evidence(encode_evidence(push))
+
+
 def evil() -> bytes:
     return ima_record(b"ima-ng", b"sha256:\0" + digest(b"evil"), b"/evil\0")
 
@@ -119,12 +124,12 @@ def test_one_changed_byte_of_one_file_shows_as_its_path_in_the_next_result(golde
     trust = make_trust(device, handles=(handle,), references=(replace(verified, registers=registers),))
     device.sync(handle)
     device.run(b"/usr/bin/one", b"1")
-    first = step(None, device.ueid, device.push(), T0_US + 1_000_000, trust)
+    first = step(None, device.ueid, sent(device.push()), T0_US + 1_000_000, trust)
     assert first.state is not None
     assert [str(finding.reason) for finding in first.findings if finding.reason is Reason.FILE_UNEXPECTED] == []
     device.run(b"/usr/bin/two", bytes([b"2"[0] ^ 0x80]))
     device.run(b"/usr/bin/three", b"3")
-    second = step(first.state, device.ueid, device.push(), T0_US + 2_000_000, trust)
+    second = step(first.state, device.ueid, sent(device.push()), T0_US + 2_000_000, trust)
     assert second.state is not None
     built = build_result(
         device.ueid, second.state, second.findings, T0_US + 2_000_000, "v", policy=trust.policy, handle=handle

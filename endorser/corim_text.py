@@ -117,14 +117,13 @@ def _decode(raw: bytes) -> Any:  # noqa: ANN401 of any tool
 def _signature(raw: bytes, items: Any, keys: Mapping[bytes, EllipticCurvePublicKey]) -> dict[str, Any]:  # noqa: ANN401
     if not isinstance(items, Sequence) or len(items) != 4 or not isinstance(items[0], bytes):  # noqa: PLR2004 RFC 9052, 4.2
         raise PeerError(Reason.MALFORMED, "no COSE_Sign1")
-    headers = _decode(items[0]) if items[0] else {}
+    headers = _map(_decode(items[0]) if items[0] else {})
     shown: dict[str, Any] = {"algorithm": headers.get(cose.HEADER_ALGORITHM)}
     if isinstance(headers.get(4), bytes):
         shown["key"] = headers[4].hex()
     meta = headers.get(corim.HEADER_CORIM_META)
     if isinstance(meta, bytes):
-        signer = _decode(meta).get(0)
-        shown["signer"] = _plain(signer.get(0)) if isinstance(signer, Mapping) else None
+        shown["signer"] = _plain(_map(_map(_decode(meta)).get(0)).get(0))
     elif isinstance(headers.get(15), Mapping):  # CWT claims
         shown["signer"] = _plain(headers[15].get(1))
     if keys:
@@ -248,6 +247,10 @@ def _key(tag: Any) -> str:  # noqa: ANN401
             content = "".join(line for line in content.splitlines() if not line.startswith("---"))
         return f"{_KEY_KINDS.get(tag.tag, f'tag {tag.tag}')} {_plain(content)}"
     return _plain(tag)
+
+
+def _map(value: Any) -> Mapping[Any, Any]:  # noqa: ANN401
+    return value if isinstance(value, Mapping) else {}
 
 
 def _items(value: Any) -> Sequence[Any]:  # noqa: ANN401

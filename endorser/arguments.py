@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from endorser.commands import AUTO
+from endorser.learning_arguments import add_corim, add_sources
 from runtime.service import installed_version
 from schemas.topics import DEFAULT_ROOT
 
@@ -16,8 +17,11 @@ def parser() -> argparse.ArgumentParser:
     keygen = commands.add_parser("keygen", help="make the endorser's key")
     keygen.add_argument("--out", type=Path, required=True, help="private key file; the public key goes to OUT.pub")
     _endorse(commands.add_parser("endorse", help="sign who has an attesting key"))
-    _reference_values(commands.add_parser("reference-values", help="sign what may be measured"))
+    references = commands.add_parser("reference-values", help="sign what may be measured; learn, merge and compare it")
+    _reference_values(references)
+    add_sources(references)
     _policy(commands.add_parser("policy", help="sign an appraisal policy"))
+    add_corim(commands.add_parser("corim", help="print any CoRIM for people, also another tool's"))
     publish = commands.add_parser("publish", help="put signed objects on their topics, retained")
     publish.add_argument("--mqtt-host", default="127.0.0.1", help="the broker (default: %(default)s)")
     publish.add_argument("--mqtt-port", type=int, default=1883, help="its port (default: %(default)s)")
@@ -46,9 +50,9 @@ def _policy(command: argparse.ArgumentParser) -> None:
 
 
 def _reference_values(command: argparse.ArgumentParser) -> None:
-    _signing(command)
+    _signing(command, required=False)  # a source needs none of it
     command.add_argument("--signer", default="endorser", help="who signs (default: %(default)s)")
-    command.add_argument("--name", required=True, help="name of the set, which policies refer to")
+    command.add_argument("--name", help="name of the set, which policies refer to")
     command.add_argument("--pcrs", type=Path, help="acceptable PCR values: lines of bank, index, digest")
     command.add_argument("--banks", default="sha256", help="banks of --pcrs, joined by + (default: %(default)s)")
     command.add_argument("--indices", default="0-9", help="registers of --pcrs (default: %(default)s)")
@@ -59,8 +63,8 @@ def _reference_values(command: argparse.ArgumentParser) -> None:
     command.add_argument("--digests", type=Path, help="acceptable files, as sha256sum prints them")
 
 
-def _signing(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--key", type=Path, required=True, help="the endorser's private key")
+def _signing(command: argparse.ArgumentParser, *, required: bool = True) -> None:
+    command.add_argument("--key", type=Path, required=required, help="the endorser's private key")
     command.add_argument("--version", default=AUTO, help="a number that grows; auto: the current second")
     command.add_argument("--days", type=int, default=365, help="validity (default: %(default)s)")
-    command.add_argument("--out", type=Path, required=True, help="the file to write")
+    command.add_argument("--out", type=Path, required=required, help="the file to write")

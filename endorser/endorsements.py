@@ -282,9 +282,12 @@ def describe(verified: Endorsement | ReferenceValues | SignedPolicy, dates: Iter
     else:
         lines.append(f"reference values {verified.name}")
         for bank, registers in verified.registers.items():
-            lines += [f"  {bank.name}:{index:<3} {min(digests).hex()}" for index, digests in sorted(registers.items())]
+            for index, digests in sorted(registers.items()):
+                lines += [f"  {bank.name}:{index:<3} {digest.hex()}" for digest in sorted(digests)]
         lines.append(f"  files          {len(verified.files)}")
         lines += [f"  signs files    {key.id.hex()} (key id)" for key in verified.keys]
+        if verified.outgoing is not None:
+            lines.append(f"  outgoing       {len(verified.outgoing.files)} files; see endorser corim show")
     lines += [
         f"  version        {verified.version}",
         f"  signer         {verified.signer}",

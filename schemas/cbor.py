@@ -5,6 +5,7 @@ agree for every map of this project (small non-negative integers or text, and on
 hold the vectors to both. ``decode`` accepts exactly the bytes that ``encode`` produces, so a value has one encoding.
 """
 
+from collections.abc import Callable
 from typing import Final, NoReturn
 
 import cbor2
@@ -38,9 +39,38 @@ _INTERPRETED_TAGS: Final = (
 _TAG_DECODERS: Final = {**dict.fromkeys(_INTERPRETED_TAGS, _refuse), TAG_EPOCH_TIME: _keep_time}
 
 
+def _keeping(tag: int) -> Callable[[object, bool], Tag]:
+    return lambda value, _immutable: Tag(tag, value)
+
+
+_FOREIGN_DECODERS: Final = {tag: _keeping(tag) for tag in (*_INTERPRETED_TAGS, TAG_EPOCH_TIME)}
+
+
 def encode(value: object) -> bytes:
     """Deterministic CBOR of maps, arrays, integers, text, bytes, booleans, null and tags."""
     return cbor2.dumps(value, canonical=True)
+
+
+def decode_foreign(raw: bytes, field: str, *, max_bytes: int = MAX_MESSAGE_BYTES) -> object:
+    """Decodes one item that another tool has made, to show it: any encoding, indefinite lengths, any tag as it is.
+
+    Args:
+        raw: the bytes; what follows the first item is passed over.
+        field: what they are, for the error message.
+        max_bytes: limit on ``len(raw)``.
+
+    Raises:
+        PeerError: ``too-large``; ``malformed`` for what is no CBOR, duplicate keys, depth.
+    """
+    if len(raw) > max_bytes:
+        raise PeerError(Reason.TOO_LARGE, f"{field}: {len(raw)} bytes, the limit is {max_bytes}")
+    try:
+        value: object = cbor2.loads(
+            raw, max_depth=MAX_CBOR_DEPTH, allow_duplicate_keys=False, semantic_decoders=_FOREIGN_DECODERS
+        )
+    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise PeerError(Reason.MALFORMED, f"{field}: not valid CBOR ({error})") from error
+    return value
 
 
 def decode(raw: bytes, field: str, *, max_bytes: int = MAX_MESSAGE_BYTES, authenticated: bool = False) -> object:

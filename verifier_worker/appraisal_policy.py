@@ -128,6 +128,8 @@ class PolicyTable:
             owner of a device can gain by setting its clock. More than the distributor's interval.
         grace_s: how long after its expiry a handle still counts; at least the longest propagation delay (REIM 7.2.1).
         drift_ppm: bound on the rate error of a device's clock; TPM 2.0 allows 15 %, 150000 ppm.
+        remeasure_s: when acceptable files were taken away, every attester's log is judged anew, spread over so long
+            a time after the verifier knew; what is run meanwhile is judged by the new values. 0 for at once.
         logs, boot, ima: what must be explained, and how.
         weights: by reason code, ``told``, ``warning``, ``none`` or ``contraindicated``.
         rules: further questions.
@@ -144,6 +146,7 @@ class PolicyTable:
     max_handle_age_s: float = 300.0
     grace_s: float = 30.0
     drift_ppm: int = 150_000
+    remeasure_s: float = 300.0
     logs: LogsTable = field(default_factory=LogsTable)
     boot: BootTable = field(default_factory=BootTable)
     ima: ImaTable = field(default_factory=ImaTable)
@@ -184,6 +187,7 @@ class AppraisalPolicy:
     max_handle_age_us: int
     grace_us: int
     drift_ppm: int
+    remeasure_us: int
     excluded: re.Pattern[str] | None
     secure_boot: bool
     no_test_keys: bool
@@ -231,6 +235,7 @@ def _check(table: PolicyTable) -> AppraisalPolicy:
         max_handle_age_us=int(table.max_handle_age_s * _US),
         grace_us=int(table.grace_s * _US),
         drift_ppm=table.drift_ppm,
+        remeasure_us=int(table.remeasure_s * _US),
         excluded=excluded,
         secure_boot=table.boot.secure_boot,
         no_test_keys=table.boot.no_test_keys,
@@ -249,6 +254,8 @@ def _check_times(table: PolicyTable) -> None:
     for name, seconds in (("deadline_s", table.deadline_s), ("result_lifetime_s", table.result_lifetime_s)):
         if seconds <= 0:
             raise ConfigError(f"{name}: {seconds}, expected more than 0")
+    if table.remeasure_s < 0:
+        raise ConfigError(f"remeasure_s: {table.remeasure_s}, expected 0 or more")
     if not 0 <= table.drift_ppm < _US:
         raise ConfigError(f"drift_ppm: {table.drift_ppm}, expected 0 to 999999")
 

@@ -36,6 +36,7 @@ from verifier_worker.conclusion import conclude, label_of
 from verifier_worker.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
 from verifier_worker.measured import judge_aggregates, measure
 from verifier_worker.state import AttesterState, Finding, Measured
+from verifier_worker.succession import go_on
 from verifier_worker.trust import References, Trust
 
 
@@ -83,8 +84,9 @@ def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, rece
         return Step(state=state, duplicate=True)
     try:
         admitted = admit(topic_ueid, evidence, state, received_us, trust)
-        base, findings = _continue_from(state, admitted, trust)
+        base, findings, remeasure = _continue_from(state, admitted, trust)
         advanced, more, solicit = _advance(base, admitted, trust)
+        solicit = solicit or remeasure
         findings += tell_transitions(state, admitted)
     except PeerError as error:
         return Step(
@@ -128,11 +130,11 @@ def overdue(state: AttesterState, now_us: int) -> AttesterState:
 
 def _continue_from(
     state: AttesterState | None, admitted: AdmittedEvidence, trust: Trust
-) -> tuple[AttesterState, list[Finding]]:
+) -> tuple[AttesterState, list[Finding], SolicitRequest | None]:
     """The state to build on -- the old one, or an empty one for a new boot or key -- and what that itself says."""
     label = label_of(trust)
     if state is None or state.environment != admitted.evidence.body.environment:
-        return _fresh(admitted, label, None), []
+        return _fresh(admitted, label, None), [], None
     findings = []
     if state.firmware_version != admitted.quote.firmware_version:
         versions = f"{state.firmware_version:#x} to {admitted.quote.firmware_version:#x}"
@@ -143,12 +145,18 @@ def _continue_from(
         fresh = replace(_fresh(admitted, label, state), clock=clock, went_back=state.went_back or outcome.goes_back)
         if outcome.reason is not None and outcome.reason is not clock.suspect:
             findings.append(Finding(reason=outcome.reason))
-        return fresh, findings
+        return fresh, findings, None
     if admitted.change is ClockChange.RESUMED:
         state = _resumed(state)
-    if state.measured.label != label:  # appraised against other values: measure everything again
-        return replace(_fresh(admitted, label, state), claims=state.claims), findings
-    return state, findings
+    if state.measured.label != label:  # appraised against other values
+        body = admitted.evidence.body
+        baseline = body.previous is None and not any(body.logs.values())
+        succession = go_on(state, body.ueid, trust, admitted.received_us) if not baseline else None
+        if succession is None:  # measure everything again
+            return replace(_fresh(admitted, label, state), claims=state.claims), findings, None
+        ask = SolicitRequest(reason=Reason.BASELINE_REQUIRED, logs=dict.fromkeys(body.logs, 0))
+        return succession.state, findings, ask if succession.ask else None
+    return state, findings, None
 
 
 def _resumed(state: AttesterState) -> AttesterState:

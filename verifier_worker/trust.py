@@ -1,16 +1,19 @@
 """What a worker trusts at one moment, as values: the trust store keeps it up to date, ``step`` only reads it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from schemas.endorsement import Endorsement
 from schemas.handle import Handle, StampVerifier
 from schemas.hashes import HashAlgorithm
 from schemas.identifiers import HandleId, Ueid
 from schemas.ima_signature import FileKey
-from schemas.reference_values import ReferenceValues
+from schemas.reference_values import ReferenceValues, Registers
 from schemas.tpm_signature import PublicKey
 from verifier_worker.appraisal_policy import AppraisalPolicy
+
+_MOST_ENDED: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,9 @@ class References:
         registers: acceptable values by bank and PCR.
         files: acceptable file digests.
         keys: files that one of them has signed are acceptable, too.
+        narrower: labels of earlier values whose every file and key is acceptable still: what was found good under one
+            of them is good now.
+        ended: other earlier labels, and when files or keys of theirs were taken away, UTC microseconds.
     """
 
     label: str
@@ -45,10 +51,32 @@ class References:
     registers: Mapping[HashAlgorithm, Mapping[int, frozenset[bytes]]]
     files: frozenset[bytes]
     keys: tuple[FileKey, ...] = ()
+    narrower: frozenset[str] = frozenset()
+    ended: Mapping[str, int] = field(default_factory=dict)
+
+
+def succeed(before: References, after: References, now_us: int) -> References:
+    """``after`` with what a state that was appraised under earlier values needs to know.
+
+    Args:
+        before: the values in force until now.
+        after: the values in force from now on.
+        now_us: UTC microseconds.
+    """
+    if before.label == after.label:
+        return replace(after, narrower=before.narrower, ended=before.ended)
+    labels = before.narrower | {before.label}
+    if before.files <= after.files and {key.pem() for key in before.keys} <= {key.pem() for key in after.keys}:
+        return replace(after, narrower=labels, ended=before.ended)
+    ended = {**before.ended, **dict.fromkeys(labels - before.ended.keys(), now_us)}
+    return replace(after, ended=dict(sorted(ended.items(), key=lambda item: item[1])[-_MOST_ENDED:]))
 
 
 def merge_references(names: tuple[str, ...], sets: Mapping[str, ReferenceValues], now_s: int) -> References:
-    """Merges the named sets that are valid at ``now_s``; a PCR value acceptable in one of them is acceptable."""
+    """Merges the named sets that are valid at ``now_s``; a PCR value acceptable in one of them is acceptable.
+
+    While outgoing values count, the label of their set ends in ``+``: without them it is another one.
+    """
     registers: dict[HashAlgorithm, dict[int, frozenset[bytes]]] = {}
     files: set[bytes] = set()
     keys: dict[str, FileKey] = {}
@@ -58,13 +86,14 @@ def merge_references(names: tuple[str, ...], sets: Mapping[str, ReferenceValues]
         if values is None or not values.not_before_s <= now_s <= values.not_after_s:
             missing.append(name)
             continue
-        labels.append(f"{name}/{values.version}")
+        outgoing = values.outgoing if values.outgoing is not None and now_s <= values.outgoing.until_s else None
+        labels.append(f"{name}/{values.version}{'' if outgoing is None else '+'}")
         files.update(values.files)
         keys.update((key.pem(), key) for key in values.keys)
-        for bank, acceptable in values.registers.items():
-            merged = registers.setdefault(bank, {})
-            for index, digests in acceptable.items():
-                merged[index] = merged.get(index, frozenset()) | digests
+        _add_registers(registers, values.registers)
+        if outgoing is not None:
+            files.update(outgoing.files)
+            _add_registers(registers, outgoing.registers)
     return References(
         label=" ".join(labels),
         missing=tuple(missing),
@@ -72,6 +101,13 @@ def merge_references(names: tuple[str, ...], sets: Mapping[str, ReferenceValues]
         files=frozenset(files),
         keys=tuple(keys.values()),
     )
+
+
+def _add_registers(merged: dict[HashAlgorithm, dict[int, frozenset[bytes]]], more: Registers) -> None:
+    for bank, acceptable in more.items():
+        indices = merged.setdefault(bank, {})
+        for index, digests in acceptable.items():
+            indices[index] = indices.get(index, frozenset()) | digests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ from schemas.reasons import Reason
 from schemas.reference_values import ReferenceValues, verify_reference_values
 from verifier_worker.policies import Policies
 from verifier_worker.ports import TrustObjects
-from verifier_worker.trust import EndorsedKey, References, Trust, endorsed_key, merge_references
+from verifier_worker.trust import EndorsedKey, References, Trust, endorsed_key, merge_references, succeed
 
 HANDLES: Final = "handles"
 ENDORSEMENTS: Final = "endorsements"
@@ -80,6 +80,7 @@ class TrustStore:
         self._endorsed: dict[Ueid, EndorsedKey] = {}
         self._seen: set[bytes] = set()  # SHA-256 of objects in force or replaced: retained ones come at every start
         self._references: dict[str, ReferenceValues] = {}
+        self._merged: dict[tuple[str, ...], References] = {}  # by the names of their sets: the last that were in force
         self._views: dict[str, Trust] = {}  # by group, until something changes or a validity begins or ends
         self._newest: HandleId | None = None
         self._views_until_s = 0
@@ -165,11 +166,12 @@ class TrustStore:
         if view is None:
             choice = self._policies.choose(group, now_s)
             names = choice.policy.reference_values if choice.policy is not None else ()
+            references = self._references_of(names, now_us)
             view = Trust(
                 endorsed=self._endorsed,
                 handles=self._handles,
                 policy=choice.policy,
-                references=self._merged(names, now_s),
+                references=references,
                 group=group,
                 conflict=choice.conflict,
                 newest=self._newest,
@@ -178,12 +180,16 @@ class TrustStore:
             self._views[group] = view
         return view
 
-    def _merged(self, names: tuple[str, ...], now_s: int) -> References:
+    def _references_of(self, names: tuple[str, ...], now_us: int) -> References:
         """Shared by all groups whose policies name the same sets: a long list is held once."""
-        for view in self._views.values():
-            if view.policy is not None and view.policy.reference_values == names:
-                return view.references
-        return merge_references(names, self._references, now_s)
+        before = self._merged.get(names)
+        if before is not None and any(view.references is before for view in self._views.values()):
+            return before
+        references = merge_references(names, self._references, now_us // _US)
+        if before is not None:
+            references = succeed(before, references, now_us)
+        self._merged[names] = references
+        return references
 
     @property
     def newest_handle(self) -> Handle | None:
@@ -270,5 +276,7 @@ def _check_version(kind: str, version: int, known: int | None) -> None:
         raise PeerError(Reason.OBJECT_ROLLED_BACK, f"{kind}: version {version}, version {known} is in force")
 
 
-def _edges(values: ReferenceValues) -> tuple[int, int]:
-    return values.not_before_s, values.not_after_s + 1
+def _edges(values: ReferenceValues) -> tuple[int, ...]:
+    """When what the set says changes: its validity, and that of its outgoing values."""
+    outgoing = () if values.outgoing is None else (values.outgoing.until_s + 1,)
+    return values.not_before_s, values.not_after_s + 1, *outgoing

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.bench.core import BOOT_LOG_EVENTS, measure_boot_log, measure_replay, measure_step
+from tests.bench.core import BOOT_LOG_EVENTS, measure_boot_log, measure_references, measure_replay, measure_step
 from tests.bench.increments import measure_increments
 from tests.bench.pipeline import measure_pipeline
 from tests.bench.table import show
@@ -22,6 +22,8 @@ def main() -> int:
     measured_step, heartbeat_bytes = measure_step(5_000 // scale)
     sys.stderr.write("IMA replay …\n")
     measurements = [measured_step, measure_replay(100_000 // scale)]
+    sys.stderr.write("reference values …\n")
+    measurements.append(measure_references(100_000 // scale))
     sys.stderr.write("boot log …\n")
     boot_log = measure_boot_log(500 // scale)
     sys.stderr.write("broker to broker …\n")

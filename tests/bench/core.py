@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cbor2
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -16,6 +17,8 @@ from schemas.evidence import encode_evidence, parse_evidence
 from schemas.hashes import SHA1, SHA256
 from schemas.log_replay import IMA, TCG2, Replay, ReplayState
 from schemas.media_types import Indicator
+from schemas.reasons import Reason
+from schemas.reference_values import ReferenceValues, sign_reference_values, verify_reference_values
 from tests.bench.table import Measurement
 from tests.fakes.device import T0_US, FakeDevice, make_handle, make_trust
 from tests.parts.log_bytes import FIRMWARE, ima_ng
@@ -127,6 +130,38 @@ def measure_replay(entries: int) -> Measurement:
         name="IMA replay, entries",
         rate=rate,
         floor_name="the three hashes of an entry",
+        floor_rate=floor_rate,
+        budget=None,
+    )
+
+
+def measure_references(count: int) -> Measurement:
+    """Digests per second of a signed set, verified and parsed, against hash, signature and the decoder alone."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    keys = {cose.key_id(key.public_key()): key.public_key()}
+    files = {hashlib.sha256(b"%d" % number).digest(): f"/usr/lib/package/file-{number}" for number in range(count)}
+    values = ReferenceValues(name="bench", version=1, signer="bench", not_before_s=0, not_after_s=2**32, files=files)
+    raw = sign_reference_values(values, key)
+    sign1 = cose.parse(raw, "bench", max_bytes=len(raw))
+
+    def load() -> float:
+        started = time.perf_counter()
+        assert len(verify_reference_values(raw, keys).files) == count
+        return count / (time.perf_counter() - started)
+
+    def floor() -> float:
+        started = time.perf_counter()
+        expected = {cose.HEADER_CONTENT_TYPE: media_types.CORIM}
+        payload = cose.verify(sign1, keys, expected, Reason.OBJECT_SIGNATURE_INVALID)
+        for depth in (raw, payload, cbor2.loads(payload).value[1][0].value):
+            cbor2.loads(depth)
+        return count / (time.perf_counter() - started)
+
+    rate, floor_rate = interleaved(load, floor)
+    return Measurement(
+        name="reference values, digests",
+        rate=rate,
+        floor_name="hash, P-256 verify, bare cbor2.loads",
         floor_rate=floor_rate,
         budget=None,
     )

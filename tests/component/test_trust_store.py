@@ -1,5 +1,6 @@
 """The trust store on a real database: what it takes, what it refuses, what it still knows after a restart."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +13,17 @@ from schemas.endorsement import Endorsement, sign_endorsement
 from schemas.errors import PeerError
 from schemas.handle import EPOCH_BELL_IMPRINT, HandleClaims, attach_stamp, sign_claims
 from schemas.identifiers import ueid_text
+from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.reasons import Reason
-from schemas.reference_values import ReferenceValues, sign_reference_values
+from schemas.reference_values import Outgoing, ReferenceValues, sign_reference_values
 from schemas.tst_info import TstInfo
-from tests.fakes.device import T0_US, FakeDevice, make_policy, make_references
+from tests.fakes.device import T0_US, FakeDevice, make_handle, make_policy, make_references, make_trust
 from tests.parts.token_forge import tst_info
 from verifier_worker.policies import Policies
 from verifier_worker.service import compile_policy
+from verifier_worker.state_codec import encode_state
 from verifier_worker.state_store import SqliteStateStore
+from verifier_worker.step import step
 from verifier_worker.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
 
 ENDORSER, STRANGER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
@@ -167,3 +171,43 @@ def test_spellings_of_one_handle_do_not_push_others_out(database: SqliteStateSto
     assert len(store.trust(T0_US).handles) == taken
     store.prune(T0_US + 2 * 86_400_000_000)
     assert not store.trust(T0_US).handles
+
+
+def test_a_hundred_thousand_digests_are_held_once_and_taken_without_a_restart(database: SqliteStateStore) -> None:
+    """All attesters are judged by the same object, and nothing of it goes into their states."""
+    many = {hashlib.sha256(b"%d" % number).digest(): f"/usr/lib/{number}" for number in range(100_000)}
+    store = make(database)
+    store.accept(ENDORSEMENTS, NAME, endorsement(), T0_US)
+    store.accept(REFERENCE_VALUES, "good", references(), T0_US)
+    before = store.trust(T0_US)
+    raw = references(2, files={**make_references(DEVICE).files, **many})
+    assert len(raw) < MAX_REFERENCE_VALUES_BYTES
+    assert store.accept(REFERENCE_VALUES, "good", raw, T0_US) is True
+    after = store.trust(T0_US)
+    assert len(after.references.files) == 100_003
+    assert before.references.label in after.references.narrower
+    assert {id(store.trust(T0_US + number).references.files) for number in range(10_000)} == {
+        id(after.references.files)
+    }
+    device = FakeDevice()
+    handle = make_handle()
+    device.sync(handle)
+    sizes = []
+    for trust in (before, after):
+        own = replace(make_trust(device, handles=(handle,)), references=trust.references)
+        taken = step(None, device.ueid, device.push(full=True, resend={"tcg2": 0, "ima": 0}), T0_US + 9, own)
+        assert taken.state is not None
+        sizes.append(len(encode_state(taken.state)))
+    assert abs(sizes[0] - sizes[1]) < 16
+
+
+def test_outgoing_values_end_by_themselves(database: SqliteStateStore) -> None:
+    store, now_s = make(database), T0_US // 1_000_000
+    gone = Outgoing(until_s=now_s + 60, files={b"\x07" * 32: "/usr/bin/old"})
+    store.accept(REFERENCE_VALUES, "good", references(outgoing=gone), T0_US)
+    during = store.trust(T0_US + 60_000_000).references
+    assert b"\x07" * 32 in during.files
+    after = store.trust(T0_US + 61_000_000).references
+    assert b"\x07" * 32 not in after.files
+    assert (during.label, after.label) == ("good/1+", "good/1")
+    assert after.ended == {"good/1+": T0_US + 61_000_000}

@@ -1,5 +1,6 @@
 """Reference values: acceptable PCRs and files, signed."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from schemas import cbor, corim, cose
 from schemas.errors import PeerError
 from schemas.hashes import SHA256, SHA384
 from schemas.reasons import Reason
-from schemas.reference_values import ReferenceValues, sign_reference_values, verify_reference_values
+from schemas.reference_values import Outgoing, ReferenceValues, sign_reference_values, verify_reference_values
 from tests.parts.file_signing import file_key
 
 KEY = derive_private_key(41, SECP256R1())
@@ -59,10 +60,65 @@ def test_a_strangers_values_are_refused() -> None:
     assert refusal(raw) == Reason.OBJECT_SIGNATURE_INVALID
 
 
-def test_alternatives_for_one_register_are_further_sets() -> None:
-    two = replace(VALUES, registers={SHA256: {0: frozenset({bytes(32), b"\x01" * 32})}})
-    with pytest.raises(ValueError, match="alternatives"):
-        sign_reference_values(two, KEY)
+def test_alternatives_are_separate_triples() -> None:
+    """Draft, 5.1.5.1: different reference states of an environment; and 7.7: an algorithm once in a list."""
+    registers = {SHA256: {0: frozenset({bytes(32), b"\x01" * 32}), 1: frozenset({b"\x02" * 32})}}
+    files = {b"\xaa" * 32: "/usr/bin/true", b"\xab" * 32: "/usr/bin/true", b"\xac" * 32: "/usr/bin/false"}
+    values = replace(VALUES, registers=registers, files=files)
+    raw = sign_reference_values(values, KEY)
+    assert verify_reference_values(raw, KEYS) == values
+    triples = corim.all_triples(corim.verify_manifest(raw, KEYS).triples, corim.TRIPLES_REFERENCE, "test")
+    assert [environment for environment, _ in triples] == [{0: {2: "firmware"}}] * 2
+    assert triples[1][1] == (
+        [
+            {0: "registers", 1: {14: {0: [[1, b"\x01" * 32]]}}},
+            {0: "files", 1: {14: {"/usr/bin/true": [[1, b"\xab" * 32]]}}},
+        ],
+    )
+
+
+OUTGOING = Outgoing(
+    until_s=5, registers={SHA256: {0: frozenset({b"\x05" * 32})}}, files={b"\x06" * 32: "/usr/bin/before"}
+)
+
+
+def test_outgoing_values_come_back_with_their_end() -> None:
+    values = replace(VALUES, outgoing=OUTGOING)
+    assert verify_reference_values(sign_reference_values(values, KEY), KEYS) == values
+
+
+def with_corim(change: Callable[[dict[object, object]], None]) -> bytes:
+    sign1 = cose.parse(sign_reference_values(replace(VALUES, outgoing=OUTGOING), KEY), "test")
+    decoded = cbor.decode(sign1.unverified_payload, "test")
+    assert isinstance(decoded, cbor.Tag)
+    content = dict(decoded.value)
+    change(content)
+    headers = {label: sign1.headers[label] for label in (cose.HEADER_CONTENT_TYPE, corim.HEADER_CORIM_META)}
+    return cose.encode(cose.sign(cbor.encode(cbor.Tag(corim.TAG_CORIM, content)), KEY, headers))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.pop(3),
+        lambda content: content.update({3: cbor.Tag(corim.TAG_URI, "tag:example,2026:other")}),
+        lambda content: content.update({3: corim.PROFILE_OUTGOING}),
+        lambda content: content.update({1: content[1][:1]}),
+        lambda content: content.update({1: content[1][::-1]}),
+        lambda content: content.update({1: [content[1][0], content[1][0]]}),
+        lambda content: content.update({1: [*content[1], content[1][1]]}),
+    ],
+)
+def test_outgoing_values_come_with_the_profile_that_says_what_they_are(
+    change: Callable[[dict[object, object]], None],
+) -> None:
+    assert refusal(with_corim(change)) == Reason.MALFORMED
+
+
+def test_an_endorsement_has_no_outgoing_values() -> None:
+    manifest = corim.verify_manifest(sign_reference_values(replace(VALUES, outgoing=OUTGOING), KEY), KEYS)
+    with pytest.raises(PeerError):
+        corim.single_triple(manifest, corim.TRIPLES_REFERENCE, "test")
 
 
 @pytest.mark.parametrize(
@@ -70,13 +126,20 @@ def test_alternatives_for_one_register_are_further_sets() -> None:
     [
         7,
         [7],
-        [{0: "file"}],
-        [{0: "other", 1: {2: [DIGEST], 11: "x"}}],
-        [{0: "file", 1: {2: [DIGEST]}}],
-        [{0: "file", 1: {2: [], 11: "x"}}],
-        [{0: "file", 1: {2: [[99, bytes(32)]], 11: "x"}}],
-        [{0: "file", 1: {2: [[SHA256.ni_id, bytes(31)]], 11: "x"}}],
-        [{0: "file", 1: {2: [DIGEST], 11: 5}}],
+        [],
+        [{0: "files"}],
+        [{0: "other", 1: {14: {"x": [DIGEST]}}}],
+        [{0: "files", 1: {14: {}}}],
+        [{0: "files", 1: {14: {"x": [DIGEST]}, 11: "x"}}],
+        [{0: "files", 1: {14: {"x": []}}}],
+        [{0: "files", 1: {14: {"x": [DIGEST, DIGEST]}}}],
+        [{0: "files", 1: {14: {"x": [[99, bytes(32)]]}}}],
+        [{0: "files", 1: {14: {"x": [[SHA256.ni_id, bytes(31)]]}}}],
+        [{0: "files", 1: {14: {"x": [[True, bytes(32)]]}}}],
+        [{0: "files", 1: {14: {5: [DIGEST]}}}],
+        [{0: "files", 1: {14: {"x" * 4097: [DIGEST]}}}],
+        [{0: "registers", 1: {14: {"x": [DIGEST]}}}],
+        [{0: "registers", 1: {14: {0: [DIGEST, DIGEST]}}}],
         [{0: "registers", 1: {14: {24: [DIGEST]}}}],
         [{0: "registers", 1: {14: {0: DIGEST}}}],
         [{0: "registers", 1: {14: []}}],

@@ -1,0 +1,227 @@
+"""``endorser reference-values SOURCE``: learn, merge, compare and sign sets of reference values."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from endorser.captured import read_evidence
+from endorser.endorsements import DAY_S, Statement, parse_any_file_key
+from endorser.learning import Learned, learn_from_logs, learn_from_pushes
+from endorser.packages import Progress, deb_files, installed_files
+from endorser.working_set import WorkingSet, differences, merge, parse, render, subtract
+from runtime.durable import write_durable
+from runtime.keys import load_public_keys, load_signing_key, read_file
+from schemas.endorsement import verify_endorsement
+from schemas.errors import ConfigError, PeerError
+from schemas.identifiers import Ueid
+from schemas.limits import MAX_FILE_KEYS, MAX_REFERENCE_VALUES_BYTES
+from schemas.log_replay import IMA, TCG2
+from schemas.pcr import PcrSelection, parse_selection_text
+from schemas.reference_values import Outgoing, ReferenceValues, sign_reference_values, verify_reference_values
+from schemas.topics import check_name
+
+KERNEL_LOGS: Final = {
+    TCG2: Path("/sys/kernel/security/tpm0/binary_bios_measurements"),
+    IMA: Path("/sys/kernel/security/ima/binary_runtime_measurements"),
+}
+_FRAME_BYTES: Final = 2048  # of a signed set without its values
+_FILE_BYTES: Final = 12  # of one file besides path and digest
+_SIGNED_FIRST_BYTE: Final = 0xD2  # COSE_Sign1 with its tag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlap:
+    """The version that is replaced, and how long its values count besides the new ones, seconds."""
+
+    previous: Path
+    endorser_keys: tuple[Path, ...]
+    seconds: int
+
+
+def from_attester(
+    ueid: Ueid, evidence: Sequence[Path], endorsement: Path, endorser_keys: Sequence[Path], pcrs: str
+) -> Learned:
+    """Learns from captured evidence of a device that is as all of its kind should be.
+
+    Raises:
+        ConfigError: a file is not what it should be; the endorsement is of another attester; nothing can be learned.
+    """
+    try:
+        vouched = verify_endorsement(read_file(endorsement), load_public_keys(endorser_keys))
+    except PeerError as error:
+        raise ConfigError(f"{endorsement}: {error}") from error
+    if vouched.ueid != ueid:
+        raise ConfigError(f"{endorsement}: endorses {vouched.ueid.hex()}, not {ueid.hex()}")
+    return learn_from_pushes(vouched, read_evidence(evidence), selection_option(pcrs))
+
+
+def from_logs(tcg2: Path | None, ima: Path | None, pcrs: str) -> Learned:
+    """Learns from log files; from the kernel's own, if none is named."""
+    named = {name: path for name, path in ((TCG2, tcg2), (IMA, ima)) if path is not None}
+    logs = {name: read_file(path) for name, path in (named or KERNEL_LOGS).items()}
+    return learn_from_logs(logs, selection_option(pcrs))
+
+
+def from_packages(root: Path | None, debs: Sequence[Path]) -> Learned:
+    """Measures the files of packages: of those in ``debs``, or else of those installed below ``root``."""
+    progress = Progress()
+    if not debs:
+        files = installed_files(root or Path("/"), progress)
+        remarks = [f"packages installed below {root or Path('/')}"]
+    else:
+        merged = merge(WorkingSet(files=deb_files(path, progress)) for path in debs)
+        files, remarks = dict(merged.files), [f"package {path.name}" for path in debs]
+    return Learned(values=WorkingSet(files=files), remarks=tuple(remarks))
+
+
+def read_set(path: Path, endorser_keys: Sequence[Path] = ()) -> WorkingSet:
+    """A set in its working form or, if a key is given, signed; of a signed one without its outgoing values and keys.
+
+    Raises:
+        ConfigError: it cannot be read, or is signed by another key or with none given.
+    """
+    raw = read_file(path)
+    if raw[:1] != bytes([_SIGNED_FIRST_BYTE]):
+        return parse(raw.decode("utf-8", "backslashreplace"), path.name)
+    values = _verified(path, endorser_keys)
+    return WorkingSet(registers=values.registers, files=values.files)
+
+
+def merged(paths: Sequence[Path], endorser_keys: Sequence[Path]) -> str:
+    """The working form of what is acceptable in one of the sets."""
+    remarks = [f"merged from {path.name}" for path in paths]
+    return render(merge(read_set(path, endorser_keys) for path in paths), remarks).rstrip("\n")
+
+
+def compared(before: Path, after: Path, endorser_keys: Sequence[Path]) -> str:
+    """What changed from one set to another, for people."""
+    return "\n".join(differences(read_set(before, endorser_keys), read_set(after, endorser_keys)))
+
+
+def write_learned(learned: Learned, out: Path | None) -> str:
+    """Writes the working form, or gives it back if there is no file to write to; returns what to tell the operator."""
+    text = render(learned.values, learned.remarks)
+    if out is None:
+        return text.rstrip("\n")
+    write_durable(out, text.encode())
+    pcrs = sum(len(indices) for indices in learned.values.registers.values())
+    return f"{out}: {pcrs} PCRs, {len(learned.values.files)} files; read it, then sign it"
+
+
+def sign(
+    made: Statement,
+    name: str,
+    sets: Sequence[Path],
+    *,
+    key: Path,
+    file_keys: Sequence[Path],
+    overlap: Overlap | None,
+    max_bytes: int,
+    out: Path,
+) -> list[tuple[str, Path, int]]:
+    """Signs the merged sets, as several named ones where they do not fit into one message.
+
+    Returns:
+        Name, file and size in bytes of each signed set.
+
+    Raises:
+        ConfigError: nothing to sign, a name that is none, a version that does not grow, or values that do not fit.
+    """
+    parts = list(_split(merge(read_set(path) for path in sets), max_bytes))
+    keys = tuple(parse_any_file_key(path.name, read_file(path)) for path in file_keys)
+    outgoing = None if overlap is None else _outgoing(overlap, made, name, merge(parts))
+    if not any(part.registers or part.files for part in parts) and not keys:
+        raise ConfigError("reference values: neither PCRs nor files nor keys; an empty set accepts nothing")
+    if len(keys) > MAX_FILE_KEYS:
+        raise ConfigError(f"--ima-key: {len(keys)} keys, the limit is {MAX_FILE_KEYS}")
+    signing_key, signed = load_signing_key(key), []
+    for number, part in enumerate(parts):
+        values = ReferenceValues(
+            name=_check_name(name if number == 0 else f"{name}-{number + 1}"),
+            version=made.version,
+            signer=made.signer,
+            not_before_s=made.not_before_s,
+            not_after_s=made.not_after_s,
+            registers=part.registers,
+            files=part.files,
+            keys=keys if number == 0 else (),
+            outgoing=outgoing if number == 0 else None,
+        )
+        raw = sign_reference_values(values, signing_key)
+        if len(raw) > min(max_bytes, MAX_REFERENCE_VALUES_BYTES):
+            raise ConfigError(f"{values.name}: {len(raw)} bytes with outgoing values and keys, --max-bytes {max_bytes}")
+        place = out if number == 0 else out.with_name(f"{out.name}-{number + 1}")
+        write_durable(place, raw)
+        signed.append((values.name, place, len(raw)))
+    return signed
+
+
+def selection_option(text: str) -> PcrSelection:
+    """PCRs as ``sha256:0-9``.
+
+    Raises:
+        ConfigError: it is not that, or of a bank without reference values.
+    """
+    try:
+        selection = parse_selection_text(text)
+    except PeerError as error:
+        raise ConfigError(f"--pcrs: {error.detail}") from error
+    for bank in selection.banks:
+        if bank.algorithm.ni_id is None:
+            raise ConfigError(f"--pcrs: {bank.algorithm.name} is not a bank that reference values can name")
+    return selection
+
+
+def _check_name(name: str) -> str:
+    try:
+        check_name(name)
+    except PeerError as error:
+        raise ConfigError(f"--name: {error.detail}") from error
+    return name
+
+
+def _split(values: WorkingSet, max_bytes: int) -> Iterable[WorkingSet]:
+    """Parts that fit; the PCRs are in the first."""
+    room = min(max_bytes, MAX_REFERENCE_VALUES_BYTES) - _FRAME_BYTES
+    used = sum(64 + 64 * len(digests) for indices in values.registers.values() for digests in indices.values())
+    files: dict[bytes, str] = {}
+    registers = values.registers
+    for digest, path in sorted(values.files.items(), key=lambda item: (item[1], item[0])):
+        size = len(digest) + len(path.encode()) + _FILE_BYTES
+        if files and used + size > room:
+            yield WorkingSet(registers=registers, files=files)
+            files, registers, used = {}, {}, 0
+        files[digest] = path
+        used += size
+    yield WorkingSet(registers=registers, files=files)
+
+
+def _outgoing(overlap: Overlap, made: Statement, name: str, values: WorkingSet) -> Outgoing | None:
+    """What the previous version accepts and the new one does not; one version back, never two."""
+    previous = _verified(overlap.previous, overlap.endorser_keys)
+    if previous.name != name or previous.version >= made.version:
+        found = f"{previous.name} version {previous.version}"
+        raise ConfigError(f"--previous: {found}, expected a version of {name} before {made.version}")
+    gone = subtract(WorkingSet(registers=previous.registers, files=previous.files), values)
+    if not gone.registers and not gone.files:
+        return None
+    return Outgoing(until_s=made.now_s + overlap.seconds, registers=gone.registers, files=gone.files)
+
+
+def _verified(path: Path, endorser_keys: Sequence[Path]) -> ReferenceValues:
+    if not endorser_keys:
+        raise ConfigError(f"{path}: signed; name the key that must have signed it with --endorser-key")
+    try:
+        return verify_reference_values(read_file(path), load_public_keys(endorser_keys))
+    except PeerError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def overlap_option(previous: Path | None, keys: Sequence[Path], days: float) -> Overlap | None:
+    """What the options say about the version that is replaced."""
+    if previous is None:
+        return None
+    if days <= 0:
+        raise ConfigError(f"--overlap-days {days}: expected more than 0")
+    return Overlap(previous=previous, endorser_keys=tuple(keys), seconds=int(days * DAY_S))

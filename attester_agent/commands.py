@@ -1,6 +1,6 @@
 """What the sub-commands do: put the parts together, and take them apart."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -12,11 +12,11 @@ from attester_agent.handle_gate import ClockTrust
 from attester_agent.inbox import Inbox
 from attester_agent.kernel_view import read_kernel_view
 from attester_agent.measurement_logs import open_logs
-from attester_agent.ports import Identity, SyncStamper
+from attester_agent.ports import Identity, MeasurementLog, SyncStamper
 from attester_agent.provision import next_steps, write_identity
 from attester_agent.push_maker import PushMaker
 from attester_agent.service import FIRST_RETRY_S, LAST_RETRY_S, Agent, Trust, World, report_unreproduced
-from attester_agent.settings import ROLE, Settings
+from attester_agent.settings import ROLE, EvidenceSettings, Settings
 from attester_agent.spool import SqliteSpool
 from attester_agent.sync_stamper import TsaSyncStamper
 from attester_agent.tpm_device import TpmDevice
@@ -208,24 +208,45 @@ def _serve(
     stamper: SyncStamper | None,
     stop: Stop,
 ) -> None:
-    topics, evidence = settings.mqtt.topics, settings.evidence
+    topics, evidence, label = settings.mqtt.topics, settings.evidence, settings.name
     device_id = ueid_text(state.ueid)
-    label = settings.name
     logs = open_logs(tcg2=settings.logs.tcg2, ima=settings.logs.ima, cel=settings.logs.cel, pause=stop.wait)
     inbox = Inbox()
+    offline = Will(topic=topics.status(ROLE, device_id), payload=_status(label or device_id, online=False))
     connection = MqttConnection(
         settings.mqtt,
         Session(
             client_id=f"{ROLE}-{device_id}",
             subscriptions=(topics.all_handles, topics.solicit(state.ueid)),
             persistent=True,
-            will=Will(topic=topics.status(ROLE, device_id), payload=_status(label or device_id, online=False)),
+            will=offline,
         ),
         on_message=inbox.message,
         on_published=inbox.acknowledged,
         on_connected=inbox.connected,
     )
-    maker = PushMaker(
+    world = World(
+        maker=_maker(evidence, device, logs, stamper),
+        logs=logs,
+        spool=spool,
+        transport=connection,
+        topics=topics,
+        collect_claims=ClaimCollection(_collectors(settings), settings.claims.select, label=label).current,
+        status=_status(label or device_id, online=True),
+        handle_source=None if settings.handle_file is None else HandleFile(settings.handle_file),
+    )
+    connection.start()
+    try:
+        Agent(state, evidence, trust, world).run(inbox, stop)
+    finally:
+        connection.publish(offline.topic, offline.payload, retain=True)
+        connection.stop()
+
+
+def _maker(
+    evidence: EvidenceSettings, device: TpmDevice, logs: Sequence[MeasurementLog], stamper: SyncStamper | None
+) -> PushMaker:
+    return PushMaker(
         device,
         logs,
         selection=evidence.selection,
@@ -235,23 +256,6 @@ def _serve(
         kernel=read_kernel_view,
         stamper=stamper,
     )
-    world = World(
-        maker=maker,
-        logs=logs,
-        spool=spool,
-        transport=connection,
-        topics=topics,
-        collect_claims=ClaimCollection(_collectors(settings), settings.claims.select, label=label).current,
-        status=_status(label or device_id, online=True),
-        handle_source=None if settings.handle_file is None else HandleFile(settings.handle_file),
-    )
-    agent = Agent(state, evidence, trust, world)
-    connection.start()
-    try:
-        agent.run(inbox, stop)
-    finally:
-        connection.publish(topics.status(ROLE, device_id), _status(label or device_id, online=False), retain=True)
-        connection.stop()
 
 
 def _status(name: str, *, online: bool) -> bytes:
@@ -281,6 +285,8 @@ def _describe(evidence: Evidence, size: int) -> Iterator[str]:
         )
         if name == "quote" and isinstance(attest.attested, QuoteInfo):
             yield f"pcrs         {selection_text(attest.attested.pcr_selection)} = {attest.attested.pcr_digest.hex()}"
+    if body.sync_stamp is not None:
+        yield f"sync stamp   {len(body.sync_stamp)} bytes, over {body.sync_imprint.hex()}"
     for each in body.transitions:
         yield (
             f"transition   {each.kind.name.lower()} before {each.clock_ms} ms, boot {each.reset_count}, "

@@ -1,90 +1,18 @@
-"""``endorser``: signs endorsements and reference values, and publishes them."""
+"""``endorser``: enrols devices; signs endorsements, reference values and policies, and publishes them."""
 
-import argparse
 import sys
-from collections.abc import Callable
-from typing import Final
 
-from endorser import commands
+from endorser.actions import ACTIONS
 from endorser.arguments import parser
-from endorser.sources import run_source, show_corim
-from runtime.mqtt import MqttSettings
 from runtime.service import run_command
 from runtime.telemetry import configure_logging
-from schemas.errors import ConfigError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one sub-command; returns the exit status."""
     options = parser().parse_args(arguments)
     configure_logging("endorser", "warning")
-    return run_command(lambda: _run(options))
-
-
-def _run(options: argparse.Namespace) -> None:
-    _ACTIONS[options.command](options)
-
-
-def _keygen(options: argparse.Namespace) -> None:
-    print(commands.make_key(options.out))
-
-
-def _endorse(options: argparse.Namespace) -> None:
-    made = commands.statement(options.name, options.version, options.days)
-    ueid = commands.ueid_option(options.ueid)
-    commands.endorse_to_file(made, options.key, ueid, options.ak_public, options.out)
-
-
-def _policy(options: argparse.Namespace) -> None:
-    made = commands.statement(options.signer, options.version, options.days)
-    commands.policy_to_file(made, options.key, options.policy, options.out)
-
-
-def _corim(options: argparse.Namespace) -> None:
-    for path in options.files:
-        print(show_corim(path, options.endorser_key, as_json=options.json))
-
-
-def _publish(options: argparse.Namespace) -> None:
-    settings = MqttSettings(host=options.mqtt_host, port=options.mqtt_port, root=options.root)
-    for publication in commands.publish_files(settings, options.endorser_key, options.files):
-        print(f"{publication.topic}: {len(publication.payload)} bytes, retained")
-
-
-def _show(options: argparse.Namespace) -> None:
-    for path in options.files:
-        print(commands.show_file(options.endorser_key, path))
-
-
-def _refer(options: argparse.Namespace) -> None:
-    if options.source is not None:
-        print(run_source(options))
-        return
-    for name in ("key", "name", "out"):
-        if getattr(options, name) is None:
-            raise ConfigError(f"reference-values: --{name}: is required")
-    made = commands.statement(options.signer, options.version, options.days)
-    selection = "+".join(f"{bank}:{options.indices}" for bank in options.banks.split("+"))
-    commands.refer_to_file(
-        made,
-        options.key,
-        options.name,
-        pcrs=None if options.pcrs is None else (options.pcrs, selection),
-        files=commands.digests_option(options.digests, options.files),
-        keys=options.ima_key,
-        out=options.out,
-    )
-
-
-_ACTIONS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
-    "keygen": _keygen,
-    "endorse": _endorse,
-    "policy": _policy,
-    "reference-values": _refer,
-    "corim": _corim,
-    "publish": _publish,
-    "show": _show,
-}
+    return run_command(lambda: ACTIONS[options.command](options))
 
 
 if __name__ == "__main__":

@@ -123,8 +123,6 @@ class EvidenceBody:
         transitions: in order, those since the previous body; in a full push the last ones of this boot. None is left
             out because a later one undid it.
         sync_stamp: RFC 3161 token over the sync proof's attest, by a TSA that the attester asked: the proof was made
-            before it (TUDA). In the first push after a synchronisation and in full pushes, if at all.
-        sync_stamp: RFC 3161 token over the sync proof's attest, by a TSA that the attester asked: the proof was made
             before it. In the first push after a synchronisation and in full pushes, if at all.
     """
 

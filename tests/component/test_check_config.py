@@ -84,6 +84,21 @@ def test_the_verifier_names_file_and_field(
         ('"ima.log"', '"none.log"', "logs.ima: "),
         ('ima = "ima.log"', 'cel = { app = "none/app.cel" }', "logs.cel.app: "),
         ('["key.pub"]', '["tsa.pem"]', "trust.distributor_keys: "),
+        ("[logs]", '[sync_stamp]\nurls = ["http://tsa/"]\n[logs]', "sync_stamp.roots: empty"),
+        ("[logs]", '[sync_stamp]\nroots = ["tsa.pem"]\n[logs]', "sync_stamp.urls: empty"),
+        ("[logs]", '[sync_stamp]\nurls = ["ftp://tsa/"]\nroots = ["tsa.pem"]\n[logs]', "sync_stamp.urls: 'ftp"),
+        ("[logs]", '[sync_stamp]\nurls = ["http://t/"]\nroots = ["none"]\n[logs]', "sync_stamp.roots, "),
+        (
+            "[logs]",
+            '[sync_stamp]\nurls = ["https://t/"]\nroots = ["tsa.pem"]\ntls_ca_file = "none"\n[logs]',
+            "sync_stamp.tls_ca_file: ",
+        ),
+        (
+            "[logs]",
+            '[sync_stamp]\nurls = ["http://t/"]\nroots = ["tsa.pem"]\ntimeout_s = 60\n[logs]',
+            "sync_stamp.timeout_s: ",
+        ),
+        ("[trust]", 'handle_file = "state"\n[trust]', "handle_file: "),
         ("[logs]", '[tpm]\ntcti = "devise:/dev/tpmrm0"\n[logs]', "tpm.tcti: "),
     ],
 )

@@ -162,7 +162,7 @@ def test_a_key_is_never_overwritten(config: Path) -> None:
     assert (config.parent / "hd.pem").read_bytes() == before
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["issue-once"], ["show"], ["keygen"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["issue-once"], ["export"], ["show"], ["keygen"]])
 def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from deploy.demo.embedded_tsa import answer, create_authority
 from deploy.demo.measuring import MeasuringTpm
+from runtime.durable import write_durable
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
 from schemas import cmw
 from schemas.evidence import Evidence
@@ -38,6 +39,7 @@ from tests.fakes.attester import HandleMint, read_payload
 from tests.parts.log_bytes import FIRMWARE, ima_ng
 from tests.parts.mosquitto import Mosquitto, running_mosquitto
 from tests.parts.swtpm import Swtpm, require_tool, running_swtpm
+from tests.parts.tsa import running_tsa
 
 pytestmark = pytest.mark.needs("swtpm", "mosquitto", "openssl", "tpm2_checkquote", "tpm2_pcrextend")
 
@@ -75,7 +77,7 @@ class Bench:
     def ima(self) -> Path:
         return self.directory / "binary_runtime_measurements"
 
-    def write_config(self, tsa_root: Path, algorithm: str) -> None:
+    def write_config(self, tsa_root: Path, algorithm: str, **more: dict[str, object]) -> None:
         for name, key in (("distributor", self.mint.key), ("verifier", self.verifier)):
             pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
             (self.directory / f"{name}.pub").write_bytes(pem)
@@ -89,6 +91,7 @@ class Bench:
                 "verifier_keys": ["verifier.pub"],
                 "tsa_roots": [str(tsa_root)],
             },
+            **more,
         }
         lines = ['name = "device-1"', 'state = "agent.db"']
         for table, values in tables.items():
@@ -145,10 +148,10 @@ class Bench:
         return parse_ueid_text((self.directory / "attester.ueid").read_text().strip())
 
     @contextmanager
-    def running_agent(self) -> Iterator["subprocess.Popen[bytes]"]:
+    def running_agent(self, *options: str) -> Iterator["subprocess.Popen[bytes]"]:
         with (self.directory / "agent.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "attester_agent", "run", "--config", str(self.config)],
+                [sys.executable, "-m", "attester_agent", "run", "--config", str(self.config), *options],
                 cwd=ROOT,
                 env=os.environ | {"PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
@@ -179,13 +182,13 @@ def openssl_stamp(directory: Path) -> Callable[[bytes, int], bytes]:
 
 
 @contextmanager
-def bench(directory: Path, *, heartbeat_s: float, algorithm: str = "ecc") -> Iterator[Bench]:
+def bench(directory: Path, *, heartbeat_s: float, algorithm: str = "ecc", **more: dict[str, object]) -> Iterator[Bench]:
     for name in ("tpm", "broker", "tsa"):
         (directory / name).mkdir()
     root = create_authority(directory / "tsa")
     with running_swtpm(directory / "tpm") as tpm, running_mosquitto(directory / "broker") as broker:
         made = Bench(directory, tpm, broker, HandleMint(openssl_stamp(directory / "tsa")), heartbeat_s)
-        made.write_config(root, algorithm)
+        made.write_config(root, algorithm, **more)
         listener = MqttConnection(
             MqttSettings(host=broker.host, port=broker.port),
             Session(client_id="listener", subscriptions=(TOPICS.all_evidence, TOPICS.all_status), persistent=True),
@@ -315,6 +318,49 @@ def test_a_recorded_boot_is_pushed_bound_and_reproduces_the_quote(tmp_path: Path
         assert evidence.body.increment_digests == {"tcg2": SHA256.digest(increment.records)}
         assert Replayer().reproduces(evidence)
         assert set(evidence.unsigned_pcrs[SHA256]) == {8}  # all others the logs explain
+
+
+def test_in_two_sided_mode_openssl_confirms_the_stamp_over_the_sync_proof(tmp_path: Path) -> None:
+    (tmp_path / "second").mkdir()
+    with (
+        running_tsa(tmp_path / "second") as tsa,
+        bench(tmp_path, heartbeat_s=0.3, sync_stamp={"urls": [tsa.url], "roots": [str(tsa.root_file)]}) as device,
+    ):
+        device.provision()
+        handle = publish_handle(device)
+        with device.running_agent():
+            first, second = device.next(), device.next()
+            publish_handle(device)
+            newer = device.next()
+            while newer.body.sync == first.body.sync:
+                newer = device.next()
+    check_quote(device, first)
+    assert parse_attest(first.body.sync.attest).extra_data == handle
+    assert (second.body.sync, second.body.sync_stamp) == (first.body.sync, None)
+    for evidence in (first, newer):
+        assert evidence.body.sync_stamp is not None
+        (tmp_path / "token").write_bytes(evidence.body.sync_stamp)
+        (tmp_path / "attest").write_bytes(evidence.body.sync.attest)
+        command = ["openssl", "ts", "-verify", "-token_in", "-in", str(tmp_path / "token")]
+        command += ["-data", str(tmp_path / "attest"), "-CAfile", str(tsa.root_file)]
+        assert "Verification: OK" in subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_an_agent_that_no_brokers_handle_reaches_is_fed_by_a_file(tmp_path: Path) -> None:
+    handles = tmp_path / "handles"
+    handles.mkdir()
+    with bench(tmp_path, heartbeat_s=0.3) as device:
+        device.provision()
+        with device.running_agent("--handle-file", str(handles / "newest")):
+            for _ in "ab":
+                write_durable(handles / "newest", device.mint.raw(time.time_ns() // 1000))
+                evidence = device.next()
+                while parse_attest(evidence.body.sync.attest).extra_data != device.mint.previous:
+                    evidence = device.next()
+                check_quote(device, evidence)
+                write_durable(handles / "newest", b"not a handle")
+        log = (tmp_path / "agent.log").read_text()
+    assert log.count("handle-accepted") == 2
 
 
 def test_a_solicit_is_followed(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from schemas.result import Tier
 from tests.fakes.device import GOOD_FILES, T0_US, make_policy, make_references
 from tests.parts.file_signing import file_key
 from tests.unit.test_step import Bench
+from verifier_worker.appraisal_policy import ImaTable
 from verifier_worker.succession import go_on
 from verifier_worker.trust import References, merge_references, succeed
 
@@ -200,9 +201,9 @@ def test_a_key_taken_away_is_as_a_file_taken_away() -> None:
     assert succeed(references("a/1"), references("a/2", keys=(key,)), 7).narrower == {"a/1"}
 
 
-def test_another_policy_starts_over(fleet: Fleet) -> None:
+def test_a_policy_that_judges_otherwise_starts_over(fleet: Fleet) -> None:
     fleet.publish(files=GOOD | files(NEW))
-    fleet.trust = replace(fleet.trust, policy=make_policy(version=2))
+    fleet.trust = replace(fleet.trust, policy=make_policy(ima=ImaTable(exclude=("/srv/a",))))
     fleet.take(fleet.device.push())
     assert Reason.BASELINE_REQUIRED in fleet.verdict()[1]
     assert fleet.now_us > T0_US

@@ -1,5 +1,6 @@
 """``endorser``: enrols devices; signs endorsements, reference values and policies, and publishes them."""
 
+import argparse
 import sys
 
 from endorser.actions import ACTIONS
@@ -12,7 +13,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one sub-command; returns the exit status."""
     options = parser().parse_args(arguments)
     configure_logging("endorser", "warning")
-    return run_command(lambda: ACTIONS[options.command](options))
+    return run_command(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
+    for line in ACTIONS[options.command](options):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What each command of ``endorser`` does with its options."""
+"""What each command of ``endorser`` does with its options, and the lines it prints."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from endorser import commands
@@ -10,41 +10,42 @@ from runtime.mqtt import MqttSettings
 from schemas.errors import ConfigError
 
 
-def _keygen(options: argparse.Namespace) -> None:
-    print(commands.make_key(options.out))
+def _keygen(options: argparse.Namespace) -> Iterable[str]:
+    return (commands.make_key(options.out),)
 
 
-def _endorse(options: argparse.Namespace) -> None:
+def _endorse(options: argparse.Namespace) -> Iterable[str]:
     made = commands.statement(options.name, options.version, options.days)
     ueid = commands.ueid_option(options.ueid)
     commands.endorse_to_file(made, options.key, ueid, options.ak_public, options.out)
+    return ()
 
 
-def _policy(options: argparse.Namespace) -> None:
+def _policy(options: argparse.Namespace) -> Iterable[str]:
     made = commands.statement(options.signer, options.version, options.days)
     commands.policy_to_file(made, options.key, options.policy, options.out)
+    return ()
 
 
-def _corim(options: argparse.Namespace) -> None:
+def _corim(options: argparse.Namespace) -> Iterable[str]:
     for path in options.files:
-        print(show_corim(path, options.endorser_key, as_json=options.json))
+        yield show_corim(path, options.endorser_key, as_json=options.json)
 
 
-def _publish(options: argparse.Namespace) -> None:
+def _publish(options: argparse.Namespace) -> Iterable[str]:
     settings = MqttSettings(host=options.mqtt_host, port=options.mqtt_port, root=options.root)
     for publication in commands.publish_files(settings, options.endorser_key, options.files):
-        print(f"{publication.topic}: {len(publication.payload)} bytes, retained")
+        yield f"{publication.topic}: {len(publication.payload)} bytes, retained"
 
 
-def _show(options: argparse.Namespace) -> None:
+def _show(options: argparse.Namespace) -> Iterable[str]:
     for path in options.files:
-        print(commands.show_file(options.endorser_key, path))
+        yield commands.show_file(options.endorser_key, path)
 
 
-def _refer(options: argparse.Namespace) -> None:
+def _refer(options: argparse.Namespace) -> Iterable[str]:
     if options.source is not None:
-        print(run_source(options))
-        return
+        return (run_source(options),)
     for name in ("key", "name", "out"):
         if getattr(options, name) is None:
             raise ConfigError(f"reference-values: --{name}: is required")
@@ -59,9 +60,10 @@ def _refer(options: argparse.Namespace) -> None:
         keys=options.ima_key,
         out=options.out,
     )
+    return ()
 
 
-ACTIONS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
+ACTIONS: Final[dict[str, Callable[[argparse.Namespace], Iterable[str]]]] = {
     "keygen": _keygen,
     "endorse": _endorse,
     "policy": _policy,

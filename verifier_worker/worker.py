@@ -156,9 +156,10 @@ class Worker:
         """
         changed: dict[Ueid, _Entry] = {}
         outcomes = []
-        for ueid in self._waiting.take(handle):
+        waited = self._waiting.take(handle)
+        for ueid in waited:
             state = self._entry(ueid, changed).state
-            resolved = resolve(state, self._trust(now_us)) if state is not None else None
+            resolved = resolve(state, self._trust(now_us), now_us) if state is not None else None
             if resolved is not None:
                 outcomes.append(self._conclude(ueid, *resolved, now_us, changed, evidence=None))
         if outcomes:

@@ -58,7 +58,7 @@ def _timed(state: AttesterState, handle: Handle | None, *, drift_ppm: int, deadl
         )
     sync, made, clock = state.sync, handle.made, state.clock
     after_us, before_us = made.after_us, max(state.received_us, made.after_us)
-    stamped_us = sync.stamped_before_us
+    stamped_us = None if state.went_back else sync.stamped_before_us  # a clock epoch's name may have come back
     if (sync.reset_count, sync.restart_count) == (state.reset_count, state.restart_count):
         latest_us = max(before_us, made.before_us or 0)  # a verifier's clock that is behind must not make one fast
         here = ClockAnchor(

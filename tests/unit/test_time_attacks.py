@@ -5,8 +5,13 @@ from dataclasses import replace
 import pytest
 
 from schemas.errors import PeerError
-from schemas.evidence import Evidence, Transition, TransitionKind, encode_evidence, encode_transitions, parse_evidence
-from schemas.evidence import parse_transitions
+from schemas.evidence import (
+    Evidence,
+    Transition,
+    TransitionKind,
+    encode_transitions,
+    parse_transitions,
+)
 from schemas.limits import MAX_CLOCK_MS
 from schemas.reasons import Reason
 from schemas.result import Freshness, Tier
@@ -163,9 +168,6 @@ def test_the_clock_of_a_transition_is_a_number_that_results_can_hold() -> None:
         parse_transitions(encode_transitions((transition,)))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="TPM2_Clear twice without a reset: two clocks of reset and restart count 0, one stamp"
-)
 def test_a_stamped_proof_of_before_a_clear_does_not_backdate_a_quote_of_after_it(world: World) -> None:
     """Owner of the device: Clear, sync and stamp, wait, Clear, quote in the new epoch of the same name."""
     world.pass_time(INTERVAL_S)

@@ -24,6 +24,7 @@ from schemas.limits import (
     MAX_ATTEST_BYTES,
     MAX_CLAIMS,
     MAX_CLAIMS_BYTES,
+    MAX_CLOCK_MS,
     MAX_EXACT_INTEGER,
     MAX_LOG_ENTRIES,
     MAX_LOGS,
@@ -294,7 +295,7 @@ def parse_transitions(value: object) -> tuple[Transition, ...]:
         transitions.append(
             Transition(
                 kind=TransitionKind(as_uint(kind, "transition kind", maximum=max(TransitionKind))),
-                clock_ms=as_uint(clock_ms, "transition clock"),
+                clock_ms=as_uint(clock_ms, "transition clock", maximum=MAX_CLOCK_MS),
                 reset_count=as_uint(reset_count, "transition reset count", maximum=UINT32_MAX),
                 restart_count=as_uint(restart_count, "transition restart count", maximum=UINT32_MAX),
             )

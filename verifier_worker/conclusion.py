@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from schemas.handle import Handle
+from schemas.handle import MAX_ACCURACY_US, Handle
 from schemas.identifiers import Ueid
 from schemas.reasons import Reason
 from schemas.result import Freshness
@@ -21,6 +21,9 @@ def conclude(
 ) -> tuple[AttesterState, list[Finding]]:
     """Time bounds, appraisal, verdict, deadline: all that follows from a state and its handle."""
     handle, policy = trust.handles.get(state.sync.handle), trust.policy
+    if handle is not None and _stamped_before_handle(state, handle):
+        findings = [*findings, Finding(reason=Reason.SYNC_STAMP_INVALID, detail="stamped before the handle")]
+        state = replace(state, sync=replace(state.sync, stamped_before_us=None))
     state = _timed(
         state,
         handle,
@@ -46,17 +49,30 @@ def conclude(
     return replace(state, verdict=verdict, appraised=appraised), findings
 
 
+def _stamped_before_handle(state: AttesterState, handle: Handle) -> bool:
+    """Whether the token over the sync proof cannot be right: the proof is over a handle that was made later."""
+    stamped_us = state.sync.stamped_before_us
+    return stamped_us is not None and stamped_us < handle.made.after_us
+
+
 def _timed(state: AttesterState, handle: Handle | None, *, drift_ppm: int, deadline_us: int | None) -> AttesterState:
     """With what the handle says about when the quote was made, and about the rate of the clock.
 
     The quote signs, through its body, the handle: whatever its clock says, it was made after that and before its
     receipt. The clock's readings narrow it only where the sync proof is of the same epoch and the clock is believed.
+
+    A handle that is not known yet was made before its push was received. Until a handle is later than that, by all that
+    a TSA may be wrong, it proves no quote to be a new one: it can be the very one that was not known.
     """
+    known_us = state.handle_time_us
     if handle is None:
-        return replace(state, made_after_us=None, made_before_us=None, deadline_us=deadline_us)
+        latest_us = max(known_us or 0, state.received_us + MAX_ACCURACY_US)
+        return replace(
+            state, made_after_us=None, made_before_us=None, handle_time_us=latest_us, deadline_us=deadline_us
+        )
     sync, made, clock = state.sync, handle.made, state.clock
-    after_us, before_us = made.after_us, state.received_us
-    stamped_us = sync.stamped_before_us
+    after_us, before_us = made.after_us, max(state.received_us, made.after_us)
+    stamped_us = None if state.went_back else sync.stamped_before_us  # a clock epoch's name may have come back
     if (sync.reset_count, sync.restart_count) == (state.reset_count, state.restart_count):
         latest_us = max(before_us, made.before_us or 0)  # a verifier's clock that is behind must not make one fast
         here = ClockAnchor(
@@ -71,26 +87,33 @@ def _timed(state: AttesterState, handle: Handle | None, *, drift_ppm: int, deadl
             quoted = quote_made(window, sync.clock_ms, state.clock_ms, drift_ppm)
             before_us = before_us if quoted.before_us is None else min(before_us, quoted.before_us)
             after_us = quoted.after_us if quoted.after_us <= before_us else after_us  # else that clock cannot be right
-    known_us = state.handle_time_us
     return replace(
         state,
         made_after_us=after_us,
-        made_before_us=before_us,
+        made_before_us=before_us if made.after_us <= state.received_us else None,  # else our own clock is behind
         clock=clock,
         handle_time_us=handle.time_us if known_us is None else max(known_us, handle.time_us),
         deadline_us=deadline_us,
     )
 
 
-def resolve(ueid: Ueid, state: AttesterState, trust: Trust) -> tuple[AttesterState, tuple[Finding, ...]] | None:
-    """The last push once more, now that its handle has come; None while it has not, or the push did not wait for it.
+def resolve(
+    ueid: Ueid, state: AttesterState, trust: Trust, now_us: int
+) -> tuple[AttesterState, tuple[Finding, ...]] | None:
+    """The last push once more, now that its handle has come.
 
     Args:
         ueid: the attester.
         state: whose verdict is pending.
         trust: in force now.
+        now_us: not after the deadline, which has the last word.
+
+    Returns:
+        The state and what was found; None while the handle has not come, or the push did not wait for it.
     """
     if state.verdict.freshness is not Freshness.PENDING or state.sync.handle not in trust.handles:
+        return None
+    if state.deadline_us is not None and now_us >= state.deadline_us:
         return None
     asked_again = {Reason.HANDLE_UNKNOWN, Reason.POLICY_RULE, Reason.POLICY_RULE_FAILED}
     before = [Finding(reason=reason) for reason in state.verdict.reasons if reason not in asked_again]

@@ -31,7 +31,7 @@ def build_result(
         ueid: the attester.
         state: after ``step`` or ``overdue``.
         findings: of that step; names what was unexpected.
-        now_us: when the result is issued.
+        now_us: when the result is issued; what it affirms lives from the receipt on, however late its handle came.
         verifier: the verifier's name.
         policy: that was applied.
         handle: of the evidence's sync proof, if known; a fresh result never outlives it and its grace.
@@ -79,5 +79,5 @@ def _expiry_us(state: AttesterState, now_us: int, policy: AppraisalPolicy | None
         return now_us + STALE_LIFETIME_US
     if policy is None:
         return now_us + UNAPPRAISED_LIFETIME_US
-    expires_us = now_us + policy.result_lifetime_us
+    expires_us = state.received_us + policy.result_lifetime_us
     return min(expires_us, handle.expires_us + policy.grace_us) if handle is not None else expires_us

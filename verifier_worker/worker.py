@@ -157,9 +157,10 @@ class Worker:
         """
         changed: dict[Ueid, _Entry] = {}
         outcomes = []
-        for ueid in self._waiting.take(handle):
+        waited = self._waiting.take(handle)
+        for ueid in waited:
             state = self._entry(ueid, changed).state
-            resolved = resolve(ueid, state, self._trust(now_us, ueid)) if state is not None else None
+            resolved = resolve(ueid, state, self._trust(now_us, ueid), now_us) if state is not None else None
             if resolved is not None:
                 outcomes.append(self._conclude(ueid, *resolved, now_us, changed, evidence=None))
         if outcomes:

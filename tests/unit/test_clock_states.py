@@ -327,14 +327,14 @@ def test_a_pending_push_resolves_when_its_handle_comes(world: World) -> None:
     world.push()
     assert world.verdict == (Tier.NONE, Freshness.PENDING, {Reason.HANDLE_UNKNOWN})
     assert world.state is not None
-    assert resolve(world.device.ueid, world.state, world.trust) is None
+    assert resolve(world.device.ueid, world.state, world.trust, world.now_us) is None
     world.known += 1
-    resolved = resolve(world.device.ueid, world.state, world.trust)
+    resolved = resolve(world.device.ueid, world.state, world.trust, world.now_us)
     assert resolved is not None
     state, findings = resolved
     assert (state.verdict.status, state.verdict.reasons, findings) == (Tier.AFFIRMING, (), ())
     assert state.made_after_us is not None
-    assert resolve(world.device.ueid, state, world.trust) is None
+    assert resolve(world.device.ueid, state, world.trust, world.now_us) is None
 
 
 def test_a_resolved_push_keeps_what_led_there(world: World) -> None:
@@ -344,7 +344,7 @@ def test_a_resolved_push_keeps_what_led_there(world: World) -> None:
     assert world.verdict == (Tier.NONE, Freshness.PENDING, {Reason.HANDLE_UNKNOWN, Reason.SEQUENCE_GAP})
     world.known += 1
     assert world.state is not None
-    resolved = resolve(world.device.ueid, world.state, world.trust)
+    resolved = resolve(world.device.ueid, world.state, world.trust, world.now_us)
     assert resolved is not None
     assert resolved[0].verdict.reasons == (Reason.SEQUENCE_GAP,)
 

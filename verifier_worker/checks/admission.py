@@ -102,18 +102,19 @@ def environment_is_endorsed(candidate: Candidate) -> None:
 def evidence_is_newer(candidate: Candidate) -> None:
     """The quote is newer than the last accepted one, so old evidence cannot be played again.
 
-    By the TPM's own counters; where these have ever gone back, they prove no order, and the handle must: it is known,
-    and not older than that of any push accepted before.
+    By the TPM's own counters; where these have ever gone back, they prove no order, not even while the TPM runs on:
+    what was accepted before looks as if it came later. Then the handle must: it is known, and not older than that of
+    any push accepted before.
     """
     state, clock = candidate.state, candidate.unverified_quote.clock_info
     change = _clock_change(candidate)
-    if state is None or change is ClockChange.RUNNING:
+    if state is None or state.environment != candidate.evidence.body.environment:
         return
     if change is ClockChange.REPLAYED:
         resets, ahead_ms = counted(state.reset_count, clock.reset_count), clock.clock - state.clock_ms
         message = f"quoted {resets} resets and {ahead_ms} ms after the last accepted quote, under no newer handle"
         raise PeerError(Reason.EVIDENCE_REPLAYED, message)
-    if state.went_back and change is ClockChange.REBOOTED:
+    if state.went_back:
         newest_us = state.handle_time_us
         if candidate.handle is None or (newest_us is not None and candidate.handle.time_us < newest_us):
             message = "the TPM's counters have gone back before, and this push is under no handle that is newer"

@@ -47,6 +47,26 @@ class Reason(StrEnum):
     OBJECT_ROLLED_BACK = "object-rolled-back"
     OBJECT_MISDIRECTED = "object-misdirected"
 
+    # Enrolment: is this a genuine TPM, is the attesting key in it, may it have the name.
+    EK_CERTIFICATE_MISSING = "ek-certificate-missing"
+    EK_CERTIFICATE_UNTRUSTED = "ek-certificate-untrusted"
+    EK_CERTIFICATE_UNFIT = "ek-certificate-unfit"
+    EK_CERTIFICATE_REVOKED = "ek-certificate-revoked"
+    EK_CERTIFICATE_MISMATCH = "ek-certificate-mismatch"
+    EK_REVOCATION_UNKNOWN = "ek-revocation-unknown"
+    EK_TEMPLATE_MISMATCH = "ek-template-mismatch"
+    ATTESTING_KEY_UNFIT = "attesting-key-unfit"
+    ATTESTING_KEY_REVOKED = "attesting-key-revoked"
+    ACTIVATION_FAILED = "activation-failed"
+    ACTIVATION_REPLAYED = "activation-replayed"
+    ACTIVATION_UNSOLICITED = "activation-unsolicited"
+    CHALLENGE_EXPIRED = "challenge-expired"
+    NAME_TAKEN = "name-taken"
+    ATTESTER_DECOMMISSIONED = "attester-decommissioned"
+    ENROLMENT_PENDING = "enrolment-pending"
+    ENROLMENT_REJECTED = "enrolment-rejected"
+    ENROLMENT_RATE_LIMITED = "enrolment-rate-limited"
+
     # Evidence: who says it, and are the bytes bound to a key (rejected: state does not move).
     UEID_MISMATCH = "ueid-mismatch"
     ATTESTER_UNENDORSED = "attester-unendorsed"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attester_agent.commands import check_files, describe_claims, describe_file, provision, run_agent
+from attester_agent.enrol_command import add_enrol, run_enrol
 from attester_agent.measure_command import MeasureRequest, run_measure
 from attester_agent.settings import COMMAND, Settings
 from runtime.service import Stop, installed_version, run_command
@@ -26,6 +27,8 @@ def _command(options: argparse.Namespace) -> None:
     configure_logging(COMMAND, settings.log_level)
     if options.command == "provision":
         print(provision(settings, options.out, Stop().on_signals()))
+    elif options.command == "enrol":
+        print(run_enrol(settings, options, Stop().on_signals()))
     elif options.command == "claims":
         print(describe_claims(settings))
     elif options.command == "measure":
@@ -53,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--config", type=Path, required=True, help="TOML file")
     make.add_argument("--out", type=Path, required=True, help="folder for attester.ueid, ak.tpmt_public and ak.pem")
     make.set_defaults(check_config=False)
+    add_enrol(commands)
     claims = commands.add_parser("claims", help="print the claims that this device makes")
     claims.add_argument("--config", type=Path, required=True, help="TOML file")
     claims.set_defaults(check_config=False)

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from endorser import commands
+from endorser import commands, enrolment_commands
 from endorser.arguments import parser
 from runtime.mqtt import MqttSettings
 from runtime.service import run_command
@@ -18,13 +18,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
+    if options.command in enrolment_commands.COMMANDS:
+        print(enrolment_commands.run(options))
+        return
     match options.command:
         case "keygen":
             print(commands.make_key(options.out))
         case "endorse":
             made = commands.statement(options.name, options.version, options.days)
             ueid = commands.ueid_option(options.ueid)
-            commands.endorse_to_file(made, options.key, ueid, options.ak_public, options.out)
+            commands.endorse_to_file(made, options.key, ueid, options.ak_public, options.out, options.group)
         case "reference-values":
             _refer(options)
         case "publish":

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from endorser.enrolment import Candidate, Decision, Device, Endorsed, OpenChallenge, Pending, Standing
+from endorser.enrolment import Candidate, Decision, Device, Endorsed, OpenChallenge, Pending, Standing, check_standing
 from schemas.endorsement import Genuine
 from schemas.enrolment import ChallengeDigest, RequestDigest
 from schemas.errors import ConfigError, PeerError, WorldError
@@ -185,22 +185,23 @@ class Registry:
         """Admits a device, stores its endorsement, forgets that it was pending, uses up its challenge.
 
         Raises:
-            PeerError: ``name-taken``; ``activation-replayed`` when the challenge was used meanwhile.
+            PeerError: as ``enrolment.check_standing``; ``activation-replayed`` when the challenge was used meanwhile.
             WorldError: ``store-unavailable``; then nothing of this happened.
         """
         with self._transaction() as database:
             _use(database, used)
+            owner = database.execute("SELECT ueid FROM device WHERE name = ?", (candidate.name,)).fetchone()
+            check_standing(
+                candidate, _device(database, candidate.ueid), None if owner is None else Ueid(owner[0])
+            )  # again: another process may have decided meanwhile
             certificate = candidate.certificate
             row = (candidate.ueid, candidate.name, Standing.ADMITTED, group, certificate.serial, certificate.root)
-            try:
-                database.execute(
-                    "INSERT INTO device VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (ueid) DO UPDATE SET "
-                    "name = coalesce(device.name, excluded.name), standing = excluded.standing, "
-                    "grouped = excluded.grouped, certificate = excluded.certificate, root = excluded.root",
-                    row,
-                )
-            except sqlite3.IntegrityError as error:
-                raise PeerError(Reason.NAME_TAKEN, f"{candidate.name!r} is another device's for good") from error
+            database.execute(
+                "INSERT INTO device VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (ueid) DO UPDATE SET "
+                "name = coalesce(device.name, excluded.name), standing = excluded.standing, "
+                "grouped = excluded.grouped, certificate = excluded.certificate, root = excluded.root",
+                row,
+            )
             _add_endorsement(database, endorsed)
             database.execute("DELETE FROM pending WHERE ueid = ?", (candidate.ueid,))
             _add_record(database, decision)

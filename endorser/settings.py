@@ -107,7 +107,7 @@ class Settings:
         vendors: who certifies genuine TPMs.
         approve: whom to endorse without asking.
         name: the signer's name in endorsements.
-        days: validity of endorsements; a device that enrols again in the last third of it gets a new one.
+        days: validity of endorsements; a device that enrols again gets a new one.
         group: for every endorsement made here; none if left out.
         metrics_port: Prometheus port on the loopback; 0 for none.
         log_level: debug, info, warning or error.

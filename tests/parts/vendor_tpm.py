@@ -4,7 +4,13 @@ import contextlib
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from tests.parts.swtpm import Swtpm, require_tool, running_swtpm
 
@@ -53,3 +59,25 @@ def vendor_tpm(folder: Path, vendor: Vendor, name: str = "tpm") -> Iterator[Swtp
         raise RuntimeError(message)
     with running_swtpm(folder) as running:
         yield running
+
+
+def revocation_list(issuer: x509.Certificate, key: bytes, serials: tuple[int, ...], now_s: int) -> bytes:
+    """A list of one day, PEM.
+
+    Args:
+        issuer: the CA's certificate.
+        key: its private key, PEM.
+        serials: what is revoked.
+        now_s: UTC seconds; an hour after the list was made.
+    """
+    now = datetime.fromtimestamp(now_s, UTC)
+    builder = x509.CertificateRevocationListBuilder(
+        issuer.subject, now - timedelta(hours=1), now + timedelta(hours=23)
+    )
+    for serial in serials:
+        builder = builder.add_revoked_certificate(
+            x509.RevokedCertificateBuilder(serial, now - timedelta(hours=2)).build()
+        )
+    signing = load_pem_private_key(key, None)
+    assert isinstance(signing, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey)
+    return builder.sign(signing, SHA256()).public_bytes(Encoding.PEM)

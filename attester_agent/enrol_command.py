@@ -30,7 +30,7 @@ from schemas.reasons import Reason
 from schemas.topics import check_name
 
 _LOG: Final = Log("agent")
-_ANSWER_S: Final = 10.0  # then the whole attempt starts again: the endorser may have been restarted
+_ANSWER_S: Final = 5.0  # then the whole attempt starts again: the endorser may have been restarted
 _LOOK_S: Final = 0.5
 _PEM: Final = b"-----BEGIN "
 

@@ -17,12 +17,14 @@ from endorser.vendor_files import load_vendors
 from runtime import clock
 from runtime.durable import check_folder_of, sole_user, write_durable
 from runtime.keys import load_signing_key, read_file
-from runtime.mqtt import MqttConnection, Session
-from runtime.service import Stop
+from runtime.mqtt import MqttConnection, Session, Will
+from runtime.service import Stop, installed_version
 from runtime.settings import load, naming
 from runtime.telemetry import configure_logging, serve_metrics
+from schemas import cmw, media_types
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import Ueid, parse_ueid_text, ueid_text
+from schemas.status import Status, encode_status
 
 STANDINGS = {
     "reject": Standing.REJECTED,
@@ -60,23 +62,34 @@ def _serve(settings: Settings, *, check_only: bool) -> str:
     with sole_user(settings.registry, "registry"), _registrar(settings) as (registrar, registry):
         serve_metrics(settings.metrics_port)
         inbox = Inbox()
-        topics = settings.mqtt.topics
+        topics, status = settings.mqtt.topics, settings.mqtt.topics.status(ROLE, settings.name)
+        offline = Will(topic=status, payload=_status(settings.name, online=False))
         connection = MqttConnection(
             settings.mqtt,
             Session(
                 client_id=f"{ROLE}-{settings.name}",
                 subscriptions=(topics.all_enrol,),
                 max_payload_bytes=MAX_PAYLOAD_BYTES,
+                will=offline,
             ),
             on_message=inbox.message,
             on_published=inbox.published,
+            on_connected=inbox.connected,
         )
+        online = Will(topic=status, payload=_status(settings.name, online=True))
+        service = EnrolmentService(registrar, registry, connection, topics, settings.limits, online)
         connection.start()
         try:
-            EnrolmentService(registrar, registry, connection, topics, settings.limits).run(inbox, stop)
+            service.run(inbox, stop)
         finally:
+            connection.publish(offline.topic, offline.payload, retain=True)
             connection.stop()
     return "stopped"
+
+
+def _status(name: str, *, online: bool) -> bytes:
+    status = Status(role=ROLE, name=name, online=online, version=installed_version())
+    return cmw.wrap(media_types.STATUS, encode_status(status), None)
 
 
 @contextmanager

@@ -21,6 +21,9 @@ from schemas.reasons import Reason
 
 SCHEMA_VERSION: Final = 1
 _BUSY_S: Final = 5.0
+_USED_KEPT_S: Final = 86_400  # how long a replayed activation is told from one that nobody asked for
+_ENDED_KEPT_S: Final = 60  # how long a late one is told from it
+_OPEN_PER_DEVICE: Final = 4
 _SCHEMA: Final = """
 CREATE TABLE device (
     ueid BLOB PRIMARY KEY, name TEXT UNIQUE, standing TEXT NOT NULL, grouped TEXT, certificate TEXT, root TEXT
@@ -88,15 +91,27 @@ class Registry:
     def open_challenge(self, challenge: OpenChallenge, now_s: int, *, limit: int) -> None:
         """Stores a challenge before it is sent.
 
-        Those that ended are forgotten, used ones with them: an activation of theirs is unsolicited from then on.
+        One device holds a few at most, the newest: whoever knows one genuine certificate, and they are no secrets, must
+        not use up everybody's. Challenges that ended are forgotten soon, answered ones after a day: an activation of
+        theirs is unsolicited from then on.
 
         Raises:
             PeerError: ``enrolment-rate-limited`` when ``limit`` challenges are open.
             WorldError: ``store-unavailable``.
         """
         with self._transaction() as database:
-            database.execute("DELETE FROM challenge WHERE expires_s < ?", (now_s - _USED_KEPT_S,))
-            (count,) = database.execute("SELECT count(*) FROM challenge WHERE secret IS NOT NULL").fetchone()
+            database.execute(
+                "DELETE FROM challenge WHERE expires_s < ? OR (expires_s < ? AND secret IS NOT NULL)",
+                (now_s - _USED_KEPT_S, now_s - _ENDED_KEPT_S),
+            )
+            database.execute(
+                "DELETE FROM challenge WHERE digest IN (SELECT digest FROM challenge WHERE ueid = ? AND "
+                "secret IS NOT NULL ORDER BY expires_s DESC, rowid DESC LIMIT -1 OFFSET ?)",
+                (challenge.ueid, _OPEN_PER_DEVICE - 1),
+            )
+            (count,) = database.execute(
+                "SELECT count(*) FROM challenge WHERE secret IS NOT NULL AND expires_s >= ?", (now_s,)
+            ).fetchone()
             if count >= limit:
                 raise PeerError(Reason.ENROLMENT_RATE_LIMITED, f"{count} challenges are open; come back later")
             row = (challenge.digest, challenge.ueid, challenge.request, challenge.expires_s)
@@ -309,9 +324,6 @@ class Registry:
                 yield self._database
         except sqlite3.Error as error:
             raise WorldError(Reason.STORE_UNAVAILABLE, f"{self._path}: {error}") from error
-
-
-_USED_KEPT_S: Final = 86_400  # how long a used challenge is told from one that never was
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -15,7 +15,7 @@ from endorser.registrar import Registrar, digest_of
 from endorser.registry import Registry
 from endorser.settings import LimitSettings
 from runtime import clock
-from runtime.mqtt import Message
+from runtime.mqtt import Message, Will
 from runtime.service import Stop
 from runtime.telemetry import Log
 from schemas import cmw, media_types
@@ -33,7 +33,7 @@ _ENROLMENTS: Final = Counter(
     "attestream_enrolments_total", "Requests and activations by what became of them", ["outcome"]
 )
 _QUEUED_MESSAGES: Final = 1000
-_TICK_S: Final = 1.0
+_TICK_S: Final = 0.5
 _RESEND_S: Final = 30.0
 
 
@@ -50,6 +50,7 @@ class Inbox:
     def __init__(self) -> None:
         self._messages: queue.Queue[Message] = queue.Queue(_QUEUED_MESSAGES)
         self._confirmed: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._connections: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def message(self, message: Message) -> None:
         """Takes a received message."""
@@ -69,6 +70,17 @@ class Inbox:
         except queue.Empty:
             return None
 
+    def connected(self) -> None:
+        """Notes a connection."""
+        self._connections.put(None)
+
+    def is_newly_connected(self) -> bool:
+        """Whether there was a connection since the last call."""
+        newly = not self._connections.empty()
+        while not self._connections.empty():
+            self._connections.get()
+        return newly
+
     def confirmations(self) -> list[int]:
         """Ids that have come since the last call."""
         return [self._confirmed.get() for _ in range(self._confirmed.qsize())]
@@ -78,9 +90,15 @@ class EnrolmentService:
     """Owned by the thread that calls :meth:`run`."""
 
     def __init__(
-        self, registrar: Registrar, registry: Registry, transport: Transport, topics: Topics, limits: LimitSettings
+        self,
+        registrar: Registrar,
+        registry: Registry,
+        transport: Transport,
+        topics: Topics,
+        limits: LimitSettings,
+        online: Will,
     ) -> None:
-        """Touches nothing yet."""
+        """Touches nothing yet; ``online`` is the status to publish at each connection, and its topic."""
         self._registrar = registrar
         self._registry = registry
         self._transport = transport
@@ -91,6 +109,7 @@ class EnrolmentService:
             key_burst=limits.device_burst,
             key_per_minute=limits.device_requests_per_minute,
         )
+        self._online = online
         self._under_way: dict[int, tuple[Ueid, int]] = {}
         self._sent_s: dict[tuple[Ueid, int], float] = {}
 
@@ -98,6 +117,9 @@ class EnrolmentService:
         """Serves until ``stop``."""
         while not stop.requested:
             message = inbox.next_message(_TICK_S)
+            if inbox.is_newly_connected():
+                self._sent_s.clear()
+                self._transport.publish(self._online.topic, self._online.payload, retain=True)
             try:
                 if message is not None:
                     self.handle(message.topic, message.payload, clock.utc_s(), clock.monotonic_s())

@@ -81,8 +81,8 @@ class LimitSettings:
 
     requests_per_minute: float = 600.0
     burst: int = 100
-    device_requests_per_minute: float = 6.0
-    device_burst: int = 6
+    device_requests_per_minute: float = 30.0
+    device_burst: int = 10
     open_challenges: int = 1000
     challenge_lifetime_s: int = 300
 

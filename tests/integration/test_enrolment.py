@@ -1,4 +1,4 @@
-"""Enrolment with real TPMs: EK certificates of swtpm_localca in NV, TPM2_ActivateCredential, real broker and commands."""
+"""Enrolment with real TPMs: EK certificates of swtpm_localca in NV, TPM2_ActivateCredential, ways to be refused."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -227,9 +227,7 @@ def test_a_new_key_of_the_same_tpm_replaces_the_old_one(factory: Factory) -> Non
         (Standing.REJECTED, Reason.ENROLMENT_REJECTED),
     ],
 )
-def test_who_was_sent_away_comes_back_only_by_an_operator(
-    factory: Factory, standing: Standing, reason: Reason
-) -> None:
+def test_who_was_sent_away_comes_back_only_by_an_operator(factory: Factory, standing: Standing, reason: Reason) -> None:
     device, registrar = Attester(factory.tpm()), factory.registrar()
     device.enrol(registrar)
     ended = registrar.change_standing(device.identity.ueid, standing, NOW_S + 10, "operator", "why")

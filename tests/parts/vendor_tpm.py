@@ -71,9 +71,7 @@ def revocation_list(issuer: x509.Certificate, key: bytes, serials: tuple[int, ..
         now_s: UTC seconds; an hour after the list was made.
     """
     now = datetime.fromtimestamp(now_s, UTC)
-    builder = x509.CertificateRevocationListBuilder(
-        issuer.subject, now - timedelta(hours=1), now + timedelta(hours=23)
-    )
+    builder = x509.CertificateRevocationListBuilder(issuer.subject, now - timedelta(hours=1), now + timedelta(hours=23))
     for serial in serials:
         builder = builder.add_revoked_certificate(
             x509.RevokedCertificateBuilder(serial, now - timedelta(hours=2)).build()

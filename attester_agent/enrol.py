@@ -31,6 +31,16 @@ from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.reasons import Reason
 
+RETRIED: Final = frozenset(
+    {
+        Reason.ACTIVATION_FAILED,
+        Reason.ACTIVATION_REPLAYED,
+        Reason.ACTIVATION_UNSOLICITED,
+        Reason.CHALLENGE_EXPIRED,
+        Reason.ENROLMENT_RATE_LIMITED,
+    }
+)
+"""Refusals that a stranger can bring about, by an activation in our name: no reason to give up."""
 EndorserKeys = dict[bytes, EllipticCurvePublicKey]
 _PLAIN: Final = None  # none of the messages is a conceptual message of RATS
 

@@ -9,7 +9,15 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from attester_agent.enrol import EndorserKeys, Enrolling, answer_challenge, make_request, read_outcome, read_request
+from attester_agent.enrol import (
+    RETRIED,
+    EndorserKeys,
+    Enrolling,
+    answer_challenge,
+    make_request,
+    read_outcome,
+    read_request,
+)
 from attester_agent.ports import Identity
 from attester_agent.settings import Settings
 from attester_agent.tpm_device import TpmDevice
@@ -164,15 +172,19 @@ def _converse(device: _Device, mqtt: MqttSettings, patience_s: float, stop: Stop
                 return endorsement
     finally:
         connection.stop()
-    if talk.pending is not None:
-        raise _refusal(talk.pending)
+    last = talk.pending or talk.refused
+    if last is not None:
+        raise _refusal(last)
     raise WorldError(
         Reason.BROKER_UNREACHABLE, f"{mqtt.host}:{mqtt.port}: no answer of an endorser within {patience_s:g} s"
     )
 
 
 class _Conversation:
-    """Attempts to enrol over one connection. ``pending`` is the answer that an operator has yet to decide."""
+    """Attempts to enrol over one connection.
+
+    ``pending`` is the answer that an operator has yet to decide, ``refused`` the last refusal.
+    """
 
     def __init__(
         self, device: _Device, connection: MqttConnection, messages: "queue.Queue[Message]", topic: str
@@ -182,6 +194,7 @@ class _Conversation:
         self._messages = messages
         self._topic = topic
         self.pending: Outcome | None = None
+        self.refused: Outcome | None = None
 
     def attempt(self, soon_s: float, late_s: float, stop: Stop) -> Endorsement | None:
         """One request and what follows; None when it is time for another one.
@@ -206,7 +219,10 @@ class _Conversation:
                 _LOG.warning("ignored", topic=message.topic, reason=error.reason, detail=error.detail)
                 continue
             if isinstance(taken, Outcome):
-                raise _refusal(taken)
+                self.refused = taken
+                if taken.reason not in RETRIED:
+                    raise _refusal(taken)
+                continue
             if taken is not None:
                 return taken
         return None

@@ -132,7 +132,10 @@ def _operate(options: argparse.Namespace, registrar: Registrar, registry: Regist
         case _:
             standing = STANDINGS[options.command]
             ended = registrar.change_standing(_ueid(options.ueid), standing, now_s, _who(options.by), options.why)
-            return _written(options.out, ended, f"{options.command}: done")
+            said = f"{standing}; no endorsement made here was in force"
+            if ended is not None:
+                said = f"{standing}; `endorser serve` publishes the version that ends the endorsement"
+            return _written(options.out, ended, said)
 
 
 def _by_file(options: argparse.Namespace, registrar: Registrar, now_s: int) -> str:

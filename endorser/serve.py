@@ -54,6 +54,9 @@ class Inbox:
 
     def message(self, message: Message) -> None:
         """Takes a received message."""
+        if len(message.payload) > MAX_PAYLOAD_BYTES:  # MQTT 5 brokers keep these away themselves
+            _ENROLMENTS.labels(Reason.TOO_LARGE).inc()
+            return
         try:
             self._messages.put_nowait(message)
         except queue.Full:

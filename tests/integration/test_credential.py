@@ -1,5 +1,6 @@
 """MakeCredential without a TPM, opened by TPMs and checked against tpm2-pytss: RSA and P-256 endorsement keys."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +14,14 @@ from attester_agent.settings import TpmSettings
 from attester_agent.tpm_device import TpmDevice
 from attester_agent.tpm_enrolment import TpmEnrolment
 from endorser.credential import make_credential
+from endorser.ek_certificate import Vendors
+from endorser.enrolment import examine
+from schemas.enrolment import parse_request
 from schemas.errors import WorldError
 from schemas.identifiers import ueid_from_key
 from schemas.tpm_public import parse_public
-from tests.parts.ek_authority import Authority, der
-from tests.parts.swtpm import Swtpm, running_swtpm
+from tests.parts.ek_authority import NOW_S, Authority, der
+from tests.parts.swtpm import Swtpm, require_tool, running_swtpm
 
 pytestmark = pytest.mark.needs("swtpm")
 
@@ -88,3 +92,33 @@ def test_a_tpm_without_a_certificate_says_so_and_takes_one_from_a_file(tpm: Swtp
     certificate = der(Authority("root").certify(key))
     attempt = make_request(enrolment, device.identity(), bytes(16), None, (certificate,))
     assert certificate in attempt.raw
+
+
+def store(tpm: Swtpm, folder: Path, index: int, content: bytes, attributes: str) -> None:
+    """What a manufacturer does: an NV index."""
+    path = folder / f"{index:x}"
+    path.write_bytes(content)
+    size = str(len(content))
+    define = [require_tool("tpm2_nvdefine"), "-Q", "-T", tpm.tcti, "-C", "o", "-s", size, "-a", attributes, hex(index)]
+    subprocess.run(define, check=True)
+    write = [require_tool("tpm2_nvwrite"), "-Q", "-T", tpm.tcti, "-C", "o", "-i", str(path), hex(index)]
+    subprocess.run(write, check=True)
+
+
+@pytest.mark.needs("tpm2_nvdefine", "tpm2_nvwrite")
+@pytest.mark.parametrize("reading", ["ownerread", "authread", "ownerread|authread"])
+def test_certificates_are_read_from_where_manufacturers_put_them(tpm: Swtpm, tmp_path: Path, reading: str) -> None:
+    device, enrolment = parts(tpm, "ecc")
+    root = Authority("root")
+    middle = Authority("middle", root)
+    certificate = der(middle.certify(parse_public(enrolment.endorsement_key()).public_key()))
+    attributes = f"ownerwrite|{reading}"
+    padding = b"\xff" * 100  # indices are often larger than what is in them
+    store(tpm, tmp_path, 0x01C0000A, certificate + padding, attributes)
+    store(tpm, tmp_path, 0x01C00100, der(middle.certificate)[:300], attributes)
+    store(tpm, tmp_path, 0x01C00101, der(middle.certificate)[300:] + der(root.certificate) + padding, attributes)
+    attempt = make_request(enrolment, device.identity(), bytes(16))
+    request = parse_request(attempt.raw)
+    assert request.certificate == certificate
+    vendors = Vendors(roots=(("acme", root.certificate),))
+    assert examine(attempt.raw, vendors, NOW_S).ueid == device.identity().ueid

@@ -58,6 +58,10 @@ class Authority:
             .sign(above.key, SHA256())
         )
 
+    def pem(self) -> bytes:
+        """The CA's certificate."""
+        return self.certificate.public_bytes(Encoding.PEM)
+
     def certify(
         self,
         key: PublicKey,

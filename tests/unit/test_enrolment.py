@@ -1,16 +1,13 @@
 """Enrolment without a TPM: messages, requests that must be refused, the registry, rate limits."""
 
 import sqlite3
-import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from attester_agent.key_templates import ak_template, ek_template
 from endorser.ek_certificate import Vendors
 from endorser.enrolment import (
     ApprovalRule,
@@ -33,28 +30,17 @@ from schemas.enrolment import (
     proof_of,
 )
 from schemas.errors import ConfigError, PeerError
-from schemas.identifiers import ueid_from_key
 from schemas.reasons import Reason
 from tests.parts.ek_authority import NOW_S, Authority, der
+from tests.parts.enrolment_request import request_of, ueid_of
 
 ROOT = Authority("root")
 VENDORS = Vendors(roots=(("acme", ROOT.certificate),))
 EK = ec.generate_private_key(ec.SECP256R1()).public_key()
-AK = ec.generate_private_key(ec.SECP256R1()).public_key()
 
 
-def public(template: bytes, key: ec.EllipticCurvePublicKey) -> bytes:
-    """A template with a key in it: both coordinates are its last two sized fields."""
-    numbers = key.public_numbers()
-    point = b"".join(struct.pack(">H", 32) + each.to_bytes(32, "big") for each in (numbers.x, numbers.y))
-    empty = b"\0\0\0\0"
-    return (template[: -len(empty)] if template.endswith(b"\x00\x10" + empty) else template[:-68]) + point
-
-
-EK_PUBLIC, AK_PUBLIC = public(ek_template(rsa=False), EK), public(ak_template(rsa=False), AK)
-REQUEST = EnrolmentRequest(
-    ek_public=EK_PUBLIC, ak_public=AK_PUBLIC, nonce=bytes(16), certificate=der(ROOT.certify(EK)), name="device-1"
-)
+REQUEST = request_of(ROOT, EK)
+EK_PUBLIC, AK_PUBLIC = REQUEST.ek_public, REQUEST.ak_public
 
 
 def reason_of(request: EnrolmentRequest) -> Reason:
@@ -73,8 +59,7 @@ def with_attributes(raw: bytes, cleared: int, added: int = 0) -> bytes:
 
 
 def test_the_ueid_is_computed_from_the_endorsement_key() -> None:
-    spki = EK.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    assert candidate().ueid == ueid_from_key(spki)
+    assert candidate().ueid == ueid_of(EK)
     assert candidate().genuine is Genuine.EK_CERTIFICATE
 
 

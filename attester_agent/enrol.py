@@ -17,6 +17,7 @@ from schemas.enrolment import (
     MAX_CHAIN,
     Activation,
     EnrolmentRequest,
+    IakProof,
     Outcome,
     challenge_digest,
     encode_activation,
@@ -76,6 +77,7 @@ def make_request(
     nonce: bytes,
     name: str | None = None,
     certificates: tuple[bytes, ...] | None = None,
+    iak: IakProof | None = None,
 ) -> Enrolling:
     """The request of this device.
 
@@ -84,16 +86,18 @@ def make_request(
         identity: UEID and attesting key.
         nonce: random.
         name: what the device is to be called.
-        certificates: the EK certificate and those above it, DER, from files.
+        certificates: the EK certificate and those above it, DER, from files; with ``iak``, those above its certificate.
+        iak: the proof by an initial attestation key, with ``nonce``, in place of an EK certificate.
 
     Raises:
         PeerError: ``ek-certificate-missing``.
         WorldError: ``tpm-…``.
     """
-    if certificates is None:
+    if certificates is None and iak is None:
         stored = tpm.certificate()
         certificates = () if stored is None else split_certificates(stored)[:1] + split_certificates(tpm.chain())
-    if not certificates:
+    above = certificates or ()
+    if not above and iak is None:
         raise PeerError(
             Reason.EK_CERTIFICATE_MISSING,
             "the TPM's memory holds no certificate of this endorsement key; try the other one (tpm.ek = 'rsa' or "
@@ -103,9 +107,10 @@ def make_request(
         ek_public=tpm.endorsement_key(),
         ak_public=identity.public,
         nonce=nonce,
-        certificate=certificates[0],
-        chain=certificates[1 : MAX_CHAIN + 1],
+        certificate=above[0] if iak is None else None,
+        chain=above[1 : MAX_CHAIN + 1] if iak is None else above[:MAX_CHAIN],
         name=name,
+        iak=iak,
     )
     raw = encode_request(request)
     return Enrolling(ueid=identity.ueid, payload=cmw.wrap(media_types.ENROLMENT_REQUEST, raw, _PLAIN), raw=raw)

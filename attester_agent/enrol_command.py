@@ -30,7 +30,7 @@ from runtime.service import Stop
 from runtime.telemetry import Log
 from schemas import cmw, media_types
 from schemas.endorsement import Endorsement, verify_endorsement
-from schemas.enrolment import NONCE_BYTES, Outcome
+from schemas.enrolment import NONCE_BYTES, IakProof, Outcome
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.identifiers import ueid_text
 from schemas.media_types import Indicator
@@ -58,7 +58,8 @@ By files, each carried to the endorser (`endorser enrolment`) and back:
   attester-agent enrol --config agent.toml --endorser-key endorser.pub --request request.cbor --in outcome.cbor
 
 The certificate is read from the TPM, index 0x01c00002 (tpm.ek = "rsa") or 0x01c0000a ("ecc"); some manufacturers
-publish it on a web site instead: --ek-certificate.
+publish it on a web site instead: --ek-certificate. Where whoever built the device left an initial attestation key (IAK)
+with a certificate instead: --iak-certificate iak.pem --iak-handle 0x81020010.
 """
 
 
@@ -71,9 +72,14 @@ class _Device:
     keys: EndorserKeys
     name: str | None
     certificates: tuple[bytes, ...] | None
+    iak: int | None
 
     def request(self) -> Enrolling:
         nonce = clock.random_bytes(NONCE_BYTES)
+        if self.iak is not None and self.certificates:
+            attest, signature = self.tpm.certify(self.iak, nonce)
+            proof = IakProof(certificate=self.certificates[0], attest=attest, signature=signature)
+            return make_request(self.tpm, self.identity, nonce, self.name, self.certificates[1:], proof)
         return make_request(self.tpm, self.identity, nonce, self.name, self.certificates)
 
 
@@ -92,6 +98,10 @@ def add_enrol(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     enrol.add_argument(
         "--ek-certificate", type=Path, action="append", help="the EK certificate, PEM or DER, then those above it"
     )
+    enrol.add_argument(
+        "--iak-certificate", type=Path, action="append", help="instead: certificate of an initial attestation key, …"
+    )
+    enrol.add_argument("--iak-handle", type=lambda text: int(text, 0), help="and the persistent handle of that key")
     enrol.add_argument("--patience", type=float, default=60.0, help="seconds to wait for the endorser (%(default)s)")
     enrol.add_argument("--request", type=Path, metavar="FILE", help="by files: the request of this attempt")
     enrol.add_argument("--in", type=Path, metavar="FILE", help="by files: what came from the endorser")
@@ -116,12 +126,16 @@ def run_enrol(settings: Settings, options: argparse.Namespace, stop: Stop) -> st
         name = None if wanted is None else check_name(wanted)
     except PeerError as error:
         raise ConfigError(f"--name: {error.detail}") from error
+    if (options.iak_handle is None) != (not options.iak_certificate) or (options.iak_handle and options.ek_certificate):
+        raise ConfigError("--iak-certificate and --iak-handle go together, and not with --ek-certificate")
+    files = options.ek_certificate or options.iak_certificate
     device = _Device(
         tpm=TpmEnrolment(settings.tpm, pause=stop.wait),
         identity=TpmDevice(settings.tpm, pause=stop.wait).identity(),
         keys=load_public_keys(options.endorser_key),
         name=name,
-        certificates=None if not options.ek_certificate else _certificates(options.ek_certificate),
+        certificates=_certificates(files) if files else None,
+        iak=options.iak_handle,
     )
     if received is not None:
         return _continue_by_file(device, options.request, received, options.out)
@@ -271,6 +285,6 @@ def _certificates(paths: list[Path]) -> tuple[bytes, ...]:
         try:
             loaded = x509.load_pem_x509_certificates(raw) if _PEM in raw else [x509.load_der_x509_certificate(raw)]
         except ValueError as error:
-            raise ConfigError(f"--ek-certificate {path}: expected certificates, PEM or DER ({error})") from error
+            raise ConfigError(f"{path}: expected certificates, PEM or DER ({error})") from error
         found += [each.public_bytes(Encoding.DER) for each in loaded]
     return tuple(found)

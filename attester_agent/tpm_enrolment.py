@@ -13,11 +13,13 @@ from tpm2_pytss import (
     TPM2_ALG,
     TPM2_CAP,
     TPM2_SE,
+    TPM2B_DATA,
     TPM2B_DIGEST,
     TPM2B_ENCRYPTED_SECRET,
     TPM2B_ID_OBJECT,
     TPM2B_NONCE,
     TPMA_NV,
+    TPMT_SIG_SCHEME,
     TPMT_SYM_DEF,
     TSS2_Exception,
 )
@@ -109,6 +111,26 @@ class TpmEnrolment:
                     ),
                 )
                 return bytes(secret)
+
+    def certify(self, iak_handle: int, qualifying_data: bytes) -> tuple[bytes, bytes]:
+        """TPM2_Certify: the persistent key at ``iak_handle`` says that the attesting key is in the same TPM.
+
+        Returns:
+            TPMS_ATTEST and TPMT_SIGNATURE.
+
+        Raises:
+            ConfigError: one of both keys is not there.
+            WorldError: ``tpm-…``.
+        """
+        with open_tpm(self._settings) as esapi:
+            run = Runner(self._pause)
+            found = [load_persistent(esapi, run, handle) for handle in (self._settings.ak_handle, iak_handle)]
+            if found[0] is None or found[1] is None:
+                raise ConfigError(f"--iak-handle {iak_handle:#x}: no key there, or none at tpm.ak_handle")
+            ak, iak = found[0][0], found[1][0]
+            own_scheme = TPMT_SIG_SCHEME(scheme=TPM2_ALG.NULL)
+            attest, signature = run("certify", lambda: esapi.certify(ak, iak, TPM2B_DATA(qualifying_data), own_scheme))
+            return bytes(attest), signature.marshal()
 
     @property
     def _is_rsa(self) -> bool:

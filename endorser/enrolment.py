@@ -12,7 +12,9 @@ from enum import StrEnum
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from endorser.ek_certificate import EkCertificate, Vendors, verify_ek_certificate
+from endorser.certificate_path import TpmCertificate, Vendors
+from endorser.ek_certificate import verify_ek_certificate
+from endorser.iak_certificate import verify_iak
 from schemas.endorsement import Genuine
 from schemas.endorsement_key import check_endorsement_key
 from schemas.enrolment import Activation, ChallengeDigest, RequestDigest, parse_request, proof_of, request_digest
@@ -33,7 +35,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A request that has been examined: its endorsement key is genuine, its attesting key is of the right kind.
+    """A request that has been examined: its TPM is genuine, its attesting key is of the right kind.
 
     That both are in one TPM is not known before the activation.
     """
@@ -42,7 +44,7 @@ class Candidate:
     request: RequestDigest
     ek: TpmPublic
     ak: TpmPublic
-    certificate: EkCertificate
+    certificate: TpmCertificate
     genuine: Genuine
     name: str | None
 
@@ -155,8 +157,9 @@ def examine(raw: bytes, vendors: Vendors, now_s: int) -> Candidate:
     """Examines a request.
 
     1. it parses; 2. the EK certificate is a vendor's (:func:`endorser.ek_certificate.verify_ek_certificate`); 3. it
-    certifies the endorsement key of the request; 4. that key is of the TCG's template; 5. the attesting key signs only
-    what its TPM made, and never leaves it.
+    certifies the endorsement key of the request; or, where there is none, an IAK certifies the attesting key
+    (:func:`endorser.iak_certificate.verify_iak`); 4. the endorsement key is of the TCG's template; 5. the attesting key
+    signs only what its TPM made, and never leaves it.
 
     Args:
         raw: value of the CMW record.
@@ -164,16 +167,21 @@ def examine(raw: bytes, vendors: Vendors, now_s: int) -> Candidate:
         now_s: UTC seconds.
 
     Raises:
-        PeerError: ``too-large``, ``malformed``, ``ek-…``, ``attesting-key-unfit``.
+        PeerError: ``too-large``, ``malformed``, ``ek-…``, ``iak-…``, ``revocation-unknown``, ``attesting-key-unfit``.
     """
     request = parse_request(raw)
-    if request.certificate is None:
-        raise PeerError(Reason.EK_CERTIFICATE_MISSING, "no EK certificate: nothing proves the TPM genuine")
-    certificate = verify_ek_certificate(request.certificate, request.chain, vendors, now_s)
     ek, ak = parse_public(request.ek_public), parse_public(request.ak_public)
     spki = ek.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if spki != certificate.key:
-        raise PeerError(Reason.EK_CERTIFICATE_MISMATCH, "the EK certificate is of another endorsement key")
+    if request.certificate is not None:
+        genuine = Genuine.EK_CERTIFICATE
+        certificate = verify_ek_certificate(request.certificate, request.chain, vendors, now_s)
+        if spki != certificate.key:
+            raise PeerError(Reason.EK_CERTIFICATE_MISMATCH, "the EK certificate is of another endorsement key")
+    elif request.iak is not None:
+        genuine = Genuine.IAK_CERTIFICATE
+        certificate = verify_iak(request.iak, ak.name, request.nonce, request.chain, vendors, now_s)
+    else:
+        raise PeerError(Reason.EK_CERTIFICATE_MISSING, "no EK certificate: nothing proves the TPM genuine")
     check_endorsement_key(ek)
     try:
         check_attestation_key(ak)
@@ -187,7 +195,7 @@ def examine(raw: bytes, vendors: Vendors, now_s: int) -> Candidate:
         ek=ek,
         ak=ak,
         certificate=certificate,
-        genuine=Genuine.EK_CERTIFICATE,
+        genuine=genuine,
         name=request.name,
     )
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
+from endorser.certificate_path import Vendors
 from endorser.credential import make_credential
-from endorser.ek_certificate import Vendors
 from endorser.endorsements import BACKDATED_S, DAY_S
 from endorser.enrolment import (
     Candidate,
@@ -276,6 +276,6 @@ def _summary(candidate: Candidate) -> str:
     certificate = candidate.certificate
     name = "" if candidate.name is None else f"{candidate.name}, "
     return (
-        f"{name}TPM {certificate.manufacturer} {certificate.model} {certificate.version}, root {certificate.root}, "
-        f"EK certificate {certificate.serial}, AK {candidate.ak.name.hex()}"
+        f"{name}TPM {certificate.subject}, root {certificate.root}, {candidate.genuine} {certificate.serial}, "
+        f"AK {candidate.ak.name.hex()}"
     )

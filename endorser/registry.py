@@ -200,7 +200,8 @@ class Registry:
         """Admits a device, stores its endorsement, forgets that it was pending, uses up its challenge.
 
         Raises:
-            PeerError: as ``enrolment.check_standing``; ``activation-replayed`` when the challenge was used meanwhile.
+            PeerError: as ``enrolment.check_standing``; ``iak-certificate-taken``; ``activation-replayed`` when the
+                challenge was used meanwhile.
             WorldError: ``store-unavailable``; then nothing of this happened.
         """
         with self._transaction() as database:
@@ -210,6 +211,10 @@ class Registry:
                 candidate, _device(database, candidate.ueid), None if owner is None else Ueid(owner[0])
             )  # again: another process may have decided meanwhile
             certificate = candidate.certificate
+            if candidate.genuine is Genuine.IAK_CERTIFICATE and _serves_another(database, candidate):
+                raise PeerError(
+                    Reason.IAK_CERTIFICATE_TAKEN, f"IAK certificate {certificate.serial}: of another device"
+                )
             row = (candidate.ueid, candidate.name, Standing.ADMITTED, group, certificate.serial, certificate.root)
             database.execute(
                 "INSERT INTO device VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (ueid) DO UPDATE SET "
@@ -350,6 +355,13 @@ def _device(database: sqlite3.Connection, ueid: Ueid) -> Device | None:
         ak_name=None if last is None else last[0],
         version=0 if last is None else last[1],
     )
+
+
+def _serves_another(database: sqlite3.Connection, candidate: Candidate) -> bool:
+    """Whether the certificate has proven another device genuine."""
+    row = (candidate.certificate.serial, candidate.certificate.root, candidate.ueid)
+    query = "SELECT 1 FROM device WHERE certificate = ? AND root = ? AND ueid != ?"
+    return database.execute(query, row).fetchone() is not None
 
 
 def _endorsed(ueid: Ueid, row: tuple[int, bytes, bytes, str | None, int, bytes]) -> Endorsed:

@@ -53,18 +53,23 @@ class VendorSettings:
 
     Attributes:
         roots: PEM or DER files of root certificates, by a name for them.
+        iak_roots: likewise, of certificates of initial attestation keys (IDevID); none, and no such key counts.
         intermediates: files of certificates between, PEM (several a file) or DER.
         revocations: files of certificate revocation lists, PEM or DER. Read again when the service starts.
         require_revocation: refuse certificates whose issuer has no list here.
     """
 
-    roots: Mapping[str, Path]
+    roots: Mapping[str, Path] = field(default_factory=dict)
+    iak_roots: Mapping[str, Path] = field(default_factory=dict)
     intermediates: tuple[Path, ...] = ()
     revocations: tuple[Path, ...] = ()
     require_revocation: bool = False
 
     def __post_init__(self) -> None:
-        if not self.roots:
+        twice = sorted(set(self.roots) & set(self.iak_roots))
+        if twice:
+            raise ConfigError(f"iak_roots: {twice[0]!r} is a name in roots, too; rules and records go by names")
+        if not self.roots and not self.iak_roots:
             raise ConfigError("roots: empty; name at least one: example = 'example-root.pem'")
 
 
@@ -134,9 +139,9 @@ class Settings:
             raise ConfigError(f"days: {self.days}, expected at least 1")
         if self.group is not None and not 0 < len(self.group.encode()) <= MAX_GROUP_BYTES:
             raise ConfigError(f"group: expected 1 to {MAX_GROUP_BYTES} bytes of text")
-        unknown = sorted(set(self.approve.roots) - set(self.vendors.roots))
+        unknown = sorted(set(self.approve.roots) - set(self.vendors.roots) - set(self.vendors.iak_roots))
         if unknown:
-            raise ConfigError(f"approve.roots: {unknown[0]!r} is not in [vendors.roots]")
+            raise ConfigError(f"approve.roots: {unknown[0]!r} is not in [vendors.roots] or [vendors.iak_roots]")
 
 
 def _plain(hexadecimal: str) -> str:

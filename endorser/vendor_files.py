@@ -6,7 +6,7 @@ from typing import Final
 
 from cryptography import x509
 
-from endorser.ek_certificate import Vendors
+from endorser.certificate_path import Vendors
 from endorser.settings import VendorSettings
 from runtime.keys import read_file
 from runtime.settings import naming
@@ -23,12 +23,15 @@ def load_vendors(settings: VendorSettings) -> Vendors:
     """
     with naming("vendors.roots"):
         roots = tuple((name, each) for name, path in settings.roots.items() for each in _certificates(path))
+    with naming("vendors.iak_roots"):
+        iak_roots = tuple((name, each) for name, path in settings.iak_roots.items() for each in _certificates(path))
     with naming("vendors.intermediates"):
         intermediates = tuple(_all_certificates(settings.intermediates))
     with naming("vendors.revocations"):
         revocations = tuple(_revocations(path) for path in settings.revocations)
     return Vendors(
         roots=roots,
+        iak_roots=iak_roots,
         intermediates=intermediates,
         revocations=revocations,
         require_revocation=settings.require_revocation,

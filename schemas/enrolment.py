@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from schemas import cbor, cose, media_types
 from schemas.fields import as_array, as_bytes, as_map, as_text, as_uint
 from schemas.identifiers import Ueid, parse_ueid
+from schemas.limits import MAX_ATTEST_BYTES, MAX_SIGNATURE_BYTES
 from schemas.reasons import Reason
 from schemas.topics import check_name
 from schemas.tpm_public import MAX_PUBLIC_BYTES
@@ -45,12 +46,27 @@ _PROOF_CONTEXT: Final = b"attestream enrolment activation v1\x00"
 _MAX_CREDENTIAL_BYTES: Final = 132  # TPM2B_DIGEST of an HMAC, encrypted TPM2B_DIGEST, SHA-512 both
 _MAX_ENCRYPTED_BYTES: Final = 512  # RSA 4096
 _MAX_ENDORSEMENT_BYTES: Final = 8192
-_EK, _AK, _NONCE, _CERTIFICATE, _CHAIN, _NAME = 1, 2, 3, 4, 5, 6
+_EK, _AK, _NONCE, _CERTIFICATE, _CHAIN, _NAME, _IAK = 1, 2, 3, 4, 5, 6, 7
 _UEID, _REQUEST, _CREDENTIAL, _ENCRYPTED, _EXPIRES = 1, 2, 3, 4, 5
 _ACTIVATED_REQUEST, _ACTIVATED_CHALLENGE, _PROOF = 1, 2, 3
 _OUTCOME_REASON, _OUTCOME_DETAIL, _OUTCOME_ENDORSEMENT = 3, 4, 5
 _CHALLENGE_PROTECTED: Final = {cose.HEADER_TYPE: media_types.ENROLMENT_CHALLENGE}
 _OUTCOME_PROTECTED: Final = {cose.HEADER_TYPE: media_types.ENROLMENT_OUTCOME}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IakProof:
+    """An initial attestation key certifies the attesting key.
+
+    Attributes:
+        certificate: of the IAK, DER.
+        attest: TPMS_ATTEST of TPM2_Certify over the attesting key; extraData is the request's nonce.
+        signature: TPMT_SIGNATURE.
+    """
+
+    certificate: bytes
+    attest: bytes
+    signature: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +78,8 @@ class EnrolmentRequest:
         ak_public: TPMT_PUBLIC of the attesting key.
         nonce: random, so that no two requests are alike.
         certificate: the EK certificate, DER; None where the attester has none.
-        chain: certificates above it, DER, in any order.
+        chain: certificates above it, or above that of ``iak``, DER, in any order.
+        iak: the proof by an initial attestation key; None where the attester has none.
         name: what the device wants to be called; None for no name.
     """
 
@@ -72,6 +89,7 @@ class EnrolmentRequest:
     certificate: bytes | None = None
     chain: tuple[bytes, ...] = ()
     name: str | None = None
+    iak: IakProof | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +163,8 @@ def encode_request(request: EnrolmentRequest) -> bytes:
         items[_CHAIN] = list(request.chain)
     if request.name is not None:
         items[_NAME] = request.name
+    if request.iak is not None:
+        items[_IAK] = [request.iak.certificate, request.iak.attest, request.iak.signature]
     return cbor.encode(items)
 
 
@@ -158,7 +178,7 @@ def parse_request(raw: bytes) -> EnrolmentRequest:
         cbor.decode(raw, "enrolment request", max_bytes=MAX_REQUEST_BYTES),
         "enrolment request",
         required=(_EK, _AK, _NONCE),
-        optional=(_CERTIFICATE, _CHAIN, _NAME),
+        optional=(_CERTIFICATE, _CHAIN, _NAME, _IAK),
     )
     chain = as_array(items[_CHAIN], "certificate chain", limit=MAX_CHAIN) if _CHAIN in items else ()
     return EnrolmentRequest(
@@ -168,6 +188,7 @@ def parse_request(raw: bytes) -> EnrolmentRequest:
         certificate=_certificate(items[_CERTIFICATE]) if _CERTIFICATE in items else None,
         chain=tuple(_certificate(each) for each in chain),
         name=check_name(as_text(items[_NAME], "device name", limit=64)) if _NAME in items else None,
+        iak=_parse_iak(items[_IAK]) if _IAK in items else None,
     )
 
 
@@ -265,6 +286,15 @@ def verify_outcome(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) -> 
         else as_bytes(endorsement, "outcome endorsement", limit=_MAX_ENDORSEMENT_BYTES),
         reason=as_text(items[_OUTCOME_REASON], "outcome reason", limit=64),
         detail=as_text(items[_OUTCOME_DETAIL], "outcome detail", limit=256),
+    )
+
+
+def _parse_iak(value: object) -> IakProof:
+    certificate, attest, signature = as_array(value, "IAK proof", length=3)
+    return IakProof(
+        certificate=_certificate(certificate),
+        attest=as_bytes(attest, "IAK attest", limit=MAX_ATTEST_BYTES),
+        signature=as_bytes(signature, "IAK signature", limit=MAX_SIGNATURE_BYTES),
     )
 
 

@@ -21,6 +21,7 @@ from schemas.enrolment import (
     Activation,
     Challenge,
     EnrolmentRequest,
+    IakProof,
     Outcome,
     challenge_digest,
     encode_activation,
@@ -158,7 +159,13 @@ def full_endorsement() -> bytes:
 def enrolment_request() -> bytes:
     """A request with everything in it."""
     made = EnrolmentRequest(
-        ek_public=b"ek", ak_public=b"ak", nonce=bytes(16), certificate=b"0", chain=(b"1", b"2"), name="device-1"
+        ek_public=b"ek",
+        ak_public=b"ak",
+        nonce=bytes(16),
+        certificate=b"0",
+        chain=(b"1", b"2"),
+        name="device-1",
+        iak=IakProof(certificate=b"3", attest=b"a", signature=b"s"),
     )
     return encode_request(made)
 

@@ -1,6 +1,6 @@
 """Enrolment: requests and activations of strangers, challenges and outcomes as an endorser may have signed them."""
 
-from endorser.ek_certificate import Vendors
+from endorser.certificate_path import Vendors
 from endorser.enrolment import examine
 from schemas import media_types
 from schemas.cose import HEADER_TYPE

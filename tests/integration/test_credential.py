@@ -13,8 +13,8 @@ from attester_agent.enrol import make_request
 from attester_agent.settings import TpmSettings
 from attester_agent.tpm_device import TpmDevice
 from attester_agent.tpm_enrolment import TpmEnrolment
+from endorser.certificate_path import Vendors
 from endorser.credential import make_credential
-from endorser.ek_certificate import Vendors
 from endorser.enrolment import examine
 from schemas.enrolment import parse_request
 from schemas.errors import WorldError

@@ -8,7 +8,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from endorser.ek_certificate import EkCertificate, Vendors, verify_ek_certificate
+from endorser.certificate_path import TpmCertificate, Vendors
+from endorser.ek_certificate import verify_ek_certificate
 from schemas.errors import PeerError
 from schemas.reasons import Reason
 from tests.parts.ek_authority import NOW_S, TPM_NAMES, Authority, der, signing_usage
@@ -21,7 +22,7 @@ VENDORS = Vendors(roots=(("acme", ROOT.certificate),), intermediates=(MIDDLE.cer
 DAY_S = 86_400
 
 
-def verify(certificate: x509.Certificate, vendors: Vendors = VENDORS, now_s: int = NOW_S) -> EkCertificate:
+def verify(certificate: x509.Certificate, vendors: Vendors = VENDORS, now_s: int = NOW_S) -> TpmCertificate:
     return verify_ek_certificate(der(certificate), (), vendors, now_s)
 
 
@@ -33,7 +34,7 @@ def reason_of(certificate: x509.Certificate, vendors: Vendors = VENDORS, now_s: 
 
 def test_a_certificate_as_the_profile_wants_it() -> None:
     verified = verify(CERTIFICATE)
-    assert (verified.root, verified.manufacturer, verified.model) == ("acme", "id:54455354", "model")
+    assert (verified.root, verified.subject) == ("acme", "id:54455354 model id:0001")
     assert verified.serial == format(CERTIFICATE.serial_number, "x")
 
 
@@ -98,7 +99,7 @@ def test_an_old_list_still_revokes_but_no_longer_clears() -> None:
     assert reason_of(CERTIFICATE, lists(MIDDLE.revocations(CERTIFICATE, made_days_ago=old))) is (
         Reason.EK_CERTIFICATE_REVOKED
     )
-    assert reason_of(CERTIFICATE, lists(MIDDLE.revocations(made_days_ago=old))) is Reason.EK_REVOCATION_UNKNOWN
+    assert reason_of(CERTIFICATE, lists(MIDDLE.revocations(made_days_ago=old))) is Reason.REVOCATION_UNKNOWN
 
 
 def test_a_fresh_list_beside_an_old_one_is_enough() -> None:
@@ -108,16 +109,16 @@ def test_a_fresh_list_beside_an_old_one_is_enough() -> None:
 def test_a_list_that_a_stranger_signed_says_nothing() -> None:
     stranger = Authority("stranger").key
     forged = MIDDLE.revocations(CERTIFICATE, key=stranger)
-    assert reason_of(CERTIFICATE, lists(forged)) is Reason.EK_REVOCATION_UNKNOWN
+    assert reason_of(CERTIFICATE, lists(forged)) is Reason.REVOCATION_UNKNOWN
     assert verify(CERTIFICATE, lists(forged, MIDDLE.revocations())).root == "acme"
 
 
 def test_a_list_from_the_future_says_nothing() -> None:
-    assert reason_of(CERTIFICATE, lists(MIDDLE.revocations(made_days_ago=-1))) is Reason.EK_REVOCATION_UNKNOWN
+    assert reason_of(CERTIFICATE, lists(MIDDLE.revocations(made_days_ago=-1))) is Reason.REVOCATION_UNKNOWN
 
 
 def test_lists_of_the_whole_chain_can_be_required() -> None:
-    assert reason_of(CERTIFICATE, lists(MIDDLE.revocations(), required=True)) is Reason.EK_REVOCATION_UNKNOWN
+    assert reason_of(CERTIFICATE, lists(MIDDLE.revocations(), required=True)) is Reason.REVOCATION_UNKNOWN
     assert verify(CERTIFICATE, lists(MIDDLE.revocations(), ROOT.revocations(), required=True)).root == "acme"
 
 

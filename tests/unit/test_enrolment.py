@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from endorser.ek_certificate import Vendors
+from endorser.certificate_path import Vendors
 from endorser.enrolment import (
     ApprovalRule,
     Candidate,

@@ -99,14 +99,22 @@ def add_enrol(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--ek-certificate", type=Path, action="append", help="the EK certificate, PEM or DER, then those above it"
     )
     enrol.add_argument(
-        "--iak-certificate", type=Path, action="append", help="instead: certificate of an initial attestation key, …"
+        "--iak-certificate",
+        type=Path,
+        action="append",
+        help="instead: the certificate of an initial attestation key, then those above it",
     )
-    enrol.add_argument("--iak-handle", type=lambda text: int(text, 0), help="and the persistent handle of that key")
+    enrol.add_argument("--iak-handle", type=_handle, metavar="0x81…", help="and the persistent handle of that key")
     enrol.add_argument("--patience", type=float, default=60.0, help="seconds to wait for the endorser (%(default)s)")
     enrol.add_argument("--request", type=Path, metavar="FILE", help="by files: the request of this attempt")
     enrol.add_argument("--in", type=Path, metavar="FILE", help="by files: what came from the endorser")
     enrol.add_argument("--out", type=Path, metavar="FILE", help="by files: what to bring to the endorser")
     enrol.set_defaults(check_config=False)
+
+
+def _handle(text: str) -> int:
+    """For argparse: a number in any notation."""
+    return int(text, 0)
 
 
 def run_enrol(settings: Settings, options: argparse.Namespace, stop: Stop) -> str:

@@ -125,8 +125,8 @@ def _operate(options: argparse.Namespace, registrar: Registrar, registry: Regist
             ]
             return "\n".join(lines) or "nothing was decided yet"
         case "approve":
-            endorsement, _ = registrar.approve(_ueid(options.ueid), now_s, _who(options.by))
-            return _written(options.out, endorsement, "approved; `endorser serve` publishes the endorsement")
+            endorsement, _, whom = registrar.approve(_ueid(options.ueid), now_s, _who(options.by))
+            return _written(options.out, endorsement, f"approved: {whom}; `endorser serve` publishes the endorsement")
         case "enrolment":
             return _by_file(options, registrar, now_s)
         case _:

@@ -152,11 +152,11 @@ class Registrar:
         self._registry.admit(candidate, endorsed, self._group(device), decision, challenge.digest)
         return candidate.ueid, self._granted(candidate.ueid, candidate.request, endorsed)
 
-    def approve(self, ueid: Ueid, now_s: int, who: str) -> tuple[bytes, bytes]:
+    def approve(self, ueid: Ueid, now_s: int, who: str) -> tuple[bytes, bytes, str]:
         """Admits a device that waits; its request is examined again: a certificate may have been revoked meanwhile.
 
         Returns:
-            the signed endorsement, and the CMW record of the outcome for the device.
+            the signed endorsement, the CMW record of the outcome for the device, and who that is, for people.
 
         Raises:
             ConfigError: it does not wait.
@@ -171,7 +171,7 @@ class Registrar:
         endorsed = self._endorse(candidate, device, now_s)
         decision = Decision(at_s=now_s, ueid=ueid, action="approved", who=who, detail=_summary(candidate))
         self._registry.admit(candidate, endorsed, self._group(device), decision)
-        return endorsed.signed, self._granted(ueid, candidate.request, endorsed)
+        return endorsed.signed, self._granted(ueid, candidate.request, endorsed), _summary(candidate)
 
     def change_standing(self, ueid: Ueid, standing: Standing, now_s: int, who: str, why: str) -> bytes | None:
         """Rejects, revokes, decommissions or readmits a device.

@@ -13,42 +13,17 @@ from pathlib import Path
 from typing import Final
 
 from endorser.enrolment import Candidate, Decision, Device, Endorsed, OpenChallenge, Pending, Standing, check_standing
+from endorser.registry_schema import SCHEMA, SCHEMA_VERSION
 from schemas.endorsement import Genuine
 from schemas.enrolment import ChallengeDigest, RequestDigest
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.identifiers import Ueid
 from schemas.reasons import Reason
 
-SCHEMA_VERSION: Final = 1
 _BUSY_S: Final = 5.0
 _USED_KEPT_S: Final = 86_400  # how long a replayed activation is told from one that nobody asked for
 _ENDED_KEPT_S: Final = 60  # how long a late one is told from it
 _OPEN_PER_DEVICE: Final = 4
-_SCHEMA: Final = """
-CREATE TABLE device (
-    ueid BLOB PRIMARY KEY, name TEXT UNIQUE, standing TEXT NOT NULL, grouped TEXT, certificate TEXT, root TEXT
-) STRICT;
-CREATE TABLE endorsement (
-    ueid BLOB NOT NULL REFERENCES device, version INTEGER NOT NULL, ak_name BLOB NOT NULL, ak_public BLOB NOT NULL,
-    genuine TEXT, not_after_s INTEGER NOT NULL, signed BLOB NOT NULL, published INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (ueid, version)
-) STRICT;
-CREATE INDEX unpublished ON endorsement (ueid) WHERE published = 0;
-CREATE TABLE challenge (
-    digest BLOB PRIMARY KEY, ueid BLOB NOT NULL, request BLOB NOT NULL, expires_s INTEGER NOT NULL,
-    secret BLOB, raw_request BLOB
-) STRICT;
-CREATE TABLE pending (
-    ueid BLOB PRIMARY KEY, request BLOB NOT NULL, raw_request BLOB NOT NULL, since_s INTEGER NOT NULL,
-    name TEXT, ak_name BLOB NOT NULL, summary TEXT NOT NULL
-) STRICT;
-CREATE TABLE record (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, at_s INTEGER NOT NULL, ueid BLOB NOT NULL, action TEXT NOT NULL,
-    who TEXT NOT NULL, detail TEXT NOT NULL
-) STRICT;
-CREATE TRIGGER record_is_kept BEFORE DELETE ON record BEGIN SELECT RAISE(ABORT, 'the record is append-only'); END;
-CREATE TRIGGER record_stays BEFORE UPDATE ON record BEGIN SELECT RAISE(ABORT, 'the record is append-only'); END;
-"""
 
 
 class Registry:
@@ -76,7 +51,7 @@ class Registry:
     def _prepare(self) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version == 0:
-            for statement in _statements(_SCHEMA):
+            for statement in SCHEMA:
                 self._database.execute(statement)
             self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         elif version != SCHEMA_VERSION:
@@ -329,15 +304,6 @@ class Registry:
                 yield self._database
         except sqlite3.Error as error:
             raise WorldError(Reason.STORE_UNAVAILABLE, f"{self._path}: {error}") from error
-
-
-def _statements(script: str) -> Iterator[str]:
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
 
 
 def _device(database: sqlite3.Connection, ueid: Ueid) -> Device | None:

@@ -1,5 +1,7 @@
 """Enrolment: requests and activations of strangers, challenges and outcomes as an endorser may have signed them."""
 
+from dataclasses import replace
+
 from endorser.certificate_path import Vendors
 from endorser.enrolment import examine
 from schemas import media_types
@@ -8,6 +10,7 @@ from schemas.enrolment import (
     Activation,
     Challenge,
     EnrolmentRequest,
+    IakProof,
     Outcome,
     challenge_digest,
     encode_activation,
@@ -27,7 +30,7 @@ from tests.fuzz.samples import KEY, KEYS, signed
 from tests.parts.ek_authority import NOW_S, Authority, der
 
 _ROOT = Authority("root")
-_VENDORS = Vendors(roots=(("acme", _ROOT.certificate),))
+_VENDORS = Vendors(roots=(("acme", _ROOT.certificate),), iak_roots=(("oem", _ROOT.certificate),))
 _REQUEST = EnrolmentRequest(
     ek_public=b"\x00\x23",
     ak_public=b"\x00\x23",
@@ -38,8 +41,14 @@ _REQUEST = EnrolmentRequest(
 )
 _ACTIVATION = Activation(request=request_digest(b""), challenge=challenge_digest(b""), proof=bytes(32))
 _UEID = Ueid(b"\x01" + bytes(32))
+_BY_IAK = replace(
+    _REQUEST,
+    certificate=None,
+    iak=IakProof(certificate=der(_ROOT.certificate), attest=bytes.fromhex("ff54434780170000"), signature=bytes(8)),
+)
 SEEDS = [
     b"\x00" + encode_request(_REQUEST),
+    b"\x00" + encode_request(_BY_IAK),
     b"\x01" + encode_activation(_ACTIVATION),
     b"\x02"
     + sign_challenge(

@@ -24,9 +24,14 @@ from schemas.endorsement import Genuine, verify_endorsement
 from schemas.endorsement_key import split_certificates
 from schemas.enrolment import Activation, challenge_digest, encode_activation, request_digest
 from schemas.errors import ConfigError, PeerError, WorldError
+from schemas.identifiers import ueid_text
 from schemas.reasons import Reason
+from schemas.tst_info import TstInfo
+from tests.fakes.device import make_policy
 from tests.parts.swtpm import Swtpm
 from tests.parts.vendor_tpm import Vendor, make_vendor, revocation_list, vendor_tpm
+from verifier_worker.state_store import SqliteStateStore
+from verifier_worker.trust_store import ENDORSEMENTS, TrustStore
 
 pytestmark = pytest.mark.needs("swtpm", "swtpm_setup", "swtpm_localca")
 
@@ -247,7 +252,8 @@ def test_an_operator_approves_where_no_rule_does(factory: Factory) -> None:
     _, payload = registrar.accept(device.answer(attempt, challenge), None, NOW_S, "test")
     outcome, endorsement = read_outcome(attempt, payload, KEYS, device.identity)
     assert (outcome.reason, endorsement) == (Reason.ENROLMENT_PENDING, None)
-    _, payload = registrar.approve(device.identity.ueid, NOW_S + 5, "alice")
+    _, payload, whom = registrar.approve(device.identity.ueid, NOW_S + 5, "alice")
+    assert whom.startswith("device-1, TPM ")
     _, endorsement = read_outcome(attempt, payload, KEYS, device.identity)
     assert endorsement is not None
     with pytest.raises(ConfigError, match="not pending"):
@@ -270,3 +276,38 @@ def test_a_certificate_on_its_issuers_list_is_refused(factory: Factory) -> None:
     revoked.write_bytes(revocation_list(issuer, factory.vendor.intermediate_key.read_bytes(), (serial,), NOW_S))
     with refused(Reason.EK_CERTIFICATE_REVOKED):
         device.enrol(factory.registrar(revocations=(revoked,)))
+
+
+class NoStamps:
+    """Refuses every stamp."""
+
+    def verify_stamp(self, token: bytes, imprint: bytes) -> TstInfo:
+        raise PeerError(Reason.HANDLE_STAMP_INVALID, f"{len(token)} {len(imprint)}")
+
+
+def test_a_verifier_believes_the_endorsement_until_it_is_withdrawn(factory: Factory) -> None:
+    device, registrar = Attester(factory.tpm()), factory.registrar()
+    attempt = device.request()
+    _, challenge = registrar.challenge(attempt.payload, None, NOW_S)
+    _, payload = registrar.accept(device.answer(attempt, challenge), None, NOW_S, "test")
+    given = read_outcome(attempt, payload, KEYS, device.identity)[0].endorsement
+    ended = registrar.change_standing(device.identity.ueid, Standing.REVOKED, NOW_S + 9, "alice", "stolen")
+    assert given is not None
+    assert ended is not None
+    store = SqliteStateStore(factory.folder / "verifier.db")
+    trust = TrustStore(store, endorsers=KEYS, distributors=KEYS, stamps=NoStamps(), policy=make_policy())
+    name = ueid_text(device.identity.ueid)
+    ends = []
+    for signed in (given, ended):
+        assert trust.accept(ENDORSEMENTS, name, signed, NOW_S * 1_000_000)
+        in_force = trust.trust(NOW_S * 1_000_000).endorsed[device.identity.ueid]
+        assert in_force.name == device.identity.environment
+        ends.append(in_force.endorsement.not_after_s)
+    assert ends == [NOW_S + 365 * 86_400, NOW_S + 8]
+    fresh = SqliteStateStore(factory.folder / "other.db")
+    other = TrustStore(fresh, endorsers=KEYS, distributors=KEYS, stamps=NoStamps(), policy=make_policy())
+    other.accept(ENDORSEMENTS, name, ended, NOW_S * 1_000_000)
+    with refused(Reason.OBJECT_ROLLED_BACK):
+        other.accept(ENDORSEMENTS, name, given, NOW_S * 1_000_000)
+    store.close()
+    fresh.close()

@@ -12,6 +12,7 @@ import pytest
 
 from attester_agent.__main__ import main as agent
 from endorser.__main__ import main as endorser
+from endorser.registry import Registry
 from runtime.keys import load_public_keys
 from schemas import cmw, media_types
 from schemas.endorsement import Endorsement, Genuine, verify_endorsement
@@ -73,6 +74,9 @@ class Stage:
         self._served += 1
         self.client.wait_for(lambda _: self.times_online() == self._served, "the endorser's status")
 
+    def answers(self) -> int:
+        return sum(topic == TOPICS.enrolment(self.ueid()) for topic, _ in self.client.messages)
+
     def times_online(self) -> int:
         return sum(
             parse_unverified_status(cmw.unwrap(payload, media_types.STATUS, None)).online
@@ -114,7 +118,9 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     with ExitStack() as stack:
         (tmp_path / "broker").mkdir()
         broker = stack.enter_context(running_mosquitto(tmp_path / "broker"))
-        client = stack.enter_context(listening(broker.port, TOPICS.all_endorsements, TOPICS.all_status))
+        client = stack.enter_context(
+            listening(broker.port, TOPICS.all_endorsements, TOPICS.all_status, f"{TOPICS.root}/enrolment/+")
+        )
         stage = Stage(tmp_path, broker.port, client)
         stack.callback(stage.end)
         vendor = make_vendor(tmp_path / "vendor")
@@ -171,6 +177,33 @@ def test_what_was_decided_survives_kill_9(stage: Stage) -> None:
     ended = max(stage.endorsements(), key=lambda each: each.version)
     assert ended.not_after_s < ended.version
     assert stage.enrol() == 1
+
+
+def test_an_endorser_that_is_killed_at_every_answer_enrols_all_the_same(stage: Stage) -> None:
+    stage.configure(AUTOMATIC)
+    stage.serve()
+    command = [sys.executable, "-m", "attester_agent", "enrol", "--config", str(stage.folder / "agent0.toml")]
+    command += ["--endorser-key", str(stage.folder / "endorser.pub"), "--patience", "60"]
+    with (stage.folder / "enrol.log").open("ab") as log:
+        device = subprocess.Popen(
+            command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        )
+    try:
+        for answers in (1, 2):
+            stage.client.wait_for(lambda _, wanted=answers: stage.answers() >= wanted, f"answer {answers}")  # type: ignore[misc]  # bound now
+            stage.end(signal.SIGKILL)
+            stage.serve()
+        assert device.wait(60) == 0, (stage.folder / "enrol.log").read_text()
+    finally:
+        stop_process(device, signal.SIGTERM, 10.0)
+    endorsements = stage.wait_for_endorsements(1)
+    registry = Registry(stage.folder / "registry.db")
+    (known,) = registry.devices()
+    registry.close()
+    stage.client.wait_for(
+        lambda _: max(each.version for each in stage.endorsements()) == known.version, "the newest version"
+    )
+    assert len({each.version for each in endorsements}) <= 2
 
 
 def test_noise_on_the_request_topic_harms_nobody(stage: Stage) -> None:

@@ -1,7 +1,7 @@
 """The tables of the registry, in SQL.
 
-``device``: one row a UEID, for good. ``endorsement``: every version. ``challenge``: open ones with their secret, answered
-ones without. ``pending``: who waits for an operator. ``record``: who decided what; triggers keep it as it is.
+``device``: one row a UEID, for good. ``endorsement``: every version. ``challenge``: open ones with their secret,
+answered ones without. ``pending``: who waits for an operator. ``record``: who decided what; triggers keep it as it is.
 """
 
 from typing import Final
@@ -39,6 +39,6 @@ SCHEMA: Final = (
         who TEXT NOT NULL, detail TEXT NOT NULL
     ) STRICT;
     """,
-    "CREATE TRIGGER record_is_kept BEFORE DELETE ON record BEGIN SELECT RAISE(ABORT, 'the record is append-only'); END;",
-    "CREATE TRIGGER record_stays BEFORE UPDATE ON record BEGIN SELECT RAISE(ABORT, 'the record is append-only'); END;",
+    "CREATE TRIGGER record_is_kept BEFORE DELETE ON record BEGIN SELECT RAISE(ABORT, 'append-only'); END;",
+    "CREATE TRIGGER record_stays BEFORE UPDATE ON record BEGIN SELECT RAISE(ABORT, 'append-only'); END;",
 )

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from attester_agent.arguments import parser
 from attester_agent.commands import check_files, describe_claims, describe_file, provision, run_agent
+from attester_agent.enrol_command import run_enrol
 from attester_agent.measure_command import MeasureRequest, run_measure
 from attester_agent.passport import passport_request, run_passport
 from attester_agent.settings import COMMAND, Settings
@@ -32,6 +33,8 @@ def _command(options: argparse.Namespace) -> None:
         print(provision(settings, options.out, Stop().on_signals()))
     elif options.command == "passport":
         print(run_passport(settings, passport_request(options), Stop().on_signals()))
+    elif options.command == "enrol":
+        print(run_enrol(settings, options, Stop().on_signals()))
     elif options.command == "claims":
         print(describe_claims(settings))
     elif options.command == "measure":

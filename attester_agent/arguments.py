@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from attester_agent.enrol_command import add_enrol
 from attester_agent.passport import add_passport
 from runtime.service import installed_version
 
@@ -20,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
     make.add_argument("--config", type=Path, required=True, help="TOML file")
     make.add_argument("--out", type=Path, required=True, help="folder for attester.ueid, ak.tpmt_public and ak.pem")
     make.set_defaults(check_config=False)
+    add_enrol(commands)
     claims = commands.add_parser("claims", help="print the claims that this device makes")
     claims.add_argument("--config", type=Path, required=True, help="TOML file")
     claims.set_defaults(check_config=False)

@@ -7,6 +7,7 @@ same. Sources: TPM 2.0 Part 2, "Public Area Structures"; TCG EK Credential Profi
 import struct
 from typing import Final
 
+from schemas.endorsement_key import EK_ATTRIBUTES, EK_POLICY
 from schemas.hashes import SHA256
 from schemas.tpm_public import (
     ATTESTATION_KEY_ATTRIBUTES,
@@ -17,16 +18,6 @@ from schemas.tpm_signature import SignatureScheme
 
 AK_ATTRIBUTES: Final = ATTESTATION_KEY_ATTRIBUTES | ObjectAttributes.USER_WITH_AUTH | ObjectAttributes.NO_DA
 """noDA: a wrong password elsewhere must not stop attestation; the key has no password to guess."""
-
-EK_ATTRIBUTES: Final = (
-    ObjectAttributes.FIXED_TPM
-    | ObjectAttributes.FIXED_PARENT
-    | ObjectAttributes.SENSITIVE_DATA_ORIGIN
-    | ObjectAttributes.ADMIN_WITH_POLICY
-    | ObjectAttributes.RESTRICTED
-    | ObjectAttributes.DECRYPT
-)
-EK_POLICY: Final = bytes.fromhex("837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa")  # PolicyA
 
 _ALG_RSA: Final = 0x0001
 _ALG_AES: Final = 0x0006

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from endorser import commands
+from endorser import commands, enrolment_commands
 from endorser.sources import run_source, show_corim
 from runtime.mqtt import MqttSettings
 from schemas.errors import ConfigError
@@ -17,8 +17,12 @@ def _keygen(options: argparse.Namespace) -> Iterable[str]:
 def _endorse(options: argparse.Namespace) -> Iterable[str]:
     made = commands.statement(options.name, options.version, options.days)
     ueid = commands.ueid_option(options.ueid)
-    commands.endorse_to_file(made, options.key, ueid, options.ak_public, options.out)
+    commands.endorse_to_file(made, options.key, ueid, options.ak_public, options.out, options.group)
     return ()
+
+
+def _enrolment(options: argparse.Namespace) -> Iterable[str]:
+    return (enrolment_commands.run(options),)
 
 
 def _policy(options: argparse.Namespace) -> Iterable[str]:
@@ -71,4 +75,5 @@ ACTIONS: Final[dict[str, Callable[[argparse.Namespace], Iterable[str]]]] = {
     "corim": _corim,
     "publish": _publish,
     "show": _show,
+    **dict.fromkeys(enrolment_commands.COMMANDS, _enrolment),
 }

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from endorser.commands import AUTO
+from endorser.enrolment_arguments import add_enrolment
 from endorser.learning_arguments import add_corim, add_sources
 from runtime.service import installed_version
 from schemas.topics import DEFAULT_ROOT
@@ -22,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     add_sources(references)
     _policy(commands.add_parser("policy", help="sign an appraisal policy"))
     add_corim(commands.add_parser("corim", help="print any CoRIM for people, also another tool's"))
+    add_enrolment(commands)
     publish = commands.add_parser("publish", help="put signed objects on their topics, retained")
     publish.add_argument("--mqtt-host", default="127.0.0.1", help="the broker (default: %(default)s)")
     publish.add_argument("--mqtt-port", type=int, default=1883, help="its port (default: %(default)s)")
@@ -41,6 +43,7 @@ def _endorse(command: argparse.ArgumentParser) -> None:
     command.add_argument("--name", default="endorser", help="who signs (default: %(default)s)")
     command.add_argument("--ueid", required=True, help="the attester: base64url text, or a file that holds it")
     command.add_argument("--ak-public", type=Path, required=True, help="its attesting key: TPMT_PUBLIC or TPM2B_PUBLIC")
+    command.add_argument("--group", help="a name for attesters that belong together (default: none)")
 
 
 def _policy(command: argparse.ArgumentParser) -> None:

@@ -64,9 +64,11 @@ def ueid_option(text: str) -> Ueid:
         raise ConfigError(f"--ueid {text[:80]!r}: no such file, and {error.detail}") from error
 
 
-def endorse_to_file(made: Statement, key: Path, ueid: Ueid, ak_public: Path, out: Path) -> None:
+def endorse_to_file(
+    made: Statement, key: Path, ueid: Ueid, ak_public: Path, out: Path, group: str | None = None
+) -> None:
     """Writes a signed endorsement to ``out``."""
-    write_durable(out, endorse(made, ueid, read_file(ak_public), load_signing_key(key)))
+    write_durable(out, endorse(made, ueid, read_file(ak_public), load_signing_key(key), group))
 
 
 def policy_to_file(made: Statement, key: Path, policy: Path, out: Path) -> None:

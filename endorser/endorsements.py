@@ -11,7 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 
 from schemas import corim
-from schemas.endorsement import Endorsement, sign_endorsement, verify_endorsement
+from schemas.endorsement import MAX_GROUP_BYTES, Endorsement, sign_endorsement, verify_endorsement
 from schemas.errors import ConfigError, PeerError
 from schemas.hashes import BY_NAME, BY_NI_ID, HashAlgorithm
 from schemas.identifiers import MAX_UEID_BYTES, Ueid, parse_ueid, parse_ueid_text
@@ -59,23 +59,28 @@ class Statement:
         return self.now_s + self.days * DAY_S
 
 
-def endorse(statement: Statement, ueid: Ueid, raw_public: bytes, key: EllipticCurvePrivateKey) -> bytes:
-    """A signed endorsement of one attesting key.
+def endorse(
+    statement: Statement, ueid: Ueid, raw_public: bytes, key: EllipticCurvePrivateKey, group: str | None = None
+) -> bytes:
+    """A signed endorsement of one attesting key, by hand: it does not say that the TPM is genuine.
 
     Args:
         statement: signer, version and validity.
         ueid: the attester.
         raw_public: the attesting key as TPMT_PUBLIC or TPM2B_PUBLIC.
         key: the endorser's key.
+        group: attesters that belong together; None for none.
 
     Raises:
-        ConfigError: the key is not one that can attest.
+        ConfigError: the key is not one that can attest, or the group's name is empty or too long.
     """
     try:
         public = parse_any_public(raw_public)
         check_attestation_key(public)
     except PeerError as error:
         raise ConfigError(f"attesting key: {error.detail}") from error
+    if group is not None and not 0 < len(group.encode()) <= MAX_GROUP_BYTES:
+        raise ConfigError(f"group: expected 1 to {MAX_GROUP_BYTES} bytes of text")
     endorsement = Endorsement(
         ueid=ueid,
         attesting_key=public,
@@ -83,6 +88,7 @@ def endorse(statement: Statement, ueid: Ueid, raw_public: bytes, key: EllipticCu
         signer=statement.signer,
         not_before_s=statement.not_before_s,
         not_after_s=statement.not_after_s,
+        group=group,
     )
     return sign_endorsement(endorsement, public.raw, key)
 
@@ -276,6 +282,8 @@ def describe(verified: Endorsement | ReferenceValues | SignedPolicy, dates: Iter
     if isinstance(verified, Endorsement):
         key = verified.attesting_key
         lines += [f"endorsement of {verified.ueid.hex()}", f"  attesting key  {key.name.hex()} (TPM name)"]
+        lines += [f"  genuine TPM    by {verified.genuine}"] if verified.genuine is not None else []
+        lines += [f"  group          {verified.group}"] if verified.group is not None else []
     elif isinstance(verified, SignedPolicy):
         lines.append(f"appraisal policy {verified.id}")
         lines += [f"  | {line}" for line in verified.text.splitlines()]

@@ -7,15 +7,29 @@ from collections.abc import Sequence
 
 from schemas import cbor
 from schemas.errors import PeerError
-from schemas.fields import as_array, as_bytes, as_uint
+from schemas.fields import as_array, as_bytes, as_text, as_uint
 from schemas.limits import MAX_MESSAGE_BYTES
 from schemas.media_types import Indicator
 from schemas.reasons import Reason
+
+_MAX_TYPE_CHARACTERS = 128
 
 
 def wrap(media_type: str, value: bytes, indicator: Indicator | None) -> bytes:
     """Encodes one record; ``indicator`` is omitted for messages that are not conceptual messages of RATS."""
     return cbor.encode([media_type, value] if indicator is None else [media_type, value, int(indicator)])
+
+
+def unverified_type(raw: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> str:
+    """The media type that a record claims, to choose who unwraps it.
+
+    Raises:
+        PeerError: ``too-large``, ``malformed``.
+    """
+    record = as_array(cbor.decode(raw, "CMW record", max_bytes=max_bytes), "CMW record", limit=3)
+    if not record:
+        raise PeerError(Reason.MALFORMED, "CMW record: empty")
+    return as_text(record[0], "CMW media type", limit=_MAX_TYPE_CHARACTERS)
 
 
 def unwrap(raw: bytes, media_type: str, indicator: Indicator | None, *, max_bytes: int = MAX_MESSAGE_BYTES) -> bytes:

@@ -106,6 +106,19 @@ class Topics:
         """Where a verifier asks one attester to push now, or to resend."""
         return f"{self.root}/solicit/{ueid_text(ueid)}"
 
+    def enrol(self, ueid: Ueid) -> str:
+        """Where one attester asks the endorser to be enrolled, and answers its challenge."""
+        return f"{self.root}/enrol/{ueid_text(ueid)}"
+
+    @property
+    def all_enrol(self) -> str:
+        """Filter: what every attester says to the endorser."""
+        return f"{self.root}/enrol/+"
+
+    def enrolment(self, ueid: Ueid) -> str:
+        """Where the endorser challenges one attester, and tells it the outcome."""
+        return f"{self.root}/enrolment/{ueid_text(ueid)}"
+
     def status(self, role: str, name: str) -> str:
         """Where a process says that it is there (retained; last will)."""
         return f"{self.root}/status/{check_name(role)}/{check_name(name)}"

@@ -30,6 +30,7 @@ def conclude(
         drift_ppm=policy.drift_ppm if policy is not None else MAX_DRIFT_PPM,
         deadline_us=state.received_us + policy.deadline_us if policy is not None else None,
     )
+    key = trust.endorsed.get(ueid)
     case = Case(
         state=state,
         handle=handle,
@@ -37,6 +38,7 @@ def conclude(
         references=trust.references,
         conflict=trust.conflict,
         group=trust.group,
+        genuine=key is not None and key.endorsement.genuine is not None,
     )
     appraised = state.appraised
     if appraised is None:

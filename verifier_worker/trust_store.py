@@ -161,7 +161,7 @@ class TrustStore:
             edges = (edge for values in self._references.values() for edge in _edges(values) if edge > now_s)
             self._views_until_s = min(min(edges, default=_FOREVER_US), self._policies.next_edge_s(now_s))
         key = self._endorsed.get(ueid) if ueid is not None else None
-        group = key.endorsement.group if key is not None else ""
+        group = (key.endorsement.group or "") if key is not None else ""
         view = self._views.get(group)
         if view is None:
             choice = self._policies.choose(group, now_s)

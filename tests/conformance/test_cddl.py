@@ -18,7 +18,24 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import schemas
 from schemas import cbor, cel, cel_cbor, cmw, cose, media_types, result, result_cwt
 from schemas.audit_entry import HANDLE, EvidenceEntry, ObjectEntry, encode_entry
-from schemas.endorsement import Endorsement, sign_endorsement, verify_endorsement
+from schemas.endorsement import Endorsement, Genuine, sign_endorsement, verify_endorsement
+from schemas.enrolment import (
+    Activation,
+    Challenge,
+    EnrolmentRequest,
+    IakProof,
+    Outcome,
+    challenge_digest,
+    encode_activation,
+    encode_request,
+    parse_activation,
+    parse_request,
+    request_digest,
+    sign_challenge,
+    sign_outcome,
+    verify_challenge,
+    verify_outcome,
+)
 from schemas.errors import PeerError
 from schemas.evidence import Transition, TransitionKind, encode_evidence, parse_evidence
 from schemas.handle import HandleClaims, attach_stamp, sign_claims
@@ -126,6 +143,58 @@ def endorsement() -> bytes:
     return sign_endorsement(vouched, made.raw_public, KEY)
 
 
+def full_endorsement() -> bytes:
+    """An endorsement that says how the key was proven, and a group."""
+    made = device()
+    vouched = Endorsement(
+        ueid=made.ueid,
+        attesting_key=made.public,
+        version=1,
+        signer="e",
+        not_before_s=0,
+        not_after_s=9,
+        genuine=Genuine.EK_CERTIFICATE,
+        group="plant-7",
+    )
+    return sign_endorsement(vouched, made.raw_public, KEY)
+
+
+def enrolment_request() -> bytes:
+    """A request with everything in it."""
+    made = EnrolmentRequest(
+        ek_public=b"ek",
+        ak_public=b"ak",
+        nonce=bytes(16),
+        certificate=b"0",
+        chain=(b"1", b"2"),
+        name="device-1",
+        iak=IakProof(certificate=b"3", attest=b"a", signature=b"s"),
+    )
+    return encode_request(made)
+
+
+def enrolment_challenge() -> bytes:
+    """A challenge."""
+    made = Challenge(
+        ueid=device().ueid,
+        request=request_digest(b""),
+        credential=bytes(68),
+        encrypted_secret=bytes(256),
+        expires_s=1,
+    )
+    return sign_challenge(made, KEY)
+
+
+def enrolment_activation() -> bytes:
+    """An activation."""
+    return encode_activation(Activation(request=request_digest(b""), challenge=challenge_digest(b""), proof=bytes(32)))
+
+
+def enrolment_outcome() -> bytes:
+    """An outcome with an endorsement."""
+    return sign_outcome(Outcome(ueid=device().ueid, request=request_digest(b""), endorsement=endorsement()), KEY)
+
+
 def reference_values() -> bytes:
     """PCRs, files, and a key that signs files."""
     return sign_reference_values(make_references(device(), keys=(file_key(KEY),)), KEY)
@@ -227,6 +296,11 @@ MESSAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "heartbeat": ("evidence.cddl", heartbeat),
     "solicit": ("solicit.cddl", solicit),
     "endorsement": ("corim.cddl", endorsement),
+    "full-endorsement": ("corim.cddl", full_endorsement),
+    "enrolment-request": ("enrolment.cddl", enrolment_request),
+    "enrolment-challenge": ("enrolment.cddl", enrolment_challenge),
+    "enrolment-activation": ("enrolment.cddl", enrolment_activation),
+    "enrolment-outcome": ("enrolment.cddl", enrolment_outcome),
     "reference-values": ("corim.cddl", reference_values),
     "status": ("status.cddl", status),
     "cel-record": ("evidence.cddl", cel_record),
@@ -240,6 +314,7 @@ MESSAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
 }
 RULES = {
     "heartbeat": "evidence",
+    "full-endorsement": "endorsement",
     "audit-evidence": "audit-entry",
     "audit-object": "audit-entry",
     "undecided-claims": "result-cbor-claims",
@@ -271,6 +346,11 @@ def _parsers() -> dict[str, Callable[[bytes], object]]:
         "heartbeat": parse_evidence,
         "solicit": lambda raw: verify_solicit(raw, KEYS),
         "endorsement": lambda raw: verify_endorsement(raw, KEYS),
+        "full-endorsement": lambda raw: verify_endorsement(raw, KEYS),
+        "enrolment-request": parse_request,
+        "enrolment-challenge": lambda raw: verify_challenge(raw, KEYS),
+        "enrolment-activation": parse_activation,
+        "enrolment-outcome": lambda raw: verify_outcome(raw, KEYS),
         "reference-values": lambda raw: verify_reference_values(raw, KEYS),
         "status": parse_unverified_status,
         "cel-record": cel_cbor.parse_record,
@@ -298,7 +378,10 @@ def _mutants(value: object) -> Iterator[object]:
         yield []
 
 
-@pytest.mark.parametrize("name", ["evidence", "heartbeat", "status", "cel-record", "passport-proof"])
+@pytest.mark.parametrize(
+    "name",
+    ["evidence", "heartbeat", "status", "cel-record", "passport-proof", "enrolment-request", "enrolment-activation"],
+)
 def test_codec_and_cddl_refuse_the_same_changes(name: str) -> None:
     """What the CDDL refuses, the codec must refuse: it may be stricter, never laxer."""
     file, make = MESSAGES[name]
@@ -319,7 +402,10 @@ def test_codec_and_cddl_refuse_the_same_changes(name: str) -> None:
     assert laxer == []
 
 
-@pytest.mark.parametrize("name", ["solicit", "endorsement", "reference-values"])
+@pytest.mark.parametrize(
+    "name",
+    ["solicit", "endorsement", "full-endorsement", "reference-values", "enrolment-challenge", "enrolment-outcome"],
+)
 def test_signed_objects_parse_back(name: str) -> None:
     assert _parsers()[name](MESSAGES[name][1]()) is not None
 

@@ -117,6 +117,24 @@ def test_an_endorsement_is_signed_shown_and_goes_to_its_topic(
     assert value == out.read_bytes()
 
 
+def test_an_endorsement_by_hand_has_a_group_and_proves_nothing(
+    tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    public, out = tmp_path / "ak.tpmt_public", tmp_path / "device.corim"
+    public.write_bytes(REAL_PUBLIC)
+    command = ["endorse", "--key", str(key), "--ueid", ueid_text(UEID), "--ak-public", str(public), "--out", str(out)]
+    assert main([*command, "--group", "plant-7"]) == 0
+    endorsement = verified(out, key)
+    assert isinstance(endorsement, Endorsement)
+    assert (endorsement.group, endorsement.genuine) == ("plant-7", None)
+    assert main(["show", "--endorser-key", str(key.with_suffix(".pub")), str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert "plant-7" in shown
+    assert "genuine" not in shown
+    assert main([*command, "--group", "x" * 65]) == 2
+    assert "group" in capsys.readouterr().err
+
+
 def test_reference_values_are_made_of_pcrs_and_files(tmp_path: Path, key: Path) -> None:
     pcrs, measured, out = tmp_path / "pcrs.txt", tmp_path / "program", tmp_path / "values.corim"
     pcrs.write_text(PCRS, encoding="utf-8")

@@ -21,6 +21,7 @@ class Case:
         references: merged reference values.
         conflict: policies that claim the attester's group alike; then ``policy`` is None.
         group: of the attester, by its endorsement.
+        genuine: the endorsement says how its key was proven to be in a manufacturer's TPM.
     """
 
     state: AttesterState
@@ -29,6 +30,7 @@ class Case:
     references: References
     conflict: str = ""
     group: str = ""
+    genuine: bool = False
 
 
 Check: TypeAlias = Callable[[Case], Iterator[Finding]]

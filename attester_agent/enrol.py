@@ -1,0 +1,166 @@
+"""Enrolment, the attester's side: makes the request, answers the challenge, reads the outcome. No transport.
+
+Believes nothing that the endorser did not sign, and answers only a challenge to its own request: what the TPM opens
+for a stranger would serve the stranger.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+from attester_agent.ports import Identity
+from schemas import cmw, media_types
+from schemas.endorsement import Endorsement, verify_endorsement
+from schemas.endorsement_key import split_certificates
+from schemas.enrolment import (
+    MAX_CHAIN,
+    Activation,
+    EnrolmentRequest,
+    IakProof,
+    Outcome,
+    challenge_digest,
+    encode_activation,
+    encode_request,
+    parse_request,
+    proof_of,
+    request_digest,
+    verify_challenge,
+    verify_outcome,
+)
+from schemas.errors import PeerError
+from schemas.identifiers import Ueid
+from schemas.reasons import Reason
+
+RETRIED: Final = frozenset(
+    {
+        Reason.ACTIVATION_FAILED,
+        Reason.ACTIVATION_REPLAYED,
+        Reason.ACTIVATION_UNSOLICITED,
+        Reason.CHALLENGE_EXPIRED,
+        Reason.ENROLMENT_RATE_LIMITED,
+    }
+)
+"""Refusals that a stranger can bring about, by an activation in our name: no reason to give up."""
+EndorserKeys = dict[bytes, EllipticCurvePublicKey]
+_PLAIN: Final = None  # none of the messages is a conceptual message of RATS
+
+
+class EnrolmentTpm(Protocol):
+    """The TPM that is to be enrolled. Every method raises ``WorldError`` (``tpm-…``)."""
+
+    def endorsement_key(self) -> bytes:
+        """TPMT_PUBLIC of the endorsement key."""
+
+    def certificate(self) -> bytes | None:
+        """The EK certificate in the TPM's memory, possibly with padding; None where there is none."""
+
+    def chain(self) -> bytes:
+        """Certificates above it, likewise; empty for none."""
+
+    def activate(self, credential: bytes, encrypted_secret: bytes) -> bytes:
+        """Opens what was sealed for this TPM while it holds its attesting key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolling:
+    """One attempt. ``payload`` is the CMW record of the request, ``raw`` its value."""
+
+    ueid: Ueid
+    payload: bytes
+    raw: bytes
+
+
+def make_request(
+    tpm: EnrolmentTpm,
+    identity: Identity,
+    nonce: bytes,
+    name: str | None = None,
+    certificates: tuple[bytes, ...] | None = None,
+    iak: IakProof | None = None,
+) -> Enrolling:
+    """The request of this device.
+
+    Args:
+        tpm: has the endorsement key, and its certificate where ``certificates`` is None.
+        identity: UEID and attesting key.
+        nonce: random.
+        name: what the device is to be called.
+        certificates: the EK certificate and those above it, DER, from files; with ``iak``, those above its certificate.
+        iak: the proof by an initial attestation key, with ``nonce``, in place of an EK certificate.
+
+    Raises:
+        PeerError: ``ek-certificate-missing``.
+        WorldError: ``tpm-…``.
+    """
+    if certificates is None and iak is None:
+        stored = tpm.certificate()
+        certificates = () if stored is None else split_certificates(stored)[:1] + split_certificates(tpm.chain())
+    above = certificates or ()
+    if not above and iak is None:
+        raise PeerError(
+            Reason.EK_CERTIFICATE_MISSING,
+            "the TPM's memory holds no certificate of this endorsement key; try the other one (tpm.ek = 'rsa' or "
+            "'ecc', which makes another device of it), or give the manufacturer's with --ek-certificate",
+        )
+    request = EnrolmentRequest(
+        ek_public=tpm.endorsement_key(),
+        ak_public=identity.public,
+        nonce=nonce,
+        certificate=above[0] if iak is None else None,
+        chain=above[1 : MAX_CHAIN + 1] if iak is None else above[:MAX_CHAIN],
+        name=name,
+        iak=iak,
+    )
+    raw = encode_request(request)
+    return Enrolling(ueid=identity.ueid, payload=cmw.wrap(media_types.ENROLMENT_REQUEST, raw, _PLAIN), raw=raw)
+
+
+def read_request(payload: bytes, ueid: Ueid) -> Enrolling:
+    """An earlier attempt, from a file.
+
+    Raises:
+        PeerError: it is not a request.
+    """
+    raw = cmw.unwrap(payload, media_types.ENROLMENT_REQUEST, _PLAIN)
+    parse_request(raw)
+    return Enrolling(ueid=ueid, payload=payload, raw=raw)
+
+
+def answer_challenge(attempt: Enrolling, payload: bytes, keys: EndorserKeys, tpm: EnrolmentTpm) -> bytes:
+    """The CMW record of the activation.
+
+    Raises:
+        PeerError: ``object-signature-invalid``, ``object-misdirected`` when it is about another device or request,
+            ``malformed``.
+        WorldError: ``tpm-fatal`` when the challenge was made for another TPM or key; another ``tpm-…``.
+    """
+    raw = cmw.unwrap(payload, media_types.ENROLMENT_CHALLENGE, _PLAIN)
+    challenge = verify_challenge(raw, keys)
+    request = request_digest(attempt.raw)
+    if challenge.ueid != attempt.ueid or challenge.request != request:
+        raise PeerError(Reason.OBJECT_MISDIRECTED, "challenge: it answers another request")
+    secret = tpm.activate(challenge.credential, challenge.encrypted_secret)
+    digest = challenge_digest(raw)
+    activation = Activation(request=request, challenge=digest, proof=proof_of(secret, request, digest))
+    return cmw.wrap(media_types.ENROLMENT_ACTIVATION, encode_activation(activation), _PLAIN)
+
+
+def read_outcome(
+    attempt: Enrolling, payload: bytes, keys: EndorserKeys, identity: Identity
+) -> tuple[Outcome, Endorsement | None]:
+    """What became of this attempt.
+
+    Raises:
+        PeerError: ``object-signature-invalid``, ``object-misdirected`` when it is about another device, request or
+            key, ``malformed``.
+    """
+    outcome = verify_outcome(cmw.unwrap(payload, media_types.ENROLMENT_OUTCOME, _PLAIN), keys)
+    if outcome.ueid != attempt.ueid or outcome.request != request_digest(attempt.raw):
+        raise PeerError(Reason.OBJECT_MISDIRECTED, "outcome: of another request")
+    if outcome.endorsement is None:
+        return outcome, None
+    endorsement = verify_endorsement(outcome.endorsement, keys)
+    if endorsement.ueid != identity.ueid or endorsement.attesting_key.name != identity.environment:
+        raise PeerError(Reason.OBJECT_MISDIRECTED, "outcome: the endorsement is of another device or key")
+    return outcome, endorsement

@@ -1,0 +1,146 @@
+"""How to talk to a TPM: opening it, running commands, keys by handle and template.
+
+Only this module, ``tpm_device`` and ``tpm_enrolment`` know tpm2-pytss. Every failure is a ``WorldError`` with the TPM's
+own words, or a :class:`ConfigError` where only an operator can help. Commands that the TPM is too busy for are repeated
+with growing pauses.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final, TypeAlias, TypeVar
+
+from prometheus_client import Histogram
+from tpm2_pytss import ESAPI, ESYS_TR, TPM2_CAP, TPM2B_PUBLIC, TPMT_PUBLIC, TSS2_Exception
+
+from attester_agent import tpm_codes
+from attester_agent.key_templates import ek_template
+from attester_agent.settings import KeyAlgorithm, TpmSettings
+from attester_agent.tpm_codes import Answer
+from runtime.clock import monotonic_s
+from schemas.errors import WorldError
+from schemas.reasons import Reason
+
+_SECONDS: Final = Histogram("attestream_tpm_seconds", "Time of TPM commands, retries included", ["command"])
+_RETRY_PAUSES_S: Final = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+_EK_HANDLES: Final = {
+    KeyAlgorithm.RSA: 0x8101_0001,
+    KeyAlgorithm.ECC: 0x8101_0002,
+}  # TCG EK Credential Profile, 2.2.1.5
+
+T = TypeVar("T")
+# tpm2-pytss carries no types; nothing of it leaves the modules that import it.
+Esapi: TypeAlias = Any
+Handle: TypeAlias = Any  # ESYS_TR
+Native: TypeAlias = Any  # a structure of libtss2
+
+
+@contextmanager
+def open_tpm(settings: TpmSettings) -> Iterator[Esapi]:
+    """An ESAPI context, closed at the end.
+
+    Raises:
+        WorldError: ``tpm-unreachable``.
+    """
+    try:
+        esapi = ESAPI(settings.tcti)
+    except (TSS2_Exception, RuntimeError) as error:
+        raise WorldError(Reason.TPM_UNREACHABLE, f"tcti {settings.tcti!r}: {error}") from error
+    try:
+        yield esapi
+    finally:
+        esapi.close()
+
+
+class TpmError(WorldError):
+    """A WorldError that remembers the return code."""
+
+    def __init__(self, reason: Reason, detail: str, return_code: int) -> None:
+        super().__init__(reason, detail)
+        self.return_code = return_code
+
+
+class Runner:
+    """Runs TPM commands: measures, translates errors, repeats what was only busy."""
+
+    def __init__(self, pause: Callable[[float], bool]) -> None:
+        self._pause = pause
+
+    def __call__(self, command: str, function: Callable[[], T]) -> T:
+        """Runs one command; ``command`` is its name in metrics and errors."""
+        start_s = monotonic_s()
+        pauses = iter(_RETRY_PAUSES_S)
+        try:
+            while True:
+                try:
+                    return function()
+                except TSS2_Exception as error:
+                    answer = tpm_codes.classify(error.rc)
+                    pause_s = next(pauses, None) if answer is Answer.RETRY else None
+                    if pause_s is None or self._pause(pause_s):
+                        detail = f"{command}: {error} ({error.rc:#x})"
+                        raise TpmError(tpm_codes.REASONS[answer], detail, int(error.rc)) from error
+        finally:
+            _SECONDS.labels(command).observe(monotonic_s() - start_s)
+
+
+def create_primary(esapi: Esapi, run: Runner, template: bytes, hierarchy: Handle) -> Handle:
+    """A primary key of a template; transient."""
+    public, _ = TPMT_PUBLIC.unmarshal(template)
+    in_public = TPM2B_PUBLIC(publicArea=public)
+    handle: Handle
+    handle, *_ = run("create-primary", lambda: esapi.create_primary(None, in_public, primary_handle=hierarchy))
+    return handle
+
+
+@contextmanager
+def flushed(esapi: Esapi, transient: Handle) -> Iterator[None]:
+    """Flushes a transient object at the end, even when the TPM has just failed."""
+    try:
+        yield
+    finally:
+        with suppress(TSS2_Exception):  # nothing to add to what failed before; a lost TPM has lost its objects too
+            esapi.flush_context(transient)
+
+
+def load_persistent(esapi: Esapi, run: Runner, persistent: int) -> tuple[Handle, bytes] | None:
+    """ESYS handle and TPMT_PUBLIC of a persistent object; None when the handle is empty."""
+    _, found = run("get-capability", lambda: esapi.get_capability(TPM2_CAP.HANDLES, persistent, 1))
+    if persistent not in [int(handle) for handle in found.data.handles]:
+        return None
+    handle: Handle = run("load-key", lambda: esapi.tr_from_tpmpublic(persistent))
+    return handle, public_of(esapi, run, handle)
+
+
+def public_of(esapi: Esapi, run: Runner, handle: Handle) -> bytes:
+    """TPMT_PUBLIC of a loaded object."""
+    public, _, _ = run("read-public", lambda: esapi.read_public(handle))
+    raw: bytes = public.publicArea.marshal()
+    return raw
+
+
+@contextmanager
+def endorsement_key(esapi: Esapi, run: Runner, *, rsa: bool) -> Iterator[Handle]:
+    """The endorsement key of the TCG's default template, made anew and flushed at the end.
+
+    Where the endorsement hierarchy is closed, the key that the manufacturer or owner left at the TCG's handle.
+
+    Raises:
+        WorldError: ``tpm-fatal`` when there is neither, or another ``tpm-…``.
+    """
+    try:
+        transient = create_primary(esapi, run, ek_template(rsa=rsa), ESYS_TR.ENDORSEMENT)
+    except TpmError as error:
+        if not tpm_codes.is_hierarchy_closed(error.return_code):
+            raise
+        persistent = _EK_HANDLES[KeyAlgorithm.RSA if rsa else KeyAlgorithm.ECC]
+        loaded = load_persistent(esapi, run, persistent)
+        if loaded is None:
+            raise WorldError(
+                Reason.TPM_FATAL,
+                f"no endorsement key: the endorsement hierarchy is closed ({error.detail}) and {persistent:#x} is "
+                f"empty; provision while it is open, or put the key there: tpm2_createek -c {persistent:#x}",
+            ) from error
+        yield loaded[0]
+        return
+    with flushed(esapi, transient):
+        yield transient

@@ -1,0 +1,74 @@
+"""Other ways to know a TPM as genuine: an initial attestation key (IAK) with a certificate certifies the attesting key.
+
+TCG "TPM 2.0 Keys for Device Identity and Attestation" 1.0 and IEEE 802.1AR: whoever built the device left a restricted
+signing key in its TPM, with a certificate of the attestation key purpose. TPM2_Certify by that key over the attesting
+key's TPM name says that both are in one TPM.
+
+It says nothing of the endorsement key beside it: the registry lets an IAK certificate serve one device only.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import ObjectIdentifier
+
+from endorser.certificate_path import Kind, TpmCertificate, Vendors, extension, load_certificate, verify_path
+from schemas.enrolment import IakProof
+from schemas.errors import PeerError
+from schemas.reasons import Reason
+from schemas.tpm_certify import parse_certify
+from schemas.tpm_signature import parse_signature, verify_signature
+
+_ATTESTATION_PURPOSE: Final = ObjectIdentifier("2.23.133.8.3")  # tcg-kp-AIKCertificate
+_MAX_TEXT: Final = 128
+_KIND: Final = Kind(
+    name="IAK certificate", untrusted=Reason.IAK_CERTIFICATE_UNTRUSTED, revoked=Reason.IAK_CERTIFICATE_REVOKED
+)
+
+
+def verify_iak(
+    proof: IakProof, name: bytes, nonce: bytes, chain: Iterable[bytes], vendors: Vendors, now_s: int
+) -> TpmCertificate:
+    """Verifies that a certified IAK vouches for an attesting key.
+
+    1. a path leads from its certificate to an IAK root, and nobody took it back; 2. the certificate is of the
+    attestation key purpose and not a CA's; 3. its key signed a TPM2_Certify 4. of that name, with that nonce.
+
+    Args:
+        proof: certificate, TPMS_ATTEST and TPMT_SIGNATURE.
+        name: TPM name of the attesting key.
+        nonce: of the request.
+        chain: DER of certificates that the device sent along; helpful, not trusted.
+        vendors: whom to trust.
+        now_s: UTC seconds.
+
+    Raises:
+        PeerError: ``iak-certificate-untrusted``, ``iak-certificate-revoked``, ``revocation-unknown``,
+            ``iak-certificate-unfit``, ``iak-certification-invalid``, ``malformed``, ``too-large``,
+            ``attest-not-tpm-generated``, ``attest-type-wrong``.
+    """
+    certificate = load_certificate(proof.certificate)
+    root = verify_path(certificate, chain, _KIND, vendors.iak_roots, vendors, now_s)
+    key = certificate.public_key()
+    purposes = extension(certificate, x509.ExtendedKeyUsage)
+    constraints = extension(certificate, x509.BasicConstraints)
+    if purposes is None or _ATTESTATION_PURPOSE not in purposes or (constraints is not None and constraints.ca):
+        raise PeerError(
+            Reason.IAK_CERTIFICATE_UNFIT,
+            f"IAK certificate: not one of key purpose {_ATTESTATION_PURPOSE.dotted_string}",
+        )
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+        raise PeerError(Reason.IAK_CERTIFICATE_UNFIT, "IAK certificate: its key is neither RSA nor ECC")
+    verify_signature(key, parse_signature(proof.signature), proof.attest, Reason.IAK_CERTIFICATION_INVALID)
+    certified = parse_certify(proof.attest)
+    if certified.name != name or certified.extra_data != nonce:
+        raise PeerError(Reason.IAK_CERTIFICATION_INVALID, "the IAK certified another key, or for another request")
+    return TpmCertificate(
+        key=key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        serial=format(certificate.serial_number, "x"),
+        root=root,
+        subject=certificate.subject.rfc4514_string()[:_MAX_TEXT],
+    )

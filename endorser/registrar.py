@@ -1,0 +1,281 @@
+"""The registrar: takes requests and activations, answers them, and carries out what operators decide.
+
+Knows no transport: the service hands it what came from the broker, the commands what is in files, both the same CMW
+records. Order of effects: the registry is written before an answer is returned, so a process killed in between loses an
+answer, which asking again brings, and never a decision.
+"""
+
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+from endorser.certificate_path import Vendors
+from endorser.credential import make_credential
+from endorser.endorsements import BACKDATED_S, DAY_S
+from endorser.enrolment import (
+    Candidate,
+    Decision,
+    Device,
+    Endorsed,
+    OpenChallenge,
+    Pending,
+    Standing,
+    check_activation,
+    check_standing,
+    examine,
+)
+from endorser.registry import Registry
+from endorser.settings import Settings
+from runtime import clock
+from schemas import cmw, media_types
+from schemas.endorsement import Endorsement, Genuine, sign_endorsement
+from schemas.enrolment import (
+    MAX_ACTIVATION_BYTES,
+    MAX_REQUEST_BYTES,
+    SECRET_BYTES,
+    Challenge,
+    Outcome,
+    RequestDigest,
+    challenge_digest,
+    parse_activation,
+    request_digest,
+    sign_challenge,
+    sign_outcome,
+)
+from schemas.errors import ConfigError, PeerError
+from schemas.identifiers import Ueid, ueid_text
+from schemas.reasons import Reason
+from schemas.tpm_public import TpmPublic, parse_public
+
+_ENVELOPE_BYTES: Final = 128
+_SEED_BYTES: Final = 64
+
+
+class Registrar:
+    """Owned by one thread."""
+
+    def __init__(self, settings: Settings, vendors: Vendors, key: EllipticCurvePrivateKey, registry: Registry) -> None:
+        """Touches nothing yet."""
+        self._settings = settings
+        self._vendors = vendors
+        self._key = key
+        self._registry = registry
+
+    def challenge(self, payload: bytes, topic_ueid: Ueid | None, now_s: int) -> tuple[Ueid, bytes]:
+        """Answers a request with a challenge.
+
+        Args:
+            payload: the CMW record.
+            topic_ueid: whose topic it came on; None for a file.
+            now_s: UTC seconds.
+
+        Returns:
+            the device, as computed from its endorsement key, and the CMW record for it.
+
+        Raises:
+            PeerError: what :func:`endorser.enrolment.examine` and ``check_standing`` raise, ``ueid-mismatch``,
+                ``enrolment-rate-limited``.
+            WorldError: ``store-unavailable``.
+        """
+        raw = unwrap_request(payload)
+        candidate = self._examine(raw, now_s)
+        if topic_ueid is not None and topic_ueid != candidate.ueid:
+            raise PeerError(Reason.UEID_MISMATCH, f"{ueid_text(candidate.ueid)} asks on another device's topic")
+        secret = clock.random_bytes(SECRET_BYTES)
+        credential, encrypted = make_credential(
+            candidate.ek, candidate.ak.name, secret, clock.random_bytes(_SEED_BYTES)
+        )
+        challenge = Challenge(
+            ueid=candidate.ueid,
+            request=candidate.request,
+            credential=credential,
+            encrypted_secret=encrypted,
+            expires_s=now_s + self._settings.limits.challenge_lifetime_s,
+        )
+        signed = sign_challenge(challenge, self._key)
+        waiting = OpenChallenge(
+            digest=challenge_digest(signed),
+            request=candidate.request,
+            ueid=candidate.ueid,
+            secret=secret,
+            expires_s=challenge.expires_s,
+            raw_request=raw,
+        )
+        self._registry.open_challenge(waiting, now_s, limit=self._settings.limits.open_challenges)
+        return candidate.ueid, cmw.wrap(media_types.ENROLMENT_CHALLENGE, signed, None)
+
+    def accept(self, payload: bytes, topic_ueid: Ueid | None, now_s: int, who: str) -> tuple[Ueid, bytes]:
+        """Answers an activation: with an endorsement, or with ``enrolment-pending`` where an operator has to approve.
+
+        Args:
+            payload: the CMW record.
+            topic_ueid: whose topic it came on; None for a file.
+            now_s: UTC seconds.
+            who: for the record, where a rule does not say it.
+
+        Returns:
+            the device, and the CMW record of the outcome.
+
+        Raises:
+            PeerError: what :func:`endorser.enrolment.check_activation`, ``examine`` and ``check_standing`` raise,
+                ``ueid-mismatch``.
+            WorldError: ``store-unavailable``.
+        """
+        limit = MAX_ACTIVATION_BYTES + _ENVELOPE_BYTES
+        activation = parse_activation(cmw.unwrap(payload, media_types.ENROLMENT_ACTIVATION, None, max_bytes=limit))
+        found, was_used = self._registry.challenge(activation.challenge)
+        challenge = check_activation(activation, found, was_used=was_used, now_s=now_s)
+        if topic_ueid is not None and topic_ueid != challenge.ueid:
+            raise PeerError(Reason.UEID_MISMATCH, f"{ueid_text(challenge.ueid)} answers on another device's topic")
+        candidate = self._examine(challenge.raw_request, now_s)
+        device = self._registry.device(candidate.ueid)
+        approved = self._settings.approve.rule.reason_for(candidate)
+        if device is not None and device.standing is Standing.ADMITTED:
+            approved = f"{who}: admitted before"
+        if approved is None:
+            pending = Pending(
+                ueid=candidate.ueid,
+                request=candidate.request,
+                raw_request=challenge.raw_request,
+                since_s=now_s,
+                name=candidate.name,
+                summary=_summary(candidate),
+            )
+            self._registry.postpone(pending, candidate.ak.name, challenge.digest)
+            error = PeerError(Reason.ENROLMENT_PENDING, "the key is proven; an operator has yet to approve")
+            return candidate.ueid, self.refusal(candidate.ueid, candidate.request, error)
+        endorsed = self._endorse(candidate, device, now_s)
+        action = "enrolled" if device is None or device.ak_name is None else "renewed"
+        if device is not None and device.ak_name not in (None, candidate.ak.name):
+            action = "rolled over"
+        decision = Decision(at_s=now_s, ueid=candidate.ueid, action=action, who=approved, detail=_summary(candidate))
+        self._registry.admit(candidate, endorsed, self._group(device), decision, challenge.digest)
+        return candidate.ueid, self._granted(candidate.ueid, candidate.request, endorsed)
+
+    def approve(self, ueid: Ueid, now_s: int, who: str) -> tuple[bytes, bytes, str]:
+        """Admits a device that waits; its request is examined again: a certificate may have been revoked meanwhile.
+
+        Returns:
+            the signed endorsement, the CMW record of the outcome for the device, and who that is, for people.
+
+        Raises:
+            ConfigError: it does not wait.
+            PeerError: as :meth:`accept`.
+            WorldError: ``store-unavailable``.
+        """
+        waiting = self._registry.pending(ueid)
+        if not waiting:
+            raise ConfigError(f"{ueid_text(ueid)}: not pending; `endorser pending` lists who is")
+        candidate = self._examine(waiting[0].raw_request, now_s)
+        device = self._registry.device(ueid)
+        endorsed = self._endorse(candidate, device, now_s)
+        decision = Decision(at_s=now_s, ueid=ueid, action="approved", who=who, detail=_summary(candidate))
+        self._registry.admit(candidate, endorsed, self._group(device), decision)
+        return endorsed.signed, self._granted(ueid, candidate.request, endorsed), _summary(candidate)
+
+    def change_standing(self, ueid: Ueid, standing: Standing, now_s: int, who: str, why: str) -> bytes | None:
+        """Rejects, revokes, decommissions or readmits a device.
+
+        Whoever has an endorsement in force and is not admitted any more gets a version that is no longer valid.
+
+        Returns:
+            that version, signed; None where none is needed.
+
+        Raises:
+            WorldError: ``store-unavailable``.
+        """
+        last = self._registry.last_endorsement(ueid)
+        ended = None
+        if standing is not Standing.ADMITTED and last is not None and last.not_after_s >= now_s:
+            device = self._registry.device(ueid)
+            group = None if device is None else device.group
+            ended = self._sign(ueid, parse_public(last.ak_public), last.genuine, group, last.version, now_s, now_s - 1)
+        decision = Decision(at_s=now_s, ueid=ueid, action=str(standing), who=who, detail=why)
+        self._registry.change_standing(standing, decision, ended)
+        return None if ended is None else ended.signed
+
+    def refusal(self, ueid: Ueid, request: RequestDigest, error: PeerError) -> bytes:
+        """The CMW record that tells a device why there is no endorsement."""
+        outcome = Outcome(ueid=ueid, request=request, endorsement=None, reason=error.reason, detail=error.detail)
+        return cmw.wrap(media_types.ENROLMENT_OUTCOME, sign_outcome(outcome, self._key), None)
+
+    def _examine(self, raw: bytes, now_s: int) -> Candidate:
+        candidate = examine(raw, self._vendors, now_s)
+        check_standing(candidate, self._registry.device(candidate.ueid), self._registry.owner_of(candidate.name))
+        return candidate
+
+    def _granted(self, ueid: Ueid, request: RequestDigest, endorsed: Endorsed) -> bytes:
+        outcome = Outcome(ueid=ueid, request=request, endorsement=endorsed.signed)
+        return cmw.wrap(media_types.ENROLMENT_OUTCOME, sign_outcome(outcome, self._key), None)
+
+    def _group(self, device: Device | None) -> str | None:
+        return self._settings.group if device is None or device.group is None else device.group
+
+    def _endorse(self, candidate: Candidate, device: Device | None, now_s: int) -> Endorsed:
+        version = 0 if device is None else device.version
+        not_after_s = now_s + self._settings.days * DAY_S
+        return self._sign(
+            candidate.ueid, candidate.ak, candidate.genuine, self._group(device), version, now_s, not_after_s
+        )
+
+    def _sign(
+        self,
+        ueid: Ueid,
+        ak: TpmPublic,
+        genuine: Genuine | None,
+        group: str | None,
+        last_version: int,
+        now_s: int,
+        not_after_s: int,
+    ) -> Endorsed:
+        """The next version; versions are UTC seconds, as those that ``endorser endorse`` makes, and always grow."""
+        endorsement = Endorsement(
+            ueid=ueid,
+            attesting_key=ak,
+            version=max(now_s, last_version + 1),
+            signer=self._settings.name,
+            not_before_s=min(now_s, not_after_s) - BACKDATED_S,
+            not_after_s=not_after_s,
+            genuine=genuine,
+            group=group,
+        )
+        return Endorsed(
+            ueid=ueid,
+            version=endorsement.version,
+            ak_name=ak.name,
+            ak_public=ak.raw,
+            genuine=genuine,
+            not_after_s=not_after_s,
+            signed=sign_endorsement(endorsement, ak.raw, self._key),
+        )
+
+
+def unwrap_request(payload: bytes) -> bytes:
+    """The request in a CMW record, not parsed.
+
+    Raises:
+        PeerError: ``too-large``, ``malformed``, ``unknown-media-type``.
+    """
+    limit = MAX_REQUEST_BYTES + _ENVELOPE_BYTES
+    return cmw.unwrap(payload, media_types.ENROLMENT_REQUEST, None, max_bytes=limit)
+
+
+def digest_of(payload: bytes) -> RequestDigest | None:
+    """Which request a payload is or answers, to tell its sender why it was refused; None when it is neither."""
+    try:
+        return request_digest(unwrap_request(payload))
+    except PeerError:
+        pass
+    try:
+        return parse_activation(cmw.unwrap(payload, media_types.ENROLMENT_ACTIVATION, None)).request
+    except PeerError:
+        return None
+
+
+def _summary(candidate: Candidate) -> str:
+    certificate = candidate.certificate
+    name = "" if candidate.name is None else f"{candidate.name}, "
+    return (
+        f"{name}TPM {certificate.subject}, root {certificate.root}, {candidate.genuine} {certificate.serial}, "
+        f"AK {candidate.ak.name.hex()}"
+    )

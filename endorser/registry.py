@@ -1,0 +1,374 @@
+"""Who is enrolled, in one SQLite file.
+
+Promises: what a method changed is on disk when it returns, all of it or nothing (WAL, synchronous FULL), so a process
+killed at any moment leaves a registry that goes on. A UEID keeps its name and a name its UEID for good. A challenge is
+taken once. The record of who decided what is only ever added to; the database refuses to change or delete its rows.
+Several processes may use the file: the service, and commands beside it.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from endorser.enrolment import Candidate, Decision, Device, Endorsed, OpenChallenge, Pending, Standing, check_standing
+from endorser.registry_schema import SCHEMA, SCHEMA_VERSION
+from schemas.endorsement import Genuine
+from schemas.enrolment import ChallengeDigest, RequestDigest
+from schemas.errors import ConfigError, PeerError, WorldError
+from schemas.identifiers import Ueid
+from schemas.reasons import Reason
+
+_BUSY_S: Final = 5.0
+_USED_KEPT_S: Final = 86_400  # how long a replayed activation is told from one that nobody asked for
+_ENDED_KEPT_S: Final = 60  # how long a late one is told from it
+_OPEN_PER_DEVICE: Final = 4
+
+
+class Registry:
+    """The registry; one instance belongs to one thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the file, or makes it, readable by its owner alone.
+
+        Raises:
+            ConfigError: the file is not a registry, or cannot be opened.
+        """
+        self._path = path
+        try:
+            path.touch(mode=0o600)
+            self._database = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = FULL")
+            self._database.execute("PRAGMA foreign_keys = ON")
+            with self._database:
+                self._database.execute("BEGIN IMMEDIATE")
+                self._prepare()
+        except (sqlite3.Error, OSError) as error:
+            raise ConfigError(f"registry: {path}: {error}; expected a file that an endorser made, or none") from error
+
+    def _prepare(self) -> None:
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            for statement in SCHEMA:
+                self._database.execute(statement)
+            self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif version != SCHEMA_VERSION:
+            raise ConfigError(f"registry: {self._path}: version {version}, this software knows {SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        """Closes the file; nothing is lost without."""
+        self._database.close()
+
+    # ── challenges ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def open_challenge(self, challenge: OpenChallenge, now_s: int, *, limit: int) -> None:
+        """Stores a challenge before it is sent.
+
+        One device holds a few at most, the newest: whoever knows one genuine certificate, and they are no secrets, must
+        not use up everybody's. Challenges that ended are forgotten soon, answered ones after a day: an activation of
+        theirs is unsolicited from then on.
+
+        Raises:
+            PeerError: ``enrolment-rate-limited`` when ``limit`` challenges are open.
+            WorldError: ``store-unavailable``.
+        """
+        with self._transaction() as database:
+            database.execute(
+                "DELETE FROM challenge WHERE expires_s < ? OR (expires_s < ? AND secret IS NOT NULL)",
+                (now_s - _USED_KEPT_S, now_s - _ENDED_KEPT_S),
+            )
+            database.execute(
+                "DELETE FROM challenge WHERE digest IN (SELECT digest FROM challenge WHERE ueid = ? AND "
+                "secret IS NOT NULL ORDER BY expires_s DESC, rowid DESC LIMIT -1 OFFSET ?)",
+                (challenge.ueid, _OPEN_PER_DEVICE - 1),
+            )
+            (count,) = database.execute(
+                "SELECT count(*) FROM challenge WHERE secret IS NOT NULL AND expires_s >= ?", (now_s,)
+            ).fetchone()
+            if count >= limit:
+                raise PeerError(Reason.ENROLMENT_RATE_LIMITED, f"{count} challenges are open; come back later")
+            row = (challenge.digest, challenge.ueid, challenge.request, challenge.expires_s)
+            database.execute(
+                "INSERT INTO challenge VALUES (?, ?, ?, ?, ?, ?)", (*row, challenge.secret, challenge.raw_request)
+            )
+
+    def challenge(self, digest: ChallengeDigest) -> tuple[OpenChallenge | None, bool]:
+        """The open challenge of that digest, and whether there was one that has been answered.
+
+        Raises:
+            WorldError: ``store-unavailable``.
+        """
+        with self._transaction() as database:
+            row = database.execute(
+                "SELECT ueid, request, expires_s, secret, raw_request FROM challenge WHERE digest = ?", (digest,)
+            ).fetchone()
+        if row is None or row[3] is None:
+            return None, row is not None
+        ueid, request, expires_s, secret, raw_request = row
+        return (
+            OpenChallenge(
+                digest=digest,
+                request=RequestDigest(request),
+                ueid=Ueid(ueid),
+                secret=secret,
+                expires_s=expires_s,
+                raw_request=raw_request,
+            ),
+            False,
+        )
+
+    # ── devices ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def device(self, ueid: Ueid) -> Device | None:
+        """What is known of a UEID.
+
+        Raises:
+            WorldError: ``store-unavailable``.
+        """
+        with self._transaction() as database:
+            return _device(database, ueid)
+
+    def devices(self) -> Sequence[Device]:
+        """All devices, by name.
+
+        Raises:
+            WorldError: ``store-unavailable``.
+        """
+        with self._transaction() as database:
+            ueids = database.execute("SELECT ueid FROM device ORDER BY name, ueid").fetchall()
+            return [device for (ueid,) in ueids if (device := _device(database, Ueid(ueid))) is not None]
+
+    def owner_of(self, name: str | None) -> Ueid | None:
+        """Whose a name is; None for no name or one that is free.
+
+        Raises:
+            WorldError: ``store-unavailable``.
+        """
+        with self._transaction() as database:
+            row = database.execute("SELECT ueid FROM device WHERE name = ?", (name,)).fetchone()
+        return None if row is None else Ueid(row[0])
+
+    def last_endorsement(self, ueid: Ueid) -> Endorsed | None:
+        """The newest version.
+
+        Raises:
+            WorldError: ``store-unavailable``.
+        """
+        with self._transaction() as database:
+            row = database.execute(
+                "SELECT version, ak_name, ak_public, genuine, not_after_s, signed FROM endorsement WHERE ueid = ? "
+                "ORDER BY version DESC LIMIT 1",
+                (ueid,),
+            ).fetchone()
+        return None if row is None else _endorsed(ueid, row)
+
+    def admit(
+        self,
+        candidate: Candidate,
+        endorsed: Endorsed,
+        group: str | None,
+        decision: Decision,
+        used: ChallengeDigest | None = None,
+    ) -> None:
+        """Admits a device, stores its endorsement, forgets that it was pending, uses up its challenge.
+
+        Raises:
+            PeerError: as ``enrolment.check_standing``; ``iak-certificate-taken``; ``activation-replayed`` when the
+                challenge was used meanwhile.
+            WorldError: ``store-unavailable``; then nothing of this happened.
+        """
+        with self._transaction() as database:
+            _use(database, used)
+            owner = database.execute("SELECT ueid FROM device WHERE name = ?", (candidate.name,)).fetchone()
+            check_standing(
+                candidate, _device(database, candidate.ueid), None if owner is None else Ueid(owner[0])
+            )  # again: another process may have decided meanwhile
+            certificate = candidate.certificate
+            if candidate.genuine is Genuine.IAK_CERTIFICATE and _serves_another(database, candidate):
+                raise PeerError(
+                    Reason.IAK_CERTIFICATE_TAKEN, f"IAK certificate {certificate.serial}: of another device"
+                )
+            row = (candidate.ueid, candidate.name, Standing.ADMITTED, group, certificate.serial, certificate.root)
+            database.execute(
+                "INSERT INTO device VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (ueid) DO UPDATE SET "
+                "name = coalesce(device.name, excluded.name), standing = excluded.standing, "
+                "grouped = excluded.grouped, certificate = excluded.certificate, root = excluded.root",
+                row,
+            )
+            _add_endorsement(database, endorsed)
+            database.execute("DELETE FROM pending WHERE ueid = ?", (candidate.ueid,))
+            _add_record(database, decision)
+
+    def change_standing(self, standing: Standing, decision: Decision, endorsed: Endorsed | None = None) -> None:
+        """What an operator decided; ``endorsed`` is the version that goes with it.
+
+        Raises:
+            WorldError: ``store-unavailable``; then nothing of this happened.
+        """
+        with self._transaction() as database:
+            database.execute(
+                "INSERT INTO device (ueid, standing) VALUES (?, ?) "
+                "ON CONFLICT (ueid) DO UPDATE SET standing = excluded.standing",
+                (decision.ueid, standing),
+            )
+            if endorsed is not None:
+                _add_endorsement(database, endorsed)
+            database.execute("DELETE FROM pending WHERE ueid = ?", (decision.ueid,))
+            _add_record(database, decision)
+
+    # ── pending ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def postpone(self, pending: Pending, ak_name: bytes, used: ChallengeDigest) -> None:
+        """Lets a device wait for an operator; a later request of the same device replaces the earlier one.
+
+        Raises:
+            PeerError: ``activation-replayed`` when the challenge was used meanwhile.
+            WorldError: ``store-unavailable``; then nothing of this happened.
+        """
+        with self._transaction() as database:
+            _use(database, used)
+            row = (pending.ueid, pending.request, pending.raw_request, pending.since_s)
+            database.execute(
+                "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*row, pending.name, ak_name, pending.summary),
+            )
+
+    def pending(self, ueid: Ueid | None = None) -> Sequence[Pending]:
+        """Those that wait, or the one of ``ueid`` if it does, the oldest first.
+
+        Raises:
+            WorldError: ``store-unavailable``.
+        """
+        with self._transaction() as database:
+            rows = database.execute(
+                "SELECT ueid, request, raw_request, since_s, name, summary FROM pending "
+                "WHERE ? IS NULL OR ueid = ? ORDER BY since_s, ueid",
+                (ueid, ueid),
+            ).fetchall()
+        return [
+            Pending(
+                ueid=Ueid(row[0]),
+                request=RequestDigest(row[1]),
+                raw_request=row[2],
+                since_s=row[3],
+                name=row[4],
+                summary=row[5],
+            )
+            for row in rows
+        ]
+
+    # ── publishing ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def unpublished(self) -> Sequence[tuple[Ueid, int, bytes]]:
+        """UEID, version and object of the newest endorsements that the broker has not confirmed.
+
+        Raises:
+            WorldError: ``store-unavailable``.
+        """
+        with self._transaction() as database:
+            rows = database.execute(
+                "SELECT ueid, max(version), signed FROM endorsement WHERE published = 0 GROUP BY ueid LIMIT 100"
+            ).fetchall()
+        return [(Ueid(ueid), version, signed) for ueid, version, signed in rows]
+
+    def published(self, ueid: Ueid, version: int) -> None:
+        """The broker has this version; earlier ones need not go there any more.
+
+        Raises:
+            WorldError: ``store-unavailable``.
+        """
+        with self._transaction() as database:
+            database.execute("UPDATE endorsement SET published = 1 WHERE ueid = ? AND version <= ?", (ueid, version))
+
+    def records(self) -> Sequence[Decision]:
+        """Every decision, the first one first.
+
+        Raises:
+            WorldError: ``store-unavailable``.
+        """
+        with self._transaction() as database:
+            rows = database.execute("SELECT at_s, ueid, action, who, detail FROM record ORDER BY number").fetchall()
+        return [
+            Decision(at_s=at_s, ueid=Ueid(ueid), action=action, who=who, detail=detail)
+            for at_s, ueid, action, who, detail in rows
+        ]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing; on disk at its end."""
+        try:
+            with self._database:
+                self._database.execute("BEGIN IMMEDIATE")
+                yield self._database
+        except sqlite3.Error as error:
+            raise WorldError(Reason.STORE_UNAVAILABLE, f"{self._path}: {error}") from error
+
+
+def _device(database: sqlite3.Connection, ueid: Ueid) -> Device | None:
+    row = database.execute("SELECT standing, name, grouped FROM device WHERE ueid = ?", (ueid,)).fetchone()
+    if row is None:
+        return None
+    last = database.execute(
+        "SELECT ak_name, version FROM endorsement WHERE ueid = ? ORDER BY version DESC LIMIT 1", (ueid,)
+    ).fetchone()
+    return Device(
+        ueid=ueid,
+        standing=Standing(row[0]),
+        name=row[1],
+        group=row[2],
+        ak_name=None if last is None else last[0],
+        version=0 if last is None else last[1],
+    )
+
+
+def _serves_another(database: sqlite3.Connection, candidate: Candidate) -> bool:
+    """Whether the certificate has proven another device genuine."""
+    row = (candidate.certificate.serial, candidate.certificate.root, candidate.ueid)
+    query = "SELECT 1 FROM device WHERE certificate = ? AND root = ? AND ueid != ?"
+    return database.execute(query, row).fetchone() is not None
+
+
+def _endorsed(ueid: Ueid, row: tuple[int, bytes, bytes, str | None, int, bytes]) -> Endorsed:
+    version, ak_name, ak_public, genuine, not_after_s, signed = row
+    return Endorsed(
+        ueid=ueid,
+        version=version,
+        ak_name=ak_name,
+        ak_public=ak_public,
+        genuine=None if genuine is None else Genuine(genuine),
+        not_after_s=not_after_s,
+        signed=signed,
+    )
+
+
+def _use(database: sqlite3.Connection, used: ChallengeDigest | None) -> None:
+    if used is None:
+        return
+    cursor = database.execute(
+        "UPDATE challenge SET secret = NULL, raw_request = NULL WHERE digest = ? AND secret IS NOT NULL", (used,)
+    )
+    if cursor.rowcount != 1:
+        raise PeerError(Reason.ACTIVATION_REPLAYED, "this challenge was answered before; ask for another")
+
+
+def _add_endorsement(database: sqlite3.Connection, endorsed: Endorsed) -> None:
+    database.execute(
+        "INSERT INTO endorsement (ueid, version, ak_name, ak_public, genuine, not_after_s, signed) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            endorsed.ueid,
+            endorsed.version,
+            endorsed.ak_name,
+            endorsed.ak_public,
+            endorsed.genuine,
+            endorsed.not_after_s,
+            endorsed.signed,
+        ),
+    )
+
+
+def _add_record(database: sqlite3.Connection, decision: Decision) -> None:
+    row = (decision.at_s, decision.ueid, decision.action, decision.who, decision.detail)
+    database.execute("INSERT INTO record (at_s, ueid, action, who, detail) VALUES (?, ?, ?, ?, ?)", row)

@@ -1,0 +1,149 @@
+"""The configuration file of the endorser's enrolment service, and of the commands that work on its registry."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from endorser.enrolment import ApprovalRule
+from runtime.mqtt import MqttSettings
+from schemas.endorsement import MAX_GROUP_BYTES
+from schemas.errors import ConfigError, PeerError
+from schemas.topics import check_name
+
+ROLE: Final = "endorser"
+_HEXADECIMAL: Final = re.compile(r"[0-9a-f]+")
+_MAX_CHALLENGE_LIFETIME_S: Final = 7 * 86_400  # files travel slowly
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalSettings:
+    """Table ``[approve]``: whom to endorse without asking. Leave it out, and an operator approves of each device.
+
+    Attributes:
+        roots: names of ``[vendors.roots]``: any genuine TPM under them.
+        certificates: serial numbers of EK certificates, hexadecimal.
+        keys: SHA-256 of endorsement keys' SubjectPublicKeyInfo, hexadecimal.
+    """
+
+    roots: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, values in (("certificates", self.certificates), ("keys", self.keys)):
+            for each in values:
+                if not _HEXADECIMAL.fullmatch(_plain(each)):
+                    raise ConfigError(f"{name}: {each!r}, expected hexadecimal")
+
+    @property
+    def rule(self) -> ApprovalRule:
+        """The same, spelled as the core compares it."""
+        return ApprovalRule(
+            roots=frozenset(self.roots),
+            certificates=frozenset(_plain(each).lstrip("0") for each in self.certificates),
+            keys=frozenset(map(_plain, self.keys)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VendorSettings:
+    """Table ``[vendors]``: who certifies genuine TPMs.
+
+    Attributes:
+        roots: PEM or DER files of root certificates, by a name for them.
+        iak_roots: likewise, of certificates of initial attestation keys (IDevID); none, and no such key counts.
+        intermediates: files of certificates between, PEM (several a file) or DER.
+        revocations: files of certificate revocation lists, PEM or DER. Read again when the service starts.
+        require_revocation: refuse certificates whose issuer has no list here.
+    """
+
+    roots: Mapping[str, Path] = field(default_factory=dict)
+    iak_roots: Mapping[str, Path] = field(default_factory=dict)
+    intermediates: tuple[Path, ...] = ()
+    revocations: tuple[Path, ...] = ()
+    require_revocation: bool = False
+
+    def __post_init__(self) -> None:
+        twice = sorted(set(self.roots) & set(self.iak_roots))
+        if twice:
+            raise ConfigError(f"iak_roots: {twice[0]!r} is a name in roots, too; rules and records go by names")
+        if not self.roots and not self.iak_roots:
+            raise ConfigError("roots: empty; name at least one: example = 'example-root.pem'")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """Table ``[limits]``: the topic that requests come on is open to everyone.
+
+    Attributes:
+        requests_per_minute, burst: of all devices together.
+        device_requests_per_minute, device_burst: of one topic.
+        open_challenges: kept at most.
+        challenge_lifetime_s: how long a device may take to answer.
+    """
+
+    requests_per_minute: float = 600.0
+    burst: int = 100
+    device_requests_per_minute: float = 30.0
+    device_burst: int = 10
+    open_challenges: int = 1000
+    challenge_lifetime_s: int = 300
+
+    def __post_init__(self) -> None:
+        if min(self.requests_per_minute, self.device_requests_per_minute) <= 0:
+            raise ConfigError("requests_per_minute, device_requests_per_minute: expected more than 0")
+        if min(self.burst, self.device_burst, self.open_challenges) < 1:
+            raise ConfigError("burst, device_burst, open_challenges: expected at least 1")
+        if not 1 <= self.challenge_lifetime_s <= _MAX_CHALLENGE_LIFETIME_S:
+            raise ConfigError(
+                f"challenge_lifetime_s: {self.challenge_lifetime_s}, expected 1 to {_MAX_CHALLENGE_LIFETIME_S}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One endorser.
+
+    Attributes:
+        signing_key: PEM file of the P-256 key that signs endorsements (``endorser keygen`` makes one).
+        registry: SQLite file; made if missing. Who is enrolled; keep backups of it.
+        vendors: who certifies genuine TPMs.
+        approve: whom to endorse without asking.
+        name: the signer's name in endorsements.
+        days: validity of endorsements; a device that enrols again gets a new one.
+        group: for every endorsement made here; none if left out.
+        metrics_port: Prometheus port on the loopback; 0 for none.
+        log_level: debug, info, warning or error.
+    """
+
+    signing_key: Path
+    registry: Path
+    vendors: VendorSettings
+    approve: ApprovalSettings = field(default_factory=ApprovalSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    name: str = ROLE
+    days: int = 365
+    group: str | None = None
+    metrics_port: int = 0
+    log_level: str = "info"
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
+
+    def __post_init__(self) -> None:
+        try:
+            check_name(self.name)
+        except PeerError as error:
+            raise ConfigError(f"name: {error.detail}") from error
+        if self.days < 1:
+            raise ConfigError(f"days: {self.days}, expected at least 1")
+        if self.group is not None and not 0 < len(self.group.encode()) <= MAX_GROUP_BYTES:
+            raise ConfigError(f"group: expected 1 to {MAX_GROUP_BYTES} bytes of text")
+        unknown = sorted(set(self.approve.roots) - set(self.vendors.roots) - set(self.vendors.iak_roots))
+        if unknown:
+            raise ConfigError(f"approve.roots: {unknown[0]!r} is not in [vendors.roots] or [vendors.iak_roots]")
+
+
+def _plain(hexadecimal: str) -> str:
+    """Serial numbers and digests as openssl prints them, with colons and in capitals, too."""
+    return hexadecimal.replace(":", "").removeprefix("0x").lower()

@@ -269,8 +269,9 @@ def appraise_measurements(case: Case) -> tuple[Finding, ...]:
 def affirming_vector(case: Case) -> dict[TrustClaim, int]:
     """What can be affirmed when nothing was found: no more than the reference values speak of (AR4SI, 2.3.4).
 
-    The key is endorsed: recognised instance; and proven to be in a manufacturer's TPM: genuine hardware. PCRs have reference values: approved configuration, approved boot
-    executables. Measured files have, too: only approved executables and files.
+    The key is endorsed: recognised instance; and proven to be in a manufacturer's TPM: genuine hardware. PCRs have
+    reference values: approved configuration, approved boot executables. Measured files have, too: only approved
+    executables and files.
     """
     vector = {TrustClaim.INSTANCE_IDENTITY: 2}
     if case.genuine:

@@ -5,8 +5,13 @@ from dataclasses import replace
 import pytest
 
 from schemas.errors import PeerError
-from schemas.evidence import Evidence, Transition, TransitionKind, encode_evidence, encode_transitions, parse_evidence
-from schemas.evidence import parse_transitions
+from schemas.evidence import (
+    Evidence,
+    Transition,
+    TransitionKind,
+    encode_transitions,
+    parse_transitions,
+)
 from schemas.limits import MAX_CLOCK_MS
 from schemas.reasons import Reason
 from schemas.result import Freshness, Tier

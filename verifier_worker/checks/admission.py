@@ -102,9 +102,9 @@ def environment_is_endorsed(candidate: Candidate) -> None:
 def evidence_is_newer(candidate: Candidate) -> None:
     """The quote is newer than the last accepted one, so old evidence cannot be played again.
 
-    By the TPM's own counters; where these have ever gone back, they prove no order, not even while the TPM runs on: what
-    was accepted before looks as if it came later. Then the handle must: it is known, and not older than that of any push
-    accepted before.
+    By the TPM's own counters; where these have ever gone back, they prove no order, not even while the TPM runs on:
+    what was accepted before can look as if it came later. Then the handle must: it is known, and not older than that of
+    any push accepted before.
     """
     state, clock = candidate.state, candidate.unverified_quote.clock_info
     change = _clock_change(candidate)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
-from schemas.time_model import Interval, most_elapsed_us, quote_made
+from schemas.time_model import SET_TOLERANCE_MS, Interval, most_elapsed_us, quote_made
 
 _PPM: Final = 1_000_000
 _US_PER_MS: Final = 1_000
@@ -33,6 +33,19 @@ class Anchor:
     clock_ms: int
     after_us: int | None
     before_us: int | None
+
+
+def clock_eras(offsets_ms: Iterable[int]) -> list[int]:
+    """Where the stretches begin in which nobody touched a clock; more than one: it was set, or cleared.
+
+    Args:
+        offsets_ms: of each timed proof of one epoch, its clock less its time since power-on, which nobody can set.
+    """
+    starts: list[int] = []
+    for offset_ms in sorted(offsets_ms):
+        if not starts or offset_ms - starts[-1] > SET_TOLERANCE_MS:
+            starts.append(offset_ms)
+    return starts
 
 
 class _Side:

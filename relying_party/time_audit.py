@@ -6,8 +6,9 @@ Pure: entries, keys and the TSAs' certificates are arguments. In this order:
 2. of every evidence: the payload's digest, the quote over the body, the quote's and the sync proof's signatures by the
    key that the endorsement recorded before it vouches for, the TSA's token over the sync proof where there is one;
 3. the interval of its quote from all handles, sync proofs and receipts of its clock epoch that the log holds, later
-   ones included: inequalities (2) to (6) of :mod:`schemas.time_model`;
-4. the recorded result must not claim more than that.
+   ones included: inequalities (2) to (6) of :mod:`schemas.time_model`. Proofs that tell the time since power-on show
+   where the clock was set or cleared within an epoch: there, readings bind nothing beyond the last proof before;
+4. the recorded result must not claim more than that, nor one that came later about the same evidence.
 
 A TSA and the TPM vouch for the lower bound. The upper one is theirs where the sync proof was stamped; else it is the
 verifier's word: its receipt, and that it held handle ``H_i`` then and had not accepted ``H_j`` yet. Endorsements'
@@ -15,12 +16,13 @@ validity is held against the receipt. Nothing here appraises measurements.
 """
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from relying_party.time_anchors import Anchor, AnchorTable
+from relying_party.time_anchors import Anchor, AnchorTable, clock_eras
 from schemas import cmw, media_types, result_token
 from schemas.audit_entry import ENDORSEMENT, HANDLE, EvidenceEntry, ObjectEntry, parse_entry
 from schemas.endorsement import Endorsement, verify_endorsement
@@ -32,12 +34,14 @@ from schemas.media_types import Indicator
 from schemas.reasons import Reason
 from schemas.result import AttestationResult
 from schemas.time_model import quote_made, stamped
-from schemas.tpm_attest import Attest, AttestType, parse_attest
+from schemas.tpm_attest import Attest, AttestType, TimeAttestInfo, parse_attest
 from schemas.tpm_signature import parse_signature, verify_signature
 
 PENDING = "handle not in the log"
+ELSEWHERE = "the evidence of this result is not in the log"
 _US = 1_000_000
 _Epoch = tuple[Ueid, bytes, int, int]
+_Era = int | bytes  # a stretch of an epoch, or one proof alone that does not tell the time since power-on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +69,7 @@ class Row:
         index: place in the log, from 0.
         number: the entry's number.
         kind: ``evidence``, ``refused``, ``overdue``, ``handles``, ``endorsements`` or ``unreadable``.
-        ueid, sequence: of the evidence.
-        received_us: receipt, by the verifier's clock.
+        ueid, sequence, received_us: of the evidence; receipt by the verifier's clock.
         handle: that its sync proof signs.
         after_us, before_us: the interval of its quote, recomputed; None for no bound.
         recorded_after_us: what the recorded result claims.
@@ -100,6 +103,8 @@ class _Quote:
     epoch: _Epoch
     clock_ms: int
     own_sync_ms: int | None
+    sync: bytes
+    evidence: bytes
     recorded: AttestationResult | None
 
 
@@ -108,6 +113,7 @@ class _Sync:
     clock_ms: int
     handle: HandleId
     before_us: int
+    offset_ms: int | None
 
 
 class TimeAudit:
@@ -124,8 +130,10 @@ class TimeAudit:
         self._endorsed: dict[Ueid, Endorsement] = {}
         self._syncs: dict[_Epoch, dict[bytes, _Sync]] = {}
         self._quotes: list[_Quote] = []
-        self._last_us = 0
-        self._index = 0
+        self._results: list[tuple[Row, AttestationResult]] = []  # without evidence: of deadlines, of handles that came
+        self._starts: dict[_Epoch, list[int]] = {}  # of eras
+        self._ends: dict[tuple[_Epoch, _Era], int] = {}
+        self._last_us, self._index = 0, 0
 
     def read(self, number: int, raw: bytes) -> None:
         """Takes the next entry."""
@@ -148,19 +156,51 @@ class TimeAudit:
         tables = self._tables()
         for quote in self._quotes:
             row = quote.row
-            after_us, before_us = tables[quote.epoch].bounds(quote.clock_ms)
-            both = [each for each in (after_us, self._after_own_sync(quote)) if each is not None]
-            row.after_us = max(both, default=None)
+            row.after_us, before_us = self._bounds(quote, tables)
             row.before_us = min(each for each in (before_us, row.received_us) if each is not None)
             row.pending = "" if row.handle in self._handles else PENDING
             if row.after_us is not None and row.after_us > row.before_us:
                 row.problems.append("contradicted: what TPM, TSAs and receipts say cannot all be true")
             self._compare(row, quote.recorded)
-        return sorted((row for row in self._rows if row.kind == "evidence" or row.problems), key=lambda row: row.index)
+        self._compare_results()
+        told = (row for row in self._rows if row.kind == "evidence" or row.problems or row.pending)
+        return sorted(told, key=lambda row: row.index)
+
+    def _compare_results(self) -> None:
+        """Results that came without evidence must claim no more than can be recomputed of the evidence they name."""
+        quotes = {(quote.row.ueid, quote.evidence): quote for quote in self._quotes}
+        for row, recorded in self._results:
+            quote = quotes.get((row.ueid, recorded.evidence or b""))
+            if quote is None:
+                row.pending = ELSEWHERE
+                continue
+            row.after_us, row.before_us = quote.row.after_us, quote.row.before_us
+            if (recorded.ueid, recorded.received_us) != (row.ueid, quote.row.received_us):
+                row.problems.append("the recorded result names another attester or receipt")
+            self._compare(row, recorded)
+
+    def _bounds(
+        self, quote: _Quote, tables: Mapping[tuple[_Epoch, _Era], AnchorTable]
+    ) -> tuple[int | None, int | None]:
+        era = self._era(quote.epoch, quote.sync)
+        after_us, before_us = tables[quote.epoch, era].bounds(quote.clock_ms)
+        own_us = self._after_own_sync(quote)
+        if len(self._starts[quote.epoch]) > 1:  # the clock was touched
+            before_us = None
+            if quote.clock_ms > self._ends.get((quote.epoch, era), -1):
+                handle = self._handles.get(quote.row.handle or HandleId(b""))
+                after_us, own_us = None, handle.earliest_us if handle is not None else None
+        return max((each for each in (after_us, own_us) if each is not None), default=None), before_us
+
+    def _era(self, epoch: _Epoch, imprint: bytes) -> _Era:
+        sync = self._syncs.get(epoch, {}).get(imprint)
+        if sync is None or sync.offset_ms is None:
+            return imprint
+        return bisect_right(self._starts[epoch], sync.offset_ms)
 
     def _after_own_sync(self, quote: _Quote) -> int | None:
         """The sync proof is in the body that is quoted: it came first, also where both show the same millisecond."""
-        handle = self._handles.get(quote.row.handle) if quote.row.handle is not None else None
+        handle = self._handles.get(quote.row.handle or HandleId(b""))
         if handle is None or quote.own_sync_ms is None:
             return None
         return quote_made(handle.made, quote.own_sync_ms, quote.clock_ms, self._believed.drift_ppm).after_us
@@ -207,7 +247,7 @@ class TimeAudit:
     def _read_evidence(self, row: Row, entry: EvidenceEntry) -> None:
         row.kind, row.ueid = "refused" if entry.result is None else "overdue", entry.ueid
         if entry.payload is None:
-            self._rows.append(row)
+            self._read_result(row, entry)
             return
         row.kind = "evidence"
         self._open.append(row)
@@ -231,8 +271,28 @@ class TimeAudit:
         epoch = _epoch(evidence, quote)
         own_ms = sync.clock_info.clock if _epoch(evidence, sync) == epoch else None
         clock_ms = quote.clock_info.clock
-        self._quotes.append(_Quote(row=row, epoch=epoch, clock_ms=clock_ms, own_sync_ms=own_ms, recorded=recorded))
+        self._quotes.append(
+            _Quote(
+                row=row,
+                epoch=epoch,
+                clock_ms=clock_ms,
+                own_sync_ms=own_ms,
+                sync=evidence.body.sync_imprint,
+                evidence=evidence.body_digest,
+                recorded=recorded,
+            )
+        )
         self._rows.append(row)
+
+    def _read_result(self, row: Row, entry: EvidenceEntry) -> None:
+        self._rows.append(row)
+        try:
+            if entry.result is not None:
+                recorded = result_token.read_unverified(entry.result)
+                row.recorded_after_us = recorded.made_after_us
+                self._results.append((row, recorded))
+        except PeerError as error:
+            row.problems.append(str(error))
 
     def _authenticate(self, entry: EvidenceEntry, evidence: Evidence, quote: Attest) -> None:
         if evidence.body.ueid != entry.ueid:
@@ -272,24 +332,29 @@ class TimeAudit:
             except PeerError as error:
                 if Reason.SYNC_STAMP_INVALID not in entry.reasons:
                     row.problems.append(f"sync stamp: {error}")
-        clock = sync.clock_info.clock
-        known = self._syncs.setdefault(_epoch(evidence, sync), {}).setdefault(
-            evidence.body.sync_imprint, _Sync(clock_ms=clock, handle=HandleId(sync.extra_data), before_us=before_us)
-        )
+        clock, timed = sync.clock_info.clock, sync.attested
+        offset_ms = clock - timed.time if isinstance(timed, TimeAttestInfo) else None
+        made = _Sync(clock_ms=clock, handle=HandleId(sync.extra_data), before_us=before_us, offset_ms=offset_ms)
+        known = self._syncs.setdefault(_epoch(evidence, sync), {}).setdefault(evidence.body.sync_imprint, made)
         known.before_us = min(known.before_us, before_us)
 
-    def _tables(self) -> dict[_Epoch, AnchorTable]:
-        anchors: dict[_Epoch, list[Anchor]] = {}
+    def _tables(self) -> dict[tuple[_Epoch, _Era], AnchorTable]:
+        for epoch in {*self._syncs, *(quote.epoch for quote in self._quotes)}:
+            offsets = (sync.offset_ms for sync in self._syncs.get(epoch, {}).values())
+            self._starts[epoch] = clock_eras(each for each in offsets if each is not None)
+        anchors: dict[tuple[_Epoch, _Era], list[Anchor]] = {}
         for quote in self._quotes:
             received = Anchor(clock_ms=quote.clock_ms, after_us=None, before_us=quote.row.received_us)
-            anchors.setdefault(quote.epoch, []).append(received)
+            anchors.setdefault((quote.epoch, self._era(quote.epoch, quote.sync)), []).append(received)
         for epoch, syncs in self._syncs.items():
-            for sync in syncs.values():
+            for imprint, sync in syncs.items():
                 handle = self._handles.get(sync.handle)
                 after_us = handle.earliest_us if handle is not None else None
                 made = Anchor(clock_ms=sync.clock_ms, after_us=after_us, before_us=sync.before_us)
-                anchors.setdefault(epoch, []).append(made)
-        return {epoch: AnchorTable(given, self._believed.drift_ppm) for epoch, given in anchors.items()}
+                era = epoch, self._era(epoch, imprint)
+                anchors.setdefault(era, []).append(made)
+                self._ends[era] = max(self._ends.get(era, -1), sync.clock_ms)
+        return {each: AnchorTable(given, self._believed.drift_ppm) for each, given in anchors.items()}
 
     def _compare(self, row: Row, recorded: AttestationResult | None) -> None:
         """The recorded interval must not be narrower than what can be recomputed, on either side."""
@@ -300,7 +365,9 @@ class TimeAudit:
             row.problems.append("the result claims a lower bound, and nothing in the log gives one")
         elif after_us is not None and row.after_us is not None and after_us > row.after_us:
             more_ms = (after_us - row.after_us) / 1000
-            row.problems.append(f"the result claims {more_ms:.3f} ms more than can be recomputed (drift bound?)")
+            row.problems.append(
+                f"the result claims {more_ms:.3f} ms more than can be recomputed (drift bound, clock set?)"
+            )
         if before_us is not None and row.before_us is not None and before_us < row.before_us:
             more_ms = (row.before_us - before_us) / 1000
             row.problems.append(f"the result's upper bound is {more_ms:.3f} ms below what can be recomputed")
@@ -321,15 +388,10 @@ def _check_recorded(entry: EvidenceEntry, evidence: Evidence, recorded: Attestat
 
 
 def audit_times(entries: Iterable[tuple[int, bytes]], believed: Believed, only: Ueid | None = None) -> list[Row]:
-    """Recomputes a whole log; see the module.
-
-    Args:
-        entries: number and bytes, in the log's order.
-        believed: whom to believe, and the drift bound.
-        only: leaves the evidence of other attesters out.
+    """Recomputes a whole log, ``entries`` being number and bytes in the log's order; see the module.
 
     Returns:
-        One row for each evidence, and one for each other entry that does not hold.
+        One row for each evidence, and one for each other entry that does not hold, or whose evidence is elsewhere.
     """
     audit = TimeAudit(believed, only)
     for number, raw in entries:

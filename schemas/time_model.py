@@ -14,6 +14,8 @@ What is assumed, and nothing more:
 * **Clock** (TPM 2.0 Part 1, "Clock"). Within one reset count and one restart count a TPM's clock runs at between
   ``1 - rho`` and ``1 + rho`` of true time, and a reading has lost up to one millisecond. TPM 2.0 allows
   ``rho = 0.15``. A clock that was *set* (TPM2_ClockSet) breaks this; :func:`clock_was_set` finds it from two proofs.
+  So does TPM2_Clear, which sets clock and counters back: two of them without a reset give two clocks with the same
+  counts. (2) still holds then, (3), (5) and (6) do not; proofs by TPM2_GetTime on both sides show it, a quote does not.
 
 From these, with ``d = c_q - c_s`` the difference of two readings of one clock epoch, ``d >= 0``, and true time elapsed
 ``e``:

@@ -122,7 +122,7 @@ class PolicyTable:
         pcrs: PCRs that a quote must cover, as ``sha256:0-10``.
         reference_values: names of the sets whose values are acceptable.
         deadline_s: silence longer than this makes a result stale.
-        result_lifetime_s: a result expires this long after it was issued.
+        result_lifetime_s: a result expires this long after the receipt of its evidence.
         max_age_s: evidence that may be older than this is stale, by the TPM's clock.
         max_handle_age_s: so is evidence bound to a handle older than this, whatever the clock says: it bounds what the
             owner of a device can gain by setting its clock. More than the distributor's interval.

@@ -1,9 +1,12 @@
 """What a verifier knows of the rate of one attester's clock, and whether it still believes it."""
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from schemas.reasons import Reason
-from schemas.time_model import ClockAnchor, clock_rate_ppm, clock_was_set
+from schemas.time_model import MAX_DRIFT_PPM, ClockAnchor, clock_rate_ppm, clock_was_set
+
+_BY_RATE: Final = frozenset({Reason.CLOCK_TOO_FAST, Reason.CLOCK_TOO_SLOW})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +48,8 @@ def synchronised(record: ClockRecord, here: ClockAnchor, drift_ppm: int) -> Cloc
 
     The rate is measured over the whole epoch, which is exact, and since the last proof, which notices a change. Where
     the clock is out of its bounds the epoch's measurements start again here, so a device recovers by itself: with the
-    next proof that fits (after a clock was set), or the next one under a newer handle that shows a rate within bounds.
+    next proof that fits (after a clock was set), or with one under a newer handle that shows another rate than the
+    clock was found by; one that allows any rate, as of two handles in quick succession, shows nothing.
 
     Args:
         record: so far.
@@ -66,14 +70,29 @@ def synchronised(record: ClockRecord, here: ClockAnchor, drift_ppm: int) -> Cloc
         broken = _broken(measured, drift_ppm)
         if broken is not None:
             return ClockRecord(first=here, last=here, timed=timed, rate_ppm=measured, suspect=broken)
-    cleared = was_set is False if record.suspect is Reason.CLOCK_SET else recent is not None
+    cleared = was_set is False if record.suspect is Reason.CLOCK_SET else _cleared(record, (recent, rate))
     return ClockRecord(
         first=record.first,
         last=here,
         timed=timed,
-        rate_ppm=rate or record.rate_ppm,
+        rate_ppm=rate if rate is not None and (cleared or record.suspect not in _BY_RATE) else record.rate_ppm,
         suspect=None if cleared else record.suspect,
     )
+
+
+def _cleared(record: ClockRecord, measured: tuple[tuple[int, int] | None, ...]) -> bool:
+    """Whether one of these measurements, all within bounds, excludes what the clock is suspected of."""
+    found_low, found_high = record.rate_ppm or (-MAX_DRIFT_PPM, MAX_DRIFT_PPM)
+    for low, high in (each for each in measured if each is not None):
+        if record.suspect is Reason.CLOCK_TOO_FAST:
+            shows = high < found_low
+        elif record.suspect is Reason.CLOCK_TOO_SLOW:
+            shows = low > found_high
+        else:
+            shows = high - low <= 2 * MAX_DRIFT_PPM
+        if shows:
+            return True
+    return False
 
 
 def _was_set(timed: ClockAnchor | None, here: ClockAnchor) -> bool | None:

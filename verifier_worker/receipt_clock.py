@@ -1,7 +1,10 @@
-"""The times that a verifier gives to what it receives: they only grow, and never lie before the handles it holds.
+"""The times that a verifier gives to what it receives: they grow, and never lie before the handles it holds.
 
 A handle's TSA time, less its accuracy, is a time that has certainly passed. A verifier whose clock is behind it would
 take evidence for younger than it is: REIM 7.2 wants the clocks of verifiers bound as well as those of attesters.
+
+A clock that was far ahead and is right again is followed back. Relying parties took no result of that time; receipts
+that went on from there would have all evidence too old, and all results not valid yet, for as long as it was ahead.
 """
 
 from typing import Final
@@ -11,6 +14,7 @@ from prometheus_client import Gauge
 from runtime.telemetry import Log
 
 _US: Final = 1_000_000
+_FAR_US: Final = 300 * _US  # as far ahead as relying parties let a verifier be
 _LOG: Final = Log("verifier")
 
 CLOCK_BEHIND: Final = Gauge(
@@ -29,6 +33,8 @@ class ReceiptClock:
     def next_us(self, clock_us: int, floor_us: int) -> int:
         """The time of the next receipt: later than any before, so results about one attester are in order by it.
 
+        Only when the clock was set back by minutes is it an earlier one.
+
         Args:
             clock_us: this machine's clock, UTC microseconds.
             floor_us: earliest time at which the newest handle can have been stamped; 0 for none.
@@ -43,5 +49,9 @@ class ReceiptClock:
                 )
         elif self._is_behind:
             CLOCK_BEHIND.set(behind_us / _US)
-        self._last_us = max(self._last_us + 1, clock_us, floor_us)
+        now_us = max(clock_us, floor_us)
+        if self._last_us - now_us > _FAR_US:
+            _LOG.warning("verifier-clock-set-back", by_s=(self._last_us - now_us) / _US, next="receipts follow it")
+            self._last_us = now_us
+        self._last_us = max(self._last_us + 1, now_us)
         return self._last_us

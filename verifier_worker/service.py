@@ -210,8 +210,8 @@ class Service:
         while self._published:
             self._worker.published(self._published.popleft())
         evidence = [item for item in batch if self._topics.kind_of(item.topic) == "evidence"]
-        self._take_trust_objects([item for item in batch if self._topics.kind_of(item.topic) != "evidence"])
-        if not evidence:
+        objects = [item for item in batch if self._topics.kind_of(item.topic) != "evidence"]
+        if not self._take_trust_objects(objects) or not evidence:
             return
         received = [
             Received(
@@ -240,8 +240,10 @@ class Service:
             else:
                 return True
 
-    def _take_trust_objects(self, messages: Sequence[Message]) -> None:
+    def _take_trust_objects(self, messages: Sequence[Message]) -> bool:
         """Takes trust objects in, all of them before any evidence that came with them.
+
+        False when stopped before they were recorded: they are in force here, so no evidence may be judged any more.
 
         What is new is made durable, since a revocation must survive a crash, and recorded: the audit log holds every
         handle and endorsement in front of the evidence that was judged with it.
@@ -252,12 +254,14 @@ class Service:
             for kind, _, raw in new
             if kind in OBJECT_KINDS
         ]
-        if not new or not self._until_done(lambda: self._worker.record(objects)):
-            return
-        if self._until_done(self._worker.settle):
-            for kind, name, _ in new:
-                _LOG.info("object-accepted", kind=kind, name=name)
-            self._resolve([handle_id(raw) for kind, _, raw in new if kind == HANDLES])
+        if not new:
+            return True
+        if not self._until_done(lambda: self._worker.record(objects)) or not self._until_done(self._worker.settle):
+            return False
+        for kind, name, _ in new:
+            _LOG.info("object-accepted", kind=kind, name=name)
+        self._resolve([handle_id(raw) for kind, _, raw in new if kind == HANDLES])
+        return True
 
     def _resolve(self, handles: Sequence[HandleId]) -> None:
         """Pushes that were pending for want of these handles are appraised now."""

@@ -153,18 +153,23 @@ class Worker:
         """Stores results for pushes that were pending for want of this handle, for :meth:`settle`; returns how many.
 
         Raises:
-            WorldError: ``store-unavailable``; these attesters then resolve with their next push.
+            WorldError: ``store-unavailable``; call again with the same.
         """
         changed: dict[Ueid, _Entry] = {}
         outcomes = []
         waited = self._waiting.take(handle)
-        for ueid in waited:
-            state = self._entry(ueid, changed).state
-            resolved = resolve(ueid, state, self._trust(now_us, ueid), now_us) if state is not None else None
-            if resolved is not None:
-                outcomes.append(self._conclude(ueid, *resolved, now_us, changed, evidence=None))
-        if outcomes:
-            self._store_all(outcomes, changed)
+        try:
+            for ueid in waited:
+                state = self._entry(ueid, changed).state
+                resolved = resolve(ueid, state, self._trust(now_us, ueid), now_us) if state is not None else None
+                if resolved is not None:
+                    outcomes.append(self._conclude(ueid, *resolved, now_us, changed, evidence=None))
+            if outcomes:
+                self._store_all(outcomes, changed)
+        except BaseException:
+            for ueid in waited:
+                self._waiting.add(ueid, handle)
+            raise
         return len(outcomes)
 
     def settle(self) -> None:

@@ -106,6 +106,18 @@ def test_receipts_only_grow_and_never_run_behind_the_handles(caplog: pytest.LogC
         assert caplog.text.count("verifier-clock-behind") == 2
 
 
+def test_a_clock_that_was_far_ahead_is_followed_back(caplog: pytest.LogCaptureFixture) -> None:
+    receipts = ReceiptClock()
+    receipts.next_us(1_000 * S, 0)
+    receipts.next_us(9_000 * S, 0)
+    with caplog.at_level("WARNING"):
+        assert receipts.next_us(1_001 * S, 0) < 1_002 * S
+        assert receipts.next_us(1_000 * S, 0) > 1_001 * S
+    assert caplog.text.count("verifier-clock-set-back") == 1
+    receipts.next_us(9_000 * S, 0)
+    assert receipts.next_us(1_001 * S, 2_000 * S) >= 2_000 * S
+
+
 def test_a_verifier_whose_clock_is_behind_takes_no_evidence_for_younger_than_it_is(verifying: Verifying) -> None:
     handle = verifying.verified(verifying.mint.raw(verifying.now_us))
     verifying.now_us -= 5 * S

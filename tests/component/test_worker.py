@@ -335,3 +335,15 @@ def test_what_was_pending_resolves_when_its_handle_comes(tmp_path: Path) -> None
     rig.crash()
     rig.process([rig.message(rig.device.push(), NOW_US + 1_000_000)])
     assert rig.results()[-1].status is Tier.AFFIRMING
+
+
+def test_what_a_failing_database_kept_from_resolving_resolves_when_it_works_again(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    handles, rig.trust = rig.trust, make_trust(rig.device)
+    rig.process([rig.message(rig.device.push())])
+    rig.trust = handles
+    rig.store._db.execute("PRAGMA query_only = ON")
+    with pytest.raises(WorldError):
+        rig.worker.resolve(rig.handle.id, NOW_US + 1)
+    rig.store._db.execute("PRAGMA query_only = OFF")
+    assert rig.worker.resolve(rig.handle.id, NOW_US + 2) == 1

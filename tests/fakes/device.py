@@ -122,7 +122,8 @@ class FakeDevice:
         self.clock_set_ms += ahead_ms
 
     def clear(self) -> None:
-        """TPM2_Clear: clock and counters start again; PCRs stay, and so does a key of the endorsement hierarchy."""
+        """TPM2_Clear: clock and counters start again; PCRs, time since power-on and endorsement keys stay."""
+        self.clock_set_ms -= self.clock_ms
         self.clock_ms, self.reset_count, self.restart_count = 0, 0, 0
 
     def tell(self, kind: TransitionKind) -> None:

@@ -185,3 +185,18 @@ def test_a_stamped_proof_of_before_a_clear_does_not_backdate_a_quote_of_after_it
     assert world.state is not None
     assert world.state.made_before_us is not None
     assert world.state.made_before_us >= quoted_us
+
+
+@pytest.mark.parametrize("rate", [1.3, 0.7])
+def test_handles_in_quick_succession_clear_no_clock_of_suspicion(world: World, rate: float) -> None:
+    """Between two handles so close that any rate is possible nothing is learned."""
+    world.round(rate=rate)
+    assert world.state is not None
+    suspect = world.state.clock.suspect
+    assert suspect in {Reason.CLOCK_TOO_FAST, Reason.CLOCK_TOO_SLOW}
+    for _ in range(12):
+        world.round(rate=rate, seconds=0.05)
+        assert world.state.clock.suspect is suspect
+    world.round()
+    world.round()
+    assert world.state.clock.suspect is None

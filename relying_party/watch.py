@@ -276,6 +276,7 @@ def json_of(standing: Standing) -> str:
         "logs": dict(result.logs),
         "logs_total": dict(result.logs_total),
         "unexpected": list(result.unexpected),
+        "unexpected_digests": list(result.unexpected_digests),
         "unexpected_total": result.unexpected_total,
         "attester_claims": dict(result.claims),
         "rejections": None if rejected is None else {"count": rejected.count, "last": rejected.last},

@@ -110,7 +110,8 @@ class AttestationResult:
         policies: ids of the appraisal policies applied, with versions.
         logs: entries of each log covered by the quote.
         logs_total: entries the attester says it has, where more are to come.
-        unexpected: paths or PCRs that no reference value covers, bounded.
+        unexpected: paths or PCRs that no reference value covers, names of rules that hold, bounded.
+        unexpected_digests: what was measured of each of them, in hexadecimal, in the same order; empty text for a rule.
         unexpected_total: how many there were.
         claims: ``ear_attester_claims``: all that the attester says of itself. Its word alone, whatever it says of a
             claim.
@@ -141,6 +142,7 @@ class AttestationResult:
     logs: Mapping[str, int] = field(default_factory=dict)
     logs_total: Mapping[str, int] = field(default_factory=dict)
     unexpected: Sequence[str] = ()
+    unexpected_digests: Sequence[str] = ()
     unexpected_total: int = 0
     claims: Mapping[str, str | int | bool] = field(default_factory=dict)
     verified_claims: Mapping[str, str | int | bool] = field(default_factory=dict)
@@ -205,6 +207,7 @@ def _to_details(result: AttestationResult) -> dict[str, object]:
         "logs": dict(result.logs) or None,
         "logs_total": dict(result.logs_total) or None,
         "unexpected": list(result.unexpected) or None,
+        "unexpected_digests": list(result.unexpected_digests) or None,
         "unexpected_total": result.unexpected_total or None,
         "verified_claims": dict(result.verified_claims) or None,
         "clock_rate_ppm": list(result.clock_rate_ppm) if result.clock_rate_ppm else None,
@@ -280,6 +283,7 @@ def _from_claims(claims: Mapping[str, object]) -> AttestationResult:
         logs={name: _int(count) for name, count in _map(details.get("logs", {})).items()},
         logs_total={name: _int(count) for name, count in _map(details.get("logs_total", {})).items()},
         unexpected=_texts(details.get("unexpected", [])),
+        unexpected_digests=_texts(details.get("unexpected_digests", [])),
         unexpected_total=_int(details.get("unexpected_total", 0)),
         claims=_plain_claims(appraisal.get("ear_attester_claims", {})),
         verified_claims=_plain_claims(details.get("verified_claims", {})),

@@ -40,10 +40,10 @@ def conclude(
         group=trust.group,
         genuine=key is not None and key.endorsement.genuine is not None,
     )
-    appraised = state.appraised
-    if appraised is None:
+    appraised, under = state.appraised, f"{policy.label if policy is not None else ''} {trust.references.label}"
+    if appraised is None or appraised.under != under:
         claims = verify_claims(state.measured, state.replay.banks, state.selection) if state.settled else {}
-        appraised = Appraised(findings=appraise_measurements(case), verified_claims=claims)
+        appraised = Appraised(under=under, findings=appraise_measurements(case), verified_claims=claims)
     findings = [*findings, *appraise_moment(case), *appraised.findings]
     if policy is not None and policy.rules:
         findings += apply_rules(policy.rules, case, ueid, tuple(findings), appraised.verified_claims)

@@ -37,7 +37,7 @@ def build_result(
         handle: of the evidence's sync proof, if known; a fresh result never outlives it and its grace.
     """
     verdict, measured = state.verdict, state.measured
-    shown = [finding.detail for finding in findings if finding.reason in _NAMED and finding.detail]
+    shown = [finding for finding in findings if finding.reason in _NAMED and finding.detail]
     hidden = max(0, measured.unexpected_total - len(measured.unexpected)) if shown else 0
     return AttestationResult(
         ueid=ueid,
@@ -61,7 +61,8 @@ def build_result(
         logs_total={
             name: total for name, total in state.totals.items() if total > state.replay.next_index.get(name, 0)
         },
-        unexpected=tuple(shown[:MAX_UNEXPECTED_LISTED]),
+        unexpected=tuple(finding.detail for finding in shown[:MAX_UNEXPECTED_LISTED]),
+        unexpected_digests=tuple(finding.digest.hex() for finding in shown[:MAX_UNEXPECTED_LISTED]),
         unexpected_total=len(shown) + hidden,
         claims={name: value for name, value in state.claims.items() if not isinstance(value, bytes)},
         verified_claims=verdict.verified_claims,
@@ -71,7 +72,16 @@ def build_result(
     )
 
 
-_NAMED: Final = frozenset({Reason.FILE_UNEXPECTED, Reason.PCR_UNEXPECTED, Reason.BOOT_AGGREGATE_MISMATCH})
+_NAMED: Final = frozenset(
+    {
+        Reason.FILE_UNEXPECTED,
+        Reason.PCR_UNEXPECTED,
+        Reason.BOOT_AGGREGATE_MISMATCH,
+        Reason.BOOT_LOADER_UNEXPECTED,
+        Reason.POLICY_RULE,
+        Reason.POLICY_RULE_FAILED,
+    }
+)
 
 
 def _expiry_us(state: AttesterState, now_us: int, policy: AppraisalPolicy | None, handle: Handle | None) -> int:

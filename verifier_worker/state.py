@@ -51,17 +51,29 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One reason and what it is about, for people; ``weight`` is what a policy's rule gives it."""
+    """One reason and what it is about, for people.
+
+    Attributes:
+        reason: the code.
+        detail: a path, a PCR, a rule's name.
+        digest: of what was measured, where it is about that.
+        weight: what a policy's rule gives it.
+    """
 
     reason: Reason
     detail: str = ""
+    digest: bytes = b""
     weight: Weight | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appraised:
-    """Findings about measurements and what quoted PCRs vouch for; good until something is measured."""
+    """Findings about measurements and what quoted PCRs vouch for.
 
+    Good until something is measured, or judged ``under`` another policy or other reference values.
+    """
+
+    under: str
     findings: tuple[Finding, ...]
     verified_claims: Mapping[str, str | int | bool] = field(default_factory=dict)
 

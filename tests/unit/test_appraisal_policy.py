@@ -1,5 +1,6 @@
 """Appraisal policies: what is wrong with a bad one, and what a good one does to a verdict."""
 
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -284,3 +285,25 @@ def test_a_policy_that_does_not_compile_changes_nothing() -> None:
         policies.take(replace(signed("a", version=2), text='id = "b"'))
     assert caught.value.reason is Reason.POLICY_INVALID
     assert policies.version("a") == 1
+
+
+def test_a_stricter_policy_counts_at_the_next_push() -> None:
+    """Though nothing new is measured: PCRs and boot are judged again under every version."""
+    bench = bench_with()
+    assert bench.verdict() == (Tier.AFFIRMING, set())
+    stricter = make_policy(version=2, boot=BootTable(loaders=((b"b" * 32).hex(),)))
+    bench.trust = replace(bench.trust, policy=stricter)
+    bench.take(bench.device.push())
+    assert bench.verdict()[1] & {Reason.BOOT_LOADER_UNEXPECTED, Reason.BOOT_UNKNOWN}
+    bench.trust = replace(bench.trust, policy=make_policy(version=3))
+    bench.take(bench.device.push())
+    assert bench.verdict() == (Tier.AFFIRMING, set())
+
+
+def test_what_was_unexpected_is_named_with_its_digest() -> None:
+    bench = bench_with()
+    bench.device.run(b"/usr/bin/odd", b"odd")
+    taken = bench.take(bench.device.push())
+    assert [(finding.detail, finding.digest) for finding in taken.findings] == [
+        ("/usr/bin/odd", hashlib.sha256(b"odd").digest())
+    ]

@@ -195,14 +195,15 @@ def pcrs_have_reference_values(case: Case) -> Iterator[Finding]:
                 yield Finding(reason=Reason.PCR_NOT_QUOTED, detail=_register_text(bank.name, index))
                 continue
             value = owned.get(index) or case.state.unlogged.get(bank, index)
-            if (value or initial_value(bank, index, case.state.replay.startup_locality)) not in acceptable:
-                yield Finding(reason=Reason.PCR_UNEXPECTED, detail=_register_text(bank.name, index))
+            value = value or initial_value(bank, index, case.state.replay.startup_locality)
+            if value not in acceptable:
+                yield Finding(reason=Reason.PCR_UNEXPECTED, detail=_register_text(bank.name, index), digest=value)
 
 
 def files_have_reference_values(case: Case) -> Iterator[Finding]:
     """Every measured file is one of the reference values, or signed by one of their keys."""
-    for _, path in case.state.measured.unexpected:
-        yield Finding(reason=Reason.FILE_UNEXPECTED, detail=path)
+    for digest, path in case.state.measured.unexpected:
+        yield Finding(reason=Reason.FILE_UNEXPECTED, detail=path, digest=digest)
 
 
 def files_were_measured_soundly(case: Case) -> Iterator[Finding]:

@@ -35,7 +35,7 @@ def loaders_are_as_required(case: Case) -> Iterator[Finding]:
         return
     for digest in boot.images:
         if digest not in policy.loaders:
-            yield Finding(reason=Reason.BOOT_LOADER_UNEXPECTED, detail=f"sha256:{digest.hex()}")
+            yield Finding(reason=Reason.BOOT_LOADER_UNEXPECTED, detail="boot image", digest=digest)
     more = boot.images_total - len(boot.images)
     if more > 0:
         yield Finding(reason=Reason.BOOT_LOADER_UNEXPECTED, detail=f"{more} boot images more than can be known")

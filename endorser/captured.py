@@ -1,26 +1,17 @@
 """Evidence that somebody has kept: messages as they were on the broker, or a verifier's audit log.
 
-Nothing here is trusted: ``learning`` verifies the quotes. An audit log is framed as ``verifier_worker.audit_log`` says:
-number (u64), length (u32), CRC-32 (u32), entry; item 6 of an entry is the message. Damage ends the reading: what a
-missing part means shows in the replay.
+Nothing here is trusted: ``learning`` verifies the quotes. What a missing part means shows in the replay.
 """
 
-import struct
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
 
-from runtime.keys import read_file
-from schemas import cbor, cmw, media_types
+from runtime.captured import read_captured
+from schemas import cmw, media_types
+from schemas.audit_entry import EvidenceEntry
 from schemas.errors import ConfigError, PeerError
 from schemas.evidence import Evidence, parse_evidence
-from schemas.fields import as_map
 from schemas.media_types import Indicator
-
-_FRAME: Final = struct.Struct(">QII")
-_MESSAGE: Final = 6
-_MAX_ENTRY_BYTES: Final = 4 * 1024 * 1024
 
 
 def read_evidence(paths: Iterable[Path]) -> Iterator[Evidence]:
@@ -33,47 +24,15 @@ def read_evidence(paths: Iterable[Path]) -> Iterator[Evidence]:
         ConfigError: a file that was named cannot be read or holds no evidence.
     """
     for path in paths:
-        if path.is_dir():
-            for each in sorted(path.iterdir()):
-                if each.is_file():
-                    yield from _of_file(read_file(each))
-            continue
-        found = list(_of_file(read_file(path)))
-        if not found:
+        found = 0
+        for _, entry in read_captured(path):
+            if not isinstance(entry, EvidenceEntry) or entry.payload is None:
+                continue
+            try:
+                evidence = parse_evidence(cmw.unwrap(entry.payload, media_types.EVIDENCE, Indicator.EVIDENCE))
+            except PeerError:
+                continue
+            found += 1
+            yield evidence
+        if not found and not path.is_dir():
             raise ConfigError(f"{path}: neither evidence nor an audit log with evidence in it")
-        yield from found
-
-
-def _of_file(raw: bytes) -> Iterator[Evidence]:
-    message = _parse(raw)
-    if message is not None:
-        yield message
-        return
-    for payload in _audited(raw):
-        message = _parse(payload)
-        if message is not None:
-            yield message
-
-
-def _parse(raw: bytes) -> Evidence | None:
-    try:
-        return parse_evidence(cmw.unwrap(raw, media_types.EVIDENCE, Indicator.EVIDENCE))
-    except PeerError:
-        return None
-
-
-def _audited(raw: bytes) -> Iterator[bytes]:
-    offset = 0
-    while offset + _FRAME.size <= len(raw):
-        _, length, checksum = _FRAME.unpack_from(raw, offset)
-        entry = raw[offset + _FRAME.size : offset + _FRAME.size + length]
-        if len(entry) != length or zlib.crc32(entry) != checksum:
-            return
-        offset += _FRAME.size + length
-        try:
-            decoded = cbor.decode(entry, "audit entry", max_bytes=_MAX_ENTRY_BYTES)
-            payload = as_map(decoded, "audit entry").get(_MESSAGE)
-        except PeerError:
-            continue
-        if isinstance(payload, bytes):
-            yield payload

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from runtime import clock
-from runtime.audit_file import read_entries
+from runtime.captured import read_captured
 from runtime.keys import read_file
 from runtime.settings import load, naming
-from schemas.errors import ConfigError, PeerError, WorldError
+from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import ueid_text
 from verifier_worker.appraisal_policy import AppraisalPolicy
 from verifier_worker.policies import Policies
@@ -30,7 +30,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--policy", type=Path, required=True, metavar="FILE", help="the policy to try (TOML)")
     command.add_argument(
-        "--evidence", type=Path, required=True, metavar="FILE", help="audit log of a worker, or a copy of one"
+        "--evidence",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="audit log of a worker, or a folder of saved messages",
     )
     command.add_argument(
         "--reference-values",
@@ -54,7 +58,7 @@ def appraise(options: argparse.Namespace) -> Iterator[str]:
     with naming(options.config):
         trial = Trial(_trust(settings, policy, options.reference_values))
     comparisons = []
-    for compared in trial.run(_whole(options.evidence)):
+    for compared in trial.run(read_captured(options.evidence)):
         comparisons.append(compared)
         if options.json:
             yield _json(compared)
@@ -84,14 +88,6 @@ def _trust(settings: Settings, policy: AppraisalPolicy, references: Iterable[Pat
         except PeerError as error:
             raise ConfigError(f"--reference-values {path}: {error}") from error
     return trust
-
-
-def _whole(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Entries up to a torn or growing end: that is no reason not to try a policy."""
-    try:
-        yield from read_entries(path)
-    except WorldError:
-        return
 
 
 def _report(policy: AppraisalPolicy, comparisons: list[Comparison], problems: list[str]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing_extensions import override
 
 from schemas import cmw, media_types, result_token
-from schemas.audit_entry import POLICY, EvidenceEntry, ObjectEntry, parse_entry
+from schemas.audit_entry import POLICY, AuditEntry, EvidenceEntry, ObjectEntry
 from schemas.errors import PeerError
 from schemas.evidence import parse_evidence
 from schemas.identifiers import Ueid
@@ -88,7 +88,7 @@ class Trial:
     problems: list[str] = field(default_factory=list)
     _states: dict[Ueid, AttesterState] = field(default_factory=dict)
 
-    def run(self, entries: Iterable[tuple[int, bytes]]) -> Iterator[Comparison]:
+    def run(self, entries: Iterable[tuple[int, AuditEntry]]) -> Iterator[Comparison]:
         """Takes entries in their order.
 
         Args:
@@ -96,12 +96,8 @@ class Trial:
 
         Yields:
             A comparison for each push that the log holds whole, of attesters that the policy is for.
-
-        Raises:
-            PeerError: ``malformed`` for an entry that is none.
         """
-        for number, raw in entries:
-            entry = parse_entry(raw)
+        for number, entry in entries:
             if isinstance(entry, ObjectEntry):
                 self._take(number, entry)
             elif entry.payload is not None:

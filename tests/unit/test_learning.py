@@ -13,7 +13,8 @@ from endorser.captured import read_evidence
 from endorser.learning import Learned, learn_from_logs, learn_from_pushes
 from endorser.packages import Progress, deb_files, installed_files
 from endorser.working_set import parse
-from schemas import cbor, cmw, cose, media_types
+from schemas import cmw, cose, media_types
+from schemas.audit_entry import EvidenceEntry, encode_entry
 from schemas.errors import ConfigError
 from schemas.evidence import Evidence, LogIncrement, encode_evidence, parse_evidence
 from schemas.hashes import SHA256
@@ -140,7 +141,14 @@ def test_one_changed_byte_of_one_file_shows_as_its_path_in_the_next_result(golde
 def test_evidence_is_read_from_an_audit_log_and_from_directories(golden: Golden, tmp_path: Path) -> None:
     messages = [cmw.wrap(media_types.EVIDENCE, encode_evidence(push), Indicator.EVIDENCE) for push in golden.pushes]
     log = FileAuditLog(tmp_path / "audit.log")
-    entries = [cbor.encode({1: 1, 2: golden.device.ueid, 3: [], 4: None, 5: b"", 6: raw}) for raw in [*messages, None]]
+    entries = [
+        encode_entry(
+            EvidenceEntry(
+                received_us=1, ueid=golden.device.ueid, reasons=(), result=None, digest=bytes(32), payload=raw
+            )
+        )
+        for raw in [*messages, None]
+    ]
     log.append(list(enumerate(entries, 1)))
     log.close()
     (tmp_path / "kept").mkdir()
@@ -149,7 +157,7 @@ def test_evidence_is_read_from_an_audit_log_and_from_directories(golden: Golden,
     (tmp_path / "kept" / "notes.txt").write_text("golden device, rack 7")
     for path in (tmp_path / "audit.log", tmp_path / "kept"):
         assert golden.learn(list(read_evidence([path]))).values == golden.learn().values
-    with pytest.raises(ConfigError, match="neither evidence nor an audit log"):
+    with pytest.raises(ConfigError, match="not an audit log"):
         list(read_evidence([tmp_path / "kept" / "notes.txt"]))
 
 

@@ -47,7 +47,7 @@ def conclude(
     findings = [*findings, *appraise_moment(case), *appraised.findings]
     if policy is not None and policy.rules:
         findings += apply_rules(policy.rules, case, ueid, tuple(findings), appraised.verified_claims)
-    verdict = replace(verdict_of(findings, affirming_vector(case), policy), verified_claims=appraised.verified_claims)
+    verdict = verdict_of(findings, affirming_vector(case), policy, appraised.verified_claims)
     return replace(state, verdict=verdict, appraised=appraised), findings
 
 

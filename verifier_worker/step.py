@@ -13,6 +13,7 @@ reset count is a reboot: everything starts again with a baseline.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from schemas.bank_replay import BankReplay
 from schemas.errors import PeerError
@@ -95,9 +96,8 @@ def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, rece
     findings += more
     if admitted.sync_stamp_problem:
         findings.append(Finding(reason=Reason.SYNC_STAMP_INVALID, detail=admitted.sync_stamp_problem))
-    received = replace(advanced, received_after=trust.newest)
-    suspect = received.clock.suspect
-    concluded, findings = conclude(topic_ueid, received, findings, trust)
+    suspect = advanced.clock.suspect
+    concluded, findings = conclude(topic_ueid, advanced, findings, trust)
     if solicit is None and concluded.clock.suspect is not None and concluded.clock.suspect is not suspect:
         solicit = _request(concluded.clock.suspect, concluded, admitted)
     return Step(state=concluded, findings=tuple(findings), solicit=solicit)
@@ -197,6 +197,7 @@ def _fresh(admitted: AdmittedEvidence, label: str, before: AttesterState | None)
         unlogged=NO_VALUES,
         measured=Measured(label=label),
         received_us=admitted.received_us,
+        received_after=admitted.received_after,
         clock_safe=clock.safe,
         firmware_version=admitted.quote.firmware_version,
         clock=before.clock if before is not None else ClockRecord(),
@@ -225,7 +226,7 @@ def _advance(
         return _moved(base, admitted), [Finding(reason=reason)], _request(reason, base, admitted)
     if policy is None or trust.references.missing or missing_registers(policy, admitted.quoted.pcr_selection):
         # Nothing to appraise entries with, or nothing that binds them: they must not count later either.
-        return replace(_moved(base, admitted), chained=None), [], None
+        return _moved(base, admitted, chained=None), [], None
     if body.previous is not None and any(
         start < base.replay.next_index.get(name, 0) for name, start in body.logs.items()
     ):
@@ -269,8 +270,9 @@ def _replay(
     if measured.aggregates and not more:
         measured = judge_aggregates(measured, outcome.state, unlogged, policy.pcrs)
     unchanged = base.settled and not more and not outcome.consumed and unlogged is base.unlogged
-    advanced = replace(
-        _moved(base, admitted),
+    advanced = _moved(
+        base,
+        admitted,
         chained=evidence.body_digest,
         replay=outcome.state,
         settled=not more,
@@ -314,8 +316,8 @@ def _mismatch(
     return emptied, [Finding(reason=reason)], _request(reason, emptied, admitted)
 
 
-def _moved(base: AttesterState, admitted: AdmittedEvidence) -> AttesterState:
-    """``base`` with what the signatures alone prove: the push was made, then, in this order."""
+def _moved(base: AttesterState, admitted: AdmittedEvidence, **changes: Any) -> AttesterState:  # noqa: ANN401 fields
+    """``base`` with what the signatures alone prove: the push was made, then, in this order; and with ``changes``."""
     clock = admitted.quote.clock_info
     return replace(
         base,
@@ -326,9 +328,11 @@ def _moved(base: AttesterState, admitted: AdmittedEvidence) -> AttesterState:
         envelope=admitted.evidence.envelope,
         sync=admitted.sync,
         received_us=admitted.received_us,
+        received_after=admitted.received_after,
         clock_safe=clock.safe,
         firmware_version=admitted.quote.firmware_version,
         transitions=admitted.evidence.body.transitions,
+        **changes,
     )
 
 

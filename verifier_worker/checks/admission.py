@@ -63,6 +63,7 @@ class AdmittedEvidence:
     ``evidence.unsigned_pcrs`` and ``unsigned_increments`` still prove nothing until they reproduce ``quoted``.
 
     Attributes:
+        received_after: newest handle that was known on receipt.
         change: what became of the TPM's clock and counters since the last accepted quote by this key.
         sync_stamp_problem: why the token over the sync proof does not count; empty where it does, or there is none.
     """
@@ -73,6 +74,7 @@ class AdmittedEvidence:
     signature: Signature
     sync: SyncPoint
     received_us: int
+    received_after: HandleId | None
     change: ClockChange
     sync_stamp_problem: str = ""
 
@@ -229,6 +231,7 @@ def admit(
         signature=candidate.signature,
         sync=replace(sync, stamped_before_us=stamped_before_us) if stamped_before_us is not None else sync,
         received_us=received_us,
+        received_after=trust.newest,
         change=_clock_change(candidate),
         sync_stamp_problem=problem,
     )

@@ -4,6 +4,7 @@
 verdict undecided, what it says about time. A reason that is not in it changes nothing and is only told.
 """
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -151,9 +152,14 @@ def required_pcrs_are_quoted(case: Case) -> Iterator[Finding]:
         yield Finding(reason=Reason.PCR_NOT_QUOTED, detail=_register_text(bank.name, index))
 
 
-def missing_registers(policy: AppraisalPolicy, selection: PcrSelection) -> list[tuple[HashAlgorithm, int]]:
+def missing_registers(policy: AppraisalPolicy, selection: PcrSelection) -> tuple[tuple[HashAlgorithm, int], ...]:
     """What the policy requires and a selection lacks."""
-    return [register for register in policy.pcrs if register not in selection]
+    return _lacking(policy.pcrs, selection)
+
+
+@functools.lru_cache(maxsize=256)  # a fleet has a few selections, and asks for every push
+def _lacking(required: PcrSelection, selection: PcrSelection) -> tuple[tuple[HashAlgorithm, int], ...]:
+    return tuple(register for register in required if register not in selection)
 
 
 def logs_explain_their_pcrs(case: Case) -> Iterator[Finding]:
@@ -284,13 +290,19 @@ def affirming_vector(case: Case) -> dict[TrustClaim, int]:
     return vector
 
 
-def verdict_of(findings: list[Finding], affirming: Mapping[TrustClaim, int], policy: AppraisalPolicy | None) -> Verdict:
+def verdict_of(
+    findings: list[Finding],
+    affirming: Mapping[TrustClaim, int],
+    policy: AppraisalPolicy | None,
+    vouched: Mapping[str, str | int | bool],
+) -> Verdict:
     """The verdict of all findings.
 
     Args:
         findings: of the checks and of ``step``.
         affirming: the vector when there is nothing to find.
         policy: which may weigh some reasons otherwise.
+        vouched: what quoted PCRs vouch for.
 
     Returns:
         Contraindicated or warning findings stand even where the rest is undecided; affirming needs every check.
@@ -309,7 +321,7 @@ def verdict_of(findings: list[Finding], affirming: Mapping[TrustClaim, int], pol
     freshness = next((effect.freshness for effect in effects if effect.freshness is not None), Freshness.FRESH)
     order = sorted(range(len(findings)), key=lambda number: _rank(found[number]))
     reasons = tuple(dict.fromkeys(findings[number].reason for number in order))
-    return Verdict(status=status, freshness=freshness, reasons=reasons, vector=vector)
+    return Verdict(status=status, freshness=freshness, reasons=reasons, vector=vector, verified_claims=vouched)
 
 
 def _effect_of(finding: Finding, weights: Mapping[Reason, Weight]) -> Effect | None:

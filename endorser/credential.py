@@ -49,7 +49,10 @@ def make_credential(ek: TpmPublic, name: bytes, secret: bytes, seed: bytes) -> t
     if isinstance(key, rsa.RSAPublicKey):
         seed = seed[: algorithm.digest_size]
         oaep = padding.OAEP(mgf=padding.MGF1(algorithm), algorithm=algorithm, label=_IDENTITY)
-        encrypted = key.encrypt(seed, oaep)
+        try:
+            encrypted = key.encrypt(seed, oaep)
+        except ValueError as error:
+            raise PeerError(Reason.MALFORMED, f"endorsement key: {error}") from error
     else:
         seed, encrypted = _ecc_seed(key, algorithm)
     symmetric = _kdfa(algorithm, seed, b"STORAGE", name, ek.symmetric_bits // _BITS)

@@ -141,7 +141,7 @@ class Registrar:
                 name=candidate.name,
                 summary=_summary(candidate),
             )
-            self._registry.postpone(pending, candidate.ak.name, challenge.digest)
+            self._registry.postpone(pending, candidate, challenge.digest)
             error = PeerError(Reason.ENROLMENT_PENDING, "the key is proven; an operator has yet to approve")
             return candidate.ueid, self.refusal(candidate.ueid, candidate.request, error)
         endorsed = self._endorse(candidate, device, now_s)

@@ -218,19 +218,23 @@ class Registry:
 
     # ── pending ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def postpone(self, pending: Pending, ak_name: bytes, used: ChallengeDigest) -> None:
+    def postpone(self, pending: Pending, candidate: Candidate, used: ChallengeDigest) -> None:
         """Lets a device wait for an operator; a later request of the same device replaces the earlier one.
 
+        Its IAK is bound to it already: who waits with one cannot make a thousand others wait with it.
+
         Raises:
-            PeerError: ``activation-replayed`` when the challenge was used meanwhile.
+            PeerError: ``activation-replayed`` when the challenge was used meanwhile; ``iak-certificate-taken``.
             WorldError: ``store-unavailable``; then nothing of this happened.
         """
         with self._transaction() as database:
             _use(database, used)
+            if candidate.genuine is Genuine.IAK_CERTIFICATE:
+                _bind_iak(database, candidate)
             row = (pending.ueid, pending.request, pending.raw_request, pending.since_s)
             database.execute(
                 "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*row, pending.name, ak_name, pending.summary),
+                (*row, pending.name, candidate.ak.name, pending.summary),
             )
 
     def pending(self, ueid: Ueid | None = None) -> Sequence[Pending]:

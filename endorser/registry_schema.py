@@ -21,7 +21,7 @@ SCHEMA: Final = (
         PRIMARY KEY (ueid, version)
     ) STRICT;
     """,
-    "CREATE TABLE iak (key BLOB PRIMARY KEY, ueid BLOB NOT NULL REFERENCES device) STRICT;",
+    "CREATE TABLE iak (key BLOB PRIMARY KEY, ueid BLOB NOT NULL) STRICT;",
     "CREATE INDEX unpublished ON endorsement (ueid) WHERE published = 0;",
     """
     CREATE TABLE challenge (

@@ -157,7 +157,8 @@ class TpmPublic:
         """The key as a ``cryptography`` object.
 
         Raises:
-            PeerError: ``malformed`` when it is no key: a point off the curve, a modulus of another length, a template.
+            PeerError: ``malformed`` when it is no key: a point off the curve, a modulus that is even or of another length,
+                a template.
         """
         key = self.key
         try:
@@ -168,6 +169,8 @@ class TpmPublic:
             if modulus.bit_length() != key.bits:
                 message = f"public modulus: {modulus.bit_length()} bits, declared {key.bits}"
                 raise PeerError(Reason.MALFORMED, message)
+            if modulus % 2 == 0:  # a key to cryptography, until it is used
+                raise PeerError(Reason.MALFORMED, "public modulus: even")
             return rsa.RSAPublicNumbers(key.exponent, modulus).public_key()
         except (ValueError, UnsupportedAlgorithm) as error:
             raise PeerError(Reason.MALFORMED, f"public key: {error}") from error

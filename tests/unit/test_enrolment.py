@@ -15,6 +15,7 @@ from endorser.enrolment import (
     Decision,
     Endorsed,
     OpenChallenge,
+    Pending,
     Standing,
     examine,
 )
@@ -257,3 +258,23 @@ def test_an_iak_stays_with_its_device_whatever_certificate_comes_later(registry:
             admit(registry, asking)
     admit(registry, replace(second, certificate=other_key))  # a key of its own
     admit(registry, by_iak, version=3)
+
+
+def test_an_iak_lets_one_device_wait(registry: Registry) -> None:
+    """Endorsement keys made in software cost nothing, and each that waits costs the registry its request."""
+    first = replace(candidate(name=None), genuine=Genuine.IAK_CERTIFICATE)
+    second = replace(first, ueid=ueid_of(ec.generate_private_key(ec.SECP256R1()).public_key()))
+
+    def wait(asking: Candidate, number: int) -> None:
+        opened = challenge(number)
+        registry.open_challenge(opened, NOW_S, limit=9)
+        waiting = Pending(
+            ueid=asking.ueid, request=opened.request, raw_request=b"raw", since_s=NOW_S, name=None, summary=""
+        )
+        registry.postpone(waiting, asking, opened.digest)
+
+    wait(first, 1)
+    wait(first, 2)
+    with pytest.raises(PeerError, match="iak-certificate-taken"):
+        wait(second, 3)
+    assert [each.ueid for each in registry.pending()] == [first.ueid]

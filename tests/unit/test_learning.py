@@ -252,7 +252,13 @@ def test_the_files_of_a_package_are_measured_without_installing_it(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "change", [lambda raw: raw[:200], lambda raw: raw[:-100], lambda raw: raw.replace(b".xz", b".zst")]
+    "change",
+    [
+        lambda raw: raw[:200],
+        lambda raw: raw[:-100],
+        lambda raw: raw.replace(b".xz", b".zst"),
+        lambda raw: raw[:56] + b"-60       " + raw[66:],  # a member of less than nothing, after which it comes again
+    ],
 )
 def test_a_package_that_cannot_be_read_is_named(tmp_path: Path, change: object) -> None:
     path = tmp_path / "odd.deb"

@@ -147,6 +147,7 @@ def test_a_weak_key_may_not_attest(tail: bytes, why: str) -> None:
         head(0x0023) + NULL + ECDSA_SHA256 + ecc_tail(x=0, y=0, size=0),
         head(0x0023) + NULL + ECDSA_SHA256 + ecc_tail(x=2**527, size=66),
         head(0x0001) + NULL + RSASSA_SHA256 + rsa_tail(modulus=b""),
+        head(0x0001) + NULL + RSASSA_SHA256 + rsa_tail(modulus=MODULUS[:-1] + b"\0"),
         head(0x0001) + NULL + RSASSA_SHA256 + rsa_tail(3072),
         head(0x0001) + NULL + RSASSA_SHA256 + rsa_tail(exponent=2),
         head(0x0001) + NULL + RSASSA_SHA256 + rsa_tail(exponent=65538),

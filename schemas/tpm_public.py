@@ -157,8 +157,8 @@ class TpmPublic:
         """The key as a ``cryptography`` object.
 
         Raises:
-            PeerError: ``malformed`` when it is no key: a point off the curve, a modulus that is even or of another length,
-                a template.
+            PeerError: ``malformed`` when it is no key: a point off the curve, a modulus that is even or of
+                another length, a template.
         """
         key = self.key
         try:

@@ -37,6 +37,7 @@ class Policies:
         self._own = own
         self._compile = compile_policy
         self._signed: dict[str, tuple[SignedPolicy, AppraisalPolicy]] = {}
+        self._unread: dict[str, int] = {}  # greatest version that did not compile, here or under an earlier release
 
     def version(self, name: str) -> int | None:
         """Version in force of a policy, valid in time or not; None when there is none."""
@@ -46,11 +47,19 @@ class Policies:
         """Puts a verified policy in force; that its version is greater is checked already.
 
         Raises:
-            PeerError: ``policy-invalid`` when its text is no policy: what was in force stays.
+            PeerError: ``policy-invalid`` when its text is no policy: what was in force stays; ``object-rolled-back``
+                when a greater version was such a one: it replaced this, readable or not.
         """
+        unread = self._unread.get(signed.id, 0)
+        if signed.version < unread:
+            raise PeerError(
+                Reason.OBJECT_ROLLED_BACK,
+                f"policy: version {signed.version}, there was {unread}, which does not compile",
+            )
         try:
             compiled = self._compile(signed)
         except ConfigError as error:
+            self._unread[signed.id] = signed.version
             raise PeerError(Reason.POLICY_INVALID, error.detail) from error
         label = f"{signed.id}/{signed.version}"
         self._signed[signed.id] = signed, replace(compiled, label=label)

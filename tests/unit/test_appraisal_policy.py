@@ -332,3 +332,18 @@ def test_a_text_that_is_nested_without_end() -> None:
     with pytest.raises(PeerError, match="nested") as caught:
         Policies(None, compile_policy).take(replace(signed("a"), text="a = " + "[" * 60_000))
     assert caught.value.reason is Reason.POLICY_INVALID
+
+
+def test_a_version_that_does_not_compile_still_replaced_those_before_it() -> None:
+    """After a restart under a release that cannot read it, the broker must not bring back its predecessor."""
+    policies = Policies(None, compile_policy)
+    unread = replace(signed("a", version=2), text='id = "a"\nof_a_later_release = 1')
+    for _ in range(2):  # told so each time
+        with pytest.raises(PeerError) as caught:
+            policies.take(unread)
+        assert caught.value.reason is Reason.POLICY_INVALID
+    with pytest.raises(PeerError) as caught:
+        policies.take(signed("a", version=1))
+    assert caught.value.reason is Reason.OBJECT_ROLLED_BACK
+    policies.take(signed("a", version=3))
+    assert policies.version("a") == 3

@@ -94,6 +94,7 @@ class Service:
             policies=Policies(material.policy, compile_policy),
         )
         self._trust_connection, self._evidence_connection = self._connections()
+        self._log_is_new = self._audit.last_number() == 0
         self._worker = Worker(
             Identity(
                 name=settings.name,
@@ -131,7 +132,7 @@ class Service:
 
     def _begin_log(self) -> None:
         """A log that is empty, since the one before was moved away, starts with the objects in force."""
-        if self._audit.last_number() > 0:
+        if not self._log_is_new:
             return
         objects = [
             ObjectEntry(received_us=self._receipt_us(), kind=kind, raw=raw)
@@ -207,8 +208,7 @@ class Service:
         return batch
 
     def _handle(self, batch: list[Message]) -> None:
-        while self._published:
-            self._worker.published(self._published.popleft())
+        self._note_published()
         evidence = [item for item in batch if self._topics.kind_of(item.topic) == "evidence"]
         objects = [item for item in batch if self._topics.kind_of(item.topic) != "evidence"]
         if not self._take_trust_objects(objects) or not evidence:
@@ -222,6 +222,10 @@ class Service:
         if self._until_done(lambda: self._worker.process(received)) and self._until_done(self._worker.settle):
             for message in evidence:
                 self._evidence_connection.ack(message)
+
+    def _note_published(self) -> None:
+        while self._published:
+            self._worker.published(self._published.popleft())
 
     def _receipt_us(self) -> int:
         """The time now, later than any receipt before and than the handles we hold."""
@@ -313,6 +317,7 @@ class Service:
                 retain=True,
             )
             self._evidence_connection.stop()
+        self._note_published()  # what came while it stopped: else it would be published once more at the next start
         self._worker.flush()
         self._audit.close()
         self._store.close()

@@ -71,7 +71,15 @@ def build_result(
     )
 
 
-_NAMED: Final = frozenset({Reason.FILE_UNEXPECTED, Reason.PCR_UNEXPECTED, Reason.BOOT_AGGREGATE_MISMATCH})
+_NAMED: Final = frozenset(
+    {
+        Reason.FILE_UNEXPECTED,
+        Reason.PCR_UNEXPECTED,
+        Reason.BOOT_AGGREGATE_MISMATCH,
+        Reason.POLICY_RULE,
+        Reason.POLICY_RULE_FAILED,
+    }
+)
 
 
 def _expiry_us(state: AttesterState, now_us: int, policy: AppraisalPolicy | None, handle: Handle | None) -> int:

@@ -45,7 +45,7 @@ def conclude(
         claims = verify_claims(state.measured, state.replay.banks, state.selection) if state.settled else {}
         appraised = Appraised(under=under, findings=appraise_measurements(case), verified_claims=claims)
     findings = [*findings, *appraise_moment(case), *appraised.findings]
-    if policy is not None and policy.rules:
+    if policy is not None and state.settled:  # before a baseline the facts are missing, and late is not bad
         findings += apply_rules(policy.rules, case, ueid, tuple(findings), appraised.verified_claims)
     verdict = verdict_of(findings, affirming_vector(case), policy, appraised.verified_claims)
     return replace(state, verdict=verdict, appraised=appraised), findings

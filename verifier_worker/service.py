@@ -372,7 +372,9 @@ def load_policy(path: Path) -> AppraisalPolicy:
     Raises:
         ConfigError: names the file and the field.
     """
-    return check_policy(load(path, PolicyTable, "policy"))
+    table = load(path, PolicyTable, "policy")
+    with naming(path):
+        return check_policy(table)
 
 
 def compile_policy(signed: SignedPolicy) -> AppraisalPolicy:

@@ -12,9 +12,9 @@ from runtime.settings import load, naming
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import ueid_text
 from verifier_worker.appraisal_policy import AppraisalPolicy
+from verifier_worker.material import ROLE, compile_policy, load_material, load_policy
 from verifier_worker.policies import Policies
 from verifier_worker.policy_rules import FACTS
-from verifier_worker.service import ROLE, compile_policy, load_material, load_policy
 from verifier_worker.settings import Settings
 from verifier_worker.trial import Comparison, Forgetful, Judgement, Trial, count_changes
 from verifier_worker.trust_store import TrustStore

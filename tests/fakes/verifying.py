@@ -23,9 +23,9 @@ from tests.fakes.attester import HandleMint
 from tests.fakes.device import T0_US, FakeDevice, make_endorsement, make_policy, make_references
 from tests.fakes.verifier import FakePublisher
 from verifier_worker.audit_log import FileAuditLog
+from verifier_worker.material import compile_policy
 from verifier_worker.policies import Policies
 from verifier_worker.receipt_clock import ReceiptClock
-from verifier_worker.service import compile_policy
 from verifier_worker.solicitor import Identity
 from verifier_worker.state_store import SqliteStateStore
 from verifier_worker.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore

@@ -76,6 +76,8 @@ _NAMED: Final = frozenset(
         Reason.FILE_UNEXPECTED,
         Reason.PCR_UNEXPECTED,
         Reason.BOOT_AGGREGATE_MISMATCH,
+        Reason.POLICY_CONFLICT,
+        Reason.REFERENCE_VALUES_MISSING,
         Reason.POLICY_RULE,
         Reason.POLICY_RULE_FAILED,
     }

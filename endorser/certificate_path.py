@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -21,6 +21,15 @@ from schemas.errors import PeerError
 from schemas.reasons import Reason
 
 E = TypeVar("E", bound=x509.ExtensionType)
+
+# What cryptography raises for bytes that are no certificate; not all of it is a ValueError.
+_NO_CERTIFICATE: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +86,7 @@ def load_certificate(raw: bytes) -> x509.Certificate:
     try:
         certificate = x509.load_der_x509_certificate(raw)
         _ = certificate.extensions, certificate.public_key(), certificate.subject  # parsed on demand otherwise
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except _NO_CERTIFICATE as error:
         raise PeerError(Reason.MALFORMED, f"certificate: {error}") from error
     return certificate
 

@@ -105,6 +105,8 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
             raise ConfigError(f"{path}: not a Debian package")
         while len(head := file.read(_AR_HEAD)) == _AR_HEAD:
             name, size = head[:16].decode("ascii", "replace").strip().rstrip("/"), int(head[48:58])
+            if size < 0:  # would lead back to this very head, for ever
+                raise ConfigError(f"{path}: not a Debian package: a member of {size} bytes")
             if not name.startswith("data.tar"):
                 file.seek(size + size % 2, 1)
                 continue

@@ -184,14 +184,15 @@ class Registrar:
         Raises:
             WorldError: ``store-unavailable``.
         """
-        last = self._registry.last_endorsement(ueid)
-        ended = None
-        if standing is not Standing.ADMITTED and last is not None and last.not_after_s >= now_s:
-            device = self._registry.device(ueid)
+
+        def end(device: Device | None, last: Endorsed | None) -> Endorsed | None:
+            if standing is Standing.ADMITTED or last is None or last.not_after_s < now_s:
+                return None
             group = None if device is None else device.group
-            ended = self._sign(ueid, parse_public(last.ak_public), last.genuine, group, last.version, now_s, now_s - 1)
+            return self._sign(ueid, parse_public(last.ak_public), last.genuine, group, last.version, now_s, now_s - 1)
+
         decision = Decision(at_s=now_s, ueid=ueid, action=str(standing), who=who, detail=why)
-        self._registry.change_standing(standing, decision, ended)
+        ended = self._registry.change_standing(standing, decision, end)
         return None if ended is None else ended.signed
 
     def refusal(self, ueid: Ueid, request: RequestDigest, error: PeerError) -> bytes:

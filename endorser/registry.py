@@ -6,8 +6,9 @@ taken once. The record of who decided what is only ever added to; the database r
 Several processes may use the file: the service, and commands beside it.
 """
 
+import hashlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -150,20 +151,6 @@ class Registry:
             row = database.execute("SELECT ueid FROM device WHERE name = ?", (name,)).fetchone()
         return None if row is None else Ueid(row[0])
 
-    def last_endorsement(self, ueid: Ueid) -> Endorsed | None:
-        """The newest version.
-
-        Raises:
-            WorldError: ``store-unavailable``.
-        """
-        with self._transaction() as database:
-            row = database.execute(
-                "SELECT version, ak_name, ak_public, genuine, not_after_s, signed FROM endorsement WHERE ueid = ? "
-                "ORDER BY version DESC LIMIT 1",
-                (ueid,),
-            ).fetchone()
-        return None if row is None else _endorsed(ueid, row)
-
     def admit(
         self,
         candidate: Candidate,
@@ -186,10 +173,6 @@ class Registry:
                 candidate, _device(database, candidate.ueid), None if owner is None else Ueid(owner[0])
             )  # again: another process may have decided meanwhile
             certificate = candidate.certificate
-            if candidate.genuine is Genuine.IAK_CERTIFICATE and _serves_another(database, candidate):
-                raise PeerError(
-                    Reason.IAK_CERTIFICATE_TAKEN, f"IAK certificate {certificate.serial}: of another device"
-                )
             row = (candidate.ueid, candidate.name, Standing.ADMITTED, group, certificate.serial, certificate.root)
             database.execute(
                 "INSERT INTO device VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (ueid) DO UPDATE SET "
@@ -197,17 +180,31 @@ class Registry:
                 "grouped = excluded.grouped, certificate = excluded.certificate, root = excluded.root",
                 row,
             )
+            if candidate.genuine is Genuine.IAK_CERTIFICATE:
+                _bind_iak(database, candidate)
             _add_endorsement(database, endorsed)
             database.execute("DELETE FROM pending WHERE ueid = ?", (candidate.ueid,))
             _add_record(database, decision)
 
-    def change_standing(self, standing: Standing, decision: Decision, endorsed: Endorsed | None = None) -> None:
-        """What an operator decided; ``endorsed`` is the version that goes with it.
+    def change_standing(
+        self, standing: Standing, decision: Decision, end: Callable[[Device | None, Endorsed | None], Endorsed | None]
+    ) -> Endorsed | None:
+        """What an operator decided.
+
+        Args:
+            standing: from now on.
+            decision: for the record.
+            end: makes the version that goes with it from the device and its newest one. Called while nobody else can
+                add a version: one that the service made meanwhile would outlive the one that ends it.
+
+        Returns:
+            what ``end`` made.
 
         Raises:
             WorldError: ``store-unavailable``; then nothing of this happened.
         """
         with self._transaction() as database:
+            endorsed = end(_device(database, decision.ueid), _last_endorsement(database, decision.ueid))
             database.execute(
                 "INSERT INTO device (ueid, standing) VALUES (?, ?) "
                 "ON CONFLICT (ueid) DO UPDATE SET standing = excluded.standing",
@@ -217,6 +214,7 @@ class Registry:
                 _add_endorsement(database, endorsed)
             database.execute("DELETE FROM pending WHERE ueid = ?", (decision.ueid,))
             _add_record(database, decision)
+        return endorsed
 
     # ── pending ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -323,14 +321,28 @@ def _device(database: sqlite3.Connection, ueid: Ueid) -> Device | None:
     )
 
 
-def _serves_another(database: sqlite3.Connection, candidate: Candidate) -> bool:
-    """Whether the certificate has proven another device genuine."""
-    row = (candidate.certificate.serial, candidate.certificate.root, candidate.ueid)
-    query = "SELECT 1 FROM device WHERE certificate = ? AND root = ? AND ueid != ?"
-    return database.execute(query, row).fetchone() is not None
+def _bind_iak(database: sqlite3.Connection, candidate: Candidate) -> None:
+    """Binds the certified key to its device for good, whatever certificates either has later.
+
+    Raises:
+        PeerError: ``iak-certificate-taken`` when it has proven another device genuine.
+    """
+    row = (hashlib.sha256(candidate.certificate.key).digest(), candidate.ueid)
+    database.execute("INSERT INTO iak VALUES (?, ?) ON CONFLICT (key) DO NOTHING", row)
+    (owner,) = database.execute("SELECT ueid FROM iak WHERE key = ?", row[:1]).fetchone()
+    if owner != candidate.ueid:
+        serial = candidate.certificate.serial
+        raise PeerError(Reason.IAK_CERTIFICATE_TAKEN, f"IAK certificate {serial}: its key is of another device")
 
 
-def _endorsed(ueid: Ueid, row: tuple[int, bytes, bytes, str | None, int, bytes]) -> Endorsed:
+def _last_endorsement(database: sqlite3.Connection, ueid: Ueid) -> Endorsed | None:
+    row = database.execute(
+        "SELECT version, ak_name, ak_public, genuine, not_after_s, signed FROM endorsement WHERE ueid = ? "
+        "ORDER BY version DESC LIMIT 1",
+        (ueid,),
+    ).fetchone()
+    if row is None:
+        return None
     version, ak_name, ak_public, genuine, not_after_s, signed = row
     return Endorsed(
         ueid=ueid,

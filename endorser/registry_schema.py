@@ -1,6 +1,7 @@
 """The tables of the registry, in SQL.
 
-``device``: one row a UEID, for good. ``endorsement``: every version. ``challenge``: open ones with their secret,
+``device``: one row a UEID, for good. ``iak``: whose an initial attestation key is (SHA-256 of its
+SubjectPublicKeyInfo), for good. ``endorsement``: every version. ``challenge``: open ones with their secret,
 answered ones without. ``pending``: who waits for an operator. ``record``: who decided what; triggers keep it as it is.
 """
 
@@ -20,6 +21,7 @@ SCHEMA: Final = (
         PRIMARY KEY (ueid, version)
     ) STRICT;
     """,
+    "CREATE TABLE iak (key BLOB PRIMARY KEY, ueid BLOB NOT NULL REFERENCES device) STRICT;",
     "CREATE INDEX unpublished ON endorsement (ueid) WHERE published = 0;",
     """
     CREATE TABLE challenge (

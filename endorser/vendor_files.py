@@ -47,7 +47,7 @@ def _certificates(path: Path) -> list[x509.Certificate]:
     raw = read_file(path)
     try:
         return x509.load_pem_x509_certificates(raw) if _PEM in raw else [x509.load_der_x509_certificate(raw)]
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise ConfigError(f"{path}: expected certificates, PEM or DER ({error})") from error
 
 
@@ -55,5 +55,5 @@ def _revocations(path: Path) -> x509.CertificateRevocationList:
     raw = read_file(path)
     try:
         return x509.load_pem_x509_crl(raw) if _PEM in raw else x509.load_der_x509_crl(raw)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise ConfigError(f"{path}: expected a certificate revocation list, PEM or DER ({error})") from error

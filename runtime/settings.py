@@ -72,6 +72,8 @@ def _parse(text: str, path: Path) -> dict[str, object]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML ({error})") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not TOML that can be read: nested too deep") from error
 
 
 @contextmanager

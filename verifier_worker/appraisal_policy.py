@@ -22,6 +22,7 @@ from verifier_worker.policy_rules import MAX_RULES, Rule, compile_rule
 _US = 1_000_000
 ALL_GROUPS: Final = "*"
 MAX_EXCLUDED: Final = 64
+_MAX_SECONDS: Final = 10 * 365 * 86_400
 _SHA256_CHARACTERS: Final = 64
 
 
@@ -254,8 +255,11 @@ def _check_times(table: PolicyTable) -> None:
     for name, seconds in (("deadline_s", table.deadline_s), ("result_lifetime_s", table.result_lifetime_s)):
         if seconds <= 0:
             raise ConfigError(f"{name}: {seconds}, expected more than 0")
-    if table.remeasure_s < 0:
-        raise ConfigError(f"remeasure_s: {table.remeasure_s}, expected 0 or more")
+    others = ("max_age_s", "max_handle_age_s", "grace_s", "remeasure_s")
+    for name in ("deadline_s", "result_lifetime_s", *others):
+        seconds = getattr(table, name)
+        if not 0 <= seconds <= _MAX_SECONDS:  # neither nan nor inf
+            raise ConfigError(f"{name}: {seconds}, expected 0 to {_MAX_SECONDS}")
     if not 0 <= table.drift_ppm < _US:
         raise ConfigError(f"drift_ppm: {table.drift_ppm}, expected 0 to 999999")
 

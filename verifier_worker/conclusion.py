@@ -13,7 +13,8 @@ from verifier_worker.checks.rules import apply_rules
 from verifier_worker.clock_record import synchronised
 from verifier_worker.measured import verify_claims
 from verifier_worker.state import Appraised, AttesterState, Finding
-from verifier_worker.trust import Trust
+from verifier_worker.succession import go_on
+from verifier_worker.trust import Trust, label_of
 
 
 def conclude(
@@ -40,10 +41,15 @@ def conclude(
         group=trust.group,
         genuine=key is not None and key.endorsement.genuine is not None,
     )
-    appraised, under = state.appraised, f"{policy.label if policy is not None else ''} {trust.references.label}"
-    if appraised is None or appraised.under != under:
+    appraised = state.appraised
+    if appraised is None or appraised.policy is not policy or appraised.references != trust.references.label:
         claims = verify_claims(state.measured, state.replay.banks, state.selection) if state.settled else {}
-        appraised = Appraised(under=under, findings=appraise_measurements(case), verified_claims=claims)
+        appraised = Appraised(
+            policy=policy,
+            references=trust.references.label,
+            findings=appraise_measurements(case),
+            verified_claims=claims,
+        )
     findings = [*findings, *appraise_moment(case), *appraised.findings]
     if policy is not None and state.settled:  # before a baseline the facts are missing, and late is not bad
         findings += apply_rules(policy.rules, case, ueid, tuple(findings), appraised.verified_claims)
@@ -111,18 +117,19 @@ def resolve(
         now_us: not after the deadline, which has the last word.
 
     Returns:
-        The state and what was found; None while the handle has not come, or the push did not wait for it.
+        The state and what was found; None while the handle has not come, or the push did not wait for it, or what is
+        in force now judges its logs otherwise: the next push will.
     """
     if state.verdict.freshness is not Freshness.PENDING or state.sync.handle not in trust.handles:
         return None
     if state.deadline_us is not None and now_us >= state.deadline_us:
         return None
+    if state.measured.label != label_of(trust):
+        succession = go_on(state, ueid, trust, now_us)
+        if succession is None:
+            return None
+        state = succession.state
     asked_again = {Reason.HANDLE_UNKNOWN, Reason.POLICY_RULE, Reason.POLICY_RULE_FAILED}
     before = [Finding(reason=reason) for reason in state.verdict.reasons if reason not in asked_again]
     concluded, findings = conclude(ueid, state, before, trust)
     return concluded, tuple(findings)
-
-
-def label_of(trust: Trust) -> str:
-    """Names what log entries were judged with: under another label what they showed says nothing now."""
-    return f"{trust.policy.measures if trust.policy is not None else ''} {trust.references.label}".strip()

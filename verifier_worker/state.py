@@ -13,7 +13,7 @@ from schemas.log_replay import ReplayState
 from schemas.pcr import PcrSelection, PcrValues
 from schemas.reasons import Reason
 from schemas.result import Freshness, Rejections, Tier, TrustClaim
-from verifier_worker.appraisal_policy import Weight
+from verifier_worker.appraisal_policy import AppraisalPolicy, Weight
 from verifier_worker.clock_record import ClockRecord
 
 
@@ -70,10 +70,12 @@ class Finding:
 class Appraised:
     """Findings about measurements and what quoted PCRs vouch for.
 
-    Good until something is measured, or judged ``under`` another policy or other reference values.
+    Good until something is measured, or judged under another policy -- this very one, whatever it calls itself: a
+    signed one and the worker's own may share a label -- or under reference values of another label.
     """
 
-    under: str
+    policy: AppraisalPolicy | None
+    references: str
     findings: tuple[Finding, ...]
     verified_claims: Mapping[str, str | int | bool] = field(default_factory=dict)
 

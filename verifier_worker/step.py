@@ -33,12 +33,12 @@ from verifier_worker.checks.appraisal import (
 from verifier_worker.checks.transitions import tell_transitions
 from verifier_worker.clock_record import ClockRecord, next_epoch, went_back
 from verifier_worker.clock_states import OUTCOMES, ClockChange
-from verifier_worker.conclusion import conclude, label_of
+from verifier_worker.conclusion import conclude
 from verifier_worker.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
 from verifier_worker.measured import judge_aggregates, measure
 from verifier_worker.state import AttesterState, Finding, Measured
 from verifier_worker.succession import go_on
-from verifier_worker.trust import References, Trust
+from verifier_worker.trust import References, Trust, label_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

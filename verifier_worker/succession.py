@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from schemas.identifiers import Ueid
-from verifier_worker.conclusion import label_of
 from verifier_worker.state import AttesterState
-from verifier_worker.trust import Trust
+from verifier_worker.trust import Trust, label_of
 
 _SHARES: Final = 4096
 _ASKED_PARTS, _PARTS = 3, 4  # everyone is asked within three quarters of the time, and has the rest to answer in

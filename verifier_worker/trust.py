@@ -133,3 +133,8 @@ class Trust:
     conflict: str = ""
     newest: HandleId | None = None
     stamps: StampVerifier | None = None
+
+
+def label_of(trust: Trust) -> str:
+    """Names what log entries were judged with: under another label what they showed says nothing now."""
+    return f"{trust.policy.measures if trust.policy is not None else ''} {trust.references.label}".strip()

@@ -1,11 +1,13 @@
 """The enrolment service on a registry in a file, and a transport that forgets, refuses or keeps silent."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from endorser.enrolment import Decision, Device, Endorsed, Standing, examine
 from endorser.registrar import Registrar
 from endorser.registry import Registry
 from endorser.serve import MAX_PAYLOAD_BYTES, EnrolmentService, Inbox
@@ -36,6 +38,7 @@ KEYS = {cose.key_id(KEY.public_key()): KEY.public_key()}
 EK = ec.generate_private_key(ec.SECP256R1()).public_key()
 UEID = ueid_of(EK)
 TOPICS = Topics()
+Ending = Callable[[Device | None, Endorsed | None], Endorsed | None]
 ROOT = Authority("root")
 
 
@@ -58,7 +61,7 @@ class Desk:
 
     def __init__(self, folder: Path, **limits: int) -> None:
         (folder / "root.pem").write_bytes(ROOT.pem())
-        settings = Settings(
+        self.settings = settings = Settings(
             signing_key=Path("unused"),
             registry=folder / "registry.db",
             vendors=VendorSettings(roots={"acme": folder / "root.pem"}),
@@ -154,3 +157,46 @@ def test_a_vendor_file_that_is_none_is_named(tmp_path: Path, content: bytes, wor
     (tmp_path / "root.pem").write_bytes(content)
     with pytest.raises(ConfigError, match=rf"vendors\.roots: .*root\.pem: {words}"):
         load_vendors(VendorSettings(roots={"acme": tmp_path / "root.pem"}))
+
+
+def test_a_certificate_of_a_strange_version_ends_nothing(desk: Desk) -> None:
+    asking = request_of(ROOT, EK)
+    assert asking.certificate is not None
+    strange = asking.certificate.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07", 1)
+    desk.say(payload(replace(asking, certificate=strange)))
+    assert [outcome.reason for outcome in desk.outcomes()] == [Reason.MALFORMED]
+
+
+def test_a_renewal_beside_it_does_not_outlive_a_revocation(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device renews as often as it may; the operator's command was started a moment before the last time."""
+
+    def enrol(now_s: int) -> int:
+        raw = encode_request(request_of(ROOT, EK))
+        candidate = examine(raw, load_vendors(desk.settings.vendors), NOW_S)
+        before = desk.registry.device(UEID)
+        version = max(now_s, 0 if before is None else before.version + 1)
+        made = Endorsed(
+            ueid=UEID,
+            version=version,
+            ak_name=candidate.ak.name,
+            ak_public=candidate.ak.raw,
+            genuine=candidate.genuine,
+            not_after_s=NOW_S + 1000,
+            signed=b"renewed",
+        )
+        desk.registry.admit(candidate, made, None, Decision(at_s=now_s, ueid=UEID, action="renewed", who="test"))
+        return version
+
+    enrol(NOW_S)
+    started_s = NOW_S + 50
+    change = Registry.change_standing
+
+    def late(registry: Registry, standing: Standing, decision: Decision, end: Ending) -> Endorsed | None:
+        enrol(started_s + 1)
+        return change(registry, standing, decision, end)
+
+    monkeypatch.setattr(Registry, "change_standing", late)
+    ended = desk.registrar.change_standing(UEID, Standing.REVOKED, started_s, "alice", "stolen")
+    assert ended is not None
+    ((_, version, signed),) = desk.registry.unpublished()
+    assert (version, signed) == (started_s + 2, ended)

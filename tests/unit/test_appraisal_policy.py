@@ -307,3 +307,28 @@ def test_what_was_unexpected_is_named_with_its_digest() -> None:
     assert [(finding.detail, finding.digest) for finding in taken.findings] == [
         ("/usr/bin/odd", hashlib.sha256(b"odd").digest())
     ]
+
+
+def test_a_policy_of_the_same_label_is_another_one_nevertheless() -> None:
+    """The worker's own and a signed one can share a name and version."""
+    bench = bench_with()
+    bench.trust = replace(bench.trust, policy=make_policy(boot=BootTable(loaders=((b"b" * 32).hex(),))))
+    bench.take(bench.device.push())
+    assert bench.verdict()[1] & {Reason.BOOT_LOADER_UNEXPECTED, Reason.BOOT_UNKNOWN}
+
+
+@pytest.mark.parametrize("name", ["deadline_s", "result_lifetime_s", "max_age_s", "max_handle_age_s", "grace_s"])
+@pytest.mark.parametrize("seconds", ["inf", "nan", "-1", "1e18"])
+def test_times_that_no_clock_reaches(name: str, seconds: str) -> None:
+    """A signed policy with one of them must not end the workers that read it."""
+    policies = Policies(None, compile_policy)
+    text = signed("a").text.replace("deadline_s = 5\n", "" if name == "deadline_s" else "deadline_s = 5\n")
+    with pytest.raises(PeerError, match=name) as caught:
+        policies.take(replace(signed("a"), text=f"{text}{name} = {seconds}\n"))
+    assert caught.value.reason is Reason.POLICY_INVALID
+
+
+def test_a_text_that_is_nested_without_end() -> None:
+    with pytest.raises(PeerError, match="nested") as caught:
+        Policies(None, compile_policy).take(replace(signed("a"), text="a = " + "[" * 60_000))
+    assert caught.value.reason is Reason.POLICY_INVALID

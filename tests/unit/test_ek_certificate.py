@@ -131,3 +131,12 @@ def test_what_is_no_certificate(raw: bytes) -> None:
     with pytest.raises(PeerError) as caught:
         verify_ek_certificate(raw, (), VENDORS, NOW_S)
     assert caught.value.reason is Reason.MALFORMED
+
+
+def test_a_certificate_of_no_version_that_there_is() -> None:
+    """cryptography says so with an error that is no ValueError: one message of a stranger ended the service."""
+    raw = der(CERTIFICATE).replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07", 1)
+    for certificate, chain in ((raw, []), (der(CERTIFICATE), [raw])):
+        with pytest.raises(PeerError) as caught:
+            verify_ek_certificate(certificate, chain, VENDORS, NOW_S)
+        assert caught.value.reason is Reason.MALFORMED

@@ -158,7 +158,8 @@ def test_what_another_process_decided_meanwhile_holds(registry: Registry, tmp_pa
     asking = candidate()
     admit(registry, asking)
     other = Registry(tmp_path / "registry.db")
-    other.change_standing(Standing.REVOKED, Decision(at_s=NOW_S, ueid=asking.ueid, action="revoked", who="alice"))
+    revoked = Decision(at_s=NOW_S, ueid=asking.ueid, action="revoked", who="alice")
+    other.change_standing(Standing.REVOKED, revoked, lambda _device, _last: None)
     other.close()
     with pytest.raises(PeerError, match="attesting-key-revoked"):
         admit(registry, asking, version=2)
@@ -240,3 +241,19 @@ def test_one_topic_does_not_use_up_everybodys_turn() -> None:
 def test_many_topics_together_are_limited() -> None:
     limit = RateLimit(burst=3, per_minute=60, key_burst=2, key_per_minute=60)
     assert sum(limit.allows(str(number), 0.0) for number in range(20_000)) == 3
+
+
+def test_an_iak_stays_with_its_device_whatever_certificate_comes_later(registry: Registry) -> None:
+    """Another certificate of the same device, or of the same key, must not free it to prove a second device genuine."""
+    first = candidate(name=None)
+    by_iak = replace(first, genuine=Genuine.IAK_CERTIFICATE)
+    admit(registry, by_iak)
+    other_key = replace(first.certificate, key=b"other", serial="2")
+    admit(registry, replace(first, genuine=Genuine.EK_CERTIFICATE, certificate=other_key), version=2)
+    second = replace(by_iak, ueid=ueid_of(ec.generate_private_key(ec.SECP256R1()).public_key()))
+    renewed = replace(second, certificate=replace(second.certificate, serial="3"))
+    for asking in (second, renewed):
+        with pytest.raises(PeerError, match="iak-certificate-taken"):
+            admit(registry, asking)
+    admit(registry, replace(second, certificate=other_key))  # a key of its own
+    admit(registry, by_iak, version=3)

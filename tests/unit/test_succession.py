@@ -6,14 +6,16 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from schemas.handle import Handle
 from schemas.ima_signature import FileKey
 from schemas.reasons import Reason
 from schemas.reference_values import Outgoing, ReferenceValues
 from schemas.result import Tier
-from tests.fakes.device import GOOD_FILES, T0_US, make_policy, make_references
+from tests.fakes.device import GOOD_FILES, T0_US, make_handle, make_policy, make_references
 from tests.parts.file_signing import file_key
 from tests.unit.test_step import Bench
-from verifier_worker.appraisal_policy import ImaTable
+from verifier_worker.appraisal_policy import ImaTable, LogsTable
+from verifier_worker.conclusion import resolve
 from verifier_worker.succession import go_on
 from verifier_worker.trust import References, merge_references, succeed
 
@@ -207,3 +209,48 @@ def test_a_policy_that_judges_otherwise_starts_over(fleet: Fleet) -> None:
     fleet.take(fleet.device.push())
     assert Reason.BASELINE_REQUIRED in fleet.verdict()[1]
     assert fleet.now_us > T0_US
+
+
+def late_handle(fleet: Fleet) -> Handle:
+    """The next push is pending: its handle has not come."""
+    late = make_handle(1)
+    fleet.device.sync(late)
+    fleet.take(fleet.device.push())
+    assert fleet.verdict() == (Tier.NONE, {Reason.HANDLE_UNKNOWN})
+    return late
+
+
+def resolved(fleet: Fleet, late: Handle) -> Tier | None:
+    """What the handle's coming makes of it; None when it is left to the next push."""
+    assert fleet.state is not None
+    trust = replace(fleet.trust, handles={**fleet.trust.handles, late.id: late})
+    found = resolve(fleet.device.ueid, fleet.state, trust, fleet.now_us)
+    return None if found is None else found[0].verdict.status
+
+
+def test_a_late_handle_does_not_affirm_what_a_new_policy_never_judged() -> None:
+    """Entries of PCR 10 were nobody's word under the old policy, so nobody looked at them."""
+    fleet = Fleet()
+    strict = fleet.policy
+    lax = make_policy(pcrs="sha256:0-9", logs=LogsTable(tcg2=tuple(range(8))), max_age_s=1e6, max_handle_age_s=1e6)
+    fleet.trust = replace(fleet.trust, policy=lax)
+    fleet.device.run(b"/opt/evil", b"evil")
+    fleet.take(fleet.device.push(full=True, resend=ALL))
+    assert fleet.verdict() == (Tier.AFFIRMING, set())
+    late = late_handle(fleet)
+    fleet.trust = replace(fleet.trust, policy=strict)
+    assert resolved(fleet, late) is None
+
+
+def test_a_late_handle_does_not_affirm_what_was_taken_away(fleet: Fleet) -> None:
+    fleet.trust = replace(fleet.trust, policy=make_policy(remeasure_s=0, max_age_s=1e6, max_handle_age_s=1e6))
+    late = late_handle(fleet)
+    assert resolved(fleet, late) is Tier.AFFIRMING
+    fleet.publish(files=without_old())
+    assert resolved(fleet, late) is None
+
+
+def test_a_late_handle_resolves_while_a_baseline_is_not_due(fleet: Fleet) -> None:
+    late = late_handle(fleet)
+    fleet.publish(files=GOOD | files(NEW))
+    assert resolved(fleet, late) is Tier.AFFIRMING

@@ -307,7 +307,7 @@ class TimeAudit:
         if endorsement is None:
             raise PeerError(Reason.ATTESTER_UNENDORSED, "no endorsement in the log before it")
         if not endorsement.not_before_s <= entry.received_us // _US <= endorsement.not_after_s:
-            raise PeerError(Reason.ATTESTER_UNENDORSED, f"endorsement version {endorsement.version} was not valid then")
+            raise PeerError(Reason.ENDORSEMENT_EXPIRED, f"endorsement version {endorsement.version} was not valid then")
         public, body = endorsement.attesting_key, evidence.body
         if body.environment != public.name:
             raise PeerError(Reason.ATTESTING_KEY_MISMATCH, "the body names another attesting key than the endorsed one")

@@ -85,6 +85,8 @@ class Reason(StrEnum):
     # Evidence: who says it, and are the bytes bound to a key (rejected: state does not move).
     UEID_MISMATCH = "ueid-mismatch"
     ATTESTER_UNENDORSED = "attester-unendorsed"
+    ENDORSEMENT_EXPIRED = "endorsement-expired"
+    ENDORSEMENT_NOT_YET_VALID = "endorsement-not-yet-valid"
     ATTESTING_KEY_MISMATCH = "attesting-key-mismatch"
     ATTEST_NOT_TPM_GENERATED = "attest-not-tpm-generated"
     ATTEST_TYPE_WRONG = "attest-type-wrong"

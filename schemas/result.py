@@ -110,8 +110,9 @@ class AttestationResult:
         policies: ids of the appraisal policies applied, with versions.
         logs: entries of each log covered by the quote.
         logs_total: entries the attester says it has, where more are to come.
-        unexpected: paths or PCRs that no reference value covers, names of rules that hold, bounded.
-        unexpected_digests: what was measured of each of them, in hexadecimal, in the same order; empty text for a rule.
+        unexpected: what the reasons are about, bounded: paths and PCRs that no reference value covers, the policy's
+            rules that hold or fail, missing sets, policies in conflict.
+        unexpected_digests: what was measured of each of them, in hexadecimal, in the same order; empty text for none.
         unexpected_total: how many there were.
         claims: ``ear_attester_claims``: all that the attester says of itself. Its word alone, whatever it says of a
             claim.

@@ -14,7 +14,8 @@ from verifier_worker.arguments import parser
 from verifier_worker.audit_text import entry_line
 from verifier_worker.boot_log_text import boot_log_lines
 from verifier_worker.key_commands import run_key_command
-from verifier_worker.service import ROLE, check_service, load_policy, run_service
+from verifier_worker.material import ROLE, load_policy
+from verifier_worker.service import check_service, run_service
 from verifier_worker.settings import Settings
 
 

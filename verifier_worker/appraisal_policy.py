@@ -91,8 +91,8 @@ class ImaTable:
     """Table ``[ima]``.
 
     Attributes:
-        exclude: patterns of paths, ``*`` for any characters, whose files need no reference value. Whoever can write
-            there can run what he likes: exclude data, not programs.
+        exclude: patterns of paths, ``*`` for any characters, also ``/``, whose files need no reference value. Whoever
+            can write there can run what he likes: exclude data, not programs.
     """
 
     exclude: tuple[str, ...] = ()

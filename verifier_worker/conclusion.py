@@ -51,7 +51,7 @@ def conclude(
             verified_claims=claims,
         )
     findings = [*findings, *appraise_moment(case), *appraised.findings]
-    if policy is not None and policy.rules:
+    if policy is not None and state.settled:  # before a baseline the facts are missing, and late is not bad
         findings += apply_rules(policy.rules, case, ueid, tuple(findings), appraised.verified_claims)
     verdict = verdict_of(findings, affirming_vector(case), policy, appraised.verified_claims)
     return replace(state, verdict=verdict, appraised=appraised), findings

@@ -176,7 +176,7 @@ def _add_unlisted(
         else:
             return measured
     path = file.path.decode("utf-8", "backslashreplace")
-    if excluded is not None and excluded.fullmatch(path):
+    if excluded is not None and "/../" not in path and excluded.fullmatch(path):
         return replace(measured, excluded=measured.excluded + 1)
     return _add_unexpected(measured, file.digest, path)
 

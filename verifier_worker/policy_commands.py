@@ -1,4 +1,4 @@
-"""``verifier-worker policy`` and ``appraise``: a policy author's tools."""
+"""``verifier-worker policy-facts`` and ``appraise``: a policy author's tools."""
 
 import argparse
 import json
@@ -6,19 +6,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from runtime import clock
 from runtime.captured import read_captured
 from runtime.keys import read_file
 from runtime.settings import load, naming
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import ueid_text
 from verifier_worker.appraisal_policy import AppraisalPolicy
+from verifier_worker.material import ROLE, compile_policy, load_material, load_policy
 from verifier_worker.policies import Policies
 from verifier_worker.policy_rules import FACTS
-from verifier_worker.service import ROLE, compile_policy, load_material, load_policy
 from verifier_worker.settings import Settings
 from verifier_worker.trial import Comparison, Forgetful, Judgement, Trial, count_changes
-from verifier_worker.trust_store import REFERENCE_VALUES, TrustStore
+from verifier_worker.trust_store import TrustStore
 
 _SHOWN: Final = 50
 
@@ -84,7 +83,7 @@ def _trust(settings: Settings, policy: AppraisalPolicy, references: Iterable[Pat
     )
     for path in references:
         try:
-            trust.accept(REFERENCE_VALUES, None, read_file(path), clock.utc_us())
+            trust.assume(read_file(path))
         except PeerError as error:
             raise ConfigError(f"--reference-values {path}: {error}") from error
     return trust

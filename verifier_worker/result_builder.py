@@ -78,6 +78,8 @@ _NAMED: Final = frozenset(
         Reason.PCR_UNEXPECTED,
         Reason.BOOT_AGGREGATE_MISMATCH,
         Reason.BOOT_LOADER_UNEXPECTED,
+        Reason.POLICY_CONFLICT,
+        Reason.REFERENCE_VALUES_MISSING,
         Reason.POLICY_RULE,
         Reason.POLICY_RULE_FAILED,
     }

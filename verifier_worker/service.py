@@ -9,34 +9,27 @@ finds its endorsement. Everything is owned by the loop's thread; network threads
 import functools
 import queue
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 from prometheus_client import Counter, Gauge
 
-from runtime import keys
 from runtime.clock import monotonic_s, utc_us
 from runtime.durable import check_folder_of
 from runtime.mqtt import Message, MqttConnection, Session, Will
 from runtime.service import Backoff, Stop
-from runtime.settings import build, load, naming
 from runtime.telemetry import Log, configure_logging, serve_metrics
-from runtime.time_stamp_verifier import TimeStampVerifier, load_time_stamp_verifier
 from schemas import cmw, media_types
 from schemas.audit_entry import OBJECT_KINDS, ObjectEntry
-from schemas.errors import ConfigError, PeerError, WorldError
+from schemas.errors import PeerError, WorldError
 from schemas.handle import handle_id
 from schemas.identifiers import HandleId, Ueid
 from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.media_types import Indicator
-from schemas.policy import SignedPolicy
 from schemas.result_token import ResultFormat
 from schemas.status import Status, encode_status
-from verifier_worker.appraisal_policy import AppraisalPolicy, PolicyTable, check_policy
 from verifier_worker.audit_log import FileAuditLog
+from verifier_worker.material import ROLE, compile_policy, load_material
 from verifier_worker.policies import Policies
 from verifier_worker.receipt_clock import ReceiptClock
 from verifier_worker.settings import Settings
@@ -45,7 +38,6 @@ from verifier_worker.state_store import SqliteStateStore
 from verifier_worker.trust_store import ENDORSEMENTS, HANDLES, POLICIES, REFERENCE_VALUES, TrustStore
 from verifier_worker.worker import BUILD, REFUSED_TOTAL, Received, Worker
 
-ROLE: Final = "verifier-worker"
 _LOG: Final = Log("verifier")
 _TICK_S: Final = 0.25
 _EXPIRE_EVERY_S: Final = 0.5
@@ -94,6 +86,7 @@ class Service:
             policies=Policies(material.policy, compile_policy),
         )
         self._trust_connection, self._evidence_connection = self._connections()
+        self._log_is_new = self._audit.last_number() == 0
         self._worker = Worker(
             Identity(
                 name=settings.name,
@@ -131,7 +124,7 @@ class Service:
 
     def _begin_log(self) -> None:
         """A log that is empty, since the one before was moved away, starts with the objects in force."""
-        if self._audit.last_number() > 0:
+        if not self._log_is_new:
             return
         objects = [
             ObjectEntry(received_us=self._receipt_us(), kind=kind, raw=raw)
@@ -207,8 +200,7 @@ class Service:
         return batch
 
     def _handle(self, batch: list[Message]) -> None:
-        while self._published:
-            self._worker.published(self._published.popleft())
+        self._note_published()
         evidence = [item for item in batch if self._topics.kind_of(item.topic) == "evidence"]
         objects = [item for item in batch if self._topics.kind_of(item.topic) != "evidence"]
         if not self._take_trust_objects(objects) or not evidence:
@@ -222,6 +214,10 @@ class Service:
         if self._until_done(lambda: self._worker.process(received)) and self._until_done(self._worker.settle):
             for message in evidence:
                 self._evidence_connection.ack(message)
+
+    def _note_published(self) -> None:
+        while self._published:
+            self._worker.published(self._published.popleft())
 
     def _receipt_us(self) -> int:
         """The time now, later than any receipt before and than the handles we hold."""
@@ -313,41 +309,11 @@ class Service:
                 retain=True,
             )
             self._evidence_connection.stop()
+        self._note_published()  # what came while it stopped: else it would be published once more at the next start
         self._worker.flush()
         self._audit.close()
         self._store.close()
         _LOG.info("verifier-stopped", name=self._settings.name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
-    """What the files named in the settings hold: our key, whom we believe, what we demand."""
-
-    key: EllipticCurvePrivateKey
-    endorsers: Mapping[bytes, EllipticCurvePublicKey]
-    distributors: Mapping[bytes, EllipticCurvePublicKey]
-    stamps: TimeStampVerifier
-    policy: AppraisalPolicy | None
-
-
-def load_material(settings: Settings) -> Material:
-    """Reads keys, roots and policy.
-
-    Raises:
-        ConfigError: names the field and the file.
-    """
-    trusted = settings.trust
-    with naming("signing_key"):
-        key = keys.load_signing_key(settings.signing_key, made_by=f"{ROLE} keygen")
-    with naming("trust.endorser_keys"):
-        endorsers = keys.load_public_keys(trusted.endorser_keys)
-    with naming("trust.distributor_keys"):
-        distributors = keys.load_public_keys(trusted.distributor_keys)
-    with naming("trust.tsa_roots"):
-        stamps = load_time_stamp_verifier(trusted.tsa_roots)
-    with naming("policy"):
-        policy = load_policy(settings.policy) if settings.policy is not None else None
-    return Material(key=key, endorsers=endorsers, distributors=distributors, stamps=stamps, policy=policy)
 
 
 def check_service(settings: Settings) -> None:
@@ -359,27 +325,6 @@ def check_service(settings: Settings) -> None:
     load_material(settings)
     check_folder_of(settings.database, "database")
     check_folder_of(settings.audit_log, "audit_log")
-
-
-def load_policy(path: Path) -> AppraisalPolicy:
-    """Reads and checks a policy file.
-
-    Raises:
-        ConfigError: names the file and the field.
-    """
-    return check_policy(load(path, PolicyTable, "policy"))
-
-
-def compile_policy(signed: SignedPolicy) -> AppraisalPolicy:
-    """Reads and checks the text of a signed policy.
-
-    Raises:
-        ConfigError: names the field.
-    """
-    table = build(signed.text, PolicyTable, f"policy {signed.id}/{signed.version}")
-    if table.id != signed.id:
-        raise ConfigError(f"policy {signed.id}: its text says id = {table.id!r}")
-    return check_policy(table)
 
 
 def run_service(settings: Settings) -> None:

@@ -221,12 +221,13 @@ def _advance(
     if baseline or base.selection != admitted.quoted.pcr_selection:
         # Another selection says nothing about the entries replayed for the old one; a baseline repeats everything.
         base = _fresh(admitted, base.measured.label, base)
+    if policy is None or trust.references.missing or missing_registers(policy, admitted.quoted.pcr_selection):
+        # Nothing to appraise entries with, or nothing that binds them: they must not count later either, and asking
+        # for them would only make the attester be asked late when there is something.
+        return _moved(base, admitted, chained=None), [], None
     if body.previous is not None and body.previous != base.chained:
         reason = Reason.SEQUENCE_GAP if base.chained is not None else Reason.BASELINE_REQUIRED
         return _moved(base, admitted), [Finding(reason=reason)], _request(reason, base, admitted)
-    if policy is None or trust.references.missing or missing_registers(policy, admitted.quoted.pcr_selection):
-        # Nothing to appraise entries with, or nothing that binds them: they must not count later either.
-        return _moved(base, admitted, chained=None), [], None
     if body.previous is not None and any(
         start < base.replay.next_index.get(name, 0) for name, start in body.logs.items()
     ):

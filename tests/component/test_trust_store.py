@@ -19,8 +19,8 @@ from schemas.reference_values import Outgoing, ReferenceValues, sign_reference_v
 from schemas.tst_info import TstInfo
 from tests.fakes.device import T0_US, FakeDevice, make_handle, make_policy, make_references, make_trust
 from tests.parts.token_forge import tst_info
+from verifier_worker.material import compile_policy
 from verifier_worker.policies import Policies
-from verifier_worker.service import compile_policy
 from verifier_worker.state_codec import encode_state
 from verifier_worker.state_store import SqliteStateStore
 from verifier_worker.step import step

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import schemas
 from schemas import cbor, cel, cel_cbor, cmw, cose, media_types, result, result_cwt
-from schemas.audit_entry import HANDLE, EvidenceEntry, ObjectEntry, encode_entry
+from schemas.audit_entry import HANDLE, POLICY, EvidenceEntry, ObjectEntry, encode_entry
 from schemas.endorsement import Endorsement, Genuine, sign_endorsement, verify_endorsement
 from schemas.enrolment import (
     Activation,
@@ -43,6 +43,7 @@ from schemas.hashes import SHA256
 from schemas.identifiers import HandleId
 from schemas.media_types import Indicator
 from schemas.passport_proof import PassportProof, encode_proof, parse_proof
+from schemas.policy import SignedPolicy, sign_policy, verify_policy
 from schemas.reference_values import sign_reference_values, verify_reference_values
 from schemas.result import AttestationResult, Freshness, Rejections, Tier, TrustClaim
 from schemas.solicit import Solicit, sign_solicit, verify_solicit
@@ -200,6 +201,22 @@ def reference_values() -> bytes:
     return sign_reference_values(make_references(device(), keys=(file_key(KEY),)), KEY)
 
 
+def policy() -> bytes:
+    """A signed policy."""
+    made = SignedPolicy(id="fleet", version=1, signer="e", not_before_s=0, not_after_s=9, text='id = "fleet"')
+    return sign_policy(made, KEY)
+
+
+def policy_claims() -> bytes:
+    """What is signed of it."""
+    return cose.parse(policy(), "policy").unverified_payload
+
+
+def audit_policy() -> bytes:
+    """An audit entry about a policy."""
+    return encode_entry(ObjectEntry(received_us=1, kind=POLICY, raw=policy()))
+
+
 def status() -> bytes:
     """A status."""
     return encode_status(Status(role="verifier", name="v", online=True, version="1"))
@@ -302,11 +319,14 @@ MESSAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "enrolment-activation": ("enrolment.cddl", enrolment_activation),
     "enrolment-outcome": ("enrolment.cddl", enrolment_outcome),
     "reference-values": ("corim.cddl", reference_values),
+    "policy": ("policy.cddl", policy),
+    "policy-claims": ("policy.cddl", policy_claims),
     "status": ("status.cddl", status),
     "cel-record": ("evidence.cddl", cel_record),
     "result-claims": ("result.cddl", result_claims),
     "audit-evidence": ("audit.cddl", audit_evidence),
     "audit-object": ("audit.cddl", audit_object),
+    "audit-policy": ("audit.cddl", audit_policy),
     "result-cbor-claims": ("result.cddl", result_cbor_claims),
     "undecided-claims": ("result.cddl", undecided_claims),
     "cwt-result": ("result.cddl", cwt_result),
@@ -317,6 +337,7 @@ RULES = {
     "full-endorsement": "endorsement",
     "audit-evidence": "audit-entry",
     "audit-object": "audit-entry",
+    "audit-policy": "audit-entry",
     "undecided-claims": "result-cbor-claims",
 }
 
@@ -340,6 +361,10 @@ def test_the_cmw_record_conforms() -> None:
     assert conforms("status.cddl", "cmw-plain-record", cmw.wrap(media_types.STATUS, b"x", None))
 
 
+def _signed_policy(payload: bytes) -> bytes:
+    return cose.encode(cose.sign(payload, KEY, {cose.HEADER_TYPE: media_types.POLICY}))
+
+
 def _parsers() -> dict[str, Callable[[bytes], object]]:
     return {
         "evidence": parse_evidence,
@@ -352,6 +377,8 @@ def _parsers() -> dict[str, Callable[[bytes], object]]:
         "enrolment-activation": parse_activation,
         "enrolment-outcome": lambda raw: verify_outcome(raw, KEYS),
         "reference-values": lambda raw: verify_reference_values(raw, KEYS),
+        "policy": lambda raw: verify_policy(raw, KEYS),
+        "policy-claims": lambda raw: verify_policy(_signed_policy(raw), KEYS),
         "status": parse_unverified_status,
         "cel-record": cel_cbor.parse_record,
         "passport-proof": parse_proof,
@@ -380,7 +407,16 @@ def _mutants(value: object) -> Iterator[object]:
 
 @pytest.mark.parametrize(
     "name",
-    ["evidence", "heartbeat", "status", "cel-record", "passport-proof", "enrolment-request", "enrolment-activation"],
+    [
+        "evidence",
+        "heartbeat",
+        "status",
+        "cel-record",
+        "passport-proof",
+        "enrolment-request",
+        "enrolment-activation",
+        "policy-claims",
+    ],
 )
 def test_codec_and_cddl_refuse_the_same_changes(name: str) -> None:
     """What the CDDL refuses, the codec must refuse: it may be stricter, never laxer."""
@@ -404,7 +440,15 @@ def test_codec_and_cddl_refuse_the_same_changes(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["solicit", "endorsement", "full-endorsement", "reference-values", "enrolment-challenge", "enrolment-outcome"],
+    [
+        "solicit",
+        "endorsement",
+        "full-endorsement",
+        "reference-values",
+        "policy",
+        "enrolment-challenge",
+        "enrolment-outcome",
+    ],
 )
 def test_signed_objects_parse_back(name: str) -> None:
     assert _parsers()[name](MESSAGES[name][1]()) is not None

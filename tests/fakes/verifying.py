@@ -23,23 +23,30 @@ from tests.fakes.attester import HandleMint
 from tests.fakes.device import T0_US, FakeDevice, make_endorsement, make_policy, make_references
 from tests.fakes.verifier import FakePublisher
 from verifier_worker.audit_log import FileAuditLog
+from verifier_worker.material import compile_policy
 from verifier_worker.policies import Policies
 from verifier_worker.receipt_clock import ReceiptClock
-from verifier_worker.service import compile_policy
 from verifier_worker.solicitor import Identity
 from verifier_worker.state_store import SqliteStateStore
 from verifier_worker.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
 from verifier_worker.worker import Received, Worker
 
 ISSUER = "distributor-1"
-RECORDED = frozenset({HANDLES, ENDORSEMENTS})  # a real worker records the rest, too; here it would only be in the way
+RECORDED = frozenset({HANDLES, ENDORSEMENTS})  # a real worker records the rest, too: most tests are not about it
 
 
 class Verifying:
     """One verifier, one endorsed device, one distributor."""
 
-    def __init__(self, folder: Path, *, mint: HandleMint | None = None, others: Sequence[HandleMint] = ()) -> None:
-        self.folder = folder
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        mint: HandleMint | None = None,
+        others: Sequence[HandleMint] = (),
+        recorded: frozenset[str] = RECORDED,
+    ) -> None:
+        self.folder, self.recorded = folder, recorded
         self.now_us = T0_US
         self.device, self.mint = FakeDevice(), mint or HandleMint()
         self.others = tuple(others)
@@ -100,7 +107,7 @@ class Verifying:
         is_new = self.trust.accept(kind, name, raw, self.now_us, retained=retained)
         if is_new:
             entry = ObjectEntry(received_us=self.receipt_us(), kind=kind, raw=raw)
-            self.worker.record([entry] if kind in RECORDED else [])
+            self.worker.record([entry] if kind in self.recorded else [])
             self.worker.settle()
         return is_new
 

@@ -17,6 +17,7 @@ from schemas.handle import EPOCH_BELL_IMPRINT, HandleClaims, attach_stamp, sign_
 from schemas.identifiers import HandleId, Ueid, ueid_text
 from schemas.media_types import Indicator
 from schemas.passport_proof import PassportProof, encode_proof, qualifying_data
+from schemas.policy import SignedPolicy, sign_policy
 from schemas.reference_values import sign_reference_values
 from schemas.result import Freshness, Tier, to_claims
 from schemas.solicit import Solicit, sign_solicit
@@ -39,6 +40,7 @@ STAMP_TIME_US: Final = T0_US
 
 HANDLE_TYPE: Final[Mapping[int, object]] = {cose.HEADER_TYPE: media_types.HANDLE}
 SOLICIT_TYPE: Final[Mapping[int, object]] = {cose.HEADER_TYPE: media_types.SOLICIT}
+POLICY_TYPE: Final[Mapping[int, object]] = {cose.HEADER_TYPE: media_types.POLICY}
 
 
 class AnyStamp:
@@ -106,6 +108,31 @@ _CORIM_HEADERS: Final = cose.parse(ENDORSEMENT, "sample").headers
 CORIM_TYPE: Final[Mapping[int, object]] = {
     label: _CORIM_HEADERS[label] for label in (cose.HEADER_CONTENT_TYPE, corim.HEADER_CORIM_META)
 }
+POLICY_TEXT: Final = """\
+id = "fleet"
+groups = ["edge", "*"]
+pcrs = "sha256:0-10"
+reference_values = ["good"]
+deadline_s = 5
+[logs]
+tcg2 = [0, 4, 7]
+ima = [10]
+cel = { app = [7] }
+[boot]
+secure_boot = true
+loaders = ["abababababababababababababababababababababababababababababababab"]
+[ima]
+exclude = ["/var/cache/*"]
+[weights]
+file-unexpected = "warning"
+[[rules]]
+name = "odd"
+when = 'said["kernel"].matches("^5[.]") && unexpected.exists(path, path.startsWith("/opt/")) || age_s > 1.0'
+"""
+POLICY: Final = sign_policy(
+    SignedPolicy(id="fleet", version=1, signer="e", not_before_s=0, not_after_s=2**40, text=POLICY_TEXT), KEY
+)
+POLICY_PAYLOAD: Final = _payload(POLICY)
 SOLICIT: Final = sign_solicit(
     Solicit(ueid=_DEVICE.ueid, verifier="v", issued_us=T0_US, reason="log-gap", full=True, logs={"ima": 5, "tcg2": 0}),
     KEY,

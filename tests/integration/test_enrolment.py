@@ -30,8 +30,8 @@ from schemas.tst_info import TstInfo
 from tests.fakes.device import make_policy
 from tests.parts.swtpm import Swtpm
 from tests.parts.vendor_tpm import Vendor, make_vendor, revocation_list, vendor_tpm
+from verifier_worker.material import compile_policy
 from verifier_worker.policies import Policies
-from verifier_worker.service import compile_policy
 from verifier_worker.state_store import SqliteStateStore
 from verifier_worker.trust_store import ENDORSEMENTS, TrustStore
 

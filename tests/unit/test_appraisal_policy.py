@@ -22,9 +22,9 @@ from verifier_worker.appraisal_policy import (
     Weight,
     check_policy,
 )
+from verifier_worker.material import compile_policy
 from verifier_worker.policies import Policies
 from verifier_worker.policy_rules import FACTS, compile_rule
-from verifier_worker.service import compile_policy
 from verifier_worker.trust import Trust
 
 GOOD = """

@@ -200,6 +200,24 @@ def test_an_unendorsed_attester_is_refused() -> None:
     assert taken.refused.reason is Reason.ATTESTER_UNENDORSED
 
 
+@pytest.mark.parametrize(
+    ("not_before_s", "not_after_s", "reason"),
+    [
+        (0, RECEIVED_US // 1_000_000 - 1, Reason.ENDORSEMENT_EXPIRED),
+        (RECEIVED_US // 1_000_000 + 1, 2**40, Reason.ENDORSEMENT_NOT_YET_VALID),
+    ],
+)
+def test_an_endorsement_counts_while_it_is_valid(not_before_s: int, not_after_s: int, reason: Reason) -> None:
+    bench = Bench()
+    trust = make_trust(bench.device, handles=(bench.handle,))
+    key = trust.endorsed[bench.device.ueid]
+    endorsement = replace(key.endorsement, not_before_s=not_before_s, not_after_s=not_after_s)
+    trust = replace(trust, endorsed={bench.device.ueid: replace(key, endorsement=endorsement)})
+    taken = step(None, bench.device.ueid, bench.device.push(), RECEIVED_US, trust)
+    assert taken.refused is not None
+    assert taken.refused.reason is reason
+
+
 def test_a_body_that_was_not_quoted_is_refused(bench: Bench) -> None:
     push = bench.device.push()
     other = bench.device.push(claims={"kernel": "lie"})

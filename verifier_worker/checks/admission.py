@@ -91,8 +91,10 @@ def attester_is_endorsed(candidate: Candidate) -> None:
     if candidate.key is None:
         raise PeerError(Reason.ATTESTER_UNENDORSED, "no endorsement for this attester")
     endorsement, now_s = candidate.key.endorsement, candidate.received_us // _US
-    if not endorsement.not_before_s <= now_s <= endorsement.not_after_s:
-        raise PeerError(Reason.ATTESTER_UNENDORSED, f"endorsement version {endorsement.version} is not valid now")
+    if now_s > endorsement.not_after_s:
+        raise PeerError(Reason.ENDORSEMENT_EXPIRED, f"endorsement version {endorsement.version} has ended")
+    if now_s < endorsement.not_before_s:
+        raise PeerError(Reason.ENDORSEMENT_NOT_YET_VALID, f"endorsement version {endorsement.version} is not valid yet")
 
 
 def environment_is_endorsed(candidate: Candidate) -> None:

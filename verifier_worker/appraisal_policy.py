@@ -132,7 +132,8 @@ class PolicyTable:
         remeasure_s: when acceptable files were taken away, every attester's log is judged anew, spread over so long
             a time after the verifier knew; what is run meanwhile is judged by the new values. 0 for at once.
         logs, boot, ima: what must be explained, and how.
-        weights: by reason code, ``told``, ``warning``, ``none`` or ``contraindicated``.
+        weights: by reason code, ``told``, ``warning``, ``none`` or ``contraindicated``. A reason that tells of an
+            event, such as ``rebooted``, counts in the result that tells it, and no longer.
         rules: further questions.
     """
 

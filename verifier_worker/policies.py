@@ -1,5 +1,6 @@
 """The appraisal policies in force, and which of them is an attester's."""
 
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -38,13 +39,19 @@ class Policies:
         self._compile = compile_policy
         self._signed: dict[str, tuple[SignedPolicy, AppraisalPolicy]] = {}
         self._unread: dict[str, int] = {}  # greatest version that did not compile, here or under an earlier release
+        self._unreadable: dict[str, tuple[SignedPolicy, tuple[str, ...]]] = {}  # in force once, with its groups
 
     def version(self, name: str) -> int | None:
         """Version in force of a policy, valid in time or not; None when there is none."""
         return self._signed[name][0].version if name in self._signed else None
 
-    def take(self, signed: SignedPolicy) -> None:
+    def take(self, signed: SignedPolicy, *, stored: bool = False) -> None:
         """Puts a verified policy in force; that its version is greater is checked already.
+
+        Args:
+            signed: the policy.
+            stored: it was in force before, under another release of this software. If its text is no policy for this
+                one, its groups have none: they must not fall to a weaker one.
 
         Raises:
             PeerError: ``policy-invalid`` when its text is no policy: what was in force stays; ``object-rolled-back``
@@ -60,23 +67,32 @@ class Policies:
             compiled = self._compile(signed)
         except ConfigError as error:
             self._unread[signed.id] = signed.version
+            if stored:
+                self._unreadable[signed.id] = signed, _claimed_groups(signed.text)
             raise PeerError(Reason.POLICY_INVALID, error.detail) from error
         label = f"{signed.id}/{signed.version}"
         self._signed[signed.id] = signed, replace(compiled, label=label)
+        self._unreadable.pop(signed.id, None)
 
     def choose(self, group: str, now_s: int) -> Choice:
         """The policy of one group at a time."""
         valid = [
             policy for signed, policy in self._signed.values() if signed.not_before_s <= now_s <= signed.not_after_s
         ]
+        lost = [
+            (f"{signed.id}/{signed.version}, which cannot be read", groups)
+            for signed, groups in self._unreadable.values()
+            if signed.not_before_s <= now_s <= signed.not_after_s
+        ]
         own = [self._own] if self._own is not None else []
-        for candidates in (
-            [each for each in valid if group in each.groups and group != ALL_GROUPS],
-            [each for each in valid if ALL_GROUPS in each.groups],
-            [each for each in own if group in each.groups or ALL_GROUPS in each.groups],
+        for name, candidates in (
+            (group, [each for each in valid if group in each.groups and group != ALL_GROUPS]),
+            (ALL_GROUPS, [each for each in valid if ALL_GROUPS in each.groups]),
+            ("", [each for each in own if group in each.groups or ALL_GROUPS in each.groups]),
         ):
-            if len(candidates) > 1:
-                return Choice(conflict=", ".join(sorted(each.label for each in candidates)))
+            labels = [each.label for each in candidates] + [label for label, groups in lost if name in groups]
+            if len(labels) > len(candidates) or len(candidates) > 1:
+                return Choice(conflict=", ".join(sorted(labels)))
             if candidates:
                 return Choice(policy=candidates[0])
         return Choice()
@@ -91,3 +107,12 @@ class Policies:
         """When, after ``now_s``, another policy may become valid or stop to be so."""
         edges = (edge for signed, _ in self._signed.values() for edge in (signed.not_before_s, signed.not_after_s + 1))
         return min((edge for edge in edges if edge > now_s), default=_FOREVER_S)
+
+
+def _claimed_groups(text: str) -> tuple[str, ...]:
+    """The groups that a text claims, as far as it can be read; all of them where it cannot."""
+    try:
+        groups = tomllib.loads(text).get("groups", [ALL_GROUPS])
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return (ALL_GROUPS,)
+    return tuple(map(str, groups)) if isinstance(groups, list) else (ALL_GROUPS,)

@@ -271,7 +271,7 @@ class TrustStore:
         policy = verify_policy(raw, self._endorsers)
         _check_name(POLICIES, name, policy.id)
         _check_version(POLICIES, policy.version, self._policies.version(policy.id))
-        self._policies.take(policy)
+        self._policies.take(policy, stored=name is None)
         self._views_until_s = 0
         return policy.id.encode(), _FOREVER_US
 

@@ -347,3 +347,20 @@ def test_a_version_that_does_not_compile_still_replaced_those_before_it() -> Non
     assert caught.value.reason is Reason.OBJECT_ROLLED_BACK
     policies.take(signed("a", version=3))
     assert policies.version("a") == 3
+
+
+def test_a_stored_policy_that_cannot_be_read_any_more_leaves_its_groups_without_one() -> None:
+    """After an update of the verifier: its groups must not fall to a weaker policy."""
+    policies = Policies(make_policy(), compile_policy)
+    policies.take(signed("all"))
+    edge = signed("edge", groups='["edge"]')
+    with pytest.raises(PeerError):
+        policies.take(replace(edge, text=edge.text + "future = 1\n"), stored=True)
+    assert policies.choose("edge", 10).conflict == "edge/1, which cannot be read"
+    other = policies.choose("", 10).policy
+    assert other is not None
+    assert other.label == "all/1"
+    policies.take(replace(edge, version=2))
+    again = policies.choose("edge", 10).policy
+    assert again is not None
+    assert again.label == "edge/2"

@@ -36,6 +36,7 @@ def add_enrolment(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     _command(commands, "record", "print who decided what about which device, and when; nothing is ever removed")
     approve = _command(commands, "approve", "admit a device that waits, and endorse its key")
     _decision(approve, "also write the endorsement here, for `endorser publish`")
+    approve.add_argument("--request", metavar="HEX", help="only the request that `endorser pending` showed you")
     for name, help_text in (
         ("reject", "refuse a device, for good unless readmitted"),
         ("revoke", "withdraw a device's endorsement: its key is not to be believed any more"),

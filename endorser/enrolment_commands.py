@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from endorser.enrolment import Standing
-from endorser.registrar import Registrar
+from endorser.registrar import Registrar, request_label
 from endorser.registry import Registry
 from endorser.serve import MAX_PAYLOAD_BYTES, EnrolmentService, Inbox
 from endorser.settings import ROLE, Settings
@@ -108,7 +108,9 @@ def _operate(options: argparse.Namespace, registrar: Registrar, registry: Regist
     match options.command:
         case "pending":
             lines = [
-                f"{ueid_text(each.ueid)}  since {_time(each.since_s)}  {each.summary}" for each in registry.pending()
+                f"{ueid_text(each.ueid)} --request {request_label(each.raw_request)}  since {_time(each.since_s)}  "
+                f"{each.summary}"
+                for each in registry.pending()
             ]
             return "\n".join(lines) or "nobody waits"
         case "devices":
@@ -125,7 +127,9 @@ def _operate(options: argparse.Namespace, registrar: Registrar, registry: Regist
             ]
             return "\n".join(lines) or "nothing was decided yet"
         case "approve":
-            endorsement, _, whom = registrar.approve(_ueid(options.ueid), now_s, _who(options.by))
+            endorsement, _, whom = registrar.approve(
+                _ueid(options.ueid), now_s, _who(options.by), request=options.request
+            )
             return _written(options.out, endorsement, f"approved: {whom}; `endorser serve` publishes the endorsement")
         case "enrolment":
             return _by_file(options, registrar, now_s)

@@ -5,6 +5,7 @@ records. Order of effects: the registry is written before an answer is returned,
 answer, which asking again brings, and never a decision.
 """
 
+import hashlib
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -49,6 +50,11 @@ from schemas.tpm_public import TpmPublic, parse_public
 
 _ENVELOPE_BYTES: Final = 128
 _SEED_BYTES: Final = 64
+
+
+def request_label(raw_request: bytes) -> str:
+    """What to call a request that waits: the start of its digest."""
+    return hashlib.sha256(raw_request).hexdigest()[:16]
 
 
 class Registrar:
@@ -152,8 +158,15 @@ class Registrar:
         self._registry.admit(candidate, endorsed, self._group(device), decision, challenge.digest)
         return candidate.ueid, self._granted(candidate.ueid, candidate.request, endorsed)
 
-    def approve(self, ueid: Ueid, now_s: int, who: str) -> tuple[bytes, bytes, str]:
+    def approve(self, ueid: Ueid, now_s: int, who: str, *, request: str | None = None) -> tuple[bytes, bytes, str]:
         """Admits a device that waits; its request is examined again: a certificate may have been revoked meanwhile.
+
+        Args:
+            ueid: the device.
+            now_s: UTC seconds.
+            who: decides, for the record.
+            request: what :func:`request_label` says of the request that was looked at: a device can send another one
+                meanwhile. None for whichever waits.
 
         Returns:
             the signed endorsement, the CMW record of the outcome for the device, and who that is, for people.
@@ -166,6 +179,9 @@ class Registrar:
         waiting = self._registry.pending(ueid)
         if not waiting:
             raise ConfigError(f"{ueid_text(ueid)}: not pending; `endorser pending` lists who is")
+        label = request_label(waiting[0].raw_request)
+        if request is not None and request != label:
+            raise ConfigError(f"--request {request[:64]}: the device has sent another one since, {label}; look again")
         candidate = self._examine(waiting[0].raw_request, now_s)
         device = self._registry.device(ueid)
         endorsed = self._endorse(candidate, device, now_s)

@@ -1,5 +1,6 @@
 """Enrolment with real TPMs: EK certificates of swtpm_localca in NV, TPM2_ActivateCredential, ways to be refused."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -254,7 +255,10 @@ def test_an_operator_approves_where_no_rule_does(factory: Factory) -> None:
     _, payload = registrar.accept(device.answer(attempt, challenge), None, NOW_S, "test")
     outcome, endorsement = read_outcome(attempt, payload, KEYS, device.identity)
     assert (outcome.reason, endorsement) == (Reason.ENROLMENT_PENDING, None)
-    _, payload, whom = registrar.approve(device.identity.ueid, NOW_S + 5, "alice")
+    with pytest.raises(ConfigError, match="has sent another one since") as other:
+        registrar.approve(device.identity.ueid, NOW_S + 5, "alice", request="0" * 16)
+    (label,) = re.findall(r"since, ([0-9a-f]{16});", other.value.detail)
+    _, payload, whom = registrar.approve(device.identity.ueid, NOW_S + 5, "alice", request=label)
     assert whom.startswith("device-1, TPM ")
     _, endorsement = read_outcome(attempt, payload, KEYS, device.identity)
     assert endorsement is not None

@@ -1,8 +1,8 @@
 """What somebody has kept: messages as they were on the broker, signed objects, or a verifier's audit log.
 
-Nothing here is trusted: ``learning`` verifies the quotes, whoever reads a signed object its signature. An audit log is framed as ``verifier_worker.audit_log`` says:
-number (u64), length (u32), CRC-32 (u32), entry; item 6 of an entry is the message. Damage ends the reading: what a
-missing part means shows in the replay.
+Nothing here is trusted: ``learning`` verifies the quotes, whoever reads a signed object its signature. An audit log is
+framed as ``verifier_worker.audit_log`` says: number (u64), length (u32), CRC-32 (u32), entry; item 6 of an entry is the
+message. Damage ends the reading: what a missing part means shows in the replay.
 """
 
 import struct

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from runtime.audit_file import encode_frame, read_entries
-from schemas.audit_entry import OBJECT_KINDS, HANDLE, REFERENCE_VALUES
+from schemas.audit_entry import HANDLE, OBJECT_KINDS, REFERENCE_VALUES
 from schemas.hashes import SHA256
 from schemas.reference_values import sign_reference_values
 from schemas.result import Tier

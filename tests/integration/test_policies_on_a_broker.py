@@ -33,9 +33,7 @@ class Stage:
     def publish(
         self, version: int, text: str, *, name: str = "fleet", key: EllipticCurvePrivateKey | None = None
     ) -> None:
-        policy = SignedPolicy(
-            id="fleet", version=version, signer="e", not_before_s=0, not_after_s=2**40, text=text
-        )
+        policy = SignedPolicy(id="fleet", version=version, signer="e", not_before_s=0, not_after_s=2**40, text=text)
         raw = sign_policy(policy, key or self.rig.endorser)
         topic = self.rig.topics.policies(name)
         self.client.publish(topic, cmw.wrap(media_types.POLICY, raw, Indicator.APPRAISAL_POLICY), retain=True)

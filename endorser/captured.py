@@ -1,17 +1,28 @@
-"""Evidence that somebody has kept: messages as they were on the broker, or a verifier's audit log.
+"""What somebody has kept: messages as they were on the broker, signed objects, or a verifier's audit log.
 
-Nothing here is trusted: ``learning`` verifies the quotes. What a missing part means shows in the replay.
+Nothing here is trusted: ``learning`` verifies the quotes, whoever reads a signed object its signature. What a missing part
+means shows in the replay.
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 from runtime.captured import read_captured
+from runtime.keys import read_file
 from schemas import cmw, media_types
 from schemas.audit_entry import EvidenceEntry
 from schemas.errors import ConfigError, PeerError
 from schemas.evidence import Evidence, parse_evidence
+from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.media_types import Indicator
+
+_RECORD_OF_THREE: Final = b"\x83"  # the head of a CMW record with an indicator; a signed object begins with its tag
+_SIGNED: Final = (
+    (media_types.SIGNED_CORIM, Indicator.ENDORSEMENTS),
+    (media_types.SIGNED_CORIM, Indicator.REFERENCE_VALUES),
+    (media_types.POLICY, Indicator.APPRAISAL_POLICY),
+)
 
 
 def read_evidence(paths: Iterable[Path]) -> Iterator[Evidence]:
@@ -36,3 +47,20 @@ def read_evidence(paths: Iterable[Path]) -> Iterator[Evidence]:
             yield evidence
         if not found and not path.is_dir():
             raise ConfigError(f"{path}: neither evidence nor an audit log with evidence in it")
+
+
+def read_signed(path: Path) -> bytes:
+    """A signed object from a file: bare, as ``endorser`` writes it, or as ``mosquitto_sub -N`` saves it.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    raw = read_file(path)
+    if raw[:1] != _RECORD_OF_THREE:
+        return raw
+    for media_type, indicator in _SIGNED:
+        try:
+            return cmw.unwrap(raw, media_type, indicator, max_bytes=MAX_REFERENCE_VALUES_BYTES)
+        except PeerError:
+            continue
+    return raw

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from endorser.captured import read_signed
 from endorser.endorsements import (
     Statement,
     describe,
@@ -153,7 +154,7 @@ def publish_files(settings: MqttSettings, endorser_keys: Sequence[Path], paths: 
     keys = load_public_keys(endorser_keys)
     publications = []
     for path in paths:
-        raw = read_file(path)
+        raw = read_signed(path)
         try:
             publications.append(publication_of(verify_any(raw, keys), raw, settings.topics))
         except PeerError as error:
@@ -169,7 +170,7 @@ def show_file(endorser_keys: Sequence[Path], path: Path) -> str:
         ConfigError: it cannot be read, or was not signed by one of ``endorser_keys``.
     """
     try:
-        verified = verify_any(read_file(path), load_public_keys(endorser_keys))
+        verified = verify_any(read_signed(path), load_public_keys(endorser_keys))
     except PeerError as error:
         raise ConfigError(f"{path}: {error}") from error
     validity = (verified.not_before_s, verified.not_after_s)

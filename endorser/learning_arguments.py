@@ -15,7 +15,9 @@ def add_sources(command: argparse.ArgumentParser) -> None:
     attester = _learning(sources, "from-attester", "learn from the evidence of a device that is as it should be")
     attester.add_argument("ueid", help="the device: base64url text, or a file that holds it")
     attester.add_argument("--evidence", type=Path, nargs="+", required=True, metavar="PATH", help=_EVIDENCE)
-    attester.add_argument("--endorsement", type=Path, required=True, help="its signed endorsement")
+    attester.add_argument(
+        "--endorsement", type=Path, required=True, help="its signed endorsement; may be as mosquitto_sub -N saves it"
+    )
     _key_option(attester, required=True)
     logs = _learning(sources, "from-logs", "learn from log files, which nothing vouches for")
     logs.add_argument("--tcg2", type=Path, help="boot log (with neither: the kernel's own logs)")

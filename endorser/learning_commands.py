@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from endorser.captured import read_evidence
+from endorser.captured import read_evidence, read_signed
 from endorser.endorsements import DAY_S, Statement, parse_any_file_key
 from endorser.learning import Learned, learn_from_logs, learn_from_pushes
 from endorser.packages import Progress, deb_files, installed_files
@@ -48,7 +48,7 @@ def from_attester(
         ConfigError: a file is not what it should be; the endorsement is of another attester; nothing can be learned.
     """
     try:
-        vouched = verify_endorsement(read_file(endorsement), load_public_keys(endorser_keys))
+        vouched = verify_endorsement(read_signed(endorsement), load_public_keys(endorser_keys))
     except PeerError as error:
         raise ConfigError(f"{endorsement}: {error}") from error
     if vouched.ueid != ueid:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from endorser import commands, learning_commands
+from endorser.captured import read_signed
 from endorser.corim_text import describe_corim, text_of
 from runtime.durable import write_durable
-from runtime.keys import load_public_keys, read_file
+from runtime.keys import load_public_keys
 from schemas.errors import ConfigError, PeerError
 
 
@@ -66,7 +67,7 @@ def show_corim(path: Path, endorser_keys: Sequence[Path], *, as_json: bool) -> s
         ConfigError: it is none, or not signed by one of the keys, if any are given.
     """
     try:
-        shown = describe_corim(read_file(path), load_public_keys(endorser_keys) if endorser_keys else {})
+        shown = describe_corim(read_signed(path), load_public_keys(endorser_keys) if endorser_keys else {})
     except PeerError as error:
         raise ConfigError(f"{path}: {error}") from error
     return json.dumps(shown, indent=2) if as_json else text_of(shown)

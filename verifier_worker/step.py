@@ -222,9 +222,12 @@ def _advance(
         # Another selection says nothing about the entries replayed for the old one; a baseline repeats everything.
         base = _fresh(admitted, base.measured.label, base)
     if policy is None or trust.references.missing or missing_registers(policy, admitted.quoted.pcr_selection):
-        # Nothing to appraise entries with, or nothing that binds them: they must not count later either, and asking
-        # for them would only make the attester be asked late when there is something.
-        return _moved(base, admitted, chained=None), [], None
+        # Nothing to appraise entries with, or nothing that binds them: they must not count later either. They are asked
+        # for once, for whoever learns from the audit log; more would make it be late when there is something.
+        ask = None
+        if body.previous is not None and base.evidence == admitted.evidence.body_digest:  # only just begun
+            ask = _request(Reason.BASELINE_REQUIRED, base, admitted)
+        return _moved(base, admitted, chained=None), [], ask
     if body.previous is not None and body.previous != base.chained:
         reason = Reason.SEQUENCE_GAP if base.chained is not None else Reason.BASELINE_REQUIRED
         return _moved(base, admitted), [Finding(reason=reason)], _request(reason, base, admitted)

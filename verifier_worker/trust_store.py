@@ -78,7 +78,9 @@ class TrustStore:
         self._chain = ChainWatch(_LOG)
         self._floor_us = 0
         self._endorsed: dict[Ueid, EndorsedKey] = {}
-        self._seen: set[bytes] = set()  # SHA-256 of objects in force or replaced: retained ones come at every start
+        # By SHA-256, of objects in force or replaced: their kind and key. Retained ones come at every connection.
+        self._seen: dict[bytes, tuple[str, bytes]] = {}
+        self._current: dict[tuple[str, bytes], bytes] = {}  # SHA-256 of the object in force
         self._references: dict[str, ReferenceValues] = {}
         self._merged: dict[tuple[str, ...], References] = {}  # by the names of their sets: the last that were in force
         self._views: dict[str, Trust] = {}  # by group, until something changes or a validity begins or ends
@@ -128,6 +130,8 @@ class TrustStore:
                 ``object-rolled-back``, ``object-misdirected``.
         """
         digest = hashlib.sha256(raw).digest()
+        if digest in self._seen and self._current[self._seen[digest]] != digest:
+            raise PeerError(Reason.OBJECT_ROLLED_BACK, f"{kind}: a newer version has replaced this one")
         if digest in self._seen or HandleId(digest) in self._handles:
             return False
         key, keep_until_us = self._take(kind, name, raw, now_us)
@@ -225,7 +229,9 @@ class TrustStore:
             case _:
                 raise PeerError(Reason.MALFORMED, f"{kind[:32]!r}: not a kind of trust object")
         if kind != HANDLES:
-            self._seen.add(hashlib.sha256(raw).digest())
+            digest = hashlib.sha256(raw).digest()
+            self._seen[digest] = kind, taken[0]
+            self._current[kind, taken[0]] = digest
         return taken
 
     def _take_handle(self, name: str | None, raw: bytes, now_us: int) -> tuple[bytes, int]:

@@ -72,6 +72,8 @@ def test_a_published_policy_counts_from_the_next_push_on(verifying: Verifying) -
 
 def test_rolling_back_is_a_new_version_of_the_old_text(verifying: Verifying) -> None:
     first = signed(verifying)
+    verifying.take(POLICIES, "fleet", first)
+    assert verifying.take(POLICIES, "fleet", first) is False  # retained: it comes with every connection
     verifying.take(POLICIES, "fleet", signed(verifying, 2, text=LAX))
     with pytest.raises(PeerError) as caught:
         verifying.take(POLICIES, "fleet", first)

@@ -18,8 +18,9 @@ _MARK: Final = "=== block "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Followed:
-    """What came of it: the exit status, what each block printed, and the logs that were written beside it."""
+    """What came of it: where, the exit status, what each block printed, and the logs that were written beside it."""
 
+    folder: Path
     status: int
     printed: tuple[str, ...]
     logs: str
@@ -66,7 +67,7 @@ def follow(blocks: list[str], folder: Path, *, seconds: float) -> Followed:
         _end_group(process.pid)
     _, *printed = (folder / "output").read_text().split(_MARK)
     logs = "\n".join(path.read_text() for path in folder.glob("*.log"))
-    return Followed(status=process.returncode, printed=tuple(printed), logs=logs)
+    return Followed(folder=folder, status=process.returncode, printed=tuple(printed), logs=logs)
 
 
 def _end_group(group: int) -> None:

@@ -195,6 +195,15 @@ def test_rules_are_asked(when: str, then: str, status: Tier, reasons: set[Reason
     assert bench.verdict() == (status, reasons)
 
 
+def test_a_device_without_a_baseline_is_not_asked() -> None:
+    """What is not known yet must not be held against it."""
+    rule = RuleTable(name="not known", when='!("kernel" in said)', then="contraindicated")
+    bench = Bench(policy_changes={"rules": (rule,)})
+    bench.device.push()  # the baseline is lost
+    bench.take(bench.device.push())
+    assert bench.verdict() == (Tier.NONE, {Reason.BASELINE_REQUIRED, Reason.LOG_INCOMPLETE})
+
+
 def test_a_rule_sees_what_was_found_before_it() -> None:
     rule = RuleTable(
         name="odd path", when="unexpected.exists(path, path.startsWith('/opt/')) && 'file-unexpected' in reasons"

@@ -115,6 +115,11 @@ def test_an_endorsement_is_signed_shown_and_goes_to_its_topic(
     assert publication.topic == Topics().endorsements(UEID)
     value = cmw.unwrap(publication.payload, media_types.SIGNED_CORIM, Indicator.ENDORSEMENTS)
     assert value == out.read_bytes()
+    saved = tmp_path / "as-mosquitto_sub-saves-it"
+    saved.write_bytes(publication.payload)
+    for command, shown in (("show", REAL_NAME.hex()), ("corim show", "verified: signed by")):
+        assert main([*command.split(), "--endorser-key", str(key.with_suffix(".pub")), str(saved)]) == 0
+        assert shown in capsys.readouterr().out
 
 
 def test_an_endorsement_by_hand_has_a_group_and_proves_nothing(

@@ -638,3 +638,21 @@ def test_bank_modes_that_no_quote_has_told_survive_a_restart(bench: Bench) -> No
     stored = decode_state(encode_state(state))
     assert stored is not None
     assert stored.replay.padded == padded
+
+
+def test_without_a_policy_a_baseline_is_asked_for_once_and_again_as_soon_as_there_is_one() -> None:
+    """Asking in vain would make the verifier ask ever more seldom, and then late."""
+    bench = Bench()
+    judging = bench.trust
+    bench.device.push()  # the baseline is lost
+    bench.trust = replace(judging, policy=None)
+    asked = [bench.take(bench.device.push()).solicit for _ in range(4)]
+    assert asked[0] is not None
+    assert asked[0].reason is Reason.BASELINE_REQUIRED
+    assert asked[1:] == [None, None, None]
+    assert bench.verdict()[0] is Tier.NONE
+    assert Reason.BASELINE_REQUIRED not in bench.verdict()[1]
+    bench.trust = judging
+    assert bench.take(bench.device.push()).solicit is not None
+    bench.take(bench.device.push(full=True, resend={"tcg2": 0, "ima": 0}))
+    assert bench.verdict() == (Tier.AFFIRMING, set())

@@ -1,7 +1,7 @@
 """What somebody has kept: messages as they were on the broker, signed objects, or a verifier's audit log.
 
-Nothing here is trusted: ``learning`` verifies the quotes, whoever reads a signed object its signature. What a missing part
-means shows in the replay.
+Nothing here is trusted: ``learning`` verifies the quotes, whoever reads a signed object its signature. What a missing
+part means shows in the replay.
 """
 
 from collections.abc import Iterable, Iterator

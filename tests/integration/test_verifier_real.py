@@ -153,7 +153,7 @@ def test_kill_9_at_any_moment_loses_no_result_and_needs_no_baseline(stage: Stage
     numbers = [number for number, _ in read_entries(stage.rig.folder / "audit.log")]
     assert numbers == sorted(set(numbers))
     assert len(numbers) >= last + 1
-    assert sorted(kinds(stage)) == ["endorsements", "endorsements", "handles"]
+    assert sorted(kinds(stage)) == ["endorsements", "endorsements", "handles", "reference-values"]
     assert audit_times(stage) == 0
 
 
@@ -166,7 +166,7 @@ def test_an_audit_log_that_was_moved_away_begins_with_what_is_in_force(stage: St
     stage.push()
     stage.wait_for_sequence(1)
     assert stage.rig.stop() == 0
-    assert sorted(kinds(stage)) == ["endorsements", "endorsements", "handles"]
+    assert sorted(kinds(stage)) == ["endorsements", "endorsements", "handles", "reference-values"]
     assert audit_times(stage) == 0
 
 

@@ -13,7 +13,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from deploy.demo.problem import DemoError
 from deploy.demo.processes import Child, Children, find_program
@@ -24,6 +24,7 @@ BOOT_S: Final = 120.0
 COMMAND_S: Final = 120.0
 _SETUP_S: Final = 60
 _RECEIVE_BYTES: Final = 65_536
+_SWTPM: Final = ("swtpm", "socket", "--tpm2")
 _FIRST_COMMAND_LINE: Final = "console=ttyS0 root=/dev/vda ro net.ifnames=0 systemd.show_status=0 quiet"
 
 
@@ -148,8 +149,7 @@ class Machine:
             each.unlink(missing_ok=True)
         self._tpm = self.children.start(
             f"{self.make.name}-tpm",
-            ("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.folder / 'tpm'}")
-            + ("--ctrl", f"type=unixio,path={tpm_socket}"),
+            (*_SWTPM, "--tpmstate", f"dir={self.folder / 'tpm'}", "--ctrl", f"type=unixio,path={tpm_socket}"),
             essential=True,
         )
         self.progress.wait("swtpm", tpm_socket.exists, 10)
@@ -184,7 +184,7 @@ class Machine:
         except OSError:
             door.close()
             return False
-        door.setblocking(False)
+        door.settimeout(0)
         self._door, self._heard, self._lines = door, b"", []
         return True
 
@@ -289,21 +289,18 @@ class Machine:
         return str(answer.get("status")) if isinstance(answer, dict) else ""
 
     def board(self, command: str) -> object:
-        """A QMP command; returns what it returned."""
+        """A QMP command; returns what it returned.
+
+        Raises:
+            DemoError: QEMU refused it.
+        """
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(10)
             line.connect(str(self.sockets / "qmp"))
             with line.makefile("rw", encoding="utf-8") as stream:
                 stream.readline()
-                for each in ("qmp_capabilities", command):
-                    stream.write(json.dumps({"execute": each}) + "\n")
-                    stream.flush()
-                    answer = json.loads(stream.readline())
-                    while "event" in answer:
-                        answer = json.loads(stream.readline())
-        if "error" in answer:
-            raise DemoError(f"QEMU: {command}: {answer['error']}")
-        return answer["return"]
+                _ask(stream, "qmp_capabilities")
+                return _ask(stream, command)
 
     def switch_off(self) -> None:
         """Whatever state it is in."""
@@ -323,7 +320,7 @@ class Machine:
         except OSError as error:
             raise DemoError(f"{self.make.name}: {error}") from error
         finally:
-            self._door.setblocking(False)
+            self._door.settimeout(0)
         return self._commands
 
     def _hear(self) -> list[str]:
@@ -340,3 +337,15 @@ class Machine:
         if self._door is not None:
             self._door.close()
             self._door = None
+
+
+def _ask(stream: TextIO, command: str) -> object:
+    """One QMP command; events in between are nobody's."""
+    stream.write(json.dumps({"execute": command}) + "\n")
+    stream.flush()
+    answer = json.loads(stream.readline())
+    while "event" in answer:
+        answer = json.loads(stream.readline())
+    if "error" in answer:
+        raise DemoError(f"QEMU: {command}: {answer['error']}")
+    return answer.get("return")

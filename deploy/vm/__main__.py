@@ -18,6 +18,7 @@ from deploy.demo.progress import Progress, StoppedError
 from deploy.demo.temporary import temporary_folder
 from deploy.vm.machine import Machine, Make
 from deploy.vm.outside import Outside
+from deploy.vm.recording import write_recording
 from deploy.vm.story import Story
 from runtime.service import EXIT_FAILED, EXIT_OK, Stop
 from schemas.errors import AttestreamError
@@ -65,6 +66,8 @@ def _play(options: argparse.Namespace, make: Make, image: Path, temporary: Path,
     story = Story(machine, outside, run, children, progress)
     try:
         story.play(until_affirming=options.until_affirming)
+        if options.record is not None:
+            write_recording(options.record, outside, run, story.report)
     finally:
         progress.say("stopping everything …")
         outside.stop()
@@ -72,7 +75,9 @@ def _play(options: argparse.Namespace, make: Make, image: Path, temporary: Path,
         children.stop_all()
         if options.keep is not None and machine.console.exists():
             shutil.copyfile(machine.console, run.logs / "console")
-    progress.print("", f"{make.name}: all as it should be", *(f"  {act:20} {seen}" for act, seen in story.report.acts))
+    progress.print(
+        "", f"{make.name}: all as it should be", *(f"  {act.name:20} {act.seen}" for act in story.report.acts)
+    )
     return EXIT_OK
 
 
@@ -113,6 +118,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--append", default="", metavar="TEXT", help="more for the kernel's command line")
     add("--image", type=Path, metavar="DIR", help="folder of an image that deploy/vm/build-image made")
     add("--until-affirming", action="store_true", help="stop after the first affirming result")
+    add("--record", type=Path, metavar="DIR", help="write what was heard as a fixture (tests/vectors/vm)")
     add("--keep", type=Path, metavar="DIR", help="keep keys, logs, configurations and databases in DIR")
     return parser.parse_args(arguments)
 

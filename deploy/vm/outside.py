@@ -27,6 +27,7 @@ from runtime import clock
 from runtime.keys import generate_key_pair
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
 from schemas import cmw, media_types
+from schemas.evidence import Evidence, parse_evidence
 from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
 
@@ -46,6 +47,11 @@ class Heard:
     topic: str
     payload: bytes
     received_us: int
+
+
+def parse_push(heard: Heard) -> Evidence:
+    """The evidence in a message, unverified."""
+    return parse_evidence(cmw.unwrap(heard.payload, media_types.EVIDENCE, Indicator.EVIDENCE))
 
 
 class Outside:

@@ -14,12 +14,10 @@ from deploy.demo.problem import DemoError
 from deploy.demo.processes import Children
 from deploy.demo.progress import Progress
 from deploy.vm.machine import Machine
-from deploy.vm.outside import HEARTBEAT_S, Heard, Outside
+from deploy.vm.outside import HEARTBEAT_S, Heard, Outside, parse_push
 from relying_party.results import Standing
-from schemas import cmw, media_types
-from schemas.evidence import Evidence, parse_evidence
+from schemas.evidence import Evidence
 from schemas.identifiers import Ueid, parse_ueid_text
-from schemas.media_types import Indicator
 from schemas.reasons import Reason
 from schemas.result import Freshness, Tier
 
@@ -28,6 +26,15 @@ KNOWN: Final = ("df", "sort", "sha512sum", "od", "nproc", "factor")
 _GATEWAY: Final = "10.0.2.2"  # QEMU's name for this host's loopback
 _FIRST_PUSH_S: Final = 90.0
 _MEASURED_PUSHES: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """What was done, what came of it, and how many messages had been heard by then."""
+
+    name: str
+    seen: str
+    heard: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,7 +46,7 @@ class Report:
         costs: what the agent costs in the guest, by name.
     """
 
-    acts: list[tuple[str, str]] = field(default_factory=list)
+    acts: list[Act] = field(default_factory=list)
     costs: dict[str, str] = field(default_factory=dict)
 
 
@@ -150,7 +157,7 @@ class Story:
         except DemoError as error:
             journal = self._machine.run("journalctl -u attester-agent --no-pager | tail -n 20").output
             raise DemoError(f"{error}; the agent's journal:\n{journal}") from error
-        evidence = _parse(first)
+        evidence = parse_push(first)
         counts = ", ".join(f"{name} {each.total} entries" for name, each in evidence.unsigned_increments.items())
         self._note("first baseline", f"{len(first.payload)} bytes: {counts}")
         self._outside.wait_heard("another push", lambda each: is_first(each) and each is not first)
@@ -185,10 +192,10 @@ class Story:
         for name in ("VmRSS", "RssAnon", "VmHWM"):
             costs[name] = re.findall(rf"{name}:\s+(\d+ kB)", after)[0]
         costs["CPU"] = f"{ticks * 10 / len(pushes):.0f} ms a push under emulation, in {seconds:.0f} s"
-        still = [each for each in pushes if not _parse(each).unsigned_increments]
+        still = [each for each in pushes if not parse_push(each).unsigned_increments]
         if still:
             costs["heartbeat"] = f"{max(len(each.payload) for each in still)} bytes at most, of {len(still)}"
-        grown = [(len(each.payload), _new_entries(_parse(each))) for each in self._pushes()]
+        grown = [(len(each.payload), _new_entries(parse_push(each))) for each in self._pushes()]
         costs["pushes with entries"] = ", ".join(f"{size} bytes/{count}" for size, count in grown if count)
         self._note("agent", "; ".join(f"{name} {value}" for name, value in costs.items()))
 
@@ -234,12 +241,8 @@ class Story:
         return [each for each in self._outside.heard if self._outside.kind(each) == "evidence"]
 
     def _note(self, act: str, seen: str) -> None:
-        self.report.acts.append((act, seen))
+        self.report.acts.append(Act(name=act, seen=seen, heard=len(self._outside.heard)))
         self._progress.say(f"  {act}: {seen}")
-
-
-def _parse(heard: Heard) -> Evidence:
-    return parse_evidence(cmw.unwrap(heard.payload, media_types.EVIDENCE, Indicator.EVIDENCE))
 
 
 def _new_entries(evidence: Evidence) -> int:

@@ -25,7 +25,7 @@ COMMAND_S: Final = 120.0
 _SETUP_S: Final = 60
 _RECEIVE_BYTES: Final = 65_536
 _SWTPM: Final = ("swtpm", "socket", "--tpm2")
-_FIRST_COMMAND_LINE: Final = "console=ttyS0 root=/dev/vda ro net.ifnames=0 systemd.show_status=0 quiet"
+_FIRST_COMMAND_LINE: Final = "console=ttyS0 root=/dev/vda ro net.ifnames=0 systemd.show_status=1 quiet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

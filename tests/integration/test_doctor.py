@@ -8,11 +8,14 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from attester_agent.__main__ import main as agent
+from attester_agent.doctor import _missing_banks
 from endorser.__main__ import main as endorser
 from runtime import clock
 from schemas import cmw, media_types
+from schemas.hashes import SHA256
 from schemas.identifiers import parse_ueid_text
 from schemas.media_types import Indicator
+from schemas.pcr import parse_selection_text
 from schemas.topics import Topics
 from tests.fakes.attester import HandleMint
 from tests.parts.log_bytes import FIRMWARE
@@ -111,7 +114,6 @@ def test_a_new_device_is_told_to_enrol_and_no_key_is_made(device: Device, capsys
     [
         ({"tcti": "device:/dev/no-such-tpm"}, "fail  tpm: /dev/no-such-tpm is not there", "firmware's settings"),
         ({"port": "1"}, "fail  broker: 127.0.0.1:1", "firewall"),
-        ({"pcrs": "sha512:0-7"}, "sha512: not active in this TPM", "tpm2_pcrallocate"),
         ({"tcg2": "missing"}, "fail  log tcg2: the file is not there", "securityfs"),
         ({}, "fail  handle: none on the broker", "handle-distributor"),
     ],
@@ -124,6 +126,10 @@ def test_each_finding_says_what_to_do(
     said = capsys.readouterr().out
     assert finding in said
     assert todo in said
+
+
+def test_a_bank_that_the_tpm_has_not_allocated_is_named() -> None:
+    assert _missing_banks(parse_selection_text("sha256:0+sha384:0"), {SHA256}) == ["sha384"]
 
 
 def test_a_clock_that_is_behind_is_told_from_handles_that_stopped(

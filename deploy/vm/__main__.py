@@ -36,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     make = Make(
         name=options.name,
         ak=options.ak,
-        bank=options.bank,
+        banks=tuple(options.banks),
+        quoted=tuple(options.quoted or options.banks),
         secure_boot=options.secure_boot,
         ima_template=options.ima_template,
         append=options.append,
@@ -111,7 +112,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--name", default="plain", help="what to call the machine (default: %(default)s)")
     add("--ak", choices=("ecc", "rsa"), default="ecc", help="attesting key (default: %(default)s)")
-    add("--bank", choices=("sha256", "sha384"), default="sha256", help="PCR bank (default: %(default)s)")
+    add("--banks", nargs="+", default=["sha256"], metavar="BANK", help="active PCR banks (default: sha256)")
+    add("--quoted", nargs="+", metavar="BANK", help="quoted PCR banks (default: all active ones)")
     add("--secure-boot", action="store_true", help="OVMF with enrolled keys")
     add("--ima-template", default="ima-ng", metavar="NAME", help="of the kernel's (default: %(default)s)")
     add("--ima-policy", type=Path, metavar="FILE", help="in place of the image's policy")

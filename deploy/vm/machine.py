@@ -35,7 +35,8 @@ class Make:
     Attributes:
         name: for people and in file names.
         ak: ``ecc`` or ``rsa``.
-        bank: PCR bank that is quoted, and the only one that is active.
+        banks: PCR banks that are active.
+        quoted: those of them that are quoted.
         secure_boot: OVMF with enrolled keys, which then boots the distribution's signed kernel alone.
         ima_template: what IMA lists, by the kernel's name.
         append: more for the kernel's command line.
@@ -44,16 +45,22 @@ class Make:
 
     name: str = "plain"
     ak: str = "ecc"
-    bank: str = "sha256"
+    banks: tuple[str, ...] = ("sha256",)
+    quoted: tuple[str, ...] = ("sha256",)
     secure_boot: bool = False
     ima_template: str = "ima-ng"
     append: str = ""
     ima_policy: Path | None = None
 
+    def pcrs(self, indices: str) -> str:
+        """These PCRs of the quoted banks, as settings have them."""
+        return "+".join(f"{bank}:{indices}" for bank in self.quoted)
+
     @property
     def command_line(self) -> str:
         """The kernel's."""
-        ima = f"ima_template={self.ima_template} ima_hash=sha256"
+        # In this order: the oldest template takes no other hash than SHA-1, and is refused while another is chosen.
+        ima = f"ima_hash={'sha1' if self.ima_template == 'ima' else 'sha256'} ima_template={self.ima_template}"
         return " ".join(filter(None, (_FIRST_COMMAND_LINE, ima, self.append)))
 
 
@@ -102,12 +109,12 @@ class Machine:
         )
         (vendor / "setup.conf").write_text(
             f"create_certs_tool = {find_program('swtpm_localca')}\ncreate_certs_tool_config = {vendor}/localca.conf\n"
-            f"create_certs_tool_options = {vendor}/localca.options\nactive_pcr_banks = {self.make.bank}\n",
+            f"create_certs_tool_options = {vendor}/localca.options\nactive_pcr_banks = {','.join(self.make.banks)}\n",
             encoding="utf-8",
         )
         command = [find_program("swtpm_setup"), "--tpm2", "--tpmstate", str(tpm), "--create-ek-cert", "--lock-nvram"]
         command += ["--overwrite", "--config", str(vendor / "setup.conf"), "--vmid", self.make.name]
-        command += ["--pcr-banks", self.make.bank, "--logfile", str(tpm / "setup.log")]
+        command += ["--pcr-banks", ",".join(self.make.banks), "--logfile", str(tpm / "setup.log")]
         try:
             subprocess.run(command, check=True, capture_output=True, timeout=_SETUP_S, stdin=subprocess.DEVNULL)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:

@@ -108,7 +108,7 @@ class Outside:
         self._start("endorser", python_command("endorser", "serve", "--config", path))
         self.wait_heard("first handle", lambda each: self.kind(each) == "handles")
 
-    def start_verifier(self, bank: str) -> None:
+    def start_verifier(self, pcrs: str) -> None:
         """Starts the verifier worker: logs must explain PCRs 0 to 10, and be good."""
         (self.run.verifier / "policy.toml").write_text(
             toml(
@@ -116,7 +116,7 @@ class Outside:
                     "": {
                         "id": "vm",
                         "version": 1,
-                        "pcrs": f"{bank}:0-10",
+                        "pcrs": pcrs,
                         "reference_values": [GOLDEN],
                         "deadline_s": DEADLINE_S,
                         "result_lifetime_s": 120,

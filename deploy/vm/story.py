@@ -84,7 +84,7 @@ class Story:
         with step("First baseline; what it measured, and the image's packages, become the reference values"):
             self._learn()
         with step("The verifier starts"):
-            self._outside.start_verifier(self._machine.make.bank)
+            self._outside.start_verifier(self._machine.make.pcrs("0-10"))
             self._affirming("first appraisal")
         if until_affirming:
             return
@@ -135,7 +135,7 @@ class Story:
                 "": {"name": "device", "state": "/var/lib/attestream/agent.db", "metrics_port": 9464},
                 "mqtt": {"host": _GATEWAY, "port": self._outside.port},
                 "tpm": {"tcti": "device:/dev/tpmrm0", "ak_algorithm": make.ak, "ek": "rsa"},
-                "evidence": {"pcrs": f"{make.bank}:0-10", "heartbeat_s": HEARTBEAT_S},
+                "evidence": {"pcrs": make.pcrs("0-10"), "heartbeat_s": HEARTBEAT_S},
                 "logs": {
                     "tcg2": "/sys/kernel/security/tpm0/binary_bios_measurements",
                     "ima": "/sys/kernel/security/ima/binary_runtime_measurements",
@@ -163,7 +163,7 @@ class Story:
         self._outside.wait_heard("another push", lambda each: is_first(each) and each is not first)
         if self.ueid is None:
             raise DemoError("not enrolled")
-        files = self._outside.publish_golden(self.ueid, self._machine.image, f"{self._machine.make.bank}:0-9")
+        files = self._outside.publish_golden(self.ueid, self._machine.image, self._machine.make.pcrs("0-9"))
         self._note("reference values", f"PCRs 0-9 of this device, {files} files of the image's packages")
 
     def _known_programs(self) -> None:

@@ -1,128 +1,33 @@
 """``./run vm``: see ``--help``."""
 
-import argparse
 import logging
 import os
-import shutil
-import subprocess
+import signal
 import sys
-import tempfile
-from pathlib import Path
-from typing import Final
+from types import FrameType
 
-from deploy import package
-from deploy.demo.layout import RunDirectory
-from deploy.demo.problem import DemoError
-from deploy.demo.processes import Children
-from deploy.demo.progress import Progress, StoppedError
-from deploy.demo.temporary import temporary_folder
-from deploy.vm.machine import Machine, Make
-from deploy.vm.outside import Outside
-from deploy.vm.recording import write_recording
-from deploy.vm.story import Story
-from runtime.service import EXIT_FAILED, EXIT_OK, Stop
-from schemas.errors import AttestreamError
 
-HERE: Final = Path(__file__).parent
-INTERRUPTED: Final = 130
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    os._exit(130)  # nothing was started yet
+
+
+if __name__ == "__main__":
+    for _early in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(_early, _leave)
+
+# The imports take long enough for an impatient Ctrl-C, which must not end in a traceback.
+from deploy.vm.options import parse  # noqa: E402
+from deploy.vm.play import play  # noqa: E402
+from runtime.service import Stop  # noqa: E402
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Builds the image unless it is there, and plays the story; returns the exit status."""
-    options = _parse(arguments)
+    """Runs it; returns the exit status."""
+    options = parse(arguments)
     logging.disable(logging.ERROR)  # of this process's own clients
     stop = Stop().on_signals()
-    progress = Progress(stop)
-    make = Make(
-        name=options.name,
-        ak=options.ak,
-        banks=tuple(options.banks),
-        quoted=tuple(options.quoted or options.banks),
-        secure_boot=options.secure_boot,
-        ima_template=options.ima_template,
-        append=options.append,
-        ima_policy=options.ima_policy,
-    )
-    try:
-        image = options.image or build_image(progress)
-        with temporary_folder() as temporary:
-            return _play(options, make, image, temporary, progress)
-    except StoppedError:
-        progress.say("stopped")
-        return INTERRUPTED
-    except (DemoError, AttestreamError, OSError) as error:
-        progress.print(f"vm: {error}")
-        return EXIT_FAILED
-
-
-def _play(options: argparse.Namespace, make: Make, image: Path, temporary: Path, progress: Progress) -> int:
-    root = temporary if options.keep is None else options.keep.absolute()
-    run, sockets, disks = RunDirectory(root, temporary / "s"), temporary / "s", temporary / "machine"
-    for folder in (sockets, disks):
-        folder.mkdir()
-    run.make()
-    children = Children(run.logs)
-    outside = Outside(run, children, progress)
-    machine = Machine(make, image, disks, sockets, children, progress)
-    story = Story(machine, outside, run, children, progress)
-    try:
-        story.play(until_affirming=options.until_affirming)
-        if options.record is not None:
-            write_recording(options.record, outside, run, story.report)
-    finally:
-        progress.say("stopping everything …")
-        outside.stop()
-        machine.switch_off()
-        children.stop_all()
-        if options.keep is not None and machine.console.exists():
-            shutil.copyfile(machine.console, run.logs / "console")
-    progress.print(
-        "", f"{make.name}: all as it should be", *(f"  {act.name:20} {act.seen}" for act in story.report.acts)
-    )
-    return EXIT_OK
-
-
-def build_image(progress: Progress) -> Path:
-    """The disk image with the agent of this checkout; made where it is not cached.
-
-    Raises:
-        DemoError: it could not be made.
-    """
-    with tempfile.TemporaryDirectory(prefix="attestream-") as scratch:
-        with progress.step("The agent's Debian package"):
-            built = package.build(Path(scratch))
-        with progress.step("The disk image (the first time: debootstrap, one to three minutes)"):
-            command = [*_as_root(), str(HERE / "build-image"), str(built)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-            if done.returncode:
-                raise DemoError(f"no image: {done.stderr.strip()}")
-    return Path(done.stdout.strip().splitlines()[-1])
-
-
-def _as_root() -> list[str]:
-    return [] if os.geteuid() == 0 else ["sudo", "-n"]
-
-
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="./run vm",
-        description="Boot a whole machine (OVMF, Debian's kernel, IMA, a software TPM with an EK certificate) under "
-        "QEMU and attest it: enrolment, baseline, deltas, an unknown program, suspend, reboot, power cut.",
-    )
-    add = parser.add_argument
-    add("--name", default="plain", help="what to call the machine (default: %(default)s)")
-    add("--ak", choices=("ecc", "rsa"), default="ecc", help="attesting key (default: %(default)s)")
-    add("--banks", nargs="+", default=["sha256"], metavar="BANK", help="active PCR banks (default: sha256)")
-    add("--quoted", nargs="+", metavar="BANK", help="quoted PCR banks (default: all active ones)")
-    add("--secure-boot", action="store_true", help="OVMF with enrolled keys")
-    add("--ima-template", default="ima-ng", metavar="NAME", help="of the kernel's (default: %(default)s)")
-    add("--ima-policy", type=Path, metavar="FILE", help="in place of the image's policy")
-    add("--append", default="", metavar="TEXT", help="more for the kernel's command line")
-    add("--image", type=Path, metavar="DIR", help="folder of an image that deploy/vm/build-image made")
-    add("--until-affirming", action="store_true", help="stop after the first affirming result")
-    add("--record", type=Path, metavar="DIR", help="write what was heard as a fixture (tests/vectors/vm)")
-    add("--keep", type=Path, metavar="DIR", help="keep keys, logs, configurations and databases in DIR")
-    return parser.parse_args(arguments)
+    signal.signal(signal.SIGHUP, lambda _number, _frame: stop.request())  # the terminal was closed
+    return play(options, stop)
 
 
 if __name__ == "__main__":

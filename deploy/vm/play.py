@@ -3,6 +3,7 @@
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -24,6 +25,7 @@ from schemas.errors import AttestreamError
 
 HERE: Final = Path(__file__).parent
 INTERRUPTED: Final = 130
+IMAGE_S: Final = 1200.0
 
 
 def play(options: argparse.Namespace, stop: Stop) -> int:
@@ -79,11 +81,29 @@ def build_image(progress: Progress) -> Path:
         with progress.step("The agent's Debian package"):
             built = package.build(Path(scratch))
         with progress.step("The disk image (the first time: debootstrap, one to three minutes)"):
-            command = [*_as_root(), str(HERE / "build-image"), str(built)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-            if done.returncode:
-                raise DemoError(f"no image: {done.stderr.strip()}")
-    return Path(done.stdout.strip().splitlines()[-1])
+            return _run_builder(built, progress)
+
+
+def _run_builder(built: Path, progress: Progress) -> Path:
+    """The builder has a session of its own, so that Ctrl-C reaches this process alone."""
+    command = [*_as_root(), str(HERE / "build-image"), str(built)]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as builder:
+        try:
+            progress.wait("the image", lambda: builder.poll() is not None, IMAGE_S)
+        except (DemoError, StoppedError):
+            os.killpg(builder.pid, signal.SIGTERM)  # debootstrap, too
+            raise
+        said, complained = builder.communicate()
+    if builder.returncode:
+        raise DemoError(f"no image: {complained.strip()}")
+    return Path(said.strip().splitlines()[-1])
 
 
 def _as_root() -> list[str]:

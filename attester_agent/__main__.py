@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from attester_agent.arguments import parser
 from attester_agent.commands import check_files, describe_claims, describe_file, provision, run_agent
+from attester_agent.doctor import run_doctor
 from attester_agent.enrol_command import run_enrol
 from attester_agent.measure_command import MeasureRequest, run_measure
 from attester_agent.passport import passport_request, run_passport
@@ -21,10 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command(lambda: _command(options))
 
 
-def _command(options: argparse.Namespace) -> None:
+def _command(options: argparse.Namespace) -> int | None:
     if options.command == "show":
         print(describe_file(options.file))
-        return
+        return None
     settings = load(options.config, Settings, COMMAND)
     if options.command == "run" and options.handle_file is not None:
         settings = replace(settings, handle_file=options.handle_file.absolute())
@@ -35,6 +36,8 @@ def _command(options: argparse.Namespace) -> None:
         print(run_passport(settings, passport_request(options), Stop().on_signals()))
     elif options.command == "enrol":
         print(run_enrol(settings, options, Stop().on_signals()))
+    elif options.command == "doctor":
+        return run_doctor(settings, options.endorser_key, Stop().on_signals())
     elif options.command == "claims":
         print(describe_claims(settings))
     elif options.command == "measure":
@@ -49,6 +52,7 @@ def _command(options: argparse.Namespace) -> None:
     else:
         with naming(options.config):
             run_agent(settings, Stop().on_signals())
+    return None
 
 
 if __name__ == "__main__":

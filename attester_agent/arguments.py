@@ -35,6 +35,14 @@ def parser() -> argparse.ArgumentParser:
     measure.add_argument("--name", help="what to call it; default: the file's absolute path")
     measure.add_argument("--log", help="CEL log by its name in [logs.cel]; default: the first there")
     measure.set_defaults(check_config=False)
+    doctor = commands.add_parser(
+        "doctor", help="look at TPM, logs, broker, clock, enrolment and say what to do; changes nothing"
+    )
+    doctor.add_argument("--config", type=Path, required=True, help="TOML file")
+    doctor.add_argument(
+        "--endorser-key", type=Path, action="append", default=[], help="public key that the endorsement must have"
+    )
+    doctor.set_defaults(check_config=False)
     add_passport(commands)
     show = commands.add_parser("show", help="print an evidence message for people; verifies nothing")
     show.add_argument("file", type=Path, help="an MQTT payload saved to a file")

@@ -101,9 +101,23 @@ class TpmDevice:
             ConfigError, WorldError: as :meth:`session`.
         """
         with self.session() as session:
-            ek = session.endorsement_key(rsa=self._settings.ek == KeyAlgorithm.RSA)
-            spki = ek.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-            return Identity(ueid=ueid_from_key(spki), public=session.public.raw, environment=session.public.name)
+            return self._identity(session)
+
+    def find_identity(self) -> Identity | None:
+        """Who this device is; None where there is no attesting key yet. Makes nothing.
+
+        Raises:
+            ConfigError, WorldError: as :meth:`session`.
+        """
+        with open_tpm(self._settings) as esapi:
+            run = Runner(self._pause)
+            key = self._load_key(esapi, run)
+            return None if key is None else self._identity(TpmDeviceSession(esapi, run, *key))
+
+    def _identity(self, session: "TpmDeviceSession") -> Identity:
+        ek = session.endorsement_key(rsa=self._settings.ek == KeyAlgorithm.RSA)
+        spki = ek.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return Identity(ueid=ueid_from_key(spki), public=session.public.raw, environment=session.public.name)
 
     def _load_key(self, esapi: Esapi, run: Runner) -> tuple[Handle, TpmPublic] | None:
         persistent = self._settings.ak_handle

@@ -1,5 +1,6 @@
 """Logs in files: only what is new, only whole entries, and no surprise goes unnoticed."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,3 +141,30 @@ def test_a_list_in_another_form_is_read_like_the_binary_one(
     assert log.read(2).records == FILES[2:]
     assert log.read(5).records == FILES[5:]
     assert not log.has_grown()
+
+
+def test_a_kernel_that_shows_the_last_event_again_after_a_seek_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As seen of ``binary_bios_measurements`` on Linux 6.1.0-50."""
+    events = split_events((FIRMWARE / "binary_bios_measurements").read_bytes()).records
+    (tmp_path / "log").write_bytes(b"".join(events))
+    seek, read, sought = os.lseek, os.read, set[int]()
+
+    def lseek(descriptor: int, offset: int, how: int) -> int:
+        sought.add(descriptor)
+        return seek(descriptor, offset, how)
+
+    def read_as_that_kernel(descriptor: int, size: int) -> bytes:
+        data = read(descriptor, size)
+        if not data and descriptor in sought:
+            sought.discard(descriptor)
+            return events[-1][:size]
+        return data
+
+    monkeypatch.setattr(os, "lseek", lseek)
+    monkeypatch.setattr(os, "read", read_as_that_kernel)
+    log = LogFile(TCG2, tmp_path / "log", max_bytes=1_000_000)
+    assert log.read(0).records == events
+    assert not log.has_grown()
+    assert log.read(len(events)).records == ()

@@ -1,0 +1,1 @@
+"""``./run vm``: a whole machine under QEMU, attested from outside."""

@@ -1,0 +1,34 @@
+"""``./run vm``: see ``--help``."""
+
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    os._exit(130)  # nothing was started yet
+
+
+if __name__ == "__main__":
+    for _early in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(_early, _leave)
+
+# The imports take long enough for an impatient Ctrl-C, which must not end in a traceback.
+from deploy.vm.options import parse  # noqa: E402
+from deploy.vm.play import play  # noqa: E402
+from runtime.service import Stop  # noqa: E402
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs it; returns the exit status."""
+    options = parse(arguments)
+    logging.disable(logging.ERROR)  # of this process's own clients
+    stop = Stop().on_signals()
+    signal.signal(signal.SIGHUP, lambda _number, _frame: stop.request())  # the terminal was closed
+    return play(options, stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

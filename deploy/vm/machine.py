@@ -1,0 +1,358 @@
+"""One virtual machine: a software TPM with an EK certificate, OVMF, a disk; started, told what to do, cut off.
+
+The TPM's state, the firmware's variables and the disk lie in the machine's folder and outlive any power cut. What is
+said to the guest goes through a virtio port (``guest-door`` in the image), what is said to the board through QMP.
+"""
+
+import base64
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TextIO
+
+from deploy.demo.problem import DemoError
+from deploy.demo.processes import Child, Children, find_program
+from deploy.demo.progress import Progress
+
+FIRMWARE: Final = Path("/usr/share/OVMF")
+BOOT_S: Final = 120.0
+COMMAND_S: Final = 120.0
+_SETUP_S: Final = 60
+_RECEIVE_BYTES: Final = 65_536
+_SWTPM: Final = ("swtpm", "socket", "--tpm2")
+_FIRST_COMMAND_LINE: Final = "console=ttyS0 root=/dev/vda ro net.ifnames=0 systemd.show_status=1 quiet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Make:
+    """What kind of machine.
+
+    Attributes:
+        name: for people and in file names.
+        ak: ``ecc`` or ``rsa``.
+        banks: PCR banks that are active.
+        quoted: those of them that are quoted.
+        secure_boot: OVMF with enrolled keys, which then boots the distribution's signed kernel alone.
+        ima_template: what IMA lists, by the kernel's name.
+        append: more for the kernel's command line.
+        ima_policy: a policy in place of the image's.
+    """
+
+    name: str = "plain"
+    ak: str = "ecc"
+    banks: tuple[str, ...] = ("sha256",)
+    quoted: tuple[str, ...] = ("sha256",)
+    secure_boot: bool = False
+    ima_template: str = "ima-ng"
+    append: str = ""
+    ima_policy: Path | None = None
+
+    def pcrs(self, indices: str) -> str:
+        """These PCRs of the quoted banks, as settings have them."""
+        return "+".join(f"{bank}:{indices}" for bank in self.quoted)
+
+    @property
+    def command_line(self) -> str:
+        """The kernel's."""
+        # In this order: the oldest template takes no other hash than SHA-1, and is refused while another is chosen.
+        ima = f"ima_hash={'sha1' if self.ima_template == 'ima' else 'sha256'} ima_template={self.ima_template}"
+        return " ".join(filter(None, (_FIRST_COMMAND_LINE, ima, self.append)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a command in the guest came to."""
+
+    status: int
+    output: str
+
+
+@dataclass(slots=True)
+class Machine:
+    """Owned by the main thread."""
+
+    make: Make
+    image: Path
+    folder: Path
+    sockets: Path
+    children: Children
+    progress: Progress
+    boot_id: str = ""
+    _tpm: Child | None = field(default=None, repr=False)
+    _qemu: Child | None = field(default=None, repr=False)
+    _door: socket.socket | None = field(default=None, repr=False)
+    _heard: bytes = field(default=b"", repr=False)
+    _lines: list[str] = field(default_factory=list, repr=False)
+    _commands: int = 0
+
+    def manufacture(self) -> None:
+        """Makes the TPM with its certificate, the firmware's variables and the disk.
+
+        Raises:
+            DemoError: swtpm_setup failed, or a file of OVMF is missing.
+        """
+        vendor, tpm = self.folder / "vendor", self.folder / "tpm"
+        for each in (vendor, tpm):
+            each.mkdir(parents=True)
+        (vendor / "localca.conf").write_text(
+            f"statedir = {vendor}\nsigningkey = {vendor}/signing.key\nissuercert = {vendor}/issuer.pem\n"
+            f"certserial = {vendor}/serial\n",
+            encoding="utf-8",
+        )
+        (vendor / "localca.options").write_text(
+            "--platform-manufacturer Example\n--platform-version 1\n--platform-model Board\n", encoding="utf-8"
+        )
+        (vendor / "setup.conf").write_text(
+            f"create_certs_tool = {find_program('swtpm_localca')}\ncreate_certs_tool_config = {vendor}/localca.conf\n"
+            f"create_certs_tool_options = {vendor}/localca.options\nactive_pcr_banks = {','.join(self.make.banks)}\n",
+            encoding="utf-8",
+        )
+        command = [find_program("swtpm_setup"), "--tpm2", "--tpmstate", str(tpm), "--create-ek-cert", "--lock-nvram"]
+        command += ["--overwrite", "--config", str(vendor / "setup.conf"), "--vmid", self.make.name]
+        command += ["--pcr-banks", ",".join(self.make.banks), "--logfile", str(tpm / "setup.log")]
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=_SETUP_S, stdin=subprocess.DEVNULL)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            log = (tpm / "setup.log").read_text(encoding="utf-8") if (tpm / "setup.log").exists() else ""
+            raise DemoError(f"swtpm_setup: {error}\n{log[-1500:]}") from error
+        _, variables = self._firmware
+        shutil.copyfile(variables, self.folder / "variables.fd")
+        disk = ["cp", "--sparse=always", "--reflink=auto", str(self.image / "disk.img"), str(self.folder / "disk.img")]
+        subprocess.run(disk, check=True)
+
+    @property
+    def vendor_root(self) -> Path:
+        """Root certificate of who made the TPM."""
+        return self.folder / "vendor" / "swtpm-localca-rootca-cert.pem"
+
+    @property
+    def vendor_issuer(self) -> Path:
+        """The certificate below it."""
+        return self.folder / "vendor" / "issuer.pem"
+
+    @property
+    def console(self) -> Path:
+        """What firmware and kernel wrote to the serial port."""
+        return self.folder / "console"
+
+    @property
+    def _firmware(self) -> tuple[Path, Path]:
+        names = ("CODE_4M.secboot", "VARS_4M.ms") if self.make.secure_boot else ("CODE_4M", "VARS_4M")
+        code, variables = (FIRMWARE / f"OVMF_{name}.fd" for name in names)
+        for each in (code, variables):
+            if not each.exists():
+                raise DemoError(f"{each} is missing (package ovmf)")
+        return code, variables
+
+    def switch_on(self) -> None:
+        """Starts TPM and board; :meth:`wait_booted` says when somebody answers."""
+        tpm_socket, door, qmp = (self.sockets / name for name in ("tpm", "door", "qmp"))
+        for each in (tpm_socket, door, qmp):
+            each.unlink(missing_ok=True)
+        self._tpm = self.children.start(
+            f"{self.make.name}-tpm",
+            (*_SWTPM, "--tpmstate", f"dir={self.folder / 'tpm'}", "--ctrl", f"type=unixio,path={tpm_socket}"),
+            essential=True,
+        )
+        self.progress.wait("swtpm", tpm_socket.exists, 10)
+        self._qemu = self.children.start(f"{self.make.name}-qemu", self._board(tpm_socket, door, qmp))
+        self.progress.wait("QEMU", lambda: self._open_door(door), 30)
+
+    def _board(self, tpm_socket: Path, door: Path, qmp: Path) -> tuple[str, ...]:
+        code, _ = self._firmware
+        machine = "q35,accel=tcg" + (",smm=on" if self.make.secure_boot else "")
+        command = ["qemu-system-x86_64", "-machine", machine, "-cpu", "max", "-smp", "1", "-m", "640"]
+        command += ["-display", "none", "-nodefaults", "-rtc", "base=utc,clock=host"]
+        if self.make.secure_boot:
+            command += ["-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1"]
+        command += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"]
+        command += ["-drive", f"if=pflash,format=raw,unit=1,file={self.folder / 'variables.fd'}"]
+        command += ["-drive", f"if=virtio,format=raw,cache=writeback,file={self.folder / 'disk.img'}"]
+        command += ["-chardev", f"socket,id=c,path={tpm_socket}", "-tpmdev", "emulator,id=t,chardev=c"]
+        command += ["-device", "tpm-tis,tpmdev=t", "-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]
+        command += ["-chardev", f"socket,id=d,path={door},server=on,wait=off"]
+        command += ["-device", "virtserialport,chardev=d,name=attestream.door"]
+        command += ["-netdev", "user,id=n,ipv6=off", "-device", "virtio-net-pci,netdev=n,romfile="]
+        command += ["-qmp", f"unix:{qmp},server=on,wait=off", "-serial", f"file:{self.console}"]
+        command += ["-kernel", str(self.image / "vmlinuz"), "-initrd", str(self.image / "initrd")]
+        return (*command, "-append", self.make.command_line)
+
+    def _open_door(self, path: Path) -> bool:
+        if self._qemu is not None:
+            self.children.check(self._qemu)
+        door = socket.socket(socket.AF_UNIX)
+        try:
+            door.connect(str(path))
+        except OSError:
+            door.close()
+            return False
+        door.settimeout(0)
+        self._door, self._heard, self._lines = door, b"", []
+        return True
+
+    def wait_booted(self) -> None:
+        """Until the guest of a new boot answers.
+
+        Raises:
+            DemoError: it does not; with the end of its console.
+        """
+        before, self.boot_id = self.boot_id, ""
+
+        def booted() -> bool:
+            for line in self._hear():
+                word, _, boot_id = line.partition(" ")
+                if word == "ready" and boot_id != before:
+                    self.boot_id = boot_id
+            return bool(self.boot_id)
+
+        try:
+            self.progress.wait(f"{self.make.name}: the guest boots", booted, BOOT_S)
+        except DemoError as error:
+            tail = self.console.read_bytes()[-1500:].decode("utf-8", "replace") if self.console.exists() else ""
+            raise DemoError(f"{error}; the end of its console:\n{tail}") from error
+
+    def run(self, command: str, *, seconds: float = COMMAND_S) -> Answer:
+        """Runs a shell command in the guest as root.
+
+        Raises:
+            DemoError: no answer in time.
+        """
+        number = self._say(command)
+        answers: list[Answer] = []
+
+        def answered() -> bool:
+            for line in self._hear():
+                parts = line.split(" ")
+                if parts[0] == str(number):
+                    text = base64.b64decode(parts[2] if len(parts) > 2 else "").decode("utf-8", "replace")  # noqa: PLR2004 number, status, output
+                    answers.append(Answer(status=int(parts[1]), output=text))
+            return bool(answers)
+
+        self.progress.wait(f"{self.make.name}: {command[:60]!r}", answered, seconds)
+        return answers[0]
+
+    def must(self, command: str, *, seconds: float = COMMAND_S) -> str:
+        """Runs a shell command that has to work; returns its output.
+
+        Raises:
+            DemoError: it failed.
+        """
+        answer = self.run(command, seconds=seconds)
+        if answer.status:
+            raise DemoError(f"in {self.make.name}, {command!r} ended with {answer.status}:\n{answer.output[-2000:]}")
+        return answer.output
+
+    def put(self, path: str, content: bytes) -> None:
+        """Writes a file in the guest, world-readable."""
+        text = base64.b64encode(content).decode()
+        self.must(f"base64 -d >{path} <<<'{text}' && chmod 644 {path}")
+
+    def fetch(self, path: str) -> bytes:
+        """Reads a file of the guest."""
+        return base64.b64decode(self.must(f"base64 -w0 {path}"))
+
+    def reboot(self) -> None:
+        """In order, as an operator does it; returns when the guest is there again."""
+        self._say("systemctl reboot")
+        self.wait_booted()
+
+    def cut_power(self) -> None:
+        """Board and TPM lose their power at once: no TPM2_Shutdown, no unmounting."""
+        self._close_door()
+        for child in (self._qemu, self._tpm):
+            if child is not None:
+                child.process.kill()
+                child.process.wait()
+                self.children.running.remove(child)
+        self._qemu = self._tpm = None
+
+    def suspend(self, asleep_s: float) -> str:
+        """To RAM and back; returns what went wrong, or nothing."""
+        before = self.must("cat /sys/power/suspend_stats/success")
+        if "mem" not in self.must("cat /sys/power/state"):
+            return "the guest's kernel offers no suspend to RAM"
+        self._say("sleep 1; echo deep >/sys/power/mem_sleep; echo mem >/sys/power/state")
+        deadline_s = time.monotonic() + 30
+        while self._status() != "suspended":
+            if time.monotonic() > deadline_s:
+                return "the guest did not fall asleep"
+            self.progress.check()
+            time.sleep(0.2)
+        time.sleep(asleep_s)
+        self.board("system_wakeup")
+        try:
+            after = self.must("cat /sys/power/suspend_stats/success", seconds=60)
+        except DemoError:
+            return "the guest did not wake up"
+        return "" if int(after) == int(before) + 1 else f"{before} suspends before, {after} after"
+
+    def _status(self) -> str:
+        answer = self.board("query-status")
+        return str(answer.get("status")) if isinstance(answer, dict) else ""
+
+    def board(self, command: str) -> object:
+        """A QMP command; returns what it returned.
+
+        Raises:
+            DemoError: QEMU refused it.
+        """
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(10)
+            line.connect(str(self.sockets / "qmp"))
+            with line.makefile("rw", encoding="utf-8") as stream:
+                stream.readline()
+                _ask(stream, "qmp_capabilities")
+                return _ask(stream, command)
+
+    def switch_off(self) -> None:
+        """Whatever state it is in."""
+        self._close_door()
+        children = [child for child in (self._qemu, self._tpm) if child is not None and child in self.children.running]
+        self.children.stop(children)
+        self._qemu = self._tpm = None
+
+    def _say(self, command: str) -> int:
+        if self._door is None:
+            raise DemoError(f"{self.make.name} is off")
+        self._commands += 1
+        line = f"{self._commands} {base64.b64encode(command.encode()).decode()}\n".encode()
+        self._door.settimeout(30)
+        try:
+            self._door.sendall(line)
+        except OSError as error:
+            raise DemoError(f"{self.make.name}: {error}") from error
+        finally:
+            self._door.settimeout(0)
+        return self._commands
+
+    def _hear(self) -> list[str]:
+        """Whole lines that came since the last time."""
+        if self._qemu is not None:
+            self.children.check(self._qemu)
+        with contextlib.suppress(BlockingIOError):
+            while self._door is not None and (got := self._door.recv(_RECEIVE_BYTES)):
+                self._heard += got
+        *lines, self._heard = self._heard.split(b"\n")
+        return [line.decode("ascii", "replace") for line in lines]
+
+    def _close_door(self) -> None:
+        if self._door is not None:
+            self._door.close()
+            self._door = None
+
+
+def _ask(stream: TextIO, command: str) -> object:
+    """One QMP command; events in between are nobody's."""
+    stream.write(json.dumps({"execute": command}) + "\n")
+    stream.flush()
+    answer = json.loads(stream.readline())
+    while "event" in answer:
+        answer = json.loads(stream.readline())
+    if "error" in answer:
+        raise DemoError(f"QEMU: {command}: {answer['error']}")
+    return answer.get("return")

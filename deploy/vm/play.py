@@ -1,0 +1,110 @@
+"""One run of ``./run vm``: the image, the machine, the story; and nothing of it left running."""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from deploy import package
+from deploy.demo.layout import RunDirectory
+from deploy.demo.problem import DemoError
+from deploy.demo.processes import Children
+from deploy.demo.progress import Progress, StoppedError
+from deploy.demo.temporary import temporary_folder
+from deploy.vm.machine import Machine, Make
+from deploy.vm.options import make_of
+from deploy.vm.outside import Outside
+from deploy.vm.recording import write_recording
+from deploy.vm.story import Story
+from runtime.service import EXIT_FAILED, EXIT_OK, Stop
+from schemas.errors import AttestreamError
+
+HERE: Final = Path(__file__).parent
+INTERRUPTED: Final = 130
+IMAGE_S: Final = 1200.0
+
+
+def play(options: argparse.Namespace, stop: Stop) -> int:
+    """Builds the image unless it is there, and plays the story; returns the exit status."""
+    progress = Progress(stop)
+    make = make_of(options)
+    try:
+        image = options.image or build_image(progress)
+        with temporary_folder() as temporary:
+            return _play(options, make, image, temporary, progress)
+    except StoppedError:
+        progress.say("stopped")
+        return INTERRUPTED
+    except (DemoError, AttestreamError, OSError) as error:
+        progress.print(f"vm: {error}")
+        return EXIT_FAILED
+
+
+def _play(options: argparse.Namespace, make: Make, image: Path, temporary: Path, progress: Progress) -> int:
+    root = temporary if options.keep is None else options.keep.absolute()
+    run, sockets, disks = RunDirectory(root, temporary / "s"), temporary / "s", temporary / "machine"
+    for folder in (sockets, disks):
+        folder.mkdir()
+    run.make()
+    children = Children(run.logs)
+    outside = Outside(run, children, progress)
+    machine = Machine(make, image, disks, sockets, children, progress)
+    story = Story(machine, outside, run, children, progress)
+    try:
+        story.play(until_affirming=options.until_affirming)
+        if options.record is not None:
+            write_recording(options.record, outside, run, story.report)
+    finally:
+        progress.say("stopping everything …")
+        outside.stop()
+        machine.switch_off()
+        children.stop_all()
+        if options.keep is not None and machine.console.exists():
+            shutil.copyfile(machine.console, run.logs / "console")
+    progress.print(
+        "", f"{make.name}: all as it should be", *(f"  {act.name:20} {act.seen}" for act in story.report.acts)
+    )
+    return EXIT_OK
+
+
+def build_image(progress: Progress) -> Path:
+    """The disk image with the agent of this checkout; made where it is not cached.
+
+    Raises:
+        DemoError: it could not be made.
+    """
+    with tempfile.TemporaryDirectory(prefix="attestream-") as scratch:
+        with progress.step("The agent's Debian package"):
+            built = package.build(Path(scratch))
+        with progress.step("The disk image (the first time: debootstrap, one to three minutes)"):
+            return _run_builder(built, progress)
+
+
+def _run_builder(built: Path, progress: Progress) -> Path:
+    """The builder has a session of its own, so that Ctrl-C reaches this process alone."""
+    command = [*_as_root(), str(HERE / "build-image"), str(built)]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as builder:
+        try:
+            progress.wait("the image", lambda: builder.poll() is not None, IMAGE_S)
+        except (DemoError, StoppedError):
+            os.killpg(builder.pid, signal.SIGTERM)  # debootstrap, too
+            raise
+        said, complained = builder.communicate()
+    if builder.returncode:
+        raise DemoError(f"no image: {complained.strip()}")
+    return Path(said.strip().splitlines()[-1])
+
+
+def _as_root() -> list[str]:
+    return [] if os.geteuid() == 0 else ["sudo", "-n"]

@@ -1,0 +1,271 @@
+"""What happens to the machine, and what the verifier says about it: each act waits for its result.
+
+An act that brings another result ends the run with what came instead. Owned by the main thread.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from deploy.demo.configuration import toml
+from deploy.demo.embedded_tsa import ROOT_FILE
+from deploy.demo.layout import RunDirectory
+from deploy.demo.problem import DemoError
+from deploy.demo.processes import Children
+from deploy.demo.progress import Progress
+from deploy.vm.machine import Machine
+from deploy.vm.outside import HEARTBEAT_S, Heard, Outside, parse_push
+from relying_party.results import Standing
+from schemas.evidence import Evidence
+from schemas.identifiers import Ueid, parse_ueid_text
+from schemas.reasons import Reason
+from schemas.result import Freshness, Tier
+
+UNKNOWN: Final = "/opt/unknown-program"
+KNOWN: Final = ("df", "sort", "sha512sum", "od", "nproc", "factor")
+_GATEWAY: Final = "10.0.2.2"  # QEMU's name for this host's loopback
+_FIRST_PUSH_S: Final = 90.0
+_MEASURED_PUSHES: Final = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """What was done, what came of it, and how many messages had been heard by then."""
+
+    name: str
+    seen: str
+    heard: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """What was seen.
+
+    Attributes:
+        acts: what happened, with what the verifier said.
+        costs: what the agent costs in the guest, by name.
+    """
+
+    acts: list[Act] = field(default_factory=list)
+    costs: dict[str, str] = field(default_factory=dict)
+
+
+class Story:
+    """One machine's life, from unboxing to recovery."""
+
+    def __init__(
+        self, machine: Machine, outside: Outside, run: RunDirectory, children: Children, progress: Progress
+    ) -> None:
+        """Starts nothing."""
+        self.report: Final = Report()
+        self.ueid: Ueid | None = None
+        self._machine = machine
+        self._outside = outside
+        self._run = run
+        self._children = children
+        self._progress = progress
+
+    def play(self, *, until_affirming: bool = False) -> None:
+        """All acts, or only those up to the first affirming result.
+
+        Raises:
+            DemoError: something did not happen as it should.
+        """
+        step = self._progress.step
+        with step("A new machine: TPM with EK certificate, firmware, disk"):
+            self._machine.manufacture()
+        with step("Broker, TSA, handle distributor, endorser"):
+            self._outside.start(self._machine)
+        with step("The machine boots"):
+            self._machine.switch_on()
+            self._machine.wait_booted()
+        with step("The operator configures the agent; the agent enrols by the EK certificate"):
+            self._enrol()
+        with step("First baseline; what it measured, and the image's packages, become the reference values"):
+            self._learn()
+        with step("The verifier starts"):
+            self._outside.start_verifier(self._machine.make.pcrs("0-10"))
+            self._affirming("first appraisal")
+        if until_affirming:
+            return
+        with step("Known programs run"):
+            self._known_programs()
+        with step("What the agent costs"):
+            self._measure()
+        with step("Suspend to RAM, and resume"):
+            self._suspend()
+        with step(f"An unknown program runs: {UNKNOWN}"):
+            self._unknown_program()
+        with step("Reboot"):
+            self._machine.reboot()
+            self._reason("reboot", Reason.REBOOTED)
+            self._affirming("after the reboot")
+        with step("Power cut"):
+            self._power_cut()
+
+    def _enrol(self) -> None:
+        machine, run = self._machine, self._run
+        if machine.make.ima_policy is not None:
+            machine.put("/etc/ima/ima-policy", machine.make.ima_policy.read_bytes())
+            machine.reboot()
+        for source, name in (
+            (run.public_key("distributor"), "distributor.pub"),
+            (run.public_key("verifier"), "verifier.pub"),
+            (run.public_key("endorser"), "endorser.pub"),
+            (run.tsa / ROOT_FILE, "tsa-root.pem"),
+        ):
+            machine.put(f"/etc/attestream/{name}", source.read_bytes())
+        machine.put("/etc/attestream/agent.toml", self._configuration().encode())
+        # The state belongs to the agent's user, so enrolment runs as that user, too.
+        said = machine.must(
+            "runuser -u attestream -- attester-agent enrol --config /etc/attestream/agent.toml "
+            "--endorser-key /etc/attestream/endorser.pub --name device"
+        )
+        found = re.search(r"^(\S+): endorsed by .*", said, re.MULTILINE)
+        if found is None:
+            raise DemoError(f"enrolment ended without an endorsement:\n{said}")
+        self.ueid = parse_ueid_text(found.group(1))
+        self._note("enrolment", found.group(0).partition(": ")[2])
+        machine.must("systemctl enable --now attester-agent.service")
+
+    def _configuration(self) -> str:
+        make = self._machine.make
+        return toml(
+            {
+                "": {"name": "device", "state": "/var/lib/attestream/agent.db", "metrics_port": 9464},
+                "mqtt": {"host": _GATEWAY, "port": self._outside.port},
+                "tpm": {"tcti": "device:/dev/tpmrm0", "ak_algorithm": make.ak, "ek": "rsa"},
+                "evidence": {"pcrs": make.pcrs("0-10"), "heartbeat_s": HEARTBEAT_S},
+                "logs": {
+                    "tcg2": "/sys/kernel/security/tpm0/binary_bios_measurements",
+                    "ima": "/sys/kernel/security/ima/binary_runtime_measurements",
+                },
+                "trust": {
+                    "distributor_keys": ["distributor.pub"],
+                    "tsa_roots": ["tsa-root.pem"],
+                    "verifier_keys": ["verifier.pub"],
+                },
+            }
+        )
+
+    def _learn(self) -> None:
+        def is_first(each: Heard) -> bool:
+            return self._outside.kind(each) == "evidence"
+
+        try:
+            first = self._outside.wait_heard("the first push", is_first, _FIRST_PUSH_S)
+        except DemoError as error:
+            journal = self._machine.run("journalctl -u attester-agent --no-pager | tail -n 20").output
+            raise DemoError(f"{error}; the agent's journal:\n{journal}") from error
+        evidence = parse_push(first)
+        counts = ", ".join(f"{name} {each.total} entries" for name, each in evidence.unsigned_increments.items())
+        self._note("first baseline", f"{len(first.payload)} bytes: {counts}")
+        self._outside.wait_heard("another push", lambda each: is_first(each) and each is not first)
+        if self.ueid is None:
+            raise DemoError("not enrolled")
+        files = self._outside.publish_golden(self.ueid, self._machine.image, self._machine.make.pcrs("0-9"))
+        self._note("reference values", f"PCRs 0-9 of this device, {files} files of the image's packages")
+
+    def _known_programs(self) -> None:
+        before = self._affirming("before")
+        self._machine.must("; ".join(f"{program} </dev/null >/dev/null 2>&1" for program in KNOWN) + "; true")
+        self._progress.say(f"  ran {', '.join(KNOWN)}")
+        grown = self._outside.wait_result(
+            "deltas", lambda each: _entries(each, "ima") >= _entries(before, "ima") + len(KNOWN) and _is_good(each)
+        )
+        self._note("known programs", f"IMA list {_entries(before, 'ima')} → {_entries(grown, 'ima')}; {_said(grown)}")
+
+    def _measure(self) -> None:
+        machine, costs = self._machine, self.report.costs
+        pid = machine.must("systemctl show -p MainPID --value attester-agent").strip()
+        read = f"cat /proc/{pid}/stat; grep -E '^(VmRSS|VmHWM|RssAnon)' /proc/{pid}/status"
+        machine.must(read)  # so that what reads is measured before, not while
+        machine.must("sleep 0.1")
+        first_s, sent = self._progress.seconds, len(self._pushes())
+        before = machine.must(read)
+        self._progress.wait(
+            f"{_MEASURED_PUSHES} heartbeats", lambda: len(self._pushes()) >= sent + _MEASURED_PUSHES, 120
+        )
+        after, seconds = machine.must(read), self._progress.seconds - first_s
+        pushes = self._pushes()[sent:]
+        user, system = (
+            10 * (late - early) / len(pushes) for early, late in zip(_ticks(before), _ticks(after), strict=True)
+        )
+        for name in ("VmRSS", "RssAnon", "VmHWM"):
+            costs[name] = re.findall(rf"{name}:\s+(\d+ kB)", after)[0]
+        costs["CPU"] = f"{user:.0f} ms user, {system:.0f} ms system a push with its polls, emulated, {seconds:.0f} s"
+        still = [each for each in pushes if not parse_push(each).unsigned_increments]
+        if still:
+            costs["heartbeat"] = f"{max(len(each.payload) for each in still)} bytes at most, of {len(still)}"
+        grown = [(len(each.payload), _new_entries(parse_push(each))) for each in self._pushes()]
+        costs["pushes with entries"] = ", ".join(f"{size} bytes/{count}" for size, count in grown if count)
+        self._note("agent", "; ".join(f"{name} {value}" for name, value in costs.items()))
+
+    def _suspend(self) -> None:
+        problem = self._machine.suspend(3.0)
+        if problem:
+            self._note("suspend", f"not done: {problem}")
+            return
+        self._reason("resume", Reason.RESUMED)
+        self._affirming("after the resume")
+
+    def _unknown_program(self) -> None:
+        self._machine.must(f"cp /bin/true {UNKNOWN} && echo changed >>{UNKNOWN} && {UNKNOWN}")
+        standing = self._outside.wait_result(
+            "contraindicated", lambda each: each.status is Tier.CONTRAINDICATED and UNKNOWN in each.result.unexpected
+        )
+        self._note("unknown program", f"{_said(standing)}: {', '.join(standing.result.unexpected)}")
+
+    def _power_cut(self) -> None:
+        machine = self._machine
+        machine.must("sync")
+        machine.cut_power()
+        self._progress.say("  … board and TPM are dead; on again")
+        machine.switch_on()
+        machine.wait_booted()
+        standing = self._outside.wait_result(
+            "a result of the new boot", lambda each: Reason.REBOOTED in each.reasons or _is_good(each), _FIRST_PUSH_S
+        )
+        self._note("power cut", _said(standing))
+        self._affirming("after the power cut")
+
+    def _affirming(self, what: str) -> Standing:
+        standing = self._outside.wait_result(f"affirming, {what}", _is_good, _FIRST_PUSH_S)
+        self._note(what, _said(standing))
+        return standing
+
+    def _reason(self, what: str, reason: Reason) -> None:
+        standing = self._outside.wait_result(f"{reason}", lambda each: reason in each.reasons, _FIRST_PUSH_S)
+        self._note(what, _said(standing))
+
+    def _pushes(self) -> list[Heard]:
+        self._outside.listen()
+        return [each for each in self._outside.heard if self._outside.kind(each) == "evidence"]
+
+    def _note(self, act: str, seen: str) -> None:
+        self.report.acts.append(Act(name=act, seen=seen, heard=len(self._outside.heard)))
+        self._progress.say(f"  {act}: {seen}")
+
+
+def _new_entries(evidence: Evidence) -> int:
+    """How many log entries travel in a push that sends all that there are."""
+    return sum(each.total - evidence.body.logs[name] for name, each in evidence.unsigned_increments.items())
+
+
+def _is_good(standing: Standing) -> bool:
+    return standing.status is Tier.AFFIRMING and standing.freshness is Freshness.FRESH
+
+
+def _said(standing: Standing) -> str:
+    reasons = f" ({', '.join(standing.reasons)})" if standing.reasons else ""
+    return f"{standing.status}, {standing.freshness}{reasons}"
+
+
+def _entries(standing: Standing, log: str) -> int:
+    return dict(standing.result.logs).get(log, 0)
+
+
+def _ticks(status: str) -> tuple[int, int]:
+    """User and system time so far, in ticks of 10 ms (proc_pid_stat(5), fields 14 and 15)."""
+    fields = status.rpartition(")")[2].split()
+    return int(fields[11]), int(fields[12])

@@ -14,8 +14,8 @@ from schemas.evidence import Evidence, parse_evidence
 from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
 from schemas.topics import Topics
+from verifier_worker.material import compile_policy, load_policy
 from verifier_worker.policies import Policies
-from verifier_worker.service import compile_policy, load_policy
 from verifier_worker.state import AttesterState
 from verifier_worker.step import Step, step
 from verifier_worker.trial import Forgetful

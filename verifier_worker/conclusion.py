@@ -56,7 +56,9 @@ def conclude(
     findings = [*findings, *appraise_moment(case), *appraised.findings]
     if policy is not None and state.settled:  # before a baseline the facts are missing, and late is not bad
         findings += apply_rules(policy.rules, case, ueid, tuple(findings), appraised.verified_claims)
-    verdict = verdict_of(findings, affirming_vector(case), policy, appraised.verified_claims)
+    # After a gap the state is that of an earlier quote: good for what it found, not for what this quote vouches for.
+    vouched = appraised.verified_claims if state.chained == state.evidence else {}
+    verdict = verdict_of(findings, affirming_vector(case), policy, vouched)
     return replace(state, verdict=verdict, appraised=appraised), findings
 
 

@@ -69,6 +69,7 @@ def _await_result(
 ) -> Attestation:
     """The last result about this evidence that is not pending; other results only help to say what happened."""
     pending: Attestation | None = None
+    unmet: PeerError | None = None
     heard = "nothing about this attester"
     while (left_s := deadline_s - clock.monotonic_s()) > 0:
         try:
@@ -84,12 +85,20 @@ def _await_result(
         if result.evidence != evidence.body_digest or result.ueid != evidence.body.ueid:
             heard = f"a result about push {result.sequence} of this attester, from {result.verifier}"
             continue
-        attestation = results.verify(token, ueid=evidence.body.ueid)
+        try:
+            attestation = results.verify(token, ueid=evidence.body.ueid)
+        except PeerError as error:
+            if result.freshness is not Freshness.PENDING:
+                raise
+            unmet = error  # nothing is known of its age yet
+            continue
         if attestation.result.freshness is not Freshness.PENDING:
             return attestation
         pending = attestation
     if pending is not None:
         return pending
+    if unmet is not None:
+        raise unmet
     detail = (
         f"no result about push {evidence.body.sequence}, body {evidence.body_digest.hex()[:16]}…, in {wait_s:g} s; "
         f"heard {heard}. No verifier listens, or it refused this evidence: its log and its metrics say why"

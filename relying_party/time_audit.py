@@ -68,7 +68,7 @@ class Row:
     Attributes:
         index: place in the log, from 0.
         number: the entry's number.
-        kind: ``evidence``, ``refused``, ``overdue``, ``handles``, ``endorsements`` or ``unreadable``.
+        kind: ``evidence``, ``refused``, ``overdue``, ``unreadable``, or the kind of an object.
         ueid, sequence, received_us: of the evidence; receipt by the verifier's clock.
         handle: that its sync proof signs.
         after_us, before_us: the interval of its quote, recomputed; None for no bound.
@@ -306,7 +306,7 @@ class TimeAudit:
         endorsement = self._endorsed.get(entry.ueid)
         if endorsement is None:
             raise PeerError(Reason.ATTESTER_UNENDORSED, "no endorsement in the log before it")
-        if not endorsement.not_before_s <= entry.received_us // _US <= endorsement.not_after_s:
+        if not endorsement.is_valid(entry.received_us // _US):
             raise PeerError(Reason.ENDORSEMENT_EXPIRED, f"endorsement version {endorsement.version} was not valid then")
         public, body = endorsement.attesting_key, evidence.body
         if body.environment != public.name:

@@ -59,7 +59,7 @@ def read_captured(path: Path) -> Iterator[tuple[int, AuditEntry]]:
 
 
 def _of_file(path: Path, number: int) -> Iterator[tuple[int, AuditEntry]]:
-    message = _message(read_file(path), path)
+    message = _message(read_file(path), path) if _can_be_message(path) else None
     if message is not None:
         yield number + 1, message
         return
@@ -71,6 +71,14 @@ def _of_file(path: Path, number: int) -> Iterator[tuple[int, AuditEntry]]:
                 continue
     except WorldError:
         return  # a torn end, or one that is being written
+
+
+def _can_be_message(path: Path) -> bool:
+    """Whether it is no longer than a message: a log can be longer than memory."""
+    try:
+        return path.stat().st_size <= MAX_REFERENCE_VALUES_BYTES
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
 
 
 def _message(raw: bytes, path: Path) -> AuditEntry | None:

@@ -68,6 +68,10 @@ class Endorsement:
     genuine: Genuine | None = None
     group: str | None = None
 
+    def is_valid(self, now_s: int) -> bool:
+        """Whether it counts at a time, UTC seconds; a revocation is a version whose time has ended."""
+        return self.not_before_s <= now_s <= self.not_after_s
+
 
 def identity_of(ueid: Ueid) -> str:
     """The CoMID tag id of an attester's endorsement."""

@@ -1,6 +1,7 @@
 """From a state to its verdict: time bounds, appraisal, deadline; all that follows from a push once it is taken."""
 
 from dataclasses import replace
+from typing import Final
 
 from schemas.handle import MAX_ACCURACY_US, Handle
 from schemas.identifiers import Ueid
@@ -15,6 +16,8 @@ from verifier_worker.measured import verify_claims
 from verifier_worker.state import Appraised, AttesterState, Finding
 from verifier_worker.succession import go_on
 from verifier_worker.trust import Trust, label_of
+
+_US: Final = 1_000_000
 
 
 def conclude(
@@ -53,7 +56,9 @@ def conclude(
     findings = [*findings, *appraise_moment(case), *appraised.findings]
     if policy is not None and state.settled:  # before a baseline the facts are missing, and late is not bad
         findings += apply_rules(policy.rules, case, ueid, tuple(findings), appraised.verified_claims)
-    verdict = verdict_of(findings, affirming_vector(case), policy, appraised.verified_claims)
+    # After a gap the state is that of an earlier quote: good for what it found, not for what this quote vouches for.
+    vouched = appraised.verified_claims if state.chained == state.evidence else {}
+    verdict = verdict_of(findings, affirming_vector(case), policy, vouched)
     return replace(state, verdict=verdict, appraised=appraised), findings
 
 
@@ -117,10 +122,13 @@ def resolve(
         now_us: not after the deadline, which has the last word.
 
     Returns:
-        The state and what was found; None while the handle has not come, or the push did not wait for it, or what is
-        in force now judges its logs otherwise: the next push will.
+        The state and what was found; None while the handle has not come, or the push did not wait for it, or nobody
+        vouches for its key any more, or what is in force now judges its logs otherwise: the next push will.
     """
     if state.verdict.freshness is not Freshness.PENDING or state.sync.handle not in trust.handles:
+        return None
+    key = trust.endorsed.get(ueid)
+    if key is None or key.name != state.environment or not key.endorsement.is_valid(now_us // _US):
         return None
     if state.deadline_us is not None and now_us >= state.deadline_us:
         return None

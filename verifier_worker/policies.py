@@ -1,16 +1,13 @@
 """The appraisal policies in force, and which of them is an attester's."""
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
 
 from schemas.errors import ConfigError, PeerError
 from schemas.policy import SignedPolicy
 from schemas.reasons import Reason
 from verifier_worker.appraisal_policy import ALL_GROUPS, AppraisalPolicy
-
-_FOREVER_S: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +100,10 @@ class Policies:
         every = [policy for _, policy in self._signed.values()] + ([self._own] if self._own is not None else [])
         return min((policy.grace_us for policy in every), default=None)
 
-    def next_edge_s(self, now_s: int) -> int:
-        """When, after ``now_s``, another policy may become valid or stop to be so."""
-        edges = (edge for signed, _ in self._signed.values() for edge in (signed.not_before_s, signed.not_after_s + 1))
-        return min((edge for edge in edges if edge > now_s), default=_FOREVER_S)
+    def edges_s(self) -> Iterator[int]:
+        """When the choice may become another one: the validities of all policies, those that cannot be read, too."""
+        for signed, _ in (*self._signed.values(), *self._unreadable.values()):
+            yield from (signed.not_before_s, signed.not_after_s + 1)
 
 
 def _claimed_groups(text: str) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """A running verifier: two broker connections feed one queue, one loop empties it in batches.
 
-The *trust* connection brings handles, endorsements and reference values; it has a clean session, since all of them are
-retained. The *evidence* connection has a persistent session acknowledged by hand: while the worker is away the broker
-keeps what attesters push. It starts only when the trust connection has its subscriptions, so that the first evidence
-finds its endorsement. Everything is owned by the loop's thread; network threads only put into the queue.
+The *trust* connection brings handles, endorsements, reference values and policies; it has a clean session, since all of
+them are retained. The *evidence* connection has a persistent session acknowledged by hand: while the worker is away the
+broker keeps what attesters push. It starts only when the trust connection has its subscriptions, so that the first
+evidence finds its endorsement. Everything is owned by the loop's thread; network threads only put into the queue.
 """
 
 import functools
@@ -23,7 +23,7 @@ from schemas import cmw, media_types
 from schemas.audit_entry import OBJECT_KINDS, ObjectEntry
 from schemas.errors import PeerError, WorldError
 from schemas.handle import handle_id
-from schemas.identifiers import HandleId, Ueid
+from schemas.identifiers import HandleId
 from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.media_types import Indicator
 from schemas.result_token import ResultFormat
@@ -115,7 +115,7 @@ class Service:
             if not evidence_started and (self._trust_is_here() or monotonic_s() > deadline_s):
                 self._evidence_connection.start()
                 evidence_started = True
-                _LOG.info("verifier-started", name=self._settings.name, attesters=len(self._endorsed()))
+                _LOG.info("verifier-started", name=self._settings.name, attesters=len(self._trust.attesters))
             self._handle(self._next_batch())
             if monotonic_s() >= expire_s:
                 self._housekeeping()
@@ -133,9 +133,6 @@ class Service:
         ]
         if objects and self._until_done(lambda: self._worker.record(objects)):
             self._until_done(self._worker.settle)
-
-    def _endorsed(self) -> Sequence[Ueid]:
-        return list(self._trust.trust(utc_us()).endorsed)
 
     def _trust_is_here(self) -> bool:
         """The retained objects come right behind the confirmation of the subscriptions."""
@@ -242,7 +239,7 @@ class Service:
         False when stopped before they were recorded: they are in force here, so no evidence may be judged any more.
 
         What is new is made durable, since a revocation must survive a crash, and recorded: the audit log holds every
-        handle and endorsement in front of the evidence that was judged with it.
+        object in front of the evidence that was judged with it.
         """
         new = [taken for taken in map(self._accepted, messages) if taken is not None]
         objects = [
@@ -298,7 +295,7 @@ class Service:
         newest = self._trust.newest_handle
         if newest is not None:
             HANDLE_AGE.set((utc_us() - newest.time_us) / _US)
-        ATTESTERS.set(len(self._trust.trust(utc_us()).endorsed))
+        ATTESTERS.set(len(self._trust.attesters))
 
     def _shut_down(self, *, evidence_started: bool) -> None:
         self._trust_connection.stop()

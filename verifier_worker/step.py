@@ -117,7 +117,8 @@ def overdue(state: AttesterState, now_us: int) -> AttesterState:
         return state
     verdict = state.verdict
     kept = verdict.status is Tier.CONTRAINDICATED
-    reasons = [Reason.EVIDENCE_OVERDUE, *(reason for reason in verdict.reasons if reason in EFFECTS)]
+    # What stays bad keeps its reasons: a policy's rule, or its weights, may have made it so.
+    reasons = [Reason.EVIDENCE_OVERDUE, *(reason for reason in verdict.reasons if kept or reason in EFFECTS)]
     stale = replace(
         verdict,
         status=verdict.status if kept else Tier.NONE,

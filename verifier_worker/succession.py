@@ -47,7 +47,7 @@ def go_on(state: AttesterState, ueid: Ueid, trust: Trust, now_us: int) -> Succes
     if earlier in references.narrower:
         return _widened(state, trust)
     ended_us = references.ended.get(earlier)
-    if ended_us is None or now_us >= ended_us + policy.remeasure_us:
+    if ended_us is None or not ended_us <= now_us < ended_us + policy.remeasure_us:  # before: our clock was set back
         return None
     share = int.from_bytes(ueid[-2:], "big") % _SHARES
     asked_us = ended_us + policy.remeasure_us * share * _ASKED_PARTS // (_SHARES * _PARTS)

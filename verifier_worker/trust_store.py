@@ -1,7 +1,8 @@
 """The trusted objects in force: handles, endorsements, reference values, policy. Owned by the worker's loop thread.
 
-Every object is verified here before it counts, also when it is read back from the database. A version of an endorsement
-or of a set of reference values is never replaced by an older one, nor by another object of the same version.
+Every object is verified here before it counts, also when it is read back from the database. A version of an
+endorsement, a set of reference values or a policy is never replaced by an older one, nor by another object of the same
+version.
 
 Handles are followed along their distributor's chain. A gap or a fork is logged and counted and refuses nothing: see
 :mod:`schemas.handle_chain` for why.
@@ -9,7 +10,7 @@ Handles are followed along their distributor's chain. A gap or a fork is logged 
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -34,6 +35,7 @@ REFERENCE_VALUES: Final = "reference-values"
 POLICIES: Final = "policies"
 _US: Final = 1_000_000
 _FOREVER_US: Final = 2**62
+_FOREVER_S: Final = _FOREVER_US // _US
 _HANDLE_KEPT_US: Final = 86_400 * _US  # after expiry: evidence that refers to it is then stale, not pending
 _MAX_SKEW_US: Final = 10 * _US
 _MAX_HANDLES: Final = 10_000
@@ -85,7 +87,7 @@ class TrustStore:
         self._merged: dict[tuple[str, ...], References] = {}  # by the names of their sets: the last that were in force
         self._views: dict[str, Trust] = {}  # by group, until something changes or a validity begins or ends
         self._newest: HandleId | None = None
-        self._views_until_s = 0
+        self._views_from_s, self._views_until_s = 0, 0
 
     def load(self, now_us: int) -> list[PeerError]:
         """Verifies again what was stored; what no longer verifies is left out and returned.
@@ -116,7 +118,7 @@ class TrustStore:
         """Verifies an object that arrived, and stores it.
 
         Args:
-            kind: :data:`HANDLES`, :data:`ENDORSEMENTS` or :data:`REFERENCE_VALUES`.
+            kind: :data:`HANDLES`, :data:`ENDORSEMENTS`, :data:`REFERENCE_VALUES` or :data:`POLICIES`.
             name: last level of the topic; must be what the signed object says of itself. None where it came on none.
             raw: the signed object.
             now_us: the verifier's clock.
@@ -127,7 +129,7 @@ class TrustStore:
 
         Raises:
             PeerError: what the object's verification raises; ``handle-from-future``, ``handle-expired``,
-                ``object-rolled-back``, ``object-misdirected``.
+                ``handle-not-newer``, ``object-rolled-back``, ``object-misdirected``, ``policy-invalid``.
         """
         digest = hashlib.sha256(raw).digest()
         if digest in self._seen and self._current[self._seen[digest]] != digest:
@@ -148,7 +150,7 @@ class TrustStore:
             PeerError: what their verification raises.
         """
         values = verify_reference_values(raw, self._endorsers)
-        self._references[values.name] = dataclasses.replace(values, not_before_s=0, not_after_s=_FOREVER_US // _US)
+        self._references[values.name] = dataclasses.replace(values, not_before_s=0, not_after_s=_FOREVER_S)
         self._views_until_s = 0
 
     def _follow(self, handle: Handle, received_us: int | None) -> None:
@@ -170,10 +172,12 @@ class TrustStore:
     def trust(self, now_us: int, ueid: Ueid | None = None) -> Trust:
         """What is in force at ``now_us`` for an attester, by its endorsed group; without one, for those of no group."""
         now_s = now_us // _US
-        if now_s >= self._views_until_s:
+        if not self._views_from_s <= now_s < self._views_until_s:  # before: this machine's clock was set back
             self._views.clear()
-            edges = (edge for values in self._references.values() for edge in _edges(values) if edge > now_s)
-            self._views_until_s = min(min(edges, default=_FOREVER_US), self._policies.next_edge_s(now_s))
+            edges = [edge for values in self._references.values() for edge in _edges(values)]
+            edges += self._policies.edges_s()
+            self._views_from_s = max((edge for edge in edges if edge <= now_s), default=-_FOREVER_S)
+            self._views_until_s = min((edge for edge in edges if edge > now_s), default=_FOREVER_S)
         key = self._endorsed.get(ueid) if ueid is not None else None
         group = (key.endorsement.group or "") if key is not None else ""
         view = self._views.get(group)
@@ -204,6 +208,11 @@ class TrustStore:
             references = succeed(before, references, now_us)
         self._merged[names] = references
         return references
+
+    @property
+    def attesters(self) -> Collection[Ueid]:
+        """Those with an endorsement, valid in time or not."""
+        return self._endorsed.keys()
 
     @property
     def newest_handle(self) -> Handle | None:

@@ -1,24 +1,28 @@
 """The library and the commands of a relying party on files: key sets, rollover, and what ``check`` answers."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-from relying_party import Results
+from relying_party import Results, background_check
 from relying_party.__main__ import main as relying_party
 from runtime.clock import utc_s
 from runtime.keys import load_public_keys, load_signing_key
-from schemas import result_token
+from runtime.mqtt import Message, MqttSettings, Session
+from schemas import cmw, media_types, result_token
 from schemas.errors import ConfigError, PeerError
+from schemas.evidence import encode_evidence
 from schemas.identifiers import HandleId, ueid_text
 from schemas.jwks import parse_jwks
+from schemas.media_types import Indicator
 from schemas.passport_proof import PassportProof, encode_proof, qualifying_data
 from schemas.reasons import Reason
-from schemas.result import Tier, TrustClaim
+from schemas.result import Freshness, Tier, TrustClaim
 from schemas.result_token import ResultFormat, ResultSigner
-from tests.fakes.device import FakeDevice
+from tests.fakes.device import FakeDevice, make_handle
 from tests.fakes.relying_party import ALICE, BOB, result_about
 from verifier_worker.__main__ import main as verifier
 
@@ -34,8 +38,8 @@ def token_by(key: EllipticCurvePrivateKey, form: ResultFormat = ResultFormat.JWT
     """A result of this moment."""
     now_s = utc_s()
     result = result_about(
-        ALICE,
         **{
+            "ueid": ALICE,
             "issued_s": now_s,
             "expires_s": now_s + 60,
             "handle": HandleId(bytes(32)),
@@ -147,3 +151,55 @@ def test_check_says_why_not(
 def test_check_without_a_key_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert relying_party(["check", str(tmp_path / "token")]) == 2
     assert "--verifier-key: missing" in capsys.readouterr().err
+
+
+class Broker:
+    """Answers evidence with the messages it was given."""
+
+    answers: tuple[bytes, ...] = ()
+
+    def __init__(self, mqtt: MqttSettings, session: Session, *, on_message: Callable[[Message], None]) -> None:
+        """Connects to nothing."""
+        self._topic, self._on_message = session.subscriptions[0], on_message
+        assert mqtt.port
+
+    def start(self) -> None:
+        """Nothing."""
+
+    def stop(self) -> None:
+        """Nothing."""
+
+    def wait_subscribed(self, seconds: float) -> bool:
+        """At once."""
+        return seconds > 0
+
+    def publish(self, topic: str, payload: bytes) -> int:
+        """Evidence: the verifier answers."""
+        assert topic
+        assert payload
+        for answer in self.answers:
+            self._on_message(Message(topic=self._topic, payload=answer, retained=False, packet_id=1, connection=1))
+        return 1
+
+
+def test_pending_is_waited_on_whatever_is_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its handle is unknown nothing is known of its age; that is no answer yet."""
+    key, device = make_key(tmp_path, "v"), FakeDevice()
+    device.sync(make_handle())
+    evidence = device.push()
+    about = {"ueid": device.ueid, "evidence": evidence.body_digest, "sequence": evidence.body.sequence}
+    unknown = {"status": Tier.NONE, "vector": {}, "freshness": Freshness.PENDING, "made_after_us": None}
+    pending, fresh = (result_token.wrap(token_by(key, **about, **more)) for more in (unknown, {}))
+    payload = cmw.wrap(media_types.EVIDENCE, encode_evidence(evidence), Indicator.EVIDENCE)
+    monkeypatch.setattr(background_check, "MqttConnection", Broker)
+    for expected, reason in (
+        ({"max_age_s": 60.0}, Reason.RESULT_TOO_OLD),
+        ({"fresh_only": True}, Reason.RESULT_NOT_FRESH),
+    ):
+        results = Results.from_files(tmp_path / "v.pub", **expected)  # type: ignore[arg-type]  # a test names fields
+        monkeypatch.setattr(Broker, "answers", (pending, fresh))
+        assert background_check.submit(MqttSettings(), results, payload).affirming
+        monkeypatch.setattr(Broker, "answers", (pending,))
+        with pytest.raises(PeerError) as refused:
+            background_check.submit(MqttSettings(), results, payload, wait_s=0.05)
+        assert refused.value.reason == reason

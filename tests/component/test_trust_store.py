@@ -137,6 +137,16 @@ def test_reference_values_out_of_their_time_are_missing(database: SqliteStateSto
         assert store.trust(T0_US + after_s * 1_000_000).references.missing == missing
 
 
+def test_a_clock_set_back_sees_what_is_valid_then(database: SqliteStateStore) -> None:
+    """The machine's clock was ahead of the end of a set, and is right again."""
+    store = make(database)
+    now_s = T0_US // 1_000_000
+    store.accept(REFERENCE_VALUES, "good", references(not_before_s=now_s, not_after_s=now_s + 20), T0_US)
+    assert store.trust(T0_US + 86_400_000_000).references.missing == ("good",)
+    assert store.trust(T0_US).references.missing == ()
+    assert store.trust(T0_US - 1).references.missing == ("good",)
+
+
 def test_spellings_of_one_handle_do_not_push_others_out(database: SqliteStateStore) -> None:
     """A broker without any key can spell a token's certificates in many ways; each has another id."""
 

@@ -25,6 +25,7 @@ from verifier_worker.appraisal_policy import (
 from verifier_worker.material import compile_policy
 from verifier_worker.policies import Policies
 from verifier_worker.policy_rules import FACTS, compile_rule
+from verifier_worker.step import overdue
 from verifier_worker.trust import Trust
 
 GOOD = """
@@ -266,7 +267,7 @@ def test_a_group_has_the_policy_that_names_it() -> None:
         "lab": "edge/1",
         "*": "all/1",
     }
-    assert policies.next_edge_s(10) == 101
+    assert 101 in set(policies.edges_s())
     late = policies.choose("edge", 101).policy
     assert late is not None
     assert late.label == "all/1"
@@ -373,3 +374,25 @@ def test_a_stored_policy_that_cannot_be_read_any_more_leaves_its_groups_without_
     again = policies.choose("edge", 10).policy
     assert again is not None
     assert again.label == "edge/2"
+
+
+def test_the_validity_of_a_policy_that_cannot_be_read_is_an_edge_too() -> None:
+    """Until it begins a weaker policy holds: views of that must not outlive its beginning."""
+    policies = Policies(make_policy(), compile_policy)
+    later = replace(signed("edge", groups='["edge"]'), not_before_s=50, not_after_s=99)
+    with pytest.raises(PeerError):
+        policies.take(replace(later, text=later.text + "future = 1\n"), stored=True)
+    assert policies.choose("edge", 49).policy is not None
+    assert policies.choose("edge", 50).conflict
+    assert {50, 100} <= set(policies.edges_s())
+
+
+def test_what_a_rule_found_is_still_said_when_nothing_comes_any_more() -> None:
+    """Bad stays bad when its attester falls silent, and says why."""
+    bench = bench_with(rules=(RuleTable(name="never", when="true"),))
+    assert bench.verdict() == (Tier.CONTRAINDICATED, {Reason.POLICY_RULE})
+    assert bench.state is not None
+    assert bench.state.deadline_us is not None
+    stale = overdue(bench.state, bench.state.deadline_us).verdict
+    assert stale.status is Tier.CONTRAINDICATED
+    assert stale.reasons == (Reason.EVIDENCE_OVERDUE, Reason.POLICY_RULE)

@@ -106,3 +106,12 @@ def test_what_is_extended_after_the_boot_changes_no_claim() -> None:
     device.measure_boot(7, uefi_variable("SecureBoot", b"\0"))
     device.measure_boot(0, b"a text")
     assert take(state, device, trust).verdict.verified_claims == CLAIMS
+
+
+def test_a_quote_after_a_gap_vouches_for_nothing() -> None:
+    """The state is that of the quote before the gap; PCRs may have been extended since."""
+    device, trust = booted()
+    state = take(None, device, trust)
+    assert state.verdict.verified_claims == CLAIMS
+    device.push()  # lost
+    assert take(state, device, trust).verdict.verified_claims == {}

@@ -13,6 +13,7 @@ from endorser.captured import read_evidence
 from endorser.learning import Learned, learn_from_logs, learn_from_pushes
 from endorser.packages import Progress, deb_files, installed_files
 from endorser.working_set import parse
+from runtime import captured
 from schemas import cmw, cose, media_types
 from schemas.audit_entry import EvidenceEntry, encode_entry
 from schemas.errors import ConfigError
@@ -159,6 +160,32 @@ def test_evidence_is_read_from_an_audit_log_and_from_directories(golden: Golden,
         assert golden.learn(list(read_evidence([path]))).values == golden.learn().values
     with pytest.raises(ConfigError, match="not an audit log"):
         list(read_evidence([tmp_path / "kept" / "notes.txt"]))
+
+
+def test_an_audit_log_longer_than_a_message_is_not_read_as_one(
+    golden: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log of years is longer than memory."""
+    raw = cmw.wrap(media_types.EVIDENCE, encode_evidence(golden.pushes[0]), Indicator.EVIDENCE)
+    log = FileAuditLog(tmp_path / "audit.log")
+    log.append(
+        [
+            (
+                1,
+                encode_entry(
+                    EvidenceEntry(
+                        received_us=1, ueid=golden.device.ueid, reasons=(), result=None, digest=bytes(32), payload=raw
+                    )
+                ),
+            )
+        ]
+    )
+    log.close()
+    monkeypatch.setattr(captured, "MAX_REFERENCE_VALUES_BYTES", len(raw))
+    monkeypatch.delattr(captured, "read_file")
+    assert len(list(captured.read_captured(tmp_path / "audit.log"))) == 1
+    with pytest.raises(ConfigError, match="No such file"):
+        list(captured.read_captured(tmp_path / "missing"))
 
 
 @pytest.mark.parametrize("number", range(3))

@@ -254,3 +254,30 @@ def test_a_late_handle_resolves_while_a_baseline_is_not_due(fleet: Fleet) -> Non
     late = late_handle(fleet)
     fleet.publish(files=GOOD | files(NEW))
     assert resolved(fleet, late) is Tier.AFFIRMING
+
+
+def test_a_late_handle_does_not_affirm_a_key_that_nobody_vouches_for_any_more(fleet: Fleet) -> None:
+    """Revoked, or replaced by another key, after the push was received and before its handle came."""
+    late = late_handle(fleet)
+    before = fleet.trust
+    vouched = before.endorsed[fleet.device.ueid]
+    ended = replace(vouched.endorsement, not_after_s=fleet.now_us // 1_000_000 - 1)
+    for endorsed in (
+        {},
+        {fleet.device.ueid: replace(vouched, endorsement=ended)},
+        {fleet.device.ueid: replace(vouched, name=b"another key")},
+    ):
+        fleet.trust = replace(before, endorsed=endorsed)
+        assert resolved(fleet, late) is None
+    fleet.trust = before
+    assert resolved(fleet, late) is Tier.AFFIRMING
+
+
+def test_a_clock_set_back_does_not_prolong_what_was_taken_away(fleet: Fleet) -> None:
+    """The verifier's clock was a day ahead when the new version came, and is right again."""
+    right_us = fleet.now_us
+    fleet.now_us += 86_400_000_000
+    fleet.publish(files=without_old())
+    assert fleet.state is not None
+    assert go_on(fleet.state, fleet.device.ueid, fleet.trust, fleet.now_us) is not None
+    assert go_on(fleet.state, fleet.device.ueid, fleet.trust, right_us) is None

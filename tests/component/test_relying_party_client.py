@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -34,7 +35,7 @@ def make_key(folder: Path, name: str) -> EllipticCurvePrivateKey:
     return load_signing_key(folder / f"{name}.key")
 
 
-def token_by(key: EllipticCurvePrivateKey, form: ResultFormat = ResultFormat.JWT, **changes: object) -> bytes:
+def token_by(key: EllipticCurvePrivateKey, form: ResultFormat = ResultFormat.JWT, **changes: Any) -> bytes:  # noqa: ANN401 fields
     """A result of this moment."""
     now_s = utc_s()
     result = result_about(
@@ -187,16 +188,17 @@ def test_pending_is_waited_on_whatever_is_expected(tmp_path: Path, monkeypatch: 
     key, device = make_key(tmp_path, "v"), FakeDevice()
     device.sync(make_handle())
     evidence = device.push()
-    about = {"ueid": device.ueid, "evidence": evidence.body_digest, "sequence": evidence.body.sequence}
-    unknown = {"status": Tier.NONE, "vector": {}, "freshness": Freshness.PENDING, "made_after_us": None}
+    about: dict[str, Any] = {"ueid": device.ueid, "evidence": evidence.body_digest, "sequence": evidence.body.sequence}
+    unknown: dict[str, Any] = {"status": Tier.NONE, "vector": {}, "freshness": Freshness.PENDING, "made_after_us": None}
     pending, fresh = (result_token.wrap(token_by(key, **about, **more)) for more in (unknown, {}))
     payload = cmw.wrap(media_types.EVIDENCE, encode_evidence(evidence), Indicator.EVIDENCE)
     monkeypatch.setattr(background_check, "MqttConnection", Broker)
-    for expected, reason in (
+    cases: tuple[tuple[dict[str, Any], Reason], ...] = (
         ({"max_age_s": 60.0}, Reason.RESULT_TOO_OLD),
         ({"fresh_only": True}, Reason.RESULT_NOT_FRESH),
-    ):
-        results = Results.from_files(tmp_path / "v.pub", **expected)  # type: ignore[arg-type]  # a test names fields
+    )
+    for expected, reason in cases:
+        results = Results.from_files(tmp_path / "v.pub", **expected)
         monkeypatch.setattr(Broker, "answers", (pending, fresh))
         assert background_check.submit(MqttSettings(), results, payload).affirming
         monkeypatch.setattr(Broker, "answers", (pending,))

@@ -68,7 +68,7 @@ class Row:
     Attributes:
         index: place in the log, from 0.
         number: the entry's number.
-        kind: ``evidence``, ``refused``, ``overdue``, ``unreadable``, or the kind of an object.
+        kind: ``evidence``, ``refused``, ``overdue``, ``resolved``, ``unreadable``, or the kind of an object.
         ueid, sequence, received_us: of the evidence; receipt by the verifier's clock.
         handle: that its sync proof signs.
         after_us, before_us: the interval of its quote, recomputed; None for no bound.
@@ -245,7 +245,7 @@ class TimeAudit:
         self._open.clear()
 
     def _read_evidence(self, row: Row, entry: EvidenceEntry) -> None:
-        row.kind, row.ueid = "refused" if entry.result is None else "overdue", entry.ueid
+        row.kind, row.ueid = "refused" if entry.result is None else entry.cause, entry.ueid
         if entry.payload is None:
             self._read_result(row, entry)
             return

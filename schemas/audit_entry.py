@@ -34,7 +34,7 @@ _MAX_REASONS: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceEntry:
-    """One message of an attester, or a deadline that passed without one.
+    """One message of an attester, or what came without one: a deadline, the handle of evidence that was pending.
 
     Attributes:
         received_us: receipt, UTC microseconds of the verifier's clock.
@@ -51,6 +51,11 @@ class EvidenceEntry:
     result: bytes | None
     digest: bytes
     payload: bytes | None
+
+    @property
+    def cause(self) -> str:
+        """Why there is a result without evidence: ``overdue``, or ``resolved`` when the handle of pending one came."""
+        return "overdue" if Reason.EVIDENCE_OVERDUE in self.reasons else "resolved"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,5 +20,5 @@ def entry_line(number: int, raw: bytes) -> str:
     if isinstance(entry, ObjectEntry):
         return f"{number} {when} {entry.kind} accepted digest={hashlib.sha256(entry.raw).hexdigest()[:16]}"
     reasons = ",".join(entry.reasons) or "-"
-    kind = "refused" if entry.result is None else "result" if entry.payload is not None else "overdue"
+    kind = "refused" if entry.result is None else "result" if entry.payload is not None else entry.cause
     return f"{number} {when} {ueid_text(entry.ueid)} {kind} {reasons} evidence={entry.digest.hex()[:16]}"

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -16,7 +15,7 @@ from runtime.mqtt import Message, MqttSettings, Session
 from schemas import cmw, media_types, result_token
 from schemas.errors import ConfigError, PeerError
 from schemas.evidence import encode_evidence
-from schemas.identifiers import HandleId, ueid_text
+from schemas.identifiers import HandleId, Ueid, ueid_text
 from schemas.jwks import parse_jwks
 from schemas.media_types import Indicator
 from schemas.passport_proof import PassportProof, encode_proof, qualifying_data
@@ -35,12 +34,14 @@ def make_key(folder: Path, name: str) -> EllipticCurvePrivateKey:
     return load_signing_key(folder / f"{name}.key")
 
 
-def token_by(key: EllipticCurvePrivateKey, form: ResultFormat = ResultFormat.JWT, **changes: Any) -> bytes:  # noqa: ANN401 fields
+def token_by(
+    key: EllipticCurvePrivateKey, form: ResultFormat = ResultFormat.JWT, *, ueid: Ueid = ALICE, **changes: object
+) -> bytes:
     """A result of this moment."""
     now_s = utc_s()
     result = result_about(
+        ueid,
         **{
-            "ueid": ALICE,
             "issued_s": now_s,
             "expires_s": now_s + 60,
             "handle": HandleId(bytes(32)),
@@ -188,17 +189,20 @@ def test_pending_is_waited_on_whatever_is_expected(tmp_path: Path, monkeypatch: 
     key, device = make_key(tmp_path, "v"), FakeDevice()
     device.sync(make_handle())
     evidence = device.push()
-    about: dict[str, Any] = {"ueid": device.ueid, "evidence": evidence.body_digest, "sequence": evidence.body.sequence}
-    unknown: dict[str, Any] = {"status": Tier.NONE, "vector": {}, "freshness": Freshness.PENDING, "made_after_us": None}
-    pending, fresh = (result_token.wrap(token_by(key, **about, **more)) for more in (unknown, {}))
+
+    def answer(**more: object) -> bytes:
+        return result_token.wrap(
+            token_by(key, ResultFormat.JWT, ueid=device.ueid, evidence=evidence.body_digest, **more)
+        )
+
+    pending = answer(status=Tier.NONE, vector={}, freshness=Freshness.PENDING, made_after_us=None)
+    fresh = answer()
     payload = cmw.wrap(media_types.EVIDENCE, encode_evidence(evidence), Indicator.EVIDENCE)
     monkeypatch.setattr(background_check, "MqttConnection", Broker)
-    cases: tuple[tuple[dict[str, Any], Reason], ...] = (
-        ({"max_age_s": 60.0}, Reason.RESULT_TOO_OLD),
-        ({"fresh_only": True}, Reason.RESULT_NOT_FRESH),
-    )
-    for expected, reason in cases:
-        results = Results.from_files(tmp_path / "v.pub", **expected)
+    for results, reason in (
+        (Results.from_files(tmp_path / "v.pub", max_age_s=60.0), Reason.RESULT_TOO_OLD),
+        (Results.from_files(tmp_path / "v.pub", fresh_only=True), Reason.RESULT_NOT_FRESH),
+    ):
         monkeypatch.setattr(Broker, "answers", (pending, fresh))
         assert background_check.submit(MqttSettings(), results, payload).affirming
         monkeypatch.setattr(Broker, "answers", (pending,))

@@ -21,6 +21,7 @@ from schemas.topics import Topics
 from tests.fakes.device import T0_US, FakeDevice, make_handle, make_trust
 from tests.fakes.verifier import FakeAuditLog, FakePublisher
 from verifier_worker.audit_log import FileAuditLog
+from verifier_worker.audit_text import entry_line
 from verifier_worker.solicitor import Identity
 from verifier_worker.state_store import SqliteStateStore
 from verifier_worker.worker import Received, Worker
@@ -332,6 +333,10 @@ def test_what_was_pending_resolves_when_its_handle_comes(tmp_path: Path) -> None
     last = rig.results()[-1]
     assert (last.status, last.freshness, last.sequence) == (Tier.AFFIRMING, Freshness.FRESH, 1)
     assert rig.worker.resolve(rig.handle.id, NOW_US + 3) == 0
+    assert " resolved " in entry_line(*rig.audit.entries[-1])
+    rig.worker.expire(NOW_US + 3600_000_000)
+    rig.worker.settle()
+    assert " overdue " in entry_line(*rig.audit.entries[-1])
     rig.crash()
     rig.process([rig.message(rig.device.push(), NOW_US + 1_000_000)])
     assert rig.results()[-1].status is Tier.AFFIRMING

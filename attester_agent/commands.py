@@ -27,7 +27,6 @@ from runtime.mqtt import MqttConnection, Session, Will
 from runtime.service import Backoff, Stop, installed_version
 from runtime.settings import naming
 from runtime.telemetry import Log, serve_metrics
-from runtime.time_stamp_client import HttpTimeStampAuthority
 from runtime.time_stamp_verifier import load_time_stamp_verifier
 from schemas import cmw
 from schemas.errors import ConfigError, PeerError, WorldError
@@ -67,6 +66,9 @@ def load_stamper(settings: Settings) -> TsaSyncStamper | None:
     wanted = settings.sync_stamp
     if not wanted.urls:
         return None
+    # Most agents ask no TSA; what asks one would be a sixth of their memory.
+    from runtime.time_stamp_client import HttpTimeStampAuthority  # noqa: PLC0415
+
     with naming("sync_stamp.roots, sync_stamp.intermediates"):
         stamps = load_time_stamp_verifier(wanted.roots, wanted.intermediates)
     with naming("sync_stamp.tls_ca_file"):

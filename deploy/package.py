@@ -7,6 +7,7 @@ The same tree gives the same bytes.
 """
 
 import argparse
+import hashlib
 import os
 import re
 import shutil
@@ -70,6 +71,25 @@ def build(out: Path) -> Path:
         command = ["dpkg-deb", "--root-owner-group", "-Zxz", "-z3", "--build", str(tree), str(package)]
         _output(*command, environment={"SOURCE_DATE_EPOCH": EPOCH})
         return package
+
+
+def fingerprint() -> str:
+    """A digest of all that goes into the package: where it is the same, so is the package."""
+    total = hashlib.sha256(f"{sys.version} {_output('dpkg', '--print-architecture')}".encode())
+    places = [ROOT / name for name in (*PACKAGES, "deploy/debian", "deploy/systemd")]
+    files = [
+        path for place in places for path in place.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
+    files += [
+        ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE", "docs/operations.md", "docs/enrolment.md")
+    ]
+    for path in sorted([*files, Path(__file__)]):
+        total.update(f"{path.relative_to(ROOT)} {path.stat().st_mode:o} ".encode())
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    # Which of the locked distributions the environment holds, whoever installed them.
+    installed = sorted(f"{each.metadata['Name']} {each.version}" for each in metadata.distributions())
+    total.update("\n".join(installed).encode())
+    return total.hexdigest()
 
 
 def closure(own: metadata.Distribution, extra: str) -> list[metadata.Distribution]:

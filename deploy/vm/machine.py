@@ -7,25 +7,41 @@ said to the guest goes through a virtio port (``guest-door`` in the image), what
 import base64
 import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Final, TextIO
 
 from deploy.demo.problem import DemoError
 from deploy.demo.processes import Child, Children, find_program
 from deploy.demo.progress import Progress
+from deploy.vm.boot_disk import ROOT_DEVICE, write_boot_disk
 
 FIRMWARE: Final = Path("/usr/share/OVMF")
-BOOT_S: Final = 120.0
+BOOT_S: Final = 240.0  # on an idle machine a fifth of it; others may want the processors, too
 COMMAND_S: Final = 120.0
+PROCESSORS: Final = 1
+MEMORY_MIB: Final = 384  # the firmware wipes it all after each unexpected reset, which takes its time without KVM
 _SETUP_S: Final = 60
 _RECEIVE_BYTES: Final = 65_536
 _SWTPM: Final = ("swtpm", "socket", "--tpm2")
-_FIRST_COMMAND_LINE: Final = "console=ttyS0 root=/dev/vda ro net.ifnames=0 systemd.show_status=1 quiet"
+_KERNELS_ROOT: Final = "/dev/vda"
+_FIRST_COMMAND_LINE: Final = "console=ttyS0 root={root} rw net.ifnames=0 systemd.show_status=1 quiet"
+_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+
+
+class Boot(StrEnum):
+    """Who loads the kernel."""
+
+    KERNEL = "kernel"  # QEMU hands it to the firmware
+    GRUB = "grub"  # shim and grub, from the disk
+    DISK = "disk"  # whatever boots from the disk of somebody's own image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +53,8 @@ class Make:
         ak: ``ecc`` or ``rsa``.
         banks: PCR banks that are active.
         quoted: those of them that are quoted.
-        secure_boot: OVMF with enrolled keys, which then boots the distribution's signed kernel alone.
+        boot: who loads the kernel.
+        secure_boot: OVMF with enrolled keys, which then boots what the distribution signed, and nothing else.
         ima_template: what IMA lists, by the kernel's name.
         append: more for the kernel's command line.
         ima_policy: a policy in place of the image's.
@@ -47,6 +64,7 @@ class Make:
     ak: str = "ecc"
     banks: tuple[str, ...] = ("sha256",)
     quoted: tuple[str, ...] = ("sha256",)
+    boot: Boot = Boot.KERNEL
     secure_boot: bool = False
     ima_template: str = "ima-ng"
     append: str = ""
@@ -61,7 +79,8 @@ class Make:
         """The kernel's."""
         # In this order: the oldest template takes no other hash than SHA-1, and is refused while another is chosen.
         ima = f"ima_hash={'sha1' if self.ima_template == 'ima' else 'sha256'} ima_template={self.ima_template}"
-        return " ".join(filter(None, (_FIRST_COMMAND_LINE, ima, self.append)))
+        root = ROOT_DEVICE if self.boot is Boot.GRUB else _KERNELS_ROOT
+        return " ".join(filter(None, (_FIRST_COMMAND_LINE.format(root=root), ima, self.append)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +108,7 @@ class Machine:
     _heard: bytes = field(default=b"", repr=False)
     _lines: list[str] = field(default_factory=list, repr=False)
     _commands: int = 0
+    _spent_s: float = 0.0
 
     def manufacture(self) -> None:
         """Makes the TPM with its certificate, the firmware's variables and the disk.
@@ -122,8 +142,12 @@ class Machine:
             raise DemoError(f"swtpm_setup: {error}\n{log[-1500:]}") from error
         _, variables = self._firmware
         shutil.copyfile(variables, self.folder / "variables.fd")
-        disk = ["cp", "--sparse=always", "--reflink=auto", str(self.image / "disk.img"), str(self.folder / "disk.img")]
-        subprocess.run(disk, check=True)
+        disk = self.folder / "disk.img"
+        if self.make.boot is Boot.GRUB:
+            write_boot_disk(self.image, self.make.command_line, disk)
+        else:
+            copy = ["cp", "--sparse=always", "--reflink=auto", str(self.image / "disk.img"), str(disk)]
+            subprocess.run(copy, check=True)
 
     @property
     def vendor_root(self) -> Path:
@@ -166,21 +190,38 @@ class Machine:
     def _board(self, tpm_socket: Path, door: Path, qmp: Path) -> tuple[str, ...]:
         code, _ = self._firmware
         machine = "q35,accel=tcg" + (",smm=on" if self.make.secure_boot else "")
-        command = ["qemu-system-x86_64", "-machine", machine, "-cpu", "max", "-smp", "1", "-m", "640"]
+        command = ["qemu-system-x86_64", "-machine", machine, "-cpu", "max", "-smp", str(PROCESSORS), "-m", str(MEMORY_MIB)]
         command += ["-display", "none", "-nodefaults", "-rtc", "base=utc,clock=host"]
         if self.make.secure_boot:
             command += ["-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1"]
         command += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"]
         command += ["-drive", f"if=pflash,format=raw,unit=1,file={self.folder / 'variables.fd'}"]
-        command += ["-drive", f"if=virtio,format=raw,cache=writeback,file={self.folder / 'disk.img'}"]
+        command += ["-drive", f"if=none,id=r,format=raw,cache=unsafe,file={self.folder / 'disk.img'}"]
+        from_disk = self.make.boot is not Boot.KERNEL
+        command += ["-device", "virtio-blk-pci,drive=r" + (",bootindex=0" if from_disk else "")]
         command += ["-chardev", f"socket,id=c,path={tpm_socket}", "-tpmdev", "emulator,id=t,chardev=c"]
         command += ["-device", "tpm-tis,tpmdev=t", "-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]
         command += ["-chardev", f"socket,id=d,path={door},server=on,wait=off"]
         command += ["-device", "virtserialport,chardev=d,name=attestream.door"]
         command += ["-netdev", "user,id=n,ipv6=off", "-device", "virtio-net-pci,netdev=n,romfile="]
         command += ["-qmp", f"unix:{qmp},server=on,wait=off", "-serial", f"file:{self.console}"]
+        if from_disk:
+            return tuple(command)
         command += ["-kernel", str(self.image / "vmlinuz"), "-initrd", str(self.image / "initrd")]
         return (*command, "-append", self.make.command_line)
+
+    @property
+    def processor_s(self) -> float:
+        """Processor time of all boards so far, in seconds of this host."""
+        return self._spent_s + self._board_s
+
+    @property
+    def _board_s(self) -> float:
+        """Of the running one (proc_pid_stat(5), fields 14 and 15)."""
+        if self._qemu is None:
+            return 0.0
+        fields = Path(f"/proc/{self._qemu.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
     def _open_door(self, path: Path) -> bool:
         if self._qemu is not None:
@@ -247,10 +288,12 @@ class Machine:
             raise DemoError(f"in {self.make.name}, {command!r} ended with {answer.status}:\n{answer.output[-2000:]}")
         return answer.output
 
-    def put(self, path: str, content: bytes) -> None:
-        """Writes a file in the guest, world-readable."""
-        text = base64.b64encode(content).decode()
-        self.must(f"base64 -d >{path} <<<'{text}' && chmod 644 {path}")
+    def put(self, files: Mapping[str, bytes]) -> None:
+        """Writes files in the guest, world-readable."""
+        commands = ["umask 022"]
+        for path, content in files.items():
+            commands.append(f"base64 -d >{path} <<<'{base64.b64encode(content).decode()}' || exit 1")
+        self.must("\n".join(commands))
 
     def fetch(self, path: str) -> bytes:
         """Reads a file of the guest."""
@@ -264,6 +307,7 @@ class Machine:
     def cut_power(self) -> None:
         """Board and TPM lose their power at once: no TPM2_Shutdown, no unmounting."""
         self._close_door()
+        self._spent_s += self._board_s
         for child in (self._qemu, self._tpm):
             if child is not None:
                 child.process.kill()

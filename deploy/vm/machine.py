@@ -14,73 +14,22 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Final, TextIO
 
 from deploy.demo.problem import DemoError
 from deploy.demo.processes import Child, Children, find_program
 from deploy.demo.progress import Progress
-from deploy.vm.boot_disk import ROOT_DEVICE, write_boot_disk
+from deploy.vm.boot_disk import write_boot_disk
+from deploy.vm.make import Boot, Make, board_command, firmware
 
-FIRMWARE: Final = Path("/usr/share/OVMF")
 BOOT_S: Final = 240.0  # on an idle machine a fifth of it; others may want the processors, too
+DOWN_S: Final = 120.0
 COMMAND_S: Final = 120.0
-PROCESSORS: Final = 1
-MEMORY_MIB: Final = 384  # the firmware wipes it all after each unexpected reset, which takes its time without KVM
 _SETUP_S: Final = 60
 _RECEIVE_BYTES: Final = 65_536
 _SWTPM: Final = ("swtpm", "socket", "--tpm2")
-_KERNELS_ROOT: Final = "/dev/vda"
-_FIRST_COMMAND_LINE: Final = "console=ttyS0 root={root} rw net.ifnames=0 systemd.show_status=1 quiet"
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
-
-
-class Boot(StrEnum):
-    """Who loads the kernel."""
-
-    KERNEL = "kernel"  # QEMU hands it to the firmware
-    GRUB = "grub"  # shim and grub, from the disk
-    DISK = "disk"  # whatever boots from the disk of somebody's own image
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Make:
-    """What kind of machine.
-
-    Attributes:
-        name: for people and in file names.
-        ak: ``ecc`` or ``rsa``.
-        banks: PCR banks that are active.
-        quoted: those of them that are quoted.
-        boot: who loads the kernel.
-        secure_boot: OVMF with enrolled keys, which then boots what the distribution signed, and nothing else.
-        ima_template: what IMA lists, by the kernel's name.
-        append: more for the kernel's command line.
-        ima_policy: a policy in place of the image's.
-    """
-
-    name: str = "plain"
-    ak: str = "ecc"
-    banks: tuple[str, ...] = ("sha256",)
-    quoted: tuple[str, ...] = ("sha256",)
-    boot: Boot = Boot.KERNEL
-    secure_boot: bool = False
-    ima_template: str = "ima-ng"
-    append: str = ""
-    ima_policy: Path | None = None
-
-    def pcrs(self, indices: str) -> str:
-        """These PCRs of the quoted banks, as settings have them."""
-        return "+".join(f"{bank}:{indices}" for bank in self.quoted)
-
-    @property
-    def command_line(self) -> str:
-        """The kernel's."""
-        # In this order: the oldest template takes no other hash than SHA-1, and is refused while another is chosen.
-        ima = f"ima_hash={'sha1' if self.ima_template == 'ima' else 'sha256'} ima_template={self.ima_template}"
-        root = ROOT_DEVICE if self.boot is Boot.GRUB else _KERNELS_ROOT
-        return " ".join(filter(None, (_FIRST_COMMAND_LINE.format(root=root), ima, self.append)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +89,7 @@ class Machine:
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             log = (tpm / "setup.log").read_text(encoding="utf-8") if (tpm / "setup.log").exists() else ""
             raise DemoError(f"swtpm_setup: {error}\n{log[-1500:]}") from error
-        _, variables = self._firmware
+        _, variables = firmware(self.make)
         shutil.copyfile(variables, self.folder / "variables.fd")
         disk = self.folder / "disk.img"
         if self.make.boot is Boot.GRUB:
@@ -164,51 +113,26 @@ class Machine:
         """What firmware and kernel wrote to the serial port."""
         return self.folder / "console"
 
-    @property
-    def _firmware(self) -> tuple[Path, Path]:
-        names = ("CODE_4M.secboot", "VARS_4M.ms") if self.make.secure_boot else ("CODE_4M", "VARS_4M")
-        code, variables = (FIRMWARE / f"OVMF_{name}.fd" for name in names)
-        for each in (code, variables):
-            if not each.exists():
-                raise DemoError(f"{each} is missing (package ovmf)")
-        return code, variables
-
     def switch_on(self) -> None:
         """Starts TPM and board; :meth:`wait_booted` says when somebody answers."""
-        tpm_socket, door, qmp = (self.sockets / name for name in ("tpm", "door", "qmp"))
-        for each in (tpm_socket, door, qmp):
-            each.unlink(missing_ok=True)
+        tpm_socket = self.sockets / "tpm"
+        tpm_socket.unlink(missing_ok=True)
         self._tpm = self.children.start(
             f"{self.make.name}-tpm",
             (*_SWTPM, "--tpmstate", f"dir={self.folder / 'tpm'}", "--ctrl", f"type=unixio,path={tpm_socket}"),
             essential=True,
         )
         self.progress.wait("swtpm", tpm_socket.exists, 10)
-        self._qemu = self.children.start(f"{self.make.name}-qemu", self._board(tpm_socket, door, qmp))
-        self.progress.wait("QEMU", lambda: self._open_door(door), 30)
+        self._start_board()
 
-    def _board(self, tpm_socket: Path, door: Path, qmp: Path) -> tuple[str, ...]:
-        code, _ = self._firmware
-        machine = "q35,accel=tcg" + (",smm=on" if self.make.secure_boot else "")
-        command = ["qemu-system-x86_64", "-machine", machine, "-cpu", "max", "-smp", str(PROCESSORS), "-m", str(MEMORY_MIB)]
-        command += ["-display", "none", "-nodefaults", "-rtc", "base=utc,clock=host"]
-        if self.make.secure_boot:
-            command += ["-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1"]
-        command += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"]
-        command += ["-drive", f"if=pflash,format=raw,unit=1,file={self.folder / 'variables.fd'}"]
-        command += ["-drive", f"if=none,id=r,format=raw,cache=unsafe,file={self.folder / 'disk.img'}"]
-        from_disk = self.make.boot is not Boot.KERNEL
-        command += ["-device", "virtio-blk-pci,drive=r" + (",bootindex=0" if from_disk else "")]
-        command += ["-chardev", f"socket,id=c,path={tpm_socket}", "-tpmdev", "emulator,id=t,chardev=c"]
-        command += ["-device", "tpm-tis,tpmdev=t", "-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]
-        command += ["-chardev", f"socket,id=d,path={door},server=on,wait=off"]
-        command += ["-device", "virtserialport,chardev=d,name=attestream.door"]
-        command += ["-netdev", "user,id=n,ipv6=off", "-device", "virtio-net-pci,netdev=n,romfile="]
-        command += ["-qmp", f"unix:{qmp},server=on,wait=off", "-serial", f"file:{self.console}"]
-        if from_disk:
-            return tuple(command)
-        command += ["-kernel", str(self.image / "vmlinuz"), "-initrd", str(self.image / "initrd")]
-        return (*command, "-append", self.make.command_line)
+    def _start_board(self) -> None:
+        door, qmp = self.sockets / "door", self.sockets / "qmp"
+        for each in (door, qmp):
+            each.unlink(missing_ok=True)
+        self._qemu = self.children.start(
+            f"{self.make.name}-qemu", board_command(self.make, self.image, self.folder, self.sockets)
+        )
+        self.progress.wait("QEMU", lambda: self._open_door(door), 30)
 
     @property
     def processor_s(self) -> float:
@@ -300,8 +224,33 @@ class Machine:
         return base64.b64decode(self.must(f"base64 -w0 {path}"))
 
     def reboot(self) -> None:
-        """In order, as an operator does it; returns when the guest is there again."""
+        """In order, as an operator does it; returns when the guest is there again.
+
+        The board is a new process afterwards, while the TPM stays on: in one that is reset, what was translated for the
+        kernel before makes the next one's decompression take a minute or two, without KVM.
+
+        Raises:
+            DemoError: the guest did not go down or did not come back.
+        """
         self._say("systemctl reboot")
+        board = self._qemu
+        if board is None:
+            raise DemoError(f"{self.make.name} is off")
+        spent_s = 0.0
+
+        def is_down() -> bool:
+            nonlocal spent_s
+            if not _is_running(board):
+                return True
+            spent_s = self._board_s
+            return False
+
+        self.progress.wait(f"{self.make.name}: the guest goes down", is_down, DOWN_S)
+        self._spent_s += spent_s
+        self._close_door()
+        board.process.wait()
+        self.children.running.remove(board)
+        self._start_board()
         self.wait_booted()
 
     def cut_power(self) -> None:
@@ -388,6 +337,11 @@ class Machine:
         if self._door is not None:
             self._door.close()
             self._door = None
+
+
+def _is_running(child: Child) -> bool:
+    """Not reaped here: as long as it is not, what it used can be read."""
+    return not os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
 
 
 def _ask(stream: TextIO, command: str) -> object:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from deploy.vm.machine import Boot, Make
+from deploy.vm.make import Boot, Make
 
 KNOWN: Final = ("df", "sort", "sha512sum", "od", "nproc", "factor")
 

@@ -15,7 +15,8 @@ from deploy.demo.problem import DemoError
 from deploy.demo.processes import Children
 from deploy.demo.progress import Progress, StoppedError
 from deploy.demo.temporary import temporary_folder
-from deploy.vm.machine import Machine, Make
+from deploy.vm.machine import Machine
+from deploy.vm.make import Make
 from deploy.vm.options import make_of
 from deploy.vm.outside import Outside
 from deploy.vm.recording import write_recording

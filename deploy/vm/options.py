@@ -40,6 +40,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add(
         "--programs", nargs="+", default=[*KNOWN], metavar="NAME", help="known programs to run, each for the first time"
     )
+    add("--by-page", action="store_true", help="install and configure the agent by docs/operations.md, to the letter")
     add("--until-affirming", action="store_true", help="stop after the first affirming result")
     add("--record", type=Path, metavar="DIR", help="write what was heard as a fixture (tests/vectors/vm)")
     add("--keep", type=Path, metavar="DIR", help="keep keys, logs, configurations and databases in DIR")

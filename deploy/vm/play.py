@@ -57,7 +57,7 @@ def _play(options: argparse.Namespace, make: Make, image: Path, temporary: Path,
     machine = Machine(make, image, disks, sockets, children, progress)
     story = Story(machine, outside, run, children, progress, options.programs)
     try:
-        story.play(until_affirming=options.until_affirming)
+        story.play(until_affirming=options.until_affirming, by_page=options.by_page)
         if options.record is not None:
             write_recording(options.record, outside, run, story.report)
     finally:

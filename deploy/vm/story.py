@@ -5,8 +5,9 @@ An act that brings another result ends the run with what came instead. Owned by 
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from deploy.demo.configuration import toml
@@ -15,6 +16,7 @@ from deploy.demo.layout import RunDirectory
 from deploy.demo.problem import DemoError
 from deploy.demo.processes import Children
 from deploy.demo.progress import Progress
+from deploy.vm.ailments import AILMENTS
 from deploy.vm.machine import Machine
 from deploy.vm.outside import HEARTBEAT_S, Heard, Outside, parse_push
 from relying_party.results import Standing
@@ -24,6 +26,14 @@ from schemas.reasons import Reason
 from schemas.result import Freshness, Tier
 
 UNKNOWN: Final = "/opt/unknown-program"
+PAGES: Final = Path(__file__).resolve().parents[2] / "docs"
+_DEVICE_BLOCK: Final = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_UNBOXED: Final = "/root"  # where the image has the agent's package
+_DOCTOR: Final = (
+    "runuser -u attestream -- attester-agent doctor --config /etc/attestream/agent.toml "
+    "--endorser-key /etc/attestream/endorser.pub"
+)
+_PAGE_S: Final = 600.0
 _GATEWAY: Final = "10.0.2.2"  # QEMU's name for this host's loopback
 _FIRST_PUSH_S: Final = 180.0
 _MEASURED_PUSHES: Final = 5
@@ -90,8 +100,12 @@ class Story:
         self._progress = progress
         self._programs = tuple(programs)
 
-    def play(self, *, until_affirming: bool = False) -> None:
+    def play(self, *, until_affirming: bool = False, by_page: bool = False) -> None:
         """All acts, or only those up to the first affirming result.
+
+        Args:
+            until_affirming: stop there.
+            by_page: install and configure the agent as ``docs/operations.md`` says, to the letter.
 
         Raises:
             DemoError: something did not happen as it should.
@@ -106,11 +120,17 @@ class Story:
         with step("The machine boots"):
             self._machine.wait_booted()
         with step("The operator configures the agent; the agent enrols by the EK certificate"):
-            self._enrol()
+            if by_page:
+                self._follow_page()
+            else:
+                self._enrol()
         with step("First baseline; what it measured, and the image's packages, become the reference values"):
             self._learn()
         with step("First appraisal by them"):
             self._affirming("first appraisal")
+        if by_page:
+            with step("What the doctor says to each ailment"):
+                self._ail()
         if until_affirming:
             return
         with step("Known programs run"):
@@ -141,29 +161,67 @@ class Story:
         self.report.steps.append(took)
 
     def _enrol(self) -> None:
-        machine, run = self._machine, self._run
+        machine = self._machine
         if machine.make.ima_policy is not None:
             machine.put({"/etc/ima/ima-policy": machine.make.ima_policy.read_bytes()})
             machine.reboot()
-        files = {
-            "distributor.pub": run.public_key("distributor").read_bytes(),
-            "verifier.pub": run.public_key("verifier").read_bytes(),
-            "endorser.pub": run.public_key("endorser").read_bytes(),
-            "tsa-root.pem": (run.tsa / ROOT_FILE).read_bytes(),
-            "agent.toml": self._configuration().encode(),
-        }
-        machine.put({f"/etc/attestream/{name}": content for name, content in files.items()})
+        self._trust_files("/etc/attestream", {"agent.toml": self._configuration().encode()})
         # The state belongs to the agent's user, so enrolment runs as that user, too.
         said = machine.must(
             "runuser -u attestream -- attester-agent enrol --config /etc/attestream/agent.toml "
             "--endorser-key /etc/attestream/endorser.pub --name device"
         )
+        self._enrolled(said)
+        machine.must("systemctl enable --now attester-agent.service")
+
+    def _follow_page(self) -> None:
+        """As a newcomer, on a machine without the agent: what ``docs/operations.md`` says, to the letter."""
+        machine = self._machine
+        machine.must(
+            f"dpkg --purge attestream-agent && ! test -e /etc/attestream && ls {_UNBOXED}/*.deb", seconds=_PAGE_S
+        )
+        self._trust_files(_UNBOXED, {})
+        (block,) = _DEVICE_BLOCK.findall((PAGES / "operations.md").read_text(encoding="utf-8"))
+        setting = f"set -e; cd {_UNBOXED}; BROKER={_GATEWAY} MQTT_PORT={self._outside.port}\n"
+        said = machine.must(setting + block, seconds=_PAGE_S)
+        self._enrolled(said)
+        findings = [line for line in said.splitlines() if re.match(r"(ok|warn|fail) +[\w ]+:", line)]
+        if not findings or any(not line.startswith("ok") for line in findings):
+            raise DemoError(f"the doctor is not content with what the page says:\n{said}")
+        self._note("page followed", f"the doctor finds {len(findings)} things, all well")
+
+    def _ail(self) -> None:
+        machine, wrong = self._machine, list[str]()
+        for ailment in AILMENTS:
+            machine.must(ailment.harm)
+            said = machine.run(_DOCTOR).output
+            machine.must(ailment.mend)
+            found = re.search(rf"^{ailment.finding}[^\n]*\n +→ (.*)$", said, re.MULTILINE)
+            if found is None or ailment.todo not in found.group(1):
+                wrong.append(f"{ailment.name}:\n{said}")
+            else:
+                self._progress.say(f"  {ailment.name}: {found.group(0).strip()}")
+        if wrong:
+            raise DemoError("the doctor missed what is wrong: " + "\n".join(wrong))
+        self._note("ailments", f"{len(AILMENTS)}, each found by the doctor, with what to do")
+
+    def _trust_files(self, folder: str, more: Mapping[str, bytes]) -> None:
+        run = self._run
+        files = {
+            **more,
+            "distributor.pub": run.public_key("distributor").read_bytes(),
+            "verifier.pub": run.public_key("verifier").read_bytes(),
+            "endorser.pub": run.public_key("endorser").read_bytes(),
+            "tsa-root.pem": (run.tsa / ROOT_FILE).read_bytes(),
+        }
+        self._machine.put({f"{folder}/{name}": content for name, content in files.items()})
+
+    def _enrolled(self, said: str) -> None:
         found = re.search(r"^(\S+): endorsed by .*", said, re.MULTILINE)
         if found is None:
             raise DemoError(f"enrolment ended without an endorsement:\n{said}")
         self.ueid = parse_ueid_text(found.group(1))
         self._note("enrolment", found.group(0).partition(": ")[2])
-        machine.must("systemctl enable --now attester-agent.service")
 
     def _configuration(self) -> str:
         make = self._machine.make

@@ -3,6 +3,9 @@
 shim and grub are the distribution's signed ones, so Secure Boot takes them. grub reads its commands from the EFI system
 partition, kernel and initrd from the root, and measures all of it into PCRs 8 and 9. Identifiers are fixed: the
 firmware measures the partition table, and the same image is to give the same PCRs.
+
+``linuxefi``, which newer grubs do not know by that name, enters the kernel by its EFI stub. Debian 12's ``linux`` does
+so under Secure Boot alone; otherwise it skips the stub, and the boot log with it: the stub hands it to the kernel.
 """
 
 import subprocess
@@ -26,8 +29,12 @@ start={root_start}, size={root_size}, type=L, uuid=6A7465A3-0D5C-4B1B-8E0F-3F0F5
 """
 _GRUB: Final = """\
 search --no-floppy --set=root --file /boot/vmlinuz
-linux /boot/vmlinuz {command_line}
-initrd /boot/initrd.img
+if linuxefi /boot/vmlinuz {command_line}; then
+    initrdefi /boot/initrd.img
+else
+    linux /boot/vmlinuz {command_line}
+    initrd /boot/initrd.img
+fi
 boot
 """
 _PROGRAM_S: Final = 120

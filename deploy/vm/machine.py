@@ -115,20 +115,15 @@ class Machine:
 
     def switch_on(self) -> None:
         """Starts TPM and board; :meth:`wait_booted` says when somebody answers."""
-        tpm_socket = self.sockets / "tpm"
-        tpm_socket.unlink(missing_ok=True)
+        tpm_socket, door, qmp = (self.sockets / name for name in ("tpm", "door", "qmp"))
+        for each in (tpm_socket, door, qmp):
+            each.unlink(missing_ok=True)
         self._tpm = self.children.start(
             f"{self.make.name}-tpm",
             (*_SWTPM, "--tpmstate", f"dir={self.folder / 'tpm'}", "--ctrl", f"type=unixio,path={tpm_socket}"),
             essential=True,
         )
         self.progress.wait("swtpm", tpm_socket.exists, 10)
-        self._start_board()
-
-    def _start_board(self) -> None:
-        door, qmp = self.sockets / "door", self.sockets / "qmp"
-        for each in (door, qmp):
-            each.unlink(missing_ok=True)
         self._qemu = self.children.start(
             f"{self.make.name}-qemu", board_command(self.make, self.image, self.folder, self.sockets)
         )
@@ -226,16 +221,16 @@ class Machine:
     def reboot(self) -> None:
         """In order, as an operator does it; returns when the guest is there again.
 
-        The board is a new process afterwards, while the TPM stays on: in one that is reset, what was translated for the
-        kernel before makes the next one's decompression take a minute or two, without KVM.
+        Board and TPM are new processes afterwards: in a QEMU that is reset, what was translated for the kernel before
+        makes the next one's decompression take a minute or two, without KVM.
 
         Raises:
             DemoError: the guest did not go down or did not come back.
         """
-        self._say("systemctl reboot")
-        board = self._qemu
-        if board is None:
+        board, tpm = self._qemu, self._tpm
+        if board is None or tpm is None:
             raise DemoError(f"{self.make.name} is off")
+        self._say("systemctl reboot")
         spent_s = 0.0
 
         def is_down() -> bool:
@@ -250,7 +245,9 @@ class Machine:
         self._close_door()
         board.process.wait()
         self.children.running.remove(board)
-        self._start_board()
+        self.progress.wait("swtpm ends with its board", lambda: tpm.process.poll() is not None, 30)
+        self.children.running.remove(tpm)
+        self.switch_on()
         self.wait_booted()
 
     def cut_power(self) -> None:

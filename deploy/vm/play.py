@@ -27,6 +27,7 @@ from schemas.errors import AttestreamError
 HERE: Final = Path(__file__).parent
 INTERRUPTED: Final = 130
 IMAGE_S: Final = 1200.0
+_KEPT_PACKAGES: Final = 2
 CACHE: Final = HERE.parents[1] / ".cache" / "vm"
 
 
@@ -92,7 +93,7 @@ def build_image(options: argparse.Namespace, progress: Progress) -> Path:
         return _run_builder(found[0], options, progress)
     with tempfile.TemporaryDirectory(prefix="attestream-") as scratch, progress.step("The agent's Debian package"):
         built = package.build(Path(scratch))
-        for old in CACHE.glob("package-*"):
+        for old in sorted(CACHE.glob("package-*"), key=lambda each: each.stat().st_mtime)[:-_KEPT_PACKAGES]:
             shutil.rmtree(old)
         kept.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(built, kept / "new").replace(kept / built.name)

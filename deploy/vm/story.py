@@ -38,6 +38,10 @@ _GATEWAY: Final = "10.0.2.2"  # QEMU's name for this host's loopback
 _FIRST_PUSH_S: Final = 180.0
 _MEASURED_PUSHES: Final = 5
 _ASLEEP_S: Final = 1.0
+_FEW_ENTRIES: Final = 100  # in a push that is no baseline
+_METRICS: Final = (
+    "python3 -c 'import urllib.request as u; print(u.urlopen(\"http://127.0.0.1:9464/metrics\").read().decode())'"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +280,7 @@ class Story:
         pid = machine.must("systemctl show -p MainPID --value attester-agent").strip()
         read = f"cat /proc/{pid}/stat; grep -E '^(VmRSS|VmHWM|RssAnon)' /proc/{pid}/status"
         machine.must(read)  # so that what reads is measured before, not while
+        tpm = _tpm_time(machine.must(_METRICS))
         machine.must("sleep 0.1")
         first_s, sent = self._progress.seconds, len(self._pushes())
         before = machine.must(read)
@@ -284,17 +289,22 @@ class Story:
         )
         after, seconds = machine.must(read), self._progress.seconds - first_s
         pushes = self._pushes()[sent:]
+        spent = _tpm_time(machine.must(_METRICS))
         user, system = (
             10 * (late - early) / len(pushes) for early, late in zip(_ticks(before), _ticks(after), strict=True)
         )
         for name in ("VmRSS", "RssAnon", "VmHWM"):
             costs[name] = re.findall(rf"{name}:\s+(\d+ kB)", after)[0]
         costs["CPU"] = f"{user:.0f} ms user, {system:.0f} ms system a push with its polls, emulated, {seconds:.0f} s"
+        waited_ms, asked = (each / len(pushes) for each in (1000 * (spent[0] - tpm[0]), spent[1] - tpm[1]))
+        costs["TPM"] = f"{waited_ms:.0f} ms a push in {asked:.1f} commands, waiting for it included"
         still = [each for each in pushes if not parse_push(each).unsigned_increments]
         if still:
-            costs["heartbeat"] = f"{max(len(each.payload) for each in still)} bytes at most, of {len(still)}"
-        grown = [(len(each.payload), _new_entries(parse_push(each))) for each in self._pushes()]
-        costs["pushes with entries"] = ", ".join(f"{size} bytes/{count}" for size, count in grown if count)
+            most = max(len(each.payload) for each in still)
+            costs["heartbeat"] = f"{most} bytes at most, of {len(still)}"
+            grown = [(len(each.payload), _new_entries(parse_push(each))) for each in self._pushes()]
+            ten = [10 * (size - most) / count for size, count in grown if 0 < count <= _FEW_ENTRIES]
+            costs["10 IMA entries"] = f"{sum(ten) / len(ten):.0f} bytes more" if ten else "none came"
         self._note("agent", "; ".join(f"{name} {value}" for name, value in costs.items()))
 
     def _suspend(self) -> None:
@@ -365,3 +375,10 @@ def _ticks(status: str) -> tuple[int, int]:
     """User and system time so far, in ticks of 10 ms (proc_pid_stat(5), fields 14 and 15)."""
     fields = status.rpartition(")")[2].split()
     return int(fields[11]), int(fields[12])
+
+
+def _tpm_time(metrics: str) -> tuple[float, float]:
+    """Seconds in TPM commands so far, and how many there were, by the agent's own histogram."""
+    sums = re.findall(r"^attestream_tpm_seconds_sum\{[^}]*\} (\S+)$", metrics, re.MULTILINE)
+    counts = re.findall(r"^attestream_tpm_seconds_count\{[^}]*\} (\S+)$", metrics, re.MULTILINE)
+    return sum(map(float, sums)), sum(map(float, counts))

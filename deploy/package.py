@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ from packaging.requirements import Requirement
 ROOT: Final = Path(__file__).resolve().parents[1]
 SOURCES: Final = ROOT / "deploy" / "debian"
 NAME: Final = "attestream-agent"
+TCTI: Final = "libtss2-tcti-device"
 LIBRARY: Final = Path("usr/lib/attestream")
 PACKAGES: Final = ("attester_agent", "runtime", "schemas")  # of the wheel, what the agent imports
 EPOCH: Final = "1700000000"  # of every file in the package: contents alone make a version
@@ -32,10 +34,11 @@ LIBRARIES: Final = {
     "libtss2-esys": "libtss2-esys-3.0.2-0 | libtss2-esys-3.0.2-0t64",
     "libtss2-fapi": "libtss2-fapi1 | libtss2-fapi1t64",
     "libtss2-mu": "libtss2-mu0 | libtss2-mu-4.0.1-0t64",
+    "libtss2-policy": "libtss2-policy0 | libtss2-policy0t64",  # a library of its own since 4.0
     "libtss2-rc": "libtss2-rc0 | libtss2-rc0t64",
     "libtss2-sys": "libtss2-sys1 | libtss2-sys1t64",
     "libtss2-tctildr": "libtss2-tctildr0 | libtss2-tctildr0t64",
-    "libtss2-tcti-device": "libtss2-tcti-device0 | libtss2-tcti-device0t64",
+    TCTI: "libtss2-tcti-device0 | libtss2-tcti-device0t64",
 }
 
 
@@ -112,6 +115,15 @@ def closure(own: metadata.Distribution, extra: str) -> list[metadata.Distributio
     return [found[name] for name in sorted(found)]
 
 
+def libraries_of(compiled: Sequence[bytes]) -> list[str]:
+    """What Debian calls the libraries that compiled modules name; the TCTI is loaded by the agent's settings."""
+    return [
+        package
+        for name, package in LIBRARIES.items()
+        if name == TCTI or any(f"{name}.so".encode() in module for module in compiled)
+    ]
+
+
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
@@ -167,7 +179,8 @@ def _write_control(tree: Path, version: str, architecture: str) -> None:
     control = tree / "DEBIAN"
     control.mkdir()
     major, minor = sys.version_info[:2]
-    needs = [f"python3 (>= {major}.{minor})", f"python3 (<< {major}.{minor + 1})", *LIBRARIES.values()]
+    needs = [f"python3 (>= {major}.{minor})", f"python3 (<< {major}.{minor + 1})"]
+    needs += libraries_of([path.read_bytes() for path in tree.rglob("_libtpm2_pytss*.so")])
     needs += ["tpm-udev", "systemd"]
     size = sum(path.stat().st_size for path in tree.rglob("*") if path.is_file()) // 1024
     lines = [

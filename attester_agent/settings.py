@@ -8,7 +8,7 @@ from typing import Final
 
 from attester_agent.handle_gate import ClockTrust
 from runtime.mqtt import MqttSettings
-from runtime.time_stamp_client import TsaAddress, parse_tsa_urls
+from runtime.tsa_address import TsaAddress, parse_tsa_urls
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import parse_log_name
 from schemas.limits import MAX_EVIDENCE_BYTES_DEFAULT, MAX_LOGS, MAX_MESSAGE_BYTES, MAX_PCR_INDEX

@@ -4,9 +4,13 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-PUSHES: Final = Counter("attestream_pushes_total", "Pushes stored", ["kind"])
+PUSHES: Final = Counter(
+    "attestream_pushes_total", "Pushes made and in the spool, by kind: full (a baseline) or delta", ["kind"]
+)
 PUSH_BYTES: Final = Histogram(
-    "attestream_push_bytes", "Size of pushes", buckets=(600, 700, 1000, 2000, 4000, 16_000, 64_000, 128_000, 256_000)
+    "attestream_push_bytes",
+    "Size of one push as it travels",
+    buckets=(600, 700, 1000, 2000, 4000, 16_000, 64_000, 128_000, 256_000),
 )
 SPOOLED: Final = Gauge("attestream_spool_messages", "Pushes that wait for the broker")
 SPOOL_BYTES: Final = Gauge("attestream_spool_bytes", "Size of the pushes that wait for the broker")
@@ -18,15 +22,23 @@ PUSH_SECONDS: Final = Histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 OVERFLOWS: Final = Counter("attestream_spool_overflows_total", "Times that all waiting pushes were dropped")
-HANDLES: Final = Counter("attestream_handles_accepted_total", "Handles bound to")
-HANDLES_REJECTED: Final = Counter("attestream_handles_rejected_total", "Handles not bound to", ["reason"])
+HANDLES: Final = Counter("attestream_handles_accepted_total", "Handles that were verified and bound to")
+HANDLES_REJECTED: Final = Counter(
+    "attestream_handles_rejected_total", "Handles that were refused, by reason", ["reason"]
+)
 HANDLES_OVERDUE: Final = Counter(
     "attestream_handles_overdue_total", "Times that the handle bound to had expired and no newer one came", ["reason"]
 )
 HANDLE_AGE: Final = Gauge(
     "attestream_bound_handle_age_seconds", "Time since the TSA's stamp of the handle bound to; NaN while not known"
 )
-SOLICITS: Final = Counter("attestream_solicits_accepted_total", "Solicits followed")
-SOLICITS_REJECTED: Final = Counter("attestream_solicits_rejected_total", "Solicits not followed", ["reason"])
-FAILURES: Final = Counter("attestream_push_failures_total", "Pushes that could not be made yet", ["reason"])
-UNREPRODUCED: Final = Counter("attestream_quotes_unreproduced_total", "Pushes whose logs do not reproduce the quote")
+SOLICITS: Final = Counter("attestream_solicits_accepted_total", "Solicits of a trusted verifier that were followed")
+SOLICITS_REJECTED: Final = Counter(
+    "attestream_solicits_rejected_total", "Solicits that were not followed, by reason", ["reason"]
+)
+FAILURES: Final = Counter(
+    "attestream_push_failures_total", "Attempts at a push that failed and are tried again, by reason", ["reason"]
+)
+UNREPRODUCED: Final = Counter(
+    "attestream_quotes_unreproduced_total", "Pushes whose logs do not reproduce their own quote"
+)

@@ -33,13 +33,15 @@ from schemas.tst_info import Stamp, extract_tst_info
 
 _LOG: Final = Log("handle_distributor")
 _ISSUED: Final = Counter("attestream_handles_issued_total", "Handles made, stored and given to the broker connection")
-_FAILURES: Final = Counter("attestream_handle_failures_total", "Failed attempts at a handle", ["reason", "tsa"])
+_FAILURES: Final = Counter(
+    "attestream_handle_failures_total", "Attempts at a handle that failed, by reason and TSA", ["reason", "tsa"]
+)
 _OFFSET: Final = Gauge(
     "attestream_tsa_clock_offset_seconds",
     "A TSA's time less this machine's at the last exchange; beyond max_clock_offset_s the TSA is not believed",
     ["tsa"],
 )
-_ALARM: Final = Gauge("attestream_handle_alarm", "1 while the last round made no handle")
+_ALARM: Final = Gauge("attestream_handle_alarm", "1 while the last round over all TSAs made no handle")
 _US: Final = 1_000_000
 _TSA_NONCE_BYTES: Final = 8
 

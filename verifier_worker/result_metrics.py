@@ -4,7 +4,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from schemas.result import AttestationResult
+from schemas.result import AttestationResult, Freshness, Tier
 from verifier_worker.state import Finding
 
 _US: Final = 1_000_000
@@ -14,15 +14,23 @@ EVIDENCE_TOTAL: Final = Counter("attestream_evidence_total", "Evidence received,
 ACCEPTED: Final = EVIDENCE_TOTAL.labels("accepted")
 DUPLICATES: Final = EVIDENCE_TOTAL.labels("duplicate")
 REFUSED: Final = EVIDENCE_TOTAL.labels("refused")
-REFUSED_TOTAL: Final = Counter("attestream_refused_total", "Messages refused, by kind and reason", ["kind", "reason"])
+REFUSED_TOTAL: Final = Counter(
+    "attestream_refused_total", "Messages refused before any appraisal, by kind and reason code", ["kind", "reason"]
+)
 HANDLE_AGE: Final = Gauge(
     "attestream_newest_handle_age_seconds", "Time since the newest handle was stamped; NaN while there is none"
 )
 ATTESTERS: Final = Gauge(
     "attestream_attesters_endorsed", "Attesters with an endorsement that is valid now; revoked ones do not count"
 )
-FINDINGS_TOTAL: Final = Counter("attestream_findings_total", "Findings of appraisals, by reason", ["reason"])
-RESULTS_TOTAL: Final = Counter("attestream_results_total", "Results issued, by status", ["status", "freshness"])
+FINDINGS_TOTAL: Final = Counter(
+    "attestream_findings_total", "Findings of appraisals, by reason code (docs/threat-model.md)", ["reason"]
+)
+_FINDINGS: Final[dict[str, Counter]] = {}  # children, by reason: looking one up costs more than counting
+RESULTS_TOTAL: Final = Counter(
+    "attestream_results_total", "Results issued, by status and freshness", ["status", "freshness"]
+)
+_RESULTS: Final = {(tier, freshness): RESULTS_TOTAL.labels(tier, freshness) for tier in Tier for freshness in Freshness}
 EVIDENCE_AGE: Final = Histogram(
     "attestream_evidence_age_seconds",
     "The most that evidence can have been old on receipt",
@@ -38,8 +46,11 @@ CLOCK_RATE_ERROR: Final = Histogram(
 def count_result(result: AttestationResult, findings: tuple[Finding, ...]) -> None:
     """Counts one result and what led there."""
     for finding in findings:
-        FINDINGS_TOTAL.labels(finding.reason).inc()
-    RESULTS_TOTAL.labels(result.status, result.freshness).inc()
+        counter = _FINDINGS.get(finding.reason)
+        if counter is None:
+            counter = _FINDINGS[finding.reason] = FINDINGS_TOTAL.labels(finding.reason)
+        counter.inc()
+    _RESULTS[result.status, result.freshness].inc()
     if result.made_after_us is not None and result.received_us is not None:
         EVIDENCE_AGE.observe(max(0, result.received_us - result.made_after_us) / _US)
     if result.clock_rate_ppm is not None:

@@ -8,11 +8,11 @@ import pytest
 from tests.parts.page import blocks_of, follow
 
 
-@pytest.mark.needs("mosquitto", "swtpm", "tpm2_pcrread", "openssl")
+@pytest.mark.needs("mosquitto", "swtpm", "tpm2_pcrread", "openssl", "curl")
 def test_the_operations_page_works_as_written(tmp_path: Path) -> None:
     blocks = blocks_of("operations.md")
-    assert len(blocks) == 9
-    done = follow(blocks, tmp_path, seconds=120)
+    assert len(blocks) == 17
+    done = follow(blocks, tmp_path, seconds=240)
     output = "".join(done.printed)
     assert done.status == 0, done.everything
     assert re.search(r"affirming +fresh", output), done.everything

@@ -65,6 +65,7 @@ def test_promtool_finds_nothing_wrong_with_any_roles_metrics(fleet: FleetRig, ro
     status, body = fleet.get(role, "/metrics")
     assert status == 200
     checked = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, text=True, check=False)
+    assert checked.returncode in {0, 3}, checked.stderr  # 3: it has something to say, maybe of others' metrics
     complaints = [line for line in (checked.stdout + checked.stderr).splitlines() if line.startswith("attestream")]
     assert complaints == []
     assert "attestream_build_info" in body

@@ -24,6 +24,7 @@ from runtime.tracing import Attributes, Tracer
 
 MAX_QUEUED_SPANS: Final = 4096
 EXPORT_TIMEOUT_S: Final = 5
+CLOSE_S: Final = 3.0
 _DELAY_MS: Final = 1000
 _TRACE_BYTES, _SPAN_BYTES = 16, 8
 _NS: Final = 1_000_000_000
@@ -53,9 +54,9 @@ class OtlpTracer(Tracer):
         self._provider = TracerProvider(
             resource=Resource(names), sampler=ALWAYS_ON, id_generator=self._ids, shutdown_on_exit=False
         )
-        exporter = OTLPSpanExporter(endpoint=endpoint, timeout=EXPORT_TIMEOUT_S)
+        self._exporter = OTLPSpanExporter(endpoint=endpoint, timeout=EXPORT_TIMEOUT_S)
         self._provider.add_span_processor(
-            BatchSpanProcessor(exporter, max_queue_size=MAX_QUEUED_SPANS, schedule_delay_millis=_DELAY_MS)
+            BatchSpanProcessor(self._exporter, max_queue_size=MAX_QUEUED_SPANS, schedule_delay_millis=_DELAY_MS)
         )
         self._tracer = self._provider.get_tracer("attestream")
 
@@ -99,7 +100,10 @@ class OtlpTracer(Tracer):
 
     @override
     def close(self) -> None:
+        hurry = threading.Timer(CLOSE_S, self._exporter.shutdown)  # ends its retries; it would go on for half a minute
+        hurry.start()
         self._provider.shutdown()
+        hurry.cancel()
 
 
 class _Ids(IdGenerator):

@@ -1,6 +1,7 @@
 """Every role at work, looked at as an operator does: metrics, health, Prometheus with our rules, one trace."""
 
 import contextlib
+import functools
 import http.client
 import json
 import signal
@@ -238,7 +239,7 @@ def test_without_its_broker_no_role_is_ready_all_live_and_all_recover(fleet: Fle
     }  # fmt: skip
     fleet.broker.kill()
     for role, check in broker_checks.items():
-        fleet.wait_for(lambda role=role: fleet.get(role, "/readyz")[0] == 503, f"{role} not ready")
+        fleet.wait_for(functools.partial(fleet.answers, role, 503), f"{role} not ready")
         assert fleet.get(role, "/healthz")[0] == 200, "a restart would not bring the broker back"
         found = fleet.checks(role)[check]
         assert (found["ok"], bool(found["next"])) == (False, True)

@@ -4,6 +4,7 @@ Broker, TSA and TPM as in the other tests; then the commands of the operations p
 """
 
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -173,10 +174,6 @@ class FleetRig:
         """Ends a role."""
         stop_process(self._processes.pop(role), how, 20.0)
 
-    def freeze(self, role: str) -> None:
-        """Stops the process where it is, without ending it; :meth:`stop` with SIGKILL ends it."""
-        self._processes[role].send_signal(signal.SIGSTOP)
-
     def stop_all(self) -> None:
         """Ends what runs."""
         for role in list(self._processes):
@@ -212,7 +209,11 @@ class FleetRig:
     def wait_until_ready(self, *roles: str) -> None:
         """Waits until ``/readyz`` says 200 for each."""
         for role in roles:
-            self.wait_for(lambda role=role: self.get(role, "/readyz")[0] == 200, f"{role} ready: {self.checks(role)}")
+            self.wait_for(functools.partial(self.answers, role, 200), f"{role} ready: {self.checks(role)}")
+
+    def answers(self, role: str, status: int) -> bool:
+        """Whether ``/readyz`` answers with this status."""
+        return self.get(role, "/readyz")[0] == status
 
 
 def _environment() -> dict[str, str]:

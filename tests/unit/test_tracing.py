@@ -76,4 +76,4 @@ def test_a_collector_that_is_away_costs_spans_and_nothing_else() -> None:
     for _ in range(10_000):  # more than the queue holds
         tracer.record(BODY, "lost", started_s, started_s)
     tracer.close()
-    assert time.monotonic() - started_s < 30
+    assert time.monotonic() - started_s < 20, "a service that stops would be killed before"

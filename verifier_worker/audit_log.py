@@ -8,23 +8,13 @@ they are written again. Damage anywhere else is never cut off: the file is refus
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
-from prometheus_client import Gauge, Histogram
 from typing_extensions import override
 
 from runtime.audit_file import encode_frame, read_frames
-from runtime.clock import monotonic_s
 from schemas.errors import ConfigError, WorldError
 from schemas.reasons import Reason
 from verifier_worker.ports import AuditLog
-
-FSYNC_SECONDS: Final = Histogram(
-    "attestream_audit_fsync_seconds",
-    "Time until the disk had what was appended to the audit log, once a batch",
-    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
-)
-AUDIT_BYTES: Final = Gauge("attestream_audit_log_bytes", "Size of the audit log's file")
 
 
 class FileAuditLog(AuditLog):
@@ -49,7 +39,6 @@ class FileAuditLog(AuditLog):
         for number, _, after in read_frames(path, repeated_from=repeated_from):
             self._last, end = number, after
         os.ftruncate(self._file, end)
-        AUDIT_BYTES.set(end)
 
     def close(self) -> None:
         """Closes the file."""
@@ -70,11 +59,8 @@ class FileAuditLog(AuditLog):
             view = memoryview(block)
             while view:
                 view = view[os.write(self._file, view) :]
-            started_s = monotonic_s()
             os.fsync(self._file)
         except OSError as error:
             os.ftruncate(self._file, size)
             raise WorldError(Reason.STORE_UNAVAILABLE, f"audit log {self._path}: {error.strerror}") from error
         self._last = fresh[-1][0]
-        FSYNC_SECONDS.observe(monotonic_s() - started_s)
-        AUDIT_BYTES.set(size + len(block))

@@ -7,10 +7,14 @@ by the worker's loop thread.
 from collections.abc import Sequence
 from typing import Final
 
-from prometheus_client import Histogram
+from prometheus_client import Counter, Histogram
 
 from runtime.clock import monotonic_s
 from runtime.tracing import Tracer
+from schemas import cmw, media_types
+from schemas.errors import PeerError
+from schemas.evidence import parse_evidence
+from schemas.media_types import Indicator
 from verifier_worker.ports import Mark, Pending
 
 BATCH_MESSAGES: Final = Histogram(
@@ -29,6 +33,12 @@ RESULT_LATENCY: Final = Histogram(
     ["stage"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60),
 )
+FSYNC_SECONDS: Final = Histogram(
+    "attestream_audit_fsync_seconds",
+    "Time until the disk had what was appended to the audit log, once a batch",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
+AUDIT_BYTES: Final = Counter("attestream_audit_bytes_total", "Bytes of the entries appended to the audit log")
 _HANDED_OVER: Final = RESULT_LATENCY.labels("handed-over")
 _CONFIRMED: Final = RESULT_LATENCY.labels("confirmed")
 
@@ -47,14 +57,12 @@ class PushProgress:
         """A batch of so many messages."""
         BATCH_MESSAGES.observe(batch)
 
-    def takes(self) -> None:
+    def takes(self, payload: bytes) -> None:
         """The next message of the batch."""
         self._started_s, self._body, self._refused = monotonic_s(), None, None
-
-    def decoded(self, body: bytes) -> None:
-        """It is evidence with this body digest."""
-        if self._tracer is not None:
-            self._decoded_s, self._body = monotonic_s(), body
+        if self._tracer is not None:  # decoded once more: the trace must know its name, and what decoding costs
+            self._body = _body_of(payload)
+            self._decoded_s = monotonic_s()
 
     def refused(self, reason: str) -> None:
         """It is refused."""
@@ -77,7 +85,11 @@ class PushProgress:
         self._record("verifier store", pending, started_s)
 
     def recorded(self, pending: Sequence[Pending], started_s: float) -> None:
-        """The audit log has these on disk."""
+        """The audit log has these on disk, since it was given them at ``started_s``."""
+        written = [len(item.audit) for item in pending if item.audit is not None]
+        if written:
+            FSYNC_SECONDS.observe(monotonic_s() - started_s)
+            AUDIT_BYTES.inc(sum(written))
         self._record("verifier audit", pending, started_s)
 
     def handed_over(self, mark: Mark, at_s: float) -> None:
@@ -97,3 +109,11 @@ class PushProgress:
         for item in pending:
             if item.mark is not None:
                 self._tracer.record(item.mark.body, name, started_s, now_s, {"messages": len(pending)})
+
+
+def _body_of(payload: bytes) -> bytes | None:
+    """SHA-256 of the body; None of what is no evidence."""
+    try:
+        return parse_evidence(cmw.unwrap(payload, media_types.EVIDENCE, Indicator.EVIDENCE)).body_digest
+    except PeerError:
+        return None

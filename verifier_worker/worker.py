@@ -134,7 +134,7 @@ class Worker:
         outcomes, solicits = [], []
         self._progress.begins(len(batch))
         for received in batch:
-            self._progress.takes()
+            self._progress.takes(received.payload)
             outcome, wish = self._take(received, changed)
             self._progress.took(received.arrived_s)
             if outcome is not None:
@@ -259,7 +259,6 @@ class Worker:
         try:
             value = cmw.unwrap(received.payload, media_types.EVIDENCE, Indicator.EVIDENCE)
             evidence = parse_evidence(value)
-            self._progress.decoded(evidence.body_digest)
         except PeerError as error:
             taken = Step(state=refuse(entry.state, error.reason, received.received_us), refused=error)
         else:

@@ -286,6 +286,7 @@ class Service:
             return True
         if not self._until_done(lambda: self._worker.record(objects)) or not self._until_done(self._worker.settle):
             return False
+        self._count_s = 0.0  # there may be one attester more, or less
         for kind, name, _ in new:
             _LOG.info("object-accepted", kind=kind, name=name)
         self._resolve([handle_id(raw) for kind, _, raw in new if kind == HANDLES])

@@ -18,3 +18,12 @@ def test_the_operations_page_works_as_written(tmp_path: Path) -> None:
     assert re.search(r"affirming +fresh", output), done.everything
     assert re.search(r"contraindicated +pcr-unexpected: PCR sha256:4", output), done.everything
     assert "pcr-unexpected evidence=" in output, done.everything
+    restored, verifier, distributor, tsa, endorser, device = done.printed[-6:]
+    assert "pcr-unexpected" in restored, done.everything
+    assert re.search(r"contraindicated +pcr-unexpected: PCR sha256:4 +fresh", verifier), done.everything
+    assert "issuer: " in distributor, done.everything
+    assert re.search(r"contraindicated +pcr-unexpected: PCR sha256:4 +fresh", tsa), done.everything
+    assert re.search(r"affirming +fresh", endorser), done.everything
+    assert re.search(r"affirming +fresh", device), done.everything
+    assert "another key" in device, done.everything
+    assert "object-rolled-back" not in done.logs, done.everything

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import urllib.parse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,15 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # carries no types
 from prometheus_client.parser import text_string_to_metric_families
 
-from runtime.keys import load_public_keys
-from schemas import result_token
+from runtime.keys import load_public_keys, load_signing_key
+from schemas import cmw, media_types, result_token
+from schemas.endorsement import sign_endorsement
+from schemas.identifiers import parse_ueid_text
+from schemas.media_types import Indicator
 from schemas.result import AttestationResult
 from schemas.topics import Topics
+from schemas.tpm_public import parse_public
+from tests.fakes.device import make_endorsement
 from tests.parts.alert_cases import RULES, write_tests
 from tests.parts.fleet_rig import COMMANDS, ROOT, FleetRig, fleet_rig
 from tests.parts.mosquitto import free_port
@@ -76,7 +82,7 @@ def test_what_is_measured_is_what_happens(fleet: FleetRig) -> None:
     assert value(fleet, "distributor", "attestream_tsa_latency_seconds_count", outcome="stamped") >= 2
     assert value(fleet, "distributor", "attestream_handles_confirmed_total") >= 1
     assert value(fleet, "distributor", "attestream_handle_interval_seconds") == 1
-    assert value(fleet, "verifier", "attestream_attesters_endorsed") == 1
+    fleet.wait_for(lambda: value(fleet, "verifier", "attestream_attesters_endorsed") == 1, "one attester endorsed")
     assert value(fleet, "verifier", "attestream_results_total", status="affirming", freshness="fresh") >= 1
     handed, confirmed = (
         value(fleet, "verifier", "attestream_result_latency_seconds_count", stage=stage)
@@ -229,6 +235,17 @@ def test_every_alert_fires_when_it_should_and_is_silent_when_it_should_not(tmp_p
         ["promtool", "test", "rules", str(tmp_path / "tests.yml")], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_revoked_endorsement_no_longer_counts(fleet: FleetRig) -> None:
+    raw_public = (fleet.folder / "provisioned" / "ak.tpmt_public").read_bytes()
+    ueid = parse_ueid_text((fleet.folder / "provisioned" / "attester.ueid").read_text().strip())
+    over = replace(make_endorsement(ueid, parse_public(raw_public)), version=2**40, not_before_s=0, not_after_s=1)
+    signed = sign_endorsement(over, raw_public, load_signing_key(fleet.folder / "endorser.key"))
+    with listening(fleet.broker.port) as client:
+        payload = cmw.wrap(media_types.SIGNED_CORIM, signed, Indicator.ENDORSEMENTS)
+        client.publish(Topics().endorsements(ueid), payload, retain=True)
+    fleet.wait_for(lambda: value(fleet, "verifier", "attestream_attesters_endorsed") == 0, "nobody endorsed")
 
 
 def test_without_its_broker_no_role_is_ready_all_live_and_all_recover(fleet: FleetRig) -> None:

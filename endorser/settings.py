@@ -114,7 +114,8 @@ class Settings:
         name: the signer's name in endorsements.
         days: validity of endorsements; a device that enrols again gets a new one.
         group: for every endorsement made here; none if left out.
-        metrics_port: Prometheus port on the loopback; 0 for none.
+        metrics_port: of metrics, ``/healthz`` and ``/readyz``; 0 for none.
+        metrics_host: where that port listens; who reaches it learns how the service does.
         log_level: debug, info, warning or error.
     """
 
@@ -127,6 +128,7 @@ class Settings:
     days: int = 365
     group: str | None = None
     metrics_port: int = 0
+    metrics_host: str = "127.0.0.1"
     log_level: str = "info"
     mqtt: MqttSettings = field(default_factory=MqttSettings)
 

@@ -72,7 +72,8 @@ class Settings:
         tsa: the Time Stamp Authorities.
         interval_s: a new handle every so often.
         lifetime_s: how long a handle is accepted; longer than the interval by what an outage may last.
-        metrics_port: Prometheus port on the loopback; 0 for none.
+        metrics_port: of metrics, ``/healthz`` and ``/readyz``; 0 for none.
+        metrics_host: where that port listens; who reaches it learns how the service does.
         log_level: debug, info, warning or error.
         mqtt: the broker.
     """
@@ -84,6 +85,7 @@ class Settings:
     interval_s: float = 60.0
     lifetime_s: int = 300
     metrics_port: int = 0
+    metrics_host: str = "127.0.0.1"
     log_level: str = "info"
     mqtt: MqttSettings = field(default_factory=MqttSettings)
 

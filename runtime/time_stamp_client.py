@@ -24,6 +24,7 @@ import rfc3161ng
 from cryptography import x509
 from cryptography.hazmat import asn1
 from cryptography.x509 import ObjectIdentifier
+from prometheus_client import Histogram
 from pyasn1.error import PyAsn1Error  # type: ignore[import-untyped]  # as all of pyasn1
 from pyasn1.type import univ  # type: ignore[import-untyped]  # as above
 from typing_extensions import Buffer, override
@@ -42,6 +43,14 @@ _GRANTED: Final = (0, 1)  # PKIStatus granted, grantedWithMods: a token is there
 _HTTP_OK: Final = 200
 _DER_NULL: Final = b"\x05\x00"
 _MIN_CONNECT_S: Final = 0.001
+_STAMPED: Final = "stamped"
+
+LATENCY: Final = Histogram(
+    "attestream_tsa_latency_seconds",
+    "Time of one exchange with one TSA, by outcome: stamped, or the reason why its answer did not count",
+    ["tsa", "outcome"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25),
+)
 
 
 class HttpTimeStampAuthority:
@@ -82,6 +91,8 @@ class HttpTimeStampAuthority:
     def stamp(self, imprint: bytes, nonce: int) -> Stamp:
         """Asks for a token over ``imprint``; answers or raises within the deadline; does not retry.
 
+        How long that took is counted by outcome: ``stamped``, or the reason.
+
         Args:
             imprint: a SHA-256, 32 bytes.
             nonce: 64 random bits that the token must repeat.
@@ -90,6 +101,16 @@ class HttpTimeStampAuthority:
             WorldError: ``tsa-unreachable``, ``tsa-timeout``, ``tsa-refused``, ``tsa-malformed``,
                 ``tsa-imprint-mismatch``, ``tsa-nonce-mismatch`` or ``tsa-untrusted``.
         """
+        started_s, outcome = self._monotonic_s(), _STAMPED
+        try:
+            return self._verified(imprint, nonce)
+        except WorldError as error:
+            outcome = str(error.reason)
+            raise
+        finally:
+            LATENCY.labels(self.name, outcome).observe(max(0.0, self._monotonic_s() - started_s))
+
+    def _verified(self, imprint: bytes, nonce: int) -> Stamp:
         token = _token(self._exchange(_encode_request(imprint, nonce)), self.name)
         try:
             info = parse_tst_info(extract_tst_info(token))

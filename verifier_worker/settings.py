@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.mqtt import MqttSettings
+from runtime.tracing import TracingSettings
 from schemas.errors import ConfigError, PeerError
 from schemas.result_token import ResultFormat
 from schemas.topics import check_name
@@ -34,7 +35,8 @@ class Settings:
         database: SQLite file.
         audit_log: file.
         policy: TOML file of the appraisal policy; without one every result is ``none``.
-        metrics_port: port of the metrics page on 127.0.0.1; 0 for none.
+        metrics_port: of metrics, ``/healthz`` and ``/readyz``; 0 for none.
+        metrics_host: where that port listens; who reaches it learns how the service does.
         log_level: debug, info, warning or error.
         batch_max: messages in one transaction.
         queue_max: messages waiting in memory; more than the broker's ``receive_maximum``.
@@ -50,6 +52,7 @@ class Settings:
     trust: TrustSettings
     policy: Path | None = None
     metrics_port: int = 0
+    metrics_host: str = "127.0.0.1"
     log_level: str = "info"
     batch_max: int = 256
     queue_max: int = 4096
@@ -57,6 +60,7 @@ class Settings:
     cached_states: int = 20_000
     result_format: str = ResultFormat.JWT
     mqtt: MqttSettings = field(default_factory=MqttSettings)
+    tracing: TracingSettings = field(default_factory=TracingSettings)
 
     def __post_init__(self) -> None:
         try:

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from verifier_worker import policy_commands
+from verifier_worker.decision import BUILD
 from verifier_worker.key_commands import add_key_commands
 from verifier_worker.material import ROLE
-from verifier_worker.worker import BUILD
 
 _EXAMPLE = """\
 A newcomer's order:

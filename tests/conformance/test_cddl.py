@@ -17,7 +17,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import schemas
 from schemas import cbor, cel, cel_cbor, cmw, cose, media_types, result, result_cwt
-from schemas.audit_entry import HANDLE, POLICY, EvidenceEntry, ObjectEntry, encode_entry
+from schemas.audit_anchors import Anchors, Start, encode_anchors, encode_start, parse_anchors, parse_start, public_der
+from schemas.audit_entry import (
+    ANCHORS,
+    HANDLE,
+    LOCAL_POLICY,
+    POLICY,
+    START,
+    EvidenceEntry,
+    ObjectEntry,
+    encode_entry,
+    parse_entry,
+)
 from schemas.endorsement import Endorsement, Genuine, sign_endorsement, verify_endorsement
 from schemas.enrolment import (
     Activation,
@@ -286,6 +297,44 @@ def audit_object() -> bytes:
     return encode_entry(ObjectEntry(received_us=1, kind=HANDLE, raw=handle()))
 
 
+def audit_anchors() -> bytes:
+    """Whom a verifier believes."""
+    key = public_der(KEY.public_key())
+    return encode_anchors(
+        Anchors(
+            verifier="v",
+            build="b",
+            result_format="jwt",
+            key=key,
+            endorsers=(key,),
+            distributors=(key,),
+            tsa_roots=(b"root",),
+            tsa_intermediates=(b"between",),
+            state_version=1,
+        )
+    )
+
+
+def audit_start() -> bytes:
+    """A verifier started."""
+    return encode_start(Start(anchors=bytes(32), policy=bytes(32), attesters=0, objects=1))
+
+
+def audit_anchors_entry() -> bytes:
+    """An audit entry about them."""
+    return encode_entry(ObjectEntry(received_us=1, kind=ANCHORS, raw=audit_anchors()))
+
+
+def audit_policy_entry() -> bytes:
+    """An audit entry about a verifier's own policy."""
+    return encode_entry(ObjectEntry(received_us=1, kind=LOCAL_POLICY, raw=b'id = "x"'))
+
+
+def audit_start_entry() -> bytes:
+    """An audit entry about a start."""
+    return encode_entry(ObjectEntry(received_us=1, kind=START, raw=audit_start()))
+
+
 def result_cbor_claims() -> bytes:
     """The CWT claims of a result."""
     return cbor.encode(result_cwt.to_cbor(result.to_claims(full_result(), "d", "b")))
@@ -327,6 +376,11 @@ MESSAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "audit-evidence": ("audit.cddl", audit_evidence),
     "audit-object": ("audit.cddl", audit_object),
     "audit-policy": ("audit.cddl", audit_policy),
+    "audit-anchors": ("audit.cddl", audit_anchors),
+    "audit-start": ("audit.cddl", audit_start),
+    "audit-anchors-entry": ("audit.cddl", audit_anchors_entry),
+    "audit-local-policy": ("audit.cddl", audit_policy_entry),
+    "audit-start-entry": ("audit.cddl", audit_start_entry),
     "result-cbor-claims": ("result.cddl", result_cbor_claims),
     "undecided-claims": ("result.cddl", undecided_claims),
     "cwt-result": ("result.cddl", cwt_result),
@@ -338,6 +392,9 @@ RULES = {
     "audit-evidence": "audit-entry",
     "audit-object": "audit-entry",
     "audit-policy": "audit-entry",
+    "audit-anchors-entry": "audit-entry",
+    "audit-local-policy": "audit-entry",
+    "audit-start-entry": "audit-entry",
     "undecided-claims": "result-cbor-claims",
 }
 
@@ -382,6 +439,9 @@ def _parsers() -> dict[str, Callable[[bytes], object]]:
         "status": parse_unverified_status,
         "cel-record": cel_cbor.parse_record,
         "passport-proof": parse_proof,
+        "audit-anchors": parse_anchors,
+        "audit-start": parse_start,
+        "audit-start-entry": parse_entry,
     }
 
 
@@ -416,6 +476,9 @@ def _mutants(value: object) -> Iterator[object]:
         "enrolment-request",
         "enrolment-activation",
         "policy-claims",
+        "audit-anchors",
+        "audit-start",
+        "audit-start-entry",
     ],
 )
 def test_codec_and_cddl_refuse_the_same_changes(name: str) -> None:

@@ -1,6 +1,11 @@
 """Entries of a verifier's audit log: evidence with what became of it, and between it the objects it was judged by.
 
-Two kinds, in the order in which things took effect at the verifier:
+A log's leaf is an entry, or, of one longer than a leaf may be (:data:`schemas.tlog_tiles.MAX_LEAF_BYTES`), a reference
+to it (:func:`leaf_of`). No entry looks like a reference: their keys differ.
+
+    reference  {9: SHA-256 of the entry, 10: its length}
+
+Entries are of two kinds, in the order in which things took effect at the verifier:
 
     evidence   {1: receipt, 2: UEID, 3: reasons, 4: result or null, 5: SHA-256 of the payload, 6: payload or null}
     object     {1: receipt, 7: kind, 8: the object}
@@ -14,6 +19,7 @@ Three kinds of object nobody signs: whom the verifier believes (``anchors``), th
 is enough to come to every result again.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -24,6 +30,7 @@ from schemas.fields import as_array, as_bytes, as_map, as_text, as_uint
 from schemas.identifiers import Ueid, parse_ueid
 from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.reasons import Reason
+from schemas.tlog_tiles import MAX_LEAF_BYTES
 
 MAX_ENTRY_BYTES: Final = 2 * MAX_REFERENCE_VALUES_BYTES
 HANDLE: Final = "handles"
@@ -38,6 +45,8 @@ UNSIGNED_KINDS: Final = frozenset({ANCHORS, LOCAL_POLICY, START})
 _ALL_KINDS: Final = OBJECT_KINDS | UNSIGNED_KINDS
 DIGEST_BYTES: Final = 32
 _TIME, _UEID, _REASONS, _RESULT, _DIGEST, _PAYLOAD, _KIND, _OBJECT = range(1, 9)
+_REFERENCE_DIGEST, _REFERENCE_LENGTH = 9, 10
+_MAX_REFERENCE_BYTES: Final = 48
 _MAX_REASONS: Final = 256
 
 
@@ -125,6 +134,69 @@ def parse_entry(raw: bytes) -> AuditEntry:
         digest=as_bytes(items[_DIGEST], "audit entry digest", size=DIGEST_BYTES),
         payload=_optional_bytes(items[_PAYLOAD], "audit entry payload"),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryReference:
+    """What stands in the tree for an entry longer than a leaf may be; the entry lies beside the tree.
+
+    Attributes:
+        digest: SHA-256 of the entry.
+        length: of the entry, bytes; more than a leaf may have.
+    """
+
+    digest: bytes
+    length: int
+
+    @property
+    def path(self) -> str:
+        """Where the entry lies below the log's prefix."""
+        return f"blob/{self.digest.hex()}"
+
+    def check(self, entry: bytes) -> bytes:
+        """Returns the entry if it is the one meant.
+
+        Raises:
+            PeerError: ``audit-log-altered``.
+        """
+        if len(entry) != self.length or hashlib.sha256(entry).digest() != self.digest:
+            raise PeerError(Reason.AUDIT_LOG_ALTERED, f"{self.path}: not the entry that the tree holds")
+        return entry
+
+
+def leaf_of(entry: bytes) -> tuple[bytes, EntryReference | None]:
+    """The leaf that stands for an entry, and the reference where that is not the entry itself.
+
+    Raises:
+        PeerError: ``too-large``: no entry may be that long.
+    """
+    if len(entry) > MAX_ENTRY_BYTES:
+        raise PeerError(Reason.TOO_LARGE, f"audit entry: {len(entry)} bytes, the limit is {MAX_ENTRY_BYTES}")
+    if len(entry) <= MAX_LEAF_BYTES:
+        return entry, None
+    reference = EntryReference(digest=hashlib.sha256(entry).digest(), length=len(entry))
+    return cbor.encode({_REFERENCE_DIGEST: reference.digest, _REFERENCE_LENGTH: reference.length}), reference
+
+
+def reference_in(leaf: bytes) -> EntryReference | None:
+    """The reference that a leaf is; None for an entry, or for anything else.
+
+    A reference to something that would have been short enough for a leaf is none: an entry has one leaf.
+    """
+    if len(leaf) > _MAX_REFERENCE_BYTES:
+        return None
+    try:
+        items = as_map(
+            cbor.decode(leaf, "audit entry reference"),
+            "audit entry reference",
+            required=(_REFERENCE_DIGEST, _REFERENCE_LENGTH),
+            optional=(),
+        )
+        digest = as_bytes(items[_REFERENCE_DIGEST], "audit entry digest", size=DIGEST_BYTES)
+        length = as_uint(items[_REFERENCE_LENGTH], "audit entry length", maximum=MAX_ENTRY_BYTES)
+    except PeerError:
+        return None
+    return EntryReference(digest=digest, length=length) if length > MAX_LEAF_BYTES else None
 
 
 def _optional_bytes(value: object, name: str) -> bytes | None:

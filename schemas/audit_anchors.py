@@ -2,12 +2,12 @@
 
     anchors  {1: name, 2: build, 3: form of results, 4: verifier's key, 5: endorsers, 6: distributors, 7: TSA roots,
               8: TSA intermediates, 9: version of stored states}
-    start    {1: SHA-256 of the anchors, 2: SHA-256 of its own policy or null, 3: attesters, 4: signed objects}
+    start    {1: SHA-256 of the anchors, 2: SHA-256 of its own policy or null, 3: attesters, 4: objects}
 
 Keys are DER SubjectPublicKeyInfo of P-256 keys, certificates are DER, each list sorted, so that equal trust has equal
 bytes. ``start`` stands at every start of the verifier, after what it names; its numbers are those in its database,
-which the log must explain: two zeros are a verifier that began with an empty one. An auditor who has keys of his own
-holds them against these; one who has none believes them because the log says so, and must be told.
+handles aside, which the log must explain: two zeros are a verifier that began with an empty one. An auditor who has
+keys of his own holds them against these; one who has none believes them because the log says so, and must be told.
 """
 
 import hashlib
@@ -68,7 +68,7 @@ class Start:
         anchors: SHA-256 of :func:`encode_anchors`.
         policy: SHA-256 of the text of its own policy; None when it has none.
         attesters: in its database.
-        objects: signed objects in it.
+        objects: signed objects in it, but for handles, which come and go.
     """
 
     anchors: bytes

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from schemas.audit_anchors import Anchors, Start, encode_anchors, encode_start, public_der
-from schemas.audit_entry import ANCHORS, LOCAL_POLICY, OBJECT_KINDS, START
+from schemas.audit_entry import ANCHORS, HANDLE, LOCAL_POLICY, OBJECT_KINDS, START
 from verifier_worker.decision import BUILD
 from verifier_worker.material import Material
 from verifier_worker.ports import StateStore
@@ -47,7 +47,7 @@ def beginning(
         anchors=hashlib.sha256(anchors).digest(),
         policy=hashlib.sha256(policy).digest() if policy is not None else None,
         attesters=store.attesters(),
-        objects=len(objects),
+        objects=sum(kind != HANDLE for kind, _ in objects),
     )
     yield START, encode_start(start)
 

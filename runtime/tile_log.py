@@ -6,19 +6,22 @@
     checkpoints/<size>                every checkpoint that was published, as the log's key signed it; never replaced
     stamps/<size>.tst                 RFC 3161 token over the bytes of ``checkpoints/<size>``
     cosignatures/<size>               signature lines of witnesses for it
-    pruned                            first entry that is left, where older ones were given up
+    pruned                            first entry that is left, where older evidence was given up
+    kept/<N>                          of a bundle that was given up: the objects that later evidence may be judged by
 
 Nothing that comes out of a :class:`LogReader` is believed here, but that an entry beside the tree is the one its leaf
 names: whoever reads verifies checkpoints (:mod:`schemas.checkpoint`), stamps and proofs (:mod:`schemas.merkle`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from runtime.log_store import LogStore
+from schemas import cbor
 from schemas.audit_entry import MAX_ENTRY_BYTES, reference_in
 from schemas.checkpoint import parse_checkpoint, parse_size
 from schemas.errors import PeerError
+from schemas.fields import as_array, as_bytes, as_uint
 from schemas.limits import MAX_TIME_STAMP_TOKEN_BYTES
 from schemas.merkle import HASH_BYTES, prove_consistency, prove_inclusion
 from schemas.reasons import Reason
@@ -26,6 +29,7 @@ from schemas.signed_note import MAX_NOTE_BYTES, parse_note
 from schemas.tlog_tiles import (
     ENTRIES,
     MAX_BUNDLE_BYTES,
+    MAX_LEAF_BYTES,
     MAX_TILE_BYTES,
     TILE_WIDTH,
     Tile,
@@ -52,6 +56,16 @@ def stamp_path(size: int) -> str:
 def cosignatures_path(size: int) -> str:
     """Where witnesses' lines for the checkpoint of this size lie."""
     return f"cosignatures/{size}"
+
+
+def kept_path(number: int) -> str:
+    """Where the objects of bundle ``number`` are kept when the bundle is given up."""
+    return Tile(level=ENTRIES, index=number).path.replace("tile/entries", "kept")
+
+
+def encode_kept(leaves: Sequence[tuple[int, bytes]]) -> bytes:
+    """Leaves of a bundle that are kept, each with its place in it."""
+    return cbor.encode([[place, leaf] for place, leaf in leaves])
 
 
 class LogReader:
@@ -116,12 +130,41 @@ class LogReader:
         raw = self._store.read(PRUNED, max_bytes=_MAX_SIZE_BYTES)
         return 0 if raw is None else parse_size(raw.decode("ascii", "replace").removesuffix("\n"))
 
+    def kept(self, number: int) -> Mapping[int, bytes]:
+        """The leaves that were kept of a bundle that was given up, by their place in it; empty where none were.
+
+        Raises:
+            PeerError: ``malformed``.
+        """
+        raw = self._store.read(kept_path(number), max_bytes=MAX_BUNDLE_BYTES)
+        items = as_array(cbor.decode(raw, "kept", max_bytes=MAX_BUNDLE_BYTES), "kept", limit=TILE_WIDTH) if raw else ()
+        pairs = [as_array(item, "kept", length=2) for item in items]
+        return {
+            as_uint(place, "kept place", maximum=TILE_WIDTH - 1): as_bytes(leaf, "kept leaf", limit=MAX_LEAF_BYTES)
+            for place, leaf in pairs
+        }
+
+    def bundle_if_there(self, tile: Tile) -> tuple[bytes, ...]:
+        """The leaves of one bundle under its own name; none where it is not there.
+
+        Raises:
+            PeerError: ``malformed``.
+        """
+        raw = self._store.read(tile.path, max_bytes=MAX_BUNDLE_BYTES)
+        return () if raw is None else parse_bundle(raw, tile.width)
+
     def leaf(self, index: int) -> bytes:
         """What is hashed for entry ``index``: the entry, or a reference to it.
 
         Raises:
             PeerError: as :meth:`entry`.
         """
+        first = self.first_index()
+        if index < first:
+            leaf = self.kept(index // TILE_WIDTH).get(index % TILE_WIDTH)
+            if leaf is None:
+                raise self._pruned(first)
+            return leaf
         tile = tile_at(ENTRIES, index // TILE_WIDTH, index + 1)
         return self._leaves(tile)[index % TILE_WIDTH]
 
@@ -135,24 +178,26 @@ class LogReader:
         return self._resolved(index, self.leaf(index))
 
     def entries(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
-        """Entries from ``start`` until before ``end``, with their index.
+        """Entries from ``start`` until before ``end``, with their index; of what was pruned those that were kept.
 
         Raises:
-            PeerError: as :meth:`entry`.
+            PeerError: as :meth:`entry`, but for ``audit-pruned``.
         """
         for index, leaf in self.leaves(start, end):
             yield index, self._resolved(index, leaf)
 
     def leaves(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
-        """Leaves from ``start`` until before ``end``, with their index.
+        """Leaves from ``start`` until before ``end``, with their index; of what was pruned those that were kept.
 
         Raises:
-            PeerError: as :meth:`entry`.
+            PeerError: as :meth:`entry`, but for ``audit-pruned``.
         """
+        left = self.first_index()
         for number in range(start // TILE_WIDTH, (end + TILE_WIDTH - 1) // TILE_WIDTH):
             first = number * TILE_WIDTH
-            for place, leaf in enumerate(self._leaves(tile_at(ENTRIES, number, end))):
-                if first + place >= start:
+            there = sorted(self.kept(number).items()) if first < left else None
+            for place, leaf in there or enumerate(self._leaves(tile_at(ENTRIES, number, end)) if there is None else ()):
+                if start <= first + place < end:
                     yield first + place, leaf
 
     def hashes(self, size: int) -> TileHashes:
@@ -193,13 +238,7 @@ class LogReader:
             kept, leaves = self._bundle
             if kept.index == tile.index and kept.width >= tile.width:
                 return leaves[: tile.width]
-        try:
-            found, content = self._widest(tile, MAX_BUNDLE_BYTES)
-        except PeerError as error:
-            first = self.first_index()
-            if error.reason is Reason.AUDIT_LOG_TRUNCATED and tile.index * TILE_WIDTH < first:
-                raise PeerError(Reason.AUDIT_PRUNED, f"{self.name}: the first entry that is left is {first}") from error
-            raise
+        found, content = self._widest(tile, MAX_BUNDLE_BYTES)
         leaves = parse_bundle(content, found.width)
         self._bundle = found, leaves
         return leaves[: tile.width]
@@ -229,11 +268,11 @@ class LogReader:
             return leaf
         entry = self._store.read(reference.path, max_bytes=MAX_ENTRY_BYTES)
         if entry is None:
-            first = self.first_index()
-            if index < first:
-                raise PeerError(Reason.AUDIT_PRUNED, f"{self.name}: the first entry that is left is {first}")
             raise PeerError(Reason.AUDIT_LOG_TRUNCATED, f"{self.name}: {reference.path} is missing, entry {index}")
         return reference.check(entry)
+
+    def _pruned(self, first: int) -> PeerError:
+        return PeerError(Reason.AUDIT_PRUNED, f"{self.name}: the first entry that is left is {first}")
 
     def _needed(self, path: str, max_bytes: int) -> bytes:
         content = self._store.read(path, max_bytes=max_bytes)

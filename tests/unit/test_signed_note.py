@@ -143,7 +143,7 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_what_is_no_note(change: Callable[[bytes], bytes]) -> None:
-    with pytest.raises(PeerError, match="malformed|too-large"):
+    with pytest.raises(PeerError, match=r"malformed|too-large"):
         parse_note(change(RAW))
 
 
@@ -163,7 +163,7 @@ def test_what_is_no_note(change: Callable[[bytes], bytes]) -> None:
     ],
 )
 def test_what_is_no_checkpoint(text: str) -> None:
-    with pytest.raises(PeerError, match="malformed|too-large"):
+    with pytest.raises(PeerError, match=r"malformed|too-large"):
         parse_checkpoint(text)
 
 

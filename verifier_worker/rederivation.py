@@ -118,6 +118,7 @@ class Rederivation:
         problems: what does not hold, in the order of the entries.
         counts: of what was taken.
         anchors: whom the verifier believed last, by its own word; None before it said so.
+        gaps: entries are missing, as where old ones were given up.
     """
 
     def __init__(self, pinned: Pinned) -> None:
@@ -125,6 +126,7 @@ class Rederivation:
         self.problems: list[Problem] = []
         self.counts = Counts()
         self.anchors: Anchors | None = None
+        self.gaps = False
         self._pinned = pinned
         self._digests: dict[str, bytes] = {}  # of anchors and local policy, as recorded last
         self._policy: AppraisalPolicy | None = None
@@ -135,11 +137,14 @@ class Rederivation:
         self._attesters: dict[Ueid, _Attester] = {}
         self._knows_more = False  # than the log: it began with attesters in its database
         self._state_version: int | None = None
-        self._index, self._last_us, self._started_us = 0, 0, 0
+        self._index, self._next, self._last_us, self._started_us = 0, 0, 0, 0
 
     def take(self, index: int, raw: bytes) -> None:
-        """Takes the next entry."""
-        self._index = index
+        """Takes the next entry; ``index`` is its place in the log, from 0."""
+        if index != self._next:  # whatever was known of attesters may have become something else
+            self.gaps = self._knows_more = True
+            self._attesters.clear()
+        self._index, self._next = index, index + 1
         self.counts.entries += 1
         try:
             entry = parse_entry(raw)
@@ -205,7 +210,7 @@ class Rederivation:
         self._trust = self._opened()
         for error in self._trust.load(now_us):
             self._blame(START, f"an object of its database: {error}")
-        if self._objects.lasting != start.objects:
+        if self._objects.lasting != start.objects and not self.gaps:
             self._blame(START, f"its database held {start.objects} objects, the log {self._objects.lasting}")
         self._trust.trust(now_us)
 
@@ -213,7 +218,7 @@ class Rederivation:
         version = self.anchors.state_version if self.anchors is not None else None
         known = {ueid: each for ueid, each in self._attesters.items() if each.state is not None}
         if self.counts.starts == 1 and not known:
-            self._knows_more = start.attesters > 0
+            self._knows_more = self._knows_more or start.attesters > 0
         elif not start.attesters or version != self._state_version:
             known = {}  # lost, or of no use to this version
         elif start.attesters != len(known) and not self._knows_more:

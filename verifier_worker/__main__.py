@@ -46,7 +46,7 @@ def _lines(arguments: argparse.Namespace) -> Iterable[str]:
         case "appraise":
             return policy_commands.appraise(arguments)
         case "audit":
-            return (entry_line(number, entry) for number, entry in read_entries(arguments.audit_log))
+            return (entry_line(number, entry) for number, entry in read_entries(arguments.log))
         case "show-log":
             return boot_log_lines(read_file(arguments.boot_log))
         case other:

@@ -40,7 +40,8 @@ class AuditSettings:
 
     Attributes:
         signing_key: PEM file of the Ed25519 key that signs checkpoints.
-        origin: the log's name, which its verifier key carries; the default is made of the service's name.
+        origin: the log's name, which its verifier key carries; the default is the name in the file ``KEY.vkey`` that
+            lies beside the key since it was made.
         memory: file that remembers the last tree head signed; the default lies beside the key.
         store: URL of an S3-compatible store (``s3://bucket/prefix``) for the log, which then leaves only its journal in
             ``audit_log``; the default keeps all there.
@@ -71,10 +72,6 @@ class AuditSettings:
                 check_key_name(self.origin)
             except PeerError as error:
                 raise ConfigError(f"origin: {error.detail}") from error
-
-    def origin_of(self, name: str) -> str:
-        """The log's name, for a service of this name."""
-        return self.origin or f"attestream.invalid/{name}"
 
     def key_path(self, made_by: str) -> Path:
         """The signing key's file.

@@ -20,12 +20,13 @@ from runtime.audit_settings import AuditSettings
 from runtime.clock import monotonic_s, utc_us
 from runtime.durable import check_folder_of, sole_user
 from runtime.log_retention import LogRetention
-from runtime.log_signer import LogSigner, load_log_key
+from runtime.log_signer import LogSigner, load_log_key, load_origin
 from runtime.log_stamper import LogStamper
 from runtime.log_store import FolderStore, LogStore, check_folder
 from runtime.object_store import ObjectStore
 from runtime.sequencer import Sequencer
 from runtime.service import Backoff, Stop
+from runtime.settings import naming
 from runtime.telemetry import Log
 from runtime.time_stamp_client import HttpTimeStampAuthority, parse_tsa_urls
 from runtime.time_stamp_verifier import load_time_stamp_verifier
@@ -54,14 +55,12 @@ class AuditPlace:
     Attributes:
         folder: ``audit_log``: of the log and its journal, or of the journal alone.
         settings: the table ``[audit]``.
-        name: of the service.
         made_by: the command that makes a key, for errors.
         tsa_roots: PEM files that are trusted where ``[audit.tsa]`` names none.
     """
 
     folder: Path
     settings: AuditSettings
-    name: str
     made_by: str
     tsa_roots: tuple[Path, ...]
 
@@ -77,8 +76,11 @@ class AuditPlace:
         Raises:
             ConfigError: names the field.
         """
-        key = load_log_key(self.settings.key_path(self.made_by))
-        return LogSigner(self.settings.origin_of(self.name), key, self.settings.memory_path(self.made_by))
+        path = self.settings.key_path(self.made_by)
+        with naming("audit.signing_key"):
+            key = load_log_key(path)
+        origin = self.settings.origin or load_origin(path, key)
+        return LogSigner(origin, key, self.settings.memory_path(self.made_by))
 
     def authorities(self) -> list[HttpTimeStampAuthority]:
         """Who stamps.
@@ -89,7 +91,8 @@ class AuditPlace:
         tsa = self.settings.tsa
         if not tsa.urls:
             return []
-        stamps = load_time_stamp_verifier(tsa.roots or self.tsa_roots)
+        with naming("audit.tsa.roots"):
+            stamps = load_time_stamp_verifier(tsa.roots or self.tsa_roots)
         return [
             HttpTimeStampAuthority(
                 address, stamps, timeout_s=tsa.timeout_s, monotonic_s=monotonic_s, tls_ca_file=tsa.tls_ca_file
@@ -104,7 +107,7 @@ class AuditPlace:
             ConfigError: names the field.
         """
         check_folder(self.folder)
-        check_folder_of(self.folder / JOURNAL, "audit_log", made_if_missing=True)
+        check_folder_of(self.folder / JOURNAL / "segment", "audit_log", made_if_missing=True)
         memory = self.signer().memory
         check_folder_of(memory, "audit.memory")
         self.authorities()
@@ -128,7 +131,7 @@ class AuditWriter:
         self._stop = Stop()
         self._thread: threading.Thread | None = None
         check_folder(place.folder)
-        check_folder_of(place.folder / JOURNAL, "audit_log", made_if_missing=True)
+        check_folder_of(place.folder / JOURNAL / "segment", "audit_log", made_if_missing=True)
         place.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as opened:
             opened.enter_context(sole_user(place.folder / JOURNAL, "audit_log"))

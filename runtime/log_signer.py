@@ -5,6 +5,7 @@ behind its key, and the log is not forked. It is written, durably, *before* anyt
 world is always in it.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Final
 
@@ -121,8 +122,32 @@ def load_log_key(path: Path) -> Ed25519PrivateKey:
     return key
 
 
-def generate_log_key(path: Path, origin: str) -> Path:
+def load_origin(path: Path, key: Ed25519PrivateKey) -> str:
+    """The log's name, from the verifier key that was made with the key and lies beside it.
+
+    Raises:
+        ConfigError: there is no such file, or it is of another key.
+    """
+    public = vkey_path(path)
+    if not public.is_file():
+        raise ConfigError(f"audit.origin: missing, and there is no {public} to take it from")
+    named = load_note_key(str(public))
+    if named != note_key(named.name, key):
+        raise ConfigError(f"{public}: not the verifier key of {path}")
+    return named.name
+
+
+def vkey_path(path: Path) -> Path:
+    """Where the verifier key of the private key in ``path`` lies."""
+    return path.with_suffix(".vkey")
+
+
+def generate_log_key(path: Path, origin: str | None = None) -> Path:
     """Makes an Ed25519 key: ``path`` (mode 600), and beside it the verifier key as text with the suffix ``.vkey``.
+
+    Args:
+        path: must not exist.
+        origin: the log's name; None for one made of the key, which no other log has.
 
     Returns:
         The path of the latter.
@@ -133,9 +158,10 @@ def generate_log_key(path: Path, origin: str) -> Path:
     if path.exists():
         raise ConfigError(f"{path}: exists; move it away first, keys are never overwritten")
     key = Ed25519PrivateKey.generate()
-    public = path.with_suffix(".vkey")
+    public = vkey_path(path)
     try:
-        text = note_key(origin, key).text
+        unnamed = note_key("unnamed", key).public
+        text = note_key(origin or f"attestream.invalid/{hashlib.sha256(unnamed).hexdigest()[:16]}", key).text
         write_durable(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
         write_durable(public, f"{text}\n".encode())
     except (PeerError, WorldError) as error:

@@ -124,6 +124,6 @@ def check_folder(path: Path) -> None:
     """
     if path.is_file():
         raise ConfigError(
-            f"{path}: a single file, the audit log of an earlier version; move it away (it stays readable), "
+            f"audit_log: {path}: a single file, the audit log of an earlier version; move it away (it stays readable), "
             "a new log begins with all that is in force"
         )

@@ -33,9 +33,9 @@ def add_to(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     verify = kinds.add_parser(
         "verify",
         help="derive every result once more from what the log holds",
-        description="Offline; needs no broker, no TPM and no running service. Keys given here count, and not those that "
-        "the log says the verifier believed. Exit status: 0 every result was derived again, 1 something does not hold, "
-        "2 a wrong option or file.",
+        description="Offline; needs no broker, no TPM and no running service. Keys given here count, and not those "
+        "that the log says the verifier believed. Exit status: 0 every result was derived again, 1 something does not "
+        "hold, 2 a wrong option or file.",
     )
     files: dict[str, Any] = {"type": Path, "action": "append", "default": []}
     verify.add_argument("log", metavar="LOG", help="folder or URL of a log, or the file of an earlier version")

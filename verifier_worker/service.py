@@ -14,6 +14,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge
 
+from runtime.audit_writer import AuditPlace, AuditWriter
 from runtime.clock import monotonic_s, utc_us
 from runtime.durable import check_folder_of
 from runtime.mqtt import Message, MqttConnection, Session, Will
@@ -28,7 +29,6 @@ from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.media_types import Indicator
 from schemas.result_token import ResultFormat
 from schemas.status import Status, encode_status
-from verifier_worker.audit_log import FileAuditLog
 from verifier_worker.decision import BUILD
 from verifier_worker.log_beginning import beginning
 from verifier_worker.material import ROLE, compile_policy, load_material
@@ -79,7 +79,7 @@ class Service:
         self._material = material = load_material(settings)
         self._store = SqliteStateStore(settings.database)
         pending = [item.number for item in self._store.pending() if item.audit is not None]
-        self._audit = FileAuditLog(settings.audit_log, repeated_from=min(pending, default=None))
+        self._audit = AuditWriter(_audit_place(settings), repeated_from=min(pending, default=None))
         self._trust = TrustStore(
             self._store,
             endorsers=material.endorsers,
@@ -112,6 +112,7 @@ class Service:
         if not self._begin_log():
             self._shut_down(evidence_started=False)
             return
+        self._audit.start()
         self._trust_connection.start()
         deadline_s, expire_s = monotonic_s() + _TRUST_WAIT_S, 0.0
         evidence_started = False
@@ -319,7 +320,16 @@ def check_service(settings: Settings) -> None:
     """
     load_material(settings)
     check_folder_of(settings.database, "database")
-    check_folder_of(settings.audit_log, "audit_log")
+    _audit_place(settings).check()
+
+
+def _audit_place(settings: Settings) -> AuditPlace:
+    return AuditPlace(
+        folder=settings.audit_log,
+        settings=settings.audit,
+        made_by=f"{ROLE} keygen --audit --out audit.key",
+        tsa_roots=settings.trust.tsa_roots,
+    )
 
 
 def run_service(settings: Settings) -> None:

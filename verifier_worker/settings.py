@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runtime.audit_settings import AuditSettings
 from runtime.mqtt import MqttSettings
 from schemas.errors import ConfigError, PeerError
 from schemas.result_token import ResultFormat
@@ -32,7 +33,8 @@ class Settings:
         name: of this verifier; in results, topics and the client id.
         signing_key: PEM file of the key that signs results and solicits.
         database: SQLite file.
-        audit_log: file.
+        audit_log: folder of the audit log; made if missing.
+        audit: how the audit log is signed, stamped and kept.
         policy: TOML file of the appraisal policy; without one every result is ``none``.
         metrics_port: port of the metrics page on 127.0.0.1; 0 for none.
         log_level: debug, info, warning or error.
@@ -56,6 +58,7 @@ class Settings:
     solicit_interval_s: float = 5.0
     cached_states: int = 20_000
     result_format: str = ResultFormat.JWT
+    audit: AuditSettings = field(default_factory=AuditSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
 
     def __post_init__(self) -> None:

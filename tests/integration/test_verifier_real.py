@@ -10,6 +10,7 @@ import pytest
 
 from relying_party.__main__ import main as relying_party
 from runtime.audit_file import read_entries
+from runtime.log_signer import generate_log_key
 from schemas import cmw, media_types
 from schemas.audit_entry import OBJECT_KINDS, ObjectEntry, parse_entry
 from schemas.media_types import Indicator
@@ -150,7 +151,7 @@ def test_kill_9_at_any_moment_loses_no_result_and_needs_no_baseline(stage: Stage
     assert {result.status for result in heard} == {Tier.AFFIRMING}
     assert not [topic for topic, _ in stage.client.messages if "/solicit/" in topic]
     assert stage.rig.stop() == 0
-    numbers = [number for number, _ in read_entries(stage.rig.folder / "audit.log")]
+    numbers = [number for number, _ in read_entries(stage.rig.folder / "audit")]
     assert numbers == sorted(set(numbers))
     assert len(numbers) >= last + 1
     assert sorted(kinds(stage)) == ["endorsements", "endorsements", "handles", "reference-values"]
@@ -161,7 +162,10 @@ def test_an_audit_log_that_was_moved_away_begins_with_what_is_in_force(stage: St
     stage.push()
     stage.wait_for_sequence(0)
     assert stage.rig.stop() == 0
-    (stage.rig.folder / "audit.log").rename(stage.rig.folder / "audit.log.1")
+    (stage.rig.folder / "before").mkdir()
+    for name in ("audit", "audit.key", "audit.vkey", "audit.signed"):  # a key signs for one log
+        (stage.rig.folder / name).rename(stage.rig.folder / "before" / name)
+    generate_log_key(stage.rig.folder / "audit.key")
     stage.rig.start()
     stage.push()
     stage.wait_for_sequence(1)
@@ -172,7 +176,7 @@ def test_an_audit_log_that_was_moved_away_begins_with_what_is_in_force(stage: St
 
 def kinds(stage: Stage) -> list[str]:
     """The signed objects in the audit log, in order."""
-    parsed = [parse_entry(raw) for _, raw in read_entries(stage.rig.folder / "audit.log")]
+    parsed = [parse_entry(raw) for _, raw in read_entries(stage.rig.folder / "audit")]
     return [entry.kind for entry in parsed if isinstance(entry, ObjectEntry) and entry.kind in OBJECT_KINDS]
 
 
@@ -180,7 +184,7 @@ def audit_times(stage: Stage) -> int:
     """What an auditor finds, with the public keys and the TSA's root alone."""
     folder = stage.rig.folder
     files = {
-        "--audit-log": "audit.log",
+        "--audit-log": "audit",
         "--distributor-key": "distributor.pub",
         "--endorser-key": "endorser.pub",
         "--tsa-root": "tsa.pem",

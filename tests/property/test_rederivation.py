@@ -220,7 +220,10 @@ def test_swapped_entries_are_found(recording: Recording) -> None:
 def test_another_policy_is_found(recording: Recording) -> None:
     (index,) = of_kind(recording, LOCAL_POLICY)
     other = POLICY.replace("deadline_s = 10", "deadline_s = 60").encode()
-    entries = changed(recording, index, lambda entry: replace(entry, raw=other))
+    entries = recording.entries
+    local = parse_entry(entries[index])
+    assert isinstance(local, ObjectEntry)
+    entries[index] = encode_entry(replace(local, raw=other))
     (start, *_) = of_kind(recording, START)
     assert first_bad(entries) == start
     digest = hashlib.sha256(other).digest()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from relying_party import check_command, prove_command
 from relying_party.time_audit import Believed, Row, TimeAudit
 from runtime.audit_file import AuditFileDamagedError, read_entries
 from runtime.keys import load_public_keys
@@ -30,6 +31,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     """Adds the command ``audit``."""
     audit = commands.add_parser("audit", help="recompute what a verifier's audit log says")
     kinds = audit.add_subparsers(dest="audit", required=True)
+    prove_command.add_to(kinds)
+    check_command.add_to(kinds)
     times = kinds.add_parser(
         "times",
         help="when each quote was made, without believing the verifier",
@@ -49,11 +52,21 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs ``audit times``; 0 when all holds, 1 when something does not.
+    """Runs a kind of ``audit``; 0 when all holds, 1 when something does not.
 
     Raises:
         ConfigError: names the option and the file.
     """
+    match options.audit:
+        case "prove":
+            return prove_command.run(options)
+        case "check":
+            return check_command.run(options)
+        case _:
+            return _run_times(options)
+
+
+def _run_times(options: argparse.Namespace) -> int:
     audit = TimeAudit(_believed(options), _only(options.ueid))
     stopped = ""
     try:

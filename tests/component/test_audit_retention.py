@@ -68,7 +68,7 @@ def test_old_evidence_goes_and_objects_stay(rig: LogRig, capsys: pytest.CaptureF
     assert list(read_entries(rig.log)) == expected(512)
     assert len(list((rig.log / "blob").iterdir())) == 1
     assert parse_entry(reader.entry(10)) == parse_entry(ENTRIES[10])
-    with pytest.raises(PeerError, match="audit-pruned: .*the first entry that is left is 512"):
+    with pytest.raises(PeerError, match=r"audit-pruned: .*the first entry that is left is 512"):
         reader.entry(5)
     checkpoint = rig.check_newest()
     for index in (10, 5, 600):  # what was there can be shown for ever, by whoever kept the entry

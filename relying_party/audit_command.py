@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from relying_party import check_command, prove_command
+from relying_party import audit_log_commands, check_command, prove_command
 from relying_party.time_audit import Believed, Row, TimeAudit
 from runtime.audit_file import AuditFileDamagedError, read_entries
 from runtime.keys import load_public_keys
@@ -38,8 +38,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="when each quote was made, without believing the verifier",
         description="Exit status: 0 all holds, 1 something does not, 2 a wrong option or file.",
     )
+    audit_log_commands.add_to(kinds)
     files: dict[str, Any] = {"type": Path, "action": "append", "default": [], "metavar": "PEM"}
-    times.add_argument("--audit-log", type=Path, required=True, metavar="FILE", help="of a verifier")
+    times.add_argument("--audit-log", required=True, metavar="LOG", help="of a verifier: folder, URL, or a file")
     times.add_argument("--distributor-key", **files, help="public key of a handle distributor")
     times.add_argument("--tsa-root", **files, help="root certificate of a Time Stamp Authority")
     times.add_argument("--tsa-intermediate", **files, help="certificate below it that tokens leave out")
@@ -52,21 +53,23 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs a kind of ``audit``; 0 when all holds, 1 when something does not.
+    """Runs what was asked for; 0 when all holds, 1 when something does not.
 
     Raises:
         ConfigError: names the option and the file.
     """
+    if options.audit in audit_log_commands.KINDS:
+        return audit_log_commands.run(options)
     match options.audit:
         case "prove":
             return prove_command.run(options)
         case "check":
             return check_command.run(options)
         case _:
-            return _run_times(options)
+            return _times(options)
 
 
-def _run_times(options: argparse.Namespace) -> int:
+def _times(options: argparse.Namespace) -> int:
     audit = TimeAudit(_believed(options), _only(options.ueid))
     stopped = ""
     try:

@@ -88,6 +88,10 @@ class LogReader:
         """
         return self._needed(CHECKPOINT, MAX_NOTE_BYTES)
 
+    def has_checkpoint(self) -> bool:
+        """Whether anything was published."""
+        return self._store.read(CHECKPOINT, max_bytes=MAX_NOTE_BYTES) is not None
+
     def checkpoint_at(self, size: int) -> bytes:
         """The signed note of this size, as it was stamped.
 
@@ -175,7 +179,7 @@ class LogReader:
             PeerError: ``audit-log-truncated``: it is not there; ``audit-pruned``: not any more; ``audit-log-altered``:
                 another one lies in its place beside the tree; ``malformed``: its bundle is none.
         """
-        return self._resolved(index, self.leaf(index))
+        return self.resolved(index, self.leaf(index))
 
     def entries(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
         """Entries from ``start`` until before ``end``, with their index; of what was pruned those that were kept.
@@ -184,7 +188,7 @@ class LogReader:
             PeerError: as :meth:`entry`, but for ``audit-pruned``.
         """
         for index, leaf in self.leaves(start, end):
-            yield index, self._resolved(index, leaf)
+            yield index, self.resolved(index, leaf)
 
     def leaves(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
         """Leaves from ``start`` until before ``end``, with their index; of what was pruned those that were kept.
@@ -262,7 +266,12 @@ class LogReader:
             if newest.width > tile.width:
                 yield newest
 
-    def _resolved(self, index: int, leaf: bytes) -> bytes:
+    def resolved(self, index: int, leaf: bytes) -> bytes:
+        """The entry that a leaf is, or refers to.
+
+        Raises:
+            PeerError: as :meth:`entry`.
+        """
         reference = reference_in(leaf)
         if reference is None:
             return leaf

@@ -133,14 +133,17 @@ class LogRig:
     def reader(self) -> LogReader:
         return LogReader(FolderStore(self.log))
 
+    def check_newest(self) -> Checkpoint:
+        """The newest checkpoint, which the tiles have the root of."""
+        newest = verify_checkpoint(self.reader.checkpoint(), LOG_KEY)
+        assert root_of(newest.size, self.reader.hashes(newest.size)) == newest.root
+        return newest
+
     def check(self, expected: Sequence[bytes]) -> Checkpoint:
         """The log holds these entries, once each, and every checkpoint ever published is of this one history."""
         assert [entry for _, entry in read_entries(self.log)] == list(expected)
         assert [number for number, _ in read_entries(self.log)] == list(range(len(expected)))
-        reader = self.reader
-        newest = verify_checkpoint(reader.checkpoint(), LOG_KEY)
-        hashes = reader.hashes(newest.size)
-        assert root_of(newest.size, hashes) == newest.root
+        reader, newest = self.reader, self.check_newest()
         before = Checkpoint(origin=ORIGIN, size=0, root=EMPTY_ROOT)
         for size in reader.checkpoints():
             each = verify_checkpoint(reader.checkpoint_at(size), LOG_KEY)

@@ -40,7 +40,10 @@ from schemas.tpm_attest import ClockInfo, parse_attest
 from schemas.tst_info import extract_tst_info, parse_tst_info
 
 _UNSETTLED: Final = frozenset(
-    {Reason.LOG_INCOMPLETE, Reason.SEQUENCE_GAP, Reason.LOG_GAP, Reason.BASELINE_REQUIRED, Reason.POLICY_MISSING}
+    {
+        *(Reason.LOG_INCOMPLETE, Reason.SEQUENCE_GAP, Reason.LOG_GAP, Reason.BASELINE_REQUIRED),
+        *(Reason.POLICY_MISSING, Reason.POLICY_CONFLICT, Reason.REFERENCE_VALUES_MISSING),
+    }
 )
 
 

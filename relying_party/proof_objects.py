@@ -65,6 +65,9 @@ class Push:
                     Reason.AUDIT_PROOF_INVALID, f"its result names policy {label}, which the proof does not hold"
                 )
         names = {name for label in labels for name in _reference_names(self.policies[label])}
+        if names - self.references.keys():
+            absent = ", ".join(sorted(names - self.references.keys()))
+            raise PeerError(Reason.AUDIT_PROOF_INVALID, f"the proof does not hold the reference values {absent}")
         return tuple(values for name, values in sorted(self.references.items()) if name in names)
 
 

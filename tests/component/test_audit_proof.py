@@ -1,16 +1,26 @@
 """Proofs from a real tiled log: what they prove, what they do not, and that no change of one passes."""
 
 import contextlib
+import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from relying_party.__main__ import main
-from relying_party.proof_check import Verdict
+from relying_party.proof_check import Verdict, check_proof
+from schemas import cbor
+from schemas.audit_entry import START, ObjectEntry, parse_entry
+from schemas.audit_proof import AuditProof, encode_proof, parse_proof
 from schemas.errors import PeerError
+from schemas.identifiers import Ueid, ueid_text
+from schemas.media_types import AUDIT_PROOF
 from tests.fakes.proven_log import ProvenLog
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -145,10 +155,6 @@ def test_another_key_another_root(tmp_path: Path) -> None:
     assert main(["audit", "check", str(proof), *options]) == 1
 
 
-def flips(raw: bytes, step: int = 1) -> list[tuple[int, int]]:
-    return [(place, bit) for place in range(0, len(raw), step) for bit in range(8)]
-
-
 def test_no_flipped_bit_passes(tmp_path: Path) -> None:
     """The checksum finds each of them."""
     proven = run_of(tmp_path)
@@ -162,3 +168,150 @@ def test_no_flipped_bit_passes(tmp_path: Path) -> None:
                 proven.log.check(bytes(changed))
                 passed.append((place, bit))
     assert passed == []
+
+
+def resealed(content: bytes) -> bytes:
+    """A proof with the right checksum over another content."""
+    return cbor.encode([AUDIT_PROOF, content, hashlib.sha256(content).digest()])
+
+
+def test_no_flipped_bit_passes_under_a_new_checksum_but_in_the_question(tmp_path: Path) -> None:
+    """Another time asked for is another question, other evidence in the file another side: the answer is as true."""
+    proven = run_of(tmp_path)
+    raw = proven.prove().read_bytes()
+    outer: Any = cbor.decode(raw, "proof", max_bytes=len(raw))
+    content = outer[1]
+    asked = content.index((proven.at_us).to_bytes(8, "big"))
+    question = {*range(asked, asked + 8), *range(len(content) - 4, len(content))}
+    for place in (*range(64), *range(64, len(content), 23), *sorted(question)):
+        for bit in range(8) if place in question else (place % 8,):
+            changed = bytearray(content)
+            changed[place] ^= 1 << bit
+            try:
+                answer = proven.log.check(resealed(bytes(changed)))
+            except PeerError:
+                continue
+            assert place in question, (place, bit)
+            assert answer.before is not None
+            assert answer.after is not None
+            assert answer.before.stamped_us is not None
+            within = answer.before.stamped_us <= answer.proof.at_us <= answer.after.after_us
+            assert (answer.verdict is Verdict.YES) == within
+
+
+def test_a_proof_without_one_of_its_entries_does_not_pass(tmp_path: Path) -> None:
+    """But for those that only tell more, such as a start."""
+    proven = run_of(tmp_path)
+    made = parse_proof(proven.prove().read_bytes())
+    spared = []
+    for place, each in enumerate(made.entries):
+        less = replace(made, entries=made.entries[:place] + made.entries[place + 1 :])
+        try:
+            check_proof(less, proven.log.trust)
+        except PeerError:
+            continue
+        entry = parse_entry(each.entry)
+        spared.append(entry.kind if isinstance(entry, ObjectEntry) else "evidence")
+    assert set(spared) <= {START}
+
+
+Change = Callable[[AuditProof], AuditProof]
+ATTACKS: dict[str, Change] = {
+    "sides exchanged": lambda proof: replace(proof, before=proof.after, after=proof.before),
+    "one side twice": lambda proof: replace(proof, before=proof.after),
+    "another device": lambda proof: replace(proof, ueid=Ueid(b"\x01" + bytes(32))),
+    "heads exchanged": lambda proof: replace(proof, heads=proof.heads[::-1]),
+    "the later stamp on the earlier head": lambda proof: replace(
+        proof, heads=(replace(proof.heads[0], stamp=proof.heads[1].stamp), proof.heads[1])
+    ),
+    "no consistency": lambda proof: replace(proof, consistency=()),
+    "no stamps": lambda proof: replace(proof, heads=tuple(replace(each, stamp=None) for each in proof.heads)),
+    "another place": lambda proof: replace(
+        proof, entries=(*proof.entries[:-1], replace(proof.entries[-1], index=proof.entries[-1].index + 1))
+    ),
+    "an entry of somebody else": lambda proof: replace(
+        proof, entries=(*proof.entries[:-1], replace(proof.entries[-1], entry=b"\xa0"))
+    ),
+    "asked for a side that is no evidence": lambda proof: replace(proof, before=proof.entries[0].index),
+}
+
+
+@pytest.mark.parametrize("change", ATTACKS.values(), ids=ATTACKS.keys())
+def test_what_a_dishonest_maker_tries(tmp_path: Path, change: Change) -> None:
+    proven = run_of(tmp_path)
+    made = parse_proof(proven.prove().read_bytes())
+    changed = parse_proof(encode_proof(change(made)))
+    with contextlib.suppress(PeerError):
+        assert check_proof(changed, proven.log.trust).verdict is Verdict.UNKNOWN
+
+
+def test_a_tpm_that_was_cleared_and_counted_up_again_is_not_called_never_reset(tmp_path: Path) -> None:
+    """Good, then cleared and bad, then cleared, started as often as before, and good: the counters look the same."""
+    log = ProvenLog(tmp_path)
+    recording, device = log.recording, log.recording.device
+    device.sync(recording.new_handle())
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    recording.pass_s(60)
+    at_us = recording.now_us
+    recording.pass_s(60)
+    count = device.reset_count
+    device.reboot()
+    device.reset_count = count
+    device.clock_set_ms = device.clock_ms - 5_000  # TPM2_ClockSet; TPM2_GetTime says: powered for five seconds
+    device.sync(recording.new_handle())
+    recording.pass_s(1)
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    answer = log.check(Proven(log=log, at_us=at_us).prove().read_bytes())
+    assert answer.same_boot
+    assert not answer.never_reset
+
+
+def test_keys_of_ones_own_count_and_not_the_logs_word(tmp_path: Path) -> None:
+    proven = run_of(tmp_path)
+    proof = proven.prove()
+    stranger = generate_private_key(SECP256R1()).public_key()
+    for role, key in (
+        ("endorser", proven.log.recording.endorser.public_key()),
+        ("verifier", proven.log.recording.key.public_key()),
+        ("distributor", proven.log.recording.mint.key.public_key()),
+    ):
+        file = tmp_path / f"{role}.pub"
+        file.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        assert proven.check(proof, f"--{role}-key", str(file)) == 0
+        file.write_bytes(stranger.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        assert proven.check(proof, f"--{role}-key", str(file)) == 1
+
+
+def test_wrong_options_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    proven = run_of(tmp_path)
+    proof = proven.prove()
+    log, out = ["--audit-log", str(proven.log.log)], ["--out", str(tmp_path / "x")]
+    device = ["--attester", proven.log.ueid]
+    at = ["--at", "2027-01-15T08:00:00Z"]
+    for options, said in (
+        ([*log, *device, *out, "--at", "noon"], "expected a time as"),
+        ([*log, *device, *out, "--at", "2027-01-15T08:00:00"], "has no zone"),
+        ([*log, *device, *out, "--at", "1900-01-01T00:00:00Z"], "before 1970"),
+        ([*log, "--attester", "x", *out, *at], "--attester"),
+        (["--audit-log", str(tmp_path / "none"), *device, *out, *at], "no tiled audit log"),
+    ):
+        assert main(["audit", "prove", *options]) == 2
+        assert said in capsys.readouterr().err
+    stranger = ueid_text(Ueid(b"\x01" + bytes(32)))
+    assert main(["audit", "prove", *log, "--attester", stranger, *out, *at]) == 1
+    assert "no complete evidence" in capsys.readouterr().err
+    key, root = ["--log-key", str(tmp_path / "audit.vkey")], ["--tsa-root", str(tmp_path / "tsa.pem")]
+    for options, status, said in (
+        ([str(proof), *key], 2, "--tsa-root: missing"),
+        ([str(tmp_path / "none"), *key, *root], 2, "no such file"),
+        ([str(proof), "--log-key", str(proof), *root], 2, "--log-key"),
+        ([str(proof), "--log-key", str(tmp_path / "none"), *root], 2, "none"),
+        ([str(proof), *key, "--tsa-root", str(tmp_path / "audit.vkey")], 2, "--tsa-root"),
+        ([str(tmp_path / "tsa.pem"), *key, *root], 1, "DOES NOT HOLD"),
+    ):
+        assert main(["audit", "check", *options]) == status, options
+        assert said in capsys.readouterr().err

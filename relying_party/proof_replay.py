@@ -4,11 +4,12 @@ Unsigned log entries count once they reproduce a quoted PCR digest, here as at t
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.bank_replay import BankReplay
+from schemas.cel import ApplicationContent, is_content_bound
 from schemas.errors import PeerError
 from schemas.evidence import Evidence
 from schemas.ima_log import ImaFile
@@ -32,7 +33,7 @@ class Listing:
 
     Attributes:
         entries: of each log.
-        files: entries of the IMA list that measured a file.
+        files: entries of the IMA list that measured a file, and of CEL logs that extended a quoted PCR.
         listed: of them, with a digest in the reference values.
         signed: of the others, with a signature by a key in them.
         violations: entries of files that were written while measured.
@@ -53,6 +54,16 @@ class Listing:
     registers_listed: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measured:
+    """One measurement; without a digest, a file that was written while it was measured."""
+
+    pcr_index: int
+    text: str
+    digest: bytes | None
+    file: ImaFile | None = None
+
+
 @dataclass(slots=True)
 class BootReplay:
     """Takes the pushes of one boot in their order, from a baseline on. Owned by one thread.
@@ -66,7 +77,7 @@ class BootReplay:
     _selection: PcrSelection | None = None
     _unlogged: PcrValues = NO_VALUES
     _tails: dict[str, bytes] = field(default_factory=dict)
-    _files: list[ImaFile] = field(default_factory=list)
+    _measured: list[_Measured] = field(default_factory=list)
 
     def take(self, evidence: Evidence, quote: Attest) -> None:
         """Replays one push up to its quote.
@@ -86,7 +97,7 @@ class BootReplay:
         if body.previous is None and not any(body.logs.values()):
             banks = tuple(bank.algorithm for bank in quoted.pcr_selection.banks)
             self._state, self._selection = ReplayState(banks=banks), quoted.pcr_selection
-            self._unlogged, self._tails, self._files = NO_VALUES, {}, []
+            self._unlogged, self._tails, self._measured = NO_VALUES, {}, []
         if self._state is None or self._selection != quoted.pcr_selection:
             raise PeerError(Reason.BASELINE_REQUIRED, "the proof does not hold the logs of this boot from their start")
         sent = select_values(evidence, quoted.pcr_selection)
@@ -106,12 +117,8 @@ class BootReplay:
             outcome = reproduced
         self._state, self.settled = outcome.state, not more
         self._tails = cut_tails(increments, outcome) if increments and not more else {}
-        for part in outcome.consumed.values():
-            self._remember(part)
-
-    def _remember(self, part: Consumed) -> None:
-        if part.ima is not None:
-            self._files += part.ima.files(part.count)
+        for name, part in outcome.consumed.items():
+            self._measured += _measured_of(name, part)
 
     def listing(self, references: tuple[ReferenceValues, ...], now_s: int) -> Listing:
         """What was measured so far, against these reference values as they are at ``now_s``, UTC seconds.
@@ -128,10 +135,10 @@ class BootReplay:
         digests = {digest for values in accepted for digest in values.files}
         keys = tuple(key for values in references for key in values.keys)
         quoted = {index for _, index in selection}
-        files = [each for each in self._files if each.pcr_index in quoted and each.path != _BOOT_AGGREGATE]
+        files = [each for each in self._measured if each.pcr_index in quoted]
         measured = [each for each in files if each.digest is not None]
         rest = [each for each in measured if each.digest not in digests]
-        unlisted = [each for each in rest if not _is_signed(each, keys)]
+        unlisted = [each for each in rest if each.file is None or not _is_signed(each.file, keys)]
         registers, good = self._registers(state, selection, [each.registers for each in accepted])
         return Listing(
             entries=dict(sorted(state.next_index.items())),
@@ -139,10 +146,7 @@ class BootReplay:
             listed=len(measured) - len(rest),
             signed=len(rest) - len(unlisted),
             violations=len(files) - len(measured),
-            unlisted=tuple(
-                (each.path.decode("utf-8", "backslashreplace"), (each.digest or b"").hex())
-                for each in unlisted[:MAX_TOLD]
-            ),
+            unlisted=tuple((each.text, (each.digest or b"").hex()) for each in unlisted[:MAX_TOLD]),
             unlisted_total=len(unlisted),
             registers=registers,
             registers_listed=good,
@@ -163,6 +167,24 @@ class BootReplay:
     def next_index(self) -> Mapping[str, int]:
         """Entries replayed, by log."""
         return self._state.next_index if self._state is not None else {}
+
+
+def _measured_of(name: str, part: Consumed) -> Iterator[_Measured]:
+    """What one log's entries measured; the boot log's are in PCRs that have reference values."""
+    for file in part.ima.files(part.count) if part.ima is not None else ():
+        if file.path != _BOOT_AGGREGATE:
+            text = file.path.decode("utf-8", "backslashreplace")
+            yield _Measured(pcr_index=file.pcr_index, text=text, digest=file.digest, file=file)
+    for record in part.cel:
+        if not record.extended or record.pcr is None:
+            continue
+        content = record.content
+        if isinstance(content, ApplicationContent) and is_content_bound(record):
+            text = f"{content.name} ({content.event_type}, {name})"
+            yield _Measured(pcr_index=record.pcr, text=text, digest=content.digest)
+        else:
+            text = f"entry {record.recnum} of PCR {record.pcr} ({name})"
+            yield _Measured(pcr_index=record.pcr, text=text, digest=max(record.digests)[1] if record.digests else b"")
 
 
 def _check_bound(evidence: Evidence) -> None:

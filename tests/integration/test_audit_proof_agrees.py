@@ -35,7 +35,7 @@ def test_go_finds_every_entry_in_the_signed_tree(tmp_path: Path) -> None:
         "GO111MODULE": "off",
         "GOCACHE": str(tmp_path / "cache"),
     }
-    judged = []
+    judged, lines, command = [], list[str](), list[str]()
     for head, (note, _, _) in enumerate(content[3]):
         folder = tmp_path / f"head-{head}"
         folder.mkdir()

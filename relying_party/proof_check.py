@@ -12,7 +12,8 @@ In this order; whatever does not hold ends it:
 6. the two results: the verifier's signature; they name this evidence, this handle, these policies, these log lengths.
 
 What the two sides say together: logs only grow within a boot. So a quote that was certainly made after the time asked
-for covers all that had been measured up to it, if the same boot certainly ran before. Pure.
+for covers all that had been measured up to it, if the same boot certainly ran before. Certain are TSAs' stamps alone,
+of the handle for the one and of the log's checkpoint for the other. Pure.
 """
 
 import hashlib
@@ -316,6 +317,8 @@ def _missing(at_us: int, before: Side | None, after: Side | None, *, same_boot: 
         missing.append("no evidence from after that time: what ran between the first evidence and it is not shown")
     elif after.after_us < at_us:
         missing.append("the second evidence may have been made before that time")
+    elif after.handle.earliest_us < at_us:  # quoted ahead of time under a clock set forward, and handed in later
+        missing.append("the second evidence is from after that time by the TPM's clock alone, which its owner can set")
     if before is not None and after is not None and not same_boot:
         missing.append("the two are of different boots: nothing shows what ran between them")
     return missing

@@ -23,7 +23,7 @@ from schemas.tpm_attest import Attest, QuoteInfo
 from schemas.tpm_signature import parse_signature
 
 MAX_TOLD: Final = 50
-_BOOT_AGGREGATE: Final = b"boot_aggregate"
+_BOOT_AGGREGATE: Final = "boot_aggregate"
 _BOUND_LOGS: Final = frozenset({"tcg2", "cel"})
 
 
@@ -37,6 +37,7 @@ class Listing:
         listed: of them, with a digest in the reference values.
         signed: of the others, with a signature by a key in them.
         violations: entries of files that were written while measured.
+        aggregates: entries that call themselves a boot aggregate; that they are one is the verifier's judgement.
         unlisted: path and digest of the rest, the first few.
         unlisted_total: all of the rest.
         registers: quoted PCRs that have reference values.
@@ -48,6 +49,7 @@ class Listing:
     listed: int
     signed: int
     violations: int
+    aggregates: int
     unlisted: tuple[tuple[str, str], ...]
     unlisted_total: int
     registers: int
@@ -135,7 +137,8 @@ class BootReplay:
         digests = {digest for values in accepted for digest in values.files}
         keys = tuple(key for values in references for key in values.keys)
         quoted = {index for _, index in selection}
-        files = [each for each in self._measured if each.pcr_index in quoted]
+        every = [each for each in self._measured if each.pcr_index in quoted]
+        files = [each for each in every if each.text != _BOOT_AGGREGATE]
         measured = [each for each in files if each.digest is not None]
         rest = [each for each in measured if each.digest not in digests]
         unlisted = [each for each in rest if each.file is None or not _is_signed(each.file, keys)]
@@ -146,6 +149,7 @@ class BootReplay:
             listed=len(measured) - len(rest),
             signed=len(rest) - len(unlisted),
             violations=len(files) - len(measured),
+            aggregates=len(every) - len(files),
             unlisted=tuple((each.text, (each.digest or b"").hex()) for each in unlisted[:MAX_TOLD]),
             unlisted_total=len(unlisted),
             registers=registers,
@@ -172,9 +176,8 @@ class BootReplay:
 def _measured_of(name: str, part: Consumed) -> Iterator[_Measured]:
     """What one log's entries measured; the boot log's are in PCRs that have reference values."""
     for file in part.ima.files(part.count) if part.ima is not None else ():
-        if file.path != _BOOT_AGGREGATE:
-            text = file.path.decode("utf-8", "backslashreplace")
-            yield _Measured(pcr_index=file.pcr_index, text=text, digest=file.digest, file=file)
+        text = file.path.decode("utf-8", "backslashreplace")
+        yield _Measured(pcr_index=file.pcr_index, text=text, digest=file.digest, file=file)
     for record in part.cel:
         if not record.extended or record.pcr is None:
             continue

@@ -65,6 +65,8 @@ def _side_lines(name: str, side: Side) -> Iterator[str]:
     )
     if listing.violations:
         yield f"  {listing.violations} entries say that a file was written while it was measured"
+    if listing.aggregates:
+        yield f"  {listing.aggregates} entries call themselves boot_aggregate; that they are one the verifier judged"
     for path, digest in listing.unlisted[:_MOST_FILES]:
         yield f"    not listed: {path} {digest}"
     if listing.unlisted_total > _MOST_FILES:
@@ -172,6 +174,7 @@ def _side_json(side: Side | None) -> dict[str, object] | None:
         "files_listed": listing.listed,
         "files_signed": listing.signed,
         "violations": listing.violations,
+        "boot_aggregates": listing.aggregates,
         "not_listed": [{"path": path, "digest": digest} for path, digest in listing.unlisted],
         "not_listed_total": listing.unlisted_total,
         "pcrs": listing.registers,

@@ -315,3 +315,25 @@ def test_wrong_options_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ):
         assert main(["audit", "check", *options]) == status, options
         assert said in capsys.readouterr().err
+
+
+def test_a_clock_set_forward_makes_no_evidence_from_after(tmp_path: Path) -> None:
+    """Quoted before the time under a clock set ahead, handed in after it, when the device ran who knows what."""
+    log = ProvenLog(tmp_path)
+    recording, device = log.recording, log.recording.device
+    device.sync(recording.new_handle())
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    device.set_clock(100_000)
+    payload = recording._made()
+    recording.pass_s(30)
+    at_us = recording.now_us
+    recording.pass_s(90)
+    recording.deliver(payload)
+    log.publish()
+    answer = log.check(Proven(log=log, at_us=at_us).prove().read_bytes())
+    assert answer.after is not None
+    assert answer.after.after_us > at_us
+    assert answer.verdict is Verdict.UNKNOWN
+    assert any("which its owner can set" in each for each in answer.missing)

@@ -15,7 +15,6 @@ def test_the_audit_page_works_as_written(tmp_path: Path) -> None:
     done = follow(blocks, tmp_path, seconds=240)
     assert done.status == 0, done.everything
     _, _, _, checked, derived, good, bad, apart, stamps, note = done.printed
-    print(*done.printed[3:], sep="\n-----\n")
     assert "hold" in checked, done.everything
     assert "results derived again, claim for claim" in derived, done.everything
     assert "PROVEN, YES" in good, done.everything

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from relying_party import audit_log_commands
+from relying_party import audit_log_commands, witness_commands
 from relying_party.time_audit import Believed, Row, TimeAudit
 from runtime.audit_file import AuditFileDamagedError, read_entries
 from runtime.keys import load_public_keys
@@ -37,6 +37,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         description="Exit status: 0 all holds, 1 something does not, 2 a wrong option or file.",
     )
     audit_log_commands.add_to(kinds)
+    witness_commands.add_to(kinds)
     files: dict[str, Any] = {"type": Path, "action": "append", "default": [], "metavar": "PEM"}
     times.add_argument("--audit-log", required=True, metavar="LOG", help="of a verifier: folder, URL, or a file")
     times.add_argument("--distributor-key", **files, help="public key of a handle distributor")
@@ -58,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.audit in audit_log_commands.KINDS:
         return audit_log_commands.run(options)
+    if options.audit == "witness":
+        return witness_commands.run(options)
     return _times(options)
 
 

@@ -6,7 +6,7 @@ next start, a ``ConfigError``.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Final
 from prometheus_client import Counter, Gauge
 
 from runtime.audit_file import JOURNAL
-from runtime.audit_journal import Journal
+from runtime.audit_journal import Journal, JournalCursor
 from runtime.audit_settings import AuditSettings
 from runtime.clock import monotonic_s, utc_us
 from runtime.durable import check_folder_of, sole_user
@@ -28,9 +28,10 @@ from runtime.sequencer import Sequencer
 from runtime.service import Backoff, Stop
 from runtime.settings import naming
 from runtime.telemetry import Log
+from runtime.tile_log import LogReader
 from runtime.time_stamp_client import HttpTimeStampAuthority, parse_tsa_urls
 from runtime.time_stamp_verifier import load_time_stamp_verifier
-from schemas.errors import ConfigError, WorldError
+from schemas.errors import ConfigError, PeerError, WorldError
 
 _LOG: Final = Log("audit_log")
 _TICK_S: Final = 0.5
@@ -157,6 +158,20 @@ class AuditWriter:
     def last_number(self) -> int:
         """Number of the last entry on disk; 0 for none."""
         return self._journal.last_number()
+
+    def recent(self, count: int) -> Iterator[bytes]:
+        """The last entries, about ``count``, oldest first; before :meth:`start`.
+
+        Raises:
+            ConfigError: they cannot be read.
+        """
+        size = self._sequencer.published_size
+        reader = LogReader(self._place.store())
+        try:
+            yield from (entry for _, entry in reader.entries(max(0, size - count), size))
+            yield from JournalCursor(self._place.folder / JOURNAL, size).read(max(size, self._journal.end))
+        except (PeerError, WorldError) as error:
+            raise ConfigError(f"audit_log: {error.detail}") from error
 
     def append(self, entries: Sequence[tuple[int, bytes]]) -> None:
         """Appends numbered entries; when it returns they are on disk. Those with an old number are passed over.

@@ -15,6 +15,7 @@ from runtime.durable import read_if_exists, sync_folder, write_durable
 from schemas.errors import ConfigError, WorldError
 from schemas.reasons import Reason
 
+_MAX_OBJECT_BYTES: Final = 64 * 1024 * 1024
 _HIDDEN: Final = "."  # what a write that was cut short has left
 
 
@@ -39,6 +40,19 @@ class LogStore(Protocol):
 
     def remove(self, path: str) -> None:
         """Forgets an object; nothing happens when there is none."""
+
+
+def create(store: LogStore, path: str, content: bytes) -> None:
+    """Makes an object that never changes: one that is there already has this content, or nothing is written.
+
+    Raises:
+        ConfigError: another writer has made it.
+        WorldError: ``store-unavailable``.
+    """
+    if store.swap(path, content, None):
+        return
+    if store.read(path, max_bytes=_MAX_OBJECT_BYTES) != content:
+        raise ConfigError(f"audit_log: {store.name}/{path}: another writer has made it, with other content")
 
 
 class FolderStore(LogStore):
@@ -70,7 +84,7 @@ class FolderStore(LogStore):
 
     @override
     def swap(self, path: str, content: bytes, old: bytes | None) -> bool:
-        if self.read(path, max_bytes=max(len(content), len(old or b"")) + 1) != old:
+        if self.read(path, max_bytes=_MAX_OBJECT_BYTES) != old:
             return False
         self.write(path, content)
         return True

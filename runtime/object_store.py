@@ -5,14 +5,18 @@ come from the environment variables that S3 clients share (``AWS_ACCESS_KEY_ID``
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
 from runtime.log_store import FolderStore, LogStore
 from schemas.errors import ConfigError, WorldError
 from schemas.reasons import Reason
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
 
 try:
     import obstore
@@ -24,8 +28,7 @@ except ImportError as error:
     _ABSENT = str(error)
 
 _SCHEME: Final = "s3://"
-_CLIENT: Final = {"timeout": "30s", "connect_timeout": "5s"}
-_PAGE: Final = 1000
+_RETRIES: "Final[RetryConfig]" = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
 
 
 def open_store(location: str) -> LogStore:
@@ -60,9 +63,9 @@ class ObjectStore(LogStore):
             raise ConfigError(f"audit.store: {url!r}, expected s3://BUCKET/PREFIX")
         self._url = url
         config = dict(options)
-        client = {**_CLIENT, **({"allow_http": True} if config.pop("allow_http", "") == "true" else {})}
+        client: ClientConfig | None = {"allow_http": True} if config.pop("allow_http", "") == "true" else None
         try:
-            self._store = S3Store.from_url(url, config=config, client_options=client)  # type: ignore[arg-type]  # names are checked at run time
+            self._store = S3Store.from_url(url, config=config, client_options=client, retry_config=_RETRIES)  # type: ignore[arg-type]  # names are checked at run time
         except (exceptions.BaseError, ValueError, TypeError) as error:
             raise ConfigError(f"audit.store: {url}: {error}") from error
 
@@ -99,8 +102,8 @@ class ObjectStore(LogStore):
             found = obstore.get(self._store, path)
             if bytes(found.bytes()) != old:
                 return False
-            e_tag, version = found.meta["e_tag"], found.meta["version"]
-            obstore.put(self._store, path, content, mode={"e_tag": e_tag, "version": version})
+            condition = {name: found.meta[name] for name in ("e_tag", "version") if found.meta[name] is not None}
+            obstore.put(self._store, path, content, mode=condition)  # type: ignore[arg-type]  # a TypedDict, total=False
         except (FileNotFoundError, exceptions.AlreadyExistsError, exceptions.PreconditionError):
             return False
         except exceptions.BaseError as error:
@@ -127,4 +130,4 @@ class ObjectStore(LogStore):
             raise self._failed(path, error) from error
 
     def _failed(self, path: str, error: Exception) -> WorldError:
-        return WorldError(Reason.STORE_UNAVAILABLE, f"{self._url}/{path}: {type(error).__name__}: {error}"[:500])
+        return WorldError(Reason.STORE_UNAVAILABLE, f"{self._url}/{path}: {str(error).partition(chr(10))[0]}"[:500])

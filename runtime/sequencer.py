@@ -6,7 +6,7 @@ The order of effects is written here, once:
 2. blobs, bundles, tiles of hashes, each fsynced with its folder before the next kind (:mod:`runtime.tree_writer`);
 3. the tree is checked against the last head that the key has signed, the new head is put into the key's memory,
    fsynced, and only then signed (:mod:`runtime.log_signer`);
-4. ``checkpoints/<size>``, then ``checkpoint``, where the store still has the one that was there;
+4. ``checkpoint`` is replaced where it is still the one that was there, then ``checkpoints/<size>`` is made;
 5. journal segments that lie before the checkpoint are removed;
 6. the newest checkpoint is stamped (:mod:`runtime.log_stamper`).
 
@@ -21,7 +21,7 @@ from typing import Final
 from runtime.audit_journal import SEGMENT_ENTRIES, JournalCursor, remove_before, segments
 from runtime.frames import read_frames
 from runtime.log_signer import LogSigner
-from runtime.log_store import LogStore
+from runtime.log_store import LogStore, create
 from runtime.tile_log import CHECKPOINT, LogReader, checkpoint_path
 from runtime.tree_writer import TreeWriter
 from schemas.checkpoint import Checkpoint, verify_checkpoint
@@ -64,6 +64,8 @@ class Sequencer:
                 f"audit_log: {error.detail}; the log is behind what its key has signed ({signer.memory}), or damaged: "
                 "restore it. A new log needs a new key"
             ) from error
+        if self._published is not None:  # killed between the two parts of step 4
+            create(store, checkpoint_path(self.published_size), signer.repeat(self._head(self._published)))
         self._cursor = JournalCursor(journal, self._tree.size)
 
     @property
@@ -109,6 +111,8 @@ class Sequencer:
             WorldError: ``store-unavailable``; to be called again.
         """
         end = journal_end()
+        if self._tree.size < end:
+            self._check_alone()
         while self._tree.size < end:
             self._tree.grow(self._chunk(end))
         if self._tree.size == self.published_size:
@@ -129,10 +133,15 @@ class Sequencer:
                 break
         return chunk
 
+    def _check_alone(self) -> None:
+        """Before anything is written: nobody else has published. The swap decides; this keeps the store clean."""
+        there = self._store.read(CHECKPOINT, max_bytes=MAX_NOTE_BYTES)
+        if there != self._published and self._head(there) != self._head(self._published):
+            raise ConfigError(f"audit_log: {self._store.name}: another writer has published a checkpoint here")
+
     def _publish(self) -> None:
         head = self._signer.head(self._tree.size, self._tree.root)
         signed = self._signer.sign(head, LogReader(self._store).hashes(head.size))
-        self._store.write(checkpoint_path(head.size), signed)
         if not self._store.swap(CHECKPOINT, signed, self._published):
             there = self._store.read(CHECKPOINT, max_bytes=MAX_NOTE_BYTES)
             if there != signed:  # else an earlier try came through after all
@@ -141,6 +150,7 @@ class Sequencer:
                 self._published = there  # with a witness's cosignature
                 self._publish()
                 return
+        create(self._store, checkpoint_path(head.size), signed)
         self._published, self.published_size = signed, head.size
 
     def _head(self, raw: bytes | None) -> Checkpoint:

@@ -1,14 +1,15 @@
 """Grows the tree in a store: blobs, then entry bundles, then tiles of hashes; each durable before the next is written.
 
 What is written is decided by the entries alone, so a growth that was cut short is repeated with the same bytes, and
-what it left behind is overwritten or the beginning of what comes. Nothing counts before a checkpoint says so.
+what it left behind is the same, or the beginning of what comes. What is there with other content is another writer's,
+and is not touched. Nothing counts before a checkpoint says so.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from runtime.log_store import LogStore
+from runtime.log_store import LogStore, create
 from runtime.tile_log import LogReader
 from schemas.audit_entry import leaf_of
 from schemas.errors import PeerError
@@ -73,6 +74,7 @@ class TreeWriter:
 
         Raises:
             PeerError: ``too-large``: an entry that no log takes.
+            ConfigError: another writer has grown the tree.
             WorldError: ``store-unavailable``; the tree is as before, call again with the same entries, or more.
         """
         old_size = self.size
@@ -85,10 +87,10 @@ class TreeWriter:
             _add(growth, entry)
         _close(growth)
         for path, content in growth.blobs:
-            self._store.write(path, content)
+            create(self._store, path, content)
         for tiles in (growth.bundles, growth.tiles):
             for tile, content in tiles.items():
-                self._store.write(tile.path, content)
+                create(self._store, tile.path, content)
         self._leaves, self._edge, self._frontier = growth.leaves, growth.edge, growth.frontier
         for tile in _outgrown(old_size, self.size):
             for width in self._store.list(f"{tile.path}.p"):

@@ -130,7 +130,7 @@ def parse_unverified_alert(raw: bytes) -> Alert:
     items = as_map(decoded, "alert", required=_REQUIRED, optional=_OPTIONAL)
     try:
         kind = AlertKind(as_text(items[_KIND], "alert kind", limit=_MAX_NAME))
-        condition, before = _condition(items.get(_CONDITION)), _condition(items.get(_BEFORE))
+        condition, before = _condition(items, _CONDITION), _condition(items, _BEFORE)
     except ValueError as error:
         raise PeerError(Reason.MALFORMED, f"alert: {error}") from error
     return Alert(
@@ -158,8 +158,8 @@ def _id(value: object) -> str:
     return text
 
 
-def _condition(value: object) -> Condition | None:
-    return None if value is None else Condition(as_text(value, "alert condition", limit=_MAX_NAME))
+def _condition(items: Mapping[object, object], key: int) -> Condition | None:
+    return Condition(as_text(items[key], "alert condition", limit=_MAX_NAME)) if key in items else None
 
 
 def _some(items: Mapping[object, object], key: int, limit: int) -> Sequence[object]:

@@ -4,7 +4,7 @@ import argparse
 import sys
 import threading
 
-from relying_party import audit_command
+from relying_party import alert_command, audit_command
 from relying_party.commands import add_commands, add_trust_options, settings_of
 from relying_party.settings import ROLE, Settings
 from relying_party.watch import ResultFeed, watch
@@ -16,7 +16,8 @@ from runtime.telemetry import configure_logging
 def main(arguments: list[str] | None = None) -> int:
     """Runs one sub-command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    return run_command(lambda: audit_command.run(options) if options.command == "audit" else _run(options))
+    run = options.run if "run" in options else _run
+    return run_command(lambda: run(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -34,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--seconds", type=float, help="stop by itself after that time")
         command.add_argument("--check-config", action="store_true", help="read the settings, then stop")
     add_commands(commands)
+    alert_command.add_to(commands)
     audit_command.add_to(commands)
     return parser
 

@@ -46,6 +46,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     times.add_argument("--ueid", help="evidence of this attester alone")
     times.add_argument("--json", action="store_true", help="a JSON object for each line")
+    times.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

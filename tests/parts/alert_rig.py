@@ -11,18 +11,23 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from runtime.clock import utc_s
 from runtime.keys import generate_key_pair
 from schemas.identifiers import HandleId, Ueid
+from schemas.result import Tier, TrustClaim
 from schemas.topics import Topics
 from tests.fakes.relying_party import ALICE, message_of, result_about
 from tests.parts.http_receiver import Received
+from tests.parts.mqtt_client import Listener
 from tests.parts.stopping import stop_process
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = base64.b64encode(bytes(range(32))).decode()
 STOP_SECONDS = 10.0
+PROBE = Ueid(b"\x01" + b"p" * 32)
+PROBE_IS_BAD: dict[str, Any] = {"status": Tier.CONTRAINDICATED, "vector": {TrustClaim.EXECUTABLES: 96}}
 QUICK = """\
 verifier_keys = ["verifier.pub"]
 database = "alerts.db"
@@ -55,7 +60,9 @@ class AlertRig:
     def result(self, ueid: Ueid = ALICE, **changes: object) -> tuple[str, bytes]:
         """Topic and payload of a result of this moment."""
         now_s = utc_s()
-        made = result_about(ueid, **{"issued_s": now_s, "expires_s": now_s + 300, "handle": HandleId(bytes(32)), **changes})
+        made = result_about(
+            ueid, **{"issued_s": now_s, "expires_s": now_s + 300, "handle": HandleId(bytes(32)), **changes}
+        )
         return Topics().results(ueid), message_of(made, self.verifier)
 
     def command(self, *more: str) -> subprocess.CompletedProcess[str]:
@@ -85,6 +92,13 @@ class AlertRig:
             yield process
         finally:
             stop_process(process, how, STOP_SECONDS)
+
+    def wait_subscribed(self, client: Listener) -> None:
+        """Waits until the service hears results: it has told of the test's own retained one."""
+        client.publish(*self.result(PROBE, **PROBE_IS_BAD), retain=True)
+        client.wait_for(
+            lambda messages: any(topic == Topics().alerts(PROBE) for topic, _ in messages), f"the probe\n{self.log()}"
+        )
 
     def log(self) -> str:
         """What the service logged."""

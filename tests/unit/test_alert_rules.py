@@ -1,6 +1,7 @@
 """Which changes are told: what flaps, what is held, what nobody can hide."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,12 +17,17 @@ from schemas.result import Freshness, Tier, TrustClaim
 from tests.fakes.relying_party import ALICE, NOW_S, result_about
 
 RULE = Rule(name="all", hold_s=30.0)
-CONTRAINDICATED = {
+CONTRAINDICATED: dict[str, Any] = {
     "status": Tier.CONTRAINDICATED,
     "vector": {TrustClaim.EXECUTABLES: 96},
     "reasons": ("file-unexpected", "rebooted"),
 }
-STALE = {"status": Tier.NONE, "freshness": Freshness.STALE, "vector": {}, "reasons": ("evidence-overdue",)}
+STALE: dict[str, Any] = {
+    "status": Tier.NONE,
+    "freshness": Freshness.STALE,
+    "vector": {},
+    "reasons": ("evidence-overdue",),
+}
 
 
 def standing(ueid: Ueid = ALICE, now_s: int = NOW_S, **changes: object) -> Standing:
@@ -76,7 +82,7 @@ class Desk:
         ({"freshness": Freshness.PENDING}, Condition.UNDECIDED),
     ],
 )
-def test_the_condition_is_the_worst_that_is_said(changes: dict[str, object], condition: Condition) -> None:
+def test_the_condition_is_the_worst_that_is_said(changes: dict[str, Any], condition: Condition) -> None:
     assert condition_of(standing(**changes)) is condition
 
 
@@ -128,7 +134,7 @@ def test_being_different_in_other_ways_does_not_start_the_hold_anew() -> None:
 
 
 @pytest.mark.parametrize("undecided", [STALE, STALE | {"freshness": Freshness.PENDING}])
-def test_falling_silent_takes_nothing_back(undecided: dict[str, object]) -> None:
+def test_falling_silent_takes_nothing_back(undecided: dict[str, Any]) -> None:
     rule = Rule(name="bad only", to=frozenset({Condition.CONTRAINDICATED}))
     desk = Desk(rule)
     assert desk.kinds(0, standing(**CONTRAINDICATED)) == [AlertKind.VERDICT]

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Final
 
 from relying_party.alert_desk import Batch, Outgoing
+from relying_party.alert_queue import Receivers
 from relying_party.alert_service import AlertService, Runners, check_keys, receivers_of
 from relying_party.alert_settings import ROLE, AlertSettings
-from relying_party.alert_store import AlertStore, Receivers
+from relying_party.alert_store import AlertStore
 from relying_party.alert_words import alert_id, plain, time_text
 from runtime import clock
 from runtime import settings as settings_files

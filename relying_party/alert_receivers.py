@@ -15,8 +15,9 @@ from typing import Final, Protocol
 from prometheus_client import Counter
 
 from relying_party.alert_http import Answer, Poster
+from relying_party.alert_queue import Delivery
 from relying_party.alert_settings import MQTT_RECEIVER, AlertmanagerSettings, WebhookSettings
-from relying_party.alert_store import AlertStore, Delivery
+from relying_party.alert_store import AlertStore
 from relying_party.alert_words import MAX_BODY_BYTES, alertmanager_alert, webhook_body
 from relying_party.webhook_signature import parse_secret, signed_headers
 from runtime import clock

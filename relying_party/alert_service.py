@@ -16,6 +16,7 @@ from typing import Final
 from prometheus_client import Counter, Gauge
 
 from relying_party.alert_desk import AlertDesk, Batch
+from relying_party.alert_queue import Receivers
 from relying_party.alert_receivers import (
     AlertmanagerRunner,
     QueueRunner,
@@ -26,7 +27,7 @@ from relying_party.alert_receivers import (
 )
 from relying_party.alert_settings import MQTT_RECEIVER, AlertSettings
 from relying_party.alert_silence import Silence
-from relying_party.alert_store import AlertStore, Receivers
+from relying_party.alert_store import AlertStore
 from relying_party.alert_storms import Storms
 from relying_party.alert_words import plain
 from relying_party.results import ResultBoard, Standing, result_keys

@@ -10,11 +10,11 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from relying_party.alert_desk import Batch, Outgoing
+from relying_party.alert_queue import Delivery, Depth, Ended, Receivers
 from relying_party.alert_rules import Headline, Memory
 from runtime import clock
 from schemas.alert import Alert, Condition, encode_alert, parse_unverified_alert
@@ -41,61 +41,6 @@ CREATE TABLE IF NOT EXISTS outbox (number INTEGER PRIMARY KEY AUTOINCREMENT, rec
 CREATE INDEX IF NOT EXISTS outbox_due ON outbox (receiver, failed, next_s, number);
 """
 _BUSY_S: Final = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receivers:
-    """Who hears of alerts, and how much may wait for each.
-
-    Attributes:
-        queued: names of those that are told each alert once.
-        stateful: names of those that are told what stands, again and again.
-        max_queued: alerts that may wait for one; beyond that the oldest is given up.
-    """
-
-    queued: tuple[str, ...]
-    stateful: tuple[str, ...]
-    max_queued: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """An alert that waits for a receiver, or was given up.
-
-    Attributes:
-        number: in the order of being made.
-        receiver: its name.
-        alert: what to say.
-        made_s: when it was queued, UTC seconds.
-        tries: how often it was tried.
-        why: what the last try met.
-    """
-
-    number: int
-    receiver: str
-    alert: Alert
-    made_s: int
-    tries: int
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """What stood and stands no more, as one receiver is to be told."""
-
-    number: int
-    alert: Alert
-    starts_s: int
-    ends_s: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Depth:
-    """How much waits for a receiver: alerts, when the oldest was made, and how many were given up."""
-
-    queued: int
-    oldest_s: int | None
-    failed: int
 
 
 class AlertStore:

@@ -1,8 +1,8 @@
 """Attestation results for people: as a row of a table, as one line; and the feed that all commands listen to.
 
-``cells``, ``table_of`` and ``line_of`` are pure views of a :class:`~relying_party.results.Standing`; a
-:class:`ResultFeed` is the one place that listens: its queue holds what arrived, the thread that calls
-:meth:`ResultFeed.drain` owns the board. Everything that came from the network is printed escaped: no result can move the cursor or colour the screen.
+``cells``, ``table_of`` and ``line_of`` are pure views of a :class:`~relying_party.results.Standing`. The one place that
+listens is :class:`ResultFeed`: its queue holds what arrived, the thread that calls :meth:`ResultFeed.drain` owns the
+board. Everything that came from the network is printed escaped: no result can move the cursor or colour the screen.
 """
 
 import queue

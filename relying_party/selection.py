@@ -1,5 +1,6 @@
 """Which attesters to show, in which order, and how many of each kind there are. Pure."""
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def name_of(standing: Standing, names: Mapping[Ueid, str]) -> str:
     if known is not None:
         return known
     claimed = standing.result.claims.get("label")
-    short = ueid_text(standing.result.ueid)[:_SHORT_UEID] + "…"
+    short = _ueid_words(standing.result.ueid)[:_SHORT_UEID] + "…"
     return f"{printable(claimed)} ({short})" if isinstance(claimed, str) else short
 
 
@@ -100,11 +101,19 @@ def summary_of(standings: Sequence[Standing], shown: int, refused: int) -> str:
 
 def printable(text: object) -> str:
     """Text from outside, escaped: nothing that moves the cursor or colours the screen."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text))
+    shown = str(text)
+    if shown.isprintable():
+        return shown
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in shown)
+
+
+@functools.lru_cache(maxsize=65_536)
+def _ueid_words(ueid: Ueid) -> str:
+    """The text of a UEID; a fleet is sorted by it twice a second."""
+    return ueid_text(ueid)
 
 
 def _mentions(standing: Standing, text: str) -> bool:
     result = standing.result
-    label = result.claims.get("label")
-    words = (ueid_text(result.ueid), str(label) if label is not None else "", *result.policies, *result.unexpected)
-    return any(text in word.casefold() for word in words)
+    words = (str(result.claims.get("label", "")), *result.policies, *result.unexpected, _ueid_words(result.ueid))
+    return any(text in word.casefold() for word in words)  # the UEID last: it costs most

@@ -112,9 +112,10 @@ class Storms:
                 alone += group
                 recent.extend([now_s] * len(group))
                 continue
-            recent.extend([now_s] * min(len(group), self._settings.attesters + 1 - len(recent)))
             together += group
-            storm = self._active.setdefault(condition, _Storm(since_s=now_s))
+            # Those of this window that were told alone belong to it, too: its count is what happened.
+            storm = self._active.setdefault(condition, _Storm(since_s=now_s, total=len(recent)))
+            recent.extend([now_s] * min(len(group), self._settings.attesters + 1 - len(recent)))
             storm.total += len(group)
             storm.named += [change.memory.ueid for change in group[: MAX_NAMED - len(storm.named)]]
         return Told(alone=tuple(alone), together=tuple(together), silent=silent)

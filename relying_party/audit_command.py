@@ -11,6 +11,7 @@ from typing import Any, Final
 from relying_party.time_audit import Believed, Row, TimeAudit
 from runtime.audit_file import AuditFileDamagedError, read_entries
 from runtime.keys import load_public_keys
+from runtime.progress import Progress
 from runtime.settings import naming
 from runtime.time_stamp_verifier import load_time_stamp_verifier
 from schemas.errors import ConfigError, PeerError, WorldError
@@ -58,8 +59,12 @@ def run(options: argparse.Namespace) -> int:
     audit = TimeAudit(_believed(options), _only(options.ueid))
     stopped = ""
     try:
-        for number, raw in read_entries(options.audit_log):
-            audit.read(number, raw)
+        with Progress("bytes of the log") as progress:
+            done, size = 0, _size_of(options.audit_log)
+            for number, raw in read_entries(options.audit_log):
+                audit.read(number, raw)
+                done += len(raw)
+                progress.tell(done, size)
     except AuditFileDamagedError as error:
         stopped = error.detail
     except WorldError as error:  # a torn tail, or a verifier at work: what is whole counts
@@ -70,6 +75,11 @@ def run(options: argparse.Namespace) -> int:
     for line in map(_json_line, rows) if options.json else _table(rows):
         print(line)
     return _conclude(rows, stopped)
+
+
+def _size_of(path: Path) -> int | None:
+    """For the progress alone; None where there is no such file, which is told by who reads it."""
+    return path.stat().st_size if path.is_file() else None
 
 
 def _conclude(rows: list[Row], stopped: str) -> int:

@@ -209,6 +209,16 @@ def test_thousands_at_once_are_one_alert_and_its_end_another() -> None:
     assert desk.kinds(150, standing(fleet[0])) == [AlertKind.RECOVERED]
 
 
+def test_a_storm_that_gathers_slowly_counts_those_told_before_it() -> None:
+    desk = Desk(replace(RULE, hold_s=0.0), storm=StormSettings(attesters=5, window_s=60.0))
+    told = [desk.at(second, standing(ueid(second), **STALE)) for second in range(5)]
+    assert [len(batch.outgoing) for batch in told] == [1] * 5
+    (storm,) = desk.at(6, standing(ueid(6), **STALE)).outgoing
+    assert (storm.alert.kind, storm.alert.count) == (AlertKind.STORM, 6)
+    assert desk.kinds(10, *(standing(ueid(number), **STALE) for number in range(100, 200))) == []
+    assert desk.at(70).outgoing[0].alert.count == 106
+
+
 def test_a_storm_of_stale_ones_hides_no_contraindicated_one() -> None:
     desk = Desk(replace(RULE, hold_s=0.0), storm=StormSettings(attesters=5, window_s=60.0))
     batch = desk.at(0, *(standing(ueid(number), **STALE) for number in range(100)), standing(**CONTRAINDICATED))

@@ -27,6 +27,16 @@ if TYPE_CHECKING:
 
 _US = 1_000_000
 _DEFAULT: Final = MqttSettings()
+_CHECK_EPILOG: Final = """examples:
+  relying-party check result.jwt --verifier-key verifier.jwks --policy fleet/3 --max-age 120 --fresh
+  relying-party check result.jwt --config relying-party.toml --challenge $(cat challenge.hex) --proof proof.cbor
+
+Exit status: 0 affirming, 1 not, or not to be believed, 2 wrong options."""
+_SUBMIT_EPILOG: Final = """examples:
+  relying-party submit evidence.cbor --config relying-party.toml --ueid AWFhYWFh...
+  relying-party submit evidence.cbor --verifier-key verifier.jwks --host broker.example --wait 30 --json
+
+Exit status: 0 affirming, 1 not, or no result in time, 2 wrong options."""
 
 
 def add_trust_options(command: argparse.ArgumentParser, *, broker: bool) -> None:
@@ -74,12 +84,22 @@ def settings_of(options: argparse.Namespace) -> Settings:
 
 def add_commands(commands: "Commands") -> None:
     """Describes both commands; each sets ``execute``."""
-    check = commands.add_parser("check", help="verify one result from a file; exit status 0 if it is affirming")
+    check = commands.add_parser(
+        "check",
+        help="verify one result from a file; exit status 0 if it is affirming",
+        epilog=_CHECK_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     check.add_argument("token", type=Path, help="a JWT, a CWT, or a saved message with either")
     check.add_argument("--challenge", metavar="HEX", help="what the attester was given to answer; with --proof")
     check.add_argument("--proof", type=Path, help="its answer: attester-agent passport --challenge HEX --proof FILE")
     check.set_defaults(execute=run_check)
-    hand_in = commands.add_parser("submit", help="have evidence appraised; exit status 0 if the result is affirming")
+    hand_in = commands.add_parser(
+        "submit",
+        help="have evidence appraised; exit status 0 if the result is affirming",
+        epilog=_SUBMIT_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     hand_in.add_argument("evidence", type=Path, help="a saved evidence message")
     hand_in.add_argument(
         "--wait", type=float, default=DEFAULT_WAIT_S, metavar="S", help="for the result (default: %(default)g)"

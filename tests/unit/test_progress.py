@@ -3,12 +3,14 @@
 import io
 
 import pytest
+from typing_extensions import override
 
 from runtime import progress
 from runtime.progress import Progress, line_of
 
 
 class Terminal(io.StringIO):
+    @override
     def isatty(self) -> bool:
         return True
 

@@ -56,6 +56,8 @@ def configure_logging(role: str, level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    for chatty in ("httpcore", "httpx"):  # addresses and headers of every request
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.WARNING)
 
 

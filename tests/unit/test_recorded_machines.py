@@ -91,7 +91,7 @@ def test_heartbeats_are_small(folder: Path) -> None:
     [
         ("plain", SecureBoot.DISABLED, 1),  # the kernel
         ("secure-boot", SecureBoot.ENABLED, 0),  # OVMF built for Secure Boot measures none of QEMU's -kernel
-        ("grub-secure-boot", SecureBoot.ENABLED, 4),  # shim, grub, and the kernel twice: shim measures what it verifies
+        ("grub-secure-boot", SecureBoot.ENABLED, 4),  # shim, grub, and the kernel twice
     ],
 )
 def test_what_their_boot_logs_say_of_secure_boot_and_of_what_was_started(

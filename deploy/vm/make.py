@@ -56,10 +56,11 @@ class Make:
     @property
     def command_line(self) -> str:
         """The kernel's."""
+        # What is appended wins: of ima_hash and ima_template the kernel takes the first, of most others the last.
         # In this order: the oldest template takes no other hash than SHA-1, and is refused while another is chosen.
         ima = f"ima_hash={'sha1' if self.ima_template == 'ima' else 'sha256'} ima_template={self.ima_template}"
         root = ROOT_DEVICE if self.boot is Boot.GRUB else _KERNELS_ROOT
-        return " ".join(filter(None, (_FIRST_COMMAND_LINE.format(root=root), ima, self.append)))
+        return " ".join(filter(None, (_FIRST_COMMAND_LINE.format(root=root), self.append, ima)))
 
 
 def firmware(make: Make) -> tuple[Path, Path]:

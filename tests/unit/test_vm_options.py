@@ -25,9 +25,11 @@ def test_an_image_without_a_kernel_beside_its_disk_boots_from_the_disk(tmp_path:
     assert make_of(parse(["--image", str(tmp_path), "--boot", "grub"])).boot is Boot.GRUB
 
 
-def test_what_one_appends_comes_last_and_so_wins() -> None:
-    line = make_of(parse(["--append", "ima_template=ima-buf"])).command_line
-    assert line.rindex("ima_template=ima-buf") > line.index("ima_template=ima-ng")
+def test_what_one_appends_wins() -> None:
+    """Of ima_template and ima_hash the kernel takes the first that it reads, of console and root the last."""
+    line = make_of(parse(["--append", "ima_template=ima-buf root=/dev/vdb"])).command_line
+    assert line.index("ima_template=ima-buf") < line.index("ima_template=ima-ng")
+    assert line.index("root=/dev/vdb") > line.index("root=/dev/vda")
 
 
 @pytest.mark.needs("qemu-system-x86_64")

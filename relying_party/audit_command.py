@@ -8,10 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from relying_party import audit_log_commands, check_command, prove_command, witness_commands
+from relying_party.recorder import RecorderSettings, check_recorder, run_recorder
+from relying_party.settings import ROLE
 from relying_party.time_audit import Believed, Row, TimeAudit
 from runtime.audit_file import AuditFileDamagedError, read_entries
 from runtime.keys import load_public_keys
-from runtime.settings import naming
+from runtime.settings import load, naming
 from runtime.time_stamp_verifier import load_time_stamp_verifier
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.handle import Handle
@@ -30,13 +33,20 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     """Adds the command ``audit``."""
     audit = commands.add_parser("audit", help="recompute what a verifier's audit log says")
     kinds = audit.add_subparsers(dest="audit", required=True)
+    prove_command.add_to(kinds)
+    check_command.add_to(kinds)
     times = kinds.add_parser(
         "times",
         help="when each quote was made, without believing the verifier",
         description="Exit status: 0 all holds, 1 something does not, 2 a wrong option or file.",
     )
+    audit_log_commands.add_to(kinds)
+    witness_commands.add_to(kinds)
+    record = kinds.add_parser("record", help="write an audit log of what is heard, until SIGTERM or Ctrl-C")
+    record.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML settings of this recorder")
+    record.add_argument("--check-config", action="store_true", help="read settings and keys, then exit")
     files: dict[str, Any] = {"type": Path, "action": "append", "default": [], "metavar": "PEM"}
-    times.add_argument("--audit-log", type=Path, required=True, metavar="FILE", help="of a verifier")
+    times.add_argument("--audit-log", required=True, metavar="LOG", help="of a verifier: folder, URL, or a file")
     times.add_argument("--distributor-key", **files, help="public key of a handle distributor")
     times.add_argument("--tsa-root", **files, help="root certificate of a Time Stamp Authority")
     times.add_argument("--tsa-intermediate", **files, help="certificate below it that tokens leave out")
@@ -49,11 +59,36 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs ``audit times``; 0 when all holds, 1 when something does not.
+    """Runs what was asked for; 0 when all holds, 1 when something does not.
 
     Raises:
         ConfigError: names the option and the file.
     """
+    if options.audit in audit_log_commands.KINDS:
+        return audit_log_commands.run(options)
+    match options.audit:
+        case "record":
+            return _record(options)
+        case "witness":
+            return witness_commands.run(options)
+        case "prove":
+            return prove_command.run(options)
+        case "check":
+            return check_command.run(options)
+        case _:
+            return _times(options)
+
+
+def _record(options: argparse.Namespace) -> int:
+    settings = load(options.config, RecorderSettings, f"{ROLE}-recorder")
+    with naming(options.config):
+        (check_recorder if options.check_config else run_recorder)(settings)
+    if options.check_config:
+        print(f"{options.config}: settings and keys are fine")
+    return 0
+
+
+def _times(options: argparse.Namespace) -> int:
     audit = TimeAudit(_believed(options), _only(options.ueid))
     stopped = ""
     try:

@@ -1,39 +1,81 @@
-"""How entries are framed in an audit log's file, for the verifier that writes it and for those who read it later.
+"""Reads an audit log from beginning to end, whatever form it has: a tiled log (a folder, or a URL), or a single file.
 
-Frame: number (u64), length (u32), CRC-32 of the entry (u32), all big-endian, then the entry. Numbers grow. The checksum
-finds disks that forget, not people who change things: those recompute it.
+Of a tiled log come the entries of the tree, then those that are only in its journal yet; an entry's number is its place
+in the tree, from 0. In a single file, a journal's segment or the log of an earlier version, it is the writer's number.
+Nothing is verified here.
 """
 
-import os
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from schemas.errors import ConfigError, WorldError
+from runtime.audit_journal import JournalCursor, segments
+from runtime.frames import AuditFileDamagedError, encode_frame, read_frames
+from runtime.log_store import FolderStore
+from runtime.object_store import open_store
+from runtime.tile_log import CHECKPOINT, LogReader
+from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.reasons import Reason
 
-_FRAME: Final = struct.Struct(">QII")
+__all__ = ["AuditFileDamagedError", "encode_frame", "is_tiled_log", "read_entries", "read_frames"]
+
+JOURNAL: Final = "journal"
 
 
-class AuditFileDamagedError(ConfigError):
-    """A frame that is not the last one does not check out; the file has to be restored or moved away."""
+def is_tiled_log(path: Path) -> bool:
+    """Whether this is the folder of a tiled log, and not one of other files."""
+    return (path / CHECKPOINT).is_file() or bool(segments(path / JOURNAL))
 
 
-def encode_frame(number: int, entry: bytes) -> bytes:
-    """One entry as it stands in the file."""
-    return _FRAME.pack(number, len(entry), zlib.crc32(entry)) + entry
-
-
-def read_entries(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Every whole entry of an audit log with its number, oldest first.
+def read_entries(path: Path | str) -> Iterator[tuple[int, bytes]]:
+    """Every whole entry of an audit log with its number, oldest first; of what was pruned the objects that were kept.
 
     Raises:
-        ConfigError: the file cannot be read, or its first entry is none.
+        ConfigError: the log cannot be read, or is none.
         AuditFileDamagedError: an entry before the last one does not check out.
         WorldError: after the last whole entry, when there is more: a torn tail, or an entry being written.
     """
+    if isinstance(path, str) and "://" in path:
+        yield from _of_tree(LogReader(open_store(path)), None)
+        return
+    where = Path(path)
+    if where.is_dir():
+        if not is_tiled_log(where):
+            raise ConfigError(f"{where}: no audit log in this folder")
+        yield from _of_tree(LogReader(FolderStore(where)), where / JOURNAL)
+        return
+    yield from _of_file(where)
+
+
+def _of_tree(reader: LogReader, journal: Path | None) -> Iterator[tuple[int, bytes]]:
+    """The tree, then the journal; once more the tree where it has grown, and the journal was shortened, meanwhile."""
+    index = 0
+    try:
+        while True:
+            size = reader.unverified_size()
+            yield from reader.entries(index, size)
+            index = max(index, size)
+            there = segments(journal) if journal is not None else []
+            if journal is None or not there or there[0].start <= index:
+                break
+            if reader.unverified_size() == size:
+                raise AuditFileDamagedError(f"{journal}: begins at entry {there[0].start}, the tree ends at {size}")
+        if journal is not None:
+            cursor = JournalCursor(journal, index)
+            yield from enumerate(cursor.read(), index)
+            _check_tail(cursor)
+    except PeerError as error:
+        raise AuditFileDamagedError(f"audit log {error.detail} ({error.reason})") from error
+
+
+def _check_tail(cursor: JournalCursor) -> None:
+    left = cursor.unread_bytes()
+    if left:
+        problem = f"no whole entry after entry {cursor.index - 1}, {left} bytes are left: torn, or being written now"
+        raise WorldError(Reason.STORE_UNAVAILABLE, problem)
+
+
+def _of_file(path: Path) -> Iterator[tuple[int, bytes]]:
     end = 0
     try:
         size = path.stat().st_size
@@ -47,33 +89,3 @@ def read_entries(path: Path) -> Iterator[tuple[int, bytes]]:
     if end < size:
         problem = f"{path}: no whole entry at offset {end}, {size - end} bytes are left: torn, or being written now"
         raise WorldError(Reason.STORE_UNAVAILABLE, problem)
-
-
-def read_frames(path: Path, *, repeated_from: int | None = None) -> Iterator[tuple[int, bytes, int]]:
-    """Number, entry and end offset of every whole frame.
-
-    Args:
-        path: the file.
-        repeated_from: number of the first entry that will be appended again; damage from there on ends the reading.
-
-    Raises:
-        AuditFileDamagedError: a frame that is not the last one does not check out.
-    """
-    position, last = 0, 0
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        while len(head := file.read(_FRAME.size)) == _FRAME.size:
-            number, length, checksum = _FRAME.unpack(head)
-            end = position + _FRAME.size + length
-            if number == length == checksum == 0 and not any(file.read()):
-                return  # a file extended but not written before the power went
-            if end > size:
-                return
-            entry = file.read(length)
-            if zlib.crc32(entry) != checksum or number <= last:
-                if end == size or (repeated_from is not None and last + 1 >= repeated_from):
-                    return
-                problem = f"audit log {path}: damaged at offset {position}; restore it or move it away"
-                raise AuditFileDamagedError(problem)
-            position, last = end, number
-            yield number, entry, end

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from runtime.audit_file import read_entries
+from runtime.audit_file import is_tiled_log, read_entries
 from runtime.keys import read_file
 from schemas import cmw, media_types
 from schemas.audit_entry import (
@@ -41,7 +41,7 @@ def read_captured(path: Path) -> Iterator[tuple[int, AuditEntry]]:
         ConfigError: the file cannot be read, or is neither a message nor an audit log. Such files in a folder are
             passed over, unless there is nothing else in it.
     """
-    if not path.is_dir():
+    if not path.is_dir() or is_tiled_log(path):
         yield from _of_file(path, 0)
         return
     number = 0
@@ -75,6 +75,8 @@ def _of_file(path: Path, number: int) -> Iterator[tuple[int, AuditEntry]]:
 
 def _can_be_message(path: Path) -> bool:
     """Whether it is no longer than a message: a log can be longer than memory."""
+    if path.is_dir():
+        return False
     try:
         return path.stat().st_size <= MAX_REFERENCE_VALUES_BYTES
     except OSError as error:

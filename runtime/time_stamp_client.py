@@ -15,8 +15,7 @@ import http.client
 import io
 import socket
 import ssl
-import urllib.parse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -30,6 +29,7 @@ from pyasn1.error import PyAsn1Error  # type: ignore[import-untyped]  # as all o
 from pyasn1.type import univ  # type: ignore[import-untyped]  # as above
 from typing_extensions import Buffer, override
 
+from runtime.tsa_address import TsaAddress
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.handle import StampVerifier
 from schemas.limits import MAX_TIME_STAMP_TOKEN_BYTES
@@ -51,51 +51,6 @@ LATENCY: Final = Histogram(
     ["tsa", "outcome"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TsaAddress:
-    """Where a TSA listens; parsed once, at start."""
-
-    url: str
-    tls: bool
-    host: str
-    port: int
-    path: str
-
-
-def parse_tsa_url(url: str) -> TsaAddress:
-    """Parses ``http://host:port/path`` or ``https://…``.
-
-    Raises:
-        ConfigError: another scheme, no host, a bad port, or a password in it.
-    """
-    try:
-        parts = urllib.parse.urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"{url!r}: not a URL ({error})") from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError(f"{url!r}: expected http://HOST[:PORT]/PATH or https://…")
-    if parts.username is not None or parts.password is not None:
-        raise ConfigError(f"TSA at {parts.hostname}: user names and passwords in URLs are not supported")
-    tls = parts.scheme == "https"
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return TsaAddress(url=url, tls=tls, host=parts.hostname, port=port or (443 if tls else 80), path=path)
-
-
-def parse_tsa_urls(urls: Sequence[str]) -> tuple[TsaAddress, ...]:
-    """Parses a setting ``urls``.
-
-    Raises:
-        ConfigError: as :func:`parse_tsa_url`, or the same URL twice; names the field.
-    """
-    if len(set(urls)) != len(urls):
-        raise ConfigError("urls: the same TSA twice")
-    try:
-        return tuple(parse_tsa_url(url) for url in urls)
-    except ConfigError as error:
-        raise ConfigError(f"urls: {error.detail}") from error
 
 
 class HttpTimeStampAuthority:

@@ -145,6 +145,16 @@ class Reason(StrEnum):
     HIBERNATED = "woke-from-hibernation"
     KERNEL_REPLACED = "kernel-replaced"
 
+    # The audit log, as whoever reads it finds it.
+    AUDIT_PROOF_INVALID = "audit-proof-invalid"
+    AUDIT_CHECKPOINT_INVALID = "audit-checkpoint-invalid"
+    AUDIT_LOG_ALTERED = "audit-log-altered"
+    AUDIT_LOG_TRUNCATED = "audit-log-truncated"
+    AUDIT_LOG_FORKED = "audit-log-forked"
+    AUDIT_STAMP_INVALID = "audit-stamp-invalid"
+    AUDIT_BACK_DATED = "audit-back-dated"
+    AUDIT_PRUNED = "audit-pruned"
+
     # The world around us.
     BROKER_UNREACHABLE = "broker-unreachable"
     BROKER_REFUSED = "broker-refused"

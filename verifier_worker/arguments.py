@@ -3,16 +3,17 @@
 import argparse
 from pathlib import Path
 
-from verifier_worker import policy_commands
+from verifier_worker import audit_verify_command, policy_commands
+from verifier_worker.decision import BUILD
 from verifier_worker.key_commands import add_key_commands
 from verifier_worker.material import ROLE
-from verifier_worker.worker import BUILD
 
 _EXAMPLE = """\
 A newcomer's order:
   verifier-worker keygen --out verifier.key        makes verifier.key, verifier.pub and verifier.jwks
+  verifier-worker keygen --audit --out audit.key   makes audit.key and audit.vkey
   verifier-worker check-policy policy.toml
-  verifier-worker appraise --config verifier.toml --policy new.toml --evidence audit.log
+  verifier-worker appraise --config verifier.toml --policy new.toml --evidence state/audit
   verifier-worker run --config verifier.toml --check-config
   verifier-worker run --config verifier.toml
 """
@@ -37,7 +38,10 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("policy-facts", help="list what a policy's rules can ask about")
     appraise = commands.add_parser("appraise", help="try a policy on recorded evidence; nothing is published")
     policy_commands.add_arguments(appraise)
-    audit = commands.add_parser("audit", help="print the audit log, one entry a line")
-    audit.add_argument("audit_log", type=Path, metavar="FILE")
+    audit = commands.add_parser("audit", help="read an audit log")
+    kinds = audit.add_subparsers(dest="audit", required=True, metavar="KIND")
+    show = kinds.add_parser("show", help="print it, one entry a line")
+    show.add_argument("log", metavar="LOG", help="folder or URL of a log, or the file of an earlier version")
+    audit_verify_command.add_to(kinds)
     commands.add_parser("show-log", help="print a boot log, one event a line").add_argument("boot_log", type=Path)
     return top

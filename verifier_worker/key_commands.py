@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from runtime.durable import write_durable
 from runtime.keys import generate_key_pair, load_public_keys, public_path
+from runtime.log_signer import generate_log_key
 from schemas.errors import ConfigError, WorldError
 from schemas.jwks import encode_jwks
 
@@ -15,9 +16,15 @@ if TYPE_CHECKING:
 
 def add_key_commands(commands: "Commands") -> None:
     """Describes both commands."""
-    keygen = commands.add_parser("keygen", help="make the key that signs results and solicits")
+    keygen = commands.add_parser("keygen", help="make the key that signs results and solicits, or an audit log's")
     keygen.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="private key; FILE.pub (PEM) and FILE.jwks beside it"
+    )
+    keygen.add_argument(
+        "--audit", action="store_true", help="the key of an audit log: FILE (Ed25519), and FILE.vkey for its readers"
+    )
+    keygen.add_argument(
+        "--origin", metavar="NAME", help="with --audit: the log's name, as audit.example/v1; the default is random"
     )
     jwks = commands.add_parser("jwks", help="write one key set of several verifiers, or of the old and the new key")
     jwks.add_argument("keys", type=Path, nargs="+", metavar="KEYS", help="public keys: PEM or JWKS files")
@@ -30,6 +37,11 @@ def run_key_command(arguments: argparse.Namespace) -> str:
     Raises:
         ConfigError: a file cannot be read or written, or would overwrite a key.
     """
+    if arguments.command == "keygen" and (arguments.audit or arguments.origin):
+        if not arguments.audit:
+            raise ConfigError("--origin: goes with --audit")
+        log_key = generate_log_key(arguments.out, arguments.origin)
+        return f"made {arguments.out} and {log_key}; give the latter to whoever reads the log"
     if arguments.command == "keygen":
         generate_key_pair(arguments.out)
         public, key_set = public_path(arguments.out), arguments.out.with_suffix(".jwks")

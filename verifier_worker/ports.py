@@ -104,6 +104,9 @@ class StateStore(TrustObjects, Protocol):
     def forget(self, ueid: Ueid) -> None:
         """Forgets an attester whose stored state says nothing."""
 
+    def attesters(self) -> int:
+        """How many attesters are stored; asked once, at start."""
+
 
 class AuditLog(Protocol):
     """Append-only record of what was decided and why."""

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from runtime.audit_writer import AuditPlace, AuditWriter
 from runtime.clock import monotonic_s, utc_us
 from runtime.durable import check_folder_of
 from runtime.metrics_page import serve_metrics
@@ -20,7 +21,7 @@ from runtime.service import Backoff, Stop
 from runtime.telemetry import Log, configure_logging
 from runtime.tracing import open_tracer
 from schemas import cmw, media_types
-from schemas.audit_entry import OBJECT_KINDS, ObjectEntry
+from schemas.audit_entry import ObjectEntry
 from schemas.errors import PeerError, WorldError
 from schemas.handle import handle_id
 from schemas.identifiers import HandleId
@@ -29,7 +30,8 @@ from schemas.media_types import Indicator
 from schemas.result_token import ResultFormat
 from schemas.status import Status, encode_status
 from verifier_worker import queue_metrics, result_metrics
-from verifier_worker.audit_log import FileAuditLog
+from verifier_worker.decision import BUILD
+from verifier_worker.log_beginning import beginning
 from verifier_worker.material import ROLE, compile_policy, load_material
 from verifier_worker.policies import Policies
 from verifier_worker.push_progress import PushProgress
@@ -39,7 +41,7 @@ from verifier_worker.settings import Settings
 from verifier_worker.solicitor import Identity
 from verifier_worker.state_store import SqliteStateStore
 from verifier_worker.trust_store import ENDORSEMENTS, HANDLES, POLICIES, REFERENCE_VALUES, TrustStore
-from verifier_worker.worker import BUILD, Received, Worker
+from verifier_worker.worker import Received, Worker
 
 _LOG: Final = Log("verifier")
 _TICK_S: Final = 0.25
@@ -73,10 +75,10 @@ class Service:
         # Packet id and when: appended to by the network thread, emptied by the loop.
         self._published: deque[tuple[int, float]] = deque()
         self._batch: Sequence[Message] = ()  # what the loop works on; replaced whole, read by the metrics page
-        material = load_material(settings)
+        self._material = material = load_material(settings)
         self._store = SqliteStateStore(settings.database)
         pending = [item.number for item in self._store.pending() if item.audit is not None]
-        self._audit = FileAuditLog(settings.audit_log, repeated_from=min(pending, default=None))
+        self._audit = AuditWriter(_audit_place(settings), repeated_from=min(pending, default=None))
         self._trust = TrustStore(
             self._store,
             endorsers=material.endorsers,
@@ -110,7 +112,10 @@ class Service:
         self._show_queue()
         for error in self._trust.load(utc_us()):
             _LOG.warning("stored-object-refused", reason=error.reason, detail=error.detail)
-        self._begin_log()
+        if not self._begin_log():
+            self._shut_down(evidence_started=False)
+            return
+        self._audit.start()
         self._trust_connection.start()
         deadline_s, expire_s = monotonic_s() + _TRUST_WAIT_S, 0.0
         evidence_started = False
@@ -140,17 +145,12 @@ class Service:
             waiting = list(self._queue.queue)
         return [item for item in (*self._batch, *waiting) if self._topics.kind_of(item.topic) == "evidence"]
 
-    def _begin_log(self) -> None:
-        """A log that is empty, since the one before was moved away, starts with the objects in force."""
-        if not self._log_is_new:
-            return
-        objects = [
-            ObjectEntry(received_us=self._receipt_us(), kind=kind, raw=raw)
-            for kind, raw in self._store.load_trust()
-            if kind in OBJECT_KINDS
-        ]
-        if objects and self._until_done(lambda: self._worker.record(objects)):
-            self._until_done(self._worker.settle)
+    def _begin_log(self) -> bool:
+        """Records this start, and what an auditor needs to come to the same results; False when stopped before."""
+        made = beginning(self._settings, self._material, self._store, log_is_new=self._log_is_new)
+        entries = [ObjectEntry(received_us=self._receipt_us(), kind=kind, raw=raw) for kind, raw in made]
+        self._trust.trust(entries[-1].received_us)  # what is in force counts from the start on
+        return self._until_done(lambda: self._worker.record(entries)) and self._until_done(self._worker.settle)
 
     def _trust_is_here(self) -> bool:
         """The retained objects come right behind the confirmation of the subscriptions."""
@@ -277,19 +277,15 @@ class Service:
         object in front of the evidence that was judged with it.
         """
         new = [taken for taken in map(self._accepted, messages) if taken is not None]
-        objects = [
-            ObjectEntry(received_us=self._receipt_us(), kind=kind, raw=raw)
-            for kind, _, raw in new
-            if kind in OBJECT_KINDS
-        ]
+        objects = [entry for _, entry in new]
         if not new:
             return True
         if not self._until_done(lambda: self._worker.record(objects)) or not self._until_done(self._worker.settle):
             return False
         self._count_s = 0.0  # there may be one attester more, or less
-        for kind, name, _ in new:
-            _LOG.info("object-accepted", kind=kind, name=name)
-        self._resolve([handle_id(raw) for kind, _, raw in new if kind == HANDLES])
+        for name, entry in new:
+            _LOG.info("object-accepted", kind=entry.kind, name=name)
+        self._resolve([handle_id(entry.raw) for entry in objects if entry.kind == HANDLES])
         return True
 
     def _resolve(self, handles: Sequence[HandleId]) -> None:
@@ -301,8 +297,8 @@ class Service:
         if handles:
             self._until_done(self._worker.settle)
 
-    def _accepted(self, message: Message) -> tuple[str, str, bytes] | None:
-        """Kind, name and bytes of an object that is new; None for what was there, is refused, or is none."""
+    def _accepted(self, message: Message) -> tuple[str, ObjectEntry] | None:
+        """Name and entry of an object that is new; None for what was there, is refused, or is none."""
         kind = self._topics.kind_of(message.topic)
         name = self._topics.last_level(message.topic)
         if kind not in _TRUST_TYPES or not message.payload:  # an empty retained message is a deletion on the broker
@@ -310,12 +306,15 @@ class Service:
         media_type, indicator = _TRUST_TYPES[kind]
         try:
             raw = cmw.unwrap(message.payload, media_type, indicator, max_bytes=MAX_REFERENCE_VALUES_BYTES)
-            is_new = self._trust.accept(kind, name, raw, utc_us(), retained=message.retained)
+            received_us = self._receipt_us()
+            is_new = self._trust.accept(kind, name, raw, utc_us(), retained=message.retained, received_us=received_us)
         except PeerError as error:
             result_metrics.REFUSED_TOTAL.labels(kind, error.reason).inc()
             _LOG.warning("object-refused", kind=kind, name=name, reason=error.reason, detail=error.detail)
             return None
-        return (kind, name, raw) if is_new else None
+        if kind == HANDLES:  # received after it was stamped
+            received_us = self._receipt_us()
+        return (name, ObjectEntry(received_us=received_us, kind=kind, raw=raw)) if is_new else None
 
     def _housekeeping(self) -> None:
         try:
@@ -359,7 +358,16 @@ def check_service(settings: Settings) -> None:
     """
     load_material(settings)
     check_folder_of(settings.database, "database")
-    check_folder_of(settings.audit_log, "audit_log")
+    _audit_place(settings).check()
+
+
+def _audit_place(settings: Settings) -> AuditPlace:
+    return AuditPlace(
+        folder=settings.audit_log,
+        settings=settings.audit,
+        made_by=f"{ROLE} keygen --audit --out audit.key",
+        tsa_roots=settings.trust.tsa_roots,
+    )
 
 
 def run_service(settings: Settings) -> None:

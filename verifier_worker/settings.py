@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runtime.audit_settings import AuditSettings
 from runtime.mqtt import MqttSettings
 from runtime.telemetry import check_metrics_address
 from runtime.tracing import TracingSettings
@@ -34,7 +35,8 @@ class Settings:
         name: of this verifier; in results, topics and the client id.
         signing_key: PEM file of the key that signs results and solicits.
         database: SQLite file.
-        audit_log: file.
+        audit_log: folder of the audit log; made if missing.
+        audit: how the audit log is signed, stamped and kept.
         policy: TOML file of the appraisal policy; without one every result is ``none``.
         metrics_port: of metrics, ``/healthz`` and ``/readyz``; 0 for none.
         metrics_host: where that port listens; who reaches it learns how the service does.
@@ -60,6 +62,7 @@ class Settings:
     solicit_interval_s: float = 5.0
     cached_states: int = 20_000
     result_format: str = ResultFormat.JWT
+    audit: AuditSettings = field(default_factory=AuditSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)
 

@@ -175,6 +175,12 @@ class SqliteStateStore(StateStore):
 
     @override
     @_translated
+    def attesters(self) -> int:
+        (count,) = self._db.execute("SELECT count(*) FROM attester").fetchone()
+        return int(count)
+
+    @override
+    @_translated
     def load_trust(self) -> Sequence[tuple[str, bytes]]:
         return [(kind, raw) for kind, raw in self._db.execute("SELECT kind, raw FROM trust ORDER BY kind, key")]
 

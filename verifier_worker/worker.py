@@ -14,27 +14,23 @@ from typing import Final, NamedTuple
 
 from runtime.clock import monotonic_s, utc_us
 from runtime.telemetry import Log
-from schemas import cmw, media_types, result_token
+from schemas import result_token
 from schemas.audit_entry import EvidenceEntry, ObjectEntry, encode_entry
 from schemas.errors import PeerError
-from schemas.evidence import parse_evidence
 from schemas.identifiers import HandleId, Ueid, parse_ueid_text, ueid_text
-from schemas.media_types import Indicator
 from schemas.result import AttestationResult, Freshness
 from schemas.result_token import ResultSigner
 from verifier_worker import result_metrics
 from verifier_worker.conclusion import resolve
+from verifier_worker.decision import BUILD, DEVELOPER, result_about, take
 from verifier_worker.ports import AuditLog, Mark, Outcome, Pending, Publisher, StateStore, StoredAttester
 from verifier_worker.push_progress import PushProgress
-from verifier_worker.result_builder import build_result
 from verifier_worker.solicitor import Identity, Solicitor
 from verifier_worker.state import AttesterState, Finding
-from verifier_worker.step import SolicitRequest, Step, overdue, refuse, step
+from verifier_worker.step import SolicitRequest, overdue
 from verifier_worker.trust import Trust
 from verifier_worker.waiting import Waiting
 
-DEVELOPER: Final = "attestream"
-BUILD: Final = "verifier_worker 0.1.0"
 _US: Final = 1_000_000
 _DUE_AT_ONCE: Final = 256
 _LOG: Final = Log("verifier")
@@ -256,13 +252,8 @@ class Worker:
             _refused(received, error)
             return None, None
         entry = self._entry(ueid, changed)
-        try:
-            value = cmw.unwrap(received.payload, media_types.EVIDENCE, Indicator.EVIDENCE)
-            evidence = parse_evidence(value)
-        except PeerError as error:
-            taken = Step(state=refuse(entry.state, error.reason, received.received_us), refused=error)
-        else:
-            taken = step(entry.state, ueid, evidence, received.received_us, self._trust(received.received_us, ueid))
+        trust = self._trust(received.received_us, ueid)
+        taken = take(entry.state, ueid, received.payload, received.received_us, trust)
         wish = (ueid, taken.solicit) if taken.solicit is not None else None
         if taken.duplicate:
             result_metrics.DUPLICATES.inc()
@@ -304,16 +295,7 @@ class Worker:
         evidence: Received | None,
     ) -> Outcome:
         """Builds and signs the result of an appraisal or a missed deadline."""
-        trust = self._trust(now_us, ueid)
-        built = build_result(
-            ueid,
-            state,
-            findings,
-            now_us,
-            self._identity.name,
-            policy=trust.policy,
-            handle=trust.handles.get(state.sync.handle),
-        )
+        built = result_about(ueid, state, findings, now_us, self._trust(now_us, ueid), self._identity.name)
         result_metrics.count_result(built, findings)
         if built.freshness is Freshness.PENDING:
             self._waiting.add(ueid, state.sync.handle)

@@ -19,6 +19,7 @@ HEARTBEAT_S: Final = 2.0
 DEADLINE_S: Final = 8.0  # four missed heartbeats
 HANDLE_EVERY_S: Final = 10
 HANDLE_LIFETIME_S: Final = 30
+CHECKPOINT_EVERY_S: Final = 5
 
 _Value = str | int | float | bool | list[str] | list[int]
 
@@ -69,7 +70,7 @@ def write_device(run: RunDirectory, device: Device, port: int) -> Path:
     return _write(device.configuration, tables)
 
 
-def write_verifier(run: RunDirectory, port: int) -> Path:
+def write_verifier(run: RunDirectory, port: int, tsa_url: str) -> Path:
     """Writes the verifier worker's configuration and its appraisal policy; returns the former's path."""
     policy: dict[str, dict[str, _Value]] = {
         "": {
@@ -90,9 +91,11 @@ def write_verifier(run: RunDirectory, port: int) -> Path:
             "name": VERIFIER,
             "signing_key": str(run.private_key("verifier")),
             "database": "state.db",
-            "audit_log": "audit.log",
+            "audit_log": "audit",
             "policy": "policy.toml",
         },
+        "audit": {"signing_key": str(run.private_key("audit")), "checkpoint_interval_s": CHECKPOINT_EVERY_S},
+        "audit.tsa": {"urls": [tsa_url]},
         "mqtt": {"host": HOST, "port": port},
         "trust": {
             "endorser_keys": [str(run.public_key("endorser"))],

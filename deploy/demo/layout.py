@@ -24,7 +24,7 @@ class RunDirectory:
 
     @property
     def keys(self) -> Path:
-        """Key pairs of endorser, distributor and verifier: ``NAME.key`` and ``NAME.pub``."""
+        """Key pairs ``NAME.key`` and ``NAME.pub`` (of the audit log ``.vkey``)."""
         return self.root / "keys"
 
     @property
@@ -63,7 +63,7 @@ class RunDirectory:
         return self.root / "logs"
 
     def private_key(self, name: str) -> Path:
-        """The private key of ``endorser``, ``distributor`` or ``verifier``; its public key is beside it (``.pub``)."""
+        """The private key of ``endorser``, ``distributor``, ``verifier`` or ``audit``; its public key is beside it."""
         return self.keys / f"{name}.key"
 
     def public_key(self, name: str) -> Path:

@@ -9,6 +9,7 @@ from typing import Final
 from rich.console import Console
 
 from deploy.demo.broker import HOST
+from deploy.demo.embedded_tsa import ROOT_FILE
 from deploy.demo.layout import RunDirectory
 from deploy.demo.options import STORY_SECONDS, Options
 from deploy.demo.outcomes import Expectation, History, Moment, judge
@@ -162,6 +163,8 @@ class Show:
             self._progress.say("stopped before the story was over")
         if self._histories and any(history.moments for history in self._histories.values()):
             self._progress.print(*summary(outcome, self._run.root, interrupted=interrupted))
+            if self._options.keep is not None:
+                self._progress.print(f"check the verifier's audit log: {fsck_command(self._run)}")
         elif self._problem:
             self._progress.print(f"The demo failed: {self._problem}")
         if self._options.report is not None:
@@ -185,9 +188,20 @@ def play(options: Options, stop: Stop) -> int:
         return Show(options, RunDirectory(root, sockets), stop).play()
 
 
+def fsck_command(run: RunDirectory) -> str:
+    """How to check the audit log that was kept."""
+    log, key, root = run.verifier / "audit", run.keys / "audit.vkey", run.tsa / ROOT_FILE
+    return f"{_relying_party()} audit fsck {shlex.join([str(log), '--log-key', str(key), '--tsa-root', str(root)])}"
+
+
 def watch_command() -> str:
-    """How to follow results by hand: the command of this environment if it was installed, else the package."""
+    """How to follow results by hand."""
+    return f"{_relying_party()} watch"
+
+
+def _relying_party() -> str:
+    """The command of this environment if it was installed, else the package."""
     script = Path(sys.executable).with_name("relying-party")
     if script.is_file():
-        return f"{shlex.quote(str(script))} watch"
-    return f"{shlex.quote(sys.executable)} -m relying_party watch"
+        return shlex.quote(str(script))
+    return f"{shlex.quote(sys.executable)} -m relying_party"

@@ -22,6 +22,7 @@ from deploy.demo.scenario import Act, Deed
 from relying_party.settings import Settings
 from relying_party.watch import ResultFeed
 from runtime.keys import generate_key_pair
+from runtime.log_signer import generate_log_key
 from runtime.mqtt import MqttSettings
 
 FIRMWARE: Final = Path(__file__).with_name("firmware")
@@ -52,6 +53,7 @@ class Stage:
             boot_log=(FIRMWARE / "binary_bios_measurements").read_bytes(),
             registers=parse_registers((FIRMWARE / "pcrs.txt").read_text(encoding="utf-8")),
         )
+        self._tsa_url = ""
         self._feed: ResultFeed | None = None
         self._observer: Observer | None = None
 
@@ -66,6 +68,7 @@ class Stage:
         self.run.make()
         for name in ("endorser", "distributor", "verifier"):
             generate_key_pair(self.run.private_key(name))
+        generate_log_key(self.run.private_key("audit"))
         with step("Broker (mosquitto)"):
             self._start_broker()
         with step("Time Stamp Authority and handle distributor"):
@@ -89,6 +92,8 @@ class Stage:
                 if connection is not None:
                     connection.stop()
             self.children.stop([device.agent for device in self.devices if device.agent is not None])
+            # While the TSA still answers: its last checkpoint is to be stamped.
+            self.children.stop([child for child in self.children.running if child.name == "verifier"])
             for device in self.devices:
                 if device.kernel is not None:
                     device.kernel.halt(orderly=False)
@@ -168,10 +173,11 @@ class Stage:
     def _start_distributor(self) -> None:
         create_authority(self.run.tsa)
         tsa_port = broker.free_port()
+        self._tsa_url = f"http://{broker.HOST}:{tsa_port}/"
         command = python_command("deploy.demo.embedded_tsa", "--directory", self.run.tsa, "--port", tsa_port)
         child = self.children.start("tsa", command)
         self._wait_until_it_answers("Time Stamp Authority", child, tsa_port)
-        path = configuration.write_distributor(self.run, self.port, f"http://{broker.HOST}:{tsa_port}/")
+        path = configuration.write_distributor(self.run, self.port, self._tsa_url)
         self.children.start("handle-distributor", python_command("handle_distributor", "run", "--config", path))
         self._progress.wait("first handle", lambda: self.observer.counts().get("handles", 0) > 0, PATIENCE_S)
 
@@ -181,7 +187,7 @@ class Stage:
         endorsing.publish_reference_values(self.run, self.port, FIRMWARE / "pcrs.txt", digests_of(files))
 
     def _start_verifier(self) -> None:
-        path = configuration.write_verifier(self.run, self.port)
+        path = configuration.write_verifier(self.run, self.port, self._tsa_url)
         self.children.start("verifier", python_command("verifier_worker", "run", "--config", path))
 
     def _boot_devices(self) -> None:

@@ -25,6 +25,7 @@ from relying_party.settings import Settings
 from relying_party.watch import ResultFeed
 from runtime import clock
 from runtime.keys import generate_key_pair
+from runtime.log_signer import generate_log_key
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
 from schemas import cmw, media_types
 from schemas.evidence import Evidence, parse_evidence
@@ -34,7 +35,7 @@ from schemas.media_types import Indicator
 GOLDEN: Final = "golden"
 HANDLE_EVERY_S: Final = 15
 HANDLE_LIFETIME_S: Final = 120
-HEARTBEAT_S: Final = 3.0
+HEARTBEAT_S: Final = 2.0
 DEADLINE_S: Final = 20.0
 PATIENCE_S: Final = 60.0
 _DAYS: Final = 1
@@ -77,6 +78,7 @@ class Outside:
         self.run.make()
         for name in ("endorser", "distributor", "verifier"):
             generate_key_pair(self.run.private_key(name))
+        generate_log_key(self.run.private_key("audit"))
         self._start_broker()
         create_authority(self.run.tsa)
         tsa_port = broker.free_port()
@@ -135,9 +137,10 @@ class Outside:
                     "name": "verifier-1",
                     "signing_key": str(self.run.private_key("verifier")),
                     "database": "state.db",
-                    "audit_log": "audit.log",
+                    "audit_log": "audit",
                     "policy": "policy.toml",
                 },
+                "audit": {"signing_key": str(self.run.private_key("audit"))},
                 "trust": {
                     "endorser_keys": [str(self.run.public_key("endorser"))],
                     "distributor_keys": [str(self.run.public_key("distributor"))],

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from attester_agent.__main__ import main as agent
+from runtime.frames import FrameFile
 from runtime.keys import generate_key_pair
+from runtime.log_signer import generate_log_key
 from schemas.errors import ConfigError
 from tests.parts.token_forge import ForgedAuthority
 from verifier_worker.__main__ import main as verifier
-from verifier_worker.audit_log import FileAuditLog
 from verifier_worker.state_store import SqliteStateStore
 
 AGENT = """
@@ -24,7 +25,9 @@ VERIFIER = """
 name = "v"
 signing_key = "key.pem"
 database = "state/state.db"
-audit_log = "state/audit.log"
+audit_log = "state/audit"
+[audit]
+signing_key = "audit.key"
 [trust]
 endorser_keys = ["key.pub"]
 distributor_keys = ["key.pub"]
@@ -35,6 +38,7 @@ tsa_roots = ["tsa.pem"]
 @pytest.fixture(name="folder")
 def folder_of_files(tmp_path: Path) -> Path:
     generate_key_pair(tmp_path / "key.pem")
+    generate_log_key(tmp_path / "audit.key")
     (tmp_path / "tsa.pem").write_bytes(ForgedAuthority.make().root.pem)
     (tmp_path / "ima.log").write_bytes(b"")
     (tmp_path / "state").mkdir()
@@ -61,7 +65,14 @@ def test_the_verifiers_configuration_can_be_checked_while_it_runs(folder: Path) 
     ("old", "new", "words"),
     [
         ('"state/state.db"', '"none/state.db"', "database: "),
-        ('"state/audit.log"', '"key.pem/audit.log"', "audit_log: "),
+        ('"state/audit"', '"key.pem/audit"', "audit_log: "),
+        ('"state/audit"', '"ima.log"', "audit_log: "),
+        ('signing_key = "audit.key"', "", "audit.signing_key: missing; an audit log is signed by a key of its own"),
+        ('signing_key = "audit.key"', 'signing_key = "key.pem"', "audit.signing_key: "),
+        ('signing_key = "audit.key"', 'signing_key = "audit.key"\norigin = "a b"', "audit.origin: "),
+        ('signing_key = "audit.key"', 'signing_key = "audit.key"\ncheckpoint_interval_s = 0', "audit.checkpoint_inter"),
+        ('signing_key = "audit.key"', 'signing_key = "audit.key"\nstore = "ftp://x"', "audit.store: "),
+        ("[trust]", '[audit.tsa]\nurls = ["ftp://tsa/"]\n[trust]', "audit.tsa.urls: "),
         ('signing_key = "key.pem"', 'signing_key = "key.pub"', "signing_key: "),
         ('name = "v"', 'name = "v"\nresult_format = "xml"', "result_format: 'xml', expected jwt or cwt"),
         ('endorser_keys = ["key.pub"]', 'endorser_keys = ["none"]', "trust.endorser_keys: "),
@@ -117,7 +128,7 @@ def test_what_is_no_audit_log_is_said_to_be_none(
 ) -> None:
     path = tmp_path / "audit.log"
     path.write_bytes(content)
-    assert verifier(["audit", str(path)]) == 2
+    assert verifier(["audit", "show", str(path)]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "not an audit log, or damaged at offset 0" in captured.err
@@ -125,14 +136,14 @@ def test_what_is_no_audit_log_is_said_to_be_none(
 
 def test_a_torn_tail_is_said_after_the_entries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "audit.log"
-    log = FileAuditLog(path)
-    assert verifier(["audit", str(path)]) == 0
+    log = FrameFile(path)
+    assert verifier(["audit", "show", str(path)]) == 0
     log.append([(1, b"one"), (2, b"two")])
     log.close()
-    assert verifier(["audit", str(path)]) == 0
+    assert verifier(["audit", "show", str(path)]) == 0
     capsys.readouterr()
     path.write_bytes(path.read_bytes()[:-1])
-    assert verifier(["audit", str(path)]) == 1
+    assert verifier(["audit", "show", str(path)]) == 1
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 1
     assert "offset 19" in captured.err

@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from runtime.audit_file import read_entries
+from runtime.frames import FrameFile
 from schemas import cmw, cose, media_types, result_token
 from schemas.errors import ConfigError, WorldError
 from schemas.evidence import Evidence, encode_evidence
@@ -20,7 +21,6 @@ from schemas.solicit import verify_solicit
 from schemas.topics import Topics
 from tests.fakes.device import T0_US, FakeDevice, make_handle, make_trust
 from tests.fakes.verifier import FakeAuditLog, FakePublisher
-from verifier_worker.audit_log import FileAuditLog
 from verifier_worker.audit_text import entry_line
 from verifier_worker.solicitor import Identity
 from verifier_worker.state_store import SqliteStateStore
@@ -298,7 +298,7 @@ def test_a_state_that_does_not_parse_reads_as_unknown(rig: Rig) -> None:
 
 def test_the_audit_file_cuts_a_torn_tail_and_refuses_damage(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
-    log = FileAuditLog(path)
+    log = FrameFile(path)
     log.append([(1, b"one"), (2, b"two")])
     log.append([(2, b"two again"), (3, b"three")])
     log.close()
@@ -306,16 +306,16 @@ def test_the_audit_file_cuts_a_torn_tail_and_refuses_damage(tmp_path: Path) -> N
     assert list(read_entries(path)) == [(1, b"one"), (2, b"two"), (3, b"three")]
     for size in range(len(whole) - 4, len(whole)):
         path.write_bytes(whole[:size])
-        log = FileAuditLog(path)
+        log = FrameFile(path)
         assert log.last_number() == 2
         log.append([(3, b"three")])
         log.close()
         assert path.read_bytes() == whole
     path.write_bytes(whole[:17] + b"X" + whole[18:])
     with pytest.raises(ConfigError, match="damaged at offset 0"):
-        FileAuditLog(path)
+        FrameFile(path)
     assert len(path.read_bytes()) == len(whole)
-    log = FileAuditLog(path, repeated_from=1)  # the outbox holds all of it still
+    log = FrameFile(path, repeated_from=1)  # the outbox holds all of it still
     assert log.last_number() == 0
     log.close()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey, generate_private_key
 
+from runtime.frames import FrameFile
 from runtime.time_stamp_verifier import TimeStampVerifier
 from schemas import cmw, cose, jws, media_types
 from schemas.audit_entry import ObjectEntry
@@ -22,7 +23,6 @@ from schemas.topics import Topics
 from tests.fakes.attester import HandleMint
 from tests.fakes.device import T0_US, FakeDevice, make_endorsement, make_policy, make_references
 from tests.fakes.verifier import FakePublisher
-from verifier_worker.audit_log import FileAuditLog
 from verifier_worker.material import compile_policy
 from verifier_worker.policies import Policies
 from verifier_worker.receipt_clock import ReceiptClock
@@ -72,7 +72,7 @@ class Verifying:
     def _open(self) -> None:
         self.store = SqliteStateStore(self.folder / "state.db")
         pending = [item.number for item in self.store.pending() if item.audit is not None]
-        self.audit = FileAuditLog(self.audit_file, repeated_from=min(pending, default=None))
+        self.audit = FrameFile(self.audit_file, repeated_from=min(pending, default=None))
         self.publisher, self.receipts = FakePublisher(), ReceiptClock()
         distributors = dict(self.mint.keys)
         for other in self.others:

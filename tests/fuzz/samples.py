@@ -182,6 +182,10 @@ class _OneState(StateStore):
         self.stored = None
 
     @override
+    def attesters(self) -> int:
+        return int(self.stored is not None)
+
+    @override
     def commit(self, outcomes: Sequence[Outcome], done: Iterable[int]) -> Sequence[Pending]:
         for outcome in outcomes:
             if outcome.state is not None:

@@ -115,6 +115,6 @@ def test_a_stranger_and_a_broken_text_change_nothing(stage: Stage) -> None:
 def recorded(stage: Stage) -> list[int]:
     """Versions of the policies in the audit log, in order."""
     key = stage.rig.endorser.public_key()
-    entries = [parse_entry(raw) for _, raw in read_entries(stage.rig.folder / "audit.log")]
+    entries = [parse_entry(raw) for _, raw in read_entries(stage.rig.folder / "audit")]
     policies = [each.raw for each in entries if isinstance(each, ObjectEntry) and each.kind == POLICY]
     return [verify_policy(raw, {cose.key_id(key): key}).version for raw in policies]

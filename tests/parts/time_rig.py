@@ -23,6 +23,7 @@ import paho.mqtt.client as paho
 from typing_extensions import override
 
 from runtime.keys import generate_key_pair
+from runtime.log_signer import generate_log_key
 from schemas import cmw, cose, jws, media_types
 from schemas.endorsement import sign_endorsement
 from schemas.evidence import Evidence, parse_evidence
@@ -110,6 +111,7 @@ class TimeRig:
         self.endorser = generate_key_pair(folder / "endorser.key")
         self.distributor = generate_key_pair(folder / "distributor.key")
         self.verifier = generate_key_pair(folder / "verifier.key")
+        generate_log_key(folder / "audit.key")
         self.stamped: dict[bytes, int] = {}  # imprint of what the TSA stamped → when, truly
         self.witnesses: list[Witness] = []
         self.sets: list[tuple[int, int]] = []  # clock before and after TPM2_ClockSet
@@ -149,11 +151,12 @@ class TimeRig:
             evidence={"pcrs": "sha256:0-10", "heartbeat_s": 0.2, "log_poll_s": 0.1},
             trust={**trust, "verifier_keys": ["verifier.pub"]},
         )
-        files = {"signing_key": "verifier.key", "database": "state.db", "audit_log": "audit.log"}
+        files = {"signing_key": "verifier.key", "database": "state.db", "audit_log": "audit"}
         self._write(
             "verifier",
             {"name": "verifier-1", **files, "policy": "policy.toml", "solicit_interval_s": 0.2},
             mqtt=mqtt,
+            audit={"signing_key": "audit.key"},
             trust={**trust, "endorser_keys": ["endorser.pub"]},
         )
 

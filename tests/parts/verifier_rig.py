@@ -10,6 +10,7 @@ from pathlib import Path
 
 from runtime.clock import random_bytes, utc_us
 from runtime.keys import generate_key_pair
+from runtime.log_signer import generate_log_key
 from schemas import cmw, cose, handle, jws, media_types
 from schemas.endorsement import sign_endorsement
 from schemas.evidence import Evidence, encode_evidence
@@ -41,11 +42,14 @@ SETTINGS = """\
 name = "verifier-1"
 signing_key = "verifier.key"
 database = "state.db"
-audit_log = "audit.log"
+audit_log = "audit"
 policy = "policy.toml"
 solicit_interval_s = 0.2
 [mqtt]
 port = {port}
+[audit]
+signing_key = "audit.key"
+checkpoint_interval_s = 0.5
 [trust]
 endorser_keys = ["endorser.pub"]
 distributor_keys = ["distributor.pub"]
@@ -61,6 +65,7 @@ class VerifierRig:
         self.endorser = generate_key_pair(folder / "endorser.key")
         self.distributor = generate_key_pair(folder / "distributor.key")
         self.key = generate_key_pair(folder / "verifier.key")
+        generate_log_key(folder / "audit.key")
         self.authority = ForgedAuthority.make()
         (folder / "tsa.pem").write_bytes(self.authority.root.pem)
         (folder / "policy.toml").write_text(POLICY.format(deadline_s=deadline_s))

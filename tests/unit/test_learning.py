@@ -14,6 +14,7 @@ from endorser.learning import Learned, learn_from_logs, learn_from_pushes
 from endorser.packages import Progress, deb_files, installed_files
 from endorser.working_set import parse
 from runtime import captured
+from runtime.frames import FrameFile
 from schemas import cmw, cose, media_types
 from schemas.audit_entry import EvidenceEntry, encode_entry
 from schemas.errors import ConfigError
@@ -34,7 +35,6 @@ from tests.fakes.device import (
     make_trust,
 )
 from tests.parts.log_bytes import FIRMWARE, ima_record
-from verifier_worker.audit_log import FileAuditLog
 from verifier_worker.result_builder import build_result
 from verifier_worker.step import step
 
@@ -141,7 +141,7 @@ def test_one_changed_byte_of_one_file_shows_as_its_path_in_the_next_result(golde
 
 def test_evidence_is_read_from_an_audit_log_and_from_directories(golden: Golden, tmp_path: Path) -> None:
     messages = [cmw.wrap(media_types.EVIDENCE, encode_evidence(push), Indicator.EVIDENCE) for push in golden.pushes]
-    log = FileAuditLog(tmp_path / "audit.log")
+    log = FrameFile(tmp_path / "audit.log")
     entries = [
         encode_entry(
             EvidenceEntry(
@@ -167,7 +167,7 @@ def test_an_audit_log_longer_than_a_message_is_not_read_as_one(
 ) -> None:
     """A log of years is longer than memory."""
     raw = cmw.wrap(media_types.EVIDENCE, encode_evidence(golden.pushes[0]), Indicator.EVIDENCE)
-    log = FileAuditLog(tmp_path / "audit.log")
+    log = FrameFile(tmp_path / "audit.log")
     log.append(
         [
             (

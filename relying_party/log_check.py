@@ -1,0 +1,321 @@
+"""Checks a tiled log from its first entry to its last, and says where it first fails.
+
+Two trees grow side by side, one of the entries and one of the tiles' lowest hashes, and are held to every checkpoint
+that was kept: so an entry that was changed is told from a tile that was, and a history that was rewritten from both.
+What a checkpoint covers was there when it was stamped, so an entry in it cannot be younger, nor one behind it much
+older.
+
+Not found, since nothing in the folder could show it: a log cut off at an older checkpoint with all that came later. For
+that take a checkpoint that was seen earlier (``known``), a witness, or the memory beside the log's key.
+"""
+
+import bisect
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from runtime.tile_log import LogReader
+from schemas.audit_entry import EvidenceEntry, parse_entry, reference_in
+from schemas.checkpoint import Checkpoint, verify_checkpoint
+from schemas.errors import PeerError
+from schemas.handle import StampVerifier
+from schemas.merkle import HASH_BYTES, Frontier, leaf_hash
+from schemas.reasons import Reason
+from schemas.signed_note import NoteKey
+from schemas.tlog_tiles import MAX_LEVEL, TILE_HEIGHT, TILE_WIDTH, Tile, subtree_root, tile_at
+
+MAX_FINDINGS: Final = 100
+_US: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that does not hold.
+
+    Attributes:
+        index: the first entry that is concerned; -1 where none is.
+        reason: the code.
+        detail: a sentence.
+        repairable: whether it can be made again from what holds.
+    """
+
+    index: int
+    reason: Reason
+    detail: str
+    repairable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demands:
+    """What the log is held to.
+
+    Attributes:
+        key: the log's key.
+        stamps: verifies tokens; None: they are not looked at.
+        known: checkpoints seen earlier, signed notes.
+        tolerance_us: how much the clocks of writer and TSA may differ, and what may lie between receipt and stamp.
+    """
+
+    key: NoteKey
+    stamps: StampVerifier | None = None
+    known: Sequence[bytes] = ()
+    tolerance_us: int = 60 * _US
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stamped:
+    size: int
+    earliest_us: int
+    latest_us: int
+
+
+@dataclass(slots=True)
+class LogCheck:
+    """One run over one log: :meth:`walk`, then :attr:`findings` and the counts."""
+
+    reader: LogReader
+    demands: Demands
+    findings: list[Finding] = field(default_factory=list)
+    size: int = 0
+    pruned: int = 0
+    evidence: int = 0
+    unreadable: int = 0
+    checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
+    stamps: list[_Stamped] = field(default_factory=list)
+    entries_hold: bool = True  # the entries alone have the roots that were signed
+    _roots: list[set[bytes]] = field(default_factory=list)  # of each full bundle, by its entries and by its tile
+
+    def open(self) -> int:
+        """Reads checkpoints and stamps; returns how many entries there are to walk."""
+        self._read_checkpoints()
+        try:
+            self.pruned = self.reader.first_index()
+        except PeerError as error:
+            self._find(0, error)
+        if self.demands.stamps is not None:
+            self._read_stamps(self.demands.stamps)
+        return self.size
+
+    def walk(self) -> Iterator[int]:
+        """Checks everything, yielding after every bundle how far it is."""
+        entries, tiles = Frontier(), Frontier()
+        good, bad = 0, -1
+        for start in range(0, self.size, TILE_WIDTH):
+            end = min(self.size, start + TILE_WIDTH)
+            hashed, shown = self._bundle(start, end), self._tile(start, end)
+            if hashed is None and shown is None:
+                self._found(start, Reason.AUDIT_LOG_TRUNCATED, "neither entries nor hashes are left; nothing to go by")
+                return
+            left, right = hashed or shown or [], shown or hashed or []
+            self._compare(start, left, right)
+            if end - start == TILE_WIDTH:
+                self._roots.append({subtree_root(b"".join(each)) for each in (left, right)})
+            for index in range(start, end):
+                if index in self.checkpoints and index:
+                    good, bad = self._hold(index, entries, tiles, good, bad)
+                entries.append(left[index - start])
+                tiles.append(right[index - start])
+            yield end
+        if self.size:
+            _, bad = self._hold(self.size, entries, tiles, good, bad)
+        if bad < 0:  # else they are of another history, and show nothing that can be relied on
+            self._check_upper_tiles()
+
+    def _read_checkpoints(self) -> None:
+        """Every kept checkpoint, the newest, and those seen earlier, by size; each verified."""
+        kept = self.reader.checkpoints()
+        for size in kept:
+            self._take_checkpoint(f"checkpoints/{size}", size, partial(self.reader.checkpoint_at, size))
+        if kept or self.reader.has_checkpoint():
+            self._take_checkpoint("checkpoint", None, self.reader.checkpoint)
+        self.size = max(self.checkpoints, default=0)
+        for number, raw in enumerate(self.demands.known, 1):
+            self._take_checkpoint(f"known checkpoint {number}", None, partial(bytes, raw))
+        for size in [size for size in self.checkpoints if size > self.size]:
+            problem = f"the log ends here; a checkpoint of {size} entries was seen earlier"
+            self._found(self.size, Reason.AUDIT_LOG_TRUNCATED, problem)
+            del self.checkpoints[size]
+
+    def _take_checkpoint(self, name: str, size: int | None, read: Callable[[], bytes]) -> None:
+        try:
+            checkpoint = verify_checkpoint(read(), self.demands.key)
+        except PeerError as error:
+            self._found(-1 if size is None else self._covered(size), error.reason, f"{name}: {error.detail}")
+            return
+        if size is not None and checkpoint.size != size:
+            problem = f"{name}: holds the checkpoint of {checkpoint.size} entries: swapped"
+            self._found(self._covered(size), Reason.AUDIT_CHECKPOINT_INVALID, problem)
+            return
+        other = self.checkpoints.setdefault(checkpoint.size, checkpoint)
+        if other.root != checkpoint.root:
+            problem = f"{name}: the log's key has signed two roots of {checkpoint.size} entries"
+            self._found(self._covered(checkpoint.size), Reason.AUDIT_LOG_FORKED, problem)
+
+    def _covered(self, size: int) -> int:
+        """The first entry that no smaller checkpoint covers."""
+        return max((each for each in self.checkpoints if each < size), default=0)
+
+    def _read_stamps(self, verifier: StampVerifier) -> None:
+        before: _Stamped | None = None
+        for size in self.reader.stamped():
+            try:
+                signed, token = self.reader.checkpoint_at(size), self.reader.stamp(size) or b""
+                info = verifier.verify_stamp(token, hashlib.sha256(signed).digest())
+            except PeerError as error:
+                self._found(self._covered(size), Reason.AUDIT_STAMP_INVALID, f"stamps/{size}.tst: {error.detail}")
+                continue
+            if size not in self.checkpoints:
+                continue  # was refused
+            stamped = _Stamped(
+                size=size,
+                earliest_us=info.gen_time_us - info.accuracy_us,
+                latest_us=info.gen_time_us + info.accuracy_us,
+            )
+            if before is not None and stamped.latest_us < before.earliest_us:
+                problem = f"the checkpoint of {size} entries was stamped before that of {before.size}"
+                self._found(before.size, Reason.AUDIT_BACK_DATED, problem)
+                continue
+            self.stamps.append(stamped)
+            before = stamped
+
+    def _bundle(self, start: int, end: int) -> list[bytes] | None:
+        """Hashes of a bundle's leaves, their entries looked at; None where it was pruned or cannot be read."""
+        if start < self.pruned:
+            self._kept(start, end)
+            return None
+        try:
+            leaves = [leaf for _, leaf in self.reader.leaves(start, end)]
+        except PeerError as error:
+            self.entries_hold = False
+            self._find(start, error)
+            return None
+        for index, leaf in enumerate(leaves, start):
+            self._entry(index, leaf)
+        return [leaf_hash(leaf) for leaf in leaves]
+
+    def _kept(self, start: int, end: int) -> None:
+        """The objects that are left of a pruned bundle are those that were hashed."""
+        try:
+            shown = self.reader.tile(tile_at(0, start // TILE_WIDTH, end))
+            for index, leaf in self.reader.leaves(start, end):
+                place = (index - start) * HASH_BYTES
+                if leaf_hash(leaf) != shown[place : place + HASH_BYTES]:
+                    self._found(index, Reason.AUDIT_LOG_ALTERED, "not the object that was hashed")
+                self._entry(index, leaf)
+        except PeerError as error:
+            self._find(start, error)
+
+    def _tile(self, start: int, end: int) -> list[bytes] | None:
+        tile = tile_at(0, start // TILE_WIDTH, end)
+        try:
+            content = self.reader.tile(tile)
+        except PeerError as error:
+            self._found(start, error.reason, error.detail, repairable=start >= self.pruned)
+            return None
+        if len(content) != tile.width * HASH_BYTES:
+            detail = f"{tile.path}: {len(content)} bytes"
+            self._found(start, Reason.AUDIT_LOG_TRUNCATED, detail, repairable=start >= self.pruned)
+            return None
+        return [content[place : place + HASH_BYTES] for place in range(0, len(content), HASH_BYTES)]
+
+    def _compare(self, start: int, hashed: Sequence[bytes], shown: Sequence[bytes]) -> None:
+        """The first difference in a bundle; a checkpoint will say which of the two was changed."""
+        for index, (left, right) in enumerate(zip(hashed, shown, strict=True), start):
+            if left != right:
+                problem = "the entry is not the one that was hashed"
+                self._found(index, Reason.AUDIT_LOG_ALTERED, problem, repairable=True)
+                return
+
+    def _hold(self, size: int, entries: Frontier, tiles: Frontier, good: int, bad: int) -> tuple[int, int]:
+        """Holds both trees to a checkpoint; returns the largest size that held, and the smallest that did not."""
+        root = self.checkpoints[size].root
+        if entries.root() != root:
+            self.entries_hold = False
+        if root in {entries.root(), tiles.root()}:
+            if bad >= 0:
+                problem = f"the key has signed another history: the checkpoint of {bad} entries is not of this log"
+                self.findings = [each for each in self.findings if each.detail != _rewritten(bad)]
+                self._found(good, Reason.AUDIT_LOG_FORKED, problem)
+            return size, -1
+        if bad < 0:
+            self._found(good, Reason.AUDIT_LOG_ALTERED, _rewritten(size))
+            return good, size
+        return good, bad
+
+    def _entry(self, index: int, leaf: bytes) -> None:
+        try:
+            entry = self.reader.resolved(index, leaf)
+        except PeerError as error:
+            self.entries_hold = self.entries_hold and reference_in(leaf) is not None
+            self._find(index, error)
+            return
+        try:
+            parsed = parse_entry(entry)
+        except PeerError:
+            self.unreadable += 1
+            return
+        self.evidence += isinstance(parsed, EvidenceEntry)
+        self._date(index, parsed.received_us)
+
+    def _date(self, index: int, received_us: int) -> None:
+        """An entry's own time against the stamps around it."""
+        tolerance = self.demands.tolerance_us
+        place = bisect.bisect_right(self.stamps, index, key=lambda each: each.size)
+        covering = self.stamps[place] if place < len(self.stamps) else None
+        if covering is not None and received_us > covering.latest_us + tolerance:
+            late_s = (received_us - covering.latest_us) / _US
+            problem = f"says it was received {late_s:.1f} s after the checkpoint of {covering.size} entries was stamped"
+            self._found(index, Reason.AUDIT_BACK_DATED, f"{problem}, which has it")
+        before = self.stamps[place - 1] if place else None
+        if before is not None and received_us < before.earliest_us - tolerance:
+            early_s = (before.earliest_us - received_us) / _US
+            problem = f"says it was received {early_s:.1f} s before the checkpoint of {before.size} entries was stamped"
+            self._found(index, Reason.AUDIT_BACK_DATED, f"{problem}, which has it not")
+
+    def _check_upper_tiles(self) -> None:
+        """Every hash of a full tile, level by level, against the tile below it."""
+        below = self._roots
+        for level in range(1, MAX_LEVEL + 1):
+            if not below:
+                return
+            roots: list[set[bytes]] = []
+            for start in range(0, len(below), TILE_WIDTH):
+                group = below[start : start + TILE_WIDTH]
+                tile = tile_at(level, start // TILE_WIDTH, self.size)
+                held = self._upper_tile(tile, start << TILE_HEIGHT * level, group)
+                if not tile.partial:
+                    roots.append({subtree_root(b"".join(held))})
+            below = roots
+
+    def _upper_tile(self, tile: Tile, start: int, below: Sequence[set[bytes]]) -> list[bytes]:
+        """The hashes of an upper tile, those that do not hold replaced; ``below`` has the roots that each may be."""
+        try:
+            content = self.reader.tile(tile)
+        except PeerError as error:
+            self._found(start, error.reason, error.detail, repairable=True)
+            content = b""
+        held: list[bytes] = []
+        for place, roots in enumerate(below):
+            hashed = content[place * HASH_BYTES : (place + 1) * HASH_BYTES]
+            if hashed not in roots:
+                if content:
+                    index = start + (place << TILE_HEIGHT * tile.level)
+                    problem = f"{tile.path}: not the hash of the tile below it"
+                    self._found(index, Reason.AUDIT_LOG_ALTERED, problem, repairable=True)
+                    content = b""  # one finding a tile
+                hashed = min(roots)
+            held.append(hashed)
+        return held
+
+    def _find(self, index: int, error: PeerError) -> None:
+        self._found(index, error.reason, error.detail)
+
+    def _found(self, index: int, reason: Reason, detail: str, *, repairable: bool = False) -> None:
+        if len(self.findings) < MAX_FINDINGS:
+            self.findings.append(Finding(index=index, reason=reason, detail=detail, repairable=repairable))
+
+
+def _rewritten(size: int) -> str:
+    return f"neither entries nor hashes lead to the root of {size} entries that was signed: rewritten from here on"

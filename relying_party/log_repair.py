@@ -1,0 +1,57 @@
+"""Makes again, from entries that have the roots that were signed, the hashes and the checkpoint that do not hold.
+
+Nothing is signed, nothing is invented: what is written is decided by the entries and the checkpoints that were kept.
+"""
+
+from runtime.log_store import LogStore
+from runtime.tile_log import CHECKPOINT, LogReader
+from schemas.merkle import HASH_BYTES, leaf_hash
+from schemas.tlog_tiles import TILE_HEIGHT, TILE_WIDTH, Tile, subtree_root, tile_at
+
+
+def repair(store: LogStore, size: int) -> int:
+    """Writes tiles of hashes that are missing or wrong, and the newest checkpoint; returns how many objects.
+
+    Args:
+        store: where the log lies; nobody else writes to it now.
+        size: entries of the newest checkpoint, which the entries were found to have the root of.
+
+    Raises:
+        PeerError: an entry is not there after all.
+        WorldError: ``store-unavailable``.
+    """
+    reader = LogReader(store)
+    first = reader.first_index()
+    written = 0
+    hashes: list[bytes] = []
+    for start in range(0, size, TILE_WIDTH):
+        tile = tile_at(0, start // TILE_WIDTH, size)
+        if start < first:
+            content = reader.tile(tile)
+        else:
+            content = b"".join(leaf_hash(leaf) for _, leaf in reader.leaves(start, start + tile.width))
+            written += _put(store, tile, content)
+        if not tile.partial:
+            hashes.append(subtree_root(content))
+    level = 1
+    while hashes:
+        above: list[bytes] = []
+        for start in range(0, len(hashes), TILE_WIDTH):
+            tile = tile_at(level, start // TILE_WIDTH, size)
+            content = b"".join(hashes[start : start + TILE_WIDTH])
+            written += _put(store, tile, content)
+            if not tile.partial:
+                above.append(subtree_root(content))
+        hashes, level = above, level + 1
+    kept = reader.checkpoint_at(size)
+    if not reader.has_checkpoint() or reader.unverified_size() != size:
+        store.write(CHECKPOINT, kept)
+        written += 1
+    return written
+
+
+def _put(store: LogStore, tile: Tile, content: bytes) -> int:
+    if store.read(tile.path, max_bytes=TILE_WIDTH * HASH_BYTES << TILE_HEIGHT) == content:
+        return 0
+    store.write(tile.path, content)
+    return 1

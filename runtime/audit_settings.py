@@ -1,0 +1,89 @@
+"""Settings of whoever writes an audit log: the table ``[audit]``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runtime.tsa_address import parse_tsa_urls
+from schemas.errors import ConfigError, PeerError
+from schemas.signed_note import check_key_name
+
+_MIN_INTERVAL_S = 0.05
+_MAX_RETENTION_DAYS = 36_500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditTsaSettings:
+    """Who stamps checkpoints (table ``[audit.tsa]``).
+
+    Attributes:
+        urls: Time Stamp Authorities (RFC 3161 over HTTP) in the order in which they are asked; none: no stamps.
+        roots: PEM files of their root certificates; empty for those of the service's other time stamps.
+        timeout_s: for one exchange with one TSA.
+        tls_ca_file: PEM roots for https URLs, where not the operating system's.
+    """
+
+    urls: tuple[str, ...] = ()
+    roots: tuple[Path, ...] = ()
+    timeout_s: float = 5.0
+    tls_ca_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        parse_tsa_urls(self.urls)
+        if self.timeout_s <= 0:
+            raise ConfigError(f"timeout_s: {self.timeout_s:g}, expected more than 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSettings:
+    """How an audit log is written (table ``[audit]``).
+
+    Attributes:
+        signing_key: PEM file of the Ed25519 key that signs checkpoints.
+        origin: the log's name, which its verifier key carries; the default is the name in the file ``KEY.vkey`` that
+            lies beside the key since it was made.
+        memory: file that remembers the last tree head signed; the default lies beside the key.
+        store: URL of an S3-compatible store (``s3://bucket/prefix``) for the log, which then leaves only its journal in
+            ``audit_log``; the default keeps all there.
+        store_options: of that store, such as ``endpoint`` and ``region``; credentials come from its own environment.
+        checkpoint_interval_s: how often what is new is sequenced, and a checkpoint published and stamped.
+        retention_days: evidence older than this is given up; 0 keeps it for ever.
+        tsa: who stamps checkpoints.
+    """
+
+    signing_key: Path | None = None
+    origin: str | None = None
+    memory: Path | None = None
+    store: str | None = None
+    store_options: Mapping[str, str] = field(default_factory=dict)
+    checkpoint_interval_s: float = 10.0
+    retention_days: int = 0
+    tsa: AuditTsaSettings = field(default_factory=AuditTsaSettings)
+
+    def __post_init__(self) -> None:
+        if self.checkpoint_interval_s < _MIN_INTERVAL_S:
+            raise ConfigError(
+                f"checkpoint_interval_s: {self.checkpoint_interval_s:g}, expected {_MIN_INTERVAL_S:g} or more"
+            )
+        if not 0 <= self.retention_days <= _MAX_RETENTION_DAYS:
+            raise ConfigError(f"retention_days: {self.retention_days}, expected 0 to {_MAX_RETENTION_DAYS}")
+        if self.origin is not None:
+            try:
+                check_key_name(self.origin)
+            except PeerError as error:
+                raise ConfigError(f"origin: {error.detail}") from error
+
+    def key_path(self, made_by: str) -> Path:
+        """The signing key's file.
+
+        Raises:
+            ConfigError: there is none; says how to make one.
+        """
+        if self.signing_key is None:
+            problem = "audit.signing_key: missing; an audit log is signed by a key of its own, make it with"
+            raise ConfigError(f'{problem} {made_by}, and write [audit] signing_key = "audit.key"')
+        return self.signing_key
+
+    def memory_path(self, made_by: str) -> Path:
+        """The file that remembers the last tree head signed."""
+        return self.memory or self.key_path(made_by).with_suffix(".signed")

@@ -1,0 +1,243 @@
+"""An audit log as its writer has it: entries go into the journal with one fsync a batch, a thread does all the rest.
+
+The rest (:mod:`runtime.sequencer`) never holds up appending. When the store or a TSA does not answer it is tried again;
+what can never go well, since it would fork the log, stops the sequencing and is told by the log, a metric and, at the
+next start, a ``ConfigError``.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import Counter, Gauge
+
+from runtime.audit_file import JOURNAL
+from runtime.audit_journal import Journal, JournalCursor
+from runtime.audit_settings import AuditSettings
+from runtime.clock import monotonic_s, utc_us
+from runtime.durable import check_folder_of, sole_user
+from runtime.log_retention import LogRetention
+from runtime.log_signer import LogSigner, load_log_key, load_origin
+from runtime.log_stamper import LogStamper
+from runtime.log_store import FolderStore, LogStore, check_folder
+from runtime.object_store import ObjectStore
+from runtime.sequencer import Sequencer
+from runtime.service import Backoff, Stop
+from runtime.settings import naming
+from runtime.telemetry import Log
+from runtime.tile_log import LogReader
+from runtime.time_stamp_client import HttpTimeStampAuthority
+from runtime.time_stamp_verifier import load_time_stamp_verifier
+from runtime.tsa_address import parse_tsa_urls
+from schemas.errors import ConfigError, PeerError, WorldError
+
+_LOG: Final = Log("audit_log")
+_TICK_S: Final = 0.5
+_US: Final = 1_000_000
+
+ENTRIES: Final = Gauge("attestream_audit_entries", "Entries in the audit log, in the tree or in the journal")
+UNSEQUENCED: Final = Gauge("attestream_audit_unsequenced_entries", "Entries in the journal and not in the tree yet")
+CHECKPOINT_SIZE: Final = Gauge("attestream_audit_checkpoint_size", "Entries in the newest checkpoint")
+STAMP_AGE: Final = Gauge("attestream_audit_stamp_age_seconds", "Time since the newest checkpoint was stamped")
+FAILURES_TOTAL: Final = Counter(
+    "attestream_audit_failures_total",
+    "Failed tries to sequence, stamp or prune, by step and reason",
+    ["step", "reason"],
+)
+STOPPED: Final = Gauge("attestream_audit_sequencing_stopped", "1 when the log would be forked and somebody must look")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditPlace:
+    """What there is to know for writing a log.
+
+    Attributes:
+        folder: ``audit_log``: of the log and its journal, or of the journal alone.
+        settings: the table ``[audit]``.
+        made_by: the command that makes a key, for errors.
+        tsa_roots: PEM files that are trusted where ``[audit.tsa]`` names none.
+    """
+
+    folder: Path
+    settings: AuditSettings
+    made_by: str
+    tsa_roots: tuple[Path, ...]
+
+    def store(self) -> LogStore:
+        """Where the log lies."""
+        if self.settings.store is None:
+            return FolderStore(self.folder)
+        return ObjectStore(self.settings.store, self.settings.store_options)
+
+    def signer(self) -> LogSigner:
+        """The log's key.
+
+        Raises:
+            ConfigError: names the field.
+        """
+        path = self.settings.key_path(self.made_by)
+        with naming("audit.signing_key"):
+            key = load_log_key(path)
+        origin = self.settings.origin or load_origin(path, key)
+        return LogSigner(origin, key, self.settings.memory_path(self.made_by))
+
+    def authorities(self) -> list[HttpTimeStampAuthority]:
+        """Who stamps.
+
+        Raises:
+            ConfigError: names the file.
+        """
+        tsa = self.settings.tsa
+        if not tsa.urls:
+            return []
+        with naming("audit.tsa.roots"):
+            stamps = load_time_stamp_verifier(tsa.roots or self.tsa_roots)
+        return [
+            HttpTimeStampAuthority(
+                address, stamps, timeout_s=tsa.timeout_s, monotonic_s=monotonic_s, tls_ca_file=tsa.tls_ca_file
+            )
+            for address in parse_tsa_urls(tsa.urls)
+        ]
+
+    def check(self) -> None:
+        """What can be wrong before any work. Changes nothing and asks no store.
+
+        Raises:
+            ConfigError: names the field.
+        """
+        check_folder(self.folder)
+        check_folder_of(self.folder / JOURNAL / "segment", "audit_log", made_if_missing=True)
+        memory = self.signer().memory
+        check_folder_of(memory, "audit.memory")
+        self.authorities()
+        self.store()
+
+
+class AuditWriter:
+    """Appending is owned by the thread that made it; the sequencing by a thread of its own, from :meth:`start` on."""
+
+    def __init__(self, place: AuditPlace, *, repeated_from: int | None = None) -> None:
+        """Opens the log, repairing the journal's end.
+
+        Args:
+            place: where and how.
+            repeated_from: number of the first entry that will be appended again; None for none.
+
+        Raises:
+            ConfigError: the log cannot be used, is in use, is damaged, or went back.
+        """
+        self._place = place
+        self._stop = Stop()
+        self._thread: threading.Thread | None = None
+        check_folder(place.folder)
+        check_folder_of(place.folder / JOURNAL / "segment", "audit_log", made_if_missing=True)
+        place.folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as opened:
+            opened.enter_context(sole_user(place.folder / JOURNAL, "audit_log"))
+            try:
+                store = place.store()
+                journal = place.folder / JOURNAL
+                self._sequencer = Sequencer(store, journal, place.signer())
+                self._journal = Journal(
+                    journal,
+                    tree_size=self._sequencer.size,
+                    tree=self._sequencer.entries,
+                    repeated_from=repeated_from,
+                )
+                opened.callback(self._journal.close)
+                self._sequencer.check_journal(self._journal.end)
+                self._stamper = LogStamper(store, place.authorities())
+            except WorldError as error:
+                raise ConfigError(f"audit_log: {error.detail}") from error
+            self._retention = LogRetention(store, place.settings.retention_days)
+            self._opened = opened.pop_all()
+        self._measure()
+
+    def last_number(self) -> int:
+        """Number of the last entry on disk; 0 for none."""
+        return self._journal.last_number()
+
+    def recent(self, count: int) -> Iterator[bytes]:
+        """The last entries, about ``count``, oldest first; before :meth:`start`.
+
+        Raises:
+            ConfigError: they cannot be read.
+        """
+        size = self._sequencer.published_size
+        reader = LogReader(self._place.store())
+        try:
+            yield from (entry for _, entry in reader.entries(max(0, size - count), size))
+            yield from JournalCursor(self._place.folder / JOURNAL, size).read(max(size, self._journal.end))
+        except (PeerError, WorldError) as error:
+            raise ConfigError(f"audit_log: {error.detail}") from error
+
+    def append(self, entries: Sequence[tuple[int, bytes]]) -> None:
+        """Appends numbered entries; when it returns they are on disk. Those with an old number are passed over.
+
+        Raises:
+            WorldError: ``store-unavailable``; call again with the same.
+        """
+        self._journal.append(entries)
+
+    def start(self) -> None:
+        """Begins to sequence."""
+        if not self._place.settings.tsa.urls:
+            _LOG.warning("checkpoints-not-stamped", detail="no [audit.tsa] urls: nobody but its key says when")
+        self._thread = threading.Thread(target=self._run, name="sequencer", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Sequences, publishes and stamps what is left, once; waits for it."""
+        self._stop.request()
+        if self._thread is not None:
+            self._thread.join()
+        self._opened.close()
+
+    def _run(self) -> None:
+        """The sequencer's thread."""
+        backoff, due_s = Backoff(1, 60), monotonic_s() + self._place.settings.checkpoint_interval_s
+        stopping = False
+        while not stopping:
+            interval_s = self._place.settings.checkpoint_interval_s
+            stopping = self._stop.wait(max(0.0, min(_TICK_S, due_s - monotonic_s())))
+            self._measure()
+            if not stopping and monotonic_s() < due_s:
+                continue
+            try:
+                succeeded = self._work()
+            except ConfigError as error:
+                FAILURES_TOTAL.labels("sequence", error.reason).inc()
+                STOPPED.set(1)
+                _LOG.error("audit-log-not-sequenced-any-more", reason=error.reason, detail=error.detail)
+                return
+            if succeeded:
+                backoff.reset()
+            due_s = monotonic_s() + (interval_s if succeeded else max(interval_s, backoff.next_s()))
+            self._measure()
+
+    def _work(self) -> bool:
+        """One round; False when something has to be tried again."""
+        step = "sequence"
+        try:
+            if self._sequencer.run(lambda: self._journal.end):
+                _LOG.debug("checkpoint-published", size=self._sequencer.published_size)
+            step = "stamp"
+            self._stamper.stamp(self._sequencer.published_size)
+            step = "prune"
+            self._retention.prune(self._sequencer.published_size, utc_us())
+        except WorldError as error:
+            FAILURES_TOTAL.labels(step, error.reason).inc()
+            _LOG.warning(f"audit-{step}-failed", reason=error.reason, detail=error.detail)
+            return False
+        return True
+
+    def _measure(self) -> None:
+        end = self._journal.end
+        ENTRIES.set(max(end, self._sequencer.size))
+        UNSEQUENCED.set(max(0, end - self._sequencer.size))
+        CHECKPOINT_SIZE.set(self._sequencer.published_size)
+        if self._stamper.stamped_us is not None:
+            STAMP_AGE.set((utc_us() - self._stamper.stamped_us) / _US)

@@ -1,0 +1,119 @@
+"""Numbered entries in append-only files: the journals of audit logs, and whole audit logs of earlier versions.
+
+Frame: number (u64), length (u32), CRC-32 of the entry (u32), all big-endian, then the entry. Numbers grow. The checksum
+finds disks that forget, not people who change things: those recompute it.
+
+A torn frame at the very end, left by a crash while writing, is cut off when the file is opened for appending, and so is
+damage in entries that will be written again. Damage anywhere else is never cut off: the file is refused, with the
+offset.
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from runtime.durable import sync_folder
+from schemas.errors import ConfigError, WorldError
+from schemas.reasons import Reason
+
+_FRAME: Final = struct.Struct(">QII")
+
+
+class AuditFileDamagedError(ConfigError):
+    """A frame that is not the last one does not check out; the file has to be restored or moved away."""
+
+
+class FrameFile:
+    """One file, open for appending. Owned by one thread."""
+
+    def __init__(self, path: Path, *, repeated_from: int | None = None) -> None:
+        """Opens the file for appending, making it or cutting a torn tail off.
+
+        Args:
+            path: the file.
+            repeated_from: number of the first entry that will be appended again; None for none.
+
+        Raises:
+            ConfigError: the file cannot be opened, or is damaged before its end.
+        """
+        self._path = path
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+            sync_folder(path.parent)
+        except OSError as error:
+            raise ConfigError(f"audit_log: {path}: {error.strerror}") from error
+        self._last, self.count, self.size = 0, 0, 0
+        for number, _, after in read_frames(path, repeated_from=repeated_from):
+            self._last, self.size = number, after
+            self.count += 1
+        os.ftruncate(self._file, self.size)
+
+    def close(self) -> None:
+        """Closes the file."""
+        os.close(self._file)
+
+    def last_number(self) -> int:
+        """Number of the last entry on disk; 0 for none."""
+        return self._last
+
+    def append(self, entries: Sequence[tuple[int, bytes]]) -> None:
+        """Appends those whose number is new; when it returns they are on disk, with one fsync.
+
+        Raises:
+            WorldError: ``store-unavailable``; nothing of it is in the file.
+        """
+        fresh = [(number, entry) for number, entry in entries if number > self._last]
+        if not fresh:
+            return
+        block = b"".join(encode_frame(number, entry) for number, entry in fresh)
+        try:
+            view = memoryview(block)
+            while view:
+                view = view[os.write(self._file, view) :]
+            os.fsync(self._file)
+        except OSError as error:
+            os.ftruncate(self._file, self.size)
+            raise WorldError(Reason.STORE_UNAVAILABLE, f"audit log {self._path}: {error.strerror}") from error
+        self._last = fresh[-1][0]
+        self.size += len(block)
+        self.count += len(fresh)
+
+
+def encode_frame(number: int, entry: bytes) -> bytes:
+    """One entry as it stands in the file."""
+    return _FRAME.pack(number, len(entry), zlib.crc32(entry)) + entry
+
+
+def read_frames(path: Path, *, repeated_from: int | None = None, offset: int = 0) -> Iterator[tuple[int, bytes, int]]:
+    """Number, entry and end offset of every whole frame.
+
+    Args:
+        path: the file.
+        repeated_from: number of the first entry that will be appended again; damage from there on ends the reading.
+        offset: where to begin: the end offset of a frame.
+
+    Raises:
+        AuditFileDamagedError: a frame that is not the last one does not check out.
+    """
+    position, last = offset, 0
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(offset)
+        while len(head := file.read(_FRAME.size)) == _FRAME.size:
+            number, length, checksum = _FRAME.unpack(head)
+            end = position + _FRAME.size + length
+            if number == length == checksum == 0 and not any(file.read()):
+                return  # a file extended but not written before the power went
+            if end > size:
+                return
+            entry = file.read(length)
+            if zlib.crc32(entry) != checksum or number <= last:
+                if end == size or (repeated_from is not None and last + 1 >= repeated_from):
+                    return
+                problem = f"audit log {path}: damaged at offset {position}; restore it or move it away"
+                raise AuditFileDamagedError(problem)
+            position, last = end, number
+            yield number, entry, end

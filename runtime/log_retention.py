@@ -1,0 +1,92 @@
+"""Gives up evidence that is too old: entry bundles, and what lies beside the tree for it.
+
+Tiles of hashes, checkpoints and stamps stay for ever, so consistency can be shown for ever. So do the objects that
+evidence is judged by (handles, endorsements, reference values, policies): of a bundle that is given up they are kept,
+with their places, under ``kept/``; later evidence may need them, and the tiles still prove that they were there.
+
+Order: ``kept/<N>``, then ``pruned`` (from here on readers miss nothing), then blobs, then the bundle. What a kill
+    leaves
+behind is removed by the next round.
+"""
+
+from typing import Final
+
+from runtime.log_store import LogStore
+from runtime.tile_log import PRUNED, LogReader, encode_kept, kept_path
+from schemas.audit_entry import ObjectEntry, parse_entry, reference_in
+from schemas.errors import PeerError, WorldError
+from schemas.reasons import Reason
+from schemas.tlog_tiles import ENTRIES, TILE_WIDTH, Tile
+
+_DAY_US: Final = 86_400_000_000
+_EVERY_US: Final = 3_600_000_000
+_BUNDLES_AT_ONCE: Final = 64
+
+
+class LogRetention:
+    """Owned by the sequencer's thread."""
+
+    def __init__(self, store: LogStore, days: int) -> None:
+        """Takes how long evidence is kept.
+
+        Args:
+            store: where the log lies.
+            days: evidence received earlier is given up; 0 keeps it for ever.
+        """
+        self._store, self._days = store, days
+        self._due_us = 0
+
+    def prune(self, size: int, now_us: int) -> None:
+        """Gives up the oldest full bundles, as far as nothing in them is young enough.
+
+        Args:
+            size: of the newest published checkpoint.
+            now_us: UTC microseconds.
+
+        Raises:
+            WorldError: ``store-unavailable``, or the log cannot be read; called again later.
+        """
+        if self._days == 0 or now_us < self._due_us:
+            return
+        reader = LogReader(self._store)
+        try:
+            first = reader.first_index() // TILE_WIDTH
+            if first:
+                self._remove(reader, first - 1)
+            for number in range(first, min(size // TILE_WIDTH, first + _BUNDLES_AT_ONCE)):
+                if not self._give_up(reader, number, now_us - self._days * _DAY_US):
+                    break
+            else:
+                if size // TILE_WIDTH > first + _BUNDLES_AT_ONCE:
+                    return  # there may be more: in the next round
+        except PeerError as error:
+            raise WorldError(Reason.STORE_UNAVAILABLE, f"audit log: {error.detail}") from error
+        self._due_us = now_us + _EVERY_US
+
+    def _give_up(self, reader: LogReader, number: int, before_us: int) -> bool:
+        start = number * TILE_WIDTH
+        kept: list[tuple[int, bytes]] = []
+        entries = reader.entries(start, start + TILE_WIDTH)
+        leaves = reader.leaves(start, start + TILE_WIDTH)
+        for (index, entry), (_, leaf) in zip(entries, leaves, strict=True):
+            try:
+                parsed = parse_entry(entry)
+            except PeerError:
+                continue  # says nothing to anyone
+            if isinstance(parsed, ObjectEntry):
+                kept.append((index - start, leaf))
+            elif parsed.received_us >= before_us:
+                return False
+        self._store.write(kept_path(number), encode_kept(kept))
+        self._store.write(PRUNED, f"{start + TILE_WIDTH}\n".encode())
+        self._remove(reader, number)
+        return True
+
+    def _remove(self, reader: LogReader, number: int) -> None:
+        bundle = Tile(level=ENTRIES, index=number)
+        kept = reader.kept(number)
+        for place, leaf in enumerate(reader.bundle_if_there(bundle)):
+            reference = reference_in(leaf)
+            if reference is not None and place not in kept:
+                self._store.remove(reference.path)
+        self._store.remove(bundle.path)

@@ -1,0 +1,195 @@
+"""The key of a log, and its memory of the last tree head that it has signed.
+
+The memory is a file of its own, beside the key and not in the log: whoever restores an old copy of the log finds it
+behind its key, and the log is not forked. It is written, durably, *before* anything is signed, so a head that is in the
+world is always in it.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from runtime.durable import read_if_exists, write_durable
+from runtime.keys import read_file
+from schemas.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
+from schemas.errors import ConfigError, PeerError, WorldError
+from schemas.merkle import HashReader, root_of
+from schemas.signed_note import ED25519, MAX_NOTE_BYTES, NoteKey, note_key, parse_note_key
+
+_MADE_BY: Final = "verifier-worker keygen --audit --out audit.key"
+
+
+class LogSigner:
+    """Signs checkpoints of one log. Owned by one thread."""
+
+    def __init__(self, origin: str, key: Ed25519PrivateKey, memory: Path) -> None:
+        """Takes the key and reads its memory.
+
+        Args:
+            origin: the log's name, and the key's.
+            key: signs.
+            memory: the file that remembers the last tree head; made when there is one.
+
+        Raises:
+            ConfigError: the name is none, or the memory is not this log's.
+        """
+        self._origin, self._key, self._memory = origin, key, memory
+        try:
+            self.public = note_key(origin, key)
+            raw = read_if_exists(memory, max_bytes=MAX_NOTE_BYTES)
+            self._last = parse_checkpoint(raw.decode()) if raw is not None else None
+        except (PeerError, WorldError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{memory}: not the memory of a log's key ({error})") from error
+        if self._last is not None and self._last.origin != origin:
+            problem = f"{memory}: of the log {self._last.origin!r}, not {origin!r}; a key signs for one log"
+            raise ConfigError(problem)
+
+    @property
+    def last(self) -> Checkpoint | None:
+        """The largest tree head that this key may have signed."""
+        return self._last
+
+    @property
+    def memory(self) -> Path:
+        """The file that remembers it."""
+        return self._memory
+
+    def head(self, size: int, root: bytes) -> Checkpoint:
+        """A tree head of this log."""
+        return Checkpoint(origin=self._origin, size=size, root=root)
+
+    def sign(self, checkpoint: Checkpoint, read: HashReader) -> bytes:
+        """A signed note, once it is certain that the tree extends the last one that was signed.
+
+        Args:
+            checkpoint: the tree head.
+            read: the hashes of its tree, as they lie in the store.
+
+        Raises:
+            ConfigError: it does not: signing would fork the log.
+            WorldError: ``store-unavailable``.
+        """
+        self.check(checkpoint, read)
+        if self._last != checkpoint:
+            write_durable(self._memory, checkpoint.text.encode(), mode=0o600)
+            self._last = checkpoint
+        return sign_checkpoint(checkpoint, self._key)
+
+    def repeat(self, checkpoint: Checkpoint) -> bytes:
+        """The note of a checkpoint that was published already; signatures are deterministic."""
+        return sign_checkpoint(checkpoint, self._key)
+
+    def check(self, checkpoint: Checkpoint, read: HashReader) -> None:
+        """Checks that the tree extends the last one that was signed.
+
+        Raises:
+            ConfigError: it does not.
+            WorldError: ``store-unavailable``.
+        """
+        last = self._last
+        if last is None:
+            return
+        advice = f"(remembered in {self._memory}); restore the log. A new log needs a new key"
+        if last.size > checkpoint.size:
+            raise ConfigError(
+                f"audit_log: the log has {checkpoint.size} entries, its key has signed {last.size} already {advice}"
+            )
+        try:
+            same = root_of(last.size, read) == last.root and root_of(checkpoint.size, read) == checkpoint.root
+        except PeerError as error:
+            raise ConfigError(f"audit_log: {error.detail}; {last.size} entries were signed {advice}") from error
+        if not same:
+            raise ConfigError(f"audit_log: other entries than the {last.size} that its key has signed {advice}")
+
+
+def load_log_key(path: Path) -> Ed25519PrivateKey:
+    """An Ed25519 private key from an unencrypted PEM file.
+
+    Raises:
+        ConfigError: the file is missing, unreadable, or holds something else.
+    """
+    try:
+        key = load_pem_private_key(read_file(path), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigError(f"{path}: not an unencrypted PEM private key; make one with {_MADE_BY}") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigError(f"{path}: expected an Ed25519 private key; make one with {_MADE_BY}")
+    return key
+
+
+def load_origin(path: Path, key: Ed25519PrivateKey) -> str:
+    """The log's name, from the verifier key that was made with the key and lies beside it.
+
+    Raises:
+        ConfigError: there is no such file, or it is of another key.
+    """
+    public = vkey_path(path)
+    if not public.is_file():
+        raise ConfigError(f"audit.origin: missing, and there is no {public} to take it from")
+    named = load_note_key(str(public))
+    if named != note_key(named.name, key):
+        raise ConfigError(f"{public}: not the verifier key of {path}")
+    return named.name
+
+
+def vkey_path(path: Path) -> Path:
+    """Where the verifier key of the private key in ``path`` lies."""
+    return path.with_suffix(".vkey")
+
+
+def generate_log_key(path: Path, origin: str | None = None) -> Path:
+    """Makes an Ed25519 key: ``path`` (mode 600), and beside it the verifier key as text with the suffix ``.vkey``.
+
+    Args:
+        path: must not exist.
+        origin: the log's name; None for one made of the key, which no other log has.
+
+    Returns:
+        The path of the latter.
+
+    Raises:
+        ConfigError: the private key's file exists already, or the name cannot be a key's.
+    """
+    if path.exists():
+        raise ConfigError(f"{path}: exists; move it away first, keys are never overwritten")
+    key = Ed25519PrivateKey.generate()
+    public = vkey_path(path)
+    try:
+        unnamed = note_key("unnamed", key).public
+        text = note_key(origin or f"attestream.invalid/{hashlib.sha256(unnamed).hexdigest()[:16]}", key).text
+        write_durable(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
+        write_durable(public, f"{text}\n".encode())
+    except (PeerError, WorldError) as error:
+        raise ConfigError(error.detail) from error
+    return public
+
+
+def load_note_key(text: str, kind: int = ED25519) -> NoteKey:
+    """A verifier key given as its text or as the name of a file that holds it.
+
+    Args:
+        text: ``NAME+ID+KEY``, or a path.
+        kind: what sort of key it must be.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    line = text
+    if "+" not in text or Path(text).is_file():
+        line = read_file(Path(text)).decode("utf-8", "replace").strip()
+    try:
+        key = parse_note_key(line)
+    except PeerError as error:
+        raise ConfigError(error.detail) from error
+    if key.kind != kind:
+        raise ConfigError(f"verifier key {key.name}: of kind {key.kind}, expected {kind}")
+    return key

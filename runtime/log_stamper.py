@@ -1,0 +1,71 @@
+"""Has checkpoints stamped by a Time Stamp Authority (RFC 3161).
+
+So nobody, the log's key included, can say later that they are older than they are. Only the newest checkpoint is
+stamped: the stamps' times grow with the sizes. One that a TSA did not answer for in time is covered by the next, since
+that extends it.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+from runtime.clock import random_bytes
+from runtime.log_store import LogStore
+from runtime.tile_log import LogReader, checkpoint_path, stamp_path
+from runtime.time_stamp_client import HttpTimeStampAuthority
+from schemas.errors import PeerError, WorldError
+from schemas.reasons import Reason
+from schemas.signed_note import MAX_NOTE_BYTES
+from schemas.tst_info import extract_tst_info, parse_tst_info
+
+_NONCE_BYTES: Final = 8
+
+
+class LogStamper:
+    """Owned by the sequencer's thread."""
+
+    def __init__(self, store: LogStore, authorities: Sequence[HttpTimeStampAuthority]) -> None:
+        """Finds the newest stamp.
+
+        Args:
+            store: where the log lies.
+            authorities: asked in this order until one answers; without any, nothing is stamped.
+
+        Raises:
+            WorldError: ``store-unavailable``.
+        """
+        self._store, self._authorities = store, authorities
+        stamped = LogReader(store).stamped()
+        self.stamped_size = stamped[-1] if stamped else 0
+        self.stamped_us = self._time_us(self.stamped_size)
+
+    def stamp(self, size: int) -> bool:
+        """Has the checkpoint of this size stamped, unless it is; whether a stamp was made.
+
+        Raises:
+            WorldError: why no authority stamped it; to be called again, with the newest size.
+        """
+        if size <= self.stamped_size or not self._authorities:
+            return False
+        signed = self._store.read(checkpoint_path(size), max_bytes=MAX_NOTE_BYTES)
+        if signed is None:
+            raise WorldError(Reason.STORE_UNAVAILABLE, f"{self._store.name}: {checkpoint_path(size)} is missing")
+        imprint = hashlib.sha256(signed).digest()
+        problems = []
+        for authority in self._authorities:
+            try:
+                stamp = authority.stamp(imprint, int.from_bytes(random_bytes(_NONCE_BYTES), "big"))
+            except WorldError as error:
+                problems.append(error)
+                continue
+            self._store.write(stamp_path(size), stamp.token)
+            self.stamped_size, self.stamped_us = size, stamp.info.gen_time_us
+            return True
+        raise problems[-1]
+
+    def _time_us(self, size: int) -> int | None:
+        token = LogReader(self._store).stamp(size) if size else None
+        try:
+            return parse_tst_info(extract_tst_info(token)).gen_time_us if token is not None else None
+        except PeerError:
+            return None

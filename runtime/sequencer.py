@@ -1,0 +1,169 @@
+"""Takes what the journal holds into the tree, and publishes checkpoints.
+
+The order of effects is written here, once:
+
+1. an entry is in the journal, fsynced (:mod:`runtime.audit_journal`; the writer goes on: publishes, acknowledges);
+2. blobs, bundles, tiles of hashes, each fsynced with its folder before the next kind (:mod:`runtime.tree_writer`);
+3. the tree is checked against the last head that the key has signed, the new head is put into the key's memory,
+   fsynced, and only then signed (:mod:`runtime.log_signer`);
+4. ``checkpoint`` is replaced where it is still the one that was there, then ``checkpoints/<size>`` is made;
+5. journal segments that lie before the checkpoint are removed;
+6. the newest checkpoint is stamped (:mod:`runtime.log_stamper`).
+
+Whatever is killed between two of these is done again from what is there: the same entries give the same bytes. A log
+whose tiles, checkpoint or journal are behind what its key has signed is refused: a restored copy must not fork it.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from runtime.audit_journal import SEGMENT_ENTRIES, JournalCursor, remove_before, segments
+from runtime.frames import read_frames
+from runtime.log_signer import LogSigner
+from runtime.log_store import LogStore, create
+from runtime.tile_log import CHECKPOINT, LogReader, checkpoint_path
+from runtime.tree_writer import TreeWriter
+from schemas.checkpoint import Checkpoint, verify_checkpoint
+from schemas.errors import ConfigError, PeerError
+from schemas.merkle import EMPTY_ROOT
+from schemas.signed_note import MAX_NOTE_BYTES
+
+_CHUNK_ENTRIES: Final = 4096
+_CHUNK_BYTES: Final = 16 * 1024 * 1024
+_COMPARED_SEGMENTS: Final = 2
+
+
+class Sequencer:
+    """One log's tree. Owned by one thread; opened before that thread begins."""
+
+    def __init__(self, store: LogStore, journal: Path, signer: LogSigner) -> None:
+        """Finds out how far the log is, and checks that it did not go back.
+
+        Args:
+            store: where the log lies.
+            journal: the journal's folder.
+            signer: the log's key.
+
+        Raises:
+            ConfigError: another key's log, or one that is behind or beside what its key has signed.
+            WorldError: ``store-unavailable``.
+        """
+        self._store, self._journal, self._signer = store, journal, signer
+        self._published = store.read(CHECKPOINT, max_bytes=MAX_NOTE_BYTES)
+        head = self._head(self._published)
+        self.published_size = head.size
+        try:
+            last = signer.last
+            if last is not None and last.size > head.size:
+                head = last  # killed before it was published: its tiles have to be there
+            self._tree = TreeWriter(store, head.size, head.root)
+            signer.check(head, LogReader(store).hashes(head.size))
+        except PeerError as error:
+            raise ConfigError(
+                f"audit_log: {error.detail}; the log is behind what its key has signed ({signer.memory}), or damaged: "
+                "restore it. A new log needs a new key"
+            ) from error
+        if self._published is not None:  # killed between the two parts of step 4
+            create(store, checkpoint_path(self.published_size), signer.repeat(self._head(self._published)))
+        self._cursor = JournalCursor(journal, self._tree.size)
+
+    @property
+    def size(self) -> int:
+        """Entries in durable tiles."""
+        return self._tree.size
+
+    def entries(self, start: int, end: int) -> list[bytes]:
+        """Entries of the tree, for a journal that ends before it."""
+        return [entry for _, entry in LogReader(self._store).entries(start, end)]
+
+    def check_journal(self, end: int) -> None:
+        """Reads what the journal holds beyond the tree, and compares what both hold.
+
+        Args:
+            end: the journal's end.
+
+        Raises:
+            ConfigError: damage, or a journal of another log.
+            WorldError: ``store-unavailable``.
+        """
+        for _ in JournalCursor(self._journal, self._tree.size).read(max(end, self._tree.size)):
+            pass
+        reader = LogReader(self._store)
+        for segment in segments(self._journal)[-_COMPARED_SEGMENTS:]:
+            both = min(segment.start + SEGMENT_ENTRIES, self._tree.size)
+            of_tree = reader.entries(segment.start, both) if segment.start < both else iter(())
+            for (index, entry), (_, journaled, _) in zip(of_tree, read_frames(segment.path), strict=False):
+                if entry != journaled:
+                    raise ConfigError(
+                        f"audit_log: entry {index} is another one in the journal {segment.path} than in the log; "
+                        "one of them was restored from a copy: move the journal away"
+                    )
+
+    def run(self, journal_end: Callable[[], int]) -> bool:
+        """Does steps 2 to 5 for all that is in the journal now; whether a checkpoint was published.
+
+        Args:
+            journal_end: the index after the last entry that is fsynced.
+
+        Raises:
+            ConfigError: going on would fork the log; never to be tried again.
+            WorldError: ``store-unavailable``; to be called again.
+        """
+        end = journal_end()
+        if self._tree.size < end:
+            self._check_alone()
+        while self._tree.size < end:
+            self._tree.grow(self._chunk(end))
+        if self._tree.size == self.published_size:
+            return False
+        self._publish()
+        remove_before(self._journal, self.published_size)
+        return True
+
+    def _chunk(self, end: int) -> list[bytes]:
+        """The next entries; a chunk that could not be stored is read again."""
+        if self._cursor.index != self._tree.size:
+            self._cursor = JournalCursor(self._journal, self._tree.size)
+        chunk, taken = [], 0
+        for entry in _some(self._cursor.read(end)):
+            chunk.append(entry)
+            taken += len(entry)
+            if taken >= _CHUNK_BYTES:
+                break
+        return chunk
+
+    def _check_alone(self) -> None:
+        """Before anything is written: nobody else has published. The swap decides; this keeps the store clean."""
+        there = self._store.read(CHECKPOINT, max_bytes=MAX_NOTE_BYTES)
+        if there != self._published and self._head(there) != self._head(self._published):
+            raise ConfigError(f"audit_log: {self._store.name}: another writer has published a checkpoint here")
+
+    def _publish(self) -> None:
+        head = self._signer.head(self._tree.size, self._tree.root)
+        signed = self._signer.sign(head, LogReader(self._store).hashes(head.size))
+        if not self._store.swap(CHECKPOINT, signed, self._published):
+            there = self._store.read(CHECKPOINT, max_bytes=MAX_NOTE_BYTES)
+            if there != signed:  # else an earlier try came through after all
+                if self._head(there) != self._head(self._published):
+                    raise ConfigError(f"audit_log: {self._store.name}: another writer has published a checkpoint here")
+                self._published = there  # with a witness's cosignature
+                self._publish()
+                return
+        create(self._store, checkpoint_path(head.size), signed)
+        self._published, self.published_size = signed, head.size
+
+    def _head(self, raw: bytes | None) -> Checkpoint:
+        if raw is None:
+            return self._signer.head(0, EMPTY_ROOT)
+        try:
+            return verify_checkpoint(raw, self._signer.public)
+        except PeerError as error:
+            raise ConfigError(
+                f"audit_log: {self._store.name}: not a log of this key and origin ({error.detail})"
+            ) from error
+
+
+def _some(entries: Iterator[bytes]) -> Iterator[bytes]:
+    for _, entry in zip(range(_CHUNK_ENTRIES), entries, strict=False):
+        yield entry

@@ -1,0 +1,298 @@
+"""A tiled Merkle log as its readers see it, wherever it lies (:mod:`runtime.log_store`).
+
+    tile/<L>/<N>, tile/entries/<N>    hashes and entries (:mod:`schemas.tlog_tiles`)
+    blob/<SHA-256>                    entries too long for a leaf (:mod:`schemas.audit_entry`)
+    checkpoint                        the newest signed checkpoint, with cosignatures; replaced
+    checkpoints/<size>                every checkpoint that was published, as the log's key signed it; never replaced
+    stamps/<size>.tst                 RFC 3161 token over the bytes of ``checkpoints/<size>``
+    cosignatures/<size>               signature lines of witnesses for it
+    pruned                            first entry that is left, where older evidence was given up
+    kept/<N>                          of a bundle that was given up: the objects that later evidence may be judged by
+
+Nothing that comes out of a :class:`LogReader` is believed here, but that an entry beside the tree is the one its leaf
+names: whoever reads verifies checkpoints (:mod:`schemas.checkpoint`), stamps and proofs (:mod:`schemas.merkle`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from runtime.log_store import LogStore
+from schemas import cbor
+from schemas.audit_entry import MAX_ENTRY_BYTES, reference_in
+from schemas.checkpoint import parse_checkpoint, parse_size
+from schemas.errors import PeerError
+from schemas.fields import as_array, as_bytes, as_uint
+from schemas.limits import MAX_TIME_STAMP_TOKEN_BYTES
+from schemas.merkle import HASH_BYTES, prove_consistency, prove_inclusion
+from schemas.reasons import Reason
+from schemas.signed_note import MAX_NOTE_BYTES, parse_note
+from schemas.tlog_tiles import (
+    ENTRIES,
+    MAX_BUNDLE_BYTES,
+    MAX_LEAF_BYTES,
+    MAX_TILE_BYTES,
+    TILE_WIDTH,
+    Tile,
+    TileHashes,
+    parse_bundle,
+    tile_at,
+)
+
+CHECKPOINT: Final = "checkpoint"
+PRUNED: Final = "pruned"
+_MAX_SIZE_BYTES: Final = 32
+
+
+def checkpoint_path(size: int) -> str:
+    """Where the checkpoint of this size is kept."""
+    return f"checkpoints/{size}"
+
+
+def stamp_path(size: int) -> str:
+    """Where the token over the checkpoint of this size lies."""
+    return f"stamps/{size}.tst"
+
+
+def cosignatures_path(size: int) -> str:
+    """Where witnesses' lines for the checkpoint of this size lie."""
+    return f"cosignatures/{size}"
+
+
+def kept_path(number: int) -> str:
+    """Where the objects of bundle ``number`` are kept when the bundle is given up."""
+    return Tile(level=ENTRIES, index=number).path.replace("tile/entries", "kept")
+
+
+def encode_kept(leaves: Sequence[tuple[int, bytes]]) -> bytes:
+    """Leaves of a bundle that are kept, each with its place in it."""
+    return cbor.encode([[place, leaf] for place, leaf in leaves])
+
+
+class LogReader:
+    """Reads a log that may be growing. Every method may raise ``WorldError`` when the store does not answer."""
+
+    def __init__(self, store: LogStore) -> None:
+        self._store = store
+        self._bundle: tuple[Tile, tuple[bytes, ...]] | None = None  # the last one read
+
+    @property
+    def name(self) -> str:
+        """Where the log lies, for people."""
+        return self._store.name
+
+    def checkpoint(self) -> bytes:
+        """The newest signed note.
+
+        Raises:
+            PeerError: ``audit-log-truncated``: there is none.
+        """
+        return self._needed(CHECKPOINT, MAX_NOTE_BYTES)
+
+    def has_checkpoint(self) -> bool:
+        """Whether anything was published."""
+        return self._store.read(CHECKPOINT, max_bytes=MAX_NOTE_BYTES) is not None
+
+    def checkpoint_at(self, size: int) -> bytes:
+        """The signed note of this size, as it was stamped.
+
+        Raises:
+            PeerError: ``audit-log-truncated``: none was published, or it is gone.
+        """
+        return self._needed(checkpoint_path(size), MAX_NOTE_BYTES)
+
+    def checkpoints(self) -> tuple[int, ...]:
+        """The sizes at which checkpoints were published, ascending."""
+        return tuple(sorted(_sizes(self._store.list("checkpoints"), "")))
+
+    def stamped(self) -> tuple[int, ...]:
+        """The sizes whose checkpoints have a stamp, ascending."""
+        return tuple(sorted(_sizes(self._store.list("stamps"), ".tst")))
+
+    def stamp(self, size: int) -> bytes | None:
+        """The token over the bytes of :meth:`checkpoint_at`; None where there is none (a later one covers it)."""
+        return self._store.read(stamp_path(size), max_bytes=MAX_TIME_STAMP_TOKEN_BYTES)
+
+    def cosignatures(self, size: int) -> bytes:
+        """Signature lines of witnesses; empty where there are none."""
+        return self._store.read(cosignatures_path(size), max_bytes=MAX_NOTE_BYTES) or b""
+
+    def unverified_size(self) -> int:
+        """How many leaves the newest checkpoint says there are; 0 without one.
+
+        Raises:
+            PeerError: ``malformed``.
+        """
+        raw = self._store.read(CHECKPOINT, max_bytes=MAX_NOTE_BYTES)
+        return parse_checkpoint(parse_note(raw).unverified_text).size if raw is not None else 0
+
+    def first_index(self) -> int:
+        """The first entry that is left; 0 unless older ones were pruned.
+
+        Raises:
+            PeerError: ``malformed``.
+        """
+        raw = self._store.read(PRUNED, max_bytes=_MAX_SIZE_BYTES)
+        return 0 if raw is None else parse_size(raw.decode("ascii", "replace").removesuffix("\n"))
+
+    def kept(self, number: int) -> Mapping[int, bytes]:
+        """The leaves that were kept of a bundle that was given up, by their place in it; empty where none were.
+
+        Raises:
+            PeerError: ``malformed``.
+        """
+        raw = self._store.read(kept_path(number), max_bytes=MAX_BUNDLE_BYTES)
+        items = as_array(cbor.decode(raw, "kept", max_bytes=MAX_BUNDLE_BYTES), "kept", limit=TILE_WIDTH) if raw else ()
+        pairs = [as_array(item, "kept", length=2) for item in items]
+        return {
+            as_uint(place, "kept place", maximum=TILE_WIDTH - 1): as_bytes(leaf, "kept leaf", limit=MAX_LEAF_BYTES)
+            for place, leaf in pairs
+        }
+
+    def bundle_if_there(self, tile: Tile) -> tuple[bytes, ...]:
+        """The leaves of one bundle under its own name; none where it is not there.
+
+        Raises:
+            PeerError: ``malformed``.
+        """
+        raw = self._store.read(tile.path, max_bytes=MAX_BUNDLE_BYTES)
+        return () if raw is None else parse_bundle(raw, tile.width)
+
+    def leaf(self, index: int) -> bytes:
+        """What is hashed for entry ``index``: the entry, or a reference to it.
+
+        Raises:
+            PeerError: as :meth:`entry`.
+        """
+        first = self.first_index()
+        if index < first:
+            leaf = self.kept(index // TILE_WIDTH).get(index % TILE_WIDTH)
+            if leaf is None:
+                raise self._pruned(first)
+            return leaf
+        tile = tile_at(ENTRIES, index // TILE_WIDTH, index + 1)
+        return self._leaves(tile)[index % TILE_WIDTH]
+
+    def entry(self, index: int) -> bytes:
+        """Entry ``index``.
+
+        Raises:
+            PeerError: ``audit-log-truncated``: it is not there; ``audit-pruned``: not any more; ``audit-log-altered``:
+                another one lies in its place beside the tree; ``malformed``: its bundle is none.
+        """
+        return self.resolved(index, self.leaf(index))
+
+    def entries(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """Entries from ``start`` until before ``end``, with their index; of what was pruned those that were kept.
+
+        Raises:
+            PeerError: as :meth:`entry`, but for ``audit-pruned``.
+        """
+        for index, leaf in self.leaves(start, end):
+            yield index, self.resolved(index, leaf)
+
+    def leaves(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """Leaves from ``start`` until before ``end``, with their index; of what was pruned those that were kept.
+
+        Raises:
+            PeerError: as :meth:`entry`, but for ``audit-pruned``.
+        """
+        left = self.first_index()
+        for number in range(start // TILE_WIDTH, (end + TILE_WIDTH - 1) // TILE_WIDTH):
+            first = number * TILE_WIDTH
+            there = sorted(self.kept(number).items()) if first < left else None
+            for place, leaf in there or enumerate(self._leaves(tile_at(ENTRIES, number, end)) if there is None else ()):
+                if start <= first + place < end:
+                    yield first + place, leaf
+
+    def hashes(self, size: int) -> TileHashes:
+        """The hashes of the tree's first ``size`` leaves, for :mod:`schemas.merkle`."""
+        return TileHashes(size, self.tile)
+
+    def inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
+        """The proof that entry ``index`` is in the tree of ``size`` leaves.
+
+        Raises:
+            PeerError: ``audit-log-truncated``: a tile is missing; ``malformed``: it is none, or the tree is smaller.
+        """
+        if not 0 <= index < size:
+            raise PeerError(Reason.MALFORMED, f"entry {index} in a log of {size}: there is none")
+        return prove_inclusion(index, size, self.hashes(size))
+
+    def consistency(self, old_size: int, new_size: int) -> tuple[bytes, ...]:
+        """The proof that the tree of ``new_size`` leaves extends that of ``old_size``.
+
+        Raises:
+            PeerError: as :meth:`inclusion`.
+        """
+        if not 0 <= old_size <= new_size:
+            raise PeerError(Reason.MALFORMED, f"from {old_size} to {new_size} entries: that is no growth")
+        return prove_consistency(old_size, new_size, self.hashes(new_size))
+
+    def tile(self, tile: Tile) -> bytes:
+        """The hashes of a tile, as many as asked: of a wider one its beginning.
+
+        Raises:
+            PeerError: ``audit-log-truncated``: it is not there.
+        """
+        _, content = self._widest(tile, MAX_TILE_BYTES)
+        return content[: tile.width * HASH_BYTES]
+
+    def _leaves(self, tile: Tile) -> tuple[bytes, ...]:
+        if self._bundle is not None:
+            kept, leaves = self._bundle
+            if kept.index == tile.index and kept.width >= tile.width:
+                return leaves[: tile.width]
+        found, content = self._widest(tile, MAX_BUNDLE_BYTES)
+        leaves = parse_bundle(content, found.width)
+        self._bundle = found, leaves
+        return leaves[: tile.width]
+
+    def _widest(self, tile: Tile, max_bytes: int) -> tuple[Tile, bytes]:
+        """The tile as asked, or one that it is the beginning of."""
+        for candidate in self._candidates(tile):
+            content = self._store.read(candidate.path, max_bytes=max_bytes)
+            if content is not None:
+                return candidate, content
+        raise PeerError(Reason.AUDIT_LOG_TRUNCATED, f"{self.name}: {tile.path} is missing")
+
+    def _candidates(self, tile: Tile) -> Iterator[Tile]:
+        yield tile
+        if tile.partial:
+            yield tile.full
+            try:
+                newest = tile_at(tile.level, tile.index, self.unverified_size())
+            except PeerError:
+                return
+            if newest.width > tile.width:
+                yield newest
+
+    def resolved(self, index: int, leaf: bytes) -> bytes:
+        """The entry that a leaf is, or refers to.
+
+        Raises:
+            PeerError: as :meth:`entry`.
+        """
+        reference = reference_in(leaf)
+        if reference is None:
+            return leaf
+        entry = self._store.read(reference.path, max_bytes=MAX_ENTRY_BYTES)
+        if entry is None:
+            raise PeerError(Reason.AUDIT_LOG_TRUNCATED, f"{self.name}: {reference.path} is missing, entry {index}")
+        return reference.check(entry)
+
+    def _pruned(self, first: int) -> PeerError:
+        return PeerError(Reason.AUDIT_PRUNED, f"{self.name}: the first entry that is left is {first}")
+
+    def _needed(self, path: str, max_bytes: int) -> bytes:
+        content = self._store.read(path, max_bytes=max_bytes)
+        if content is None:
+            raise PeerError(Reason.AUDIT_LOG_TRUNCATED, f"{self.name}: {path} is missing")
+        return content
+
+
+def _sizes(names: Iterator[str], suffix: str) -> Iterator[int]:
+    for name in names:
+        try:
+            yield parse_size(name.removesuffix(suffix) if name.endswith(suffix) else "")
+        except PeerError:
+            continue

@@ -1,0 +1,243 @@
+"""Notes: text with signatures below it (C2SP signed-note), and the keys that verify them as one line of text.
+
+A note has one encoding: what :func:`parse_note` takes, :func:`encode_note` gives back byte for byte. Parsing proves
+nothing; :func:`verify_note` returns the text, and only when the key it was given has signed it.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from schemas.errors import PeerError
+from schemas.reasons import Reason
+
+MAX_NOTE_BYTES: Final = 128 * 1024
+MAX_NOTE_SIGNATURES: Final = 64
+MAX_KEY_NAME_CHARACTERS: Final = 255
+ED25519: Final = 0x01
+COSIGNATURE_V1: Final = 0x04  # C2SP tlog-cosignature
+KEY_ID_BYTES: Final = 4
+_PUBLIC_KEY_BYTES: Final = 32
+_DASH: Final = "— "  # em dash, space
+_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteSignature:
+    """One signature line.
+
+    Attributes:
+        name: the key's name.
+        key_id: which key of that name, 4 bytes.
+        value: what the key's algorithm made; never empty.
+    """
+
+    name: str
+    key_id: bytes
+    value: bytes
+
+    @property
+    def line(self) -> str:
+        """As it stands in a note, with its newline."""
+        return f"{_DASH}{self.name} {base64.b64encode(self.key_id + self.value).decode()}\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A note as it was parsed; nobody has looked at its signatures.
+
+    Attributes:
+        unverified_text: with its last newline.
+        signatures: at least one.
+    """
+
+    unverified_text: str
+    signatures: tuple[NoteSignature, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteKey:
+    """A public key for notes.
+
+    Attributes:
+        name: what signatures of this key are under.
+        kind: :data:`ED25519` or :data:`COSIGNATURE_V1`.
+        public: the key, 32 bytes.
+    """
+
+    name: str
+    kind: int
+    public: bytes
+
+    @property
+    def key_id(self) -> bytes:
+        """First bytes of a hash over name, kind and key, 4 bytes."""
+        return hashlib.sha256(f"{self.name}\n".encode() + bytes([self.kind]) + self.public).digest()[:KEY_ID_BYTES]
+
+    @property
+    def text(self) -> str:
+        """The key as one line ("vkey")."""
+        return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(bytes([self.kind]) + self.public).decode()}"
+
+
+def note_key(name: str, key: Ed25519PrivateKey, kind: int = ED25519) -> NoteKey:
+    """The public half of a signing key.
+
+    Raises:
+        PeerError: ``malformed``: the name cannot be one.
+    """
+    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return NoteKey(name=check_key_name(name), kind=kind, public=public)
+
+
+def check_key_name(name: str) -> str:
+    """Returns the name if notes can be signed under it.
+
+    Raises:
+        PeerError: ``malformed``: empty, too long, or with a space, a plus or a control character in it.
+    """
+    if not 0 < len(name) <= MAX_KEY_NAME_CHARACTERS or "+" in name or _CONTROL.search(name) or len(name.split()) != 1:
+        raise PeerError(Reason.MALFORMED, f"key name {name[:80]!r}: expected text without spaces and '+'")
+    if name != name.strip() or any(character.isspace() for character in name):
+        raise PeerError(Reason.MALFORMED, f"key name {name[:80]!r}: expected text without spaces and '+'")
+    return name
+
+
+def parse_note_key(text: str) -> NoteKey:
+    """Reads a key from its one line, without newline.
+
+    Raises:
+        PeerError: ``malformed``: not such a line, another kind of key, or an identifier that is not this key's.
+    """
+    parts = text.split("+", 2)  # base64 may have a plus in it
+    if len(parts) != 3:  # noqa: PLR2004 name, identifier, key
+        raise PeerError(Reason.MALFORMED, f"verifier key {text[:80]!r}: expected NAME+ID+KEY")
+    raw = _base64(parts[2], "verifier key")
+    if len(raw) != 1 + _PUBLIC_KEY_BYTES or raw[0] not in {ED25519, COSIGNATURE_V1}:
+        raise PeerError(Reason.MALFORMED, f"verifier key {parts[0][:80]!r}: not an Ed25519 key of kind 1 or 4")
+    key = NoteKey(name=check_key_name(parts[0]), kind=raw[0], public=raw[1:])
+    if key.text != text:
+        raise PeerError(Reason.MALFORMED, f"verifier key {parts[0][:80]!r}: its identifier is not {parts[1][:20]!r}")
+    return key
+
+
+def parse_note(raw: bytes) -> Note:
+    """Takes a note apart.
+
+    Raises:
+        PeerError: ``too-large``, ``malformed``.
+    """
+    if len(raw) > MAX_NOTE_BYTES:
+        raise PeerError(Reason.TOO_LARGE, f"note: {len(raw)} bytes, the limit is {MAX_NOTE_BYTES}")
+    text = _text(raw)
+    end = text.rfind("\n\n")
+    if end < 0 or not text.endswith("\n") or end + 2 == len(text):
+        raise PeerError(Reason.MALFORMED, "note: no text, empty line and signatures")
+    return Note(unverified_text=text[: end + 1], signatures=parse_signatures(text[end + 2 :]))
+
+
+def parse_signatures(lines: str) -> tuple[NoteSignature, ...]:
+    """Signature lines alone, as a witness answers them; each ends in a newline.
+
+    Raises:
+        PeerError: ``too-large``, ``malformed``.
+    """
+    if not lines.endswith("\n") or _CONTROL.search(lines):
+        raise PeerError(Reason.MALFORMED, "note: a signature line without its end")
+    each = lines[:-1].split("\n")
+    if len(each) > MAX_NOTE_SIGNATURES:
+        raise PeerError(Reason.TOO_LARGE, f"note: {len(each)} signatures, the limit is {MAX_NOTE_SIGNATURES}")
+    return tuple(map(_signature, each))
+
+
+def encode_note(note: Note) -> bytes:
+    """The note as bytes."""
+    return (note.unverified_text + "\n" + "".join(each.line for each in note.signatures)).encode()
+
+
+def sign_note(text: str, name: str, key: Ed25519PrivateKey) -> Note:
+    """A note with one Ed25519 signature.
+
+    Args:
+        text: ends in a newline, without control characters.
+        name: of the key.
+        key: signs the text.
+
+    Raises:
+        PeerError: ``malformed``: no such text, or no such name.
+    """
+    public = note_key(name, key)
+    if not text.endswith("\n") or _CONTROL.search(text):
+        raise PeerError(Reason.MALFORMED, "note: the text must end in a newline and hold no control characters")
+    signature = NoteSignature(name=name, key_id=public.key_id, value=key.sign(text.encode()))
+    return Note(unverified_text=text, signatures=(signature,))
+
+
+def verify_note(raw: bytes, key: NoteKey) -> str:
+    """The text of a note that ``key`` has signed. Signatures of other keys are ignored.
+
+    Raises:
+        PeerError: ``too-large``, ``malformed``; ``audit-checkpoint-invalid`` when the key has not signed it.
+    """
+    note = parse_note(raw)
+    values = signatures_of(note.signatures, key)
+    if key.kind != ED25519 or not values:
+        raise PeerError(Reason.AUDIT_CHECKPOINT_INVALID, f"note: no signature by {key.name}+{key.key_id.hex()}")
+    for value in values:
+        verify_ed25519(key, value, note.unverified_text.encode())
+    return note.unverified_text
+
+
+def signatures_of(signatures: Sequence[NoteSignature], key: NoteKey) -> tuple[bytes, ...]:
+    """The values of those signatures that say that ``key`` made them; not verified."""
+    return tuple(each.value for each in signatures if (each.name, each.key_id) == (key.name, key.key_id))
+
+
+def verify_ed25519(key: NoteKey, signature: bytes, message: bytes) -> None:
+    """Checks one signature.
+
+    Raises:
+        PeerError: ``audit-checkpoint-invalid``.
+    """
+    try:
+        Ed25519PublicKey.from_public_bytes(key.public).verify(signature, message)
+    except (InvalidSignature, ValueError) as error:
+        raise PeerError(Reason.AUDIT_CHECKPOINT_INVALID, f"note: not what {key.name} has signed") from error
+
+
+def _signature(line: str) -> NoteSignature:
+    name, space, value = line.removeprefix(_DASH).partition(" ")
+    if not line.startswith(_DASH) or not space:
+        raise PeerError(Reason.MALFORMED, f"note: {line[:80]!r} is no signature line")
+    raw = _base64(value, "note signature")
+    if len(raw) <= KEY_ID_BYTES:
+        raise PeerError(Reason.MALFORMED, "note: a signature of no bytes")
+    return NoteSignature(name=check_key_name(name), key_id=raw[:KEY_ID_BYTES], value=raw[KEY_ID_BYTES:])
+
+
+def _text(raw: bytes) -> str:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise PeerError(Reason.MALFORMED, "note: not UTF-8") from error
+    if _CONTROL.search(text):
+        raise PeerError(Reason.MALFORMED, "note: a control character in it")
+    return text
+
+
+def _base64(text: str, field: str) -> bytes:
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise PeerError(Reason.MALFORMED, f"{field}: not base64") from error
+    if base64.b64encode(raw).decode() != text:
+        raise PeerError(Reason.MALFORMED, f"{field}: base64 with another spelling")
+    return raw

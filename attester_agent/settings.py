@@ -8,6 +8,7 @@ from typing import Final
 
 from attester_agent.handle_gate import ClockTrust
 from runtime.mqtt import MqttSettings
+from runtime.telemetry import check_metrics_address
 from runtime.tracing import TracingSettings
 from runtime.tsa_address import TsaAddress, parse_tsa_urls
 from schemas.errors import ConfigError, PeerError
@@ -268,6 +269,7 @@ class Settings:
     tracing: TracingSettings = field(default_factory=TracingSettings)
 
     def __post_init__(self) -> None:
+        check_metrics_address(self.metrics_port, self.metrics_host)
         if self.name is not None:
             try:
                 check_name(self.name)

@@ -8,6 +8,7 @@ from typing import Final
 
 from endorser.enrolment import ApprovalRule
 from runtime.mqtt import MqttSettings
+from runtime.telemetry import check_metrics_address
 from schemas.endorsement import MAX_GROUP_BYTES
 from schemas.errors import ConfigError, PeerError
 from schemas.topics import check_name
@@ -137,6 +138,7 @@ class Settings:
             check_name(self.name)
         except PeerError as error:
             raise ConfigError(f"name: {error.detail}") from error
+        check_metrics_address(self.metrics_port, self.metrics_host)
         if self.days < 1:
             raise ConfigError(f"days: {self.days}, expected at least 1")
         if self.group is not None and not 0 < len(self.group.encode()) <= MAX_GROUP_BYTES:

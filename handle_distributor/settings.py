@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime.mqtt import MqttSettings
+from runtime.telemetry import check_metrics_address
 from runtime.tsa_address import TsaAddress, parse_tsa_urls
 from schemas.errors import ConfigError, PeerError
 from schemas.handle import MAX_ACCURACY_US, MAX_LIFETIME_S
@@ -94,6 +95,7 @@ class Settings:
             check_name(self.name)
         except PeerError as error:
             raise ConfigError(f"name: {error.detail}") from error
+        check_metrics_address(self.metrics_port, self.metrics_host)
         if self.interval_s <= 0:
             raise ConfigError(f"interval_s: {self.interval_s:g}, expected more than 0")
         if not self.interval_s < self.lifetime_s <= MAX_LIFETIME_S:

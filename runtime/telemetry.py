@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Final
 
 from prometheus_client import REGISTRY
@@ -19,6 +20,7 @@ from typing_extensions import override
 from schemas.errors import ConfigError
 
 LEVELS: Final = ("debug", "info", "warning", "error")
+_MAX_PORT: Final = 65_535
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/+-@%")
 
 
@@ -59,6 +61,20 @@ def configure_logging(role: str, level: str) -> None:
     for chatty in ("httpcore", "httpx"):  # addresses and headers of every request
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.WARNING)
+
+
+def check_metrics_address(port: int, host: str) -> None:
+    """Checks the settings ``metrics_port`` and ``metrics_host``, which every role has.
+
+    Raises:
+        ConfigError: names the setting. An empty host is one: it would mean every address of this machine.
+    """
+    if not 0 <= port <= _MAX_PORT:
+        raise ConfigError(f"metrics_port: {port}, expected 0 to {_MAX_PORT}")
+    try:
+        ip_address(host)
+    except ValueError as error:
+        raise ConfigError(f"metrics_host: {host[:80]!r}, expected an IP address") from error
 
 
 class Log:

@@ -39,11 +39,11 @@ STORE_FAILURES: Final = Counter(
 
 
 class PartitionLag:
-    """Remembers which partitions there are. Owned by the thread of the metrics page."""
+    """Remembers which partitions there are. Threads of the metrics page may ask at once: the set is replaced whole."""
 
     def __init__(self) -> None:
         """Knows no partition yet."""
-        self._known: set[str] = set()
+        self._known: frozenset[str] = frozenset()
 
     def by_partition(self, waiting: Iterable[Message], now_s: float) -> dict[str, float]:
         """Seconds that the oldest message of each partition has waited.
@@ -55,8 +55,8 @@ class PartitionLag:
         oldest: dict[str, float] = {}
         for message in waiting:
             oldest.setdefault(partition_of(message.topic), message.received_s)
-        self._known.update(oldest)
-        return {name: max(0.0, now_s - oldest.get(name, now_s)) for name in self._known}
+        self._known = known = self._known | oldest.keys()
+        return {name: max(0.0, now_s - oldest.get(name, now_s)) for name in known}
 
 
 def partition_of(topic: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from runtime.audit_settings import AuditSettings
 from runtime.mqtt import MqttSettings
+from runtime.telemetry import check_metrics_address
 from runtime.tracing import TracingSettings
 from schemas.errors import ConfigError, PeerError
 from schemas.result_token import ResultFormat
@@ -70,6 +71,7 @@ class Settings:
             check_name(self.name)
         except PeerError as error:
             raise ConfigError(f"name: {error.detail}") from error
+        check_metrics_address(self.metrics_port, self.metrics_host)
         if self.result_format not in set(ResultFormat):
             raise ConfigError(f"result_format: {self.result_format!r}, expected {' or '.join(ResultFormat)}")
         if self.queue_max <= self.mqtt.receive_maximum:

@@ -9,8 +9,11 @@ from contextlib import closing
 import pytest
 from prometheus_client import REGISTRY
 
+from handle_distributor.settings import Settings
 from runtime.health import Condition, Health
 from runtime.metrics_page import MAX_REQUESTS, MetricsPage, serve_metrics
+from runtime.settings import build
+from runtime.telemetry import check_metrics_address
 from schemas.errors import ConfigError
 from tests.parts.mosquitto import free_port
 
@@ -147,6 +150,27 @@ def test_a_port_that_is_taken_is_a_configuration_error(page: MetricsPage, health
 def test_a_host_that_is_not_ours_is_a_configuration_error(health: Health, host: str) -> None:
     with pytest.raises(ConfigError, match="metrics_host"):
         serve_metrics(free_port(), health, host=host)
+
+
+@pytest.mark.parametrize(
+    ("port", "host", "named"),
+    [
+        (-1, "127.0.0.1", "metrics_port: -1"),
+        (65_536, "::1", "metrics_port"),
+        (1, "", "metrics_host"),
+        (1, "x", "metrics_host"),
+    ],
+)
+def test_an_address_that_is_none_is_named_before_any_work(port: int, host: str, named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        check_metrics_address(port, host)
+    with pytest.raises(ConfigError, match=named):
+        build(
+            f'metrics_port = {port}\nmetrics_host = "{host}"\nname = "x"\n'
+            'signing_key = "k"\nstate_file = "s"\n[tsa]\nurls = ["http://h/"]\nroots = ["r"]\n',
+            Settings,
+            "distributor.toml",
+        )
 
 
 def test_port_0_means_no_page_but_the_build_is_known(health: Health) -> None:

@@ -4,7 +4,7 @@ import argparse
 import sys
 import threading
 
-from relying_party import audit_command
+from relying_party import audit_command, dashboard_command
 from relying_party.commands import add_commands, add_trust_options, settings_of
 from relying_party.settings import ROLE, Settings
 from relying_party.watch import ResultFeed, watch
@@ -16,6 +16,8 @@ from runtime.telemetry import configure_logging
 def main(arguments: list[str] | None = None) -> int:
     """Runs one sub-command; returns the exit status."""
     options = _parser().parse_args(arguments)
+    if options.command in dashboard_command.COMMANDS:
+        return run_command(lambda: dashboard_command.run(options))
     return run_command(lambda: audit_command.run(options) if options.command == "audit" else _run(options))
 
 
@@ -35,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--check-config", action="store_true", help="read the settings, then stop")
     add_commands(commands)
     audit_command.add_to(commands)
+    dashboard_command.add_to(commands)
     return parser
 
 

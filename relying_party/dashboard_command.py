@@ -4,7 +4,9 @@ What needs the extra ``dashboard`` is loaded only when one of them runs: other c
 """
 
 import argparse
+import getpass
 import importlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +15,7 @@ from relying_party.dashboard.settings import DashboardSettings, HandleTrust, Web
 from relying_party.settings import ROLE
 from runtime import settings as settings_files
 from runtime.mqtt import MqttSettings
-from runtime.service import Stop
+from runtime.service import EXIT_OK, Stop
 from runtime.settings import naming
 from runtime.telemetry import configure_logging
 from schemas.errors import ConfigError
@@ -33,8 +35,15 @@ def add_to(commands: "Commands") -> None:
     page.add_argument(
         "--distributor-key", type=Path, action="append", default=[], help="of a handle distributor: PEM or JWKS file"
     )
-    page.add_argument("--tsa-root", type=Path, action="append", default=[], help="root certificate of its TSA: PEM file")
+    page.add_argument("--tsa-root", type=Path, action="append", default=[], help="root certificate of its TSA, PEM")
     page.add_argument("--check-config", action="store_true", help="read the settings, then stop")
+    users = commands.add_parser("dashboard-user", help="who may log in to the dashboard: a file of names and passwords")
+    users.add_argument("action", choices=("add", "remove", "list"), help="add also changes a password or role")
+    users.add_argument("name", nargs="?", help="of the person; for add and remove")
+    users.add_argument(
+        "--role", choices=("viewer", "auditor"), help="for add; auditors see raw results and claims, too"
+    )
+    users.add_argument("--file", type=Path, required=True, help="the users_file of [login]")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,12 +52,51 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ConfigError: an option, the file, or what it names is wrong; or the extra is not installed.
     """
+    if options.command == "dashboard-user":
+        return _run_users(options)
     settings = _settings_of(options)
     configure_logging(ROLE, settings.log_level)
     serving = _load("relying_party.dashboard.serving")
     with naming(options.config or "command line"):
-        status: int = serving.serve(settings, Stop().on_signals(), check_only=options.check_config)
+        status: int = serving.serve(settings, Stop().on_signals(), _tell, check_only=options.check_config)
     return status
+
+
+def _tell(address: str) -> None:
+    print(f"dashboard on {address}", flush=True)
+
+
+def _run_users(options: argparse.Namespace) -> int:
+    passwords = _load("relying_party.dashboard.passwords")
+    if options.action == "list":
+        for user in passwords.load_users(options.file):
+            print(f"{user.role}\t{user.name}")
+        return EXIT_OK
+    if options.name is None:
+        raise ConfigError(f"NAME: missing; whom to {options.action}")
+    if options.action == "remove":
+        passwords.remove_user(options.file, options.name)
+        print(f"{options.name} removed; their sessions end")
+        return EXIT_OK
+    if options.role is None:
+        raise ConfigError("--role: missing; viewer or auditor")
+    is_new = passwords.add_user(options.file, options.name, passwords.Role(options.role), _ask_password())
+    print(f"{options.name} {'added' if is_new else 'changed'}: {options.role}, in {options.file}")
+    return EXIT_OK
+
+
+def _ask_password() -> str:
+    """A password from the terminal, twice and not echoed; or the first line of what is piped in."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    try:
+        password = getpass.getpass("Password: ")
+        again = getpass.getpass("Again: ")
+    except EOFError as error:
+        raise ConfigError("password: none was given") from error
+    if password != again:
+        raise ConfigError("password: the two are not the same; nothing was changed")
+    return password
 
 
 def _settings_of(options: argparse.Namespace) -> DashboardSettings:

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.routing import BaseRoute
+from typing_extensions import override
 
 from relying_party.dashboard.settings import LOCAL_NAMES, DashboardSettings
 
@@ -24,7 +25,9 @@ class Role(StrEnum):
 class Access(Protocol):
     """Decides about requests. Routes that it does not add are behind its middleware."""
 
-    hosts: Sequence[str]
+    @property
+    def hosts(self) -> Sequence[str]:
+        """The names under which browsers may call this server; empty for any."""
 
     def role(self, request: Request) -> Role:
         """Of whoever asks; its middleware has let the request through."""
@@ -44,22 +47,32 @@ class OpenAccess(Access):
 
     def __init__(self, settings: DashboardSettings) -> None:
         """Knows only the local host names, and those that the settings add."""
-        self.hosts: Final = (*LOCAL_NAMES, *settings.web.hosts)
+        self._hosts: Final = (*LOCAL_NAMES, *settings.web.hosts)
 
+    @property
+    @override
+    def hosts(self) -> Sequence[str]:
+        """The local ones, and those of the settings."""
+        return self._hosts
+
+    @override
     def role(self, request: Request) -> Role:
         """An auditor: whoever is on this machine can subscribe to the broker anyway."""
         _ = request
         return Role.AUDITOR
 
+    @override
     def user_json(self, request: Request) -> dict[str, str] | None:
         """Nobody logs in."""
         _ = request
         return None
 
+    @override
     def routes(self) -> Sequence[BaseRoute]:
         """None."""
         return ()
 
+    @override
     def middleware(self) -> Sequence[Middleware]:
         """None."""
         return ()

@@ -21,6 +21,7 @@ from schemas.identifiers import ueid_text
 
 TICK_S: Final = 0.2
 STATE_EVERY_S: Final = 2.0
+MAX_STREAM_S: Final = 300.0  # then the browser asks again, and whoever may not look any more is told so
 MAX_ROWS: Final = 3_000  # in one event; a page further behind fetches the whole fleet instead
 _US: Final = 1_000_000
 _VIEWERS: Final = Gauge("attestream_dashboard_viewers", "Pages that follow")
@@ -70,7 +71,8 @@ class Events:
         _VIEWERS.set(self._viewers)
         try:
             state, state_at_s = "", float("-inf")
-            while not self._closing:
+            ends_s = clock.monotonic_s() + MAX_STREAM_S
+            while not self._closing and clock.monotonic_s() < ends_s:
                 for event in self._news(revision):
                     yield event
                 revision = self._feed.fleet.revision

@@ -123,7 +123,9 @@ _WORDS: Final = {
     Reason.REFERENCE_VALUES_MISSING: Words("The policy names reference values that the verifier does not have."),
     Reason.PCR_NOT_QUOTED: Words("The quote leaves out a PCR that the policy asks for."),
     Reason.PCR_VALUES_MISMATCH: Words("The PCR values are not those that the TPM signed."),
-    Reason.PCR_UNEXPECTED: Words("A PCR has a value that no reference value covers: other firmware or settings.", _BOOT),
+    Reason.PCR_UNEXPECTED: Words(
+        "A PCR has a value that no reference value covers: other firmware or settings.", _BOOT
+    ),
     Reason.LOG_MISSING: Words("A log that the policy asks for did not come."),
     Reason.LOG_MALFORMED: Words("A log does not read."),
     Reason.LOG_REPLAY_MISMATCH: Words("The log does not lead to the PCR values that the TPM signed."),

@@ -1,6 +1,7 @@
 """Views for the page, as JSON: a compact row for each attester, and all there is about one of them.
 
-Pure. Everything is text, numbers and lists of them; the page puts text into the document as text. Times are UTC seconds.
+Pure. Everything is text, numbers and lists of them; the page puts text into the document as text. Times are UTC
+seconds.
 """
 
 import base64
@@ -61,7 +62,9 @@ def timeline_of(fleet: Fleet) -> list[list[float]]:
     return [list(record) for record in fleet.timeline.records()]
 
 
-def detail_of(fleet: Fleet, device: Device, handles: HandleWatch, now_s: float, *, for_auditor: bool) -> dict[str, object]:
+def detail_of(
+    fleet: Fleet, device: Device, handles: HandleWatch, now_s: float, *, for_auditor: bool
+) -> dict[str, object]:
     """All that is known of one attester.
 
     Args:
@@ -126,9 +129,7 @@ def _label(result: AttestationResult) -> str:
 
 def _logs(result: AttestationResult) -> list[list[object]]:
     names = sorted(result.logs.keys() | result.logs_total.keys(), reverse=True)[:SHOWN_LOGS]
-    return [
-        [name, result.logs.get(name, 0), result.logs_total.get(name, result.logs.get(name, 0))] for name in names
-    ]
+    return [[name, result.logs.get(name, 0), result.logs_total.get(name, result.logs.get(name, 0))] for name in names]
 
 
 def _result(standing: Standing, handles: HandleWatch, *, for_auditor: bool) -> dict[str, object]:

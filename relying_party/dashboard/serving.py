@@ -6,7 +6,7 @@ The only importer of uvicorn. Needs the extra ``dashboard``.
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Final
 
 import uvicorn
@@ -16,6 +16,7 @@ from typing_extensions import override
 from relying_party.dashboard.access import Access, OpenAccess
 from relying_party.dashboard.events import Events
 from relying_party.dashboard.feed import Feed
+from relying_party.dashboard.login import LoginAccess
 from relying_party.dashboard.settings import DashboardSettings
 from relying_party.dashboard.web import make_app
 from runtime.service import Stop
@@ -35,12 +36,13 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(settings: DashboardSettings, stop: Stop, *, check_only: bool = False) -> int:
-    """Serves until ``stop``; prints where.
+def serve(settings: DashboardSettings, stop: Stop, tell: Callable[[str], None], *, check_only: bool = False) -> int:
+    """Serves until ``stop``.
 
     Args:
         settings: all of them.
         stop: ends it.
+        tell: hears the address once it listens.
         check_only: read everything the settings name, then return.
 
     Returns:
@@ -57,7 +59,7 @@ def serve(settings: DashboardSettings, stop: Stop, *, check_only: bool = False) 
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         scheme = "https" if settings.web.certificate_file is not None else "http"
-        print(f"dashboard on {scheme}://{shown}:{port}/", flush=True)
+        tell(f"{scheme}://{shown}:{port}/")
         asyncio.run(_serve(settings, feed, access, listener, stop))
     return 0
 
@@ -94,7 +96,7 @@ async def _serve(settings: DashboardSettings, feed: Feed, access: Access, listen
     server = _Server(config)
 
     async def leave() -> None:
-        while not stop.requested:
+        while not stop.requested:  # noqa: ASYNC110 set by a signal, which no event of the loop hears of
             await asyncio.sleep(_POLL_S)
         events.close()
         server.should_exit = True
@@ -107,7 +109,7 @@ async def _serve(settings: DashboardSettings, feed: Feed, access: Access, listen
 
 
 def _access(settings: DashboardSettings) -> Access:
-    return OpenAccess(settings)
+    return LoginAccess(settings) if settings.has_login else OpenAccess(settings)
 
 
 @contextlib.contextmanager

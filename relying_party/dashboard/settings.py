@@ -136,7 +136,7 @@ class LoginSettings:
     session_hours: float = 12.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.session_hours <= 24 * 31:  # noqa: PLR2004 a month
+        if not 0 < self.session_hours <= 24 * 31:
             raise ConfigError(f"session_hours: {self.session_hours:g}, expected more than 0, at most 744")
 
 

@@ -1,8 +1,8 @@
 """The web application: the page, its data, its events; what a browser may do with them.
 
 Read-only: nothing here changes anything but a session. Every answer forbids the browser all but this server's own
-files (Content-Security-Policy), frames, sniffing and referrers. A request under a host name that is not ours is refused,
-so that no other page can reach a dashboard on this machine by a name of its own (DNS rebinding).
+files (Content-Security-Policy), frames, sniffing and referrers. A request under a host name that is not ours is
+refused, so that no other page can reach a dashboard on this machine by a name of its own (DNS rebinding).
 """
 
 import gzip

@@ -7,6 +7,7 @@ test. Screenshots are kept in ``.cache/artefacts/dashboard``.
 import contextlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -109,13 +110,19 @@ class Dashboard:
     broker: Mosquitto
     voice: Listener
     signer: ResultSigner
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
 
     def say(self, *results: AttestationResult, form: ResultFormat = ResultFormat.JWT) -> None:
         """Publishes results as the verifier does: signed, retained."""
         signer = self.signer if form is ResultFormat.JWT else self.cwt
         for result in results:
             self.inject(result.ueid, signer.sign(result))
+
+    def say_soon(self, results: list[AttestationResult]) -> None:
+        """Publishes many results, without waiting for each; returns when the broker has the last one."""
+        for result in results[:-1]:
+            self.voice.publish_soon(TOPICS.results(result.ueid), result_token.wrap(self.signer.sign(result)))
+        self.say(results[-1])
 
     def inject(self, ueid: Ueid, token: bytes) -> None:
         """Publishes a token on an attester's topic, whatever it is."""
@@ -160,17 +167,17 @@ def running_dashboard(folder: Path, *options: str, config: str = "") -> Iterator
 
 
 @contextlib.contextmanager
-def started(command: list[str], log: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def started(command: list[str], log: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Starts a dashboard; yields the address that it prints."""
     with log.open("w") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, cwd=ROOT)
     try:
         assert process.stdout is not None
-        found = _ADDRESS.match(process.stdout.readline())
+        found = _ADDRESS.match(process.stdout.readline().decode())
         assert found, f"no address; {log.read_text()}"
         yield found[1], process
     finally:
-        stop_process(process, 15, STOP_SECONDS)
+        stop_process(process, signal.SIGTERM, STOP_SECONDS)
         assert process.stdout is not None
         process.stdout.close()
 
@@ -183,10 +190,14 @@ class Look:
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
-    def keep(self, name: str) -> None:
-        """Takes a screenshot."""
+    def path(self, name: str) -> Path:
+        """Where a screenshot of that name is kept."""
         ARTEFACTS.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=ARTEFACTS / f"{name}.png")
+        return ARTEFACTS / f"{name}.png"
+
+    def keep(self, name: str) -> None:
+        """Takes a screenshot of what is in sight."""
+        self.page.screenshot(path=self.path(name))
 
     def assert_quiet(self, url: str) -> None:
         """Nothing went to another host, nothing was blocked, nothing failed."""

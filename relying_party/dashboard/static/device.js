@@ -15,6 +15,9 @@ export class DevicePage extends Component {
       if ((kind === "rows" && changed.has(ueid)) || kind === "fleet") this.soon();
     });
     this.timer = setInterval(() => this.setState({ tick: this.state.tick + 1 }), 1000);
+  }
+
+  componentDidMount() {
     this.fetch();
   }
 
@@ -58,13 +61,17 @@ export class DevicePage extends Component {
       <div class="cards">
         <${Refused} detail=${detail} now=${now} store=${store} row=${row} />
         ${detail.result ? html`
-          <${Times} result=${detail.result} now=${now} />
-          <${Vector} result=${detail.result} reasons=${reasonsOf(row, now)} words=${store.about.reasons} />
-          <${Plots} detail=${detail} />
           <${Unexpected} result=${detail.result} auditor=${detail.for_auditor} />
-          <${Chain} result=${detail.result} now=${now} />
-          <${Claims} result=${detail.result} auditor=${detail.for_auditor} />
-          <${Transitions} result=${detail.result} now=${now} words=${store.about.reasons} />` : null}
+          <div class="column">
+            <${Vector} result=${detail.result} reasons=${reasonsOf(row, now)} words=${store.about.reasons} />
+            <${Times} result=${detail.result} now=${now} />
+            <${Chain} result=${detail.result} now=${now} />
+            <${Transitions} result=${detail.result} now=${now} words=${store.about.reasons} />
+          </div>
+          <div class="column">
+            <${Plots} detail=${detail} />
+            <${Claims} result=${detail.result} auditor=${detail.for_auditor} />
+          </div>` : null}
         <${History} detail=${detail} now=${now} store=${store} />
         ${detail.result ? html`<${Raw} title="The raw result, checked in this browser" id="raw" raw=${detail.raw} ueid=${detail.ueid} store=${store} auditor=${detail.for_auditor} now=${now} />` : null}
       </div>`;
@@ -144,7 +151,7 @@ function Plots({ detail }) {
 
 function Unexpected({ result, auditor }) {
   const total = result.unexpected_total;
-  if (!auditor) return total ? html`<${Card} title="Unexpected" id="unexpected"><p>${plural(total, "thing")} that no reference value covers. Auditors see which.</p><//>` : null;
+  if (!auditor) return total ? html`<${Card} title="Unexpected" id="unexpected" wide><p>${plural(total, "thing")} that no reference value covers. Auditors see which.</p><//>` : null;
   if (!result.unexpected.length) return null;
   return html`<${Card} title="Unexpected" id="unexpected" wide note="What the reasons are about: files, PCRs and rules, with the digest that was measured.">
     <ul class="digests">${result.unexpected.map(([what, digest], index) => html`<li key=${index}><span class="path">${printable(what)}</span>${digest ? html`<code class="digest">${digest}</code><${Copy} text=${digest} label="the digest" />` : null}</li>`)}</ul>

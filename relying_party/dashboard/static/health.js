@@ -9,6 +9,9 @@ export class HandlesPage extends Component {
     this.state = { health: null, failure: "", tick: 0 };
     this.unsubscribe = store.subscribe((kind) => kind === "handles" && this.fetch());
     this.timer = setInterval(() => this.setState({ tick: this.state.tick + 1 }), 1000);
+  }
+
+  componentDidMount() {
     this.fetch();
   }
 

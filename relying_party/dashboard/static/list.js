@@ -122,7 +122,7 @@ function Row({ row, index, now, active, open }) {
   const why = row.status ? reasons.join(", ") : row.refused_code;
   const mark = row.refused
     ? html`<span class="mark v-unverified" title=${`${row.refused} message(s) on this device's topic could not be believed; the newest: ${row.refused_code}`}>
-        <${Icon} view="unverified" />unverified ${row.refused > 1 ? `×${row.refused} ` : ""}<span class="code">${row.refused_code}</span> ${ago(row.refused_at, now)}</span>`
+        <${Icon} view="unverified" />${view === "unverified" ? "" : "unverified "}${row.refused > 1 ? `×${row.refused} ` : ""}<span class="code">${row.refused_code}</span> ${ago(row.refused_at, now)}</span>`
     : null;
   const click = (event) => {
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;

@@ -40,11 +40,18 @@ export class Plot extends Component {
     if (this.plot && !anew && shape === this.shape) {
       if (width !== this.plot.width) this.plot.setSize({ width, height: HEIGHT });
       this.plot.setData(data);
+      this.tellNewest();
       return;
     }
     this.plot?.destroy();
     this.shape = shape;
     this.plot = new globalThis.uPlot({ width, height: HEIGHT, ...frame(this.props.unit), ...make() }, data, this.box);
+    this.tellNewest();
+  }
+
+  // Without a pointer on it the legend says what holds now.
+  tellNewest() {
+    if (this.plot.cursor.idx === null || this.plot.cursor.left < 0) this.plot.setLegend({ idx: this.props.data[0].length - 1 });
   }
 
   render({ says }) {
@@ -56,7 +63,7 @@ function frame(unit) {
   const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: "12px system-ui" };
   return {
     tzDate: (at) => globalThis.uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
-    axes: [{ ...axis, space: 70, values: (_, times) => times.map((at) => clockTime(at)) }, { ...axis, size: 58, values: (_, values) => values.map((value) => unit(value)) }],
+    axes: [{ ...axis, space: 70, values: (_, times) => times.map((at) => clockTime(at)) }, { ...axis, size: 64, values: (_, values) => values.map((value) => unit(value)) }],
     legend: { live: true },
     cursor: { y: false, points: { size: 6 } },
   };
@@ -66,7 +73,7 @@ const number = (value) => (value === null || value === undefined ? "–" : value
 
 export function TimeLine({ store }) {
   const points = store.timeline;
-  if (points.length < 2) return html`<p class="note">The time line begins with this server, at ${clockTime(store.started)} UTC; every ten seconds it grows by a point.</p>`;
+  if (points.length < 2) return html`<p class="note">The time line begins with this server, at ${clockTime(store.started)} UTC; every five seconds it grows by a point.</p>`;
   const times = points.map((point) => point[0]);
   const columns = STACK.map((view) => points.map((point) => point[1 + VIEWS.indexOf(view)]));
   const stacked = [];
@@ -120,4 +127,4 @@ export function Lines({ times, columns, labels, says }) {
 }
 
 export const seconds = (value) => duration(value);
-export const ppm = (value) => `${Math.round(value).toLocaleString("en")} ppm`;
+export const ppm = (value) => (Math.abs(value) >= 10000 ? `${(value / 10000).toFixed(1)} %` : `${Math.round(value).toLocaleString("en")} ppm`);

@@ -51,6 +51,13 @@ def look(browser: Browser, dashboard: Dashboard) -> Iterator[Look]:
         look.assert_quiet(dashboard.url)
 
 
+def tampered(token: bytes) -> bytes:
+    """The token with another signature, as well-formed as before."""
+    changed = bytearray(token)
+    changed[-20] = ord("A") if changed[-20] != ord("A") else ord("B")
+    return bytes(changed)
+
+
 def view(page: Page, number: int, expected: str) -> None:
     expect(page.locator(f'.body .row[data-ueid="{ueid_text(ueid_of(number))}"]')).to_have_attribute(
         "data-view", expected
@@ -148,8 +155,6 @@ def test_a_device_page_says_why_and_checks_the_signature_itself(
     expect(page.locator("[data-check]")).to_contain_text(f"({form.upper()}): it says contraindicated")
     expect(page.locator(".history li")).to_have_count(2)
     expect(page.locator("#claims")).to_be_visible()
-    expect(page.locator(".plot canvas")).to_have_count(0)  # drawn from two results on, each of another time of receipt
-    dashboard.say(contraindicated(4), form=form)
     expect(page.locator(".plot canvas")).to_have_count(3)
     page.screenshot(path=look.path(f"device-{form}"), full_page=True)
 
@@ -163,9 +168,7 @@ def test_a_tampered_result_is_unverified_and_never_affirming(
     page = look.page
     page.goto(dashboard.url)
     view(page, 1, "affirming")
-    token = bytearray(signer.sign(result_now(1)))
-    token[-20] ^= 1
-    dashboard.inject(ueid_of(1), bytes(token))
+    dashboard.inject(ueid_of(1), tampered(signer.sign(result_now(1))))
     dashboard.inject(ueid_of(3), STRANGER.sign(result_now(3)))
     dashboard.inject(ueid_of(9), STRANGER.sign(result_now(9)))  # about a device that nobody has heard of
     dashboard.inject(ueid_of(2), signer.sign(result_now(8)))  # a true result, about another device
@@ -184,7 +187,7 @@ def test_a_tampered_result_is_unverified_and_never_affirming(
     page.screenshot(path=look.path(f"unverified-{form}"), full_page=True)
     page.goto(dashboard.url + device_hash(9))
     expect(page.locator("section.verdict")).to_have_attribute("data-view", "unverified")
-    expect(page.locator("main")).not_to_contain_text("affirming")
+    expect(page.locator("main .v-affirming")).to_have_count(0)
     dashboard.say(result_now(1), form=form)
     page.goto(dashboard.url)
     view(page, 1, "affirming")  # the next true result answers it
@@ -253,6 +256,6 @@ def test_ten_thousand_rows_are_a_few_in_the_document(look: Look, dashboard: Dash
     dashboard.say_soon([result_now(number, vector=AFFIRMING_VECTOR) for number in range(1, 2001)])
     look.page.goto(dashboard.url)
     expect(look.page.locator(".tile[data-view=affirming] .count")).to_have_text("2,000")
-    look.page.evaluate("scrollTo(0, 40000)")
+    look.page.evaluate("scrollTo(0, 899 * 46)")
     expect(look.page.locator(".body .row a", has_text="sensor-0900")).to_be_attached()
     assert look.page.locator(".body .row").count() < 60

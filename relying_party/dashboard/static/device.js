@@ -97,7 +97,7 @@ function Refused({ detail, now, store, row }) {
     <p class="alarm v-unverified"><${Icon} view="unverified" /><span><strong>unverified</strong>: ${plural(refusal.count, "message")} on this device's topic since this server started; the newest ${ago(refusal.at, now)}
       (${moment(refusal.at)}), refused with <code>${refusal.code}</code>. ${store.about.reasons[refusal.code]?.[0] ?? ""}</span></p>
     ${refusal.detail ? html`<p class="note">${printable(refusal.detail)}</p>` : null}
-    <p class="note">Anybody who can publish on the broker can cause this. It changes nothing about what verifiers said; ${refusal.stands ? "until the next verified result this device is not shown as affirming." : "a verified result has come since."}</p>
+    <p class="note">Anybody who can publish on the broker can cause this. It changes nothing about what verifiers said; ${refusal.stands ? "the next verified result answers it." : "a verified result has come since."}</p>
     ${refusal.raw ? html`<${Raw} inner raw=${refusal.raw} ueid=${detail.ueid} store=${store} auditor now=${now} />` : null}<//>`;
 }
 

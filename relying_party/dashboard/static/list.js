@@ -49,7 +49,7 @@ export class DeviceList extends Component {
   move(to) {
     const { ueids } = this.props;
     const active = Math.max(0, Math.min(ueids.length - 1, to));
-    this.activeUeid = ueids[active];
+    this.props.store.active = ueids[active]; // kept while a device's page is open
     const box = this.body.getBoundingClientRect();
     const head = this.head.getBoundingClientRect().height + this.head.getBoundingClientRect().top;
     const y = box.top + active * this.rowHeight;
@@ -75,14 +75,15 @@ export class DeviceList extends Component {
   active() {
     const { ueids } = this.props;
     const last = this.state.active;
-    if (this.activeUeid === undefined || ueids[last] === this.activeUeid) return Math.min(last, ueids.length - 1);
-    const moved = ueids.indexOf(this.activeUeid);
+    const ueid = this.props.store.active;
+    if (ueid === undefined || ueids[last] === ueid) return Math.min(last, ueids.length - 1);
+    const moved = ueids.indexOf(ueid);
     return moved < 0 ? Math.min(last, ueids.length - 1) : moved;
   }
 
   open(ueid) {
     if (!ueid) return;
-    this.activeUeid = ueid;
+    this.props.store.active = ueid;
     this.props.navigate({ page: "device", ueid });
   }
 

@@ -8,18 +8,18 @@ export { Component, render };
 
 // A shape for each view: colour is never the only carrier of meaning.
 const SHAPES = {
-  affirming: ["M8 1.5a6.5 6.5 0 1 0 0 13a6.5 6.5 0 0 0 0-13z", "m5 8.200 2.100 2.100L11.200 6"],
-  warning: ["M8 1.800 15 14H1z", "M8 6v3.600M8 11.600v.6"],
-  contraindicated: ["M5.300 1.5h5.400l3.800 3.800v5.400l-3.800 3.800H5.300l-3.800-3.800V5.300z", "m5.600 5.600 4.800 4.800m0-4.800-4.800 4.800"],
-  stale: ["M8 1.5a6.5 6.5 0 1 0 0 13a6.5 6.5 0 0 0 0-13z", "M8 4.5V8l2.5 1.700"],
-  none: ["M3 1.800h10v12.400H3z", "M6.300 6.300a1.700 1.700 0 1 1 2.5 1.5c-.6.3-.8.6-.8 1.200M8 11.300v.5"],
-  unverified: ["M8 1.300 14 3.5v4.700c0 3.300-2.400 5.5-6 6.5-3.600-1-6-3.200-6-6.5V3.5z", "m4 12.5 8-9"],
+  affirming: ["M8 1.5a6.5 6.5 0 1 0 0 13a6.5 6.5 0 0 0 0-13z", "m5 8.2 2.1 2.1L11.2 6"],
+  warning: ["M8 1.8 15 14H1z", "M8 6v3.6M8 11.6v.6"],
+  contraindicated: ["M5.3 1.5h5.4l3.8 3.8v5.4l-3.8 3.8H5.3l-3.8-3.8V5.3z", "m5.6 5.6 4.8 4.8m0-4.8-4.8 4.8"],
+  stale: ["M8 1.5a6.5 6.5 0 1 0 0 13a6.5 6.5 0 0 0 0-13z", "M8 4.5V8l2.5 1.7"],
+  none: ["M3 1.8h10v12.4H3z", "M6.3 6.3a1.7 1.7 0 1 1 2.5 1.5c-.6.3-.8.6-.8 1.2M8 11.3v.5"],
+  unverified: ["M8 1.3 14 3.5v4.7c0 3.3-2.4 5.5-6 6.5-3.6-1-6-3.2-6-6.5V3.5z", "m4 12.5 8-9"],
 };
 
 export function Icon({ view }) {
   const [outline, mark] = SHAPES[view] ?? SHAPES.none;
   return html`<svg class="icon v-${view}" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true" focusable="false">
-    <path class="outline" d=${outline} /><path class="mark" d=${mark} /></svg>`;
+    <path class="outline" d=${outline} /><path class="sign" d=${mark} /></svg>`;
 }
 
 export function Badge({ view, text }) {

@@ -70,8 +70,8 @@ class Feed:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the broker is there."""
-        return self._connection.is_connected
+        """Whether the broker is there and sends what was subscribed to."""
+        return self._connection.wait_subscribed(0)
 
     @property
     def backlog(self) -> int:

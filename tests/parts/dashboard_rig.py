@@ -13,9 +13,11 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -34,6 +36,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 ARTEFACTS: Final = ROOT / ".cache" / "artefacts" / "dashboard"
 READY_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 10.0
+POLL_SECONDS: Final = 0.02
 CHROMIUM: Final = (
     "--no-sandbox",
     "--disable-gpu",
@@ -152,6 +155,7 @@ def running_dashboard(folder: Path, *options: str, config: str = "") -> Iterator
             command += ["--verifier-key", str(folder / "verifier.pub"), "--port", str(broker.port)]
             command += ["--listen", "127.0.0.1:0"]
         with started(command, folder / "dashboard.log") as (url, process):
+            _wait_until_it_follows(url)
             voice = Listener(broker.port)
             try:
                 yield Dashboard(
@@ -164,6 +168,13 @@ def running_dashboard(folder: Path, *options: str, config: str = "") -> Iterator
                 )
             finally:
                 voice.close()
+
+
+def _wait_until_it_follows(url: str) -> None:
+    ends_s = time.monotonic() + READY_SECONDS
+    while httpx.get(f"{url}healthz").status_code != HTTPStatus.OK:
+        assert time.monotonic() < ends_s, "the dashboard did not reach the broker"
+        time.sleep(POLL_SECONDS)
 
 
 @contextlib.contextmanager

@@ -143,10 +143,13 @@ def test_as_many_may_follow_as_the_settings_say(tmp_path: Path) -> None:
     config = '[web]\nlisten = "127.0.0.1:0"\nmax_viewers = 2\n'
     with running_dashboard(tmp_path, config=config) as dashboard, contextlib.ExitStack() as stack:
         url = f"{dashboard.url}api/events"
+        following = []  # a stream whose reader is forgotten is closed
         for _ in range(2):
             stream = stack.enter_context(httpx.stream("GET", url, timeout=WAIT_S))
-            assert next(events(stream.iter_lines(), "state"))
-        assert httpx.get(url).status_code == 503
+            following.append(events(stream.iter_lines(), "state"))
+            assert next(following[-1])
+        with httpx.stream("GET", url, timeout=WAIT_S) as stream:
+            assert stream.status_code == 503
         stack.close()
         ends_s = time.monotonic() + WAIT_S
         status = 503

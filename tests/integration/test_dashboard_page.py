@@ -15,6 +15,7 @@ from schemas.result_token import ResultFormat, ResultSigner
 from tests.fakes.relying_party import STRANGERS_KEY
 from tests.parts.dashboard_rig import (
     AFFIRMING_VECTOR,
+    DESK,
     Dashboard,
     Look,
     chromium,
@@ -27,7 +28,6 @@ from tests.parts.dashboard_rig import (
 )
 
 pytestmark = pytest.mark.needs("mosquitto", "chromium")
-DESK = {"width": 1280, "height": 860}
 PHONE = {"width": 390, "height": 844}
 STRANGER = ResultSigner(STRANGERS_KEY, "tests", "1")
 

@@ -48,6 +48,7 @@ CHROMIUM: Final = (
 )
 TOPICS: Final = Topics()
 US: Final = 1_000_000
+DESK: Final = {"width": 1280, "height": 860}
 _ADDRESS: Final = re.compile(r"dashboard on (\S+)")
 
 AFFIRMING_VECTOR: Final = {

@@ -70,7 +70,7 @@ export function duration(seconds) {
   const s = Math.abs(seconds);
   if (s < 0.001) return "0 s";
   if (s < 1) return `${sign}${Math.round(s * 1000)} ms`;
-  if (s < 10) return `${sign}${s.toFixed(1)} s`;
+  if (s < 9.95) return `${sign}${s.toFixed(1)} s`;
   if (s < 120) return `${sign}${Math.round(s)} s`;
   if (s < 7200) return `${sign}${Math.round(s / 60)} min`;
   if (s < 172800) return `${sign}${Math.round(s / 3600)} h`;

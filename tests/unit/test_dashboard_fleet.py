@@ -94,7 +94,7 @@ def test_a_stranger_cannot_clear_a_finding_from_the_screen(tier: Tier, vector: d
     fleet = make_fleet()
     take(fleet, result_about(status=tier, vector=vector))
     forge(fleet)
-    assert view(fleet) == tier
+    assert view(fleet).value == tier.value
     assert row(fleet)["refused"] == 1
 
 

@@ -14,7 +14,7 @@ import math
 import struct
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -143,7 +143,7 @@ class Fleet:
         self._strangers.pop(result.ueid, None)
         device = self._devices.setdefault(result.ueid, Device(ueid=result.ueid))
         if device.refusal is not None:
-            device.refusal = _answered(device.refusal)
+            device.refusal = replace(device.refusal, stands=False)
         standing = self.board.standing(result.ueid, now_us // _US)
         if standing is not None and standing.result == result:  # else another verifier has said something newer
             device.token = result_token.unwrap(payload)
@@ -219,16 +219,21 @@ class Fleet:
             if len(self._strangers) > MAX_STRANGERS:
                 self._forget(self._strangers.popitem(last=False)[0])
         before = device.refusal
-        # A true result of before, repeated: it was believed once, and what came after it still stands.
+        count = 1 if before is None else before.count + 1
+        # A true result of before, repeated: it was believed once, and what came after it still stands. So it takes
+        # nothing away, and must not cover the code of what does.
         repeated = error.reason is Reason.OBJECT_ROLLED_BACK
-        device.refusal = Refusal(
-            count=1 if before is None else before.count + 1,
-            at_s=now_s,
-            code=error.reason,
-            detail=error.detail[:_DETAIL_CHARACTERS],
-            token=self._kept(ueid, payload),
-            stands=(before is not None and before.stands) if repeated else True,
-        )
+        if before is not None and before.stands and repeated:
+            device.refusal = replace(before, count=count)
+        else:
+            device.refusal = Refusal(
+                count=count,
+                at_s=now_s,
+                code=error.reason,
+                detail=error.detail[:_DETAIL_CHARACTERS],
+                token=self._kept(ueid, payload),
+                stands=not repeated,
+            )
         self._touch(device)
 
     def _kept(self, ueid: Ueid, payload: bytes) -> bytes | None:
@@ -244,7 +249,7 @@ class Fleet:
         if len(self._refused_tokens) > MAX_REFUSED_TOKENS:
             dropped = self._devices.get(self._refused_tokens.popitem(last=False)[0])
             if dropped is not None and dropped.refusal is not None:
-                dropped.refusal = _without_token(dropped.refusal)
+                dropped.refusal = replace(dropped.refusal, token=None)
         return token
 
     def _note(self, device: Device, standing: Standing, at_s: float) -> None:
@@ -279,20 +284,6 @@ def view_of(standing: Standing | None, refusal: Refusal | None) -> View:
     if standing.status is Tier.AFFIRMING:
         return View.AFFIRMING
     return View.STALE if standing.freshness is Freshness.STALE else View.NONE
-
-
-def _answered(refusal: Refusal) -> Refusal:
-    return _replaced(refusal, token=refusal.token, stands=False)
-
-
-def _without_token(refusal: Refusal) -> Refusal:
-    return _replaced(refusal, token=None, stands=refusal.stands)
-
-
-def _replaced(refusal: Refusal, *, token: bytes | None, stands: bool) -> Refusal:
-    return Refusal(
-        count=refusal.count, at_s=refusal.at_s, code=refusal.code, detail=refusal.detail, token=token, stands=stands
-    )
 
 
 def _sample(device: Device, result: AttestationResult, now_s: float) -> None:

@@ -25,6 +25,7 @@ from schemas.errors import ConfigError
 _POLL_S: Final = 0.1
 _LEAVE_S: Final = 2
 _BACKLOG: Final = 128
+_OTHER_CONNECTIONS: Final = 256  # than those of pages that follow; further ones get 503
 
 
 class _Server(uvicorn.Server):
@@ -90,6 +91,7 @@ async def _serve(settings: DashboardSettings, feed: Feed, access: Access, listen
         proxy_headers=bool(web.trusted_proxies),
         forwarded_allow_ips=list(web.trusted_proxies),
         timeout_graceful_shutdown=_LEAVE_S,
+        limit_concurrency=web.max_viewers + _OTHER_CONNECTIONS,
         ssl_certfile=web.certificate_file,
         ssl_keyfile=web.key_file,
     )

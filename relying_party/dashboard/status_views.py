@@ -1,6 +1,10 @@
 """How the dashboard itself and the other processes are, as JSON: the broker, what was refused and why, who is there."""
 
+from typing import Final
+
 from relying_party.dashboard.feed import Feed
+
+BEHIND_MESSAGES: Final = 500  # that wait to be verified: then what is shown is not what is
 
 
 def state_of(feed: Feed) -> dict[str, object]:
@@ -10,6 +14,7 @@ def state_of(feed: Feed) -> dict[str, object]:
         "broker": feed.broker,
         "connected": feed.is_connected,
         "attesters": len(fleet),
+        "behind": feed.backlog if feed.backlog >= BEHIND_MESSAGES else 0,
         "results": fleet.results > 0,
         "refused": sum(fleet.refused.values()),
         "refused_codes": dict(fleet.refused),

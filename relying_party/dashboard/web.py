@@ -6,6 +6,7 @@ refused, so that no other page can reach a dashboard on this machine by a name o
 """
 
 import gzip
+import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -20,6 +21,7 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
+from typing_extensions import override
 
 from relying_party.dashboard.access import Access, Role
 from relying_party.dashboard.events import Events, TooManyViewersError, compressed, snapshot_json
@@ -37,6 +39,14 @@ STATIC: Final = Path(__file__).with_name("static")
 SNAPSHOT_FOR_S: Final = 1.0
 MAX_REQUEST_BYTES: Final = 16 * 1024
 _US: Final = 1_000_000
+
+
+class AsciiJson(JSONResponse):
+    """JSON that escapes all but ASCII: whatever a text from the network holds, it can be encoded."""
+
+    @override
+    def render(self, content: object) -> bytes:
+        return json.dumps(content, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 class Pages:
@@ -92,12 +102,12 @@ class Pages:
         try:
             device = self._feed.fleet.device(parse_ueid_text(request.path_params["ueid"]))
         except PeerError as error:
-            return JSONResponse({"error": error.detail}, status_code=400)
+            return AsciiJson({"error": error.detail}, status_code=400)
         if device is None:
             return JSONResponse({"error": "no message about this attester was seen"}, status_code=404)
         for_auditor = self._access.role(request) is Role.AUDITOR
         now_s = clock.utc_us() / _US
-        return JSONResponse(detail_of(self._feed.fleet, device, self._feed.handles, now_s, for_auditor=for_auditor))
+        return AsciiJson(detail_of(self._feed.fleet, device, self._feed.handles, now_s, for_auditor=for_auditor))
 
     async def _follow(self, request: Request) -> Response:
         position = request.headers.get("Last-Event-ID") or request.query_params.get("since", "")
@@ -112,14 +122,14 @@ class Pages:
         return StreamingResponse(compressed(events), media_type="text/event-stream", headers=headers)
 
     async def _handles(self, _request: Request) -> Response:
-        return JSONResponse(watch_json(self._feed.handles))
+        return AsciiJson(watch_json(self._feed.handles))
 
     async def _keys(self, _request: Request) -> Response:
         return Response(encode_jwks(self._feed.keys.values()), media_type="application/jwk-set+json")
 
     async def _about(self, request: Request) -> Response:
         """What the page must know once: the columns of a row, what each reason means, who is looking."""
-        return JSONResponse(
+        return AsciiJson(
             {
                 "columns": COLUMNS,
                 "views": VIEWS,

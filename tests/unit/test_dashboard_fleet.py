@@ -109,6 +109,8 @@ def test_a_true_result_of_before_repeated_is_told_and_changes_nothing() -> None:
     forge(fleet, at_s=NOW_S + 7)
     take(fleet, old, NOW_S + 8)
     assert view(fleet) is View.UNVERIFIED, "nor does it answer what could not be believed"
+    assert row(fleet)["refused_code"] == Reason.RESULT_SIGNATURE_INVALID, "nor does it cover its code"
+    assert row(fleet)["refused"] == 3
 
 
 def test_a_device_known_by_strangers_alone_is_unverified() -> None:

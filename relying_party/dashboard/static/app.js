@@ -121,6 +121,7 @@ function Notices({ store }) {
   const notices = [];
   if (store.link === "lost") notices.push(["bad", "The server of this page does not answer. What you see is as it was; trying again."]);
   if (!state.connected) notices.push(["bad", `The broker ${state.broker} is not reached, so nothing new can come. Is it running, and does its address stand in [mqtt]? Trying again.`]);
+  if (state.behind) notices.push(["warn", `This server is behind: ${plural(state.behind, "message")} wait to be verified, so what you see is older than it could be.`]);
   const refused = state.refused_codes["result-signature-invalid"] ?? 0;
   if (state.refused && !state.results) {
     notices.push(["bad", `${plural(state.refused, "result")} came and none could be believed: ${printable(state.refused_why)}. You believe the keys ${state.believed.join(", ")}. If the verifier is yours, name its public key in verifier_keys.`]);

@@ -71,7 +71,19 @@ function frame(unit) {
 
 const number = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en"));
 
-export function TimeLine({ store }) {
+// Drawn anew when it grows, not with each batch of rows.
+export class TimeLine extends Component {
+  shouldComponentUpdate() {
+    return this.drawn !== this.props.store.timeline;
+  }
+
+  render({ store }) {
+    this.drawn = store.timeline;
+    return timeLine(store);
+  }
+}
+
+function timeLine(store) {
   const points = store.timeline;
   if (points.length < 2) return html`<p class="note">The time line begins with this server, at ${clockTime(store.started)} UTC; every five seconds it grows by a point.</p>`;
   const times = points.map((point) => point[0]);
@@ -90,14 +102,10 @@ export function TimeLine({ store }) {
       width: 1,
       points: { show: false },
       paths: globalThis.uPlot.paths.stepped({ align: 1 }),
-      value: (_, __, ___, at) => (at === null || at === undefined ? "–" : number(this_columns(columns, index, at))),
+      value: (_, __, ___, at) => (at === null || at === undefined ? "–" : number(columns[STACK.length - 1 - index][at])),
     }))],
   });
   return html`<section class="card timeline" aria-label="The fleet over time"><${Plot} says=${says} shape="timeline" unit=${whole} data=${[times, ...stacked.toReversed()]} make=${make} /></section>`;
-}
-
-function this_columns(columns, index, at) {
-  return columns[STACK.length - 1 - index][at];
 }
 
 const whole = (value) => (Number.isInteger(value) ? value.toLocaleString("en") : "");

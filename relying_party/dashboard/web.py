@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
 
+import anyio
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -62,6 +63,7 @@ class Pages:
         """
         self._feed, self._events, self._access = feed, events, access
         self._snapshot = b""
+        self._packing = anyio.Lock()
         self._snapshot_at_s = float("-inf")
 
     def routes(self) -> list[BaseRoute]:
@@ -87,11 +89,12 @@ class Pages:
         return JSONResponse({"broker": connected}, status_code=200 if connected else 503)
 
     async def _fleet(self, _request: Request) -> Response:
-        now_s = clock.monotonic_s()
-        if now_s >= self._snapshot_at_s + SNAPSHOT_FOR_S:
-            self._snapshot_at_s = now_s
-            content = snapshot_json(self._feed, self._events.run_id).encode()
-            self._snapshot = await anyio.to_thread.run_sync(gzip.compress, content, 1)
+        async with self._packing:  # whoever asks meanwhile waits for the same snapshot
+            now_s = clock.monotonic_s()
+            if now_s >= self._snapshot_at_s + SNAPSHOT_FOR_S:
+                content = snapshot_json(self._feed, self._events.run_id).encode()
+                self._snapshot = await anyio.to_thread.run_sync(gzip.compress, content, 1)
+                self._snapshot_at_s = now_s
         return Response(
             self._snapshot,
             media_type="application/json",

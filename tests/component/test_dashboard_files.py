@@ -68,3 +68,36 @@ def test_every_module_that_is_imported_is_there() -> None:
         if path.suffix == ".js":
             for imported in re.findall(r'from "(\./[^"]+)"', path.read_text("utf-8")):
                 assert (STATIC / imported).is_file(), f"{path.name}: {imported}"
+
+
+def schemes() -> dict[str, dict[str, str]]:
+    """The colours of the light scheme, and of each block that makes it dark."""
+    text = (STATIC / "app.css").read_text("utf-8")
+    blocks = re.findall(r":root(?:[:\[][^{]*)? \{([^{}]*--bg[^{}]*)\}", text)
+    return {
+        f"block {number}": dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6});", block))
+        for number, block in enumerate(blocks)
+    }
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2.2, relative luminance."""
+    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_all_text_has_the_contrast_of_wcag_aa_in_light_and_dark() -> None:
+    found = schemes()
+    assert len(found) == 3
+    assert found["block 1"] == found["block 2"], "dark by the system and dark by the switch are the same"
+    tones = ("text", "muted", "accent", "affirming", "warning", "contraindicated", "stale", "none", "unverified")
+    weak = {}
+    for name, colours in found.items():
+        for tone in tones:
+            for ground in ("bg", "surface", "raised"):
+                high, low = sorted((luminance(colours[tone]), luminance(colours[ground])), reverse=True)
+                ratio = (high + 0.05) / (low + 0.05)
+                if ratio < 4.5:
+                    weak[name, tone, ground] = round(ratio, 2)
+    assert weak == {}

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -91,6 +92,14 @@ def test_what_it_serves_can_be_verified_by_somebody_else(dashboard: Dashboard) -
     raw = base64.b64decode(detail["raw"])
     keys = result_keys({key_id(key): key for key in parse_jwks(jwks)})
     assert result_token.verify(raw, keys).status == "contraindicated"
+
+
+def test_many_pages_at_once_get_the_same_whole_fleet(dashboard: Dashboard) -> None:
+    dashboard.say_soon([result_now(number) for number in range(1, 301)])
+    fleet_of(dashboard, 300)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: httpx.get(f"{dashboard.url}api/fleet"), range(24)))
+    assert {len(answer.json()["rows"]) for answer in answers} == {300}
 
 
 def test_events_go_on_from_the_snapshot(dashboard: Dashboard) -> None:

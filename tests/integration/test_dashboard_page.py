@@ -176,6 +176,8 @@ def test_a_tampered_result_is_unverified_and_never_affirming(
         view(page, number, "unverified")
     expect(page.locator(f'[data-ueid="{ueid_text(ueid_of(1))}"]')).to_contain_text(Reason.RESULT_SIGNATURE_INVALID)
     expect(page.locator(f'[data-ueid="{ueid_text(ueid_of(2))}"]')).to_contain_text(Reason.RESULT_OF_ANOTHER_ATTESTER)
+    for number in (1, 2, 9):
+        expect(page.locator(f'[data-ueid="{ueid_text(ueid_of(number))}"]')).not_to_contain_text("affirming")
     view(page, 3, "contraindicated")  # a stranger must not be able to clear it from the screen
     expect(page.locator(f'[data-ueid="{ueid_text(ueid_of(3))}"] .mark')).to_contain_text("unverified")
     expect(page.locator(".tile[data-view=affirming] .count")).to_have_text("0")

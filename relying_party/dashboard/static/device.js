@@ -60,6 +60,7 @@ export class DevicePage extends Component {
     return html`${link}<${Head} row=${row} view=${view} detail=${detail} now=${now} store=${store} />
       <div class="cards">
         <${Refused} detail=${detail} now=${now} store=${store} row=${row} />
+        ${detail.result && view === "unverified" ? html`<p class="notice wide">Below is the last verified result. Whether it still holds is not known: what came after it on this device's topic cannot be believed.</p>` : null}
         ${detail.result ? html`
           <${Unexpected} result=${detail.result} auditor=${detail.for_auditor} />
           <div class="column">
@@ -73,7 +74,7 @@ export class DevicePage extends Component {
             <${Claims} result=${detail.result} auditor=${detail.for_auditor} />
           </div>` : null}
         <${History} detail=${detail} now=${now} store=${store} />
-        ${detail.result ? html`<${Raw} title="The raw result, checked in this browser" id="raw" raw=${detail.raw} ueid=${detail.ueid} store=${store} auditor=${detail.for_auditor} now=${now} />` : null}
+        ${detail.result ? html`<${Raw} title=${view === "unverified" ? "The last verified result, raw, checked in this browser" : "The raw result, checked in this browser"} id="raw" raw=${detail.raw} ueid=${detail.ueid} store=${store} auditor=${detail.for_auditor} now=${now} />` : null}
       </div>`;
   }
 }
@@ -94,8 +95,7 @@ function Refused({ detail, now, store, row }) {
   const refusal = detail.refusal;
   if (!refusal) return null;
   return html`<${Card} title="Messages that cannot be believed" id="refused" wide>
-    <p class="alarm v-unverified"><${Icon} view="unverified" /><span><strong>unverified</strong>: ${plural(refusal.count, "message")} on this device's topic since this server started; the newest ${ago(refusal.at, now)}
-      (${moment(refusal.at)}), refused with <code>${refusal.code}</code>. ${store.about.reasons[refusal.code]?.[0] ?? ""}</span></p>
+    <p class="alarm v-unverified"><${Icon} view="unverified" /><span><strong>unverified</strong>: ${plural(refusal.count, "message")} on this device's topic since this server started; the newest ${ago(refusal.at, now)} (${moment(refusal.at)}), refused with <code>${refusal.code}</code>. ${store.about.reasons[refusal.code]?.[0] ?? ""}</span></p>
     ${refusal.detail ? html`<p class="note">${printable(refusal.detail)}</p>` : null}
     <p class="note">Anybody who can publish on the broker can cause this. It changes nothing about what verifiers said; ${refusal.stands ? "the next verified result answers it." : "a verified result has come since."}</p>
     ${refusal.raw ? html`<${Raw} inner raw=${refusal.raw} ueid=${detail.ueid} store=${store} auditor now=${now} />` : null}<//>`;

@@ -120,7 +120,6 @@ export class DeviceList extends Component {
 function Row({ row, index, now, active, open }) {
   const view = viewOf(row, now);
   const reasons = reasonsOf(row, now);
-  const why = row.status ? reasons.join(", ") : row.refused_code;
   const mark = row.refused
     ? html`<span class="mark v-unverified" title=${`${row.refused} message(s) on this device's topic could not be believed; the newest: ${row.refused_code}`}>
         <${Icon} view="unverified" />${view === "unverified" ? "" : "unverified "}${row.refused > 1 ? `×${row.refused} ` : ""}<span class="code">${row.refused_code}</span> ${ago(row.refused_at, now)}</span>`
@@ -135,7 +134,7 @@ function Row({ row, index, now, active, open }) {
     <span role="gridcell" class="verdict"><${Icon} view=${view} /><span>${VIEW_WORDS[view].name}</span></span>
     <span role="gridcell" class="device"><a href=${`#/device/${row.ueid}`} tabindex="-1">${nameOf(row)}</a>
       ${row.label ? html`<span class="id">${shortUeid(row.ueid)}</span>` : null}</span>
-    <span role="gridcell" class="why">${mark}${row.status && view === "unverified" ? html`<span class="was">last verified: ${row.status}</span>` : null}<span class="reasons">${row.status ? why : ""}</span></span>
+    <span role="gridcell" class="why">${mark}<span class="reasons">${row.status ? reasons.join(", ") : ""}</span></span>
     <span role="gridcell" class="age">${row.made_after ? duration(Math.max(0, now - row.made_after)) : "–"}</span>
     <span role="gridcell" class="logs">${logText(row.logs)}</span>
     <span role="gridcell" class="clock">${rate(row.rate)}</span>

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from relying_party import alert_command, audit_command, follow_command, show_command
+from relying_party import alert_command, audit_command, dashboard_command, follow_command, show_command
 from relying_party.commands import add_commands, settings_of
 from relying_party.settings import ROLE
 from runtime.service import installed_version, run_command
@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     add_commands(commands)
     alert_command.add_to(commands)
     audit_command.add_to(commands)
+    dashboard_command.add_to(commands)
     return parser
 
 

@@ -32,7 +32,7 @@ _COLUMNS: Final = (
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds the command ``audit``."""
-    audit = commands.add_parser("audit", help="recompute what a verifier's audit log says")
+    audit = commands.add_parser("audit", help="record, check and prove what verifiers said, and recompute it")
     kinds = audit.add_subparsers(dest="audit", required=True)
     prove_command.add_to(kinds)
     check_command.add_to(kinds)
@@ -57,7 +57,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     times.add_argument("--ueid", help="evidence of this attester alone")
     times.add_argument("--json", action="store_true", help="a JSON object for each line")
-    times.set_defaults(run=run)
+    audit.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -36,6 +36,7 @@ _IMAGE: Final = (
     "compare with the approved image; if the change was yours, publish new reference values, else isolate the device"
 )
 _BOOT: Final = "compare the boot log with the approved one; if the change was yours, publish new reference values"
+_LOG_COPY: Final = "compare with another copy of the log, with `audit fsck`, and with what witnesses have signed"
 _POLICY: Final = "look at the policy; `verifier-worker appraise` tries one on recorded evidence"
 
 _TEXTS: Final[Mapping[Reason, tuple[str, str]]] = {
@@ -292,6 +293,21 @@ _TEXTS: Final[Mapping[Reason, tuple[str, str]]] = {
         "look at free space and permissions",
     ),
     Reason.CONFIGURATION_INVALID: ("the configuration is wrong", "mend the field that the message names"),
+    # The audit log, as whoever reads it finds it.
+    Reason.AUDIT_PROOF_INVALID: (
+        "a proof does not show what it says: its hashes lead to another root, or what is in it does not hold",
+        _LOG_COPY,
+    ),
+    Reason.AUDIT_CHECKPOINT_INVALID: ("a checkpoint is not signed by the key of this log, or is of another log", _KEYS),
+    Reason.AUDIT_LOG_ALTERED: ("an entry or a tile of the audit log is not the one that was signed", _LOG_COPY),
+    Reason.AUDIT_LOG_TRUNCATED: ("the audit log ends before a checkpoint that its key has signed", _LOG_COPY),
+    Reason.AUDIT_LOG_FORKED: ("the key of the audit log has signed two histories", _LOG_COPY),
+    Reason.AUDIT_STAMP_INVALID: ("a time stamp is not of this checkpoint, or not by a trusted TSA", _TSA),
+    Reason.AUDIT_BACK_DATED: ("a time in the audit log and its time stamps cannot both be true", _CLOCKS),
+    Reason.AUDIT_PRUNED: (
+        "the entry was given up when its time of retention had passed",
+        "ask whoever keeps a copy; `audit fsck` names the first entry that is left",
+    ),
 }
 REASON_TEXTS: Final[Mapping[Reason, ReasonText]] = {
     reason: ReasonText(meaning=meaning, next_step=next_step) for reason, (meaning, next_step) in _TEXTS.items()

@@ -278,6 +278,36 @@ CASES: Final = (
         at=10,
         pending=4,
     ),
+    Case(
+        alert="AttestreamAuditStopped",
+        bad={_one("audit_sequencing_stopped"): "0x5 1x10"},
+        good={_one("audit_sequencing_stopped"): "0x15"},
+        at=9,
+        pending=5,
+    ),
+    Case(
+        alert="AttestreamAuditBehind",
+        bad={_one("audit_unsequenced_entries"): "5+5x30"},
+        good={_one("audit_unsequenced_entries"): "5 0 5 0 5 0 5 0 5 0 5 0 5 0 5 0 5 0x20"},
+        more={_one("audit_entries"): "100+5x60", _one("audit_checkpoint_size"): "95x60"},
+        at=20,
+        pending=10,
+    ),
+    Case(
+        alert="AttestreamAuditUnstamped",
+        bad={_one("audit_stamp_age_seconds"): "3500+60x20"},
+        good={_one("audit_stamp_age_seconds"): "3000+60x8 10+60x12"},
+        at=12,
+        pending=4,
+    ),
+    Case(
+        alert="AttestreamAlertsUndelivered",
+        bad={_one("alert_oldest_seconds", 'receiver="pager"'): "0+60x20"},
+        good={_one("alert_oldest_seconds", 'receiver="pager"'): "0+60x4 0+60x4 0+60x8"},
+        more={_one("alert_failed", 'receiver="pager"'): "0x30"},
+        at=14,
+        pending=6,
+    ),
 )
 
 

@@ -58,9 +58,11 @@ port = {port}
 name = "verifier-1"
 signing_key = "verifier.key"
 database = "verifier.db"
-audit_log = "audit.log"
+audit_log = "audit"
 policy = "policy.toml"
 metrics_port = {metrics_port}
+[audit]
+signing_key = "audit.key"
 [mqtt]
 port = {port}
 [trust]
@@ -129,6 +131,7 @@ class FleetRig:
             ("verifier_worker", "verifier"),
         ):
             self.command(package, "keygen", "--out", f"{name}.key")
+        self.command("verifier_worker", "keygen", "--audit", "--out", "audit.key")
         self.command("attester_agent", "provision", "--config", "agent.toml", "--out", "provisioned")
         self.command(
             "endorser", "endorse", "--key", "endorser.key", "--ueid", "provisioned/attester.ueid",

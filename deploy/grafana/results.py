@@ -136,48 +136,6 @@ FLEET: Final = Dashboard(
                 ),
             ),
         ),
-        (
-            "Audit log",
-            (
-                Panel(
-                    title="Entries",
-                    tells="In the log, and in the newest checkpoint; what is between waits to be signed.",
-                    expressions={
-                        "entries": "attestream_audit_entries",
-                        "in the checkpoint": "attestream_audit_checkpoint_size",
-                        "not in the tree": "attestream_audit_unsequenced_entries",
-                    },
-                ),
-                Panel(
-                    title="Age of the newest stamp",
-                    tells="Until a checkpoint is stamped, nothing bounds from above when its entries were made.",
-                    expressions={"{{instance}}": "attestream_audit_stamp_age_seconds"},
-                    unit="s",
-                    limit=3600,
-                ),
-                Panel(
-                    title="Failures in an hour",
-                    tells="1 for stopped means that the log would be forked: somebody must look.",
-                    expressions={
-                        "{{step}} {{reason}}": "sum by (step, reason) (increase(attestream_audit_failures_total[1h]))",
-                        "stopped": "attestream_audit_sequencing_stopped",
-                    },
-                    limit=1,
-                ),
-                Panel(
-                    title="Recorder",
-                    tells="The log of a relying party: what it wrote, waits for, gave up and refused.",
-                    expressions={
-                        "written in an hour": "increase(attestream_recorded_total[1h])",
-                        "waiting": "attestream_recorder_waiting_messages",
-                        "given up in an hour": "increase(attestream_recorder_unanswered_total[1h])",
-                        "{{kind}} {{reason}}": (
-                            "sum by (kind, reason) (increase(attestream_recorder_refused_total[1h]))"
-                        ),
-                    },
-                ),
-            ),
-        ),
     ),
 )
 

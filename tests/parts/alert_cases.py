@@ -151,20 +151,6 @@ CASES: Final = (
         pending=5,
     ),
     Case(
-        alert="AttestreamAuditStopped",
-        bad={_one("audit_sequencing_stopped"): "0x5 1x20"},
-        good={_one("audit_sequencing_stopped"): "0x30"},
-        at=6,
-        pending=5,
-    ),
-    Case(
-        alert="AttestreamAuditUnstamped",
-        bad={_one("audit_stamp_age_seconds"): "0 3601x40"},
-        good={_one("audit_stamp_age_seconds"): "0 3600x40"},
-        at=15,
-        pending=10,
-    ),
-    Case(
         alert="AttestreamNoHandle",
         bad={_one("handle_alarm"): "0 1x20"},
         good={_one("handle_alarm"): "0 1 0 1 0x20"},

@@ -9,10 +9,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
+import httpx
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -170,6 +172,23 @@ def test_a_port_that_is_taken_is_explained(temporary: Path) -> None:
         with Demo(temporary, "--attesters", "1", "--port", port) as demo:
             assert demo.finish() == 1
     assert f"port {port} of 127.0.0.1 is taken" in demo.output
+    assert demo.left_behind() == []
+
+
+def test_the_dashboard_that_it_announces_follows_the_real_pipeline(temporary: Path) -> None:
+    with Demo(temporary, "--attesters", "1") as demo:
+        demo.read_until("dashboard, in a browser on this machine: ")
+        url = demo.output.rpartition("machine: ")[2].strip()
+        demo.read_until("affirming")
+        ends_s = time.monotonic() + PATIENCE_S
+        rows: list[list[Any]] = []
+        while not rows and time.monotonic() < ends_s:
+            rows = httpx.get(f"{url}api/fleet").json()["rows"]
+        (distributor,) = httpx.get(f"{url}api/handles").json()["distributors"]
+        demo.process.send_signal(signal.SIGINT)
+        demo.finish()
+    assert [row[1:3] for row in rows] == [["device-1", "affirming"]]
+    assert all(handle["verified"] for handle in distributor["handles"])
     assert demo.left_behind() == []
 
 

@@ -1,6 +1,7 @@
 """Who may look at the dashboard, in a real browser: passwords, roles, an identity provider, and what is refused."""
 
 import contextlib
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from playwright.sync_api import Browser, expect
 
 from relying_party.dashboard.login import COOKIE
+from runtime.keys import generate_key_pair
 from schemas.identifiers import ueid_text
 from tests.parts.dashboard_rig import (
     ROOT,
@@ -21,6 +23,7 @@ from tests.parts.dashboard_rig import (
     device_hash,
     looking,
     running_dashboard,
+    started,
     ueid_of,
 )
 from tests.parts.oidc_provider import CLIENT_ID, CLIENT_SECRET, OidcProvider, running_provider
@@ -228,3 +231,34 @@ def test_a_provider_that_is_away_is_said_so(tmp_path: Path) -> None:
         answer = httpx.get(f"{dashboard.url}login/oidc")
         assert answer.status_code == 502
         assert "did not work" in answer.text
+
+
+@pytest.mark.needs("openssl")
+def test_over_https_the_cookie_is_secure(tmp_path: Path) -> None:
+    generate_key_pair(tmp_path / "verifier.key")
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    make += [
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        "web.key",
+        "-out",
+        "web.pem",
+    ]
+    subprocess.run(make, cwd=tmp_path, check=True, capture_output=True)
+    added = dashboard_user("add", "ann", "--role", "viewer", "--file", str(tmp_path / "users"), password=PASSWORD)
+    assert added.returncode == 0
+    (tmp_path / "dashboard.toml").write_text(
+        'verifier_keys = ["verifier.pub"]\n[mqtt]\nport = 9\n[login]\nusers_file = "users"\n'
+        '[web]\nlisten = "127.0.0.1:0"\ncertificate_file = "web.pem"\nkey_file = "web.key"\n'
+    )
+    command = [sys.executable, "-m", "relying_party", "dashboard", "--config", str(tmp_path / "dashboard.toml")]
+    trusted = ssl.create_default_context(cafile=str(tmp_path / "web.pem"))
+    with started(command, tmp_path / "dashboard.log") as (url, _), httpx.Client(base_url=url, verify=trusted) as client:
+        assert url.startswith("https://")
+        answer = client.post("/login", data={"name": "ann", "password": PASSWORD})
+        assert answer.status_code == 303
+        assert "secure" in answer.headers["set-cookie"].lower()
+        assert client.get("/api/fleet").status_code == 200

@@ -95,14 +95,14 @@ function timeLine(store) {
   // The highest edge is drawn first, the lower ones over it.
   const make = () => ({
     scales: { y: { range: (_, __, most) => [0, Math.max(1, most)] } },
-    series: [{ label: "UTC", value: (_, at) => (at ? clockTime(at) : "–") }, ...[...STACK].reverse().map((view, index) => ({
+    series: [{ label: "UTC", value: (_, at) => (at ? clockTime(at) : "–") }, ...[...STACK].reverse().map((view) => ({
       label: VIEW_WORDS[view].name,
       fill: colour(`--${view}-fill`),
       stroke: colour(`--${view}`),
       width: 1,
       points: { show: false },
       paths: globalThis.uPlot.paths.stepped({ align: 1 }),
-      value: (_, __, ___, at) => (at === null || at === undefined ? "–" : number(columns[STACK.length - 1 - index][at])),
+      value: (plot, _, level, at) => (at === null || at === undefined ? "–" : number(plot.data[level][at] - (plot.data[level + 1]?.[at] ?? 0))),
     }))],
   });
   return html`<section class="card timeline" aria-label="The fleet over time"><${Plot} says=${says} shape="timeline" unit=${whole} data=${[times, ...stacked.toReversed()]} make=${make} /></section>`;

@@ -45,12 +45,9 @@ def answer_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
 def _side_lines(name: str, side: Side) -> Iterator[str]:
     result, push, listing = side.result, side.push, side.listing
     yield f"{name}: entry {push.index}, push {push.evidence.body.sequence} of boot {push.quote.clock_info.reset_count}"
-    by = (
-        "the TSA's stamp on its handle"
-        if side.after_us <= side.handle.earliest_us
-        else "that stamp and the TPM's clock"
-    )
-    yield f"  made not before  {_time(side.after_us)}  by {by}"
+    yield f"  made not before  {_time(side.handle.earliest_us)}  by the TSA's stamp on its handle"
+    if side.after_us > side.handle.earliest_us:
+        yield f"  nor before       {_time(side.after_us)}  by the TPM's clock, if nobody set it"
     if side.stamped_us is not None:
         yield f"  made not after   {_time(side.stamped_us)}  by the TSA's stamp on the log's checkpoint"
     yield f"  received         {_time(side.received_us)}  by the verifier's word"

@@ -90,6 +90,7 @@ class Counts:
         entries, objects, results, refused, starts: in the log.
         underivable: results that rest on what the verifier knew before the log began.
         forgotten: refused messages that no later result counts.
+        lost: starts with a database that had forgotten attesters of the log.
         unannounced: pushes long after the deadline, without a result in between that said so.
     """
 
@@ -100,6 +101,7 @@ class Counts:
     underivable: int = 0
     starts: int = 0
     forgotten: int = 0
+    lost: int = 0
     unannounced: int = 0
 
 
@@ -220,6 +222,7 @@ class Rederivation:
         if self.counts.starts == 1 and not known:
             self._knows_more = self._knows_more or start.attesters > 0
         elif not start.attesters or version != self._state_version:
+            self.counts.lost += bool(known)
             known = {}  # lost, or of no use to this version
         elif start.attesters != len(known) and not self._knows_more:
             self._blame(START, f"its database held {start.attesters} attesters, the log {len(known)}")

@@ -12,7 +12,8 @@ In this order; whatever does not hold ends it:
 6. the two results: the verifier's signature; they name this evidence, this handle, these policies, these log lengths.
 
 What the two sides say together: logs only grow within a boot. So a quote that was certainly made after the time asked
-for covers all that had been measured up to it, if the same boot certainly ran before. Certain are TSAs' stamps alone,
+for covers all that had been measured up to it, if the same boot certainly ran before. Counters alone do not name a
+boot (TPM2_Clear starts them anew); the time since the last reset, which TPM2_GetTime signs, shows that it went on. Certain are TSAs' stamps alone,
 of the handle for the one and of the log's checkpoint for the other. Pure.
 """
 
@@ -162,7 +163,7 @@ def check_proof(proof: AuditProof, trust: ProofTrust) -> Answer:
     after = _side(proof.after, proof, objects, heads, appraised)
     same_boot = before is not None and after is not None and _same_boot(before, after)
     never_reset = same_boot and before is not None and after is not None and _never_reset(before, after, objects)
-    missing = tuple(_missing(proof.at_us, before, after, same_boot=same_boot))
+    missing = tuple(_missing(proof.at_us, before, after, same_boot=same_boot, never_reset=never_reset))
     return Answer(
         proof=proof,
         heads=heads,
@@ -303,7 +304,7 @@ def _never_reset(before: Side, after: Side, objects: Objects) -> bool:
     return later.time * _US_PER_MS > longest_us + _US_PER_MS
 
 
-def _missing(at_us: int, before: Side | None, after: Side | None, *, same_boot: bool) -> list[str]:
+def _missing(at_us: int, before: Side | None, after: Side | None, *, same_boot: bool, never_reset: bool) -> list[str]:
     """What keeps the two sides from answering for the time asked for."""
     missing = []
     if before is None:
@@ -321,6 +322,9 @@ def _missing(at_us: int, before: Side | None, after: Side | None, *, same_boot: 
         missing.append("the second evidence is from after that time by the TPM's clock alone, which its owner can set")
     if before is not None and after is not None and not same_boot:
         missing.append("the two are of different boots: nothing shows what ran between them")
+    if same_boot and not never_reset:
+        problem = "that the TPM was not reset in between is not shown: cleared, it can count up to the same boot again"
+        missing.append(problem)
     return missing
 
 

@@ -115,8 +115,6 @@ def _limits(answer: Answer, trust: ProofTrust) -> Iterator[str]:
     yield "  that the log is complete, or that the maker of this file left nothing out: a revocation, a later policy"
     if trust.endorsers is None or trust.distributors is None or trust.verifiers is None:
         yield "  that the keys called 'by the log's word' are theirs: compare them, or give your own"
-    if answer.same_boot and not answer.never_reset:
-        yield "  that nobody cleared the TPM in between and brought its reset count back to the same number"
     if not any(head.witnesses for head in answer.heads):
         yield "  that the log shows everybody the same: no witness cosigned"
 

@@ -11,7 +11,7 @@ which then count instead. What cannot be derived:
 * *That counter, after a crash.* Refusals are counted in memory until the next result. A recorded count may be lower by
   refusals since the result before, the earliest ones first, as if they had been forgotten: this and nothing else.
 * *States from before the log.* A verifier whose log was moved away knows of its attesters what the log does not hold.
-  Their results count as underivable until one is derived without it.
+  Their results count as underivable until one is derived without it: from then on all are.
 
 Needs no broker, no TPM, no service, no clock.
 """
@@ -107,10 +107,17 @@ class Counts:
 
 @dataclass(slots=True)
 class _Attester:
-    """What is derived of one attester; ``refusals`` since its last result."""
+    """What is derived of one attester.
+
+    Attributes:
+        state: after its last result.
+        refusals: since then.
+        is_guess: the state lacks what the verifier knew before the log; until a result follows from it all the same.
+    """
 
     state: AttesterState | None = None
     refusals: list[Rejections] = field(default_factory=list)
+    is_guess: bool = False
 
 
 class Rederivation:
@@ -229,7 +236,7 @@ class Rederivation:
         self.counts.forgotten += sum(len(each.refusals) for each in self._attesters.values())
         self._started_us = now_us
         self._attesters = {
-            ueid: _Attester(state=decode_state(encode_state(each.state)) if each.state is not None else None)
+            ueid: replace(each, state=decode_state(encode_state(each.state)) if each.state else None, refusals=[])
             for ueid, each in known.items()
         }
         self._state_version = version
@@ -277,14 +284,14 @@ class Rederivation:
             self._count_silence(state, entry.received_us)
         derived = self._derive(entry, state, trust)
         if isinstance(derived, str):
-            self._fail(state, [Problem(index=self._index, field="result", detail=derived)])
+            self._fail(attester, [Problem(index=self._index, field="result", detail=derived)])
             return
         after, findings = derived
         built = result_about(entry.ueid, after, findings, entry.received_us, trust, self.anchors.verifier)
         differences = list(self._compare(entry, built))
-        if differences and self._fail(state, differences):
-            return
-        attester.state = after
+        attester.is_guess = bool(differences) and self._fail(attester, differences)
+        # What the verifier knew besides is in no log; what a push brings anew, and what it counted, is there.
+        attester.state = replace(after, rejections=recorded.rejections) if attester.is_guess else after
         attester.refusals.clear()
 
     def _count_silence(self, state: AttesterState | None, received_us: int) -> None:
@@ -302,9 +309,9 @@ class Rederivation:
         if attester.state is not None:
             attester.refusals.append(Rejections(count=1, last=entry.reasons[0], last_us=entry.received_us))
 
-    def _fail(self, state: AttesterState | None, differences: list[Problem]) -> bool:
-        """Tells differences; True where they may come from before the log, so that nothing is to be learned."""
-        if state is None and self._knows_more:
+    def _fail(self, attester: _Attester, differences: list[Problem]) -> bool:
+        """Tells differences; True where they may come from before the log, so that they show nothing."""
+        if (attester.state is None and self._knows_more) or attester.is_guess:
             self.counts.underivable += 1
             return True
         self.problems += differences

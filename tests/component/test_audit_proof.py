@@ -245,7 +245,7 @@ def test_what_a_dishonest_maker_tries(tmp_path: Path, change: Change) -> None:
         assert check_proof(changed, proven.log.trust).verdict is Verdict.UNKNOWN
 
 
-def test_a_tpm_that_was_cleared_and_counted_up_again_is_not_called_never_reset(tmp_path: Path) -> None:
+def test_a_tpm_that_was_cleared_and_counted_up_again_proves_nothing(tmp_path: Path) -> None:
     """Good, then cleared and bad, then cleared, started as often as before, and good: the counters look the same."""
     log = ProvenLog(tmp_path)
     recording, device = log.recording, log.recording.device
@@ -268,6 +268,32 @@ def test_a_tpm_that_was_cleared_and_counted_up_again_is_not_called_never_reset(t
     answer = log.check(Proven(log=log, at_us=at_us).prove().read_bytes())
     assert answer.same_boot
     assert not answer.never_reset
+    assert answer.verdict is Verdict.UNKNOWN
+    assert any("cleared" in each for each in answer.missing)
+
+
+def test_a_device_that_was_just_started_can_not_show_that_it_went_on(tmp_path: Path) -> None:
+    """It may be as it seems; two minutes later it can show it."""
+    log = ProvenLog(tmp_path)
+    recording, device = log.recording, log.recording.device
+    device.clock_ms = device.clock_set_ms = 0
+    answers = []
+    for gap_s in (30, 1, 500, 30):
+        device.sync(recording.new_handle())
+        recording.pass_s(1)
+        recording.deliver(recording._made())
+        recording.pass_s(1)
+        log.publish()
+        recording.pass_s(gap_s)
+        at_us = recording.now_us
+        recording.pass_s(1)
+        device.sync(recording.new_handle())
+        recording.pass_s(1)
+        recording.deliver(recording._made())
+        recording.pass_s(1)
+        log.publish()
+        answers.append(log.check(Proven(log=log, at_us=at_us).prove().read_bytes()).verdict)
+    assert answers == [Verdict.UNKNOWN, Verdict.YES, Verdict.UNKNOWN, Verdict.YES]
 
 
 def test_keys_of_ones_own_count_and_not_the_logs_word(tmp_path: Path) -> None:

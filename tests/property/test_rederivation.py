@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
+from runtime.time_stamp_verifier import time_stamp_verifier_of
 from schemas import cmw, cose, jws, media_types, result_token
 from schemas.audit_anchors import encode_anchors, encode_start, parse_anchors, parse_start, public_der
 from schemas.audit_entry import (
@@ -26,6 +27,7 @@ from schemas.audit_entry import (
 from schemas.evidence import Evidence, parse_evidence
 from schemas.media_types import Indicator
 from tests.fakes.recording import POLICY, Recording, rederived
+from verifier_worker.rederivation import Pinned, Rederivation
 
 STEPS = 60
 STRANGER = generate_private_key(SECP256R1())
@@ -286,6 +288,36 @@ def test_a_log_that_begins_in_the_middle_is_underivable_until_the_device_starts_
     found = rederived(recording.entries)
     assert found.problems == []
     assert found.counts.underivable == found.counts.results > 1
+
+
+def test_where_evidence_was_given_up_all_is_derived_once_the_device_starts_over(tmp_path: Path) -> None:
+    """Objects are kept (retention); what the verifier knew of the device is not in the log any more."""
+    recording = Recording(tmp_path)
+    recording.device.sync(recording.new_handle())
+    dice = random.Random(7)
+    for action in (*[recording._push] * 4, recording._reboot, recording._push, recording._push):
+        recording.pass_s(1)
+        action(dice)
+    made, entries = Rederivation(Pinned(stamps_of=time_stamp_verifier_of)), recording.entries
+    pushes = list(of_kind(recording, "push"))
+    for index, raw in enumerate(entries):
+        if index > pushes[1] or isinstance(parse_entry(raw), ObjectEntry):
+            made.take(index, raw)
+    assert made.problems == []
+    assert made.gaps
+    assert (made.counts.underivable, made.counts.results) == (2, 5)
+
+    def turn(claims: dict[str, object]) -> None:
+        text = json.dumps(claims).replace("affirming", "none")
+        claims.clear()
+        claims.update(json.loads(text))
+
+    made = Rederivation(Pinned(stamps_of=time_stamp_verifier_of))
+    entries[-1] = encode_entry(resigned(recording, parse_entry(entries[-1]), turn))
+    for index, raw in enumerate(entries):
+        if index > pushes[1] or isinstance(parse_entry(raw), ObjectEntry):
+            made.take(index, raw)
+    assert made.problems[0].index == len(entries) - 1
 
 
 def test_a_verifier_that_lost_its_database_is_derived_again(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import schemas
 from schemas import cbor, cel, cel_cbor, cmw, cose, media_types, result, result_cwt
-from schemas.audit_entry import HANDLE, POLICY, EvidenceEntry, ObjectEntry, encode_entry
+from schemas.audit_entry import HANDLE, POLICY, EvidenceEntry, ObjectEntry, encode_entry, leaf_of
 from schemas.endorsement import Endorsement, Genuine, sign_endorsement, verify_endorsement
 from schemas.enrolment import (
     Activation,
@@ -286,6 +286,13 @@ def audit_object() -> bytes:
     return encode_entry(ObjectEntry(received_us=1, kind=HANDLE, raw=handle()))
 
 
+def audit_reference() -> bytes:
+    """The leaf of an entry that is too long for one."""
+    leaf, reference = leaf_of(bytes(70_000))
+    assert reference is not None
+    return leaf
+
+
 def result_cbor_claims() -> bytes:
     """The CWT claims of a result."""
     return cbor.encode(result_cwt.to_cbor(result.to_claims(full_result(), "d", "b")))
@@ -326,6 +333,7 @@ MESSAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "result-claims": ("result.cddl", result_claims),
     "audit-evidence": ("audit.cddl", audit_evidence),
     "audit-object": ("audit.cddl", audit_object),
+    "audit-reference": ("audit.cddl", audit_reference),
     "audit-policy": ("audit.cddl", audit_policy),
     "result-cbor-claims": ("result.cddl", result_cbor_claims),
     "undecided-claims": ("result.cddl", undecided_claims),
@@ -337,6 +345,7 @@ RULES = {
     "full-endorsement": "endorsement",
     "audit-evidence": "audit-entry",
     "audit-object": "audit-entry",
+    "audit-reference": "audit-leaf",
     "audit-policy": "audit-entry",
     "undecided-claims": "result-cbor-claims",
 }

@@ -13,8 +13,8 @@ In this order; whatever does not hold ends it:
 
 What the two sides say together: logs only grow within a boot. So a quote that was certainly made after the time asked
 for covers all that had been measured up to it, if the same boot certainly ran before. Counters alone do not name a
-boot (TPM2_Clear starts them anew); the time since the last reset, which TPM2_GetTime signs, shows that it went on. Certain are TSAs' stamps alone,
-of the handle for the one and of the log's checkpoint for the other. Pure.
+boot (TPM2_Clear starts them anew); the time since the last reset, which TPM2_GetTime signs, shows that it went on.
+Certain are TSAs' stamps alone, of the handle for the one and of the log's checkpoint for the other. Pure.
 """
 
 import hashlib

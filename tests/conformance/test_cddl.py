@@ -29,6 +29,7 @@ from schemas.audit_entry import (
     EvidenceEntry,
     ObjectEntry,
     encode_entry,
+    leaf_of,
     parse_entry,
 )
 from schemas.endorsement import Endorsement, Genuine, sign_endorsement, verify_endorsement
@@ -378,6 +379,13 @@ def audit_start_entry() -> bytes:
     return encode_entry(ObjectEntry(received_us=1, kind=START, raw=audit_start()))
 
 
+def audit_reference() -> bytes:
+    """The leaf of an entry that is too long for one."""
+    leaf, reference = leaf_of(bytes(70_000))
+    assert reference is not None
+    return leaf
+
+
 def result_cbor_claims() -> bytes:
     """The CWT claims of a result."""
     return cbor.encode(result_cwt.to_cbor(result.to_claims(full_result(), "d", "b")))
@@ -418,6 +426,7 @@ MESSAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "result-claims": ("result.cddl", result_claims),
     "audit-evidence": ("audit.cddl", audit_evidence),
     "audit-object": ("audit.cddl", audit_object),
+    "audit-reference": ("audit.cddl", audit_reference),
     "audit-policy": ("audit.cddl", audit_policy),
     "audit-anchors": ("audit.cddl", audit_anchors),
     "audit-start": ("audit.cddl", audit_start),
@@ -437,6 +446,7 @@ RULES = {
     "full-endorsement": "endorsement",
     "audit-evidence": "audit-entry",
     "audit-object": "audit-entry",
+    "audit-reference": "audit-leaf",
     "audit-policy": "audit-entry",
     "audit-anchors-entry": "audit-entry",
     "audit-local-policy": "audit-entry",

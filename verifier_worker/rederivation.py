@@ -138,6 +138,7 @@ class Rederivation:
         self.gaps = False
         self._pinned = pinned
         self._digests: dict[str, bytes] = {}  # of anchors and local policy, as recorded last
+        self._recorded_policy: AppraisalPolicy | None = None  # the verifier's own, whether it started with it or not
         self._policy: AppraisalPolicy | None = None
         self._objects = RememberedObjects()
         self._trust: TrustStore | None = None
@@ -192,7 +193,7 @@ class Rederivation:
                 self.anchors = parse_anchors(entry.raw)
             case "local-policy":
                 self._digests[LOCAL_POLICY] = hashlib.sha256(entry.raw).digest()
-                self._policy = compile_local_policy(entry.raw)
+                self._recorded_policy = self._policy = compile_local_policy(entry.raw)
             case "start":
                 self._start(parse_start(entry.raw), entry.received_us)
             case _:
@@ -211,8 +212,7 @@ class Rederivation:
             self._blame(START, "it believed others than the anchors in front of it say")
         if start.policy not in {None, self._digests.get(LOCAL_POLICY)}:
             self._blame(START, "its own policy was another than the one in front of it")
-        if start.policy is None:
-            self._policy = None
+        self._policy = self._recorded_policy if start.policy is not None else None
         if not start.objects:
             self._objects.clear()
         self._recall_attesters(start, now_us)

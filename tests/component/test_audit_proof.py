@@ -11,16 +11,21 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from relying_party.__main__ import main
 from relying_party.proof_check import Verdict, check_proof
+from runtime.tile_log import cosignatures_path
 from schemas import cbor
 from schemas.audit_entry import START, ObjectEntry, parse_entry
 from schemas.audit_proof import AuditProof, encode_proof, parse_proof
+from schemas.checkpoint import cosign_checkpoint, verify_checkpoint
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid, ueid_text
 from schemas.media_types import AUDIT_PROOF
+from schemas.signed_note import COSIGNATURE_V1, note_key
+from tests.fakes.log_store import LOG_KEY
 from tests.fakes.proven_log import ProvenLog
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -363,3 +368,22 @@ def test_a_clock_set_forward_makes_no_evidence_from_after(tmp_path: Path) -> Non
     assert answer.after.after_us > at_us
     assert answer.verdict is Verdict.UNKNOWN
     assert any("which its owner can set" in each for each in answer.missing)
+
+
+def test_a_witness_that_the_auditor_knows_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    proven = run_of(tmp_path)
+    witness, reader = Ed25519PrivateKey.generate(), proven.log.rig.reader
+    size = reader.stamped()[-1]
+    checkpoint = verify_checkpoint(reader.checkpoint_at(size), LOG_KEY)
+    line = cosign_checkpoint(checkpoint, "witness.example", witness, 1_800_003_700).line
+    proven.log.rig.store.write(cosignatures_path(size), line.encode())
+    proof = proven.prove()
+    vkey = note_key("witness.example", witness, COSIGNATURE_V1).text
+    assert proven.check(proof, "--witness", vkey) == 0
+    told = capsys.readouterr().out
+    assert "witness witness.example" in told
+    assert "no witness cosigned" not in told
+    stranger = note_key("witness.example", Ed25519PrivateKey.generate(), COSIGNATURE_V1).text
+    assert proven.check(proof, "--witness", stranger) == 0
+    assert "no witness cosigned" in capsys.readouterr().out
+    assert proven.check(proof, "--witness", LOG_KEY.text) == 2

@@ -77,7 +77,7 @@ def _boot_lines(answer: Answer) -> Iterator[str]:
         return
     yield "SAME BOOT: one key, one reset count, clock going on; the logs of AFTER hold all measured since it began"
     if answer.never_reset:
-        yield "  and TPM2_GetTime shows that the TPM had not been reset since BEFORE was synchronised"
+        yield "  and TPM2_GetTime shows, in a later sync proof, that the TPM was not reset since before BEFORE"
 
 
 def _who_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -120,7 +121,7 @@ def _proof(reader: LogReader, ueid: Ueid, at_us: int, choice: Choice) -> AuditPr
         ueid=ueid,
         at_us=at_us,
         heads=tuple(heads),
-        consistency=reader.consistency(choice.sizes[0], choice.sizes[-1]) if len(choice.sizes) > 1 else (),
+        consistency=tuple(reader.consistency(one, other) for one, other in pairwise(choice.sizes)),
         entries=tuple(entries),
         before=choice.before,
         after=choice.after,

@@ -332,7 +332,7 @@ def audit_proof() -> bytes:
             ueid=device().ueid,
             at_us=1,
             heads=(replace(head, stamp=None), head),
-            consistency=(bytes(32),),
+            consistency=((bytes(32),),),
             entries=(entry, replace(entry, index=4, head=0)),
             before=3,
             after=None,

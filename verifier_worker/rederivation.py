@@ -141,6 +141,7 @@ class Rederivation:
         self._recorded_policy: AppraisalPolicy | None = None  # the verifier's own, whether it started with it or not
         self._policy: AppraisalPolicy | None = None
         self._objects = RememberedObjects()
+        self._early: list[ObjectEntry] = []
         self._trust: TrustStore | None = None
         self._verifiers: Keys = {}
         self._key_id = b""
@@ -191,6 +192,9 @@ class Rederivation:
             case "anchors":
                 self._digests[ANCHORS] = hashlib.sha256(entry.raw).digest()
                 self.anchors = parse_anchors(entry.raw)
+                early, self._early = self._early, []
+                for each in early:
+                    self._accept(each)
             case "local-policy":
                 self._digests[LOCAL_POLICY] = hashlib.sha256(entry.raw).digest()
                 self._recorded_policy = self._policy = compile_local_policy(entry.raw)
@@ -200,6 +204,9 @@ class Rederivation:
                 self._accept(entry)
 
     def _accept(self, entry: ObjectEntry) -> None:
+        if self.anchors is None:  # an earlier version did not say whom it believed
+            self._early.append(entry)
+            return
         if self._trust is None:
             self._trust = self._opened()
         if not self._trust.accept(entry.kind, None, entry.raw, entry.received_us, retained=True):

@@ -355,3 +355,23 @@ def test_a_database_from_a_backup_is_not_what_the_log_says(tmp_path: Path) -> No
     entries = recording.entries
     assert "sequence-gap" in reasons_at(recording, len(entries) - 1)
     assert first_bad(entries) == len(entries) - 1
+
+
+def test_a_log_of_an_earlier_version_is_derived_from_where_it_says_whom_it_believed(tmp_path: Path) -> None:
+    recording = Recording(tmp_path)
+    recording.device.sync(recording.new_handle())
+    dice = random.Random(3)
+    recording._push(dice)
+    entries = recording.entries
+    beginning = [raw for raw in entries if getattr(parse_entry(raw), "kind", "") in {ANCHORS, LOCAL_POLICY}]
+    recording.restart()
+    recording._reboot(dice)
+    recording.pass_s(1)
+    recording._push(dice)
+    after = recording.entries[len(entries) :]
+    now_us = parse_entry(after[0]).received_us
+    without = [raw for raw in entries if getattr(parse_entry(raw), "kind", "") not in {ANCHORS, LOCAL_POLICY, START}]
+    later = [encode_entry(replace(parse_entry(raw), received_us=now_us)) for raw in beginning]
+    found = rederived([*without, *later, *after])
+    assert found.problems == []
+    assert (found.counts.results, found.counts.underivable) == (3, 2)

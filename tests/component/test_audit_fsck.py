@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from relying_party.__main__ import main
+from runtime.captured import read_captured
 from runtime.frames import encode_frame
 from runtime.log_store import FolderStore
 from runtime.tile_log import LogReader
@@ -403,3 +404,9 @@ def test_readers_of_a_log_see_its_entries(folder: Path) -> None:
     assert [each for _, each in reader.entries(0, 530)] == ENTRIES
     assert reader.entry(77) == ENTRIES[77]
     assert reader.checkpoints() == reader.stamped() == SIZES
+
+
+def test_a_log_s_folder_can_be_learned_from(folder: Path) -> None:
+    captured = list(read_captured(folder / "log"))
+    assert [number for number, _ in captured] == list(range(530))
+    assert [encode_entry(each) for _, each in captured] == ENTRIES

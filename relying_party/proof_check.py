@@ -339,16 +339,26 @@ def _missing(at_us: int, before: Side | None, after: Side | None, *, same_boot: 
     if same_boot and not never_reset:
         problem = "that the TPM was not reset in between is not shown: cleared, it can count up to the same boot again"
         missing.append(problem)
+    if before is not None and after is not None:
+        missing += _undecided(before.result, after.result)
     return missing
+
+
+def _undecided(before: AttestationResult, after: AttestationResult) -> list[str]:
+    """Why the two results leave the time between them open, where they do."""
+    if before.status is Tier.CONTRAINDICATED:
+        return []
+    if after.status is Tier.CONTRAINDICATED:
+        return ["what is not approved was measured between the two: before or after that time is not shown"]
+    if after.status is not Tier.AFFIRMING or after.freshness is not Freshness.FRESH:
+        return ["the verifier did not affirm the second evidence"]
+    return []
 
 
 def _verdict(before: Side | None, after: Side | None, missing: tuple[str, ...]) -> Verdict:
     if missing or before is None or after is None:
         return Verdict.UNKNOWN
-    if before.result.status is Tier.CONTRAINDICATED:
-        return Verdict.NO
-    affirmed = after.result.status is Tier.AFFIRMING and after.result.freshness is Freshness.FRESH
-    return Verdict.YES if affirmed else Verdict.UNKNOWN
+    return Verdict.NO if before.result.status is Tier.CONTRAINDICATED else Verdict.YES
 
 
 def _sha256(data: bytes) -> bytes:

@@ -81,7 +81,7 @@ def _boot_lines(answer: Answer) -> Iterator[str]:
 
 
 def _who_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
-    yield f"  log          {trust.log_key.text.rpartition('+')[0]}"
+    yield f"  log          {trust.log_key.name}+{trust.log_key.key_id.hex()}"
     for head in answer.heads:
         yield f"    {_head_text(head)}"
         for witness, time_s in head.witnesses:

@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from relying_party import audit_log_commands, witness_commands
+from relying_party import audit_log_commands, check_command, prove_command, witness_commands
 from relying_party.recorder import RecorderSettings, check_recorder, run_recorder
 from relying_party.settings import ROLE
 from relying_party.time_audit import Believed, Row, TimeAudit
 from runtime.audit_file import AuditFileDamagedError, read_entries
 from runtime.keys import load_public_keys
+from runtime.progress import Progress
 from runtime.settings import load, naming
 from runtime.time_stamp_verifier import load_time_stamp_verifier
 from schemas.errors import ConfigError, PeerError, WorldError
@@ -31,8 +32,10 @@ _COLUMNS: Final = (
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds the command ``audit``."""
-    audit = commands.add_parser("audit", help="recompute what a verifier's audit log says")
+    audit = commands.add_parser("audit", help="record, check and prove what verifiers said, and recompute it")
     kinds = audit.add_subparsers(dest="audit", required=True)
+    prove_command.add_to(kinds)
+    check_command.add_to(kinds)
     times = kinds.add_parser(
         "times",
         help="when each quote was made, without believing the verifier",
@@ -54,6 +57,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     times.add_argument("--ueid", help="evidence of this attester alone")
     times.add_argument("--json", action="store_true", help="a JSON object for each line")
+    audit.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,11 +68,17 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.audit in audit_log_commands.KINDS:
         return audit_log_commands.run(options)
-    if options.audit == "record":
-        return _record(options)
-    if options.audit == "witness":
-        return witness_commands.run(options)
-    return _times(options)
+    match options.audit:
+        case "record":
+            return _record(options)
+        case "witness":
+            return witness_commands.run(options)
+        case "prove":
+            return prove_command.run(options)
+        case "check":
+            return check_command.run(options)
+        case _:
+            return _times(options)
 
 
 def _record(options: argparse.Namespace) -> int:
@@ -84,8 +94,12 @@ def _times(options: argparse.Namespace) -> int:
     audit = TimeAudit(_believed(options), _only(options.ueid))
     stopped = ""
     try:
-        for number, raw in read_entries(options.audit_log):
-            audit.read(number, raw)
+        with Progress("bytes of the log") as progress:
+            done, size = 0, _size_of(options.audit_log)
+            for number, raw in read_entries(options.audit_log):
+                audit.read(number, raw)
+                done += len(raw)
+                progress.tell(done, size)
     except AuditFileDamagedError as error:
         stopped = error.detail
     except WorldError as error:  # a torn tail, or a verifier at work: what is whole counts
@@ -96,6 +110,11 @@ def _times(options: argparse.Namespace) -> int:
     for line in map(_json_line, rows) if options.json else _table(rows):
         print(line)
     return _conclude(rows, stopped)
+
+
+def _size_of(path: Path) -> int | None:
+    """For the progress alone; None where there is no such file, which is told by who reads it."""
+    return path.stat().st_size if path.is_file() else None
 
 
 def _conclude(rows: list[Row], stopped: str) -> int:

@@ -14,6 +14,7 @@ Not done: revocation (an operator removes a root), and any limit on a token's ag
 token has many verifying spellings (unsigned attributes, further certificates, ECDSA's second ``s``): see ADR 0003.
 """
 
+import base64
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -152,7 +153,11 @@ class _SigningCertificate:
 
 
 class TimeStampVerifier:
-    """Implements :class:`schemas.handle.StampVerifier`. Immutable after construction; threads may share it."""
+    """Implements :class:`schemas.handle.StampVerifier`. Immutable after construction; threads may share it.
+
+    Attributes:
+        roots, intermediates: the certificates it trusts, and those it knows between them and a TSA, DER.
+    """
 
     def __init__(self, roots_pem: bytes, intermediates_pem: bytes = b"") -> None:
         """Takes the trust anchors.
@@ -173,10 +178,10 @@ class TimeStampVerifier:
                     f"TSA root {root.subject.rfc4514_string()!r}: issued by {root.issuer.rfc4514_string()!r}; "
                     "give that root here and this certificate as an intermediate"
                 )
+        intermediates = _certificates(intermediates_pem, "TSA intermediates")
+        self.roots, self.intermediates = map(_der, (roots, intermediates))
         # The library's builder shares and edits the lists it is given: fresh ones, once.
-        self._verifier = rfc3161_client.VerifierBuilder(
-            roots=list(roots), intermediates=list(_certificates(intermediates_pem, "TSA intermediates"))
-        ).build()
+        self._verifier = rfc3161_client.VerifierBuilder(roots=list(roots), intermediates=list(intermediates)).build()
 
     def verify_stamp(self, token: bytes, imprint: bytes) -> TstInfo:
         """Verifies a token over ``imprint`` and returns what the TSA said in it.
@@ -210,6 +215,15 @@ class TimeStampVerifier:
         return info
 
 
+def time_stamp_verifier_of(roots: Iterable[bytes], intermediates: Iterable[bytes] = ()) -> TimeStampVerifier:
+    """A verifier from DER certificates, as :class:`TimeStampVerifier` gives them out.
+
+    Raises:
+        ConfigError: as its constructor.
+    """
+    return TimeStampVerifier(b"".join(map(_pem, roots)), b"".join(map(_pem, intermediates)))
+
+
 def load_time_stamp_verifier(roots: Iterable[Path], intermediates: Iterable[Path] = ()) -> TimeStampVerifier:
     """A verifier from PEM files.
 
@@ -221,6 +235,14 @@ def load_time_stamp_verifier(roots: Iterable[Path], intermediates: Iterable[Path
         return TimeStampVerifier(_joined(root_files), _joined(intermediates))
     except ConfigError as error:
         raise ConfigError(f"{error.detail} (read from {', '.join(map(str, root_files)) or 'no file'})") from error
+
+
+def _pem(der: bytes) -> bytes:
+    return b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n"
+
+
+def _der(certificates: Iterable[x509.Certificate]) -> tuple[bytes, ...]:
+    return tuple(each.public_bytes(Encoding.DER) for each in certificates)
 
 
 def _joined(files: Iterable[Path]) -> bytes:

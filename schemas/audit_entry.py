@@ -8,11 +8,15 @@ to it (:func:`leaf_of`). No entry looks like a reference: their keys differ.
 Entries are of two kinds, in the order in which things took effect at the verifier:
 
     evidence   {1: receipt, 2: UEID, 3: reasons, 4: result or null, 5: SHA-256 of the payload, 6: payload or null}
-    object     {1: receipt, 7: kind, 8: the signed object}
+    object     {1: receipt, 7: kind, 8: the object}
 
 An object entry stands before the first evidence that was judged with the object in force. So of evidence between the
 entries of handles ``H_i`` and ``H_j`` the log says: received after ``H_i`` was stamped, and before ``H_j`` was accepted
 (REIM 7.2). Everything in an entry is the verifier's word until what is signed in it has been verified.
+
+Three kinds of object nobody signs: whom the verifier believes (``anchors``), the policy of its own configuration
+(``local-policy``), and that it started (``start``); :mod:`schemas.audit_anchors` says what is in them. With them a log
+is enough to come to every result again.
 """
 
 import hashlib
@@ -34,6 +38,11 @@ ENDORSEMENT: Final = "endorsements"
 REFERENCE_VALUES: Final = "reference-values"
 POLICY: Final = "policies"
 OBJECT_KINDS: Final = frozenset({HANDLE, ENDORSEMENT, REFERENCE_VALUES, POLICY})
+ANCHORS: Final = "anchors"
+LOCAL_POLICY: Final = "local-policy"
+START: Final = "start"
+UNSIGNED_KINDS: Final = frozenset({ANCHORS, LOCAL_POLICY, START})
+_ALL_KINDS: Final = OBJECT_KINDS | UNSIGNED_KINDS
 DIGEST_BYTES: Final = 32
 _TIME, _UEID, _REASONS, _RESULT, _DIGEST, _PAYLOAD, _KIND, _OBJECT = range(1, 9)
 _REFERENCE_DIGEST, _REFERENCE_LENGTH = 9, 10
@@ -69,12 +78,12 @@ class EvidenceEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectEntry:
-    """A handle, an endorsement, a set of reference values or a policy that came into force.
+    """A handle, an endorsement, a set of reference values or a policy that came into force; or an unsigned object.
 
     Attributes:
         received_us: when, UTC microseconds of the verifier's clock.
-        kind: one of :data:`OBJECT_KINDS`.
-        raw: the signed object; of a handle with its time-stamp token.
+        kind: one of :data:`OBJECT_KINDS` or :data:`UNSIGNED_KINDS`.
+        raw: the object; of a handle with its time-stamp token.
     """
 
     received_us: int
@@ -111,8 +120,8 @@ def parse_entry(raw: bytes) -> AuditEntry:
     if isinstance(value, dict) and _KIND in value:
         items = as_map(value, "audit entry", required=(_TIME, _KIND, _OBJECT), optional=())
         kind = as_text(items[_KIND], "audit entry kind", limit=32)
-        if kind not in OBJECT_KINDS:
-            raise PeerError(Reason.MALFORMED, f"audit entry: kind {kind!r}, this software knows {sorted(OBJECT_KINDS)}")
+        if kind not in _ALL_KINDS:
+            raise PeerError(Reason.MALFORMED, f"audit entry: kind {kind!r}, this software knows {sorted(_ALL_KINDS)}")
         when_us = as_uint(items[_TIME], "audit entry time")
         return ObjectEntry(received_us=when_us, kind=kind, raw=as_bytes(items[_OBJECT], "audit entry object"))
     items = as_map(value, "audit entry", required=range(1, 7), optional=())

@@ -62,10 +62,16 @@ def key_id(key: EllipticCurvePublicKey) -> bytes:
     return hashlib.sha256(spki).digest()[:KEY_ID_BYTES]
 
 
+def protected_headers(signer: bytes, headers: Mapping[int, object]) -> dict[object, object]:
+    """The protected header under a signature by the key with the id ``signer``."""
+    all_headers: dict[object, object] = {HEADER_ALGORITHM: ALGORITHM_ES256, HEADER_KEY_ID: signer}
+    all_headers.update(headers.items())
+    return all_headers
+
+
 def sign(payload: bytes, key: EllipticCurvePrivateKey, headers: Mapping[int, object]) -> Sign1:
     """Signs ``payload``; ``headers`` (the type among them) join the algorithm and key id in the protected header."""
-    all_headers: dict[object, object] = {HEADER_ALGORITHM: ALGORITHM_ES256, HEADER_KEY_ID: key_id(key.public_key())}
-    all_headers.update(headers.items())
+    all_headers = protected_headers(key_id(key.public_key()), headers)
     protected = cbor.encode(all_headers)
     r, s = decode_dss_signature(key.sign(_to_be_signed(protected, payload), _ES256))
     return Sign1(

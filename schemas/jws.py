@@ -7,13 +7,19 @@ from collections.abc import Mapping
 from typing import Final
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+    derive_private_key,
+)
 
 from schemas.errors import PeerError
 from schemas.reasons import Reason
 
 ALGORITHM: Final = "ES256"
 TYPE: Final = "eat+jwt"  # RFC 9782, 2.1
+_NOBODY: Final = derive_private_key(1, SECP256R1())  # everybody's: signs where nothing but the rest is looked at
 # Times are checked by the caller against a clock it names, never by the library against the machine's.
 _OPTIONS: Final[jwt.types.Options] = {
     "verify_signature": True,
@@ -28,6 +34,16 @@ _OPTIONS: Final[jwt.types.Options] = {
 def sign(claims: Mapping[str, object], key: EllipticCurvePrivateKey, key_id: str) -> bytes:
     """A compact JWS over ``claims`` (values must be JSON types)."""
     return jwt.encode(dict(claims), key, algorithm=ALGORITHM, headers={"typ": TYPE, "kid": key_id}).encode("ascii")
+
+
+def signed_part(token: bytes) -> bytes:
+    """What the signature of a compact JWS covers: header and claims, as they stand in it."""
+    return token.rpartition(b".")[0]
+
+
+def to_be_signed(claims: Mapping[str, object], key_id: str) -> bytes:
+    """What the key with this id signs when :func:`sign` is asked to; byte for byte."""
+    return signed_part(sign(claims, _NOBODY, key_id))
 
 
 def verify(token: bytes, keys: Mapping[str, EllipticCurvePublicKey]) -> dict[str, object]:

@@ -57,6 +57,21 @@ def sign(claims: Mapping[str, object], key: EllipticCurvePrivateKey) -> bytes:
     return cbor.encode(cbor.Tag(TAG_CWT, cose.to_tag(signed)))
 
 
+def signed_part(token: bytes) -> bytes:
+    """What the signature of a CWT covers: protected header and claims, as they stand in it.
+
+    Raises:
+        PeerError: ``too-large`` or ``malformed``.
+    """
+    parsed = _parse(token)
+    return cbor.encode([parsed.protected, parsed.unverified_payload])
+
+
+def to_be_signed(claims: Mapping[str, object], key_id: bytes) -> bytes:
+    """What the key with this id signs when :func:`sign` is asked to; byte for byte."""
+    return cbor.encode([cbor.encode(cose.protected_headers(key_id, _PROTECTED)), cbor.encode(to_cbor(claims))])
+
+
 def verify(token: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) -> dict[str, object]:
     """Verifies a CWT by the key its key id names; tag 61 may be missing (RFC 8392, 6), tag 18 may not.
 

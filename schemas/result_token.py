@@ -90,6 +90,33 @@ def read_unverified(token: bytes) -> AttestationResult:
     return from_claims(jws.unverified_claims(token))
 
 
+def unverified_claims(token: bytes) -> dict[str, object]:
+    """The claims of a token of either form by their names in a JWT; nobody need have signed them.
+
+    Raises:
+        PeerError: ``too-large`` or ``malformed``.
+    """
+    if format_of(token) is ResultFormat.CWT:
+        return result_cwt.unverified_claims(token)
+    return jws.unverified_claims(token)
+
+
+def signed_part(token: bytes) -> bytes:
+    """What the signature of a token covers, all of it.
+
+    Raises:
+        PeerError: ``too-large`` or ``malformed``.
+    """
+    return result_cwt.signed_part(token) if format_of(token) is ResultFormat.CWT else jws.signed_part(token)
+
+
+def to_be_signed(claims: Mapping[str, object], key_id: bytes, form: ResultFormat) -> bytes:
+    """What :class:`ResultSigner` signs of ``claims`` with the key of this id: :func:`signed_part` of its token."""
+    if form is ResultFormat.CWT:
+        return result_cwt.to_be_signed(claims, key_id)
+    return jws.to_be_signed(claims, key_id.hex())
+
+
 def wrap(token: bytes) -> bytes:
     """The CMW record in which a token travels, of the media type of its form."""
     return cmw.wrap(_MEDIA_TYPES[format_of(token)], token, Indicator.ATTESTATION_RESULTS)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from runtime.audit_file import read_entries
 from runtime.keys import read_file
-from runtime.service import run_command
+from runtime.service import EXIT_OK, run_command
 from runtime.settings import load, naming
 from schemas.errors import ConfigError
-from verifier_worker import policy_commands
+from verifier_worker import audit_verify_command, policy_commands
 from verifier_worker.arguments import parser
 from verifier_worker.audit_text import entry_line
 from verifier_worker.boot_log_text import boot_log_lines
@@ -19,12 +19,15 @@ from verifier_worker.service import check_service, run_service
 from verifier_worker.settings import Settings
 
 
-def _execute(arguments: argparse.Namespace) -> None:
+def _execute(arguments: argparse.Namespace) -> int:
     if arguments.command == "run":
         _run(arguments)
-        return
+        return EXIT_OK
+    if arguments.command == "audit" and arguments.audit == "verify":
+        return audit_verify_command.run(arguments)
     for line in _lines(arguments):
         print(line, flush=True)
+    return EXIT_OK
 
 
 def _run(arguments: argparse.Namespace) -> None:

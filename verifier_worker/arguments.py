@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from verifier_worker import policy_commands
+from verifier_worker import audit_verify_command, policy_commands
+from verifier_worker.decision import BUILD
 from verifier_worker.key_commands import add_key_commands
 from verifier_worker.material import ROLE
-from verifier_worker.worker import BUILD
 
 _EXAMPLE = """\
 A newcomer's order:
@@ -42,5 +42,6 @@ def parser() -> argparse.ArgumentParser:
     kinds = audit.add_subparsers(dest="audit", required=True, metavar="KIND")
     show = kinds.add_parser("show", help="print it, one entry a line")
     show.add_argument("log", metavar="LOG", help="folder or URL of a log, or the file of an earlier version")
+    audit_verify_command.add_to(kinds)
     commands.add_parser("show-log", help="print a boot log, one event a line").add_argument("boot_log", type=Path)
     return top

@@ -27,6 +27,7 @@ class Material:
     distributors: Mapping[bytes, EllipticCurvePublicKey]
     stamps: TimeStampVerifier
     policy: AppraisalPolicy | None
+    policy_text: bytes | None = None
 
 
 def load_material(settings: Settings) -> Material:
@@ -46,7 +47,12 @@ def load_material(settings: Settings) -> Material:
         stamps = load_time_stamp_verifier(trusted.tsa_roots)
     with naming("policy"):
         policy = load_policy(settings.policy) if settings.policy is not None else None
-    return Material(key=key, endorsers=endorsers, distributors=distributors, stamps=stamps, policy=policy)
+        text = keys.read_file(settings.policy) if settings.policy is not None else None
+    if settings.policy is not None and text is not None:
+        _check_recordable(settings.policy, text)
+    return Material(
+        key=key, endorsers=endorsers, distributors=distributors, stamps=stamps, policy=policy, policy_text=text
+    )
 
 
 def load_policy(path: Path) -> AppraisalPolicy:
@@ -58,6 +64,24 @@ def load_policy(path: Path) -> AppraisalPolicy:
     table = load(path, PolicyTable, "policy")
     with naming(path):
         return check_policy(table)
+
+
+def _check_recordable(path: Path, text: bytes) -> None:
+    if build(text.decode("utf-8"), PolicyTable, "policy") != load(path, PolicyTable, "policy"):
+        problem = "the environment changes it; write it into the file, which is what the audit log holds"
+        raise ConfigError(f"policy: {path}: {problem}")
+
+
+def compile_local_policy(text: bytes) -> AppraisalPolicy:
+    """Reads and checks the policy of a worker's own, from its text alone.
+
+    Raises:
+        ConfigError: names the field.
+    """
+    try:
+        return check_policy(build(text.decode("utf-8"), PolicyTable, "policy"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"policy: not TOML ({error})") from error
 
 
 def compile_policy(signed: SignedPolicy) -> AppraisalPolicy:

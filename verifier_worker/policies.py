@@ -95,6 +95,12 @@ class Policies:
         return Choice()
 
     @property
+    def reference_sets(self) -> frozenset[tuple[str, ...]]:
+        """The names of reference values that policies go by together, of each policy, valid in time or not."""
+        every = [policy for _, policy in self._signed.values()] + ([self._own] if self._own is not None else [])
+        return frozenset(policy.reference_values for policy in every)
+
+    @property
     def least_grace_us(self) -> int | None:
         """The shortest time that any policy grants a handle after its expiry; None without a policy."""
         every = [policy for _, policy in self._signed.values()] + ([self._own] if self._own is not None else [])

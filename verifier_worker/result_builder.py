@@ -1,6 +1,7 @@
 """From an attester's state to the attestation result that says it."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypeVar
 
 from schemas.handle import Handle
 from schemas.identifiers import Ueid
@@ -10,6 +11,7 @@ from schemas.result import AttestationResult, Freshness
 from verifier_worker.appraisal_policy import AppraisalPolicy
 from verifier_worker.state import AttesterState, Finding
 
+V = TypeVar("V")
 _US: Final = 1_000_000
 STALE_LIFETIME_US: Final = 86_400 * _US  # a stale result affirms nothing and may stand for a day
 UNAPPRAISED_LIFETIME_US: Final = 300 * _US  # where no policy says how long
@@ -57,19 +59,24 @@ def build_result(
         received_us=state.received_us,
         received_after=state.received_after,
         policies=(policy.label,) if policy is not None else (),
-        logs=dict(state.replay.next_index),
-        logs_total={
-            name: total for name, total in state.totals.items() if total > state.replay.next_index.get(name, 0)
-        },
+        logs=_sorted(state.replay.next_index),
+        logs_total=_sorted(
+            {name: total for name, total in state.totals.items() if total > state.replay.next_index.get(name, 0)}
+        ),
         unexpected=tuple(finding.detail for finding in shown[:MAX_UNEXPECTED_LISTED]),
         unexpected_digests=tuple(finding.digest.hex() for finding in shown[:MAX_UNEXPECTED_LISTED]),
         unexpected_total=len(shown) + hidden,
-        claims={name: value for name, value in state.claims.items() if not isinstance(value, bytes)},
-        verified_claims=verdict.verified_claims,
+        claims=_sorted({name: value for name, value in state.claims.items() if not isinstance(value, bytes)}),
+        verified_claims=_sorted(verdict.verified_claims),
         rejections=state.rejections,
         clock_rate_ppm=state.clock.rate_ppm,
         transitions=state.transitions,
     )
+
+
+def _sorted(items: Mapping[str, V]) -> dict[str, V]:
+    """In one order, whether the state comes from memory or from the database: a result has one text."""
+    return dict(sorted(items.items()))
 
 
 _NAMED: Final = frozenset(

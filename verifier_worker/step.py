@@ -19,6 +19,7 @@ from schemas.bank_replay import BankReplay
 from schemas.errors import PeerError
 from schemas.evidence import VANISHED, ClaimValue, Evidence, EvidenceBody, check_claims_size
 from schemas.identifiers import Ueid
+from schemas.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
 from schemas.log_replay import Quoted, ReplayState
 from schemas.pcr import SAVED_PCRS
 from schemas.reasons import Reason
@@ -34,7 +35,6 @@ from verifier_worker.checks.transitions import tell_transitions
 from verifier_worker.clock_record import ClockRecord, next_epoch, went_back
 from verifier_worker.clock_states import OUTCOMES, ClockChange
 from verifier_worker.conclusion import conclude
-from verifier_worker.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
 from verifier_worker.measured import judge_aggregates, measure
 from verifier_worker.state import AttesterState, Finding, Measured
 from verifier_worker.succession import go_on
@@ -239,7 +239,7 @@ def _advance(
         emptied = _fresh(admitted, base.measured.label, base)
         reason = Reason.BASELINE_REQUIRED
         return emptied, [Finding(reason=reason)], _request(reason, emptied, admitted)
-    increments, gap = join_increments(base, admitted.evidence)
+    increments, gap = join_increments(base.replay, base.tails, admitted.evidence)
     if gap is not None:
         reason = Reason.LOG_GAP if base.replay.next_index else Reason.BASELINE_REQUIRED
         return _moved(base, admitted), [Finding(reason=reason, detail=gap)], _request(reason, base, admitted)

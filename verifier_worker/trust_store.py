@@ -4,6 +4,9 @@ Every object is verified here before it counts, also when it is read back from t
 endorsement, a set of reference values or a policy is never replaced by an older one, nor by another object of the same
 version.
 
+What is in force follows from the objects, the times at which they were received, and the times at which their validity
+begins and ends; never from who asked in between. So whoever knows those times, from the audit log, comes to the same.
+
 Handles are followed along their distributor's chain. A gap or a fork is logged and counted and refuses nothing: see
 :mod:`schemas.handle_chain` for why.
 """
@@ -18,6 +21,7 @@ from prometheus_client import Histogram
 
 from runtime.chain_watch import ChainWatch
 from runtime.telemetry import Log
+from schemas.audit_entry import UNSIGNED_KINDS
 from schemas.endorsement import verify_endorsement
 from schemas.errors import PeerError
 from schemas.handle import Handle, StampVerifier, verify_handle
@@ -33,6 +37,7 @@ HANDLES: Final = "handles"
 ENDORSEMENTS: Final = "endorsements"
 REFERENCE_VALUES: Final = "reference-values"
 POLICIES: Final = "policies"
+_MERGED_KINDS: Final = frozenset({REFERENCE_VALUES, POLICIES})
 _US: Final = 1_000_000
 _FOREVER_US: Final = 2**62
 _FOREVER_S: Final = _FOREVER_US // _US
@@ -88,6 +93,8 @@ class TrustStore:
         self._views: dict[str, Trust] = {}  # by group, until something changes or a validity begins or ends
         self._newest: HandleId | None = None
         self._views_from_s, self._views_until_s = 0, 0
+        self._merged_s: int | None = None  # until when all that begins and ends has been seen to; None: merge anew
+        self._handles_until_us = _FOREVER_US  # no handle is forgotten before
 
     def load(self, now_us: int) -> list[PeerError]:
         """Verifies again what was stored; what no longer verifies is left out and returned.
@@ -97,6 +104,8 @@ class TrustStore:
         self._store.prune_trust(now_us)
         errors = []
         for kind, raw in self._store.load_trust():
+            if kind in UNSIGNED_KINDS:
+                continue
             try:
                 self._take(kind, None, raw, now_us)
             except PeerError as error:
@@ -107,14 +116,28 @@ class TrustStore:
     def prune(self, now_us: int) -> None:
         """Forgets handles that no evidence can refer to any more, here and in the store."""
         self._store.prune_trust(now_us)
+        self._forget_handles(now_us)
+
+    def _forget_handles(self, now_us: int) -> None:
         for handle in [each for each in self._handles.values() if each.expires_us + _HANDLE_KEPT_US < now_us]:
             self._forget(handle)
+        ends = (each.expires_us + _HANDLE_KEPT_US for each in self._handles.values())
+        self._handles_until_us = min(ends, default=_FOREVER_US)
 
     def _forget(self, handle: Handle) -> None:
         del self._handles[handle.id]
         self._spellings.pop((handle.claims.issuer, handle.claims.nonce), None)
 
-    def accept(self, kind: str, name: str | None, raw: bytes, now_us: int, *, retained: bool = False) -> bool:
+    def accept(
+        self,
+        kind: str,
+        name: str | None,
+        raw: bytes,
+        now_us: int,
+        *,
+        retained: bool = False,
+        received_us: int | None = None,
+    ) -> bool:
         """Verifies an object that arrived, and stores it.
 
         Args:
@@ -123,6 +146,7 @@ class TrustStore:
             raw: the signed object.
             now_us: the verifier's clock.
             retained: the broker had kept it, so that its age says nothing about how long handles are under way.
+            received_us: its receipt, as the audit log will have it: in force from then on; ``now_us`` by default.
 
         Returns:
             True when it is new; False when it was there already.
@@ -136,8 +160,12 @@ class TrustStore:
             raise PeerError(Reason.OBJECT_ROLLED_BACK, f"{kind}: a newer version has replaced this one")
         if digest in self._seen or HandleId(digest) in self._handles:
             return False
+        received_us = now_us if received_us is None else received_us
+        self._catch_up(received_us)
         key, keep_until_us = self._take(kind, name, raw, now_us)
         self._store.save_trust(kind, key, raw, keep_until_us)
+        if kind in _MERGED_KINDS:
+            self._merge(received_us)
         handle = self._handles.get(HandleId(digest))  # None, too, for one that was the oldest of too many
         if handle is not None:
             self._follow(handle, None if retained else now_us)
@@ -151,7 +179,7 @@ class TrustStore:
         """
         values = verify_reference_values(raw, self._endorsers)
         self._references[values.name] = dataclasses.replace(values, not_before_s=0, not_after_s=_FOREVER_S)
-        self._views_until_s = 0
+        self._views_until_s, self._merged_s = 0, None
 
     def _follow(self, handle: Handle, received_us: int | None) -> None:
         """Tells what is odd about a new handle: its place in the chain, and how long it was under way."""
@@ -172,10 +200,12 @@ class TrustStore:
     def trust(self, now_us: int, ueid: Ueid | None = None) -> Trust:
         """What is in force at ``now_us`` for an attester, by its endorsed group; without one, for those of no group."""
         now_s = now_us // _US
+        if now_us > self._handles_until_us:
+            self._forget_handles(now_us)
         if not self._views_from_s <= now_s < self._views_until_s:  # before: this machine's clock was set back
+            self._catch_up(now_us)
             self._views.clear()
-            edges = [edge for values in self._references.values() for edge in _edges(values)]
-            edges += self._policies.edges_s()
+            edges = self._edges_s()
             self._views_from_s = max((edge for edge in edges if edge <= now_s), default=-_FOREVER_S)
             self._views_until_s = min((edge for edge in edges if edge > now_s), default=_FOREVER_S)
         key = self._endorsed.get(ueid) if ueid is not None else None
@@ -184,7 +214,7 @@ class TrustStore:
         if view is None:
             choice = self._policies.choose(group, now_s)
             names = choice.policy.reference_values if choice.policy is not None else ()
-            references = self._references_of(names, now_us)
+            references = self._merged.get(names) or merge_references(names, self._references, now_s)
             view = Trust(
                 endorsed=self._endorsed,
                 handles=self._handles,
@@ -198,21 +228,42 @@ class TrustStore:
             self._views[group] = view
         return view
 
-    def _references_of(self, names: tuple[str, ...], now_us: int) -> References:
+    def _edges_s(self) -> list[int]:
+        """When what is in force may become another."""
+        edges = [edge for values in self._references.values() for edge in _edges(values)]
+        return [*edges, *self._policies.edges_s()]
+
+    def _catch_up(self, now_us: int) -> None:
+        """Sees to all that has begun or ended since, at the times at which it did."""
+        now_s = now_us // _US
+        if self._merged_s is None or now_s < self._merged_s:
+            self._merge(now_us)
+            return
+        for edge_s in sorted({edge for edge in self._edges_s() if self._merged_s < edge <= now_s}):
+            self._merge(edge_s * _US)
+        self._merged_s = now_s
+
+    def _merge(self, now_us: int) -> None:
         """Shared by all groups whose policies name the same sets: a long list is held once."""
-        before = self._merged.get(names)
-        if before is not None and any(view.references is before for view in self._views.values()):
-            return before
-        references = merge_references(names, self._references, now_us // _US)
-        if before is not None:
-            references = succeed(before, references, now_us)
-        self._merged[names] = references
-        return references
+        self._merged_s = now_us // _US
+        merged: dict[tuple[str, ...], References] = {}
+        for names in self._policies.reference_sets:
+            references, before = merge_references(names, self._references, self._merged_s), self._merged.get(names)
+            if before is not None and not (before.missing and not before.narrower and not before.ended):
+                references = succeed(before, references, now_us)
+            merged[names] = references
+        self._merged = merged
+        self._views_until_s = 0
 
     @property
     def attesters(self) -> Collection[Ueid]:
         """Those with an endorsement, valid in time or not."""
         return self._endorsed.keys()
+
+    def count_valid(self, now_us: int) -> int:
+        """How many attesters have an endorsement that is valid at a time: neither revoked, expired nor yet to begin."""
+        now_s = now_us // _US
+        return sum(key.endorsement.is_valid(now_s) for key in self._endorsed.values())
 
     @property
     def newest_handle(self) -> Handle | None:
@@ -256,6 +307,7 @@ class TrustStore:
             raise PeerError(Reason.HANDLE_NOT_NEWER, f"handle: one more spelling of one we have {_MAX_SPELLINGS} of")
         self._spellings[signed] = self._spellings.get(signed, 0) + 1
         self._handles[handle.id] = dataclasses.replace(handle, raw=b"")  # the bytes have served
+        self._handles_until_us = min(self._handles_until_us, keep_until_us)
         newest = self._handles.get(self._newest) if self._newest is not None else None
         if newest is None or handle.time_us > newest.time_us:
             self._newest = handle.id
@@ -279,7 +331,6 @@ class TrustStore:
         before = self._references.get(values.name)
         _check_version(REFERENCE_VALUES, values.version, before.version if before else None)
         self._references[values.name] = values
-        self._views_until_s = 0
         return values.name.encode(), _FOREVER_US
 
     def _take_policy(self, name: str | None, raw: bytes) -> tuple[bytes, int]:
@@ -287,7 +338,6 @@ class TrustStore:
         _check_name(POLICIES, name, policy.id)
         _check_version(POLICIES, policy.version, self._policies.version(policy.id))
         self._policies.take(policy, stored=name is None)
-        self._views_until_s = 0
         return policy.id.encode(), _FOREVER_US
 
 

@@ -5,6 +5,7 @@ cbor2 6 puts into tags nor that maps have no order. It is given the exception, p
 of the CDDL, which for our integer keys is the deterministic order.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -16,8 +17,22 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import schemas
+from schemas import audit_proof as audit_proofs
 from schemas import cbor, cel, cel_cbor, cmw, cose, media_types, result, result_cwt
-from schemas.audit_entry import HANDLE, POLICY, EvidenceEntry, ObjectEntry, encode_entry, leaf_of
+from schemas.alert import Alert, AlertKind, Condition, encode_alert, parse_unverified_alert
+from schemas.audit_anchors import Anchors, Start, encode_anchors, encode_start, parse_anchors, parse_start, public_der
+from schemas.audit_entry import (
+    ANCHORS,
+    HANDLE,
+    LOCAL_POLICY,
+    POLICY,
+    START,
+    EvidenceEntry,
+    ObjectEntry,
+    encode_entry,
+    leaf_of,
+    parse_entry,
+)
 from schemas.endorsement import Endorsement, Genuine, sign_endorsement, verify_endorsement
 from schemas.enrolment import (
     Activation,
@@ -222,6 +237,27 @@ def status() -> bytes:
     return encode_status(Status(role="verifier", name="v", online=True, version="1"))
 
 
+def alert() -> bytes:
+    """An alert with every optional member."""
+    made = Alert(
+        id="0a1b",
+        kind=AlertKind.VERDICT,
+        made_s=1,
+        summary="s",
+        next_step="n",
+        ueid=device().ueid,
+        condition=Condition.CONTRAINDICATED,
+        before=Condition.AFFIRMING,
+        reasons=("file-unexpected",),
+        count=1,
+        attesters=(device().ueid,),
+        verifier="v",
+        rule="all",
+        token=b"ey",
+    )
+    return encode_alert(made)
+
+
 def cel_record() -> bytes:
     """A record of ours."""
     content = cel.ApplicationContent(event_type="app.config", name="/etc/app.conf", digest=bytes(32))
@@ -293,6 +329,85 @@ def audit_reference() -> bytes:
     return leaf
 
 
+def audit_anchors() -> bytes:
+    """Whom a verifier believes."""
+    key = public_der(KEY.public_key())
+    return encode_anchors(
+        Anchors(
+            verifier="v",
+            build="b",
+            result_format="jwt",
+            key=key,
+            endorsers=(key,),
+            distributors=(key,),
+            tsa_roots=(b"root",),
+            tsa_intermediates=(b"between",),
+            state_version=1,
+        )
+    )
+
+
+def audit_start() -> bytes:
+    """A verifier started."""
+    return encode_start(Start(anchors=bytes(32), policy=bytes(32), attesters=0, objects=1))
+
+
+def audit_proof() -> bytes:
+    """A proof with everything in it."""
+    head = audit_proofs.ProvenHead(note=b"note", stamp=b"token", cosignatures=b"lines")
+    entry = audit_proofs.ProvenEntry(index=3, head=1, path=(bytes(32), bytes(32)), entry=audit_start_entry())
+    return audit_proofs.encode_proof(
+        audit_proofs.AuditProof(
+            ueid=device().ueid,
+            at_us=1,
+            heads=(replace(head, stamp=None), head),
+            consistency=(bytes(32),),
+            entries=(entry, replace(entry, index=4, head=0)),
+            before=3,
+            after=None,
+        )
+    )
+
+
+def _proof_content() -> dict[int, list[bytes]]:
+    outer: Any = cbor.decode(audit_proof(), "proof")
+    content: Any = cbor.decode(outer[1], "content")
+    return content  # type: ignore[no-any-return]  # decoded
+
+
+def audit_proof_content() -> bytes:
+    """What its checksum is over."""
+    return cbor.encode(_proof_content())
+
+
+def audit_proof_entry() -> bytes:
+    """One of its entries."""
+    return _proof_content()[5][0]
+
+
+def _with_content(content: bytes) -> bytes:
+    return cbor.encode([media_types.AUDIT_PROOF, content, hashlib.sha256(content).digest()])
+
+
+def _with_entry(entry: bytes) -> bytes:
+    return _with_content(cbor.encode({**_proof_content(), 5: [entry]}))
+
+
+def audit_anchors_entry() -> bytes:
+    """An audit entry about them."""
+    return encode_entry(ObjectEntry(received_us=1, kind=ANCHORS, raw=audit_anchors()))
+
+
+def audit_policy_entry() -> bytes:
+    """An audit entry about a verifier's own policy."""
+    return encode_entry(ObjectEntry(received_us=1, kind=LOCAL_POLICY, raw=b'id = "x"'))
+
+
+def audit_start_entry() -> bytes:
+    """An audit entry about a start."""
+    return encode_entry(ObjectEntry(received_us=1, kind=START, raw=audit_start()))
+
+
 def result_cbor_claims() -> bytes:
     """The CWT claims of a result."""
     return cbor.encode(result_cwt.to_cbor(result.to_claims(full_result(), "d", "b")))
@@ -329,12 +444,21 @@ MESSAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "policy": ("policy.cddl", policy),
     "policy-claims": ("policy.cddl", policy_claims),
     "status": ("status.cddl", status),
+    "alert": ("alert.cddl", alert),
     "cel-record": ("evidence.cddl", cel_record),
     "result-claims": ("result.cddl", result_claims),
     "audit-evidence": ("audit.cddl", audit_evidence),
     "audit-object": ("audit.cddl", audit_object),
     "audit-reference": ("audit.cddl", audit_reference),
     "audit-policy": ("audit.cddl", audit_policy),
+    "audit-anchors": ("audit.cddl", audit_anchors),
+    "audit-start": ("audit.cddl", audit_start),
+    "audit-anchors-entry": ("audit.cddl", audit_anchors_entry),
+    "audit-local-policy": ("audit.cddl", audit_policy_entry),
+    "audit-start-entry": ("audit.cddl", audit_start_entry),
+    "audit-proof": ("audit_proof.cddl", audit_proof),
+    "audit-proof-content": ("audit_proof.cddl", audit_proof_content),
+    "audit-proof-entry": ("audit_proof.cddl", audit_proof_entry),
     "result-cbor-claims": ("result.cddl", result_cbor_claims),
     "undecided-claims": ("result.cddl", undecided_claims),
     "cwt-result": ("result.cddl", cwt_result),
@@ -347,6 +471,9 @@ RULES = {
     "audit-object": "audit-entry",
     "audit-reference": "audit-leaf",
     "audit-policy": "audit-entry",
+    "audit-anchors-entry": "audit-entry",
+    "audit-local-policy": "audit-entry",
+    "audit-start-entry": "audit-entry",
     "undecided-claims": "result-cbor-claims",
 }
 
@@ -389,8 +516,15 @@ def _parsers() -> dict[str, Callable[[bytes], object]]:
         "policy": lambda raw: verify_policy(raw, KEYS),
         "policy-claims": lambda raw: verify_policy(_signed_policy(raw), KEYS),
         "status": parse_unverified_status,
+        "alert": parse_unverified_alert,
         "cel-record": cel_cbor.parse_record,
         "passport-proof": parse_proof,
+        "audit-anchors": parse_anchors,
+        "audit-start": parse_start,
+        "audit-proof": audit_proofs.parse_proof,
+        "audit-proof-content": lambda raw: audit_proofs.parse_proof(_with_content(raw)),
+        "audit-proof-entry": lambda raw: audit_proofs.parse_proof(_with_entry(raw)),
+        "audit-start-entry": parse_entry,
     }
 
 
@@ -420,11 +554,18 @@ def _mutants(value: object) -> Iterator[object]:
         "evidence",
         "heartbeat",
         "status",
+        "alert",
         "cel-record",
         "passport-proof",
         "enrolment-request",
         "enrolment-activation",
         "policy-claims",
+        "audit-anchors",
+        "audit-start",
+        "audit-start-entry",
+        "audit-proof",
+        "audit-proof-content",
+        "audit-proof-entry",
     ],
 )
 def test_codec_and_cddl_refuse_the_same_changes(name: str) -> None:

@@ -1,11 +1,28 @@
 """Entries of an audit log, which an auditor reads from whoever kept it."""
 
-from schemas.audit_entry import HANDLE, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
+from schemas.audit_anchors import Anchors, Start, encode_anchors, encode_start, parse_anchors, parse_start, public_der
+from schemas.audit_entry import ANCHORS, HANDLE, START, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
 from schemas.identifiers import Ueid
 from tests.fuzz.cbor_tree import mutate_cbor
+from tests.fuzz.samples import KEY
 from verifier_worker.audit_text import entry_line
 
+_KEY = public_der(KEY.public_key())
+_ANCHORS = Anchors(
+    verifier="v1",
+    build="b",
+    result_format="jwt",
+    key=_KEY,
+    endorsers=(_KEY,),
+    distributors=(_KEY,),
+    tsa_roots=(b"root",),
+    tsa_intermediates=(),
+    state_version=4,
+)
+_START = Start(anchors=bytes(32), policy=None, attesters=1, objects=2)
 SEEDS = [
+    encode_entry(ObjectEntry(received_us=1, kind=ANCHORS, raw=encode_anchors(_ANCHORS))),
+    encode_entry(ObjectEntry(received_us=1, kind=START, raw=encode_start(_START))),
     encode_entry(ObjectEntry(received_us=1, kind=HANDLE, raw=b"handle")),
     encode_entry(
         EvidenceEntry(
@@ -23,4 +40,9 @@ MUTATE = mutate_cbor
 
 def one(data: bytes) -> None:
     entry_line(1, data)
-    assert encode_entry(parse_entry(data)) == data
+    entry = parse_entry(data)
+    assert encode_entry(entry) == data
+    if isinstance(entry, ObjectEntry) and entry.kind == ANCHORS:
+        assert encode_anchors(parse_anchors(entry.raw)) == entry.raw
+    if isinstance(entry, ObjectEntry) and entry.kind == START:
+        assert encode_start(parse_start(entry.raw)) == entry.raw

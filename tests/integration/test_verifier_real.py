@@ -1,6 +1,7 @@
 """A verifier process on a real broker: strangers, garbage, kill -9 at any moment, a broker that dies."""
 
 import itertools
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +13,14 @@ from relying_party.__main__ import main as relying_party
 from runtime.audit_file import read_entries
 from runtime.log_signer import generate_log_key
 from schemas import cmw, media_types
-from schemas.audit_entry import ObjectEntry, parse_entry
+from schemas.audit_entry import OBJECT_KINDS, ObjectEntry, parse_entry
 from schemas.media_types import Indicator
 from schemas.reasons import Reason
 from schemas.result import AttestationResult, Freshness, Tier
 from tests.parts.mosquitto import Mosquitto, running_mosquitto
 from tests.parts.mqtt_client import Listener, listening
 from tests.parts.verifier_rig import VerifierRig, verifier_rig
+from verifier_worker.__main__ import main as verifier
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -128,7 +130,9 @@ def test_garbage_on_every_other_topic_is_survived(stage: Stage) -> None:
     assert f"reason={Reason.MALFORMED}" in stage.rig.log()
 
 
-def test_kill_9_at_any_moment_loses_no_result_and_needs_no_baseline(stage: Stage) -> None:
+def test_kill_9_at_any_moment_loses_no_result_and_needs_no_baseline(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
     dice = random.Random(9)
     stage.push()
     stage.wait_for_sequence(0)
@@ -156,6 +160,11 @@ def test_kill_9_at_any_moment_loses_no_result_and_needs_no_baseline(stage: Stage
     assert len(numbers) >= last + 1
     assert sorted(kinds(stage)) == ["endorsements", "endorsements", "handles", "reference-values"]
     assert audit_times(stage) == 0
+    capsys.readouterr()
+    log, key = stage.rig.folder / "audit", stage.rig.folder / "audit.vkey"
+    assert verifier(["audit", "verify", str(log), "--log-key", str(key), "--json"]) == 0
+    derived = json.loads(capsys.readouterr().out)
+    assert (derived["results"], derived["underivable"], derived["problems"]) == (last + 1, 0, 0)
 
 
 def test_an_audit_log_that_was_moved_away_begins_with_what_is_in_force(stage: Stage) -> None:
@@ -175,9 +184,9 @@ def test_an_audit_log_that_was_moved_away_begins_with_what_is_in_force(stage: St
 
 
 def kinds(stage: Stage) -> list[str]:
-    """The objects in the audit log, in order."""
+    """The signed objects in the audit log, in order."""
     parsed = [parse_entry(raw) for _, raw in read_entries(stage.rig.folder / "audit")]
-    return [entry.kind for entry in parsed if isinstance(entry, ObjectEntry)]
+    return [entry.kind for entry in parsed if isinstance(entry, ObjectEntry) and entry.kind in OBJECT_KINDS]
 
 
 def audit_times(stage: Stage) -> int:

@@ -223,3 +223,14 @@ def test_a_key_on_another_curve_does_not_count() -> None:
 def test_the_status_cannot_be_better_than_the_vector_in_cbor_either() -> None:
     lying = replace(FULL, status=Tier.AFFIRMING)
     assert refusal(token_of(lying, ResultFormat.CWT)) == Reason.MALFORMED
+
+
+@pytest.mark.parametrize("form", ResultFormat)
+def test_what_is_to_be_signed_is_what_was_signed(form: ResultFormat) -> None:
+    """So an auditor compares results byte for byte, but for the one thing that never comes out the same."""
+    key_id = cose.key_id(VERIFIER_KEY.public_key())
+    for made in (FULL, UNDECIDED):
+        token = ResultSigner(VERIFIER_KEY, "d", "b", form).sign(made)
+        assert result_token.signed_part(token) == result_token.to_be_signed(to_claims(made, "d", "b"), key_id, form)
+        other = ResultSigner(VERIFIER_KEY, "d", "c", form).sign(made)
+        assert result_token.signed_part(other) != result_token.signed_part(token)

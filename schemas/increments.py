@@ -1,6 +1,7 @@
 """What a push brings beside its body: the log entries that are new to us, and the PCR values that its quote speaks of.
 
-All of it is unsigned: it counts once it reproduces the quoted PCR digest, and ``step`` sees to that.
+All of it is unsigned: it counts once it reproduces the quoted PCR digest. Verifiers see to that, and so does whoever
+checks a proof later.
 """
 
 from collections.abc import Mapping
@@ -10,20 +11,26 @@ from schemas import cel_cbor, ima_log, tcg2_log
 from schemas.errors import PeerError
 from schemas.evidence import Evidence
 from schemas.limits import MAX_MESSAGE_BYTES
-from schemas.log_replay import Replayed
+from schemas.log_replay import Replayed, ReplayState
 from schemas.pcr import PcrSelection, PcrValues
 from schemas.reasons import Reason
-from verifier_worker.state import AttesterState
 
 MAX_JOINED_BYTES: Final = 2 * MAX_MESSAGE_BYTES
 NO_VALUES: Final = PcrValues({})
 
 
-def join_increments(base: AttesterState, evidence: Evidence) -> tuple[dict[str, bytes], str | None]:
+def join_increments(
+    replay: ReplayState, tails: Mapping[str, bytes], evidence: Evidence
+) -> tuple[dict[str, bytes], str | None]:
     """The entries to replay by log: those beyond the last quote that the body counts as sent, then this push's.
 
     Where an increment starts is signed. Entries that came beyond an earlier quote fill the space before it and no more,
     so what somebody on the way appended is replaced by what the attester sends for the same place.
+
+    Args:
+        replay: up to the last quote.
+        tails: entries beyond it, by log.
+        evidence: the push.
 
     Returns:
         The entries, and the name of a log whose increment starts after what we have, if there is one.
@@ -33,15 +40,15 @@ def join_increments(base: AttesterState, evidence: Evidence) -> tuple[dict[str, 
     """
     joined: dict[str, bytes] = {}
     for name, start in evidence.body.logs.items():
-        increment, have = evidence.unsigned_increments.get(name), base.replay.next_index.get(name, 0)
+        increment, have = evidence.unsigned_increments.get(name), replay.next_index.get(name, 0)
         records = increment.records if increment is not None else b""
         if start > have:
-            tail = _split(name, base.tails.get(name, b""), base) if name in base.tails else ()
+            tail = _split(name, tails[name], replay) if name in tails else ()
             if len(tail) < start - have:
                 return {}, name
             records = b"".join(tail[: start - have]) + records
         elif start < have and records:
-            records = b"".join(_split(name, records, base, from_start=start == 0)[have - start :])
+            records = b"".join(_split(name, records, replay, from_start=start == 0)[have - start :])
         if len(records) > MAX_JOINED_BYTES:
             raise PeerError(Reason.TOO_LARGE, f"log {name}: more than {MAX_JOINED_BYTES} bytes beyond the quote")
         if records:
@@ -49,7 +56,7 @@ def join_increments(base: AttesterState, evidence: Evidence) -> tuple[dict[str, 
     return joined, None
 
 
-def _split(name: str, data: bytes, base: AttesterState, *, from_start: bool = False) -> tuple[bytes, ...]:
+def _split(name: str, data: bytes, replay: ReplayState, *, from_start: bool = False) -> tuple[bytes, ...]:
     match name.partition("/")[0]:
         case "ima":
             return ima_log.split_records(data)[0]
@@ -57,7 +64,7 @@ def _split(name: str, data: bytes, base: AttesterState, *, from_start: bool = Fa
             return cel_cbor.split_records(data)[0]
         case _:
             pass
-    return tcg2_log.split_records(data, None if from_start else base.replay.tcg2_format).records
+    return tcg2_log.split_records(data, None if from_start else replay.tcg2_format).records
 
 
 def cut_tails(increments: Mapping[str, bytes], outcome: Replayed) -> dict[str, bytes]:

@@ -1,0 +1,211 @@
+"""The logs of one boot, replayed from pushes that a proof holds up to a quote; and what they measured.
+
+Unsigned log entries count once they reproduce a quoted PCR digest, here as at the verifier. Pure.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from schemas.bank_replay import BankReplay
+from schemas.cel import ApplicationContent, is_content_bound
+from schemas.errors import PeerError
+from schemas.evidence import Evidence
+from schemas.ima_log import ImaFile
+from schemas.ima_signature import FileKey, verify_file_signature
+from schemas.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
+from schemas.log_replay import Consumed, Quoted, ReplayState
+from schemas.pcr import PcrSelection, PcrValues, initial_value
+from schemas.reasons import Reason
+from schemas.reference_values import Outgoing, ReferenceValues, Registers
+from schemas.tpm_attest import Attest, QuoteInfo
+from schemas.tpm_signature import parse_signature
+
+MAX_TOLD: Final = 50
+_BOOT_AGGREGATE: Final = "boot_aggregate"
+_BOUND_LOGS: Final = frozenset({"tcg2", "cel"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What the logs up to a quote measured, held against reference values.
+
+    Attributes:
+        entries: of each log.
+        files: entries of the IMA list that measured a file, and of CEL logs that extended a quoted PCR.
+        listed: of them, with a digest in the reference values.
+        signed: of the others, with a signature by a key in them.
+        violations: entries of files that were written while measured.
+        aggregates: entries that call themselves a boot aggregate; that they are one is the verifier's judgement.
+        unlisted: path and digest of the rest, the first few.
+        unlisted_total: all of the rest.
+        registers: quoted PCRs that have reference values.
+        registers_listed: of them, with one of these values.
+    """
+
+    entries: Mapping[str, int]
+    files: int
+    listed: int
+    signed: int
+    violations: int
+    aggregates: int
+    unlisted: tuple[tuple[str, str], ...]
+    unlisted_total: int
+    registers: int
+    registers_listed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measured:
+    """One measurement; without a digest, a file that was written while it was measured."""
+
+    pcr_index: int
+    text: str
+    digest: bytes | None
+    file: ImaFile | None = None
+
+
+@dataclass(slots=True)
+class BootReplay:
+    """Takes the pushes of one boot in their order, from a baseline on. Owned by one thread.
+
+    Attributes:
+        settled: the last push's quote was reproduced.
+    """
+
+    settled: bool = False
+    _state: ReplayState | None = None
+    _selection: PcrSelection | None = None
+    _unlogged: PcrValues = NO_VALUES
+    _tails: dict[str, bytes] = field(default_factory=dict)
+    _measured: list[_Measured] = field(default_factory=list)
+
+    def take(self, evidence: Evidence, quote: Attest) -> None:
+        """Replays one push up to its quote.
+
+        Args:
+            evidence: whose quote was verified.
+            quote: that quote.
+
+        Raises:
+            PeerError: ``log-replay-mismatch``, ``log-not-bound-to-body``, ``log-gap``, ``baseline-required``, or what
+                reading the logs raises.
+        """
+        body, quoted = evidence.body, quote.attested
+        if not isinstance(quoted, QuoteInfo):
+            raise PeerError(Reason.ATTEST_TYPE_WRONG, "not a quote")
+        _check_bound(evidence)
+        if body.previous is None and not any(body.logs.values()):
+            banks = tuple(bank.algorithm for bank in quoted.pcr_selection.banks)
+            self._state, self._selection = ReplayState(banks=banks), quoted.pcr_selection
+            self._unlogged, self._tails, self._measured = NO_VALUES, {}, []
+        if self._state is None or self._selection != quoted.pcr_selection:
+            raise PeerError(Reason.BASELINE_REQUIRED, "the proof does not hold the logs of this boot from their start")
+        sent = select_values(evidence, quoted.pcr_selection)
+        self._unlogged = sent if body.previous is None else self._unlogged.updated(sent)
+        increments, gap = join_increments(self._state, self._tails, evidence)
+        if gap is not None:
+            raise PeerError(Reason.LOG_GAP, f"log {gap}: the proof leaves entries out")
+        replay = BankReplay(self._state, increments)
+        more = any(total > replay.next_index.get(name, 0) for name, total in read_totals(evidence, {}).items())
+        outcome = replay.whole
+        if not more:
+            algorithm = parse_signature(evidence.signature).hash
+            signed = Quoted(selection=quoted.pcr_selection, digest=quoted.pcr_digest, algorithm=algorithm)
+            reproduced = replay.until(signed, self._unlogged)
+            if reproduced is None:
+                raise PeerError(Reason.LOG_REPLAY_MISMATCH, "logs and PCR values do not reproduce the quoted digest")
+            outcome = reproduced
+        self._state, self.settled = outcome.state, not more
+        self._tails = cut_tails(increments, outcome) if increments and not more else {}
+        for name, part in outcome.consumed.items():
+            self._measured += _measured_of(name, part)
+
+    def listing(self, references: tuple[ReferenceValues, ...], now_s: int) -> Listing:
+        """What was measured so far, against these reference values as they are at ``now_s``, UTC seconds.
+
+        Raises:
+            PeerError: ``baseline-required``: nothing was replayed; ``log-malformed``.
+        """
+        state, selection = self._state, self._selection
+        if state is None or selection is None:
+            raise PeerError(Reason.BASELINE_REQUIRED, "nothing was replayed")
+        outgoing = [each.outgoing for each in references if each.outgoing is not None]
+        accepted: list[ReferenceValues | Outgoing] = [*references]
+        accepted += [each for each in outgoing if now_s <= each.until_s]
+        digests = {digest for values in accepted for digest in values.files}
+        keys = tuple(key for values in references for key in values.keys)
+        quoted = {index for _, index in selection}
+        every = [each for each in self._measured if each.pcr_index in quoted]
+        files = [each for each in every if each.text != _BOOT_AGGREGATE]
+        measured = [each for each in files if each.digest is not None]
+        rest = [each for each in measured if each.digest not in digests]
+        unlisted = [each for each in rest if each.file is None or not _is_signed(each.file, keys)]
+        registers, good = self._registers(state, selection, [each.registers for each in accepted])
+        return Listing(
+            entries=dict(sorted(state.next_index.items())),
+            files=len(measured),
+            listed=len(measured) - len(rest),
+            signed=len(rest) - len(unlisted),
+            violations=len(files) - len(measured),
+            aggregates=len(every) - len(files),
+            unlisted=tuple((each.text, (each.digest or b"").hex()) for each in unlisted[:MAX_TOLD]),
+            unlisted_total=len(unlisted),
+            registers=registers,
+            registers_listed=good,
+        )
+
+    def _registers(self, state: ReplayState, selection: PcrSelection, accepted: Sequence[Registers]) -> tuple[int, int]:
+        total = good = 0
+        for bank, index in selection:
+            acceptable = {value for values in accepted for value in values.get(bank, {}).get(index, frozenset())}
+            if not acceptable:
+                continue
+            value = state.registers.get(bank, {}).get(index) or self._unlogged.get(bank, index)
+            total += 1
+            good += (value or initial_value(bank, index, state.startup_locality)) in acceptable
+        return total, good
+
+    @property
+    def next_index(self) -> Mapping[str, int]:
+        """Entries replayed, by log."""
+        return self._state.next_index if self._state is not None else {}
+
+
+def _measured_of(name: str, part: Consumed) -> Iterator[_Measured]:
+    """What one log's entries measured; the boot log's are in PCRs that have reference values."""
+    for file in part.ima.files(part.count) if part.ima is not None else ():
+        text = file.path.decode("utf-8", "backslashreplace")
+        yield _Measured(pcr_index=file.pcr_index, text=text, digest=file.digest, file=file)
+    for record in part.cel:
+        if not record.extended or record.pcr is None:
+            continue
+        content = record.content
+        if isinstance(content, ApplicationContent) and is_content_bound(record):
+            text = f"{content.name} ({content.event_type}, {name})"
+            yield _Measured(pcr_index=record.pcr, text=text, digest=content.digest)
+        else:
+            text = f"entry {record.recnum} of PCR {record.pcr} ({name})"
+            yield _Measured(pcr_index=record.pcr, text=text, digest=max(record.digests)[1] if record.digests else b"")
+
+
+def _check_bound(evidence: Evidence) -> None:
+    """Boot and CEL increments are those whose digests the body names; PCRs bind half of them."""
+    digests = evidence.body.increment_digests
+    for name, increment in evidence.unsigned_increments.items():
+        expected = digests.get(name)
+        if expected is None and increment.records and name.partition("/")[0] in _BOUND_LOGS:
+            raise PeerError(Reason.LOG_NOT_BOUND_TO_BODY, f"log {name}: the body has no digest of its increment")
+        if expected is not None and expected != hashlib.sha256(increment.records).digest():
+            raise PeerError(Reason.LOG_NOT_BOUND_TO_BODY, f"log {name}: not the increment that was quoted")
+
+
+def _is_signed(file: ImaFile, keys: Sequence[FileKey]) -> bool:
+    if not file.signature or not keys or not file.digest:
+        return False
+    try:
+        verify_file_signature(file.signature, file.label, file.digest, keys)
+    except PeerError:
+        return False
+    return True

@@ -1,0 +1,37 @@
+"""The signed objects that a verifier's database held, as its audit log tells: what it would load at its next start."""
+
+from collections.abc import Sequence
+
+from typing_extensions import override
+
+from schemas.audit_entry import HANDLE
+from verifier_worker.ports import TrustObjects
+
+
+class RememberedObjects(TrustObjects):
+    """In memory, in the order in which the database gives them out. Owned by one thread."""
+
+    def __init__(self) -> None:
+        """Remembers nothing yet."""
+        self._objects: dict[tuple[str, bytes], tuple[bytes, int]] = {}
+
+    def clear(self) -> None:
+        """The database was lost."""
+        self._objects.clear()
+
+    @property
+    def lasting(self) -> int:
+        """How many there are, but for handles."""
+        return sum(kind != HANDLE for kind, _ in self._objects)
+
+    @override
+    def load_trust(self) -> Sequence[tuple[str, bytes]]:
+        return [(kind, raw) for (kind, _), (raw, _) in sorted(self._objects.items())]
+
+    @override
+    def save_trust(self, kind: str, key: bytes, raw: bytes, keep_until_us: int) -> None:
+        self._objects[kind, key] = raw, keep_until_us
+
+    @override
+    def prune_trust(self, now_us: int) -> None:
+        self._objects = {each: kept for each, kept in self._objects.items() if kept[1] >= now_us}

@@ -28,7 +28,9 @@ _MAX_NAME_BYTES: Final = 64
 _MAX_INTEGER: Final = 2**53  # what JSON, hence an attestation result, carries exactly
 
 _LOG: Final = Log("claims")
-_FAILURES: Final = Counter("attestream_claim_failures_total", "Times a collector of claims failed", ["collector"])
+_FAILURES: Final = Counter(
+    "attestream_claim_failures_total", "Times that a collector of claims failed or hung, by collector", ["collector"]
+)
 
 
 def load_collectors() -> dict[str, Collector]:

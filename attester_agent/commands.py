@@ -1,8 +1,9 @@
 """What the sub-commands do: put the parts together, and take them apart."""
 
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from attester_agent.agent_state import AgentState
 from attester_agent.claim_collection import ClaimCollection, is_selected, load_collectors
@@ -15,20 +16,24 @@ from attester_agent.measurement_logs import open_logs
 from attester_agent.ports import Identity, MeasurementLog, SyncStamper
 from attester_agent.provision import next_steps, write_identity
 from attester_agent.push_maker import PushMaker
+from attester_agent.push_trace import PushTrace
+from attester_agent.readiness import Readiness
 from attester_agent.service import FIRST_RETRY_S, LAST_RETRY_S, Agent, Trust, World, report_unreproduced
-from attester_agent.settings import ROLE, EvidenceSettings, Settings
+from attester_agent.settings import COMMAND, ROLE, EvidenceSettings, Settings
 from attester_agent.spool import SqliteSpool
-from attester_agent.sync_stamper import TsaSyncStamper
+from attester_agent.sync_stamper import TimeStampAuthority, TsaSyncStamper
 from attester_agent.tpm_device import TpmDevice
 from runtime import clock
 from runtime.durable import check_folder_of, check_readable, sole_user
+from runtime.health import broker_condition
 from runtime.keys import load_public_keys, read_file
+from runtime.metrics_page import serve_metrics
 from runtime.mqtt import MqttConnection, Session, Will
 from runtime.service import Backoff, Stop, installed_version
 from runtime.settings import naming
-from runtime.telemetry import Log, serve_metrics
-from runtime.time_stamp_client import HttpTimeStampAuthority
+from runtime.telemetry import Log
 from runtime.time_stamp_verifier import load_time_stamp_verifier
+from runtime.tracing import open_tracer
 from schemas import cmw
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.evidence import Evidence, parse_evidence
@@ -40,6 +45,13 @@ from schemas.tpm_attest import QuoteInfo, parse_attest
 
 _LOG: Final = Log("agent")
 T = TypeVar("T")
+
+
+class Observed(NamedTuple):
+    """Who is told how the agent does."""
+
+    readiness: Readiness
+    trace: PushTrace
 
 
 def load_trust(settings: Settings) -> Trust:
@@ -67,11 +79,13 @@ def load_stamper(settings: Settings) -> TsaSyncStamper | None:
     wanted = settings.sync_stamp
     if not wanted.urls:
         return None
+    # Most agents ask no TSA; what asks one would be a sixth of their memory.
+    client = importlib.import_module("runtime.time_stamp_client")
     with naming("sync_stamp.roots, sync_stamp.intermediates"):
         stamps = load_time_stamp_verifier(wanted.roots, wanted.intermediates)
     with naming("sync_stamp.tls_ca_file"):
-        authorities = [
-            HttpTimeStampAuthority(
+        authorities: list[TimeStampAuthority] = [
+            client.HttpTimeStampAuthority(
                 address,
                 stamps,
                 timeout_s=wanted.timeout_s,
@@ -117,18 +131,26 @@ def run_agent(settings: Settings, stop: Stop) -> None:
 
 
 def _run_alone(settings: Settings, trust: Trust, stamper: SyncStamper | None, stop: Stop) -> None:
-    serve_metrics(settings.metrics_port)
+    readiness = Readiness()
+    serve_metrics(settings.metrics_port, readiness.health, host=settings.metrics_host)
     spool = SqliteSpool(settings.state, max_bytes=settings.evidence.spool_max_bytes)
+    tracer = None
     try:
-        device = TpmDevice(settings.tpm, pause=stop.wait)
-        identity = _patiently(device.identity, stop)
+        tracer = open_tracer(settings.tracing, COMMAND, settings.name or "")
+        trace = PushTrace(tracer)
+        device = TpmDevice(settings.tpm, pause=stop.wait, watch=trace.command)
+        identity = _patiently(device.identity, readiness, stop)
         if identity is None:
             return
+        readiness.tpm_answered()
         state = _state_of(identity, spool)
         _LOG.info("started", ueid=ueid_text(identity.ueid), sequence=state.sequence, waiting=spool.queued_messages)
-        _serve(settings, state, trust, spool, device, stamper, stop)
+        observed = Observed(readiness=readiness, trace=trace)
+        _serve(settings, state, trust, spool, device, stamper, observed, stop)
     finally:
         spool.close()
+        if tracer is not None:
+            tracer.close()
     _LOG.info("stopped")
 
 
@@ -186,13 +208,15 @@ def _state_of(identity: Identity, spool: SqliteSpool) -> AgentState:
     return fresh
 
 
-def _patiently(work: Callable[[], T], stop: Stop) -> T | None:
+def _patiently(work: Callable[[], T], readiness: Readiness, stop: Stop) -> T | None:
     """Repeats what the world lets fail; None when a stop was requested before it worked."""
     backoff = Backoff(FIRST_RETRY_S, LAST_RETRY_S)
     while not stop.requested:
+        readiness.beat()
         try:
             return work()
         except WorldError as error:
+            readiness.failed(error)
             delay_s = backoff.next_s()
             _LOG.warning("tpm-not-ready", reason=error.reason, detail=error.detail, retry_s=round(delay_s, 1))
             stop.wait(delay_s)
@@ -206,6 +230,7 @@ def _serve(
     spool: SqliteSpool,
     device: TpmDevice,
     stamper: SyncStamper | None,
+    observed: Observed,
     stop: Stop,
 ) -> None:
     topics, evidence, label = settings.mqtt.topics, settings.evidence, settings.name
@@ -226,7 +251,7 @@ def _serve(
         on_connected=inbox.connected,
     )
     world = World(
-        maker=_maker(evidence, device, logs, stamper),
+        maker=_maker(evidence, device, logs, stamper, observed.trace),
         logs=logs,
         spool=spool,
         transport=connection,
@@ -234,7 +259,10 @@ def _serve(
         collect_claims=ClaimCollection(_collectors(settings), settings.claims.select, label=label).current,
         status=_status(label or device_id, online=True),
         handle_source=None if settings.handle_file is None else HandleFile(settings.handle_file),
+        readiness=observed.readiness,
+        trace=observed.trace,
     )
+    observed.readiness.health.ask("broker", lambda: broker_condition(connection))
     connection.start()
     try:
         Agent(state, evidence, trust, world).run(inbox, stop)
@@ -244,9 +272,13 @@ def _serve(
 
 
 def _maker(
-    evidence: EvidenceSettings, device: TpmDevice, logs: Sequence[MeasurementLog], stamper: SyncStamper | None
+    evidence: EvidenceSettings,
+    device: TpmDevice,
+    logs: Sequence[MeasurementLog],
+    stamper: SyncStamper | None,
+    trace: PushTrace,
 ) -> PushMaker:
-    return PushMaker(
+    maker = PushMaker(
         device,
         logs,
         selection=evidence.selection,
@@ -256,6 +288,8 @@ def _maker(
         kernel=read_kernel_view,
         stamper=stamper,
     )
+    maker.tell(trace)
+    return maker
 
 
 def _status(name: str, *, online: bool) -> bytes:

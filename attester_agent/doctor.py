@@ -158,8 +158,9 @@ def _logs(patient: _Patient) -> Iterator[Finding]:
                 grade=Grade.FAIL if not log.name.startswith("cel") else Grade.WARN,
                 check=check,
                 seen="the file is not there",
-                todo="mount securityfs on /sys/kernel/security, check that kernel and firmware have it, "
-                "or take the log out of [logs]",
+                todo="mount securityfs on /sys/kernel/security, check that kernel and firmware have it (a boot loader "
+                "that skips the kernel's EFI stub, as grub 2.06's linux without Secure Boot, loses the boot log), or "
+                "take the log out of [logs]",
             )
             continue
         try:

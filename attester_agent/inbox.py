@@ -9,7 +9,9 @@ from prometheus_client import Counter
 from runtime.mqtt import Message
 
 WAITING_EVENTS: Final = 256  # messages; more are dropped: handles are retained, solicits repeated
-_DROPPED: Final = Counter("attestream_events_dropped_total", "Messages dropped because the agent was busy")
+_DROPPED: Final = Counter(
+    "attestream_events_dropped_total", "Messages from the broker dropped because the agent was busy"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,10 @@ class Spool(Protocol):
     def queued_messages(self) -> int:
         """Pushes that wait."""
 
+    @property
+    def queued_bytes(self) -> int:
+        """Size of their payloads."""
+
     def load(self) -> AgentState | None:
         """The state of the last call of a method that takes one; None when there was none."""
 

@@ -21,6 +21,7 @@ from attester_agent.evidence_builder import Push, Quote, draft_body, finish_push
 from attester_agent.handle_gate import AcceptedHandle
 from attester_agent.log_window import Coverage, Entries, cover
 from attester_agent.ports import LogRestartedError, MeasurementLog, SyncStamper, Tpm, TpmSession
+from attester_agent.push_trace import PushTrace
 from attester_agent.transitions import NOTHING_KNOWN, KernelView, has_woken, seen_at
 from runtime.telemetry import Log
 from schemas.errors import PeerError, WorldError
@@ -90,8 +91,13 @@ class PushMaker:
         self._replay = self._no_replay()
         self._kernel = kernel
         self._stamper = stamper
+        self._trace = PushTrace()
         self._synced_under = NOTHING_KNOWN  # the kernel when the TPM was synchronised last
         self._unreproduced = False  # the last push's logs did not reproduce its quote
+
+    def tell(self, trace: PushTrace) -> None:
+        """From now on ``trace`` is told what takes how long."""
+        self._trace = trace
 
     def forget_sync(self) -> None:
         """The next push synchronises anew, even with the same handle."""
@@ -142,7 +148,8 @@ class PushMaker:
         if sync.stamp is not None and sync.stamped_in is None:
             self._sync = sync = replace(sync, stamped_in=state.sequence)
         logs = self._current_logs(session)
-        early = self._read_logs([log for log in logs if is_bound_log(log.name)], state.next_entries)
+        with self._trace.stage("boot logs"):
+            early = self._read_logs([log for log in logs if is_bound_log(log.name)], state.next_entries)
         draft = draft_body(
             state,
             sync.proof,
@@ -158,8 +165,9 @@ class PushMaker:
         if not self._same_power_cycle(attest.clock_info, sync.clock):
             return None
         values = session.read_pcrs(_without_owned(self._selection, self._replay))
-        entries = self._read_logs(logs, draft.body.logs)
-        coverage = cover(self._replay, entries, quoted, values)
+        with self._trace.stage("logs"):
+            entries = self._read_logs(logs, draft.body.logs)
+            coverage = cover(self._replay, entries, quoted, values)
         if coverage.problem is not None and not (last or self._unreproduced):
             return None
         if not last and _overtaken(early, coverage):
@@ -220,7 +228,8 @@ class PushMaker:
             with self._tpm.session() as session:
                 _check_key(session, state)
                 sync, _ = self._synchronise(session, handle)
-        self._sync = replace(sync, stamp=stamper.stamp(sha256(sync.proof.attest).digest()))
+        with self._trace.stage("sync stamp"):
+            self._sync = replace(sync, stamp=stamper.stamp(sha256(sync.proof.attest).digest()))
 
     def _synchronise(self, session: TpmSession, handle: AcceptedHandle) -> tuple[_Sync, KernelView]:
         """The proof of synchronisation to use now, and the kernel as it is."""

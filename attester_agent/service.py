@@ -9,18 +9,20 @@ a newer one comes; how old evidence may be is the verifier's to say.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from prometheus_client import Counter, Gauge, Histogram
 
+from attester_agent import agent_metrics
 from attester_agent.agent_state import AgentState, on_solicit, require_baseline
 from attester_agent.evidence_builder import Push
 from attester_agent.handle_gate import ClockTrust, accept_handle, is_overdue
 from attester_agent.inbox import Acknowledged, Connected, Event, Inbox, Received
 from attester_agent.ports import HandleSource, LogRestartedError, MeasurementLog, Spool, Transport
 from attester_agent.push_maker import PushMaker
+from attester_agent.push_trace import PushTrace
+from attester_agent.readiness import Readiness
 from attester_agent.settings import ROLE, EvidenceSettings
 from attester_agent.solicit_gate import Bucket, check_solicit
 from runtime import clock
@@ -45,24 +47,6 @@ FIRST_RETRY_S: Final = 1.0
 LAST_RETRY_S: Final = 60.0
 
 _LOG: Final = Log("agent")
-_PUSHES: Final = Counter("attestream_pushes_total", "Pushes stored", ["kind"])
-_PUSH_BYTES: Final = Histogram(
-    "attestream_push_bytes", "Size of pushes", buckets=(600, 700, 1000, 2000, 4000, 16_000, 64_000, 128_000, 256_000)
-)
-_SPOOLED: Final = Gauge("attestream_spool_messages", "Pushes that wait for the broker")
-_OVERFLOWS: Final = Counter("attestream_spool_overflows_total", "Times that all waiting pushes were dropped")
-_HANDLES: Final = Counter("attestream_handles_accepted_total", "Handles bound to")
-_HANDLES_REJECTED: Final = Counter("attestream_handles_rejected_total", "Handles not bound to", ["reason"])
-_HANDLES_OVERDUE: Final = Counter(
-    "attestream_handles_overdue_total", "Times that the handle bound to had expired and no newer one came", ["reason"]
-)
-_HANDLE_AGE: Final = Gauge(
-    "attestream_bound_handle_age_seconds", "Time since the TSA's stamp of the handle bound to; NaN while not known"
-)
-_SOLICITS: Final = Counter("attestream_solicits_accepted_total", "Solicits followed")
-_SOLICITS_REJECTED: Final = Counter("attestream_solicits_rejected_total", "Solicits not followed", ["reason"])
-_FAILURES: Final = Counter("attestream_push_failures_total", "Pushes that could not be made yet", ["reason"])
-_UNREPRODUCED: Final = Counter("attestream_quotes_unreproduced_total", "Pushes whose logs do not reproduce the quote")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +72,8 @@ class World:
         collect_claims: all claims as they are now.
         status: what to say, retained, after connecting.
         handle_source: where else handles come from than the broker.
+        readiness: is told how the agent does.
+        trace: is told what takes how long.
     """
 
     maker: PushMaker
@@ -98,12 +84,15 @@ class World:
     collect_claims: Callable[[], Mapping[str, ClaimValue]]
     status: bytes
     handle_source: HandleSource | None = None
+    readiness: Readiness = field(default_factory=Readiness)
+    trace: PushTrace = field(default_factory=PushTrace)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _InFlight:
     number: int
     since_s: float
+    body: bytes
 
 
 class Agent:
@@ -130,6 +119,8 @@ class Agent:
         self._status = world.status
         self._chain = ChainWatch(_LOG)
         self._handle_source = world.handle_source
+        self._readiness, self._trace = world.readiness, world.trace
+        self._readiness.bound_to(state.handle, trust.clock)
         self._in_flight: dict[int, _InFlight] = {}
         self._published = 0  # number of the last push handed to the transport
         self._acknowledged: list[int] = []
@@ -146,7 +137,8 @@ class Agent:
             tokens=settings.solicit_burst,
             at_s=now_s,
         )
-        _SPOOLED.set(world.spool.queued_messages)
+        self._note_spool()
+        agent_metrics.SPOOL_LIMIT.set(settings.spool_max_bytes)
 
     @property
     def state(self) -> AgentState:
@@ -161,6 +153,7 @@ class Agent:
 
     def turn(self, events: Sequence[Event]) -> None:
         """One turn of the loop: takes events in, pushes if a push is due, hands over what waits."""
+        self._readiness.beat()
         for event in events:
             match event:
                 case Received(message):
@@ -169,6 +162,7 @@ class Agent:
                     flight = self._in_flight.pop(packet_id, None)
                     if flight is not None:
                         self._acknowledged.append(flight.number)
+                        self._trace.confirmed(flight.body, flight.since_s)
                 case Connected():
                     self._connected()
                 case unknown:
@@ -196,7 +190,8 @@ class Agent:
     def _fail(self, error: WorldError) -> None:
         delay_s = self._backoff.next_s()
         self._retry_s = clock.monotonic_s() + delay_s
-        _FAILURES.labels(error.reason).inc()
+        self._readiness.failed(error)
+        agent_metrics.FAILURES.labels(error.reason).inc()
         _LOG.warning("push-failed", reason=error.reason, detail=error.detail, retry_s=round(delay_s, 1))
 
     def _receive(self, message: Message) -> None:
@@ -216,11 +211,12 @@ class Agent:
                 return  # the retained handle, again, after a reconnect
             accepted = accept_handle(handle, last, now_us=clock.utc_us(), clock=self._trust.clock)
         except PeerError as error:
-            _HANDLES_REJECTED.labels(error.reason).inc()
+            agent_metrics.HANDLES_REJECTED.labels(error.reason).inc()
             _LOG.warning("handle-rejected", reason=error.reason, detail=error.detail)
             return
-        _HANDLES.inc()
+        agent_metrics.HANDLES.inc()
         _LOG.info("handle-accepted", handle=accepted.id.hex()[:16], issuer=handle.claims.issuer)
+        self._readiness.bound_to(accepted, self._trust.clock)
         self._state = replace(self._state, handle=accepted)  # stored with the push that follows
         self._due_s = clock.monotonic_s()
 
@@ -230,19 +226,19 @@ class Agent:
             check_solicit(solicit, self._state.ueid, self._state.solicits)
             bucket = self._bucket.take(clock.monotonic_s())
             if bucket is None:
-                _SOLICITS_REJECTED.labels("rate-limited").inc()
+                agent_metrics.SOLICITS_REJECTED.labels("rate-limited").inc()
                 _LOG.warning("solicit-rate-limited", verifier=solicit.verifier)
                 return
             state = on_solicit(self._state, solicit)
             self._spool.save(state)  # before it is followed: the same solicit must not work after a restart either
         except PeerError as error:
-            _SOLICITS_REJECTED.labels(error.reason).inc()
+            agent_metrics.SOLICITS_REJECTED.labels(error.reason).inc()
             _LOG.warning("solicit-rejected", reason=error.reason, detail=error.detail)
             return
         except WorldError as error:
             self._fail(error)
             return
-        _SOLICITS.inc()
+        agent_metrics.SOLICITS.inc()
         _LOG.info("solicited", verifier=solicit.verifier, reason=solicit.reason, full=solicit.full)
         self._bucket = bucket
         self._state = state
@@ -263,7 +259,7 @@ class Agent:
         try:
             raw = None if self._handle_source is None else self._handle_source.poll()
         except (PeerError, WorldError) as error:  # told once for each change of the source
-            _HANDLES_REJECTED.labels(error.reason).inc()
+            agent_metrics.HANDLES_REJECTED.labels(error.reason).inc()
             _LOG.warning("handle-rejected", reason=error.reason, detail=error.detail)
             return
         if raw is not None:
@@ -274,12 +270,12 @@ class Agent:
         handle, now_us = self._state.handle, clock.utc_us()
         if handle is None or self._trust.clock is ClockTrust.UNTRUSTED:
             return
-        _HANDLE_AGE.set((now_us - handle.time_us) / 1_000_000)
+        agent_metrics.HANDLE_AGE.set((now_us - handle.time_us) / 1_000_000)
         if not is_overdue(handle, now_us=now_us):
             self._overdue = None
         elif self._overdue != handle.id:
             self._overdue = handle.id
-            _HANDLES_OVERDUE.labels(Reason.HANDLE_OVERDUE).inc()
+            agent_metrics.HANDLES_OVERDUE.labels(Reason.HANDLE_OVERDUE).inc()
             _LOG.warning(Reason.HANDLE_OVERDUE, handle=handle.id.hex()[:16], expired_us=handle.expires_us)
 
     def _push(self) -> None:
@@ -291,6 +287,7 @@ class Agent:
             self._due_s = clock.monotonic_s() + self._settings.heartbeat_s
             return
         self._waits_for_handle = False
+        started_s = self._trace.begin()
         try:
             push = self._maker.make(self._state, handle, self._collect_claims())
         except LogRestartedError as error:
@@ -299,20 +296,25 @@ class Agent:
             self._spool.save(state)
             self._state = state
             return  # still due: the next turn makes the baseline
-        self._store(push)
+        self._readiness.tpm_answered()
+        self._store(push, started_s)
 
-    def _store(self, push: Push) -> None:
+    def _store(self, push: Push, started_s: float) -> None:
         if not self._spool.fits(len(push.payload)):
             self._overflow()
             return
-        self._spool.add(push.state, push.payload)
+        with self._trace.stage("spool"):
+            self._spool.add(push.state, push.payload)
+        self._readiness.stored()
+        self._trace.stored(push.state.previous, started_s, sequence=push.sequence)
         self._state = push.state
         self._backoff.reset()
         now_s = clock.monotonic_s()
         self._due_s = now_s + self._next_in_s(push)
-        _PUSHES.labels("full" if push.full else "delta").inc()
-        _PUSH_BYTES.observe(len(push.payload))
-        _SPOOLED.set(self._spool.queued_messages)
+        agent_metrics.PUSHES.labels("full" if push.full else "delta").inc()
+        agent_metrics.PUSH_SECONDS.observe(now_s - started_s)
+        agent_metrics.PUSH_BYTES.observe(len(push.payload))
+        self._note_spool()
         _LOG.info("pushed", sequence=push.sequence, full=push.full, bytes=len(push.payload), logs=_progress(push))
 
     def _next_in_s(self, push: Push) -> float:
@@ -328,8 +330,9 @@ class Agent:
         self._spool.clear(state)
         self._state = state
         self._in_flight.clear()
-        _OVERFLOWS.inc()
-        _SPOOLED.set(0)
+        agent_metrics.OVERFLOWS.inc()
+        agent_metrics.DROPPED.inc(dropped)
+        self._note_spool()
         _LOG.error("spool-overflow", dropped=dropped, next="the next push is a baseline; see spool_max_bytes")
 
     def _publish(self) -> None:
@@ -348,14 +351,20 @@ class Agent:
             packet_id = self._transport.publish(topic, push.payload)
             if packet_id is None:
                 return
-            self._in_flight[packet_id] = _InFlight(number=push.number, since_s=now_s)
+            self._in_flight[packet_id] = _InFlight(
+                number=push.number, since_s=now_s, body=self._trace.body_of(push.payload)
+            )
             self._published = push.number
 
     def _forget_acknowledged(self) -> None:
         if self._acknowledged:
             self._spool.remove(self._acknowledged)
             self._acknowledged = []
-            _SPOOLED.set(self._spool.queued_messages)
+            self._note_spool()
+
+    def _note_spool(self) -> None:
+        agent_metrics.SPOOLED.set(self._spool.queued_messages)
+        agent_metrics.SPOOL_BYTES.set(self._spool.queued_bytes)
 
 
 def _progress(push: Push) -> str:
@@ -366,5 +375,5 @@ def _progress(push: Push) -> str:
 
 def report_unreproduced(problem: str) -> None:
     """For ``PushMaker``: a push went out whose logs do not reproduce its quote."""
-    _UNREPRODUCED.inc()
+    agent_metrics.UNREPRODUCED.inc()
     _LOG.error("quote-not-reproduced", detail=problem, next="compare the logs' paths and the PCRs with the device")

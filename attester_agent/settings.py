@@ -8,7 +8,9 @@ from typing import Final
 
 from attester_agent.handle_gate import ClockTrust
 from runtime.mqtt import MqttSettings
-from runtime.time_stamp_client import TsaAddress, parse_tsa_urls
+from runtime.telemetry import check_metrics_address
+from runtime.tracing import TracingSettings
+from runtime.tsa_address import TsaAddress, parse_tsa_urls
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import parse_log_name
 from schemas.limits import MAX_EVIDENCE_BYTES_DEFAULT, MAX_LOGS, MAX_MESSAGE_BYTES, MAX_PCR_INDEX
@@ -246,7 +248,8 @@ class Settings:
         name: label for people, sent as a claim.
         handle_file: a file that others keep the newest handle in, as ``handle-distributor export`` does; taken beside
             the broker's handles, the newest counts. It need not be there yet.
-        metrics_port: Prometheus port on the loopback; 0 for none.
+        metrics_port: of metrics, ``/healthz`` and ``/readyz``; 0 for none.
+        metrics_host: where that port listens; who reaches it learns how the service does.
         log_level: debug, info, warning or error.
     """
 
@@ -255,6 +258,7 @@ class Settings:
     name: str | None = None
     handle_file: Path | None = None
     metrics_port: int = 0
+    metrics_host: str = "127.0.0.1"
     log_level: str = "info"
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     tpm: TpmSettings = field(default_factory=TpmSettings)
@@ -262,8 +266,10 @@ class Settings:
     logs: LogSettings = field(default_factory=LogSettings)
     claims: ClaimSettings = field(default_factory=ClaimSettings)
     sync_stamp: SyncStampSettings = field(default_factory=SyncStampSettings)
+    tracing: TracingSettings = field(default_factory=TracingSettings)
 
     def __post_init__(self) -> None:
+        check_metrics_address(self.metrics_port, self.metrics_host)
         if self.name is not None:
             try:
                 check_name(self.name)

@@ -59,6 +59,11 @@ class SqliteSpool:
         """Pushes that wait for an acknowledgement."""
         return self._count
 
+    @property
+    def queued_bytes(self) -> int:
+        """Size of their payloads."""
+        return self._bytes
+
     def load(self) -> AgentState | None:
         """The state stored last.
 

@@ -18,8 +18,12 @@ FIRST_PAUSE_S: Final = 30.0
 LAST_PAUSE_S: Final = 3600.0
 _NONCE_BYTES: Final = 8
 _LOG: Final = Log("agent")
-_STAMPS: Final = Counter("attestream_sync_stamps_total", "Sync proofs that a TSA stamped")
-_FAILURES: Final = Counter("attestream_sync_stamp_failures_total", "Questions for such a stamp in vain", ["reason"])
+_STAMPS: Final = Counter(
+    "attestream_sync_stamps_total", "Proofs of synchronisation that a TSA stamped (two-sided mode)"
+)
+_FAILURES: Final = Counter(
+    "attestream_sync_stamp_failures_total", "Proofs of synchronisation that no TSA stamped, by reason", ["reason"]
+)
 
 
 class TimeStampAuthority(Protocol):

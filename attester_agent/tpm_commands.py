@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeAlias, TypeVar
 
-from prometheus_client import Histogram
+from prometheus_client import Counter, Histogram
 from tpm2_pytss import ESAPI, ESYS_TR, TPM2_CAP, TPM2B_PUBLIC, TPMT_PUBLIC, TSS2_Exception
 
 from attester_agent import tpm_codes
@@ -20,7 +20,15 @@ from runtime.clock import monotonic_s
 from schemas.errors import WorldError
 from schemas.reasons import Reason
 
-_SECONDS: Final = Histogram("attestream_tpm_seconds", "Time of TPM commands, retries included", ["command"])
+_SECONDS: Final = Histogram(
+    "attestream_tpm_command_seconds",
+    "Time of TPM commands, retries included, by command",
+    ["command"],
+    buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+_FAILURES: Final = Counter(
+    "attestream_tpm_failures_total", "TPM commands that failed after all retries", ["command", "reason"]
+)
 _RETRY_PAUSES_S: Final = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 _EK_HANDLES: Final = {
     KeyAlgorithm.RSA: 0x8101_0001,
@@ -62,8 +70,12 @@ class TpmError(WorldError):
 class Runner:
     """Runs TPM commands: measures, translates errors, repeats what was only busy."""
 
-    def __init__(self, pause: Callable[[float], bool]) -> None:
+    def __init__(
+        self, pause: Callable[[float], bool], watch: Callable[[str, float, float], None] | None = None
+    ) -> None:
+        """``watch`` takes each command's name, its start and its end by the monotonic clock."""
         self._pause = pause
+        self._watch = watch
 
     def __call__(self, command: str, function: Callable[[], T]) -> T:
         """Runs one command; ``command`` is its name in metrics and errors."""
@@ -78,9 +90,13 @@ class Runner:
                     pause_s = next(pauses, None) if answer is Answer.RETRY else None
                     if pause_s is None or self._pause(pause_s):
                         detail = f"{command}: {error} ({error.rc:#x})"
+                        _FAILURES.labels(command, tpm_codes.REASONS[answer]).inc()
                         raise TpmError(tpm_codes.REASONS[answer], detail, int(error.rc)) from error
         finally:
-            _SECONDS.labels(command).observe(monotonic_s() - start_s)
+            end_s = monotonic_s()
+            _SECONDS.labels(command).observe(end_s - start_s)
+            if self._watch is not None:
+                self._watch(command, start_s, end_s)
 
 
 def create_primary(esapi: Esapi, run: Runner, template: bytes, hierarchy: Handle) -> Handle:

@@ -58,15 +58,23 @@ _HIERARCHIES: Final = {Hierarchy.ENDORSEMENT: ESYS_TR.ENDORSEMENT, Hierarchy.OWN
 class TpmDevice:
     """A TPM with its attesting key (``attester_agent.ports.Tpm``)."""
 
-    def __init__(self, settings: TpmSettings, *, pause: Callable[[float], bool]) -> None:
+    def __init__(
+        self,
+        settings: TpmSettings,
+        *,
+        pause: Callable[[float], bool],
+        watch: Callable[[str, float, float], None] | None = None,
+    ) -> None:
         """Touches nothing yet.
 
         Args:
             settings: table ``[tpm]``.
             pause: waits so many seconds; True ends all trying (the process stops).
+            watch: takes each command's name, its start and its end; None for nobody.
         """
         self._settings = settings
         self._pause = pause
+        self._watch = watch
 
     @contextmanager
     def session(self) -> Iterator["TpmDeviceSession"]:
@@ -77,7 +85,7 @@ class TpmDevice:
             WorldError: ``tpm-unreachable``, ``tpm-busy``, ``tpm-locked-out``, ``tpm-fatal``.
         """
         with open_tpm(self._settings) as esapi:
-            run = Runner(self._pause)
+            run = Runner(self._pause, self._watch)
             key = self._load_key(esapi, run)
             if key is None:
                 key = self._make_key(esapi, run)
@@ -92,7 +100,7 @@ class TpmDevice:
             WorldError: ``tpm-unreachable``, ``tpm-busy``, ``tpm-locked-out``, ``tpm-fatal``.
         """
         with open_tpm(self._settings) as esapi:
-            yield TpmRegisters(esapi, Runner(self._pause))
+            yield TpmRegisters(esapi, Runner(self._pause, self._watch))
 
     def identity(self) -> Identity:
         """Who this device is; makes the attesting key if there is none yet.
@@ -110,7 +118,7 @@ class TpmDevice:
             ConfigError, WorldError: as :meth:`session`.
         """
         with open_tpm(self._settings) as esapi:
-            run = Runner(self._pause)
+            run = Runner(self._pause, self._watch)
             key = self._load_key(esapi, run)
             return None if key is None else self._identity(TpmDeviceSession(esapi, run, *key))
 

@@ -7,6 +7,7 @@ The same tree gives the same bytes.
 """
 
 import argparse
+import hashlib
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -23,6 +25,7 @@ from packaging.requirements import Requirement
 ROOT: Final = Path(__file__).resolve().parents[1]
 SOURCES: Final = ROOT / "deploy" / "debian"
 NAME: Final = "attestream-agent"
+TCTI: Final = "libtss2-tcti-device"
 LIBRARY: Final = Path("usr/lib/attestream")
 PACKAGES: Final = ("attester_agent", "runtime", "schemas")  # of the wheel, what the agent imports
 EPOCH: Final = "1700000000"  # of every file in the package: contents alone make a version
@@ -31,10 +34,11 @@ LIBRARIES: Final = {
     "libtss2-esys": "libtss2-esys-3.0.2-0 | libtss2-esys-3.0.2-0t64",
     "libtss2-fapi": "libtss2-fapi1 | libtss2-fapi1t64",
     "libtss2-mu": "libtss2-mu0 | libtss2-mu-4.0.1-0t64",
+    "libtss2-policy": "libtss2-policy0 | libtss2-policy0t64",  # a library of its own since 4.0
     "libtss2-rc": "libtss2-rc0 | libtss2-rc0t64",
     "libtss2-sys": "libtss2-sys1 | libtss2-sys1t64",
     "libtss2-tctildr": "libtss2-tctildr0 | libtss2-tctildr0t64",
-    "libtss2-tcti-device": "libtss2-tcti-device0 | libtss2-tcti-device0t64",
+    TCTI: "libtss2-tcti-device0 | libtss2-tcti-device0t64",
 }
 
 
@@ -72,6 +76,25 @@ def build(out: Path) -> Path:
         return package
 
 
+def fingerprint() -> str:
+    """A digest of all that goes into the package: where it is the same, so is the package."""
+    total = hashlib.sha256(f"{sys.version} {_output('dpkg', '--print-architecture')}".encode())
+    places = [ROOT / name for name in (*PACKAGES, "deploy/debian", "deploy/systemd")]
+    files = [
+        path for place in places for path in place.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
+    files += [
+        ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE", "docs/operations.md", "docs/enrolment.md")
+    ]
+    for path in sorted([*files, Path(__file__)]):
+        total.update(f"{path.relative_to(ROOT)} {path.stat().st_mode:o} ".encode())
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    # Which of the locked distributions the environment holds, whoever installed them.
+    installed = sorted(f"{each.metadata['Name']} {each.version}" for each in metadata.distributions())
+    total.update("\n".join(installed).encode())
+    return total.hexdigest()
+
+
 def closure(own: metadata.Distribution, extra: str) -> list[metadata.Distribution]:
     """The installed distributions that ``own[extra]`` needs, each once, sorted by name."""
     found: dict[str, metadata.Distribution] = {}
@@ -90,6 +113,15 @@ def closure(own: metadata.Distribution, extra: str) -> list[metadata.Distributio
                     found[name] = metadata.distribution(name)
                     waiting.append((found[name], part))
     return [found[name] for name in sorted(found)]
+
+
+def libraries_of(compiled: Sequence[bytes]) -> list[str]:
+    """What Debian calls the libraries that compiled modules name; the TCTI is loaded by the agent's settings."""
+    return [
+        package
+        for name, package in LIBRARIES.items()
+        if name == TCTI or any(f"{name}.so".encode() in module for module in compiled)
+    ]
 
 
 def _normal(name: str) -> str:
@@ -147,7 +179,8 @@ def _write_control(tree: Path, version: str, architecture: str) -> None:
     control = tree / "DEBIAN"
     control.mkdir()
     major, minor = sys.version_info[:2]
-    needs = [f"python3 (>= {major}.{minor})", f"python3 (<< {major}.{minor + 1})", *LIBRARIES.values()]
+    needs = [f"python3 (>= {major}.{minor})", f"python3 (<< {major}.{minor + 1})"]
+    needs += libraries_of([path.read_bytes() for path in tree.rglob("_libtpm2_pytss*.so")])
     needs += ["tpm-udev", "systemd"]
     size = sum(path.stat().st_size for path in tree.rglob("*") if path.is_file()) // 1024
     lines = [

@@ -16,11 +16,13 @@ from endorser.settings import ROLE, Settings
 from endorser.vendor_files import load_vendors
 from runtime import clock
 from runtime.durable import check_folder_of, sole_user, write_durable
+from runtime.health import Health, broker_condition
 from runtime.keys import load_signing_key, read_file
+from runtime.metrics_page import serve_metrics
 from runtime.mqtt import MqttConnection, Session, Will
 from runtime.service import Stop, installed_version
 from runtime.settings import load, naming
-from runtime.telemetry import configure_logging, serve_metrics
+from runtime.telemetry import configure_logging
 from schemas import cmw, media_types
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import Ueid, parse_ueid_text, ueid_text
@@ -60,7 +62,8 @@ def _serve(settings: Settings, *, check_only: bool) -> str:
         return "settings, key, certificates and revocation lists are fine"
     stop = Stop().on_signals()
     with sole_user(settings.registry, "registry"), _registrar(settings) as (registrar, registry):
-        serve_metrics(settings.metrics_port)
+        health = Health(ROLE, monotonic_s=clock.monotonic_s)
+        serve_metrics(settings.metrics_port, health, host=settings.metrics_host)
         inbox = Inbox()
         topics, status = settings.mqtt.topics, settings.mqtt.topics.status(ROLE, settings.name)
         offline = Will(topic=status, payload=_status(settings.name, online=False))
@@ -77,7 +80,8 @@ def _serve(settings: Settings, *, check_only: bool) -> str:
             on_connected=inbox.connected,
         )
         online = Will(topic=status, payload=_status(settings.name, online=True))
-        service = EnrolmentService(registrar, registry, connection, topics, settings.limits, online)
+        health.ask("broker", lambda: broker_condition(connection))
+        service = EnrolmentService(registrar, registry, connection, topics, settings.limits, online, health)
         connection.start()
         try:
             service.run(inbox, stop)

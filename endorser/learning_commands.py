@@ -8,10 +8,11 @@ from typing import Final
 from endorser.captured import read_evidence, read_signed
 from endorser.endorsements import DAY_S, Statement, parse_any_file_key
 from endorser.learning import Learned, learn_from_logs, learn_from_pushes
-from endorser.packages import Progress, deb_files, installed_files
+from endorser.packages import deb_files, installed_files
 from endorser.working_set import WorkingSet, differences, merge, parse, render, subtract
 from runtime.durable import write_durable
 from runtime.keys import load_public_keys, load_signing_key, read_file
+from runtime.progress import Progress
 from schemas.endorsement import verify_endorsement
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import Ueid
@@ -65,13 +66,13 @@ def from_logs(tcg2: Path | None, ima: Path | None, pcrs: str) -> Learned:
 
 def from_packages(root: Path | None, debs: Sequence[Path]) -> Learned:
     """Measures the files of packages: of those in ``debs``, or else of those installed below ``root``."""
-    progress = Progress()
-    if not debs:
-        files = installed_files(root or Path("/"), progress)
-        remarks = [f"packages installed below {root or Path('/')}"]
-    else:
-        merged = merge(WorkingSet(files=deb_files(path, progress)) for path in debs)
-        files, remarks = dict(merged.files), [f"package {path.name}" for path in debs]
+    with Progress("files") as progress:
+        if not debs:
+            files = installed_files(root or Path("/"), progress)
+            remarks = [f"packages installed below {root or Path('/')}"]
+        else:
+            merged = merge(WorkingSet(files=deb_files(path, progress)) for path in debs)
+            files, remarks = dict(merged.files), [f"package {path.name}" for path in debs]
     return Learned(values=WorkingSet(files=files), remarks=tuple(remarks))
 
 

@@ -8,36 +8,18 @@ installation is not in here, and files that an administrator changed are as they
 import functools
 import hashlib
 import stat
-import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 from endorser.working_set import plain_path
-from runtime.clock import monotonic_s
+from runtime.progress import Progress
 from schemas.errors import ConfigError
 
 _AR_MAGIC: Final = b"!<arch>\n"
 _AR_HEAD: Final = 60
 _CHUNK: Final = 1 << 20
-_QUIET_S: Final = 2.0  # what takes longer shows that it goes on
-_EVERY_S: Final = 1.0
-
-
-class Progress:
-    """Says on standard error how far it is, once it takes more than two seconds."""
-
-    def __init__(self, write: Callable[[str], object] = sys.stderr.write) -> None:
-        """Starts the clock."""
-        self._write, self._started_s, self._told_s = write, monotonic_s(), 0.0
-
-    def tell(self, done: int, total: int | None = None) -> None:
-        """``done`` files, of ``total`` if that is known."""
-        now_s = monotonic_s()
-        if now_s - self._started_s > _QUIET_S and now_s - self._told_s > _EVERY_S:
-            self._told_s = now_s
-            self._write(f"{done} files{'' if total is None else f' of {total}'} …\n")
 
 
 def installed_files(root: Path, progress: Progress) -> dict[bytes, str]:

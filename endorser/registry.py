@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from endorser.enrolment import Candidate, Decision, Device, Endorsed, OpenChallenge, Pending, Standing, check_standing
-from endorser.registry_schema import SCHEMA, SCHEMA_VERSION
+from endorser.registry_schema import COUNT_STANDINGS, COUNT_WAITING, SCHEMA, SCHEMA_VERSION, Tally
 from schemas.endorsement import Genuine
 from schemas.enrolment import ChallengeDigest, RequestDigest
 from schemas.errors import ConfigError, PeerError, WorldError
@@ -140,6 +140,11 @@ class Registry:
         with self._transaction() as database:
             ueids = database.execute("SELECT ueid FROM device ORDER BY name, ueid").fetchall()
             return [device for (ueid,) in ueids if (device := _device(database, Ueid(ueid))) is not None]
+
+    def tally(self) -> Tally:
+        """How many there are of what; ``WorldError`` as everywhere."""
+        with self._transaction() as database:
+            return Tally(dict(database.execute(COUNT_STANDINGS)), *database.execute(COUNT_WAITING).fetchone())
 
     def owner_of(self, name: str | None) -> Ueid | None:
         """Whose a name is; None for no name or one that is free.

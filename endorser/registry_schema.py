@@ -5,7 +5,8 @@ SubjectPublicKeyInfo), for good. ``endorsement``: every version. ``challenge``: 
 answered ones without. ``pending``: who waits for an operator. ``record``: who decided what; triggers keep it as it is.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 SCHEMA_VERSION: Final = 1
 SCHEMA: Final = (
@@ -43,4 +44,18 @@ SCHEMA: Final = (
     """,
     "CREATE TRIGGER record_is_kept BEFORE DELETE ON record BEGIN SELECT RAISE(ABORT, 'append-only'); END;",
     "CREATE TRIGGER record_stays BEFORE UPDATE ON record BEGIN SELECT RAISE(ABORT, 'append-only'); END;",
+)
+
+
+class Tally(NamedTuple):
+    """How many devices stand how, how many wait for an operator, how many endorsements the broker lacks."""
+
+    standings: Mapping[str, int]
+    pending: int
+    unpublished: int
+
+
+COUNT_STANDINGS: Final = "SELECT standing, count(*) FROM device GROUP BY standing"
+COUNT_WAITING: Final = (
+    "SELECT (SELECT count(*) FROM pending), (SELECT count(DISTINCT ueid) FROM endorsement WHERE published = 0)"
 )

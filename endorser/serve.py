@@ -8,13 +8,15 @@ until the broker has confirmed it: those that ``endorser approve`` made beside t
 import queue
 from typing import Final, Protocol
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge, Histogram
 
+from endorser.enrolment import Standing
 from endorser.rate_limit import RateLimit
 from endorser.registrar import Registrar, digest_of
 from endorser.registry import Registry
 from endorser.settings import LimitSettings
 from runtime import clock
+from runtime.health import Condition, Health
 from runtime.mqtt import Message, Will
 from runtime.service import Stop
 from runtime.telemetry import Log
@@ -32,6 +34,14 @@ _LOG: Final = Log("endorser")
 _ENROLMENTS: Final = Counter(
     "attestream_enrolments_total", "Requests and activations by what became of them", ["outcome"]
 )
+_QUEUE: Final = Gauge("attestream_enrolment_queue_messages", "Requests and activations that wait for the registrar")
+_SECONDS: Final = Histogram("attestream_enrolment_seconds", "Time to answer one request or activation, or to refuse it")
+_PENDING: Final = Gauge("attestream_enrolments_pending", "Devices that proved who they are and wait for an operator")
+_UNPUBLISHED: Final = Gauge("attestream_endorsements_unpublished", "Endorsements that the broker has not confirmed yet")
+_DEVICES: Final = Gauge("attestream_devices", "Devices in the registry, by standing", ["standing"])
+_WELL: Final = Condition(ok=True, state="took the last transaction")
+_MEND: Final = "make room, or mend the disk or the file's owner; senders ask again"
+_GAUGES_EVERY_S: Final = 5.0
 _QUEUED_MESSAGES: Final = 1000
 _TICK_S: Final = 0.5
 _RESEND_S: Final = 30.0
@@ -73,6 +83,10 @@ class Inbox:
         except queue.Empty:
             return None
 
+    def waiting(self) -> int:
+        """Messages that wait."""
+        return self._messages.qsize()
+
     def connected(self) -> None:
         """Notes a connection."""
         self._connections.put(None)
@@ -100,8 +114,11 @@ class EnrolmentService:
         topics: Topics,
         limits: LimitSettings,
         online: Will,
+        health: Health,
     ) -> None:
         """Touches nothing yet; ``online`` is the status to publish at each connection, and its topic."""
+        self._health = health
+        self._gauges_s = float("-inf")
         self._registrar = registrar
         self._registry = registry
         self._transport = transport
@@ -118,7 +135,10 @@ class EnrolmentService:
 
     def run(self, inbox: Inbox, stop: Stop) -> None:
         """Serves until ``stop``."""
+        self._health.tell("registry", _WELL)
+        _QUEUE.set_function(inbox.waiting)
         while not stop.requested:
+            self._health.beat()
             message = inbox.next_message(_TICK_S)
             if inbox.is_newly_connected():
                 self._sent_s.clear()
@@ -128,9 +148,23 @@ class EnrolmentService:
                     self.handle(message.topic, message.payload, clock.utc_s(), clock.monotonic_s())
                 self._note(inbox.confirmations())
                 self.publish_endorsements(clock.monotonic_s())
+                self._show_registry(clock.monotonic_s())
             except WorldError as error:
+                self._health.tell("registry", Condition(ok=False, state=error.detail, next=_MEND))
+                self._gauges_s = float("-inf")
                 _LOG.error("store-failed", reason=error.reason, detail=error.detail)
                 stop.wait(_TICK_S)
+
+    def _show_registry(self, monotonic_s: float) -> None:
+        if monotonic_s < self._gauges_s + _GAUGES_EVERY_S:
+            return
+        self._gauges_s = monotonic_s
+        tally = self._registry.tally()
+        _PENDING.set(tally.pending)
+        _UNPUBLISHED.set(tally.unpublished)
+        for standing in Standing:
+            _DEVICES.labels(standing).set(tally.standings.get(standing, 0))
+        self._health.tell("registry", _WELL)
 
     def handle(self, topic: str, payload: bytes, now_s: int, monotonic_s: float) -> None:
         """Answers one message, or drops it.
@@ -146,7 +180,8 @@ class EnrolmentService:
             _ENROLMENTS.labels(error.reason).inc()
             return
         try:
-            answer = self._answer(ueid, payload, now_s)
+            with _SECONDS.time():
+                answer = self._answer(ueid, payload, now_s)
         except PeerError as error:
             self._refuse(ueid, payload, error)
             return

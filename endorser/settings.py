@@ -8,6 +8,7 @@ from typing import Final
 
 from endorser.enrolment import ApprovalRule
 from runtime.mqtt import MqttSettings
+from runtime.telemetry import check_metrics_address
 from schemas.endorsement import MAX_GROUP_BYTES
 from schemas.errors import ConfigError, PeerError
 from schemas.topics import check_name
@@ -114,7 +115,8 @@ class Settings:
         name: the signer's name in endorsements.
         days: validity of endorsements; a device that enrols again gets a new one.
         group: for every endorsement made here; none if left out.
-        metrics_port: Prometheus port on the loopback; 0 for none.
+        metrics_port: of metrics, ``/healthz`` and ``/readyz``; 0 for none.
+        metrics_host: where that port listens; who reaches it learns how the service does.
         log_level: debug, info, warning or error.
     """
 
@@ -127,6 +129,7 @@ class Settings:
     days: int = 365
     group: str | None = None
     metrics_port: int = 0
+    metrics_host: str = "127.0.0.1"
     log_level: str = "info"
     mqtt: MqttSettings = field(default_factory=MqttSettings)
 
@@ -135,6 +138,7 @@ class Settings:
             check_name(self.name)
         except PeerError as error:
             raise ConfigError(f"name: {error.detail}") from error
+        check_metrics_address(self.metrics_port, self.metrics_host)
         if self.days < 1:
             raise ConfigError(f"days: {self.days}, expected at least 1")
         if self.group is not None and not 0 < len(self.group.encode()) <= MAX_GROUP_BYTES:

@@ -15,13 +15,15 @@ from handle_distributor.handle_file import HandleFile
 from handle_distributor.handle_publisher import MqttHandlePublisher
 from handle_distributor.ports import HandlePublisher
 from handle_distributor.service import BellService
-from handle_distributor.settings import Settings
+from handle_distributor.settings import ROLE, Settings
 from runtime import clock
 from runtime.durable import check_folder_of, write_durable
+from runtime.health import Health, handle_condition
 from runtime.keys import generate_key_pair, load_public_keys, load_signing_key, public_path, read_file
+from runtime.metrics_page import serve_metrics
 from runtime.service import Stop
 from runtime.settings import naming
-from runtime.telemetry import Log, serve_metrics
+from runtime.telemetry import Log
 from runtime.time_stamp_client import HttpTimeStampAuthority
 from runtime.time_stamp_verifier import load_time_stamp_verifier
 from schemas import cose
@@ -34,6 +36,8 @@ _LOG: Final = Log("handle_distributor")
 _AGE: Final = Gauge(
     "attestream_handle_age_seconds", "Time since the newest handle's TSA stamp; NaN while there is none"
 )
+_INTERVAL: Final = Gauge("attestream_handle_interval_seconds", "How often a handle is to be issued (interval_s)")
+_LIFETIME: Final = Gauge("attestream_handle_lifetime_seconds", "How long a handle is accepted (lifetime_s)")
 _US: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -104,13 +108,19 @@ def run(settings: Settings, version: str, stop: Stop) -> None:
 
 
 def _serve(settings: Settings, bell: EpochBell, publisher: MqttHandlePublisher, stop: Stop) -> None:
-    serve_metrics(settings.metrics_port)
+    health = Health(ROLE, monotonic_s=clock.monotonic_s)
+    serve_metrics(settings.metrics_port, health, host=settings.metrics_host)
     _AGE.set_function(lambda: _age_s(bell.last))
+    _INTERVAL.set(settings.interval_s)
+    _LIFETIME.set(settings.lifetime_s)
     bell.resume()
     publisher.start()
+    health.ask("broker", publisher.condition)
+    health.ask("handle", lambda: handle_condition(_times(bell.last), clock.utc_us()))
+    health.ask("published", publisher.delivered)
     _LOG.info("started", name=settings.name, interval_s=settings.interval_s, tsas=len(settings.tsa.urls))
     try:
-        BellService(lambda: bell.ring() is not None, settings.interval_s).run(stop)
+        BellService(lambda: bell.ring() is not None, settings.interval_s, on_watch=health.beat).run(stop)
     finally:
         publisher.stop()
         _LOG.info("stopped", name=settings.name)
@@ -217,6 +227,10 @@ def _publisher(settings: Settings, version: str) -> MqttHandlePublisher:
 
 def _age_s(last: Handle | None) -> float:
     return float("nan") if last is None else (clock.utc_us() - last.time_us) / _US
+
+
+def _times(last: Handle | None) -> tuple[int, int] | None:
+    return None if last is None else (last.time_us, last.expires_us)
 
 
 def _utc(time_us: int) -> str:

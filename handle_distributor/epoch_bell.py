@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 
 from handle_distributor.epoch import Observation, check_agreement, check_clock, choose_claims
 from handle_distributor.ports import Clock, HandlePublisher, HandleStore, TimeStampAuthority
@@ -33,9 +33,15 @@ from schemas.tst_info import Stamp, extract_tst_info
 
 _LOG: Final = Log("handle_distributor")
 _ISSUED: Final = Counter("attestream_handles_issued_total", "Handles made, stored and given to the broker connection")
-_FAILURES: Final = Counter("attestream_handle_failures_total", "Failed attempts at a handle", ["reason", "tsa"])
-_LATENCY: Final = Histogram("attestream_tsa_latency_seconds", "Time one TSA took for one verified stamp", ["tsa"])
-_ALARM: Final = Gauge("attestream_handle_alarm", "1 while the last round made no handle")
+_FAILURES: Final = Counter(
+    "attestream_handle_failures_total", "Attempts at a handle that failed, by reason and TSA", ["reason", "tsa"]
+)
+_OFFSET: Final = Gauge(
+    "attestream_tsa_clock_offset_seconds",
+    "A TSA's time less this machine's at the last exchange; beyond max_clock_offset_s the TSA is not believed",
+    ["tsa"],
+)
+_ALARM: Final = Gauge("attestream_handle_alarm", "1 while the last round over all TSAs made no handle")
 _US: Final = 1_000_000
 _TSA_NONCE_BYTES: Final = 8
 
@@ -195,7 +201,7 @@ class _Round:
         sent_us = self._now_us()
         stamp = authority.stamp(imprint, nonce)
         received_us = self._now_us()
-        _LATENCY.labels(authority.name).observe((received_us - sent_us) / _US)
+        _OFFSET.labels(authority.name).set((stamp.info.gen_time_us - (sent_us + received_us) / 2) / _US)
         observation = Observation(tsa=authority.name, stamp=stamp.info, sent_us=sent_us, received_us=received_us)
         self._observations[authority.name] = observation
         return stamp, observation

@@ -14,6 +14,9 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final
 
+from prometheus_client import Counter
+
+from runtime.health import Condition, broker_condition
 from runtime.mqtt import MqttConnection, MqttSettings, Session, Will
 from schemas import cmw, media_types
 from schemas.handle import Handle
@@ -22,8 +25,12 @@ from schemas.status import Status, encode_status
 
 ROLE: Final = "handle-distributor"
 _US: Final = 1_000_000
+_MAY_LAG_US: Final = 10 * _US  # an acknowledgement may be under way
 _GOODBYE_S: Final = 2.0
 _LOST_AFTER_S: Final = 30.0  # a broker that refused or forgot a message never acknowledges it
+
+
+_CONFIRMED: Final = Counter("attestream_handles_confirmed_total", "Handles that the broker has confirmed")
 
 
 class _Happened(Enum):
@@ -69,6 +76,7 @@ class MqttHandlePublisher:
         self._thread = threading.Thread(target=self._serve, name="handle-publisher")
         self._newest: Handle | None = None
         self._sent: Handle | None = None
+        self._confirmed: Handle | None = None  # the last that the broker has; read by the metrics page, as _newest is
         self._under_way: tuple[int, float] | None = None  # packet id, since when
         self._connection = MqttConnection(
             settings,
@@ -95,6 +103,23 @@ class MqttHandlePublisher:
         """See :meth:`handle_distributor.ports.HandlePublisher.publish`."""
         self._events.put(handle)
 
+    def condition(self) -> Condition:
+        """Whether the broker connection is up."""
+        return broker_condition(self._connection)
+
+    def delivered(self) -> Condition:
+        """Whether the broker has confirmed the newest handle; asked by any thread."""
+        newest, confirmed = self._newest, self._confirmed
+        if newest is None:
+            return Condition(ok=False, state="nothing to publish yet", next="see the check handle")
+        if confirmed is None or confirmed.time_us < newest.time_us - _MAY_LAG_US:
+            return Condition(
+                ok=False,
+                state="the broker has not confirmed the newest handle",
+                next="may this client publish on the handles topic? See the broker's log and its access control",
+            )
+        return Condition(ok=True, state="the broker has the newest handle, or has had it a moment ago")
+
     def _serve(self) -> None:
         while True:
             match self._events.get():
@@ -119,6 +144,8 @@ class MqttHandlePublisher:
     def _acknowledged(self, packet_id: int) -> None:
         if self._under_way is not None and self._under_way[0] == packet_id:
             self._under_way = None
+            self._confirmed = self._sent
+            _CONFIRMED.inc()
 
     def _send(self) -> None:
         """Sends the newest handle unless that was done on this connection, one is under way, or it has expired."""

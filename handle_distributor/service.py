@@ -27,6 +27,7 @@ _JOB: Final = "epoch"
 _FIRST_RETRY_S: Final = 1.0
 _LAST_RETRY_S: Final = 300.0  # handles may be a day apart; an outage of minutes must not cost hours
 _WATCH_S: Final = 0.25
+_HANGS_AFTER_S: Final = 600.0  # each TSA may take twice its timeout_s, one after the other
 _US: Final = 1_000_000
 
 
@@ -59,6 +60,7 @@ class BellService:
         *,
         utc_us: Callable[[], int] = clock.utc_us,
         overdue_s: float = 2.0,
+        on_watch: Callable[[], None] = lambda: None,
     ) -> None:
         """Takes what to do and how often.
 
@@ -67,13 +69,16 @@ class BellService:
             interval_s: from the start of one tick to the start of the next; after a failed one sooner, with backoff.
             utc_us: the wall clock that APScheduler goes by.
             overdue_s: how late a tick may be before the wall clock is not waited for any longer.
+            on_watch: called, by the thread that watches, each time it has looked; not while a tick hangs.
         """
         self._ring = ring
         self._interval_s = interval_s
         self._utc_us = utc_us
         self._overdue_s = overdue_s
+        self._on_watch = on_watch
         self._backoff = Backoff(min(_FIRST_RETRY_S, interval_s), min(_LAST_RETRY_S, interval_s))
         self._busy = threading.Event()
+        self._ringing_since_s = 0.0
         self._due_s = clock.monotonic_s()
         self._patience_s = overdue_s
         self._bug: BaseException | None = None
@@ -94,6 +99,8 @@ class BellService:
         scheduler.start()
         try:
             while not stop.wait(_WATCH_S):
+                if not self._hangs():
+                    self._on_watch()
                 if not self._busy.is_set() and clock.monotonic_s() > self._due_s + self._patience_s:
                     self._due_s, self._patience_s = clock.monotonic_s(), self._overdue_s
                     scheduler.modify_job(_JOB, next_run_time=self._now())
@@ -102,12 +109,16 @@ class BellService:
         if self._bug is not None:
             raise self._bug
 
+    def _hangs(self) -> bool:
+        return self._busy.is_set() and clock.monotonic_s() > self._ringing_since_s + _HANGS_AFTER_S
+
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._utc_us() / _US, UTC)
 
     def _tick(self, stop: Stop) -> None:
         if stop.requested:
             return
+        self._ringing_since_s = clock.monotonic_s()
         self._busy.set()
         try:
             started_s = clock.monotonic_s()

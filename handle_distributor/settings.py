@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from runtime.mqtt import MqttSettings
-from runtime.time_stamp_client import TsaAddress, parse_tsa_urls
+from runtime.telemetry import check_metrics_address
+from runtime.tsa_address import TsaAddress, parse_tsa_urls
 from schemas.errors import ConfigError, PeerError
 from schemas.handle import MAX_ACCURACY_US, MAX_LIFETIME_S
 from schemas.topics import check_name
@@ -72,7 +73,8 @@ class Settings:
         tsa: the Time Stamp Authorities.
         interval_s: a new handle every so often.
         lifetime_s: how long a handle is accepted; longer than the interval by what an outage may last.
-        metrics_port: Prometheus port on the loopback; 0 for none.
+        metrics_port: of metrics, ``/healthz`` and ``/readyz``; 0 for none.
+        metrics_host: where that port listens; who reaches it learns how the service does.
         log_level: debug, info, warning or error.
         mqtt: the broker.
     """
@@ -84,6 +86,7 @@ class Settings:
     interval_s: float = 60.0
     lifetime_s: int = 300
     metrics_port: int = 0
+    metrics_host: str = "127.0.0.1"
     log_level: str = "info"
     mqtt: MqttSettings = field(default_factory=MqttSettings)
 
@@ -92,6 +95,7 @@ class Settings:
             check_name(self.name)
         except PeerError as error:
             raise ConfigError(f"name: {error.detail}") from error
+        check_metrics_address(self.metrics_port, self.metrics_host)
         if self.interval_s <= 0:
             raise ConfigError(f"interval_s: {self.interval_s:g}, expected more than 0")
         if not self.interval_s < self.lifetime_s <= MAX_LIFETIME_S:

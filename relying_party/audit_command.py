@@ -14,6 +14,7 @@ from relying_party.settings import ROLE
 from relying_party.time_audit import Believed, Row, TimeAudit
 from runtime.audit_file import AuditFileDamagedError, read_entries
 from runtime.keys import load_public_keys
+from runtime.progress import Progress
 from runtime.settings import load, naming
 from runtime.time_stamp_verifier import load_time_stamp_verifier
 from schemas.errors import ConfigError, PeerError, WorldError
@@ -31,7 +32,7 @@ _COLUMNS: Final = (
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds the command ``audit``."""
-    audit = commands.add_parser("audit", help="recompute what a verifier's audit log says")
+    audit = commands.add_parser("audit", help="record, check and prove what verifiers said, and recompute it")
     kinds = audit.add_subparsers(dest="audit", required=True)
     prove_command.add_to(kinds)
     check_command.add_to(kinds)
@@ -56,6 +57,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     times.add_argument("--ueid", help="evidence of this attester alone")
     times.add_argument("--json", action="store_true", help="a JSON object for each line")
+    audit.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -92,8 +94,12 @@ def _times(options: argparse.Namespace) -> int:
     audit = TimeAudit(_believed(options), _only(options.ueid))
     stopped = ""
     try:
-        for number, raw in read_entries(options.audit_log):
-            audit.read(number, raw)
+        with Progress("bytes of the log") as progress:
+            done, size = 0, _size_of(options.audit_log)
+            for number, raw in read_entries(options.audit_log):
+                audit.read(number, raw)
+                done += len(raw)
+                progress.tell(done, size)
     except AuditFileDamagedError as error:
         stopped = error.detail
     except WorldError as error:  # a torn tail, or a verifier at work: what is whole counts
@@ -104,6 +110,11 @@ def _times(options: argparse.Namespace) -> int:
     for line in map(_json_line, rows) if options.json else _table(rows):
         print(line)
     return _conclude(rows, stopped)
+
+
+def _size_of(path: Path) -> int | None:
+    """For the progress alone; None where there is no such file, which is told by who reads it."""
+    return path.stat().st_size if path.is_file() else None
 
 
 def _conclude(rows: list[Row], stopped: str) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 from relying_party.attestation import LEEWAY_S, Attestation, Expectations, verify_attestation
 from runtime import clock
 from runtime.keys import load_public_keys
+from runtime.tracing import Tracer
 from schemas import passport_proof, result_token
 from schemas.handle import Handle
 from schemas.identifiers import Ueid
@@ -23,13 +24,16 @@ from schemas.result import AttestationResult
 class Results:
     """Verifies results by the verifiers that the caller trusts, against what the caller expects."""
 
-    def __init__(self, key_files: Iterable[str | Path], expected: Expectations) -> None:
-        """Loads the keys.
+    def __init__(
+        self, key_files: Iterable[str | Path], expected: Expectations, *, tracer: Tracer | None = None
+    ) -> None:
+        """Loads the keys; each result that verifies becomes a span where there is a ``tracer``.
 
         Raises:
             ConfigError: a key file is missing or holds no key.
         """
         self.expected = expected
+        self._tracer = tracer
         self._files = tuple(map(Path, key_files))
         self._keys = result_token.result_keys(load_public_keys(self._files))
 
@@ -42,6 +46,7 @@ class Results:
         max_handle_age_s: float | None = None,
         fresh_only: bool = False,
         leeway_s: float = LEEWAY_S,
+        tracer: Tracer | None = None,
     ) -> "Results":
         """For the verifiers whose public keys are in these files, PEM or JWKS; any of the keys may have signed.
 
@@ -52,6 +57,7 @@ class Results:
             max_handle_age_s: the handle is at most so old; needs ``handles`` with each result.
             fresh_only: refuse results that say anything but ``fresh``.
             leeway_s: seconds that our clock and the verifier's may differ, either way.
+            tracer: from :func:`runtime.tracing.open_tracer`; each result that verifies becomes a span of its trace.
 
         Raises:
             ConfigError: a key file is missing or holds no key.
@@ -63,7 +69,7 @@ class Results:
             fresh_only=fresh_only,
             leeway_s=leeway_s,
         )
-        return cls(key_files, expected)
+        return cls(key_files, expected, tracer=tracer)
 
     def reload(self) -> None:
         """Reads the key files again, as after a rollover; on an error the keys stay what they were.
@@ -93,8 +99,14 @@ class Results:
             PeerError: one of the codes of :func:`relying_party.attestation.verify_attestation`, or
                 ``unknown-media-type``.
         """
-        token = result_token.token_of(token)
-        return verify_attestation(token, self._keys, clock.utc_us(), self.expected, ueid=ueid, handles=handles)
+        started_s, token = clock.monotonic_s(), result_token.token_of(token)
+        verified = verify_attestation(token, self._keys, clock.utc_us(), self.expected, ueid=ueid, handles=handles)
+        if self._tracer is not None and verified.result.evidence is not None:
+            status = {"status": str(verified.result.status)}
+            self._tracer.record(
+                verified.result.evidence, "relying-party verify", started_s, clock.monotonic_s(), status
+            )
+        return verified
 
     def verify_passport(
         self, token: bytes, challenge: bytes, proof: bytes, *, handles: Iterable[Handle] | None = None

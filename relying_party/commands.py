@@ -1,67 +1,105 @@
 """``check`` and ``submit``: one result, from a file or from the verifier; and options that several commands share."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from relying_party.attestation import LEEWAY_S, Attestation, Expectations
 from relying_party.background_check import DEFAULT_WAIT_S, submit
 from relying_party.client import Results
+from relying_party.result_json import json_of
 from relying_party.results import standing_of
 from relying_party.settings import ROLE, Settings
-from relying_party.watch import json_of, line_of
+from relying_party.watch import line_of
 from runtime import clock
 from runtime import settings as settings_files
 from runtime.keys import read_file
 from runtime.mqtt import MqttSettings
 from runtime.service import EXIT_FAILED, EXIT_OK
+from runtime.telemetry import LEVELS
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import Ueid, parse_ueid_text
 from schemas.passport_proof import parse_challenge
-from schemas.topics import DEFAULT_ROOT
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 argparse has no public name for it
 
 _US = 1_000_000
+_DEFAULT: Final = MqttSettings()
+_CHECK_EPILOG: Final = """examples:
+  relying-party check result.jwt --verifier-key verifier.jwks --policy fleet/3 --max-age 120 --fresh
+  relying-party check result.jwt --config relying-party.toml --challenge $(cat challenge.hex) --proof proof.cbor
+
+Exit status: 0 affirming, 1 not, or not to be believed, 2 wrong options."""
+_SUBMIT_EPILOG: Final = """examples:
+  relying-party submit evidence.cbor --config relying-party.toml --ueid AWFhYWFh...
+  relying-party submit evidence.cbor --verifier-key verifier.jwks --host broker.example --wait 30 --json
+
+Exit status: 0 affirming, 1 not, or no result in time, 2 wrong options."""
 
 
 def add_trust_options(command: argparse.ArgumentParser, *, broker: bool) -> None:
-    """The settings file, or the keys and, where ``broker``, the broker."""
-    command.add_argument("--config", type=Path, help="TOML file: verifier_keys, [mqtt]; instead of these options")
+    """The settings file, and options that stand above what it says: the keys and, where ``broker``, the broker."""
+    command.add_argument(
+        "--config", type=Path, metavar="FILE", help="TOML: verifier_keys, [mqtt]; the options here stand above it"
+    )
     command.add_argument(
         "--verifier-key", type=Path, action="append", default=[], help="public keys to believe: a PEM or JWKS file"
     )
     if broker:
-        command.add_argument("--host", default="127.0.0.1", help="the broker (default: %(default)s)")
-        command.add_argument("--port", type=int, default=1883, help="its port (default: %(default)s)")
-        command.add_argument("--root", default=DEFAULT_ROOT, help="first levels of all topics (default: %(default)s)")
+        command.add_argument("--host", help=f"the broker (default: {_DEFAULT.host})")
+        command.add_argument("--port", type=int, help=f"its port (default: {_DEFAULT.port})")
+        command.add_argument("--root", help=f"first levels of all topics (default: {_DEFAULT.root})")
+        command.add_argument("--username", help="for a broker that asks for one")
+        command.add_argument("--password-file", type=Path, metavar="FILE", help="its password")
+        command.add_argument("--ca-file", type=Path, metavar="PEM", help="TLS, with a broker under these certificates")
+    command.add_argument("--log-level", choices=LEVELS, help="on standard error (default: warning)")
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """The settings file, or what the options of :func:`add_trust_options` say.
+    """The settings file, and above it what the options of :func:`add_trust_options` say.
 
     Raises:
-        ConfigError: neither names a key, or the file is wrong.
+        ConfigError: neither names a key, or the file or an option is wrong.
     """
     if options.config is not None:
-        return settings_files.load(options.config, Settings, ROLE)
-    if not options.verifier_key:
+        settings = settings_files.load(options.config, Settings, ROLE)
+    elif options.verifier_key:
+        settings = Settings(verifier_keys=tuple(options.verifier_key))
+    else:
         raise ConfigError("--verifier-key: missing (or --config); without it no result can be believed")
-    keys = tuple(options.verifier_key)
-    if "host" not in options:
-        return Settings(verifier_keys=keys)
-    return Settings(verifier_keys=keys, mqtt=MqttSettings(host=options.host, port=options.port, root=options.root))
+    changes: dict[str, Any] = {}
+    if options.verifier_key:
+        changes["verifier_keys"] = tuple(options.verifier_key)
+    if options.log_level is not None:
+        changes["log_level"] = options.log_level
+    fields = ("host", "port", "root", "username", "password_file", "ca_file")
+    mqtt = {name: getattr(options, name, None) for name in fields}
+    given = {name: value for name, value in mqtt.items() if value is not None}
+    if given:
+        changes["mqtt"] = replace(settings.mqtt, **given)
+    return replace(settings, **changes)
 
 
 def add_commands(commands: "Commands") -> None:
     """Describes both commands; each sets ``execute``."""
-    check = commands.add_parser("check", help="verify one result from a file; exit status 0 if it is affirming")
+    check = commands.add_parser(
+        "check",
+        help="verify one result from a file; exit status 0 if it is affirming",
+        epilog=_CHECK_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     check.add_argument("token", type=Path, help="a JWT, a CWT, or a saved message with either")
     check.add_argument("--challenge", metavar="HEX", help="what the attester was given to answer; with --proof")
     check.add_argument("--proof", type=Path, help="its answer: attester-agent passport --challenge HEX --proof FILE")
     check.set_defaults(execute=run_check)
-    hand_in = commands.add_parser("submit", help="have evidence appraised; exit status 0 if the result is affirming")
+    hand_in = commands.add_parser(
+        "submit",
+        help="have evidence appraised; exit status 0 if the result is affirming",
+        epilog=_SUBMIT_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     hand_in.add_argument("evidence", type=Path, help="a saved evidence message")
     hand_in.add_argument(
         "--wait", type=float, default=DEFAULT_WAIT_S, metavar="S", help="for the result (default: %(default)g)"

@@ -20,11 +20,13 @@ from relying_party.settings import ROLE
 from runtime.audit_settings import AuditSettings
 from runtime.audit_writer import AuditPlace, AuditWriter
 from runtime.clock import monotonic_s, utc_us
+from runtime.health import Health, broker_condition
 from runtime.keys import load_public_keys
+from runtime.metrics_page import serve_metrics
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
 from runtime.service import Backoff, Stop
 from runtime.settings import naming
-from runtime.telemetry import Log, configure_logging, serve_metrics
+from runtime.telemetry import Log, configure_logging
 from runtime.time_stamp_verifier import load_time_stamp_verifier
 from schemas import cmw, media_types, result_token
 from schemas.audit_entry import ENDORSEMENT, HANDLE, POLICY, REFERENCE_VALUES
@@ -88,7 +90,8 @@ class RecorderSettings:
         evidence_wait_s: how long evidence waits for a result.
         result_wait_s: how long a result waits for its evidence.
         waiting_max: messages of evidence that wait at once; less than the broker's ``receive_maximum``.
-        metrics_port: port of the metrics page on 127.0.0.1; 0 for none.
+        metrics_port: where ``/metrics``, ``/healthz`` and ``/readyz`` are; 0 for none.
+        metrics_host: the address it listens on; who reaches it learns how the recorder does.
         log_level: debug, info, warning or error.
         mqtt: the broker.
     """
@@ -101,6 +104,7 @@ class RecorderSettings:
     result_wait_s: float = 2.0
     waiting_max: int = 500
     metrics_port: int = 0
+    metrics_host: str = "127.0.0.1"
     log_level: str = "info"
     mqtt: MqttSettings = field(default_factory=MqttSettings)
 
@@ -183,12 +187,16 @@ class Recorder:
 
     def run(self) -> None:
         """Runs until asked to stop; nothing acknowledged is lost whenever it ends."""
-        serve_metrics(self._settings.metrics_port)
+        health = Health("relying-party audit record", monotonic_s=monotonic_s)
+        health.ask("broker", lambda: broker_condition(self._spoken))
+        health.ask("broker-evidence", lambda: broker_condition(self._evidence))
+        serve_metrics(self._settings.metrics_port, health, host=self._settings.metrics_host)
         self._writer.start()
         self._spoken.start()
         self._evidence.start()
         _LOG.info("recorder-started", name=self._settings.name)
         while not self._stop.requested:
+            health.beat()
             settled = [each for connection, message in self._next() for each in self._take(connection, message)]
             dropped = self._recording.dropped
             settled += self._recording.due(monotonic_s())

@@ -114,6 +114,11 @@ class ResultBoard:
             self._newest[result.ueid] = result
         return result
 
+    @property
+    def count(self) -> int:
+        """How many attesters there are results about."""
+        return len(self._newest)
+
     def standing(self, ueid: Ueid, now_s: int) -> Standing | None:
         """What stands about one attester at ``now_s``; None when no verifier has said anything yet."""
         result = self._newest.get(ueid)

@@ -1,32 +1,29 @@
-"""Attestation results for people: a live table, one line a change, or JSON lines; all of what the broker publishes.
+"""Attestation results for people: as a row of a table, as one line; and the feed that all commands listen to.
 
-``cells``, ``line_of`` and ``json_of`` are pure views of a :class:`~relying_party.results.Standing`. :class:`ResultFeed`
-is the one place that listens: its queue holds what arrived, the thread that calls :meth:`ResultFeed.drain` owns the
+``cells``, ``table_of`` and ``line_of`` are pure views of a :class:`~relying_party.results.Standing`. The one place that
+listens is :class:`ResultFeed`: its queue holds what arrived, the thread that calls :meth:`ResultFeed.drain` owns the
 board. Everything that came from the network is printed escaped: no result can move the cursor or colour the screen.
 """
 
-import json
 import queue
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from relying_party.notices import Notices
 from relying_party.results import ResultBoard, Standing, result_keys
+from relying_party.selection import name_of, printable
 from relying_party.settings import Settings
 from runtime import clock
 from runtime.keys import load_public_keys
 from runtime.mqtt import Message, MqttConnection, Session
-from runtime.service import EXIT_FAILED, EXIT_OK, Stop
 from runtime.settings import naming
 from schemas.errors import PeerError
-from schemas.identifiers import Ueid, ueid_text
+from schemas.identifiers import Ueid
 from schemas.result import Freshness, Tier
 
 COLUMNS: Final = (
@@ -51,7 +48,6 @@ _WIDE: Final = 160
 _NARROW: Final = 100  # below that, one space between columns is enough
 REFRESH_S: Final = 0.5
 _QUEUE_MESSAGES: Final = 10_000  # beyond that the network thread waits: nothing is dropped, the broker keeps the rest
-_SHORT_UEID: Final = 12
 _SHORT_HANDLE: Final = 6
 _US: Final = 1_000_000
 _PERCENT_FROM_PPM: Final = 1000
@@ -117,10 +113,23 @@ class ResultFeed:
         now_s, connected = clock.monotonic_s(), self.is_connected
         return list(self._notices.lines(now_s, connected=connected, refused=refused, why=self._refused_why))
 
-    def drain(self, wait_s: float) -> list[Standing]:
-        """Applies what arrived and returns it, newest last; waits up to ``wait_s`` seconds for the first message."""
+    def tell(self) -> None:
+        """Prints :meth:`notices` on standard error."""
+        for line in self.notices():
+            print(line, file=sys.stderr, flush=True)
+
+    def wait_subscribed(self, seconds: float) -> bool:
+        """Waits until the broker has confirmed that we hear results; False when ``seconds`` passed before."""
+        return self._connection.wait_subscribed(seconds)
+
+    def drain(self, wait_s: float, *, at_most_s: float = float("inf")) -> list[Standing]:
+        """Applies what arrived and returns it, newest last; waits up to ``wait_s`` seconds for the first message.
+
+        A screen sets ``at_most_s``: ten thousand retained results take seconds to verify.
+        """
         changed: list[Standing] = []
-        while True:
+        started_s = clock.monotonic_s()
+        while clock.monotonic_s() - started_s <= max(at_most_s, wait_s):
             try:
                 message = self._arrived.get(timeout=wait_s) if wait_s > 0 else self._arrived.get_nowait()
             except queue.Empty:
@@ -131,21 +140,12 @@ class ResultFeed:
                 result = self.board.apply(message.topic, message.payload, now_s)
             except PeerError as error:
                 self.refused[error.reason] += 1
-                self._refused_why = _printable(error.detail)
+                self._refused_why = printable(error.detail)
                 continue
             standing = self.board.standing(result.ueid, now_s)
             if standing is not None:
                 changed.append(standing)
-
-
-def name_of(standing: Standing, names: Mapping[Ueid, str]) -> str:
-    """What to call an attester: the caller's name for it, the label it gives itself, or the start of its UEID."""
-    known = names.get(standing.result.ueid)
-    if known is not None:
-        return known
-    claimed = standing.result.claims.get("label")
-    short = ueid_text(standing.result.ueid)[:_SHORT_UEID] + "…"
-    return f"{_printable(claimed)} ({short})" if isinstance(claimed, str) else short
+        return changed
 
 
 def cells(standing: Standing, now_us: int, names: Mapping[Ueid, str]) -> tuple[str, ...]:
@@ -167,20 +167,28 @@ def cells(standing: Standing, now_us: int, names: Mapping[Ueid, str]) -> tuple[s
         _NONE if result.handle is None else result.handle.hex()[:8],
         ", ".join(_log_entries(standing)) or _NONE,
         _NONE if result.clock_rate_ppm is None else _rate(*result.clock_rate_ppm),
-        _NONE if rejected is None else f"{rejected.count} ({_printable(rejected.last)})",
+        _NONE if rejected is None else f"{rejected.count} ({printable(rejected.last)})",
     )
 
 
-def table_of(standings: Sequence[Standing], now_us: int, names: Mapping[Ueid, str], width: int = _WIDE) -> Table:
-    """The table of all attesters, by name.
+def table_of(
+    standings: Sequence[Standing],
+    now_us: int,
+    names: Mapping[Ueid, str],
+    width: int = _WIDE,
+    *,
+    one_line_each: bool = False,
+) -> Table:
+    """The table of attesters; by name, but where each is to have one line: then in their order.
 
     Args:
         standings: one for each row.
         now_us: UTC microseconds.
         names: what the caller calls some of the attesters.
         width: characters in a line; columns that find no room are shortened or left out.
+        one_line_each: no row takes a second line; what finds no room ends in an ellipsis.
     """
-    ordered = sorted(standings, key=lambda each: name_of(each, names))
+    ordered = standings if one_line_each else sorted(standings, key=lambda each: name_of(each, names))
     full = [dict(zip(COLUMNS, cells(standing, now_us, names), strict=True)) for standing in ordered]
     short = [row | _short_cells(standing) for standing, row in zip(ordered, full, strict=True)]
     shown = _columns_for(full, short, width)
@@ -188,7 +196,12 @@ def table_of(standings: Sequence[Standing], now_us: int, names: Mapping[Ueid, st
     for column, in_full in shown.items():
         flexible = column == "reasons"
         header = column if in_full else _SHORT_HEADERS.get(column, column)
-        table.add_column(header, no_wrap=not flexible, overflow="fold", ratio=1 if flexible else None)
+        table.add_column(
+            header,
+            no_wrap=one_line_each or not flexible,
+            overflow="ellipsis" if one_line_each else "fold",
+            ratio=1 if flexible else None,
+        )
     for number, standing in enumerate(ordered):
         row = {column: (full if in_full else short)[number][column] for column, in_full in shown.items()}
         styles = {
@@ -252,109 +265,13 @@ def headline_of(standing: Standing) -> tuple[object, ...]:
     return standing.status, standing.freshness, standing.reasons, tuple(result.unexpected), rejected, tuple(progress)
 
 
-def json_of(standing: Standing) -> str:
-    """A standing as one line of JSON, for programs that read lines."""
-    result = standing.result
-    rejected = result.rejections
-    content = {
-        "ueid": ueid_text(result.ueid),
-        "verifier": result.verifier,
-        "status": standing.status,
-        "freshness": standing.freshness,
-        "reasons": standing.reasons,
-        "vector": {claim.label: value for claim, value in sorted(result.vector.items())},
-        "issued_s": result.issued_s,
-        "expires_s": result.expires_s,
-        "made_after_us": result.made_after_us,
-        "made_before_us": result.made_before_us,
-        "received_us": result.received_us,
-        "received_after": None if result.received_after is None else result.received_after.hex(),
-        "clock_rate_ppm": None if result.clock_rate_ppm is None else list(result.clock_rate_ppm),
-        "handle": None if result.handle is None else result.handle.hex(),
-        "evidence": None if result.evidence is None else result.evidence.hex(),
-        "policies": list(result.policies),
-        "logs": dict(result.logs),
-        "logs_total": dict(result.logs_total),
-        "unexpected": list(result.unexpected),
-        "unexpected_digests": list(result.unexpected_digests),
-        "unexpected_total": result.unexpected_total,
-        "attester_claims": dict(result.claims),
-        "rejections": None if rejected is None else {"count": rejected.count, "last": rejected.last},
-    }
-    return json.dumps(content, separators=(",", ":"))
-
-
-def follow_lines(feed: ResultFeed, stop: Stop, *, as_json: bool, every: bool) -> None:
-    """Prints a line for each change (or, with ``every``, for each result) until ``stop``."""
-    headlines: dict[Ueid, tuple[object, ...]] = {}
-    while not stop.requested:
-        standings = feed.drain(REFRESH_S)
-        _tell(feed)
-        known = {standing.result.ueid for standing in standings}
-        now_us = clock.utc_us()
-        expired = [each for each in feed.board.standings(now_us // _US) if each.result.ueid not in known]
-        for standing in [*standings, *expired]:
-            headline = headline_of(standing)
-            news = headlines.get(standing.result.ueid) != headline
-            headlines[standing.result.ueid] = headline
-            if news or (every and standing.result.ueid in known):
-                print(json_of(standing) if as_json else line_of(standing, now_us, {}), flush=True)
-
-
-def follow_table(feed: ResultFeed, stop: Stop, console: Console) -> None:
-    """Keeps a table on the screen until ``stop``."""
-    with Live(console=console, auto_refresh=False) as live:
-        while not stop.requested:
-            feed.drain(REFRESH_S)
-            _tell(feed)
-            now_us = clock.utc_us()
-            table = table_of(feed.board.standings(now_us // _US), now_us, {}, console.width)
-            refused = sum(feed.refused.values())
-            state = "" if feed.is_connected else "waiting for the broker  "
-            table.caption = f"{state}{refused} messages refused" if refused or state else None
-            live.update(table, refresh=True)
-
-
-def watch(settings: Settings, stop: Stop, *, plain: bool, as_json: bool = False, every: bool = False) -> int:
-    """Follows the results topic until ``stop``.
-
-    Args:
-        settings: broker and trusted verifiers.
-        stop: ends it.
-        plain: a line a change instead of a table; always so when standard output is no terminal.
-        as_json: JSON lines.
-        every: a line for each result, changed or not.
-
-    Returns:
-        The exit status: 1 when the broker was never reached.
-
-    Raises:
-        ConfigError: a key file is missing or holds no key.
-    """
-    feed = ResultFeed(settings)
-    feed.start()
-    try:
-        if plain or as_json or every or not sys.stdout.isatty():
-            follow_lines(feed, stop, as_json=as_json, every=every)
-        else:
-            follow_table(feed, stop, Console())
-        return EXIT_OK if feed.was_connected else EXIT_FAILED
-    finally:
-        feed.stop()
-
-
-def _tell(feed: ResultFeed) -> None:
-    for line in feed.notices():
-        print(line, file=sys.stderr, flush=True)
-
-
 def _reasons(standing: Standing) -> str:
-    text = ", ".join(map(_printable, standing.reasons))
+    text = ", ".join(map(printable, standing.reasons))
     unexpected = standing.result.unexpected
     if not unexpected:
         return text
     more = max(standing.result.unexpected_total, len(unexpected)) - 1
-    return f"{text}: {_printable(unexpected[0])}" + (f" and {more} more" if more else "")
+    return f"{text}: {printable(unexpected[0])}" + (f" and {more} more" if more else "")
 
 
 def _log_entries(standing: Standing) -> list[str]:
@@ -363,7 +280,7 @@ def _log_entries(standing: Standing) -> list[str]:
     for name in sorted(result.logs.keys() | result.logs_total.keys(), reverse=True):
         count = result.logs.get(name, 0)
         total = result.logs_total.get(name, count)
-        entries.append(f"{_printable(name)} {count}" if total <= count else f"{_printable(name)} {count}/{total}")
+        entries.append(f"{printable(name)} {count}" if total <= count else f"{printable(name)} {count}/{total}")
     return entries
 
 
@@ -375,7 +292,3 @@ def _rate(low: int, high: int) -> str:
     if reach >= _PERCENT_FROM_PPM:
         return f"{middle / 10_000:+.1f} ±{reach / 10_000:.1f} %"
     return f"{middle:+.0f} ±{reach:.0f} ppm"
-
-
-def _printable(text: object) -> str:
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text))

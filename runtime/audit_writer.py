@@ -29,8 +29,9 @@ from runtime.service import Backoff, Stop
 from runtime.settings import naming
 from runtime.telemetry import Log
 from runtime.tile_log import LogReader
-from runtime.time_stamp_client import HttpTimeStampAuthority, parse_tsa_urls
+from runtime.time_stamp_client import HttpTimeStampAuthority
 from runtime.time_stamp_verifier import load_time_stamp_verifier
+from runtime.tsa_address import parse_tsa_urls
 from schemas.errors import ConfigError, PeerError, WorldError
 
 _LOG: Final = Log("audit_log")

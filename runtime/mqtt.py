@@ -24,6 +24,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from prometheus_client import Counter, Gauge
 
+from runtime.clock import monotonic_s
 from runtime.keys import read_file
 from runtime.telemetry import Log
 from schemas.errors import ConfigError
@@ -32,8 +33,15 @@ from schemas.reasons import Reason
 from schemas.topics import DEFAULT_ROOT, Topics
 
 _LOG: Final = Log("mqtt")
-_CONNECTED: Final = Gauge("attestream_mqtt_connected", "1 while the broker connection is up", ["client"])
-_CONNECTS: Final = Counter("attestream_mqtt_connects_total", "Connections made", ["client"])
+_CONNECTED: Final = Gauge("attestream_mqtt_connected", "1 while the broker connection is up, by client id", ["client"])
+_CONNECTS: Final = Counter(
+    "attestream_mqtt_connects_total", "Connections made, by client id; all but the first are reconnects", ["client"]
+)
+_REFUSALS: Final = Counter(
+    "attestream_mqtt_refusals_total",
+    "What the broker refused: connection, subscription or publish",
+    ["client", "what"],
+)
 _PACKET_OVERHEAD_BYTES: Final = 1024
 _PROTOCOLS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 _QOS: Final = 1
@@ -82,13 +90,20 @@ class MqttSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A received message. ``connection`` counts connections: an ack for an earlier one is void."""
+    """A received message.
+
+    Attributes:
+        topic, payload, retained, packet_id: as it came.
+        connection: counts connections: an ack for an earlier one is void.
+        received_s: when, by the monotonic clock.
+    """
 
     topic: str
     payload: bytes
     retained: bool
     packet_id: int
     connection: int
+    received_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +165,7 @@ class MqttConnection:
         self._on_published = on_published
         self._on_connected = on_connected
         self._connection = 0
+        self._refusal = ""  # written, as _connection, by the network thread only
         self._up = threading.Event()
         self._subscribed = threading.Event()
         self._v5 = settings.protocol == "5"
@@ -182,6 +198,16 @@ class MqttConnection:
     def is_connected(self) -> bool:
         """Whether the broker accepted us and we have not lost it since."""
         return self._up.is_set()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether we are connected, and the broker has confirmed every subscription."""
+        return self._up.is_set() and (self._subscribed.is_set() or not self._session.subscriptions)
+
+    @property
+    def refusal(self) -> str:
+        """What the broker refused last, in its words; empty while it refuses nothing."""
+        return self._refusal
 
     @property
     def connection(self) -> int:
@@ -255,9 +281,11 @@ class MqttConnection:
         self, client: paho.Client, _data: object, _flags: object, code: ReasonCode, _properties: object
     ) -> None:
         if code.is_failure:
+            self._refuse("connection", code)
             _LOG.error("broker-refused", client=self._session.client_id, reason=Reason.BROKER_REFUSED, detail=code)
             return
         self._connection += 1
+        self._refusal = ""
         _CONNECTS.labels(self._session.client_id).inc()
         _CONNECTED.labels(self._session.client_id).set(1)
         self._up.set()
@@ -281,6 +309,7 @@ class MqttConnection:
     ) -> None:
         for topic, code in zip(self._session.subscriptions, codes, strict=False):
             if code.is_failure:
+                self._refuse("subscription", code)
                 _LOG.error("subscription-refused", client=self._session.client_id, topic=topic, reason=code)
                 return
         self._subscribed.set()
@@ -299,6 +328,7 @@ class MqttConnection:
                 retained=message.retain,
                 packet_id=message.mid,
                 connection=self._connection,
+                received_s=monotonic_s(),
             )
             self._on_message(received)
 
@@ -306,9 +336,14 @@ class MqttConnection:
         self, _client: paho.Client, _data: object, packet_id: int, code: ReasonCode, _properties: object
     ) -> None:
         if code.is_failure:
+            self._refuse("publish", code)
             _LOG.warning("publish-refused", client=self._session.client_id, reason=code)
         elif self._on_published is not None:
             self._on_published(packet_id)
+
+    def _refuse(self, what: str, code: ReasonCode) -> None:
+        _REFUSALS.labels(self._session.client_id, what).inc()
+        self._refusal = f"{what}: {code}"
 
 
 def _tls_context(settings: MqttSettings) -> ssl.SSLContext:

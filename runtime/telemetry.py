@@ -1,20 +1,26 @@
 """Logs and metrics. Log lines are ``time level role event key=value …`` on standard error; never payloads or keys.
 
-Metrics are ``prometheus_client`` objects that each service declares beside its code; :func:`serve_metrics` shows them.
+Metrics are ``prometheus_client`` objects that each service declares beside its code; ``runtime.metrics_page`` shows
+them, ``docs/metrics.md`` explains them.
 """
 
 import json
 import logging
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Final
 
-from prometheus_client import start_http_server
+from prometheus_client import REGISTRY
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from schemas.errors import ConfigError
 
 LEVELS: Final = ("debug", "info", "warning", "error")
+_MAX_PORT: Final = 65_535
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/+-@%")
 
 
@@ -52,7 +58,23 @@ def configure_logging(role: str, level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    for chatty in ("httpcore", "httpx"):  # addresses and headers of every request
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.WARNING)
+
+
+def check_metrics_address(port: int, host: str) -> None:
+    """Checks the settings ``metrics_port`` and ``metrics_host``, which every role has.
+
+    Raises:
+        ConfigError: names the setting. An empty host is one: it would mean every address of this machine.
+    """
+    if not 0 <= port <= _MAX_PORT:
+        raise ConfigError(f"metrics_port: {port}, expected 0 to {_MAX_PORT}")
+    try:
+        ip_address(host)
+    except ValueError as error:
+        raise ConfigError(f"metrics_host: {host[:80]!r}, expected an IP address") from error
 
 
 class Log:
@@ -80,15 +102,30 @@ class Log:
         self._logger.error(event, extra={"fields": fields})
 
 
-def serve_metrics(port: int, host: str = "127.0.0.1") -> None:
-    """Serves Prometheus metrics on ``http://host:port/metrics``; does nothing for port 0.
+class LateGauge(Collector):
+    """A gauge with one label whose values are asked for when somebody looks.
 
-    Raises:
-        ConfigError: the port is taken.
+    So they are right while the loop that they are about hangs, and cost nothing while nobody looks. The source runs on
+    the looker's thread.
     """
-    if port == 0:
-        return
-    try:
-        start_http_server(port, addr=host)
-    except OSError as error:
-        raise ConfigError(f"metrics_port {port}: {error.strerror}") from error
+
+    def __init__(self, name: str, documentation: str, label: str) -> None:
+        """Registers the gauge; it has no values before :meth:`read_from`."""
+        self.name, self.documentation, self.label = name, documentation, label
+        self._source: Callable[[], Mapping[str, float]] = dict
+        REGISTRY.register(self)
+
+    def read_from(self, source: Callable[[], Mapping[str, float]]) -> None:
+        """Where values by label come from, from now on."""
+        self._source = source
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Its name alone; asks nobody."""
+        return [GaugeMetricFamily(self.name, self.documentation, labels=[self.label])]
+
+    @override
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        family = GaugeMetricFamily(self.name, self.documentation, labels=[self.label])
+        for value, amount in sorted(self._source().items()):
+            family.add_metric([value], amount)
+        return [family]

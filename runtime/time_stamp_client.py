@@ -15,8 +15,7 @@ import http.client
 import io
 import socket
 import ssl
-import urllib.parse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -25,10 +24,12 @@ import rfc3161ng
 from cryptography import x509
 from cryptography.hazmat import asn1
 from cryptography.x509 import ObjectIdentifier
+from prometheus_client import Histogram
 from pyasn1.error import PyAsn1Error  # type: ignore[import-untyped]  # as all of pyasn1
 from pyasn1.type import univ  # type: ignore[import-untyped]  # as above
 from typing_extensions import Buffer, override
 
+from runtime.tsa_address import TsaAddress
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.handle import StampVerifier
 from schemas.limits import MAX_TIME_STAMP_TOKEN_BYTES
@@ -42,51 +43,14 @@ _GRANTED: Final = (0, 1)  # PKIStatus granted, grantedWithMods: a token is there
 _HTTP_OK: Final = 200
 _DER_NULL: Final = b"\x05\x00"
 _MIN_CONNECT_S: Final = 0.001
+_STAMPED: Final = "stamped"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TsaAddress:
-    """Where a TSA listens; parsed once, at start."""
-
-    url: str
-    tls: bool
-    host: str
-    port: int
-    path: str
-
-
-def parse_tsa_url(url: str) -> TsaAddress:
-    """Parses ``http://host:port/path`` or ``https://…``.
-
-    Raises:
-        ConfigError: another scheme, no host, a bad port, or a password in it.
-    """
-    try:
-        parts = urllib.parse.urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"{url!r}: not a URL ({error})") from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError(f"{url!r}: expected http://HOST[:PORT]/PATH or https://…")
-    if parts.username is not None or parts.password is not None:
-        raise ConfigError(f"TSA at {parts.hostname}: user names and passwords in URLs are not supported")
-    tls = parts.scheme == "https"
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return TsaAddress(url=url, tls=tls, host=parts.hostname, port=port or (443 if tls else 80), path=path)
-
-
-def parse_tsa_urls(urls: Sequence[str]) -> tuple[TsaAddress, ...]:
-    """Parses a setting ``urls``.
-
-    Raises:
-        ConfigError: as :func:`parse_tsa_url`, or the same URL twice; names the field.
-    """
-    if len(set(urls)) != len(urls):
-        raise ConfigError("urls: the same TSA twice")
-    try:
-        return tuple(parse_tsa_url(url) for url in urls)
-    except ConfigError as error:
-        raise ConfigError(f"urls: {error.detail}") from error
+LATENCY: Final = Histogram(
+    "attestream_tsa_latency_seconds",
+    "Time of one exchange with one TSA, by outcome: stamped, or the reason why its answer did not count",
+    ["tsa", "outcome"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25),
+)
 
 
 class HttpTimeStampAuthority:
@@ -127,6 +91,8 @@ class HttpTimeStampAuthority:
     def stamp(self, imprint: bytes, nonce: int) -> Stamp:
         """Asks for a token over ``imprint``; answers or raises within the deadline; does not retry.
 
+        How long that took is counted by outcome: ``stamped``, or the reason.
+
         Args:
             imprint: a SHA-256, 32 bytes.
             nonce: 64 random bits that the token must repeat.
@@ -135,6 +101,16 @@ class HttpTimeStampAuthority:
             WorldError: ``tsa-unreachable``, ``tsa-timeout``, ``tsa-refused``, ``tsa-malformed``,
                 ``tsa-imprint-mismatch``, ``tsa-nonce-mismatch`` or ``tsa-untrusted``.
         """
+        started_s, outcome = self._monotonic_s(), _STAMPED
+        try:
+            return self._verified(imprint, nonce)
+        except WorldError as error:
+            outcome = str(error.reason)
+            raise
+        finally:
+            LATENCY.labels(self.name, outcome).observe(max(0.0, self._monotonic_s() - started_s))
+
+    def _verified(self, imprint: bytes, nonce: int) -> Stamp:
         token = _token(self._exchange(_encode_request(imprint, nonce)), self.name)
         try:
             info = parse_tst_info(extract_tst_info(token))

@@ -159,6 +159,15 @@ def verify_handle(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey], stam
     return Handle(id=handle_id(raw), raw=raw, claims=claims, time_us=stamp.gen_time_us, accuracy_us=stamp.accuracy_us)
 
 
+def unverified_claims(raw: bytes) -> HandleClaims:
+    """What a handle says; nobody need have signed or stamped it. For people to look at, never to bind anything to.
+
+    Raises:
+        PeerError: ``too-large`` or ``malformed``.
+    """
+    return _parse_claims(cose.parse(raw, "handle", max_bytes=MAX_HANDLE_BYTES).unverified_payload)
+
+
 def _parse_claims(payload: bytes) -> HandleClaims:
     claims = as_map(
         cbor.decode(payload, "handle claims"),

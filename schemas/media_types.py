@@ -27,6 +27,7 @@ ENROLMENT_CHALLENGE: Final = "application/vnd.attestream.enrolment-challenge+cos
 ENROLMENT_ACTIVATION: Final = "application/vnd.attestream.enrolment-activation+cbor"
 ENROLMENT_OUTCOME: Final = "application/vnd.attestream.enrolment-outcome+cose"
 AUDIT_PROOF: Final = "application/vnd.attestream.audit-proof+cbor"
+ALERT: Final = "application/vnd.attestream.alert+cbor"
 STATUS: Final = "application/vnd.attestream.status+cbor"
 SIGNED_CORIM: Final = "application/rim+cose"
 CORIM: Final = "application/rim+cbor"

@@ -128,6 +128,20 @@ class Topics:
         """Filter: the status of every process."""
         return f"{self.root}/status/+/+"
 
+    def alerts(self, ueid: Ueid) -> str:
+        """Where an alert service tells of one attester."""
+        return f"{self.root}/alerts/{ueid_text(ueid)}"
+
+    @property
+    def fleet_alerts(self) -> str:
+        """Where it tells of many, or of none: no UEID is spelled like that, it would be too short."""
+        return f"{self.root}/alerts/fleet"
+
+    @property
+    def all_alerts(self) -> str:
+        """Filter: every alert."""
+        return f"{self.root}/alerts/+"
+
     def last_level(self, topic: str) -> str:
         """The last level of a topic: the distributor, UEID or name it is about."""
         return topic.rpartition("/")[2]

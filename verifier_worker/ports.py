@@ -9,6 +9,19 @@ from verifier_worker.state import AttesterState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What tells how long a push takes; not stored, and nothing depends on it.
+
+    Attributes:
+        arrived_s: when its message came off the network, by the monotonic clock.
+        body: SHA-256 of its body.
+    """
+
+    arrived_s: float
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What must not be lost of one message: the new state, the signed result, the audit entry.
 
@@ -18,6 +31,7 @@ class Outcome:
         result: signed result to publish; None when there is none.
         expires_us: when the result expires.
         audit: encoded audit entry; None when nothing is to be recorded.
+        mark: of the push that it is about; None when it is about none.
     """
 
     ueid: Ueid
@@ -25,17 +39,22 @@ class Outcome:
     result: bytes | None
     expires_us: int
     audit: bytes | None
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """A stored outcome that is not published or not recorded yet. ``number`` grows by the order of storing."""
+    """A stored outcome that is not published or not recorded yet. ``number`` grows by the order of storing.
+
+    ``mark`` is None after a restart.
+    """
 
     number: int
     ueid: Ueid
     result: bytes | None
     expires_us: int
     audit: bytes | None
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

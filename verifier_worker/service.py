@@ -12,14 +12,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from prometheus_client import Counter, Gauge
-
 from runtime.audit_writer import AuditPlace, AuditWriter
 from runtime.clock import monotonic_s, utc_us
 from runtime.durable import check_folder_of
+from runtime.metrics_page import serve_metrics
 from runtime.mqtt import Message, MqttConnection, Session, Will
 from runtime.service import Backoff, Stop
-from runtime.telemetry import Log, configure_logging, serve_metrics
+from runtime.telemetry import Log, configure_logging
+from runtime.tracing import open_tracer
 from schemas import cmw, media_types
 from schemas.audit_entry import ObjectEntry
 from schemas.errors import PeerError, WorldError
@@ -29,35 +29,32 @@ from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.media_types import Indicator
 from schemas.result_token import ResultFormat
 from schemas.status import Status, encode_status
+from verifier_worker import queue_metrics, result_metrics
 from verifier_worker.decision import BUILD
 from verifier_worker.log_beginning import beginning
 from verifier_worker.material import ROLE, compile_policy, load_material
 from verifier_worker.policies import Policies
+from verifier_worker.push_progress import PushProgress
+from verifier_worker.readiness import Readiness
 from verifier_worker.receipt_clock import ReceiptClock
 from verifier_worker.settings import Settings
 from verifier_worker.solicitor import Identity
 from verifier_worker.state_store import SqliteStateStore
 from verifier_worker.trust_store import ENDORSEMENTS, HANDLES, POLICIES, REFERENCE_VALUES, TrustStore
-from verifier_worker.worker import REFUSED_TOTAL, Received, Worker
+from verifier_worker.worker import Received, Worker
 
 _LOG: Final = Log("verifier")
 _TICK_S: Final = 0.25
 _EXPIRE_EVERY_S: Final = 0.5
 _PRUNE_EVERY_S: Final = 600.0
+_COUNT_EVERY_S: Final = 5.0
 _TRUST_WAIT_S: Final = 10.0
-_US: Final = 1_000_000
 _TRUST_TYPES: Final = {
     HANDLES: (media_types.HANDLE, Indicator.HANDLE),
     ENDORSEMENTS: (media_types.SIGNED_CORIM, Indicator.ENDORSEMENTS),
     REFERENCE_VALUES: (media_types.SIGNED_CORIM, Indicator.REFERENCE_VALUES),
     POLICIES: (media_types.POLICY, Indicator.APPRAISAL_POLICY),
 }
-
-QUEUE_DEPTH: Final = Gauge("attestream_queue_messages", "Messages waiting for the worker's loop")
-OUTBOX_DEPTH: Final = Gauge("attestream_outbox_messages", "Results stored but not handed to the broker")
-DROPPED_TOTAL: Final = Counter("attestream_dropped_total", "QoS 0 messages dropped because the queue was full")
-HANDLE_AGE: Final = Gauge("attestream_newest_handle_age_seconds", "Time since the newest handle was stamped")
-ATTESTERS: Final = Gauge("attestream_attesters_endorsed", "Attesters with an endorsement in force")
 
 
 class Service:
@@ -74,8 +71,10 @@ class Service:
         self._topics = settings.mqtt.topics
         self._queue: queue.Queue[Message] = queue.Queue(settings.queue_max)
         self._receipts = ReceiptClock()
-        self._prune_s = 0.0
-        self._published: deque[int] = deque()  # appended to by the network thread, emptied by the loop
+        self._prune_s = self._count_s = 0.0
+        # Packet id and when: appended to by the network thread, emptied by the loop.
+        self._published: deque[tuple[int, float]] = deque()
+        self._batch: Sequence[Message] = ()  # what the loop works on; replaced whole, read by the metrics page
         self._material = material = load_material(settings)
         self._store = SqliteStateStore(settings.database)
         pending = [item.number for item in self._store.pending() if item.audit is not None]
@@ -88,6 +87,8 @@ class Service:
             policies=Policies(material.policy, compile_policy),
         )
         self._trust_connection, self._evidence_connection = self._connections()
+        self._readiness = Readiness(ROLE, self._trust_connection, self._evidence_connection)
+        self._tracer = open_tracer(settings.tracing, ROLE, settings.name)
         self._log_is_new = self._audit.last_number() == 0
         self._worker = Worker(
             Identity(
@@ -102,11 +103,13 @@ class Service:
             trust=self._trust.trust,
             solicit_interval_s=settings.solicit_interval_s,
             cached_states=settings.cached_states,
+            progress=PushProgress(self._tracer),
         )
 
     def run(self) -> None:
         """Runs until asked to stop; nothing acknowledged is lost whenever it ends."""
-        serve_metrics(self._settings.metrics_port)
+        serve_metrics(self._settings.metrics_port, self._readiness.health, host=self._settings.metrics_host)
+        self._show_queue()
         for error in self._trust.load(utc_us()):
             _LOG.warning("stored-object-refused", reason=error.reason, detail=error.detail)
         if not self._begin_log():
@@ -117,6 +120,7 @@ class Service:
         deadline_s, expire_s = monotonic_s() + _TRUST_WAIT_S, 0.0
         evidence_started = False
         while not self._stop.requested:
+            self._readiness.beat()
             if not evidence_started and (self._trust_is_here() or monotonic_s() > deadline_s):
                 self._evidence_connection.start()
                 evidence_started = True
@@ -126,6 +130,20 @@ class Service:
                 self._housekeeping()
                 expire_s = monotonic_s() + _EXPIRE_EVERY_S
         self._shut_down(evidence_started=evidence_started)
+
+    def _show_queue(self) -> None:
+        """The metrics that must be right while the loop hangs."""
+        lag = queue_metrics.PartitionLag()
+        queue_metrics.LAG.read_from(lambda: lag.by_partition(self._waiting_evidence(), monotonic_s()))
+        queue_metrics.QUEUE_LIMIT.set(self._settings.queue_max)
+        queue_metrics.QUEUE_DEPTH.set_function(self._queue.qsize)
+        result_metrics.HANDLE_AGE.set_function(self._readiness.handle_age_s)
+
+    def _waiting_evidence(self) -> list[Message]:
+        """Oldest first; on the thread of the metrics page."""
+        with self._queue.mutex:
+            waiting = list(self._queue.queue)
+        return [item for item in (*self._batch, *waiting) if self._topics.kind_of(item.topic) == "evidence"]
 
     def _begin_log(self) -> bool:
         """Records this start, and what an auditor needs to come to the same results; False when stopped before."""
@@ -165,7 +183,7 @@ class Service:
                 will=will,
             ),
             on_message=self._enqueue,
-            on_published=self._published.append,
+            on_published=lambda packet_id: self._published.append((packet_id, monotonic_s())),
             on_connected=self._announce,
         )
         return trust, evidence
@@ -182,7 +200,7 @@ class Service:
         try:
             self._queue.put_nowait(message)
         except queue.Full:
-            DROPPED_TOTAL.inc()
+            queue_metrics.DROPPED_TOTAL.inc()
 
     def _next_batch(self) -> list[Message]:
         try:
@@ -197,6 +215,13 @@ class Service:
         return batch
 
     def _handle(self, batch: list[Message]) -> None:
+        self._batch = batch
+        try:
+            self._take(batch)
+        finally:
+            self._batch = ()
+
+    def _take(self, batch: list[Message]) -> None:
         self._note_published()
         evidence = [item for item in batch if self._topics.kind_of(item.topic) == "evidence"]
         objects = [item for item in batch if self._topics.kind_of(item.topic) != "evidence"]
@@ -204,7 +229,10 @@ class Service:
             return
         received = [
             Received(
-                ueid_text=self._topics.last_level(item.topic), payload=item.payload, received_us=self._receipt_us()
+                ueid_text=self._topics.last_level(item.topic),
+                payload=item.payload,
+                received_us=self._receipt_us(),
+                arrived_s=item.received_s,
             )
             for item in evidence
         ]
@@ -214,7 +242,7 @@ class Service:
 
     def _note_published(self) -> None:
         while self._published:
-            self._worker.published(self._published.popleft())
+            self._worker.published(*self._published.popleft())
 
     def _receipt_us(self) -> int:
         """The time now, later than any receipt before and than the handles we hold."""
@@ -224,14 +252,21 @@ class Service:
         """Tries until the disk takes it; False when stopped before, and the broker keeps the messages."""
         backoff = Backoff(0.1, 10)
         while True:
+            self._readiness.beat()
             try:
                 effect()
             except WorldError as error:
-                _LOG.error("store-unavailable", reason=error.reason, detail=error.detail)
+                self._store_failed(error)
                 if self._stop.wait(backoff.next_s()):
                     return False
             else:
+                self._readiness.stored()
                 return True
+
+    def _store_failed(self, error: WorldError) -> None:
+        self._readiness.failed(error)
+        queue_metrics.STORE_FAILURES.inc()
+        _LOG.error("store-unavailable", reason=error.reason, detail=error.detail)
 
     def _take_trust_objects(self, messages: Sequence[Message]) -> bool:
         """Takes trust objects in, all of them before any evidence that came with them.
@@ -247,6 +282,7 @@ class Service:
             return True
         if not self._until_done(lambda: self._worker.record(objects)) or not self._until_done(self._worker.settle):
             return False
+        self._count_s = 0.0  # there may be one attester more, or less
         for name, entry in new:
             _LOG.info("object-accepted", kind=entry.kind, name=name)
         self._resolve([handle_id(entry.raw) for entry in objects if entry.kind == HANDLES])
@@ -273,7 +309,7 @@ class Service:
             received_us = self._receipt_us()
             is_new = self._trust.accept(kind, name, raw, utc_us(), retained=message.retained, received_us=received_us)
         except PeerError as error:
-            REFUSED_TOTAL.labels(kind, error.reason).inc()
+            result_metrics.REFUSED_TOTAL.labels(kind, error.reason).inc()
             _LOG.warning("object-refused", kind=kind, name=name, reason=error.reason, detail=error.detail)
             return None
         if kind == HANDLES:  # received after it was stamped
@@ -288,13 +324,13 @@ class Service:
                 self._trust.prune(utc_us())
                 self._prune_s = monotonic_s() + _PRUNE_EVERY_S
         except WorldError as error:
-            _LOG.error("store-unavailable", reason=error.reason, detail=error.detail)
-        QUEUE_DEPTH.set(self._queue.qsize())
-        OUTBOX_DEPTH.set(self._worker.unpublished)
-        newest = self._trust.newest_handle
-        if newest is not None:
-            HANDLE_AGE.set((utc_us() - newest.time_us) / _US)
-        ATTESTERS.set(len(self._trust.attesters))
+            self._store_failed(error)
+        queue_metrics.OUTBOX_DEPTH.set(self._worker.unpublished)
+        queue_metrics.UNCONFIRMED.set(self._worker.unconfirmed)
+        self._readiness.newest_handle(self._trust.newest_handle)
+        if monotonic_s() >= self._count_s:
+            result_metrics.ATTESTERS.set(self._trust.count_valid(utc_us()))
+            self._count_s = monotonic_s() + _COUNT_EVERY_S
 
     def _shut_down(self, *, evidence_started: bool) -> None:
         self._trust_connection.stop()
@@ -309,6 +345,8 @@ class Service:
         self._worker.flush()
         self._audit.close()
         self._store.close()
+        if self._tracer is not None:
+            self._tracer.close()
         _LOG.info("verifier-stopped", name=self._settings.name)
 
 

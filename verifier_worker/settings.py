@@ -5,6 +5,8 @@ from pathlib import Path
 
 from runtime.audit_settings import AuditSettings
 from runtime.mqtt import MqttSettings
+from runtime.telemetry import check_metrics_address
+from runtime.tracing import TracingSettings
 from schemas.errors import ConfigError, PeerError
 from schemas.result_token import ResultFormat
 from schemas.topics import check_name
@@ -36,7 +38,8 @@ class Settings:
         audit_log: folder of the audit log; made if missing.
         audit: how the audit log is signed, stamped and kept.
         policy: TOML file of the appraisal policy; without one every result is ``none``.
-        metrics_port: port of the metrics page on 127.0.0.1; 0 for none.
+        metrics_port: of metrics, ``/healthz`` and ``/readyz``; 0 for none.
+        metrics_host: where that port listens; who reaches it learns how the service does.
         log_level: debug, info, warning or error.
         batch_max: messages in one transaction.
         queue_max: messages waiting in memory; more than the broker's ``receive_maximum``.
@@ -52,6 +55,7 @@ class Settings:
     trust: TrustSettings
     policy: Path | None = None
     metrics_port: int = 0
+    metrics_host: str = "127.0.0.1"
     log_level: str = "info"
     batch_max: int = 256
     queue_max: int = 4096
@@ -60,12 +64,14 @@ class Settings:
     result_format: str = ResultFormat.JWT
     audit: AuditSettings = field(default_factory=AuditSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
+    tracing: TracingSettings = field(default_factory=TracingSettings)
 
     def __post_init__(self) -> None:
         try:
             check_name(self.name)
         except PeerError as error:
             raise ConfigError(f"name: {error.detail}") from error
+        check_metrics_address(self.metrics_port, self.metrics_host)
         if self.result_format not in set(ResultFormat):
             raise ConfigError(f"result_format: {self.result_format!r}, expected {' or '.join(ResultFormat)}")
         if self.queue_max <= self.mqtt.receive_maximum:

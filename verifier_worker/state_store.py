@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
+from prometheus_client import Histogram
 from typing_extensions import override
 
+from runtime.clock import monotonic_s
 from schemas.errors import ConfigError, WorldError
 from schemas.identifiers import Ueid
 from schemas.reasons import Reason
@@ -29,6 +31,12 @@ CREATE TABLE trust (
     kind TEXT NOT NULL, key BLOB NOT NULL, raw BLOB NOT NULL, keep_until_us INTEGER NOT NULL, PRIMARY KEY (kind, key)
 ) WITHOUT ROWID;
 """
+
+COMMIT_SECONDS: Final = Histogram(
+    "attestream_store_commit_seconds",
+    "Time of one transaction of the state database, one a batch",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -90,7 +98,7 @@ class SqliteStateStore(StateStore):
     @_translated
     def commit(self, outcomes: Sequence[Outcome], done: Iterable[int]) -> Sequence[Pending]:
         stored: list[Pending] = []
-        db = self._db
+        db, started_s = self._db, monotonic_s()
         db.execute("BEGIN IMMEDIATE")
         try:
             for outcome in {outcome.ueid: outcome for outcome in outcomes if outcome.state is not None}.values():
@@ -108,6 +116,7 @@ class SqliteStateStore(StateStore):
                         result=outcome.result,
                         expires_us=outcome.expires_us,
                         audit=outcome.audit,
+                        mark=outcome.mark,
                     )
                 )
             db.executemany("DELETE FROM pending WHERE number = ?", [(number,) for number in done])
@@ -117,6 +126,7 @@ class SqliteStateStore(StateStore):
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
+        COMMIT_SECONDS.observe(monotonic_s() - started_s)
         self._trust.clear()
         return stored
 

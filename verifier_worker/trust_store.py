@@ -260,6 +260,11 @@ class TrustStore:
         """Those with an endorsement, valid in time or not."""
         return self._endorsed.keys()
 
+    def count_valid(self, now_us: int) -> int:
+        """How many attesters have an endorsement that is valid at a time: neither revoked, expired nor yet to begin."""
+        now_s = now_us // _US
+        return sum(key.endorsement.is_valid(now_s) for key in self._endorsed.values())
+
     @property
     def newest_handle(self) -> Handle | None:
         """The handle with the latest TSA time."""

@@ -10,9 +10,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
-
-from prometheus_client import Counter, Histogram
+from typing import Final, NamedTuple
 
 from runtime.clock import monotonic_s, utc_us
 from runtime.telemetry import Log
@@ -22,10 +20,11 @@ from schemas.errors import PeerError
 from schemas.identifiers import HandleId, Ueid, parse_ueid_text, ueid_text
 from schemas.result import AttestationResult, Freshness
 from schemas.result_token import ResultSigner
+from verifier_worker import result_metrics
 from verifier_worker.conclusion import resolve
 from verifier_worker.decision import BUILD, DEVELOPER, result_about, take
-from verifier_worker.ports import AuditLog, Outcome, Pending, Publisher, StateStore, StoredAttester
-from verifier_worker.result_metrics import count_result
+from verifier_worker.ports import AuditLog, Mark, Outcome, Pending, Publisher, StateStore, StoredAttester
+from verifier_worker.push_progress import PushProgress
 from verifier_worker.solicitor import Identity, Solicitor
 from verifier_worker.state import AttesterState, Finding
 from verifier_worker.step import SolicitRequest, overdue
@@ -36,22 +35,22 @@ _US: Final = 1_000_000
 _DUE_AT_ONCE: Final = 256
 _LOG: Final = Log("verifier")
 
-EVIDENCE_TOTAL: Final = Counter("attestream_evidence_total", "Evidence received, by what became of it", ["outcome"])
-REFUSED_TOTAL: Final = Counter("attestream_refused_total", "Messages refused, by kind and reason", ["kind", "reason"])
-STEP_SECONDS: Final = Histogram(
-    "attestream_step_seconds",
-    "Time to decode, step and sign for one push",
-    buckets=(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.2, 1),
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """One evidence message: the topic's last level, the payload, and when it was received (UTC microseconds)."""
+    """One evidence message.
+
+    Attributes:
+        ueid_text: the topic's last level.
+        payload: as it came.
+        received_us: when, UTC microseconds.
+        arrived_s: when it came off the network, by the monotonic clock; for metrics alone.
+    """
 
     ueid_text: str
     payload: bytes
     received_us: int
+    arrived_s: float | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,6 +60,12 @@ class _Entry:
     state: AttesterState | None
     result: bytes | None
     result_expires_us: int
+
+
+class _UnderWay(NamedTuple):
+    number: int
+    mark: Mark | None
+    since_s: float  # when the publisher took it
 
 
 class Worker:
@@ -76,6 +81,7 @@ class Worker:
         trust: Callable[[int, Ueid], Trust],
         solicit_interval_s: float,
         cached_states: int,
+        progress: PushProgress | None = None,
     ) -> None:
         """Recovers: what is in the outbox is recorded now and published as soon as the publisher takes it.
 
@@ -87,14 +93,16 @@ class Worker:
             trust: what is in force at a time (UTC microseconds) for an attester.
             solicit_interval_s: least time between two solicits to one attester; doubled for each that did not help.
             cached_states: attesters kept in memory.
+            progress: is told how far each push is.
         """
         self._identity = identity
+        self._progress = progress or PushProgress()
         self._signer = ResultSigner(identity.key, DEVELOPER, BUILD, identity.result_format)
         self._store, self._audit, self._publisher, self._trust = store, audit, publisher, trust
         self._solicitor = Solicitor(identity, publisher, interval_s=solicit_interval_s, limit=cached_states)
         self._cached_states = cached_states
         self._cache: OrderedDict[Ueid, _Entry] = OrderedDict()
-        self._under_way: dict[int, int] = {}  # publisher's id -> number in the outbox
+        self._under_way: dict[int, _UnderWay] = {}  # by publisher's id
         self._done: list[int] = []
         self._waiting = Waiting(cached_states)
         store.number_after(audit.last_number())
@@ -107,6 +115,11 @@ class Worker:
         """Outcomes that the publisher has not taken yet."""
         return len(self._unpublished)
 
+    @property
+    def unconfirmed(self) -> int:
+        """Results that the publisher has taken and not reported yet."""
+        return len(self._under_way)
+
     def process(self, batch: Sequence[Received]) -> None:
         """Takes a batch of evidence through ``step`` into the store; :meth:`settle` is the caller's next line.
 
@@ -115,10 +128,11 @@ class Worker:
         """
         changed: dict[Ueid, _Entry] = {}
         outcomes, solicits = [], []
+        self._progress.begins(len(batch))
         for received in batch:
-            started = monotonic_s()
+            self._progress.takes(received.payload)
             outcome, wish = self._take(received, changed)
-            STEP_SECONDS.observe(monotonic_s() - started)
+            self._progress.took(received.arrived_s)
             if outcome is not None:
                 outcomes.append(outcome)
             if wish is not None:
@@ -174,16 +188,20 @@ class Worker:
         Raises:
             WorldError: ``store-unavailable``; call again.
         """
+        started_s = monotonic_s()
         self._audit.append([(item.number, item.audit) for item in self._unrecorded if item.audit is not None])
+        self._progress.recorded(self._unrecorded, started_s)
         self._unpublished.extend(self._unrecorded)
         self._unrecorded.clear()
         self.publish_pending()
 
-    def published(self, publisher_id: int) -> None:
-        """The broker has a message; its outcome may be forgotten with the next transaction."""
-        number = self._under_way.pop(publisher_id, None)
-        if number is not None:
-            self._done.append(number)
+    def published(self, publisher_id: int, at_s: float | None = None) -> None:
+        """The broker has a message, since ``at_s``; its outcome may be forgotten with the next transaction."""
+        item = self._under_way.pop(publisher_id, None)
+        if item is not None:
+            self._done.append(item.number)
+            if item.mark is not None and at_s is not None:
+                self._progress.confirmed(item.mark, item.since_s, at_s)
 
     def publish_pending(self) -> None:
         """Hands the publisher what it has not taken yet, in order, until it refuses."""
@@ -196,7 +214,10 @@ class Worker:
                 publisher_id = self._publisher.publish(topic, payload, retain=True, expiry_s=_expiry_s(item.expires_us))
                 if publisher_id is None:
                     break
-                self._under_way[publisher_id] = item.number
+                now_s = monotonic_s()
+                self._under_way[publisher_id] = _UnderWay(item.number, item.mark, now_s)
+                if item.mark is not None:
+                    self._progress.handed_over(item.mark, now_s)
             taken += 1
         del self._unpublished[:taken]
 
@@ -235,14 +256,15 @@ class Worker:
         taken = take(entry.state, ueid, received.payload, received.received_us, trust)
         wish = (ueid, taken.solicit) if taken.solicit is not None else None
         if taken.duplicate:
-            EVIDENCE_TOTAL.labels("duplicate").inc()
+            result_metrics.DUPLICATES.inc()
             return _again(ueid, entry, received.received_us), None
         if taken.refused is not None:
             _refused(received, taken.refused)
             entry.state = taken.state
             audit = _audit_entry(received, ueid, reasons=[taken.refused.reason], result=None, whole=False)
+            self._progress.refused(taken.refused.reason)
             return Outcome(ueid=ueid, state=None, result=None, expires_us=0, audit=audit), wish
-        EVIDENCE_TOTAL.labels("accepted").inc()
+        result_metrics.ACCEPTED.inc()
         if taken.state is None:
             message = "step accepted a push without a state"
             raise AssertionError(message)
@@ -274,7 +296,7 @@ class Worker:
     ) -> Outcome:
         """Builds and signs the result of an appraisal or a missed deadline."""
         built = result_about(ueid, state, findings, now_us, self._trust(now_us, ueid), self._identity.name)
-        count_result(built, findings)
+        result_metrics.count_result(built, findings)
         if built.freshness is Freshness.PENDING:
             self._waiting.add(ueid, state.sync.handle)
         else:
@@ -284,16 +306,18 @@ class Worker:
         changed[ueid] = _Entry(state=state, result=token, result_expires_us=expires_us)
         source = evidence or Received(ueid_text=ueid_text(ueid), payload=b"", received_us=now_us)
         audit = _audit_entry(source, ueid, reasons=list(built.reasons), result=token, whole=evidence is not None)
-        return Outcome(ueid=ueid, state=state, result=token, expires_us=expires_us, audit=audit)
+        mark = None if source.arrived_s is None else Mark(arrived_s=source.arrived_s, body=state.evidence)
+        return Outcome(ueid=ueid, state=state, result=token, expires_us=expires_us, audit=audit, mark=mark)
 
     def _store_all(self, outcomes: Sequence[Outcome], changed: dict[Ueid, _Entry]) -> None:
         """The first of the effects: one transaction, all or nothing."""
-        done = self._take_done()
+        done, started_s = self._take_done(), monotonic_s()
         try:
             stored = self._store.commit(outcomes, done) if outcomes or done else []
         except BaseException:
             self._done = done + self._done
             raise
+        self._progress.stored(stored, started_s)
         self._remember(changed)
         self._unrecorded.extend(stored)
 
@@ -328,8 +352,8 @@ def _again(ueid: Ueid, entry: _Entry, now_us: int) -> Outcome | None:
 
 
 def _refused(received: Received, error: PeerError) -> None:
-    EVIDENCE_TOTAL.labels("refused").inc()
-    REFUSED_TOTAL.labels("evidence", error.reason).inc()
+    result_metrics.REFUSED.inc()
+    result_metrics.REFUSED_TOTAL.labels("evidence", error.reason).inc()
     _LOG.warning("evidence-refused", ueid=received.ueid_text[:64], reason=error.reason, detail=error.detail)
 
 

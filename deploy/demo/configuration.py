@@ -106,6 +106,20 @@ def write_verifier(run: RunDirectory, port: int, tsa_url: str) -> Path:
     return _write(run.verifier / "verifier.toml", tables)
 
 
+def write_dashboard(run: RunDirectory, port: int, web_port: int) -> Path:
+    """Writes the dashboard's configuration; returns its path."""
+    tables: dict[str, dict[str, _Value]] = {
+        "": {"verifier_keys": [str(run.public_key("verifier"))]},
+        "mqtt": {"host": HOST, "port": port},
+        "trust": {
+            "distributor_keys": [str(run.public_key("distributor"))],
+            "tsa_roots": [str(run.tsa / ROOT_FILE)],
+        },
+        "web": {"listen": f"{HOST}:{web_port}"},
+    }
+    return _write(run.verifier / "dashboard.toml", tables)
+
+
 def _write(path: Path, tables: Mapping[str, Mapping[str, _Value]]) -> Path:
     path.write_text(toml(tables), encoding="utf-8")
     return path

@@ -28,6 +28,7 @@ class Options:
         report: where to write the JSON report.
         keep: the run's directory, kept; None uses a temporary one.
         port: of the broker; None takes a free one.
+        no_dashboard: serve no web page.
     """
 
     attesters: int = DEFAULT_ATTESTERS
@@ -36,6 +37,7 @@ class Options:
     report: Path | None = None
     keep: Path | None = None
     port: int | None = None
+    no_dashboard: bool = False
 
 
 def parse(arguments: list[str] | None) -> Options:
@@ -64,6 +66,7 @@ def parse(arguments: list[str] | None) -> Options:
     add("--report", type=Path, metavar="FILE", help="write what happened as JSON")
     add("--keep", type=Path, metavar="DIR", help="keep keys, logs, configurations and databases in DIR (empty or new)")
     add("--port", type=int, metavar="P", help="port of the broker on the loopback interface (default: a free one)")
+    add("--no-dashboard", action="store_true", help="serve no web page")
     given = parser.parse_args(arguments)
     if not 1 <= given.attesters <= MAX_ATTESTERS:
         parser.error(f"--attesters {given.attesters}: expected 1 to {MAX_ATTESTERS}")

@@ -13,7 +13,8 @@ from typing_extensions import override
 
 from deploy.demo.progress import Progress
 from relying_party.results import Standing
-from relying_party.watch import headline_of, line_of, name_of, table_of
+from relying_party.selection import name_of
+from relying_party.watch import headline_of, line_of, table_of
 from schemas.identifiers import Ueid
 
 STORY_LINES: Final = 8

@@ -46,7 +46,13 @@ class Show:
         self._run = run
         self._stop = stop
         self._progress = Progress(stop)
-        self._stage = Stage(run, self._progress, attesters=options.attesters, port=options.port)
+        self._stage = Stage(
+            run,
+            self._progress,
+            attesters=options.attesters,
+            port=options.port,
+            dashboard=not options.no_dashboard,
+        )
         self._plan: Plan = plan(options.attesters, options.seconds or STORY_SECONDS)
         self._waiting: list[Act] = list(self._plan.acts)
         self._histories: dict[str, History] = {}
@@ -80,6 +86,8 @@ class Show:
             f"  mosquitto_sub -p {port} -t 'attestream/v1/results/+' -F '%t %l bytes'",
             f"  {watch_command()} --port {port} --verifier-key {shlex.quote(str(verifier_key))}",
         )
+        if self._stage.dashboard_url:
+            say(f"dashboard, in a browser on this machine: {self._stage.dashboard_url}")
         say(f"keys, logs, configurations: {self._run.root}{'' if self._options.keep else ' (until the demo ends)'}")
 
     def _tell_story(self) -> None:

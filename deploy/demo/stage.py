@@ -33,7 +33,9 @@ _PORT_ATTEMPTS: Final = 5
 class Stage:
     """One running system."""
 
-    def __init__(self, run: RunDirectory, progress: Progress, *, attesters: int, port: int | None) -> None:
+    def __init__(
+        self, run: RunDirectory, progress: Progress, *, attesters: int, port: int | None, dashboard: bool = False
+    ) -> None:
         """Starts nothing.
 
         Args:
@@ -41,6 +43,7 @@ class Stage:
             progress: where to say what is going on.
             attesters: how many devices.
             port: of the broker; None for a free one.
+            dashboard: whether to serve the web page.
         """
         self.run: Final = run
         self.children: Final = Children(run.logs)
@@ -49,6 +52,8 @@ class Stage:
         self._fixed_port = port is not None
         self._progress = progress
         self._attesters = attesters
+        self._with_dashboard = dashboard
+        self.dashboard_url = ""
         self._firmware = Firmware(
             boot_log=(FIRMWARE / "binary_bios_measurements").read_bytes(),
             registers=parse_registers((FIRMWARE / "pcrs.txt").read_text(encoding="utf-8")),
@@ -77,6 +82,9 @@ class Stage:
             self._publish_reference_values()
         with step("Verifier"):
             self._start_verifier()
+        if self._with_dashboard:
+            with step("Dashboard"):
+                self._start_dashboard()
         with step(f"{self._attesters} devices: TPM (swtpm), recorded firmware, kernel"):
             self._boot_devices()
         with step("Attesting keys in the TPMs, and their endorsements"):
@@ -189,6 +197,13 @@ class Stage:
     def _start_verifier(self) -> None:
         path = configuration.write_verifier(self.run, self.port, self._tsa_url)
         self.children.start("verifier", python_command("verifier_worker", "run", "--config", path))
+
+    def _start_dashboard(self) -> None:
+        web_port = broker.free_port()
+        path = configuration.write_dashboard(self.run, self.port, web_port)
+        child = self.children.start("dashboard", python_command("relying_party", "dashboard", "--config", path))
+        self._wait_until_it_answers("dashboard", child, web_port)
+        self.dashboard_url = f"http://{broker.HOST}:{web_port}/"
 
     def _boot_devices(self) -> None:
         for device in self.devices:

@@ -7,10 +7,12 @@ said to the guest goes through a virtio port (``guest-door`` in the image), what
 import base64
 import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TextIO
@@ -18,50 +20,16 @@ from typing import Final, TextIO
 from deploy.demo.problem import DemoError
 from deploy.demo.processes import Child, Children, find_program
 from deploy.demo.progress import Progress
+from deploy.vm.boot_disk import write_boot_disk
+from deploy.vm.make import Boot, Make, board_command, firmware
 
-FIRMWARE: Final = Path("/usr/share/OVMF")
-BOOT_S: Final = 120.0
+BOOT_S: Final = 240.0  # on an idle machine a fifth of it; others may want the processors, too
+DOWN_S: Final = 120.0
 COMMAND_S: Final = 120.0
 _SETUP_S: Final = 60
 _RECEIVE_BYTES: Final = 65_536
 _SWTPM: Final = ("swtpm", "socket", "--tpm2")
-_FIRST_COMMAND_LINE: Final = "console=ttyS0 root=/dev/vda ro net.ifnames=0 systemd.show_status=1 quiet"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Make:
-    """What kind of machine.
-
-    Attributes:
-        name: for people and in file names.
-        ak: ``ecc`` or ``rsa``.
-        banks: PCR banks that are active.
-        quoted: those of them that are quoted.
-        secure_boot: OVMF with enrolled keys, which then boots the distribution's signed kernel alone.
-        ima_template: what IMA lists, by the kernel's name.
-        append: more for the kernel's command line.
-        ima_policy: a policy in place of the image's.
-    """
-
-    name: str = "plain"
-    ak: str = "ecc"
-    banks: tuple[str, ...] = ("sha256",)
-    quoted: tuple[str, ...] = ("sha256",)
-    secure_boot: bool = False
-    ima_template: str = "ima-ng"
-    append: str = ""
-    ima_policy: Path | None = None
-
-    def pcrs(self, indices: str) -> str:
-        """These PCRs of the quoted banks, as settings have them."""
-        return "+".join(f"{bank}:{indices}" for bank in self.quoted)
-
-    @property
-    def command_line(self) -> str:
-        """The kernel's."""
-        # In this order: the oldest template takes no other hash than SHA-1, and is refused while another is chosen.
-        ima = f"ima_hash={'sha1' if self.ima_template == 'ima' else 'sha256'} ima_template={self.ima_template}"
-        return " ".join(filter(None, (_FIRST_COMMAND_LINE, ima, self.append)))
+_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +57,7 @@ class Machine:
     _heard: bytes = field(default=b"", repr=False)
     _lines: list[str] = field(default_factory=list, repr=False)
     _commands: int = 0
+    _spent_s: float = 0.0
 
     def manufacture(self) -> None:
         """Makes the TPM with its certificate, the firmware's variables and the disk.
@@ -120,10 +89,14 @@ class Machine:
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             log = (tpm / "setup.log").read_text(encoding="utf-8") if (tpm / "setup.log").exists() else ""
             raise DemoError(f"swtpm_setup: {error}\n{log[-1500:]}") from error
-        _, variables = self._firmware
+        _, variables = firmware(self.make)
         shutil.copyfile(variables, self.folder / "variables.fd")
-        disk = ["cp", "--sparse=always", "--reflink=auto", str(self.image / "disk.img"), str(self.folder / "disk.img")]
-        subprocess.run(disk, check=True)
+        disk = self.folder / "disk.img"
+        if self.make.boot is Boot.GRUB:
+            write_boot_disk(self.image, self.make.command_line, disk)
+        else:
+            copy = ["cp", "--sparse=always", "--reflink=auto", str(self.image / "disk.img"), str(disk)]
+            subprocess.run(copy, check=True)
 
     @property
     def vendor_root(self) -> Path:
@@ -140,15 +113,6 @@ class Machine:
         """What firmware and kernel wrote to the serial port."""
         return self.folder / "console"
 
-    @property
-    def _firmware(self) -> tuple[Path, Path]:
-        names = ("CODE_4M.secboot", "VARS_4M.ms") if self.make.secure_boot else ("CODE_4M", "VARS_4M")
-        code, variables = (FIRMWARE / f"OVMF_{name}.fd" for name in names)
-        for each in (code, variables):
-            if not each.exists():
-                raise DemoError(f"{each} is missing (package ovmf)")
-        return code, variables
-
     def switch_on(self) -> None:
         """Starts TPM and board; :meth:`wait_booted` says when somebody answers."""
         tpm_socket, door, qmp = (self.sockets / name for name in ("tpm", "door", "qmp"))
@@ -160,27 +124,23 @@ class Machine:
             essential=True,
         )
         self.progress.wait("swtpm", tpm_socket.exists, 10)
-        self._qemu = self.children.start(f"{self.make.name}-qemu", self._board(tpm_socket, door, qmp))
+        self._qemu = self.children.start(
+            f"{self.make.name}-qemu", board_command(self.make, self.image, self.folder, self.sockets)
+        )
         self.progress.wait("QEMU", lambda: self._open_door(door), 30)
 
-    def _board(self, tpm_socket: Path, door: Path, qmp: Path) -> tuple[str, ...]:
-        code, _ = self._firmware
-        machine = "q35,accel=tcg" + (",smm=on" if self.make.secure_boot else "")
-        command = ["qemu-system-x86_64", "-machine", machine, "-cpu", "max", "-smp", "1", "-m", "640"]
-        command += ["-display", "none", "-nodefaults", "-rtc", "base=utc,clock=host"]
-        if self.make.secure_boot:
-            command += ["-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1"]
-        command += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"]
-        command += ["-drive", f"if=pflash,format=raw,unit=1,file={self.folder / 'variables.fd'}"]
-        command += ["-drive", f"if=virtio,format=raw,cache=writeback,file={self.folder / 'disk.img'}"]
-        command += ["-chardev", f"socket,id=c,path={tpm_socket}", "-tpmdev", "emulator,id=t,chardev=c"]
-        command += ["-device", "tpm-tis,tpmdev=t", "-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]
-        command += ["-chardev", f"socket,id=d,path={door},server=on,wait=off"]
-        command += ["-device", "virtserialport,chardev=d,name=attestream.door"]
-        command += ["-netdev", "user,id=n,ipv6=off", "-device", "virtio-net-pci,netdev=n,romfile="]
-        command += ["-qmp", f"unix:{qmp},server=on,wait=off", "-serial", f"file:{self.console}"]
-        command += ["-kernel", str(self.image / "vmlinuz"), "-initrd", str(self.image / "initrd")]
-        return (*command, "-append", self.make.command_line)
+    @property
+    def processor_s(self) -> float:
+        """Processor time of all boards so far, in seconds of this host."""
+        return self._spent_s + self._board_s
+
+    @property
+    def _board_s(self) -> float:
+        """Of the running one (proc_pid_stat(5), fields 14 and 15)."""
+        if self._qemu is None:
+            return 0.0
+        fields = Path(f"/proc/{self._qemu.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
     def _open_door(self, path: Path) -> bool:
         if self._qemu is not None:
@@ -247,23 +207,53 @@ class Machine:
             raise DemoError(f"in {self.make.name}, {command!r} ended with {answer.status}:\n{answer.output[-2000:]}")
         return answer.output
 
-    def put(self, path: str, content: bytes) -> None:
-        """Writes a file in the guest, world-readable."""
-        text = base64.b64encode(content).decode()
-        self.must(f"base64 -d >{path} <<<'{text}' && chmod 644 {path}")
+    def put(self, files: Mapping[str, bytes]) -> None:
+        """Writes files in the guest, world-readable."""
+        commands = ["umask 022"]
+        for path, content in files.items():
+            commands.append(f"base64 -d >{path} <<<'{base64.b64encode(content).decode()}' || exit 1")
+        self.must("\n".join(commands))
 
     def fetch(self, path: str) -> bytes:
         """Reads a file of the guest."""
         return base64.b64decode(self.must(f"base64 -w0 {path}"))
 
     def reboot(self) -> None:
-        """In order, as an operator does it; returns when the guest is there again."""
+        """In order, as an operator does it; returns when the guest is there again.
+
+        Board and TPM are new processes afterwards: in a QEMU that is reset, what was translated for the kernel before
+        makes the next one's decompression take a minute or two, without KVM.
+
+        Raises:
+            DemoError: the guest did not go down or did not come back.
+        """
+        board, tpm = self._qemu, self._tpm
+        if board is None or tpm is None:
+            raise DemoError(f"{self.make.name} is off")
         self._say("systemctl reboot")
+        spent_s = 0.0
+
+        def is_down() -> bool:
+            nonlocal spent_s
+            if not _is_running(board):
+                return True
+            spent_s = self._board_s
+            return False
+
+        self.progress.wait(f"{self.make.name}: the guest goes down", is_down, DOWN_S)
+        self._spent_s += spent_s
+        self._close_door()
+        board.process.wait()
+        self.children.running.remove(board)
+        self.progress.wait("swtpm ends with its board", lambda: tpm.process.poll() is not None, 30)
+        self.children.running.remove(tpm)
+        self.switch_on()
         self.wait_booted()
 
     def cut_power(self) -> None:
         """Board and TPM lose their power at once: no TPM2_Shutdown, no unmounting."""
         self._close_door()
+        self._spent_s += self._board_s
         for child in (self._qemu, self._tpm):
             if child is not None:
                 child.process.kill()
@@ -344,6 +334,11 @@ class Machine:
         if self._door is not None:
             self._door.close()
             self._door = None
+
+
+def _is_running(child: Child) -> bool:
+    """Not reaped here: as long as it is not, what it used can be read."""
+    return not os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
 
 
 def _ask(stream: TextIO, command: str) -> object:

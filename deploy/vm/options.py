@@ -2,8 +2,11 @@
 
 import argparse
 from pathlib import Path
+from typing import Final
 
-from deploy.vm.machine import Make
+from deploy.vm.make import Boot, Make
+
+KNOWN: Final = ("df", "sort", "sha512sum", "od", "nproc", "factor")
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -18,11 +21,26 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--ak", choices=("ecc", "rsa"), default="ecc", help="attesting key (default: %(default)s)")
     add("--banks", nargs="+", default=["sha256"], metavar="BANK", help="active PCR banks (default: sha256)")
     add("--quoted", nargs="+", metavar="BANK", help="quoted PCR banks (default: all active ones)")
+    add(
+        "--boot",
+        type=Boot,
+        choices=tuple(Boot),
+        help="who loads the kernel: kernel, QEMU hands it to the firmware (default); "
+        "grub, shim and grub from the disk; disk, what is on the disk of --image (default where it has no vmlinuz)",
+    )
     add("--secure-boot", action="store_true", help="OVMF with enrolled keys")
     add("--ima-template", default="ima-ng", metavar="NAME", help="of the kernel's (default: %(default)s)")
     add("--ima-policy", type=Path, metavar="FILE", help="in place of the image's policy")
     add("--append", default="", metavar="TEXT", help="more for the kernel's command line")
-    add("--image", type=Path, metavar="DIR", help="folder of an image that deploy/vm/build-image made")
+    add("--suite", default="bookworm", metavar="NAME", help="of Debian, for the image (default: %(default)s)")
+    add("--kernel", default="linux-image-amd64", metavar="PACKAGE", help="of the image (default: %(default)s)")
+    add("--packages", nargs="+", default=[], metavar="PACKAGE", help="more for the image")
+    add("--agent", type=Path, metavar="FILE", help="the agent's package, made elsewhere: its Python is the suite's")
+    add("--image", type=Path, metavar="DIR", help="an image of your own; docs/devices.md says what is in it")
+    add(
+        "--programs", nargs="+", default=[*KNOWN], metavar="NAME", help="known programs to run, each for the first time"
+    )
+    add("--by-page", action="store_true", help="install and configure the agent by docs/operations.md, to the letter")
     add("--until-affirming", action="store_true", help="stop after the first affirming result")
     add("--record", type=Path, metavar="DIR", help="write what was heard as a fixture (tests/vectors/vm)")
     add("--keep", type=Path, metavar="DIR", help="keep keys, logs, configurations and databases in DIR")
@@ -36,8 +54,17 @@ def make_of(options: argparse.Namespace) -> Make:
         ak=options.ak,
         banks=tuple(options.banks),
         quoted=tuple(options.quoted or options.banks),
+        boot=boot_of(options),
         secure_boot=options.secure_boot,
         ima_template=options.ima_template,
         append=options.append,
         ima_policy=options.ima_policy,
     )
+
+
+def boot_of(options: argparse.Namespace) -> Boot:
+    """Who loads the kernel, where the options do not say."""
+    if options.boot is not None:
+        return Boot(options.boot)
+    foreign = options.image is not None and not (options.image / "vmlinuz").exists()
+    return Boot.DISK if foreign else Boot.KERNEL

@@ -35,7 +35,7 @@ from schemas.media_types import Indicator
 GOLDEN: Final = "golden"
 HANDLE_EVERY_S: Final = 15
 HANDLE_LIFETIME_S: Final = 120
-HEARTBEAT_S: Final = 3.0
+HEARTBEAT_S: Final = 2.0
 DEADLINE_S: Final = 20.0
 PATIENCE_S: Final = 60.0
 _DAYS: Final = 1

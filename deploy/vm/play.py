@@ -15,7 +15,8 @@ from deploy.demo.problem import DemoError
 from deploy.demo.processes import Children
 from deploy.demo.progress import Progress, StoppedError
 from deploy.demo.temporary import temporary_folder
-from deploy.vm.machine import Machine, Make
+from deploy.vm.machine import Machine
+from deploy.vm.make import Make
 from deploy.vm.options import make_of
 from deploy.vm.outside import Outside
 from deploy.vm.recording import write_recording
@@ -26,6 +27,8 @@ from schemas.errors import AttestreamError
 HERE: Final = Path(__file__).parent
 INTERRUPTED: Final = 130
 IMAGE_S: Final = 1200.0
+_KEPT_PACKAGES: Final = 2
+CACHE: Final = HERE.parents[1] / ".cache" / "vm"
 
 
 def play(options: argparse.Namespace, stop: Stop) -> int:
@@ -33,7 +36,7 @@ def play(options: argparse.Namespace, stop: Stop) -> int:
     progress = Progress(stop)
     make = make_of(options)
     try:
-        image = options.image or build_image(progress)
+        image = options.image.absolute() if options.image else build_image(options, progress)
         with temporary_folder() as temporary:
             return _play(options, make, image, temporary, progress)
     except StoppedError:
@@ -53,9 +56,9 @@ def _play(options: argparse.Namespace, make: Make, image: Path, temporary: Path,
     children = Children(run.logs)
     outside = Outside(run, children, progress)
     machine = Machine(make, image, disks, sockets, children, progress)
-    story = Story(machine, outside, run, children, progress)
+    story = Story(machine, outside, run, children, progress, options.programs)
     try:
-        story.play(until_affirming=options.until_affirming)
+        story.play(until_affirming=options.until_affirming, by_page=options.by_page)
         if options.record is not None:
             write_recording(options.record, outside, run, story.report)
     finally:
@@ -66,27 +69,45 @@ def _play(options: argparse.Namespace, make: Make, image: Path, temporary: Path,
         if options.keep is not None and machine.console.exists():
             shutil.copyfile(machine.console, run.logs / "console")
     progress.print(
-        "", f"{make.name}: all as it should be", *(f"  {act.name:20} {act.seen}" for act in story.report.acts)
+        "",
+        f"where {progress.seconds:.0f} s went, and how long the board's processors worked, emulated",
+        *(f"  {step.text}" for step in story.report.steps),
+        "",
+        f"{make.name}: all as it should be",
+        *(f"  {act.name:20} {act.seen}" for act in story.report.acts),
     )
     return EXIT_OK
 
 
-def build_image(progress: Progress) -> Path:
+def build_image(options: argparse.Namespace, progress: Progress) -> Path:
     """The disk image with the agent of this checkout; made where it is not cached.
 
     Raises:
         DemoError: it could not be made.
     """
-    with tempfile.TemporaryDirectory(prefix="attestream-") as scratch:
-        with progress.step("The agent's Debian package"):
-            built = package.build(Path(scratch))
-        with progress.step("The disk image (the first time: debootstrap, one to three minutes)"):
-            return _run_builder(built, progress)
+    if options.agent is not None:
+        return _run_builder(options.agent.absolute(), options, progress)
+    kept = CACHE / f"package-{package.fingerprint()[:16]}"
+    found = sorted(kept.glob("*.deb"))
+    if found:
+        return _run_builder(found[0], options, progress)
+    with tempfile.TemporaryDirectory(prefix="attestream-") as scratch, progress.step("The agent's Debian package"):
+        built = package.build(Path(scratch))
+        for old in sorted(CACHE.glob("package-*"), key=lambda each: each.stat().st_mtime)[:-_KEPT_PACKAGES]:
+            shutil.rmtree(old)
+        kept.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(built, kept / "new").replace(kept / built.name)
+    return _run_builder(kept / built.name, options, progress)
 
 
-def _run_builder(built: Path, progress: Progress) -> Path:
+def _run_builder(built: Path, options: argparse.Namespace, progress: Progress) -> Path:
+    with progress.step("The disk image (the first time: debootstrap, one to three minutes)"):
+        return _build([str(built), options.suite, options.kernel, *options.packages], progress)
+
+
+def _build(arguments: list[str], progress: Progress) -> Path:
     """The builder has a session of its own, so that Ctrl-C reaches this process alone."""
-    command = [*_as_root(), str(HERE / "build-image"), str(built)]
+    command = [*_as_root(), str(HERE / "build-image"), *arguments]
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -3,8 +3,11 @@
 An act that brings another result ends the run with what came instead. Owned by the main thread.
 """
 
+import contextlib
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from deploy.demo.configuration import toml
@@ -13,6 +16,7 @@ from deploy.demo.layout import RunDirectory
 from deploy.demo.problem import DemoError
 from deploy.demo.processes import Children
 from deploy.demo.progress import Progress
+from deploy.vm.ailments import AILMENTS
 from deploy.vm.machine import Machine
 from deploy.vm.outside import HEARTBEAT_S, Heard, Outside, parse_push
 from relying_party.results import Standing
@@ -22,10 +26,22 @@ from schemas.reasons import Reason
 from schemas.result import Freshness, Tier
 
 UNKNOWN: Final = "/opt/unknown-program"
-KNOWN: Final = ("df", "sort", "sha512sum", "od", "nproc", "factor")
+PAGES: Final = Path(__file__).resolve().parents[2] / "docs"
+_DEVICE_BLOCK: Final = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_UNBOXED: Final = "/root"  # where the image has the agent's package
+_DOCTOR: Final = (
+    "runuser -u attestream -- attester-agent doctor --config /etc/attestream/agent.toml "
+    "--endorser-key /etc/attestream/endorser.pub"
+)
+_PAGE_S: Final = 600.0
 _GATEWAY: Final = "10.0.2.2"  # QEMU's name for this host's loopback
-_FIRST_PUSH_S: Final = 90.0
-_MEASURED_PUSHES: Final = 6
+_FIRST_PUSH_S: Final = 180.0
+_MEASURED_PUSHES: Final = 5
+_ASLEEP_S: Final = 1.0
+_FEW_ENTRIES: Final = 100  # in a push that is no baseline
+_METRICS: Final = (
+    "python3 -c 'import urllib.request as u; print(u.urlopen(\"http://127.0.0.1:9464/metrics\").read().decode())'"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,16 +53,32 @@ class Act:
     heard: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """How long a part of the story took, and how much of that the board's processors worked, emulated."""
+
+    name: str
+    seconds: float
+    board_s: float
+
+    @property
+    def text(self) -> str:
+        """One line of the table."""
+        return f"{self.seconds:6.1f} s  {self.board_s:6.1f} s  {self.name}"
+
+
 @dataclass(slots=True, kw_only=True)
 class Report:
     """What was seen.
 
     Attributes:
         acts: what happened, with what the verifier said.
+        steps: where the time went.
         costs: what the agent costs in the guest, by name.
     """
 
     acts: list[Act] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     costs: dict[str, str] = field(default_factory=dict)
 
 
@@ -54,9 +86,15 @@ class Story:
     """One machine's life, from unboxing to recovery."""
 
     def __init__(
-        self, machine: Machine, outside: Outside, run: RunDirectory, children: Children, progress: Progress
+        self,
+        machine: Machine,
+        outside: Outside,
+        run: RunDirectory,
+        children: Children,
+        progress: Progress,
+        programs: Sequence[str],
     ) -> None:
-        """Starts nothing."""
+        """Starts nothing; ``programs`` are known ones, each run for the first time."""
         self.report: Final = Report()
         self.ueid: Ueid | None = None
         self._machine = machine
@@ -64,28 +102,39 @@ class Story:
         self._run = run
         self._children = children
         self._progress = progress
+        self._programs = tuple(programs)
 
-    def play(self, *, until_affirming: bool = False) -> None:
+    def play(self, *, until_affirming: bool = False, by_page: bool = False) -> None:
         """All acts, or only those up to the first affirming result.
+
+        Args:
+            until_affirming: stop there.
+            by_page: install and configure the agent as ``docs/operations.md`` says, to the letter.
 
         Raises:
             DemoError: something did not happen as it should.
         """
-        step = self._progress.step
+        step = self._step
         with step("A new machine: TPM with EK certificate, firmware, disk"):
             self._machine.manufacture()
-        with step("Broker, TSA, handle distributor, endorser"):
-            self._outside.start(self._machine)
-        with step("The machine boots"):
+        with step("It is switched on; meanwhile broker, TSA, handle distributor, endorser and verifier start"):
             self._machine.switch_on()
+            self._outside.start(self._machine)
+            self._outside.start_verifier(self._machine.make.pcrs("0-10"))
+        with step("The machine boots"):
             self._machine.wait_booted()
         with step("The operator configures the agent; the agent enrols by the EK certificate"):
-            self._enrol()
+            if by_page:
+                self._follow_page()
+            else:
+                self._enrol()
         with step("First baseline; what it measured, and the image's packages, become the reference values"):
             self._learn()
-        with step("The verifier starts"):
-            self._outside.start_verifier(self._machine.make.pcrs("0-10"))
+        with step("First appraisal by them"):
             self._affirming("first appraisal")
+        if by_page:
+            with step("What the doctor says to each ailment"):
+                self._ail()
         if until_affirming:
             return
         with step("Known programs run"):
@@ -103,30 +152,80 @@ class Story:
         with step("Power cut"):
             self._power_cut()
 
+    @contextlib.contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        started_s, spent_s = self._progress.seconds, self._machine.processor_s
+        with self._progress.step(name):
+            yield
+        took = Step(
+            name=name,
+            seconds=self._progress.seconds - started_s,
+            board_s=self._machine.processor_s - spent_s,
+        )
+        self.report.steps.append(took)
+
     def _enrol(self) -> None:
-        machine, run = self._machine, self._run
+        machine = self._machine
         if machine.make.ima_policy is not None:
-            machine.put("/etc/ima/ima-policy", machine.make.ima_policy.read_bytes())
+            machine.put({"/etc/ima/ima-policy": machine.make.ima_policy.read_bytes()})
             machine.reboot()
-        for source, name in (
-            (run.public_key("distributor"), "distributor.pub"),
-            (run.public_key("verifier"), "verifier.pub"),
-            (run.public_key("endorser"), "endorser.pub"),
-            (run.tsa / ROOT_FILE, "tsa-root.pem"),
-        ):
-            machine.put(f"/etc/attestream/{name}", source.read_bytes())
-        machine.put("/etc/attestream/agent.toml", self._configuration().encode())
+        self._trust_files("/etc/attestream", {"agent.toml": self._configuration().encode()})
         # The state belongs to the agent's user, so enrolment runs as that user, too.
         said = machine.must(
             "runuser -u attestream -- attester-agent enrol --config /etc/attestream/agent.toml "
             "--endorser-key /etc/attestream/endorser.pub --name device"
         )
+        self._enrolled(said)
+        machine.must("systemctl enable --now attester-agent.service")
+
+    def _follow_page(self) -> None:
+        """As a newcomer, on a machine without the agent: what ``docs/operations.md`` says, to the letter."""
+        machine = self._machine
+        machine.must(
+            f"dpkg --purge attestream-agent && ! test -e /etc/attestream && ls {_UNBOXED}/*.deb", seconds=_PAGE_S
+        )
+        self._trust_files(_UNBOXED, {})
+        (block,) = _DEVICE_BLOCK.findall((PAGES / "operations.md").read_text(encoding="utf-8"))
+        setting = f"set -e; cd {_UNBOXED}; BROKER={_GATEWAY} MQTT_PORT={self._outside.port}\n"
+        said = machine.must(setting + block, seconds=_PAGE_S)
+        self._enrolled(said)
+        findings = [line for line in said.splitlines() if re.match(r"(ok|warn|fail) +[\w ]+:", line)]
+        if not findings or any(not line.startswith("ok") for line in findings):
+            raise DemoError(f"the doctor is not content with what the page says:\n{said}")
+        self._note("page followed", f"the doctor finds {len(findings)} things, all well")
+
+    def _ail(self) -> None:
+        machine, wrong = self._machine, list[str]()
+        for ailment in AILMENTS:
+            machine.must(ailment.harm)
+            said = machine.run(_DOCTOR).output
+            machine.must(ailment.mend)
+            found = re.search(rf"^{ailment.finding}[^\n]*\n +→ (.*)$", said, re.MULTILINE)
+            if found is None or ailment.todo not in found.group(1):
+                wrong.append(f"{ailment.name}:\n{said}")
+            else:
+                self._progress.say(f"  {ailment.name}: {found.group(0).strip()}")
+        if wrong:
+            raise DemoError("the doctor missed what is wrong: " + "\n".join(wrong))
+        self._note("ailments", f"{len(AILMENTS)}, each found by the doctor, with what to do")
+
+    def _trust_files(self, folder: str, more: Mapping[str, bytes]) -> None:
+        run = self._run
+        files = {
+            **more,
+            "distributor.pub": run.public_key("distributor").read_bytes(),
+            "verifier.pub": run.public_key("verifier").read_bytes(),
+            "endorser.pub": run.public_key("endorser").read_bytes(),
+            "tsa-root.pem": (run.tsa / ROOT_FILE).read_bytes(),
+        }
+        self._machine.put({f"{folder}/{name}": content for name, content in files.items()})
+
+    def _enrolled(self, said: str) -> None:
         found = re.search(r"^(\S+): endorsed by .*", said, re.MULTILINE)
         if found is None:
             raise DemoError(f"enrolment ended without an endorsement:\n{said}")
         self.ueid = parse_ueid_text(found.group(1))
         self._note("enrolment", found.group(0).partition(": ")[2])
-        machine.must("systemctl enable --now attester-agent.service")
 
     def _configuration(self) -> str:
         make = self._machine.make
@@ -168,10 +267,11 @@ class Story:
 
     def _known_programs(self) -> None:
         before = self._affirming("before")
-        self._machine.must("; ".join(f"{program} </dev/null >/dev/null 2>&1" for program in KNOWN) + "; true")
-        self._progress.say(f"  ran {', '.join(KNOWN)}")
+        self._machine.must("; ".join(f"{program} </dev/null >/dev/null 2>&1" for program in self._programs) + "; true")
+        self._progress.say(f"  ran {', '.join(self._programs)}")
         grown = self._outside.wait_result(
-            "deltas", lambda each: _entries(each, "ima") >= _entries(before, "ima") + len(KNOWN) and _is_good(each)
+            "deltas",
+            lambda each: _entries(each, "ima") >= _entries(before, "ima") + len(self._programs) and _is_good(each),
         )
         self._note("known programs", f"IMA list {_entries(before, 'ima')} → {_entries(grown, 'ima')}; {_said(grown)}")
 
@@ -180,6 +280,7 @@ class Story:
         pid = machine.must("systemctl show -p MainPID --value attester-agent").strip()
         read = f"cat /proc/{pid}/stat; grep -E '^(VmRSS|VmHWM|RssAnon)' /proc/{pid}/status"
         machine.must(read)  # so that what reads is measured before, not while
+        tpm = _tpm_time(machine.must(_METRICS))
         machine.must("sleep 0.1")
         first_s, sent = self._progress.seconds, len(self._pushes())
         before = machine.must(read)
@@ -188,21 +289,26 @@ class Story:
         )
         after, seconds = machine.must(read), self._progress.seconds - first_s
         pushes = self._pushes()[sent:]
+        spent = _tpm_time(machine.must(_METRICS))
         user, system = (
             10 * (late - early) / len(pushes) for early, late in zip(_ticks(before), _ticks(after), strict=True)
         )
         for name in ("VmRSS", "RssAnon", "VmHWM"):
             costs[name] = re.findall(rf"{name}:\s+(\d+ kB)", after)[0]
         costs["CPU"] = f"{user:.0f} ms user, {system:.0f} ms system a push with its polls, emulated, {seconds:.0f} s"
+        waited_ms, asked = (each / len(pushes) for each in (1000 * (spent[0] - tpm[0]), spent[1] - tpm[1]))
+        costs["TPM"] = f"{waited_ms:.0f} ms a push in {asked:.1f} commands, waiting for it included"
         still = [each for each in pushes if not parse_push(each).unsigned_increments]
         if still:
-            costs["heartbeat"] = f"{max(len(each.payload) for each in still)} bytes at most, of {len(still)}"
-        grown = [(len(each.payload), _new_entries(parse_push(each))) for each in self._pushes()]
-        costs["pushes with entries"] = ", ".join(f"{size} bytes/{count}" for size, count in grown if count)
+            most = max(len(each.payload) for each in still)
+            costs["heartbeat"] = f"{most} bytes at most, of {len(still)}"
+            grown = [(len(each.payload), _new_entries(parse_push(each))) for each in self._pushes()]
+            ten = [10 * (size - most) / count for size, count in grown if 0 < count <= _FEW_ENTRIES]
+            costs["10 IMA entries"] = f"{sum(ten) / len(ten):.0f} bytes more" if ten else "none came"
         self._note("agent", "; ".join(f"{name} {value}" for name, value in costs.items()))
 
     def _suspend(self) -> None:
-        problem = self._machine.suspend(3.0)
+        problem = self._machine.suspend(_ASLEEP_S)
         if problem:
             self._note("suspend", f"not done: {problem}")
             return
@@ -269,3 +375,10 @@ def _ticks(status: str) -> tuple[int, int]:
     """User and system time so far, in ticks of 10 ms (proc_pid_stat(5), fields 14 and 15)."""
     fields = status.rpartition(")")[2].split()
     return int(fields[11]), int(fields[12])
+
+
+def _tpm_time(metrics: str) -> tuple[float, float]:
+    """Seconds in TPM commands so far, and how many there were, by the agent's own histogram."""
+    sums = re.findall(r"^attestream_tpm_seconds_sum\{[^}]*\} (\S+)$", metrics, re.MULTILINE)
+    counts = re.findall(r"^attestream_tpm_seconds_count\{[^}]*\} (\S+)$", metrics, re.MULTILINE)
+    return sum(map(float, sums)), sum(map(float, counts))

@@ -13,6 +13,7 @@ from endorser.registry import Registry
 from endorser.serve import MAX_PAYLOAD_BYTES, EnrolmentService, Inbox
 from endorser.settings import LimitSettings, Settings, VendorSettings
 from endorser.vendor_files import load_vendors
+from runtime.health import Health
 from runtime.mqtt import Message, Will
 from schemas import cmw, cose, media_types
 from schemas.enrolment import (
@@ -71,7 +72,13 @@ class Desk:
         self.wire = Wire()
         online = Will(topic="status", payload=b"")
         self.service = EnrolmentService(
-            self.registrar, self.registry, self.wire, TOPICS, LimitSettings(**limits), online
+            self.registrar,
+            self.registry,
+            self.wire,
+            TOPICS,
+            LimitSettings(**limits),
+            online,
+            Health("endorser", monotonic_s=lambda: 0.0),
         )
 
     def say(self, payload: bytes, ueid: Ueid = UEID) -> None:

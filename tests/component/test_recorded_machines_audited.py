@@ -38,11 +38,9 @@ from verifier_worker.worker import Received, Worker
 TOPICS = Topics()
 
 
-def recorded(vectors: Path, folder: Path) -> list[bytes]:
-    """The log of a worker that hears a recording."""
-    messages = cbor2.loads((vectors / "messages.cbor").read_bytes())
-    text = (vectors / "policy.toml").read_bytes()
-    material = Material(
+def material_of(vectors: Path, text: bytes) -> Material:
+    """Whom the recorded verifier believed."""
+    return Material(
         key=generate_private_key(SECP256R1()),
         endorsers=load_public_keys([vectors / "endorser.pub"]),
         distributors=load_public_keys([vectors / "distributor.pub"]),
@@ -50,6 +48,13 @@ def recorded(vectors: Path, folder: Path) -> list[bytes]:
         policy=compile_local_policy(text),
         policy_text=text,
     )
+
+
+def recorded(vectors: Path, folder: Path) -> list[bytes]:
+    """The log of a worker that hears a recording."""
+    messages = cbor2.loads((vectors / "messages.cbor").read_bytes())
+    text = (vectors / "policy.toml").read_bytes()
+    material = material_of(vectors, text)
     store, audit = SqliteStateStore(folder / "state.db"), FrameFile(folder / "audit.log")
     trust = TrustStore(
         store,

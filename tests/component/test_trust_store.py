@@ -17,7 +17,14 @@ from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.reasons import Reason
 from schemas.reference_values import Outgoing, ReferenceValues, sign_reference_values
 from schemas.tst_info import TstInfo
-from tests.fakes.device import T0_US, FakeDevice, make_handle, make_policy, make_references, make_trust
+from tests.fakes.device import (
+    T0_US,
+    FakeDevice,
+    make_handle,
+    make_policy,
+    make_references,
+    make_trust,
+)
 from tests.parts.token_forge import tst_info
 from verifier_worker.material import compile_policy
 from verifier_worker.policies import Policies
@@ -67,6 +74,30 @@ def references(version: int = 1, **changes: object) -> bytes:
     """A signed set."""
     values: ReferenceValues = replace(make_references(DEVICE), version=version)
     return sign_reference_values(replace(values, **changes), ENDORSER)  # type: ignore[arg-type]  # fields by name
+
+
+def test_only_endorsements_that_are_valid_now_are_counted(database: SqliteStateStore) -> None:
+    store, now_s = make(database), T0_US // 1_000_000
+    for label, begin_s, end_s in (
+        ("good", 0, 2**40),
+        ("revoked", 0, 1),
+        ("expired", 0, now_s - 1),
+        ("late", now_s + 1, 2**40),
+    ):
+        device = FakeDevice(label=label.encode())
+        vouched = Endorsement(
+            ueid=device.ueid,
+            attesting_key=device.public,
+            version=1,
+            signer="e",
+            not_before_s=begin_s,
+            not_after_s=end_s,
+        )
+        raw = sign_endorsement(vouched, device.raw_public, ENDORSER)
+        assert store.accept(ENDORSEMENTS, ueid_text(device.ueid), raw, T0_US)
+    assert len(store.attesters) == 4
+    assert store.count_valid(T0_US) == 1
+    assert store.count_valid(T0_US + 1_000_000) == 2
 
 
 def test_objects_are_taken_once_and_known_after_a_restart(database: SqliteStateStore) -> None:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import schemas
 from schemas import audit_proof as audit_proofs
 from schemas import cbor, cel, cel_cbor, cmw, cose, media_types, result, result_cwt
+from schemas.alert import Alert, AlertKind, Condition, encode_alert, parse_unverified_alert
 from schemas.audit_anchors import Anchors, Start, encode_anchors, encode_start, parse_anchors, parse_start, public_der
 from schemas.audit_entry import (
     ANCHORS,
@@ -236,6 +237,27 @@ def status() -> bytes:
     return encode_status(Status(role="verifier", name="v", online=True, version="1"))
 
 
+def alert() -> bytes:
+    """An alert with every optional member."""
+    made = Alert(
+        id="0a1b",
+        kind=AlertKind.VERDICT,
+        made_s=1,
+        summary="s",
+        next_step="n",
+        ueid=device().ueid,
+        condition=Condition.CONTRAINDICATED,
+        before=Condition.AFFIRMING,
+        reasons=("file-unexpected",),
+        count=1,
+        attesters=(device().ueid,),
+        verifier="v",
+        rule="all",
+        token=b"ey",
+    )
+    return encode_alert(made)
+
+
 def cel_record() -> bytes:
     """A record of ours."""
     content = cel.ApplicationContent(event_type="app.config", name="/etc/app.conf", digest=bytes(32))
@@ -298,6 +320,13 @@ def audit_evidence() -> bytes:
 def audit_object() -> bytes:
     """An audit entry about a handle."""
     return encode_entry(ObjectEntry(received_us=1, kind=HANDLE, raw=handle()))
+
+
+def audit_reference() -> bytes:
+    """The leaf of an entry that is too long for one."""
+    leaf, reference = leaf_of(bytes(70_000))
+    assert reference is not None
+    return leaf
 
 
 def audit_anchors() -> bytes:
@@ -379,13 +408,6 @@ def audit_start_entry() -> bytes:
     return encode_entry(ObjectEntry(received_us=1, kind=START, raw=audit_start()))
 
 
-def audit_reference() -> bytes:
-    """The leaf of an entry that is too long for one."""
-    leaf, reference = leaf_of(bytes(70_000))
-    assert reference is not None
-    return leaf
-
-
 def result_cbor_claims() -> bytes:
     """The CWT claims of a result."""
     return cbor.encode(result_cwt.to_cbor(result.to_claims(full_result(), "d", "b")))
@@ -422,6 +444,7 @@ MESSAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "policy": ("policy.cddl", policy),
     "policy-claims": ("policy.cddl", policy_claims),
     "status": ("status.cddl", status),
+    "alert": ("alert.cddl", alert),
     "cel-record": ("evidence.cddl", cel_record),
     "result-claims": ("result.cddl", result_claims),
     "audit-evidence": ("audit.cddl", audit_evidence),
@@ -493,6 +516,7 @@ def _parsers() -> dict[str, Callable[[bytes], object]]:
         "policy": lambda raw: verify_policy(raw, KEYS),
         "policy-claims": lambda raw: verify_policy(_signed_policy(raw), KEYS),
         "status": parse_unverified_status,
+        "alert": parse_unverified_alert,
         "cel-record": cel_cbor.parse_record,
         "passport-proof": parse_proof,
         "audit-anchors": parse_anchors,
@@ -530,6 +554,7 @@ def _mutants(value: object) -> Iterator[object]:
         "evidence",
         "heartbeat",
         "status",
+        "alert",
         "cel-record",
         "passport-proof",
         "enrolment-request",

@@ -166,6 +166,10 @@ class MemorySpool:
     def queued_messages(self) -> int:
         return len(self.pushes)
 
+    @property
+    def queued_bytes(self) -> int:
+        return sum(map(len, self.pushes.values()))
+
     def load(self) -> AgentState | None:
         return None if self.raw_state is None else decode_state(self.raw_state)
 

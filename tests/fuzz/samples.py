@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from runtime.time_stamp_verifier import TimeStampVerifier
 from schemas import cmw, corim, cose, jws, media_types, result_cwt
+from schemas.alert import Alert, AlertKind, Condition, encode_alert
 from schemas.endorsement import sign_endorsement
 from schemas.evidence import Evidence, LogIncrement, encode_body, encode_evidence
 from schemas.handle import EPOCH_BELL_IMPRINT, HandleClaims, attach_stamp, sign_claims
@@ -139,6 +140,21 @@ SOLICIT: Final = sign_solicit(
 )
 SOLICIT_PAYLOAD: Final = _payload(SOLICIT)
 RAW_STATUS: Final = encode_status(Status(role="attester", name="device-1", online=True, version="1"))
+RAW_ALERT = encode_alert(
+    Alert(
+        id="0a1b",
+        kind=AlertKind.STORM,
+        made_s=1,
+        summary="12 attesters are stale",
+        next_step="look at the broker",
+        condition=Condition.STALE,
+        before=Condition.AFFIRMING,
+        reasons=("evidence-overdue",),
+        count=12,
+        attesters=(Ueid(b"\x01" + bytes(32)),),
+        token=b"ey",
+    )
+)
 _CLAIMS: Final = to_claims(
     result_about(
         status=Tier.NONE,

@@ -55,6 +55,8 @@ def follow(blocks: list[str], folder: Path, *, seconds: float) -> Followed:
                 "PYTHONPATH": str(ROOT),
                 "MQTT_PORT": str(free_port()),
                 "TSA_PORT": str(free_port()),
+                "TSA2_PORT": str(free_port()),
+                "METRICS_PORT": str(free_port()),
             },
             stdin=subprocess.DEVNULL,
             stdout=output_file,

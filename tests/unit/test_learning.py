@@ -11,10 +11,11 @@ import pytest
 from endorser.__main__ import main
 from endorser.captured import read_evidence
 from endorser.learning import Learned, learn_from_logs, learn_from_pushes
-from endorser.packages import Progress, deb_files, installed_files
+from endorser.packages import deb_files, installed_files
 from endorser.working_set import parse
 from runtime import captured
 from runtime.frames import FrameFile
+from runtime.progress import Progress
 from schemas import cmw, cose, media_types
 from schemas.audit_entry import EvidenceEntry, encode_entry
 from schemas.errors import ConfigError
@@ -275,7 +276,7 @@ def deb(members: dict[str, bytes], kind: str = "xz") -> bytes:
 def test_the_files_of_a_package_are_measured_without_installing_it(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "x.deb"
     path.write_bytes(deb({"./usr/bin/one": b"1", "./usr/bin/two": b"2"}, kind))
-    assert deb_files(path, Progress()) == {digest(b"1"): "/usr/bin/one", digest(b"2"): "/usr/bin/two"}
+    assert deb_files(path, Progress("files")) == {digest(b"1"): "/usr/bin/one", digest(b"2"): "/usr/bin/two"}
 
 
 @pytest.mark.parametrize(
@@ -291,7 +292,7 @@ def test_a_package_that_cannot_be_read_is_named(tmp_path: Path, change: object) 
     path = tmp_path / "odd.deb"
     path.write_bytes(change(deb({"./usr/bin/one": b"1" * 1000})))  # type: ignore[operator]
     with pytest.raises(ConfigError, match=r"odd\.deb"):
-        deb_files(path, Progress())
+        deb_files(path, Progress("files"))
 
 
 def test_installed_files_are_measured_inside_their_root(tmp_path: Path) -> None:
@@ -305,15 +306,4 @@ def test_installed_files_are_measured_inside_their_root(tmp_path: Path) -> None:
     (outside / "secret").write_bytes(b"of another machine")
     names = "/.\n/usr\n/usr/bin\n/bin/one\n/usr/bin/link\n/usr/bin/gone\n/out/secret\n"
     (root / "var/lib/dpkg/info/x.list").write_text(names)
-    assert installed_files(root, Progress()) == {digest(b"1"): "/bin/one"}
-
-
-def test_progress_is_told_when_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr("endorser.packages.monotonic_s", lambda: now[0])
-    told: list[str] = []
-    progress = Progress(told.append)
-    for second in (1.0, 2.5, 2.6, 4.0):
-        now[0] = second
-        progress.tell(int(second), 10)
-    assert told == ["2 files of 10 …\n", "4 files of 10 …\n"]
+    assert installed_files(root, Progress("files")) == {digest(b"1"): "/bin/one"}

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from schemas.boot_facts import BootFacts, SecureBoot
+from schemas.hashes import SHA256
 from schemas.log_replay import IMA, TCG2
 from schemas.reasons import Reason
 from schemas.result import Freshness, Tier
+from schemas.tcg2_log import parse_event, split_records
 from schemas.tpm_attest import parse_attest
-from tests.parts.recorded_machine import RECORDINGS, acts, pushes, replay
+from tests.parts.recorded_machine import RECORDINGS, VECTORS, acts, pushes, replay
 
 WHOLE = [folder for folder in RECORDINGS if "power cut" in acts(folder)]
 
@@ -81,3 +84,21 @@ def test_heartbeats_are_small(folder: Path) -> None:
     still = [push for push in pushes(folder) if not push.unsigned_increments and push.body.previous is not None]
     sizes = [len(push.raw_body) + len(push.quote) + len(push.signature) for push in still]
     assert max(sizes) <= (1100 if rsa else 700)
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "images"),
+    [
+        ("plain", SecureBoot.DISABLED, 1),  # the kernel
+        ("secure-boot", SecureBoot.ENABLED, 0),  # OVMF built for Secure Boot measures none of QEMU's -kernel
+        ("grub-secure-boot", SecureBoot.ENABLED, 4),  # shim, grub, and the kernel twice
+    ],
+)
+def test_what_their_boot_logs_say_of_secure_boot_and_of_what_was_started(
+    name: str, state: SecureBoot, images: int
+) -> None:
+    cut = split_records((VECTORS / name / "boot-log.bin").read_bytes())
+    events = [parse_event(record, cut.format if number else None) for number, record in enumerate(cut.records)]
+    facts = BootFacts().after(events, [SHA256])
+    assert facts.secure_boot is state
+    assert facts.images_total == images

@@ -123,6 +123,22 @@ def test_the_boot_aggregate_is_no_licence_for_a_script() -> None:
     assert bench.verdict()[0] is Tier.CONTRAINDICATED
 
 
+def test_an_aggregate_of_zeros_is_not_taken_where_no_quote_shows_the_bank_it_would_be_of() -> None:
+    """So begins the list of a kernel that found neither a SHA-256 nor a SHA-1 bank, and anybody may say so."""
+    bench = Bench(policy_changes={"pcrs": "sha256:10", "logs": LogsTable(ima=(10,))})
+    device = bench.device
+    device.selection = parse_selection_text("sha256:10")
+    bench.trust = make_trust(
+        device, handles=(bench.handle,), policy=bench.policy, references=(make_references(device, registers={}),)
+    )
+    device.ima_list.clear()
+    device.pcrs[10] = bytes(32)
+    device.measure_record(ima_record(b"ima-ng", b"sha256:\0" + bytes(32), b"boot_aggregate\0"))
+    taken = bench.take(device.push())
+    assert bench.verdict() == (Tier.CONTRAINDICATED, {Reason.FILE_UNEXPECTED})
+    assert [finding.detail for finding in taken.findings] == ["boot_aggregate"]
+
+
 def test_an_event_without_digests_explains_no_pcr() -> None:
     bench = Bench()
     device = bench.device

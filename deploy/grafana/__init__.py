@@ -1,0 +1,1 @@
+"""Grafana dashboards, made from a short description, so that four of them look alike."""

@@ -1,0 +1,106 @@
+"""Login by an OpenID Connect provider: authorization code with PKCE, an ID token that the provider signed for us.
+
+The only importer of Authlib. What is believed: an ID token by the configured issuer (its keys by its own metadata), for
+our client id, with the nonce of this very login. A role is what the configured claim says; without one nobody gets in.
+"""
+
+import warnings
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+from starlette.requests import Request
+from starlette.responses import Response
+
+from relying_party.dashboard.access import Role
+from relying_party.dashboard.settings import OidcSettings
+from runtime.keys import read_file
+from schemas.errors import PeerError, WorldError
+from schemas.reasons import Reason
+
+with warnings.catch_warnings(record=True):  # it announces that it will want another HTTP client one day
+    from authlib.common.errors import AuthlibBaseError
+    from authlib.integrations.starlette_client import OAuth
+    from joserfc.errors import JoseError
+
+_TIMEOUT_S: Final = 10.0
+_NAME_CHARACTERS: Final = 64
+_MAX_ROLES: Final = 1000
+# What a provider's answer can be instead of what it should: libraries say so in all these ways.
+_REFUSALS: Final = (AuthlibBaseError, JoseError, ValueError, KeyError, TypeError, RuntimeError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Whom the provider has sent; without a role they may see nothing."""
+
+    name: str
+    role: Role | None
+
+
+class Provider:
+    """One provider. Owned by the thread of the event loop."""
+
+    def __init__(self, settings: OidcSettings) -> None:
+        """Asks nobody yet.
+
+        Raises:
+            ConfigError: the secret's file cannot be read.
+        """
+        self._settings = settings
+        secret = settings.client_secret_file
+        self._client = OAuth().register(
+            "oidc",
+            client_id=settings.client_id,
+            client_secret=read_file(secret).decode("utf-8", "replace").strip() if secret is not None else None,
+            server_metadata_url=f"{settings.issuer.rstrip('/')}/.well-known/openid-configuration",
+            client_kwargs={
+                "scope": settings.scope,
+                "code_challenge_method": "S256",
+                "timeout": _TIMEOUT_S,
+                "token_endpoint_auth_method": "client_secret_basic" if secret is not None else "none",
+            },
+        )
+
+    async def redirect(self, request: Request) -> Response:
+        """Sends a browser to the provider; state, nonce and PKCE verifier go into its session.
+
+        Raises:
+            WorldError: the provider cannot be reached, or does not say where to send people.
+        """
+        where = self._settings.redirect_uri or str(request.url_for("oidc_callback"))
+        try:
+            response: Response = await self._client.authorize_redirect(request, where)
+        except (httpx.HTTPError, *_REFUSALS) as error:
+            raise WorldError(Reason.CONFIGURATION_INVALID, f"identity provider: {error}") from error
+        return response
+
+    async def identity(self, request: Request) -> Identity:
+        """Who came back with a code.
+
+        Raises:
+            PeerError: ``malformed``: the code, the state or the ID token will not do.
+            WorldError: the provider cannot be reached.
+        """
+        settings = self._settings
+        wanted = {
+            "iss": {"essential": True, "value": settings.issuer},
+            "aud": {"essential": True, "value": settings.client_id},
+        }
+        try:
+            token = await self._client.authorize_access_token(request, claims_options=wanted)
+            claims = token["userinfo"]
+            name = str(claims.get("preferred_username") or claims.get("email") or claims["sub"])
+            said = claims.get(settings.role_claim)
+        except httpx.HTTPError as error:
+            raise WorldError(Reason.CONFIGURATION_INVALID, f"identity provider: {error}") from error
+        except _REFUSALS as error:
+            raise PeerError(Reason.MALFORMED, f"identity provider: {type(error).__name__} {error}") from error
+        return Identity(name=name[:_NAME_CHARACTERS], role=_role_of(said, settings))
+
+
+def _role_of(said: object, settings: OidcSettings) -> Role | None:
+    roles = {each for each in said[:_MAX_ROLES] if isinstance(each, str)} if isinstance(said, list) else {said}
+    if roles & set(settings.auditors):
+        return Role.AUDITOR
+    return Role.VIEWER if roles & set(settings.viewers) else None

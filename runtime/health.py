@@ -1,0 +1,160 @@
+"""Whether a process is alive and ready, and what to do when it is not: named checks, and the answers about them.
+
+*Alive* means that the main loop went round a moment ago (:meth:`Health.beat`): a process that is not should be
+restarted. *Ready* means that every check holds: a process that is not needs what the check's ``next`` says, and a
+restart mends nothing. A check is either told by the loop that knows (:meth:`Health.tell`: the store took a transaction)
+or asked when somebody looks (:meth:`Health.ask`: the broker connection is up).
+
+Thread-safe: loops tell, the thread of the metrics page asks. An answer never blocks on a loop, so it is right while one
+hangs. A check that itself fails is not ready, and says so; it takes nobody down.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from runtime.mqtt import MqttConnection
+from runtime.telemetry import LateGauge, Log
+
+STALLED_AFTER_S: Final = 60.0
+"""A loop that has not gone round for so long hangs. Longer than any wait of ours: a TPM that makes a key, a TSA."""
+
+_US: Final = 1_000_000
+_LOG: Final = Log("health")
+_CHECKS: Final = LateGauge(
+    "attestream_check_ok", "1 while a check of /readyz holds, 0 while it does not; by check", "check"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What a check found.
+
+    Attributes:
+        ok: whether it holds.
+        state: what is, in a few words for people. No secrets: whoever may see metrics may see this.
+        next: what to do where it does not hold.
+    """
+
+    ok: bool
+    state: str
+    next: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """An answer: whether all is well, and each check by its name."""
+
+    role: str
+    ok: bool
+    checks: Mapping[str, Condition]
+
+    @property
+    def json(self) -> str:
+        """For people and for probes; one object, its checks in order."""
+        checks = {
+            name: {"ok": found.ok, "state": found.state} | ({} if found.ok else {"next": found.next})
+            for name, found in self.checks.items()
+        }
+        return json.dumps({"role": self.role, "ok": self.ok, "checks": checks}, indent=2) + "\n"
+
+
+class Health:
+    """The checks of one process."""
+
+    def __init__(
+        self, role: str, *, monotonic_s: Callable[[], float], stalled_after_s: float = STALLED_AFTER_S
+    ) -> None:
+        """Alive from now on, and ready until a check says otherwise.
+
+        Args:
+            role: which command this is.
+            monotonic_s: a clock that never runs back.
+            stalled_after_s: without a beat for so long, the main loop hangs.
+        """
+        self.role: Final = role
+        self._monotonic_s = monotonic_s
+        self._stalled_after_s = stalled_after_s
+        self._beat_s = monotonic_s()  # written by the main loop, read by any thread
+        self._checks: dict[str, Callable[[], Condition]] = {}
+        self._lock = threading.Lock()  # of _checks
+        _CHECKS.read_from(lambda: {name: float(each.ok) for name, each in self.ready().checks.items()})
+
+    def beat(self) -> None:
+        """The main loop goes round. Costs one reading of a clock."""
+        self._beat_s = self._monotonic_s()
+
+    def ask(self, name: str, check: Callable[[], Condition]) -> None:
+        """Adds a check that is made whenever somebody looks, on the looker's thread; it must not wait for anything."""
+        with self._lock:
+            self._checks[name] = check
+
+    def tell(self, name: str, condition: Condition) -> None:
+        """Adds a check by what it found, which holds until the next call."""
+        self.ask(name, lambda: condition)
+
+    def alive(self) -> Report:
+        """Whether the main loop went round a moment ago."""
+        since_s = max(0.0, self._monotonic_s() - self._beat_s)
+        found = Condition(
+            ok=since_s <= self._stalled_after_s,
+            state=f"the main loop went round {since_s:.1f} s ago",
+            next=f"more than {self._stalled_after_s:g} s: it hangs; restart it, and report its last log lines",
+        )
+        return Report(role=self.role, ok=found.ok, checks={"loop": found})
+
+    def ready(self) -> Report:
+        """Whether every check holds, that of :meth:`alive` among them."""
+        with self._lock:
+            checks = dict(self._checks)
+        found = dict(self.alive().checks) | {name: _made(name, check) for name, check in checks.items()}
+        return Report(role=self.role, ok=all(each.ok for each in found.values()), checks=found)
+
+
+def broker_condition(connection: MqttConnection) -> Condition:
+    """Whether a broker connection is up and has its subscriptions."""
+    if connection.is_ready:
+        return Condition(ok=True, state="connected")
+    if connection.refusal:
+        return Condition(
+            ok=False,
+            state=f"the broker refused the {connection.refusal}",
+            next="look at its access control, and at username, password_file and certificates in [mqtt]",
+        )
+    if connection.is_connected:
+        return Condition(ok=False, state="connected, not subscribed yet", next="wait; then look at the broker's log")
+    return Condition(
+        ok=False, state="not connected", next="is the broker up, and are mqtt.host and mqtt.port right? See the log"
+    )
+
+
+def handle_condition(handle: tuple[int, int] | None, now_us: int) -> Condition:
+    """Whether there is a handle in force.
+
+    Args:
+        handle: when it was stamped and when it expires, UTC microseconds; None while there is none.
+        now_us: this machine's clock.
+    """
+    if handle is None:
+        return Condition(
+            ok=False, state="no handle yet", next="does a trusted handle distributor publish on this broker?"
+        )
+    stamped_us, expires_us = handle
+    age_s = (now_us - stamped_us) / _US
+    return Condition(
+        ok=now_us < expires_us,
+        state=f"stamped {age_s:.0f} s ago" + ("" if now_us < expires_us else ", expired"),
+        next="look at the handle distributor: its /readyz, and attestream_handle_failures_total by reason",
+    )
+
+
+def _made(name: str, check: Callable[[], Condition]) -> Condition:
+    try:
+        return check()
+    except Exception as error:  # noqa: BLE001 a check that fails is an answer: not ready
+        _LOG.error("check-failed", check=name, error=type(error).__name__, detail=error)
+        return Condition(
+            ok=False, state=f"the check failed: {type(error).__name__}", next="report it; the log has more"
+        )

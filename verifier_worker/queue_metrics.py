@@ -1,0 +1,65 @@
+"""What waits in a worker, and where: before its loop, in its outbox, at the broker.
+
+The lag of a partition is how old its oldest message is that this worker has received and not yet judged. It is asked
+for when somebody looks, so it is right while the loop hangs on a disk, and costs nothing otherwise. The partitions are
+the two hex digits of the evidence topics: at most 256 values, and one more, ``other``, for topics that no agent of ours
+publishes on. A partition has a value from its first message on.
+
+What still waits at the broker is not in it: MQTT tells no one how long that has been there. The age of evidence
+(``attestream_evidence_age_seconds``) and the broker's own queues show that.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import Counter, Gauge
+
+from runtime.mqtt import Message
+from runtime.telemetry import LateGauge
+
+OTHER: Final = "other"
+_HEX: Final = frozenset("0123456789abcdef")
+_PARTITION_DIGITS: Final = 2
+
+LAG: Final = LateGauge(
+    "attestream_partition_lag_seconds",
+    "Age of the oldest evidence received and not judged yet, by partition; 0 when none waits",
+    "partition",
+)
+QUEUE_DEPTH: Final = Gauge("attestream_queue_messages", "Messages waiting for the worker's loop")
+QUEUE_LIMIT: Final = Gauge("attestream_queue_limit_messages", "How many may wait for the worker's loop (queue_max)")
+DROPPED_TOTAL: Final = Counter("attestream_dropped_total", "QoS 0 messages dropped because the queue was full")
+OUTBOX_DEPTH: Final = Gauge("attestream_outbox_messages", "Results stored but not handed to the broker")
+UNCONFIRMED: Final = Gauge(
+    "attestream_results_unconfirmed_messages", "Results handed to the broker and not confirmed by it yet"
+)
+STORE_FAILURES: Final = Counter(
+    "attestream_store_failures_total", "Times that the database or the audit log did not take what it was given"
+)
+
+
+class PartitionLag:
+    """Remembers which partitions there are. Threads of the metrics page may ask at once: the set is replaced whole."""
+
+    def __init__(self) -> None:
+        """Knows no partition yet."""
+        self._known: frozenset[str] = frozenset()
+
+    def by_partition(self, waiting: Iterable[Message], now_s: float) -> dict[str, float]:
+        """Seconds that the oldest message of each partition has waited.
+
+        Args:
+            waiting: evidence messages, oldest first.
+            now_s: by the monotonic clock.
+        """
+        oldest: dict[str, float] = {}
+        for message in waiting:
+            oldest.setdefault(partition_of(message.topic), message.received_s)
+        self._known = known = self._known | oldest.keys()
+        return {name: max(0.0, now_s - oldest.get(name, now_s)) for name in known}
+
+
+def partition_of(topic: str) -> str:
+    """The partition in ``…/evidence/PP/UEID``."""
+    level = topic.rpartition("/")[0].rpartition("/")[2]
+    return level if len(level) == _PARTITION_DIGITS and _HEX.issuperset(level) else OTHER

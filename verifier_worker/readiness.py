@@ -1,0 +1,59 @@
+"""What ``/readyz`` of a worker looks at. Told by the loop, asked by the metrics page: neither waits for the other."""
+
+from typing import Final
+
+from runtime.clock import monotonic_s, utc_us
+from runtime.health import Condition, Health, broker_condition, handle_condition
+from runtime.mqtt import MqttConnection
+from schemas.errors import WorldError
+from schemas.handle import Handle
+
+_US: Final = 1_000_000
+_WRITABLE: Final = Condition(ok=True, state="took the last transaction")
+
+
+class Readiness:
+    """The checks of one worker; each attribute is written by the loop and read by any thread."""
+
+    def __init__(self, role: str, trust: MqttConnection, evidence: MqttConnection) -> None:
+        """Not ready before the loop has begun.
+
+        Args:
+            role: which command this is.
+            trust: the connection that brings trust objects.
+            evidence: the connection that brings evidence and takes results.
+        """
+        self.health = Health(role, monotonic_s=monotonic_s)
+        self._store = _WRITABLE
+        self._handle: Handle | None = None
+        self.health.ask("broker-trust", lambda: broker_condition(trust))
+        self.health.ask("broker-evidence", lambda: broker_condition(evidence))
+        self.health.ask("store", lambda: self._store)
+        self.health.ask("handle", self._has_handle)
+
+    def beat(self) -> None:
+        """The loop goes round."""
+        self.health.beat()
+
+    def stored(self) -> None:
+        """Database and audit log took what they were given."""
+        self._store = _WRITABLE
+
+    def failed(self, error: WorldError) -> None:
+        """They did not; the loop tries again, and nothing is acknowledged meanwhile."""
+        self._store = Condition(
+            ok=False, state=error.detail, next="make room, or mend the disk or the file's owner; it goes on by itself"
+        )
+
+    def newest_handle(self, handle: Handle | None) -> None:
+        """The newest handle that the worker holds."""
+        self._handle = handle
+
+    def handle_age_s(self) -> float:
+        """Since the stamp of the newest handle; NaN while there is none."""
+        handle = self._handle
+        return float("nan") if handle is None else (utc_us() - handle.time_us) / _US
+
+    def _has_handle(self) -> Condition:
+        handle = self._handle
+        return handle_condition(None if handle is None else (handle.time_us, handle.expires_us), utc_us())

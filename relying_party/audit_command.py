@@ -112,8 +112,9 @@ def _times(options: argparse.Namespace) -> int:
     return _conclude(rows, stopped)
 
 
-def _size_of(path: Path) -> int | None:
-    """For the progress alone; None where there is no such file, which is told by who reads it."""
+def _size_of(log: str) -> int | None:
+    """For the progress alone; None for what is no single file: a folder, a URL, or nothing, which its reader tells."""
+    path = Path(log)
     return path.stat().st_size if path.is_file() else None
 
 

@@ -29,6 +29,7 @@ from schemas.reasons import Reason
 from schemas.signed_note import NoteKey
 
 KINDS: Final = frozenset({"fsck", "consistency"})
+INTERRUPTED: Final = 130  # as a shell tells it: 128 + SIGINT
 _US: Final = 1_000_000
 _PROGRESS_FROM: Final = 10_000
 
@@ -68,7 +69,11 @@ def run(options: argparse.Namespace) -> int:
         ConfigError: names the option and the file.
         WorldError: the store does not answer.
     """
-    return _fsck(options) if options.audit == "fsck" else _consistency(options)
+    try:
+        return _fsck(options) if options.audit == "fsck" else _consistency(options)
+    except KeyboardInterrupt:
+        print("interrupted: nothing was concluded", file=sys.stderr)
+        return INTERRUPTED
 
 
 # ── fsck ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -84,13 +89,18 @@ def _fsck(options: argparse.Namespace) -> int:
     if options.tsa_root:
         with naming("--tsa-root"):
             stamps = load_time_stamp_verifier(options.tsa_root, options.tsa_intermediate)
+    reader = LogReader(store)
+    if not reader.has_checkpoint() and not reader.checkpoints():
+        if not segments(Path(options.log) / JOURNAL):
+            raise ConfigError(f"{options.log}: no audit log: no checkpoint in it, and no journal")
+        print("note: nothing was published yet; only its journal is there", file=sys.stderr)
     demands = Demands(
         key=key,
         stamps=stamps,
         known=[read_file(path) for path in options.known],
         tolerance_us=round(options.tolerance_s * _US),
     )
-    check = _checked(LogReader(store), demands)
+    check = _checked(reader, demands)
     journaled = _check_journal(check, Path(options.log) / JOURNAL)
     if options.repair and check.findings and all(each.repairable for each in check.findings) and check.entries_hold:
         with _alone(Path(options.log)):
@@ -129,6 +139,8 @@ def _check_journal(check: LogCheck, folder: Path) -> int:
     there = segments(folder) if folder.is_dir() else []
     if not there:
         return 0
+    if check.size < there[0].start <= check.reader.unverified_size():
+        return 0  # the log's writer went on meanwhile
     if there[0].start > check.size:
         problem = f"the journal begins at {there[0].start}, the newest checkpoint has {check.size} entries"
         check.findings.append(Finding(index=check.size, reason=Reason.AUDIT_LOG_TRUNCATED, detail=problem))

@@ -142,7 +142,9 @@ class LogCheck:
         try:
             checkpoint = verify_checkpoint(read(), self.demands.key)
         except PeerError as error:
-            self._found(-1 if size is None else self._covered(size), error.reason, f"{name}: {error.detail}")
+            index = -1 if size is None else self._covered(size)
+            again = name == "checkpoint" and bool(self.checkpoints)  # it is one of those that were kept
+            self._found(index, error.reason, f"{name}: {error.detail}", repairable=again)
             return
         if size is not None and checkpoint.size != size:
             problem = f"{name}: holds the checkpoint of {checkpoint.size} entries: swapped"

@@ -12,14 +12,16 @@ In this order; whatever does not hold ends it:
 6. the two results: the verifier's signature; they name this evidence, this handle, these policies, these log lengths.
 
 What the two sides say together: logs only grow within a boot. So a quote that was certainly made after the time asked
-for covers all that had been measured up to it, if the same boot certainly ran before. Certain are TSAs' stamps alone,
-of the handle for the one and of the log's checkpoint for the other. Pure.
+for covers all that had been measured up to it, if the same boot certainly ran before. Counters alone do not name a
+boot (TPM2_Clear starts them anew); the time since the last reset, which TPM2_GetTime signs, shows that it went on.
+Certain are TSAs' stamps alone, of the handle for the one and of the log's checkpoint for the other. Pure.
 """
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -121,7 +123,7 @@ class Answer:
         objects: what was verified by them.
         before, after: the two sides; None for one that the proof has not.
         same_boot: both have the same reset count and key, in order.
-        never_reset: and their clocks show that the TPM was not reset between their sync proofs.
+        never_reset: and a sync proof made after both shows that the TPM was not reset since before both.
         verdict: the answer.
         missing: what is wanting for more, in words.
     """
@@ -161,8 +163,11 @@ def check_proof(proof: AuditProof, trust: ProofTrust) -> Answer:
     before = _side(proof.before, proof, objects, heads, appraised)
     after = _side(proof.after, proof, objects, heads, appraised)
     same_boot = before is not None and after is not None and _same_boot(before, after)
-    never_reset = same_boot and before is not None and after is not None and _never_reset(before, after, objects)
-    missing = tuple(_missing(proof.at_us, before, after, same_boot=same_boot))
+    never_reset = False
+    if same_boot and before is not None and after is not None:
+        stamps = {each.index: heads[each.head].stamped for each in proof.entries}
+        never_reset = _never_reset(before, after, objects, stamps)
+    missing = tuple(_missing(proof.at_us, before, after, same_boot=same_boot, never_reset=never_reset))
     return Answer(
         proof=proof,
         heads=heads,
@@ -183,14 +188,12 @@ def _invalid(detail: str) -> PeerError:
 
 def _heads(proof: AuditProof, trust: ProofTrust) -> tuple[Head, ...]:
     heads = tuple(_head(each, trust) for each in proof.heads)
-    if len(heads) == 1:
-        if proof.consistency:
-            raise _invalid("consistency of one checkpoint with itself")
-        return heads
-    first, last = (each.checkpoint for each in heads)
-    if first.size >= last.size:
-        raise _invalid(f"two checkpoints of {first.size} and {last.size} entries, expected the smaller one first")
-    verify_consistency(first.size, first.root, last.size, last.root, proof.consistency)
+    if len(proof.consistency) != len(heads) - 1:
+        raise _invalid(f"{len(proof.consistency)} consistency proofs of {len(heads)} checkpoints")
+    for (one, other), hashes in zip(pairwise(each.checkpoint for each in heads), proof.consistency, strict=True):
+        if one.size >= other.size:
+            raise _invalid(f"checkpoints of {one.size} and {other.size} entries, expected the smaller one first")
+        verify_consistency(one.size, one.root, other.size, other.root, hashes)
     return heads
 
 
@@ -225,7 +228,10 @@ class _Appraised:
 def _replayed(objects: Objects, wanted: set[int | None]) -> dict[int, _Appraised]:
     """Of every push that is asked for."""
     replay, appraised = BootReplay(), {}
+    last = max((index for index in wanted if index is not None), default=-1)
     for push in objects.pushes:
+        if push.index > last:
+            break
         try:
             replay.take(push.evidence, push.quote)
             if push.index not in wanted:
@@ -290,20 +296,29 @@ def _same_boot(before: Side, after: Side) -> bool:
     )
 
 
-def _never_reset(before: Side, after: Side, objects: Objects) -> bool:
-    """Whether the TPM had been powered, at the later sync proof, since before the earlier one.
+def _never_reset(before: Side, after: Side, objects: Objects, stamps: Mapping[int, Interval | None]) -> bool:
+    """Whether the TPM had been powered, at a sync proof made after both sides, since before both.
 
-    TPM2_GetTime signs the time since the last reset, which nobody can set. Had there been a reset between the two
-    proofs, it could be no more than what passed between them, by the fastest clock that the policy allows.
+    TPM2_GetTime signs the time since the last reset, which nobody can set. Had there been a reset since the earlier
+    side's sync proof, it could be no more than what passed since then, by the fastest clock that the policy allows.
+    The later side's own sync proof does not do: its quote can have been made after a reset, over a proof of before.
     """
-    later, until_us = after.push.sync.attested, after.stamped_us
-    if not isinstance(later, TimeAttestInfo) or until_us is None:
-        return False
-    longest_us = (until_us - before.handle.earliest_us) * (_PPM + objects.drift_ppm) // _PPM
-    return later.time * _US_PER_MS > longest_us + _US_PER_MS
+    boot = before.push.evidence.body.environment, before.push.quote.clock_info.reset_count
+    for push in objects.pushes:
+        time, made, handle = push.sync.attested, stamps.get(push.index), objects.handles.get(push.handle)
+        if not isinstance(time, TimeAttestInfo) or made is None or made.before_us is None or handle is None:
+            continue
+        if (push.evidence.body.environment, push.sync.clock_info.reset_count) != boot:
+            continue
+        if after.stamped_us is None or handle.earliest_us < after.stamped_us:
+            continue
+        longest_us = (made.before_us - before.handle.earliest_us) * (_PPM + objects.drift_ppm) // _PPM
+        if time.time * _US_PER_MS > longest_us + _US_PER_MS:
+            return True
+    return False
 
 
-def _missing(at_us: int, before: Side | None, after: Side | None, *, same_boot: bool) -> list[str]:
+def _missing(at_us: int, before: Side | None, after: Side | None, *, same_boot: bool, never_reset: bool) -> list[str]:
     """What keeps the two sides from answering for the time asked for."""
     missing = []
     if before is None:
@@ -321,16 +336,29 @@ def _missing(at_us: int, before: Side | None, after: Side | None, *, same_boot: 
         missing.append("the second evidence is from after that time by the TPM's clock alone, which its owner can set")
     if before is not None and after is not None and not same_boot:
         missing.append("the two are of different boots: nothing shows what ran between them")
+    if same_boot and not never_reset:
+        problem = "that the TPM was not reset in between is not shown: cleared, it can count up to the same boot again"
+        missing.append(problem)
+    if before is not None and after is not None:
+        missing += _undecided(before.result, after.result)
     return missing
+
+
+def _undecided(before: AttestationResult, after: AttestationResult) -> list[str]:
+    """Why the two results leave the time between them open, where they do."""
+    if before.status is Tier.CONTRAINDICATED:
+        return []
+    if after.status is Tier.CONTRAINDICATED:
+        return ["what is not approved was measured between the two: before or after that time is not shown"]
+    if after.status is not Tier.AFFIRMING or after.freshness is not Freshness.FRESH:
+        return ["the verifier did not affirm the second evidence"]
+    return []
 
 
 def _verdict(before: Side | None, after: Side | None, missing: tuple[str, ...]) -> Verdict:
     if missing or before is None or after is None:
         return Verdict.UNKNOWN
-    if before.result.status is Tier.CONTRAINDICATED:
-        return Verdict.NO
-    affirmed = after.result.status is Tier.AFFIRMING and after.result.freshness is Freshness.FRESH
-    return Verdict.YES if affirmed else Verdict.UNKNOWN
+    return Verdict.NO if before.result.status is Tier.CONTRAINDICATED else Verdict.YES
 
 
 def _sha256(data: bytes) -> bytes:

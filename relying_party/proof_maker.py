@@ -36,7 +36,7 @@ from schemas.reasons import Reason
 from schemas.reference_values import verify_reference_values
 from schemas.result import AttestationResult
 from schemas.time_model import MAX_DRIFT_PPM, Interval, quote_made, stamped
-from schemas.tpm_attest import ClockInfo, parse_attest
+from schemas.tpm_attest import ClockInfo, TimeAttestInfo, parse_attest
 from schemas.tst_info import extract_tst_info, parse_tst_info
 
 _UNSETTLED: Final = frozenset(
@@ -62,6 +62,7 @@ class Candidate:
         carries: log entries or PCR values travel with it.
         settled: its result says that its logs are complete.
         policies: that its result names.
+        timed: its sync proof tells the time since the TPM's last reset.
     """
 
     index: int
@@ -75,6 +76,7 @@ class Candidate:
     carries: bool
     settled: bool
     policies: tuple[str, ...]
+    timed: bool
 
     @property
     def boot(self) -> tuple[bytes, int]:
@@ -165,6 +167,7 @@ class LogScan:
                 carries=bool(evidence.unsigned_increments or evidence.unsigned_pcrs),
                 settled=_UNSETTLED.isdisjoint(result.reasons),
                 policies=tuple(result.policies),
+                timed=isinstance(sync.attested, TimeAttestInfo),
             )
         )
 
@@ -190,8 +193,13 @@ class LogScan:
         after = self._after(usable, at_us)
         before = _before(usable, after, at_us, lambda each: _stamped_us(each, stamps))
         sides = [each for each in (before, after) if each is not None]
-        heads = sorted({_covering(each.index, sizes, newest) for each in sides})
-        entries = sorted({index for each in sides for index in self._needed(each)})
+        through = self._through(after, stamps) if before is not None and after is not None else None
+        passed = [through] if through is not None else []
+        heads = sorted({_covering(each.index, sizes, newest) for each in [*sides, *passed]})
+        entries = sorted(
+            {index for each in sides for index in self._needed(each)}
+            | {index for each in passed for index in self._needed(each, alone=True)}
+        )
         return Choice(
             before=before.index if before is not None else None,
             after=after.index if after is not None else None,
@@ -223,9 +231,21 @@ class LogScan:
                 return chain[::-1]
         return None
 
-    def _needed(self, side: Candidate) -> Iterable[int]:
+    def _through(self, after: Candidate, stamps: Mapping[int, int]) -> Candidate | None:
+        """The first evidence of the boot whose sync proof was certainly made after ``after``: the boot went on."""
+        until_us = _stamped_us(after, stamps)
+        for each in self.candidates if until_us is not None else ():
+            made = self._handles.get(each.handle)
+            if each.index <= after.index or each.boot != after.boot or not each.timed or made is None:
+                continue
+            if made[1].after_us >= (until_us or 0) and _stamped_us(each, stamps) is not None:
+                return each
+        return None
+
+    def _needed(self, side: Candidate, *, alone: bool = False) -> Iterable[int]:
         """A side, the pushes before it, their handles, and the objects in front of all of them."""
-        chain = [each for each in self._chain(side) or [] if each.carries or each.baseline or each is side]
+        before = [] if alone else self._chain(side) or []
+        chain = [*(each for each in before if (each.carries or each.baseline) and each is not side), side]
         for each in chain:
             yield each.index
             for handle in (each.handle, each.received_after):

@@ -45,12 +45,9 @@ def answer_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
 def _side_lines(name: str, side: Side) -> Iterator[str]:
     result, push, listing = side.result, side.push, side.listing
     yield f"{name}: entry {push.index}, push {push.evidence.body.sequence} of boot {push.quote.clock_info.reset_count}"
-    by = (
-        "the TSA's stamp on its handle"
-        if side.after_us <= side.handle.earliest_us
-        else "that stamp and the TPM's clock"
-    )
-    yield f"  made not before  {_time(side.after_us)}  by {by}"
+    yield f"  made not before  {_time(side.handle.earliest_us)}  by the TSA's stamp on its handle"
+    if side.after_us > side.handle.earliest_us:
+        yield f"  nor before       {_time(side.after_us)}  by the TPM's clock, if nobody set it"
     if side.stamped_us is not None:
         yield f"  made not after   {_time(side.stamped_us)}  by the TSA's stamp on the log's checkpoint"
     yield f"  received         {_time(side.received_us)}  by the verifier's word"
@@ -80,11 +77,11 @@ def _boot_lines(answer: Answer) -> Iterator[str]:
         return
     yield "SAME BOOT: one key, one reset count, clock going on; the logs of AFTER hold all measured since it began"
     if answer.never_reset:
-        yield "  and TPM2_GetTime shows that the TPM had not been reset since BEFORE was synchronised"
+        yield "  and TPM2_GetTime shows, in a later sync proof, that the TPM was not reset since before BEFORE"
 
 
 def _who_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
-    yield f"  log          {trust.log_key.text.rpartition('+')[0]}"
+    yield f"  log          {trust.log_key.name}+{trust.log_key.key_id.hex()}"
     for head in answer.heads:
         yield f"    {_head_text(head)}"
         for witness, time_s in head.witnesses:
@@ -118,8 +115,6 @@ def _limits(answer: Answer, trust: ProofTrust) -> Iterator[str]:
     yield "  that the log is complete, or that the maker of this file left nothing out: a revocation, a later policy"
     if trust.endorsers is None or trust.distributors is None or trust.verifiers is None:
         yield "  that the keys called 'by the log's word' are theirs: compare them, or give your own"
-    if answer.same_boot and not answer.never_reset:
-        yield "  that nobody cleared the TPM in between and brought its reset count back to the same number"
     if not any(head.witnesses for head in answer.heads):
         yield "  that the log shows everybody the same: no witness cosigned"
 

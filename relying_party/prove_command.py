@@ -3,6 +3,7 @@
 import argparse
 import sys
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -43,12 +44,13 @@ def run(options: argparse.Namespace) -> int:
         WorldError: it cannot be read, or the proof not written.
     """
     ueid, at_us = _ueid(options.attester), parse_time(options.at)
-    if "://" not in options.audit_log and not is_tiled_log(Path(options.audit_log)):
+    folder = Path(options.audit_log)
+    if "://" not in options.audit_log and not (folder.is_dir() and is_tiled_log(folder)):
         raise ConfigError(f"--audit-log: {options.audit_log}: no tiled audit log; only such a one has proofs")
     reader = LogReader(open_store(options.audit_log))
     newest, stamps = reader.unverified_size(), _stamps(reader)
     scan = LogScan(ueid)
-    for index, raw in reader.entries(reader.first_index(), newest):
+    for index, raw in reader.entries(0, newest):
         scan.take(index, raw)
         if index % _PROGRESS_EVERY == 0 and sys.stderr.isatty():
             print(f"\r{index} of {newest} entries", end="", file=sys.stderr, flush=True)
@@ -119,7 +121,7 @@ def _proof(reader: LogReader, ueid: Ueid, at_us: int, choice: Choice) -> AuditPr
         ueid=ueid,
         at_us=at_us,
         heads=tuple(heads),
-        consistency=reader.consistency(choice.sizes[0], choice.sizes[-1]) if len(choice.sizes) > 1 else (),
+        consistency=tuple(reader.consistency(one, other) for one, other in pairwise(choice.sizes)),
         entries=tuple(entries),
         before=choice.before,
         after=choice.after,

@@ -25,7 +25,7 @@ from schemas.result import AttestationResult
 MAX_CANDIDATES: Final = 4
 MAX_REMEMBERED: Final = 16_384
 _US: Final = 1_000_000
-_NO_BODY: Final = bytes(32)
+_NO_PAYLOAD: Final = hashlib.sha256(b"").digest()
 Tag = TypeVar("Tag")
 
 
@@ -184,7 +184,7 @@ def _entries(taken: _Result[Tag], candidates: Sequence[_Candidate[Tag]]) -> list
                     ueid=result.ueid,
                     reasons=tuple(result.reasons),
                     result=taken.token,
-                    digest=hashlib.sha256(payload).digest() if payload is not None else _NO_BODY,
+                    digest=hashlib.sha256(payload).digest() if payload is not None else _NO_PAYLOAD,
                     payload=payload,
                 )
             ),

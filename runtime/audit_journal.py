@@ -91,9 +91,10 @@ class Journal:
             )
         self._segment = there[-1] if there else self._named(tree_size, 0)
         self._file = FrameFile(self._segment.path, repeated_from=repeated_from)
-        self._missing: list[bytes] = []
+        self._tree_size, self._missing = tree_size, list[bytes]()
         if self.end < tree_size and tree is not None:
-            self._missing = list(tree(self.end, tree_size))
+            missing = list(tree(self.end, tree_size))
+            self._missing = missing if len(missing) == tree_size - self.end else []  # else some were pruned
 
     @property
     def end(self) -> int:
@@ -113,7 +114,7 @@ class Journal:
         fresh = [(number, entry) for number, entry in entries if number > self.last_number()]
         if not fresh:
             return
-        if self._missing:
+        if self.end < self._tree_size:
             self._make_up(fresh)
             return
         if self._file.size >= self._segment_bytes or self._file.count >= SEGMENT_ENTRIES:
@@ -133,9 +134,9 @@ class Journal:
         del self._missing[:again]
         if again == len(fresh):
             return
-        if self._missing:
-            self._next(self.end + len(self._missing))
-            self._missing = []
+        if self.end < self._tree_size:
+            self._next(self._tree_size)
+        self._missing = []
         self._file.append(fresh[again:])
 
     def _next(self, start: int) -> None:

@@ -6,7 +6,7 @@ next start, a ``ConfigError``.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,7 +150,7 @@ class AuditWriter:
                 opened.callback(self._journal.close)
                 self._sequencer.check_journal(self._journal.end)
                 self._stamper = LogStamper(store, place.authorities())
-            except WorldError as error:
+            except (PeerError, WorldError) as error:
                 raise ConfigError(f"audit_log: {error.detail}") from error
             self._retention = LogRetention(store, place.settings.retention_days)
             self._opened = opened.pop_all()
@@ -219,20 +219,11 @@ class AuditWriter:
             self._measure()
 
     def _work(self) -> bool:
-        """One round; False when something has to be tried again."""
-        step = "sequence"
-        try:
-            if self._sequencer.run(lambda: self._journal.end):
-                _LOG.debug("checkpoint-published", size=self._sequencer.published_size)
-            step = "stamp"
-            self._stamper.stamp(self._sequencer.published_size)
-            step = "prune"
-            self._retention.prune(self._sequencer.published_size, utc_us())
-        except WorldError as error:
-            FAILURES_TOTAL.labels(step, error.reason).inc()
-            _LOG.warning(f"audit-{step}-failed", reason=error.reason, detail=error.detail)
-            return False
-        return True
+        """One round; False when sequencing has to wait. What a TSA did not stamp is stamped in a later round."""
+        sequenced = _tried("sequence", lambda: self._sequencer.run(lambda: self._journal.end))
+        _tried("stamp", lambda: self._stamper.stamp(self._sequencer.published_size))
+        _tried("prune", lambda: self._retention.prune(self._sequencer.published_size, utc_us()))
+        return sequenced
 
     def _measure(self) -> None:
         end = self._journal.end
@@ -241,3 +232,14 @@ class AuditWriter:
         CHECKPOINT_SIZE.set(self._sequencer.published_size)
         if self._stamper.stamped_us is not None:
             STAMP_AGE.set((utc_us() - self._stamper.stamped_us) / _US)
+
+
+def _tried(step: str, effect: Callable[[], object]) -> bool:
+    """Whether it went well; what did not is counted and told, and tried again in a later round."""
+    try:
+        effect()
+    except WorldError as error:
+        FAILURES_TOTAL.labels(step, error.reason).inc()
+        _LOG.warning(f"audit-{step}-failed", reason=error.reason, detail=error.detail)
+        return False
+    return True

@@ -49,7 +49,11 @@ class FrameFile:
         for number, _, after in read_frames(path, repeated_from=repeated_from):
             self._last, self.size = number, after
             self.count += 1
-        os.ftruncate(self._file, self.size)
+        try:
+            os.ftruncate(self._file, self.size)
+            os.fsync(self._file)  # whoever wrote the last frames may have been killed before its fsync
+        except OSError as error:
+            raise ConfigError(f"audit_log: {path}: {error.strerror}") from error
 
     def close(self) -> None:
         """Closes the file."""

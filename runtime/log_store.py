@@ -53,6 +53,7 @@ def create(store: LogStore, path: str, content: bytes) -> None:
         return
     if store.read(path, max_bytes=_MAX_OBJECT_BYTES) != content:
         raise ConfigError(f"audit_log: {store.name}/{path}: another writer has made it, with other content")
+    store.write(path, content)  # whoever made it may have been killed before its fsync
 
 
 class FolderStore(LogStore):
@@ -115,19 +116,21 @@ class FolderStore(LogStore):
             raise WorldError(Reason.STORE_UNAVAILABLE, f"{file}: {error.strerror}") from error
 
     def _make(self, folder: Path) -> None:
-        if folder in self._made:
-            return
-        missing = []
-        while not folder.is_dir():
-            missing.append(folder)
+        """Makes a folder durably; whoever made one that is there may have been killed before its fsync."""
+        chain = []
+        while folder not in self._made and folder != self._folder:
+            chain.append(folder)
             folder = folder.parent
         try:
-            for each in reversed(missing):
+            if not self._folder.is_dir():
+                self._folder.mkdir(parents=True)
+                sync_folder(self._folder.parent)
+            for each in reversed(chain):
                 each.mkdir(exist_ok=True)
                 sync_folder(each.parent)
+                self._made.add(each)
         except OSError as error:
             raise WorldError(Reason.STORE_UNAVAILABLE, f"{folder}: {error.strerror}") from error
-        self._made.update(missing)
 
 
 def check_folder(path: Path) -> None:

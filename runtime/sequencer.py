@@ -93,7 +93,11 @@ class Sequencer:
         for segment in segments(self._journal)[-_COMPARED_SEGMENTS:]:
             both = min(segment.start + SEGMENT_ENTRIES, self._tree.size)
             of_tree = reader.entries(segment.start, both) if segment.start < both else iter(())
-            for (index, entry), (_, journaled, _) in zip(of_tree, read_frames(segment.path), strict=False):
+            frames = enumerate((frame[1] for frame in read_frames(segment.path)), segment.start)
+            for index, entry in of_tree:  # of what was pruned only some
+                journaled = next((each for place, each in frames if place == index), None)
+                if journaled is None:
+                    break
                 if entry != journaled:
                     raise ConfigError(
                         f"audit_log: entry {index} is another one in the journal {segment.path} than in the log; "

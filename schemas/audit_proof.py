@@ -1,15 +1,15 @@
 """One file that answers "was this device running only approved software at that time, and who says so?".
 
     proof    [media type, content, SHA-256 of content]
-    content  {1: UEID, 2: time, 3: [head …], 4: consistency, 5: [entry …], 6: before or null, 7: after or null}
+    content  {1: UEID, 2: time, 3: [head …], 4: [consistency …], 5: [entry …], 6: before or null, 7: after or null}
     head     [checkpoint, its token or null, cosignature lines]
     entry    bytes of [index, head, path, log entry]
 
 The checksum finds accidents at once; whoever changes a proof on purpose recomputes it, and everything that the answer
 rests on is signed or leads to a signed root. Entries are the log's own, in its order: the evidence made *before* the
-time and that made *after* it, named by index, what their logs need to be replayed, and the objects they were judged
-by. Each is proven to be in the tree of one of the heads: the smaller one has an earlier stamp. Nothing is believed by
-parsing.
+time and that made *after* it, named by index, what their logs need to be replayed, the objects they were judged by, and
+later evidence whose sync proof shows that the boot went on. Each is proven to be in the tree of one of the heads:
+smaller ones have earlier stamps. Nothing is believed by parsing.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from schemas.signed_note import MAX_NOTE_BYTES
 
 MAX_PROOF_BYTES: Final = 128 * 1024 * 1024
 MAX_PROOF_ENTRIES: Final = 8000
-MAX_HEADS: Final = 2
+MAX_HEADS: Final = 3
 _MAX_PATH_BYTES: Final = MAX_PROOF_HASHES * HASH_BYTES
 _UEID, _TIME, _HEADS, _CONSISTENCY, _ENTRIES, _BEFORE, _AFTER = range(1, 8)
 
@@ -73,8 +73,8 @@ class AuditProof:
     Attributes:
         ueid: the device asked about.
         at_us: the time asked for, UTC microseconds.
-        heads: one or two, the smaller one first.
-        consistency: that the larger one extends it; empty for one head.
+        heads: one to three, smaller ones first.
+        consistency: of each but the first, that it extends the one before.
         entries: by index, ascending.
         before: index of the evidence made before that time; None where there is none.
         after: index of the evidence made after it; None likewise.
@@ -83,7 +83,7 @@ class AuditProof:
     ueid: Ueid
     at_us: int
     heads: tuple[ProvenHead, ...]
-    consistency: tuple[bytes, ...]
+    consistency: tuple[tuple[bytes, ...], ...]
     entries: tuple[ProvenEntry, ...]
     before: int | None
     after: int | None
@@ -96,7 +96,7 @@ def encode_proof(proof: AuditProof) -> bytes:
             _UEID: proof.ueid,
             _TIME: proof.at_us,
             _HEADS: [[each.note, each.stamp, each.cosignatures] for each in proof.heads],
-            _CONSISTENCY: b"".join(proof.consistency),
+            _CONSISTENCY: [b"".join(each) for each in proof.consistency],
             _ENTRIES: [cbor.encode([each.index, each.head, b"".join(each.path), each.entry]) for each in proof.entries],
             _BEFORE: proof.before,
             _AFTER: proof.after,
@@ -121,12 +121,13 @@ def parse_proof(raw: bytes) -> AuditProof:
     items = as_map(decoded, "audit proof content", required=range(1, 8), optional=())
     heads = tuple(map(_head, as_array(items[_HEADS], "audit proof heads", limit=MAX_HEADS)))
     entries = tuple(_entry(each) for each in as_array(items[_ENTRIES], "audit proof entries", limit=MAX_PROOF_ENTRIES))
+    consistency = as_array(items[_CONSISTENCY], "audit proof consistency", limit=MAX_HEADS - 1)
     _check_order(heads, entries)
     return AuditProof(
         ueid=parse_ueid(as_bytes(items[_UEID], "audit proof ueid")),
         at_us=as_uint(items[_TIME], "audit proof time"),
         heads=heads,
-        consistency=_hashes(items[_CONSISTENCY], "audit proof consistency"),
+        consistency=tuple(_hashes(each, "audit proof consistency") for each in consistency),
         entries=entries,
         before=_index(items[_BEFORE], "audit proof before"),
         after=_index(items[_AFTER], "audit proof after"),

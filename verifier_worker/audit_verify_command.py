@@ -77,9 +77,8 @@ def run(options: argparse.Namespace) -> int:
         ConfigError: names the option and the file.
     """
     rederivation, tree = Rederivation(_pinned(options)), _Tree(signed=_checkpoint(options))
-    stopped, progress = "", _Progress()
+    stopped, progress, of_tree = "", _Progress(), _is_tiled(options.log)
     try:
-        of_tree = "://" in options.log or is_tiled_log(Path(options.log))
         for place, (number, raw) in enumerate(read_entries(options.log)):
             index = number if of_tree else place
             rederivation.take(index, raw)
@@ -126,7 +125,7 @@ def _pinned(options: argparse.Namespace) -> Pinned:
 def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
     """The newest checkpoint of a tiled log, verified where the log's key is given."""
     key = _log_key(options.log_key) if options.log_key is not None else None
-    if "://" not in options.log and not is_tiled_log(Path(options.log)):
+    if not _is_tiled(options.log):
         if key is not None:
             raise ConfigError(f"--log-key: {options.log} is no tiled log, nothing in it is signed by a log's key")
         return None
@@ -140,6 +139,10 @@ def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
         if key is None and error.reason is Reason.AUDIT_LOG_TRUNCATED:  # a journal alone: nothing is published yet
             return None
         raise
+
+
+def _is_tiled(log: str) -> bool:
+    return "://" in log or (Path(log).is_dir() and is_tiled_log(Path(log)))
 
 
 def _log_key(text: str) -> NoteKey:
@@ -179,6 +182,7 @@ def _json(made: Rederivation, tree: _Tree, problems: list[Problem]) -> Iterator[
             "refused": counts.refused,
             "underivable": counts.underivable,
             "forgotten": counts.forgotten,
+            "lost": counts.lost,
             "unannounced": counts.unannounced,
             "problems": len(problems),
             "first_bad_index": problems[0].index if problems else None,
@@ -202,6 +206,8 @@ def _text(options: argparse.Namespace, made: Rederivation, tree: _Tree, problems
     )
     if counts.forgotten:
         yield f"note: {counts.forgotten} refused messages are in no result's count: the verifier ended before the next"
+    if counts.lost:
+        yield f"note: {counts.lost} times the verifier started without the attesters that it had known"
     if counts.unannounced:
         yield f"note: {counts.unannounced} times nothing said that an attester was overdue, though it was for a minute"
     if counts.underivable:

@@ -11,7 +11,7 @@ which then count instead. What cannot be derived:
 * *That counter, after a crash.* Refusals are counted in memory until the next result. A recorded count may be lower by
   refusals since the result before, the earliest ones first, as if they had been forgotten: this and nothing else.
 * *States from before the log.* A verifier whose log was moved away knows of its attesters what the log does not hold.
-  Their results count as underivable until one is derived without it.
+  Their results count as underivable until one is derived without it: from then on all are.
 
 Needs no broker, no TPM, no service, no clock.
 """
@@ -90,6 +90,7 @@ class Counts:
         entries, objects, results, refused, starts: in the log.
         underivable: results that rest on what the verifier knew before the log began.
         forgotten: refused messages that no later result counts.
+        lost: starts with a database that had forgotten attesters of the log.
         unannounced: pushes long after the deadline, without a result in between that said so.
     """
 
@@ -100,15 +101,23 @@ class Counts:
     underivable: int = 0
     starts: int = 0
     forgotten: int = 0
+    lost: int = 0
     unannounced: int = 0
 
 
 @dataclass(slots=True)
 class _Attester:
-    """What is derived of one attester; ``refusals`` since its last result."""
+    """What is derived of one attester.
+
+    Attributes:
+        state: after its last result.
+        refusals: since then.
+        is_guess: the state lacks what the verifier knew before the log; until a result follows from it all the same.
+    """
 
     state: AttesterState | None = None
     refusals: list[Rejections] = field(default_factory=list)
+    is_guess: bool = False
 
 
 class Rederivation:
@@ -129,8 +138,10 @@ class Rederivation:
         self.gaps = False
         self._pinned = pinned
         self._digests: dict[str, bytes] = {}  # of anchors and local policy, as recorded last
+        self._recorded_policy: AppraisalPolicy | None = None  # the verifier's own, whether it started with it or not
         self._policy: AppraisalPolicy | None = None
         self._objects = RememberedObjects()
+        self._early: list[ObjectEntry] = []
         self._trust: TrustStore | None = None
         self._verifiers: Keys = {}
         self._key_id = b""
@@ -181,15 +192,21 @@ class Rederivation:
             case "anchors":
                 self._digests[ANCHORS] = hashlib.sha256(entry.raw).digest()
                 self.anchors = parse_anchors(entry.raw)
+                early, self._early = self._early, []
+                for each in early:
+                    self._accept(each)
             case "local-policy":
                 self._digests[LOCAL_POLICY] = hashlib.sha256(entry.raw).digest()
-                self._policy = compile_local_policy(entry.raw)
+                self._recorded_policy = self._policy = compile_local_policy(entry.raw)
             case "start":
                 self._start(parse_start(entry.raw), entry.received_us)
             case _:
                 self._accept(entry)
 
     def _accept(self, entry: ObjectEntry) -> None:
+        if self.anchors is None:  # an earlier version did not say whom it believed
+            self._early.append(entry)
+            return
         if self._trust is None:
             self._trust = self._opened()
         if not self._trust.accept(entry.kind, None, entry.raw, entry.received_us, retained=True):
@@ -202,8 +219,7 @@ class Rederivation:
             self._blame(START, "it believed others than the anchors in front of it say")
         if start.policy not in {None, self._digests.get(LOCAL_POLICY)}:
             self._blame(START, "its own policy was another than the one in front of it")
-        if start.policy is None:
-            self._policy = None
+        self._policy = self._recorded_policy if start.policy is not None else None
         if not start.objects:
             self._objects.clear()
         self._recall_attesters(start, now_us)
@@ -220,13 +236,14 @@ class Rederivation:
         if self.counts.starts == 1 and not known:
             self._knows_more = self._knows_more or start.attesters > 0
         elif not start.attesters or version != self._state_version:
+            self.counts.lost += bool(known)
             known = {}  # lost, or of no use to this version
         elif start.attesters != len(known) and not self._knows_more:
             self._blame(START, f"its database held {start.attesters} attesters, the log {len(known)}")
         self.counts.forgotten += sum(len(each.refusals) for each in self._attesters.values())
         self._started_us = now_us
         self._attesters = {
-            ueid: _Attester(state=decode_state(encode_state(each.state)) if each.state is not None else None)
+            ueid: replace(each, state=decode_state(encode_state(each.state)) if each.state else None, refusals=[])
             for ueid, each in known.items()
         }
         self._state_version = version
@@ -274,14 +291,14 @@ class Rederivation:
             self._count_silence(state, entry.received_us)
         derived = self._derive(entry, state, trust)
         if isinstance(derived, str):
-            self._fail(state, [Problem(index=self._index, field="result", detail=derived)])
+            self._fail(attester, [Problem(index=self._index, field="result", detail=derived)])
             return
         after, findings = derived
         built = result_about(entry.ueid, after, findings, entry.received_us, trust, self.anchors.verifier)
         differences = list(self._compare(entry, built))
-        if differences and self._fail(state, differences):
-            return
-        attester.state = after
+        attester.is_guess = bool(differences) and self._fail(attester, differences)
+        # What the verifier knew besides is in no log; what a push brings anew, and what it counted, is there.
+        attester.state = replace(after, rejections=recorded.rejections) if attester.is_guess else after
         attester.refusals.clear()
 
     def _count_silence(self, state: AttesterState | None, received_us: int) -> None:
@@ -299,9 +316,9 @@ class Rederivation:
         if attester.state is not None:
             attester.refusals.append(Rejections(count=1, last=entry.reasons[0], last_us=entry.received_us))
 
-    def _fail(self, state: AttesterState | None, differences: list[Problem]) -> bool:
-        """Tells differences; True where they may come from before the log, so that nothing is to be learned."""
-        if state is None and self._knows_more:
+    def _fail(self, attester: _Attester, differences: list[Problem]) -> bool:
+        """Tells differences; True where they may come from before the log, so that they show nothing."""
+        if (attester.state is None and self._knows_more) or attester.is_guess:
             self.counts.underivable += 1
             return True
         self.problems += differences

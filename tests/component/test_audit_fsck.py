@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from relying_party.__main__ import main
+from runtime.captured import read_captured
 from runtime.frames import encode_frame
 from runtime.log_store import FolderStore
 from runtime.tile_log import LogReader
@@ -314,6 +315,27 @@ def test_what_is_lost_is_not_repaired(folder: Path, attack: Callable[[Path], Non
     assert {path: path.read_bytes() for path in (folder / "log").rglob("*") if path.is_file()} == before
 
 
+def checkpoint_gone(log: Path) -> None:
+    (log / "checkpoint").unlink()
+
+
+def test_a_checkpoint_that_is_gone_is_missed_and_made_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint_gone(folder / "log")
+    assert fsck(folder) == 1
+    assert "log: audit-log-truncated: " in capsys.readouterr().out
+    assert fsck(folder, "--repair") == 0
+    assert (folder / "log" / "checkpoint").read_bytes() == (folder / "log" / "checkpoints" / "530").read_bytes()
+
+
+def test_a_log_with_a_journal_alone_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rig = LogRig(tmp_path)
+    rig.open()
+    rig.append(ENTRIES[:3])
+    rig.close()
+    assert main(["audit", "fsck", str(rig.log), "--log-key", LOG_KEY.text]) == 0
+    assert "nothing was published yet" in capsys.readouterr().err
+
+
 def test_another_key_believes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
     assert main(["audit", "fsck", str(folder / "log"), "--log-key", other]) == 1
@@ -324,6 +346,7 @@ def test_another_key_believes_nothing(folder: Path, capsys: pytest.CaptureFixtur
     ("arguments", "words"),
     [
         (["fsck", "/nowhere", "--log-key", LOG_KEY.text], "/nowhere: there is no such folder"),
+        (["fsck", "{log}/tile", "--log-key", LOG_KEY.text], "no audit log: no checkpoint in it, and no journal"),
         (["fsck", "{log}", "--log-key", "nonsense"], "--log-key: nonsense"),
         (["fsck", "{log}", "--log-key", "a+b+c"], "--log-key: verifier key"),
         (["fsck", "{log}", "--log-key", LOG_KEY.text, "--tsa-root", "/nowhere"], "--tsa-root: /nowhere"),
@@ -381,3 +404,9 @@ def test_readers_of_a_log_see_its_entries(folder: Path) -> None:
     assert [each for _, each in reader.entries(0, 530)] == ENTRIES
     assert reader.entry(77) == ENTRIES[77]
     assert reader.checkpoints() == reader.stamped() == SIZES
+
+
+def test_a_log_s_folder_can_be_learned_from(folder: Path) -> None:
+    captured = list(read_captured(folder / "log"))
+    assert [number for number, _ in captured] == list(range(530))
+    assert [encode_entry(each) for _, each in captured] == ENTRIES

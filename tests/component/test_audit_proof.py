@@ -11,16 +11,21 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from relying_party.__main__ import main
 from relying_party.proof_check import Verdict, check_proof
+from runtime.tile_log import cosignatures_path
 from schemas import cbor
 from schemas.audit_entry import START, ObjectEntry, parse_entry
 from schemas.audit_proof import AuditProof, encode_proof, parse_proof
+from schemas.checkpoint import cosign_checkpoint, verify_checkpoint
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid, ueid_text
 from schemas.media_types import AUDIT_PROOF
+from schemas.signed_note import COSIGNATURE_V1, note_key
+from tests.fakes.log_store import LOG_KEY
 from tests.fakes.proven_log import ProvenLog
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -76,7 +81,18 @@ def run_of(folder: Path, *, evil_before: bool = False, evil_after: bool = False,
     log.recording.deliver(log.recording._made())
     log.recording.pass_s(1)
     log.publish()
+    go_on(log)
     return Proven(log=log, at_us=at_us)
+
+
+def go_on(log: ProvenLog) -> None:
+    """One more synchronisation, under one more stamp: the boot did not end."""
+    log.recording.pass_s(5)
+    log.recording.device.sync(log.recording.new_handle())
+    log.recording.pass_s(1)
+    log.recording.deliver(log.recording._made())
+    log.recording.pass_s(1)
+    log.publish()
 
 
 def test_a_good_device_is_proven_to_have_been_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,7 +102,7 @@ def test_a_good_device_is_proven_to_have_been_good(tmp_path: Path, capsys: pytes
     told = capsys.readouterr().out
     assert "PROVEN, YES" in told
     assert "SAME BOOT" in told
-    assert "had not been reset" in told
+    assert "was not reset" in told
     answer = proven.log.check(proof.read_bytes())
     assert answer.before is not None
     assert answer.after is not None
@@ -207,8 +223,10 @@ def test_a_proof_without_one_of_its_entries_does_not_pass(tmp_path: Path) -> Non
     for place, each in enumerate(made.entries):
         less = replace(made, entries=made.entries[:place] + made.entries[place + 1 :])
         try:
-            check_proof(less, proven.log.trust)
+            answer = check_proof(less, proven.log.trust)
         except PeerError:
+            continue
+        if answer.verdict is Verdict.UNKNOWN:  # without the evidence that the boot went on
             continue
         entry = parse_entry(each.entry)
         spared.append(entry.kind if isinstance(entry, ObjectEntry) else "evidence")
@@ -222,7 +240,7 @@ ATTACKS: dict[str, Change] = {
     "another device": lambda proof: replace(proof, ueid=Ueid(b"\x01" + bytes(32))),
     "heads exchanged": lambda proof: replace(proof, heads=proof.heads[::-1]),
     "the later stamp on the earlier head": lambda proof: replace(
-        proof, heads=(replace(proof.heads[0], stamp=proof.heads[1].stamp), proof.heads[1])
+        proof, heads=(replace(proof.heads[0], stamp=proof.heads[1].stamp), *proof.heads[1:])
     ),
     "no consistency": lambda proof: replace(proof, consistency=()),
     "no stamps": lambda proof: replace(proof, heads=tuple(replace(each, stamp=None) for each in proof.heads)),
@@ -245,7 +263,7 @@ def test_what_a_dishonest_maker_tries(tmp_path: Path, change: Change) -> None:
         assert check_proof(changed, proven.log.trust).verdict is Verdict.UNKNOWN
 
 
-def test_a_tpm_that_was_cleared_and_counted_up_again_is_not_called_never_reset(tmp_path: Path) -> None:
+def test_a_tpm_that_was_cleared_and_counted_up_again_proves_nothing(tmp_path: Path) -> None:
     """Good, then cleared and bad, then cleared, started as often as before, and good: the counters look the same."""
     log = ProvenLog(tmp_path)
     recording, device = log.recording, log.recording.device
@@ -268,6 +286,67 @@ def test_a_tpm_that_was_cleared_and_counted_up_again_is_not_called_never_reset(t
     answer = log.check(Proven(log=log, at_us=at_us).prove().read_bytes())
     assert answer.same_boot
     assert not answer.never_reset
+    assert answer.verdict is Verdict.UNKNOWN
+    assert any("cleared" in each for each in answer.missing)
+    go_on(log)
+    with contextlib.suppress(PeerError):  # two sync proofs of one boot tell that its clock was set
+        assert log.check(Proven(log=log, at_us=at_us).prove().read_bytes()).verdict is Verdict.UNKNOWN
+
+
+def test_a_sync_proof_of_the_bad_boot_under_a_quote_of_the_good_one_proves_nothing(tmp_path: Path) -> None:
+    """Up for an hour, bad at the time, synchronised after it; then cleared, counted up, good, with that old proof."""
+    log = ProvenLog(tmp_path)
+    recording, device = log.recording, log.recording.device
+    device.sync(recording.new_handle())
+    recording.pass_s(3600)
+    device.sync(recording.new_handle())
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    recording.pass_s(20)
+    at_us = recording.now_us
+    recording.pass_s(20)
+    device.sync(recording.new_handle())
+    count, proof = device.reset_count, device.proof
+    device.reboot()
+    device.reset_count, device.proof = count, proof
+    recording.pass_s(1)
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    answer = log.check(Proven(log=log, at_us=at_us).prove().read_bytes())
+    assert answer.after is not None
+    assert answer.after.result.status == "affirming"
+    assert answer.verdict is Verdict.UNKNOWN
+    device.clock_set_ms = device.clock_ms - 2_000
+    go_on(log)
+    with contextlib.suppress(PeerError):
+        assert log.check(Proven(log=log, at_us=at_us).prove().read_bytes()).verdict is Verdict.UNKNOWN
+
+
+def test_a_device_that_was_just_started_can_not_show_that_it_went_on(tmp_path: Path) -> None:
+    """It may be as it seems; two minutes later it can show it."""
+    log = ProvenLog(tmp_path)
+    recording, device = log.recording, log.recording.device
+    device.clock_ms = device.clock_set_ms = 0
+    answers = []
+    for gap_s in (30, 1, 500, 30):
+        device.sync(recording.new_handle())
+        recording.pass_s(1)
+        recording.deliver(recording._made())
+        recording.pass_s(1)
+        log.publish()
+        recording.pass_s(gap_s)
+        at_us = recording.now_us
+        recording.pass_s(1)
+        device.sync(recording.new_handle())
+        recording.pass_s(1)
+        recording.deliver(recording._made())
+        recording.pass_s(1)
+        log.publish()
+        go_on(log)
+        answers.append(log.check(Proven(log=log, at_us=at_us).prove().read_bytes()).verdict)
+    assert answers == [Verdict.UNKNOWN, Verdict.YES, Verdict.UNKNOWN, Verdict.YES]
 
 
 def test_keys_of_ones_own_count_and_not_the_logs_word(tmp_path: Path) -> None:
@@ -337,3 +416,22 @@ def test_a_clock_set_forward_makes_no_evidence_from_after(tmp_path: Path) -> Non
     assert answer.after.after_us > at_us
     assert answer.verdict is Verdict.UNKNOWN
     assert any("which its owner can set" in each for each in answer.missing)
+
+
+def test_a_witness_that_the_auditor_knows_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    proven = run_of(tmp_path)
+    witness, reader = Ed25519PrivateKey.generate(), proven.log.rig.reader
+    size = reader.stamped()[-1]
+    checkpoint = verify_checkpoint(reader.checkpoint_at(size), LOG_KEY)
+    line = cosign_checkpoint(checkpoint, "witness.example", witness, 1_800_003_700).line
+    proven.log.rig.store.write(cosignatures_path(size), line.encode())
+    proof = proven.prove()
+    vkey = note_key("witness.example", witness, COSIGNATURE_V1).text
+    assert proven.check(proof, "--witness", vkey) == 0
+    told = capsys.readouterr().out
+    assert "witness witness.example" in told
+    assert "no witness cosigned" not in told
+    stranger = note_key("witness.example", Ed25519PrivateKey.generate(), COSIGNATURE_V1).text
+    assert proven.check(proof, "--witness", stranger) == 0
+    assert "no witness cosigned" in capsys.readouterr().out
+    assert proven.check(proof, "--witness", LOG_KEY.text) == 2

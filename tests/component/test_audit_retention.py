@@ -7,6 +7,7 @@ import pytest
 
 from relying_party.__main__ import main
 from runtime.audit_file import read_entries
+from runtime.frames import encode_frame
 from runtime.log_retention import LogRetention
 from runtime.log_store import FolderStore, LogStore
 from schemas.audit_entry import HANDLE, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
@@ -90,6 +91,24 @@ def test_a_pruned_log_goes_on(rig: LogRig) -> None:
     rig.run()
     assert [number for number, _ in read_entries(rig.log)][-1] == COUNT
     rig.close()
+
+
+@pytest.mark.parametrize("lost", [0, 3])
+def test_a_journal_older_than_what_was_pruned_does_not_mind(rig: LogRig, lost: int) -> None:
+    """A slow log: its journal has one segment from the beginning, and evidence in it was given up meanwhile."""
+    (path,) = (rig.log / "journal").iterdir()
+    path.rename(path.with_name(f"{0:020}-{0:020}.frames"))
+    frames = [encode_frame(number, each) for number, each in enumerate(ENTRIES[: COUNT - lost], 1)]
+    (rig.log / "journal" / f"{0:020}-{0:020}.frames").write_bytes(b"".join(frames))
+    prune(rig, 9)
+    rig.open()
+    rig.append([b"next"], COUNT + 1)
+    rig.run()
+    rig.close()
+    rig.open()
+    rig.close()
+    assert list(read_entries(rig.log)) == [*expected(512), (COUNT, b"next")]
+    assert main(["audit", "fsck", str(rig.log), "--log-key", LOG_KEY.text]) == 0
 
 
 def test_what_is_not_published_is_not_given_up(rig: LogRig) -> None:

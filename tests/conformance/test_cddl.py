@@ -30,6 +30,7 @@ from schemas.audit_entry import (
     EvidenceEntry,
     ObjectEntry,
     encode_entry,
+    leaf_of,
     parse_entry,
 )
 from schemas.endorsement import Endorsement, Genuine, sign_endorsement, verify_endorsement
@@ -321,6 +322,13 @@ def audit_object() -> bytes:
     return encode_entry(ObjectEntry(received_us=1, kind=HANDLE, raw=handle()))
 
 
+def audit_reference() -> bytes:
+    """The leaf of an entry that is too long for one."""
+    leaf, reference = leaf_of(bytes(70_000))
+    assert reference is not None
+    return leaf
+
+
 def audit_anchors() -> bytes:
     """Whom a verifier believes."""
     key = public_der(KEY.public_key())
@@ -353,7 +361,7 @@ def audit_proof() -> bytes:
             ueid=device().ueid,
             at_us=1,
             heads=(replace(head, stamp=None), head),
-            consistency=(bytes(32),),
+            consistency=((bytes(32),),),
             entries=(entry, replace(entry, index=4, head=0)),
             before=3,
             after=None,
@@ -441,6 +449,7 @@ MESSAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "result-claims": ("result.cddl", result_claims),
     "audit-evidence": ("audit.cddl", audit_evidence),
     "audit-object": ("audit.cddl", audit_object),
+    "audit-reference": ("audit.cddl", audit_reference),
     "audit-policy": ("audit.cddl", audit_policy),
     "audit-anchors": ("audit.cddl", audit_anchors),
     "audit-start": ("audit.cddl", audit_start),
@@ -460,6 +469,7 @@ RULES = {
     "full-endorsement": "endorsement",
     "audit-evidence": "audit-entry",
     "audit-object": "audit-entry",
+    "audit-reference": "audit-leaf",
     "audit-policy": "audit-entry",
     "audit-anchors-entry": "audit-entry",
     "audit-local-policy": "audit-entry",

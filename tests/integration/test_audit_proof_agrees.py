@@ -50,8 +50,8 @@ def test_go_finds_every_entry_in_the_signed_tree(tmp_path: Path) -> None:
         judged.append(subprocess.run(command, capture_output=True, text=True, env=environment, check=False))
         assert judged[-1].returncode == 0, judged[-1].stderr
         assert judged[-1].stdout.startswith(f"{len(lines)} entries are in the tree of ")
-    assert len(judged) == 2
-    changed = tmp_path / "head-1" / lines[0].split()[1]
+    assert len(judged) == 3
+    changed = tmp_path / "head-2" / lines[0].split()[1]
     changed.write_bytes(changed.read_bytes()[:-1] + b"\xff")
     assert subprocess.run(command, capture_output=True, env=environment, check=False).returncode == 1
 

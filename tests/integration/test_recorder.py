@@ -149,7 +149,7 @@ def test_what_nobody_signed_or_answered_is_not_recorded(
         client.publish(rig.topics.policies("fleet"), b"nonsense")
         wait_until(lambda: recording.text().count("message-refused") == 2, "both are refused")
         rig.start()
-        client.wait_for(bool, "the verifier's status")
+        client.wait_for(lambda heard: any("/status/" in topic for topic, _ in heard), "the verifier's status")
         answered = rig.payload(device.push(elapsed_ms=1))
         client.publish(rig.topics.evidence(device.ueid), answered)
         wait_until(lambda: bool(recording.evidence()), "the answered push is recorded")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
+from runtime.time_stamp_verifier import time_stamp_verifier_of
 from schemas import cmw, cose, jws, media_types, result_token
 from schemas.audit_anchors import encode_anchors, encode_start, parse_anchors, parse_start, public_der
 from schemas.audit_entry import (
@@ -26,6 +27,7 @@ from schemas.audit_entry import (
 from schemas.evidence import Evidence, parse_evidence
 from schemas.media_types import Indicator
 from tests.fakes.recording import POLICY, Recording, rederived
+from verifier_worker.rederivation import Pinned, Rederivation
 
 STEPS = 60
 STRANGER = generate_private_key(SECP256R1())
@@ -288,6 +290,36 @@ def test_a_log_that_begins_in_the_middle_is_underivable_until_the_device_starts_
     assert found.counts.underivable == found.counts.results > 1
 
 
+def test_where_evidence_was_given_up_all_is_derived_once_the_device_starts_over(tmp_path: Path) -> None:
+    """Objects are kept (retention); what the verifier knew of the device is not in the log any more."""
+    recording = Recording(tmp_path)
+    recording.device.sync(recording.new_handle())
+    dice = random.Random(7)
+    for action in (*[recording._push] * 4, recording._reboot, recording._push, recording._push):
+        recording.pass_s(1)
+        action(dice)
+    made, entries = Rederivation(Pinned(stamps_of=time_stamp_verifier_of)), recording.entries
+    pushes = list(of_kind(recording, "push"))
+    for index, raw in enumerate(entries):
+        if index > pushes[1] or isinstance(parse_entry(raw), ObjectEntry):
+            made.take(index, raw)
+    assert made.problems == []
+    assert made.gaps
+    assert (made.counts.underivable, made.counts.results) == (2, 5)
+
+    def turn(claims: dict[str, object]) -> None:
+        text = json.dumps(claims).replace("affirming", "none")
+        claims.clear()
+        claims.update(json.loads(text))
+
+    made = Rederivation(Pinned(stamps_of=time_stamp_verifier_of))
+    entries[-1] = encode_entry(resigned(recording, parse_entry(entries[-1]), turn))
+    for index, raw in enumerate(entries):
+        if index > pushes[1] or isinstance(parse_entry(raw), ObjectEntry):
+            made.take(index, raw)
+    assert made.problems[0].index == len(entries) - 1
+
+
 def test_a_verifier_that_lost_its_database_is_derived_again(tmp_path: Path) -> None:
     recording = Recording(tmp_path)
     recording.device.sync(recording.new_handle())
@@ -303,12 +335,15 @@ def test_a_verifier_that_lost_its_database_is_derived_again(tmp_path: Path) -> N
 
 
 def test_a_database_from_a_backup_is_not_what_the_log_says(tmp_path: Path) -> None:
-    """It has forgotten an attester that the log tells of."""
+    """The verifier has forgotten a push, and takes the next one for one after a gap."""
     recording = Recording(tmp_path)
     recording.device.sync(recording.new_handle())
+    dice = random.Random(3)
+    recording._push(dice)
     recording.restart()
     backup = (tmp_path / "state.db").read_bytes()
-    recording._push(random.Random(3))
+    recording.pass_s(1)
+    recording._push(dice)
     recording.store.close()
     recording.audit.close()
     for name in ("state.db-wal", "state.db-shm"):
@@ -316,5 +351,27 @@ def test_a_database_from_a_backup_is_not_what_the_log_says(tmp_path: Path) -> No
     (tmp_path / "state.db").write_bytes(backup)
     recording.pass_s(1)
     recording._open()
+    recording._push(dice)
     entries = recording.entries
-    assert rederived(entries).problems == [] or first_bad(entries) == len(entries) - 1
+    assert "sequence-gap" in reasons_at(recording, len(entries) - 1)
+    assert first_bad(entries) == len(entries) - 1
+
+
+def test_a_log_of_an_earlier_version_is_derived_from_where_it_says_whom_it_believed(tmp_path: Path) -> None:
+    recording = Recording(tmp_path)
+    recording.device.sync(recording.new_handle())
+    dice = random.Random(3)
+    recording._push(dice)
+    entries = recording.entries
+    beginning = [raw for raw in entries if getattr(parse_entry(raw), "kind", "") in {ANCHORS, LOCAL_POLICY}]
+    recording.restart()
+    recording._reboot(dice)
+    recording.pass_s(1)
+    recording._push(dice)
+    after = recording.entries[len(entries) :]
+    now_us = parse_entry(after[0]).received_us
+    without = [raw for raw in entries if getattr(parse_entry(raw), "kind", "") not in {ANCHORS, LOCAL_POLICY, START}]
+    later = [encode_entry(replace(parse_entry(raw), received_us=now_us)) for raw in beginning]
+    found = rederived([*without, *later, *after])
+    assert found.problems == []
+    assert (found.counts.results, found.counts.underivable) == (3, 2)

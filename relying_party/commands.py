@@ -69,17 +69,25 @@ def settings_of(options: argparse.Namespace) -> Settings:
         settings = Settings(verifier_keys=tuple(options.verifier_key))
     else:
         raise ConfigError("--verifier-key: missing (or --config); without it no result can be believed")
+    return replace(settings, **changes_by(options, settings.mqtt))
+
+
+def changes_by(options: argparse.Namespace, mqtt: MqttSettings) -> dict[str, Any]:
+    """What the options of :func:`add_trust_options` change in settings with these fields and this broker.
+
+    Raises:
+        ConfigError: an option is wrong.
+    """
     changes: dict[str, Any] = {}
     if options.verifier_key:
         changes["verifier_keys"] = tuple(options.verifier_key)
     if options.log_level is not None:
         changes["log_level"] = options.log_level
     fields = ("host", "port", "root", "username", "password_file", "ca_file")
-    mqtt = {name: getattr(options, name, None) for name in fields}
-    given = {name: value for name, value in mqtt.items() if value is not None}
+    given = {name: value for name in fields if (value := getattr(options, name, None)) is not None}
     if given:
-        changes["mqtt"] = replace(settings.mqtt, **given)
-    return replace(settings, **changes)
+        changes["mqtt"] = replace(mqtt, **given)
+    return changes
 
 
 def add_commands(commands: "Commands") -> None:

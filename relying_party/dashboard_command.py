@@ -7,14 +7,14 @@ import argparse
 import getpass
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from relying_party.commands import add_trust_options
+from relying_party.commands import add_trust_options, changes_by
 from relying_party.dashboard.settings import DashboardSettings, HandleTrust, WebSettings
 from relying_party.settings import ROLE
 from runtime import settings as settings_files
-from runtime.mqtt import MqttSettings
 from runtime.service import EXIT_OK, Stop
 from runtime.settings import naming
 from runtime.telemetry import configure_logging
@@ -101,18 +101,22 @@ def _ask_password() -> str:
 
 
 def _settings_of(options: argparse.Namespace) -> DashboardSettings:
+    """The settings file, and above it what the options say."""
     if options.config is not None:
-        if options.listen is not None:
-            raise ConfigError("--listen: with --config the file says it: listen in [web]")
-        return settings_files.load(options.config, DashboardSettings, f"{ROLE}-dashboard")
-    if not options.verifier_key:
+        settings = settings_files.load(options.config, DashboardSettings, f"{ROLE}-dashboard")
+    elif options.verifier_key:
+        settings = DashboardSettings(verifier_keys=tuple(options.verifier_key), web=WebSettings(listen=_DEFAULT_LISTEN))
+    else:
         raise ConfigError("--verifier-key: missing (or --config); without it no result can be believed")
-    return DashboardSettings(
-        verifier_keys=tuple(options.verifier_key),
-        mqtt=MqttSettings(host=options.host, port=options.port, root=options.root),
-        trust=HandleTrust(distributor_keys=tuple(options.distributor_key), tsa_roots=tuple(options.tsa_root)),
-        web=WebSettings(listen=options.listen or _DEFAULT_LISTEN),
-    )
+    changes = changes_by(options, settings.mqtt)
+    if options.distributor_key or options.tsa_root:
+        changes["trust"] = HandleTrust(
+            distributor_keys=tuple(options.distributor_key) or settings.trust.distributor_keys,
+            tsa_roots=tuple(options.tsa_root) or settings.trust.tsa_roots,
+        )
+    if options.listen is not None:
+        changes["web"] = replace(settings.web, listen=options.listen)
+    return replace(settings, **changes)
 
 
 def _load(module: str) -> Any:  # noqa: ANN401 a module

@@ -14,6 +14,7 @@ from schemas.errors import AttestreamError, ConfigError
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 EXIT_CRASHED = 70  # EX_SOFTWARE, sysexits.h
 
 
@@ -87,7 +88,8 @@ def run_command(command: Callable[[], int | None]) -> int:
     """Runs one CLI command and turns expected failures into a line on standard error and an exit code.
 
     Returns:
-        What ``command`` returned (None counts as 0); 2 for a ``ConfigError``; 1 for any other expected error.
+        What ``command`` returned (None counts as 0); 2 for a ``ConfigError``; 1 for any other expected error;
+        130 for Ctrl-C.
         Unexpected exceptions pass through: they are bugs and should be seen whole.
     """
     try:
@@ -100,3 +102,6 @@ def run_command(command: Callable[[], int | None]) -> int:
         return EXIT_FAILED
     except BrokenPipeError:
         return EXIT_OK
+    except KeyboardInterrupt:  # a command that has no :class:`Stop`, since it may end at any line
+        print("stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED

@@ -86,7 +86,7 @@ function Head({ row, view, detail, now, store }) {
     <div class="title"><h1 id="device-name">${nameOf(row)}</h1><${Badge} view=${view} /></div>
     <p class="ueid"><code>${row.ueid}</code> <${Copy} text=${row.ueid} label="the UEID" /></p>
     <p class="says">${VIEW_WORDS[view].says}${view === "unverified" && result ? ` The last verified result said: ${row.status}${now >= row.expires ? ", and has expired since" : ""}.` : ""}</p>
-    ${reasons.length ? html`<dl class="reasons" aria-label="Reasons">${reasons.map((code) => html`<div key=${code}><dt><code>${printable(code)}</code></dt><dd>${store.about.reasons[code]?.[0] ?? "See docs/threat-model.md."}${store.about.reasons[code] ? html`<span class="next">${store.about.reasons[code][2]}</span>` : null}</dd></div>`)}</dl>` : null}
+    ${reasons.length ? html`<dl class="reasons" aria-label="Reasons">${reasons.map((code) => html`<div key=${code}><dt><code>${printable(code)}</code></dt><dd>${store.about.reasons[code]?.[0] ?? "See docs/threat-model.md."}${store.about.reasons[code] ? html` <span class="next">${store.about.reasons[code][2]}</span>` : null}</dd></div>`)}</dl>` : null}
     ${result ? html`<p class="note">Signed by <strong>${printable(result.verifier)}</strong> ${ago(result.issued, now)}, ${now < result.expires ? `in force for another ${duration(result.expires - now)}` : `expired ${ago(result.expires, now)}`}${result.policies.length ? `; by the policy ${result.policies.map(printable).join(", ")}` : "; by no policy"}.</p>` : null}
   </section>`;
 }

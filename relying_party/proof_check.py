@@ -306,6 +306,7 @@ def _never_reset(before: Side, after: Side, objects: Objects, stamps: Mapping[in
     The later side's own sync proof does not do: its quote can have been made after a reset, over a proof of before.
     """
     boot = before.push.evidence.body.environment, before.push.quote.clock_info.reset_count
+    fastest = _PPM + objects.signed_drift_ppm
     for push in objects.pushes:
         time, made, handle = push.sync.attested, stamps.get(push.index), objects.handles.get(push.handle)
         if not isinstance(time, TimeAttestInfo) or made is None or made.before_us is None or handle is None:
@@ -314,7 +315,7 @@ def _never_reset(before: Side, after: Side, objects: Objects, stamps: Mapping[in
             continue
         if after.stamped_us is None or handle.earliest_us < after.stamped_us:
             continue
-        longest_us = (made.before_us - before.handle.earliest_us) * (_PPM + objects.signed_drift_ppm) // _PPM
+        longest_us = (made.before_us - before.handle.earliest_us) * fastest // _PPM
         if time.time * _US_PER_MS > longest_us + _US_PER_MS:
             return True
     return False

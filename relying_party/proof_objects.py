@@ -135,11 +135,6 @@ class Objects:
         texts = {text for push in self.pushes for text in push.policies.values()}
         return max(map(_drift_ppm, texts), default=MAX_DRIFT_PPM)
 
-    @property
-    def signed_drift_ppm(self) -> int:
-        """The same, but of what the endorser signed: who has the log's key writes any policy that nobody signs."""
-        return max(self.drift_ppm, MAX_DRIFT_PPM if self.local_policies else 0)
-
     def take(self, index: int, raw: bytes) -> None:
         """Verifies the next entry.
 

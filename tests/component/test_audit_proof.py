@@ -487,11 +487,12 @@ def test_a_path_cannot_write_a_line_of_the_answer(tmp_path: Path, capsys: pytest
     assert "/tmp/x\\nPROVEN" in told
 
 
-def test_a_policy_that_nobody_signed_does_not_say_how_well_the_clock_runs(tmp_path: Path) -> None:
-    """Who has the log's key writes it: a bound too tight would hide a reset soon after the first side."""
-    log = ProvenLog(tmp_path, policy_text=POLICY.replace("deadline_s", "drift_ppm = 1\ndeadline_s"))
+@pytest.mark.parametrize("drift_ppm", [1, 150_000])
+def test_no_policy_says_how_fast_the_owner_of_a_tpm_can_run_it(tmp_path: Path, drift_ppm: int) -> None:
+    """TPM2_ClockRateAdjust: after a reset soon after the first side, time a fifth too fast seems to have gone on."""
+    log = ProvenLog(tmp_path, policy_text=POLICY.replace("deadline_s", f"drift_ppm = {drift_ppm}\ndeadline_s"))
     recording, device = log.recording, log.recording.device
-    recording.pass_s(4)
+    recording.pass_s(8)
     device.sync(recording.new_handle())
     recording.deliver(recording._made())
     recording.pass_s(1)

@@ -59,6 +59,7 @@ _QUEUE_MESSAGES: Final = 256  # each at most MAX_MESSAGE_BYTES; beyond that the 
 _TAKE_S: Final = 0.2
 _MAX_AT_ONCE: Final = 5000  # messages between two looks at the time
 _GAUGES_S: Final = 5.0
+_MAX_BEHIND_S: Final = 60  # what waits to be looked at may be newer results; a flood of anything must not hide expiries
 
 
 class Runners:
@@ -180,15 +181,16 @@ class AlertService:
         """
         now_s, monotonic_s = clock.utc_s(), clock.monotonic_s()
         self._silence.connected(monotonic_s, connected=self._connection.wait_subscribed(0))
-        settled = self._silence.is_settled(monotonic_s) and self._inbox.empty()
-        expired = [ueid for ueid, expires_s in self._expires_s.items() if expires_s <= now_s] if settled else []
+        behind_s = 0 if self._inbox.empty() else _MAX_BEHIND_S
+        settled_s = now_s - behind_s if self._silence.is_settled(monotonic_s - behind_s) else 0
+        expired = [ueid for ueid, expires_s in self._expires_s.items() if expires_s <= settled_s]
         looked_at = {*self._news, *self._desk.waiting(), *expired}
         standings, unsettled = [], set()
         for ueid in looked_at:
             standing = self._board.standing(ueid, now_s)
             if standing is None:
                 continue
-            if standing.result.expires_s <= now_s and not settled:
+            if settled_s < standing.result.expires_s <= now_s:
                 unsettled.add(ueid)
             else:
                 standings.append(standing)

@@ -21,6 +21,7 @@ from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.handle import Handle
 from schemas.identifiers import Ueid, parse_ueid_text, ueid_text
 from schemas.time_model import MAX_DRIFT_PPM
+from schemas.uefi_text import shown
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_DRIFT_PPM: Final = 1_000_000
@@ -108,7 +109,7 @@ def _times(options: argparse.Namespace) -> int:
         raise ConfigError(f"--audit-log: {error.detail}") from error
     rows = audit.rows()
     for line in map(_json_line, rows) if options.json else _table(rows):
-        print(line)
+        print(shown(line))
     return _conclude(rows, stopped)
 
 
@@ -121,7 +122,7 @@ def _size_of(log: str) -> int | None:
 def _conclude(rows: list[Row], stopped: str) -> int:
     bad = [row for row in rows if row.problems]
     if bad:
-        print(f"entry {bad[0].index} (number {bad[0].number}): {bad[0].problems[0]}", file=sys.stderr)
+        print(shown(f"entry {bad[0].index} (number {bad[0].number}): {bad[0].problems[0]}"), file=sys.stderr)
     if stopped:
         print(f"after the entries above: {stopped}", file=sys.stderr)
     pending = sum(bool(row.pending) for row in rows)

@@ -27,6 +27,7 @@ from schemas.consistency_proof import ConsistencyProof, parse_consistency_proof
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.reasons import Reason
 from schemas.signed_note import NoteKey
+from schemas.uefi_text import shown
 
 KINDS: Final = frozenset({"fsck", "consistency"})
 INTERRUPTED: Final = 130  # as a shell tells it: 128 + SIGINT
@@ -108,7 +109,7 @@ def _fsck(options: argparse.Namespace) -> int:
         check = _checked(LogReader(store), demands)
         journaled = _check_journal(check, Path(options.log) / JOURNAL)
     for finding in sorted(check.findings, key=lambda each: each.index):
-        print(_line(finding))
+        print(shown(_line(finding)))
     _summarize(check, journaled, stamped=stamps is not None)
     return 1 if check.findings else 0
 

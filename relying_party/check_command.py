@@ -15,6 +15,7 @@ from runtime.time_stamp_verifier import load_time_stamp_verifier
 from schemas.audit_proof import MAX_PROOF_BYTES, parse_proof
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.signed_note import COSIGNATURE_V1, ED25519, NoteKey, parse_note_key
+from schemas.uefi_text import shown
 
 
 def add_to(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     except PeerError as error:
         if options.json:
             print(json.dumps({"answer": "invalid", "reason": error.reason, "detail": error.detail}))
-        print(f"DOES NOT HOLD: {error.detail} ({error.reason})", file=sys.stderr)
+        print(shown(f"DOES NOT HOLD: {error.detail} ({error.reason})"), file=sys.stderr)
         return 1
     if options.json:
         print(json.dumps(answer_json(answer, trust)))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from runtime.tile_log import LogReader
+from runtime.tile_log import PRUNED, LogReader
 from schemas.audit_entry import EvidenceEntry, parse_entry, reference_in
 from schemas.checkpoint import Checkpoint, verify_checkpoint
 from schemas.errors import PeerError
@@ -94,6 +94,10 @@ class LogCheck:
             self.pruned = self.reader.first_index()
         except PeerError as error:
             self._find(0, error)
+        if self.pruned > self.size:
+            problem = f"{PRUNED}: the first entry that is left is {self.pruned}, and there are {self.size}"
+            self._found(0, Reason.AUDIT_LOG_ALTERED, problem)
+            self.pruned = 0
         if self.demands.stamps is not None:
             self._read_stamps(self.demands.stamps)
         return self.size

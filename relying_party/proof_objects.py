@@ -132,7 +132,7 @@ class Objects:
     @property
     def drift_ppm(self) -> int:
         """The widest bound on clocks that a policy here allows; TPM 2.0's where one says nothing."""
-        texts = [text for push in self.pushes for text in push.policies.values()]
+        texts = {text for push in self.pushes for text in push.policies.values()}
         return max(map(_drift_ppm, texts), default=MAX_DRIFT_PPM)
 
     def take(self, index: int, raw: bytes) -> None:

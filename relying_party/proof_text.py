@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from relying_party.proof_check import Answer, Head, ProofTrust, Side, Verdict
 from schemas.audit_anchors import public_der, thumbprint
 from schemas.identifiers import ueid_text
+from schemas.uefi_text import shown
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _S: Final = 1_000_000
@@ -21,7 +22,11 @@ _LINES: Final = {
 
 
 def answer_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
-    """The answer, one statement a line."""
+    """The answer, one statement a line; no name of a file, a log or a person begins a line of its own."""
+    yield from map(shown, _answer_lines(answer, trust))
+
+
+def _answer_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
     yield f"Was {ueid_text(answer.proof.ueid)}"
     yield f"running only approved software at {_time(answer.proof.at_us)}?"
     yield ""
@@ -75,7 +80,7 @@ def _side_lines(name: str, side: Side) -> Iterator[str]:
 def _boot_lines(answer: Answer) -> Iterator[str]:
     if not answer.same_boot:
         return
-    yield "SAME BOOT: one key, one reset count, clock going on; the logs of AFTER hold all measured since it began"
+    yield "SAME BOOT: one key, the same counts, clock going on; the logs of AFTER hold all measured since it began"
     if answer.never_reset:
         yield "  and TPM2_GetTime shows, in a later sync proof, that the TPM was not reset since before BEFORE"
 

@@ -20,6 +20,8 @@ from schemas.errors import ConfigError, WorldError
 from schemas.reasons import Reason
 
 _FRAME: Final = struct.Struct(">QII")
+_LOOKED_THROUGH_BYTES: Final = 4 * 1024 * 1024
+_LOOKED_AT: Final = 1000
 
 
 class AuditFileDamagedError(ConfigError):
@@ -49,6 +51,11 @@ class FrameFile:
         for number, _, after in read_frames(path, repeated_from=repeated_from):
             self._last, self.size = number, after
             self.count += 1
+        if (repeated_from is None or self._last + 1 < repeated_from) and _goes_on(path, self.size, self._last):
+            problem = (
+                f"audit log {path}: damaged at offset {self.size}; whole entries follow; restore it or move it away"
+            )
+            raise AuditFileDamagedError(problem)
         try:
             os.ftruncate(self._file, self.size)
             os.fsync(self._file)  # whoever wrote the last frames may have been killed before its fsync
@@ -84,6 +91,24 @@ class FrameFile:
         self._last = fresh[-1][0]
         self.size += len(block)
         self.count += len(fresh)
+
+
+def _goes_on(path: Path, offset: int, last: int) -> bool:
+    """Whether a whole frame lies behind one that ends behind the file's end: a length was damaged, nothing torn."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        rest = file.read(_LOOKED_THROUGH_BYTES)
+    near = last.to_bytes(8, "big")[:5]  # of the numbers that can follow
+    place = rest.find(near, 1)
+    for _ in range(_LOOKED_AT):
+        if not 0 <= place <= len(rest) - _FRAME.size:
+            return False
+        number, length, checksum = _FRAME.unpack_from(rest, place)
+        entry = rest[place + _FRAME.size : place + _FRAME.size + length]
+        if number > last and 0 < length == len(entry) and zlib.crc32(entry) == checksum:
+            return True
+        place = rest.find(near, place + 1)
+    return False
 
 
 def encode_frame(number: int, entry: bytes) -> bytes:

@@ -132,7 +132,10 @@ class LogReader:
             PeerError: ``malformed``.
         """
         raw = self._store.read(PRUNED, max_bytes=_MAX_SIZE_BYTES)
-        return 0 if raw is None else parse_size(raw.decode("ascii", "replace").removesuffix("\n"))
+        first = 0 if raw is None else parse_size(raw.decode("ascii", "replace").removesuffix("\n"))
+        if first % TILE_WIDTH:
+            raise PeerError(Reason.MALFORMED, f"{PRUNED}: {first} is not the first entry of a bundle")
+        return first
 
     def kept(self, number: int) -> Mapping[int, bytes]:
         """The leaves that were kept of a bundle that was given up, by their place in it; empty where none were.

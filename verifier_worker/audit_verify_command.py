@@ -22,6 +22,7 @@ from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.merkle import Frontier, leaf_hash
 from schemas.reasons import Reason
 from schemas.signed_note import NoteKey, parse_note, parse_note_key
+from schemas.uefi_text import shown
 from verifier_worker.rederivation import Counts, Pinned, Problem, Rederivation
 
 _PROGRESS_EVERY_S: Final = 0.5
@@ -94,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     problems.sort(key=lambda problem: problem.index)
     lines = _json(rederivation, tree, problems) if options.json else _text(options, rederivation, tree, problems)
     for line in lines:
-        print(line)
+        print(shown(line))
     if stopped:
         print(f"after the entries above: {stopped}", file=sys.stderr)
     short = tree.signed is not None and tree.frontier.size < tree.signed.size and not rederivation.gaps

@@ -23,6 +23,7 @@ TICK_S: Final = 0.2
 STATE_EVERY_S: Final = 2.0
 MAX_STREAM_S: Final = 300.0  # then the browser asks again, and whoever may not look any more is told so
 MAX_ROWS: Final = 3_000  # in one event; a page further behind fetches the whole fleet instead
+_REVISION_DIGITS: Final = 18
 _US: Final = 1_000_000
 _VIEWERS: Final = Gauge("attestream_dashboard_viewers", "Pages that follow")
 
@@ -63,7 +64,8 @@ class Events:
         if self._viewers >= self._max_viewers:
             raise TooManyViewersError
         run_id, _, revision = position.partition("-")
-        known = int(revision) if run_id == self.run_id and revision.isdecimal() else -1
+        is_number = revision.isdecimal() and len(revision) <= _REVISION_DIGITS
+        known = int(revision) if run_id == self.run_id and is_number else -1
         return self._follow(known)
 
     async def _follow(self, revision: int) -> AsyncIterator[str]:

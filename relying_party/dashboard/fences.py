@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -79,12 +79,20 @@ class HostFence:
 
     def _refusal(self, headers: Headers, method: str) -> str:
         host = headers.get("Host", "")
-        name = urlsplit(f"//{host}").hostname or ""
+        name = _split(f"//{host}").hostname or ""
         if self._hosts and name not in self._hosts:
             return "This server is not called that. If it should be, add the name to web.hosts in its configuration.\n"
         if method in _SAFE_METHODS:
             return ""
         origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site", "same-origin")
-        if site not in {"same-origin", "none"} or (origin is not None and urlsplit(origin).netloc != host):
+        if site not in {"same-origin", "none"} or (origin is not None and _split(origin).netloc != host):
             return "A request from another page.\n"
         return ""
+
+
+def _split(url: str) -> SplitResult:
+    """An address taken apart; of what is none, one that is nobody's."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")

@@ -138,7 +138,10 @@ class LoginAccess(Access):
         return self._page(login_page.Notice.NONE)
 
     async def _log_in(self, request: Request) -> Response:
-        form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
+        try:
+            form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
+        except ValueError:  # more fields
+            form = {}
         name, password = form.get("name", [""])[0], form.get("password", [""])[0]
         address = request.client.host if request.client is not None else ""
         now_s = clock.monotonic_s()

@@ -100,7 +100,8 @@ class Provider:
 
 
 def _role_of(said: object, settings: OidcSettings) -> Role | None:
-    roles = {each for each in said[:_MAX_ROLES] if isinstance(each, str)} if isinstance(said, list) else {said}
+    listed = said[:_MAX_ROLES] if isinstance(said, list) else [said]
+    roles = {each for each in listed if isinstance(each, str)}
     if roles & set(settings.auditors):
         return Role.AUDITOR
     return Role.VIEWER if roles & set(settings.viewers) else None

@@ -18,7 +18,7 @@ def state_of(feed: Feed) -> dict[str, object]:
         "results": fleet.results > 0,
         "refused": sum(fleet.refused.values()),
         "refused_codes": dict(fleet.refused),
-        "refused_why": fleet.refused_why,
+        "refused_why": "" if fleet.results else fleet.refused_why,  # may quote a stranger: no more than is needed
         "believed": sorted(key_id.hex() for key_id in feed.keys),
         "handles": feed.handles.revision,
         "processes": [

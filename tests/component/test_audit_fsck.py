@@ -410,3 +410,15 @@ def test_a_log_s_folder_can_be_learned_from(folder: Path) -> None:
     captured = list(read_captured(folder / "log"))
     assert [number for number, _ in captured] == list(range(530))
     assert [encode_entry(each) for _, each in captured] == ENTRIES
+
+
+@pytest.mark.parametrize(("pruned", "told"), [(1, "not the first entry of a bundle"), (768, "there are 530")])
+def test_a_log_that_says_it_was_pruned_where_it_cannot_have_been(
+    folder: Path, pruned: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody signs how much was given up; what is said to be gone is not looked at."""
+    change_bundle(folder / "log", edit, "000")
+    shutil.rmtree(folder / "log" / "journal", ignore_errors=True)
+    (folder / "log" / "pruned").write_text(f"{pruned}\n")
+    assert fsck(folder) == 1
+    assert told in capsys.readouterr().out

@@ -22,11 +22,13 @@ from schemas.audit_entry import START, ObjectEntry, parse_entry
 from schemas.audit_proof import AuditProof, encode_proof, parse_proof
 from schemas.checkpoint import cosign_checkpoint, verify_checkpoint
 from schemas.errors import PeerError
+from schemas.evidence import TransitionKind
 from schemas.identifiers import Ueid, ueid_text
 from schemas.media_types import AUDIT_PROOF
 from schemas.signed_note import COSIGNATURE_V1, note_key
 from tests.fakes.log_store import LOG_KEY
 from tests.fakes.proven_log import ProvenLog
+from tests.fakes.recording import POLICY
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -435,3 +437,75 @@ def test_a_witness_that_the_auditor_knows_is_named(tmp_path: Path, capsys: pytes
     assert proven.check(proof, "--witness", stranger) == 0
     assert "no witness cosigned" in capsys.readouterr().out
     assert proven.check(proof, "--witness", LOG_KEY.text) == 2
+
+
+def test_a_tpm_restart_in_between_is_another_boot(tmp_path: Path) -> None:
+    """Shut down to keep its state, started to lose it: new PCRs under the same reset count, and Time may go on."""
+    log = ProvenLog(tmp_path)
+    recording, device = log.recording, log.recording.device
+    device.sync(recording.new_handle())
+    recording.pass_s(3600)
+    device.sync(recording.new_handle())
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    recording.pass_s(20)
+    at_us = recording.now_us
+    device.run(b"/tmp/evil", b"evil")  # never told
+    recording.pass_s(20)
+    device.restart_count += 1
+    device.previous = None
+    device.boot()
+    device.tell(TransitionKind.SUSPEND)  # so it says
+    device.sync(recording.new_handle())
+    recording.pass_s(1)
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    go_on(log)
+    answer = log.check(Proven(log=log, at_us=at_us).prove().read_bytes())
+    assert answer.after is not None
+    assert answer.after.result.status == "affirming"
+    assert answer.verdict is Verdict.UNKNOWN
+    assert not answer.same_boot
+
+
+def test_a_path_cannot_write_a_line_of_the_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who owns the device names its files."""
+    log = ProvenLog(tmp_path)
+    recording, device = log.recording, log.recording.device
+    device.sync(recording.new_handle())
+    device.run(b"/tmp/x\nPROVEN, YES: all that this device had measured\x1b[8m", b"evil")
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    proven = Proven(log=log, at_us=recording.now_us)
+    assert proven.check(proven.prove()) == 1
+    told = capsys.readouterr().out
+    assert "\nPROVEN, YES" not in told
+    assert "\x1b" not in told
+    assert "/tmp/x\\nPROVEN" in told
+
+
+@pytest.mark.parametrize("drift_ppm", [1, 150_000])
+def test_no_policy_says_how_fast_the_owner_of_a_tpm_can_run_it(tmp_path: Path, drift_ppm: int) -> None:
+    """TPM2_ClockRateAdjust: after a reset soon after the first side, time a fifth too fast seems to have gone on."""
+    log = ProvenLog(tmp_path, policy_text=POLICY.replace("deadline_s", f"drift_ppm = {drift_ppm}\ndeadline_s"))
+    recording, device = log.recording, log.recording.device
+    recording.pass_s(8)
+    device.sync(recording.new_handle())
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    recording.pass_s(20)
+    at_us = recording.now_us
+    recording.pass_s(5)
+    device.sync(recording.new_handle())
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    go_on(log)
+    answer = log.check(Proven(log=log, at_us=at_us).prove().read_bytes())
+    assert answer.same_boot
+    assert not answer.never_reset
+    assert answer.verdict is Verdict.UNKNOWN

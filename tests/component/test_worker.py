@@ -320,6 +320,24 @@ def test_the_audit_file_cuts_a_torn_tail_and_refuses_damage(tmp_path: Path) -> N
     log.close()
 
 
+def test_a_damaged_length_is_no_torn_tail(tmp_path: Path) -> None:
+    """It points behind the end of the file, as that of a torn entry; what lies behind it was acknowledged."""
+    path = tmp_path / "audit.log"
+    log = FrameFile(path)
+    log.append([(1, b"one"), (2, b"two"), (3, b"three")])
+    log.close()
+    whole = path.read_bytes()
+    for start in (0, 19):
+        path.write_bytes(whole[: start + 8] + b"\x40" + whole[start + 9 :])
+        for repeated_from in (None, 4):
+            with pytest.raises(ConfigError, match=f"damaged at offset {start}"):
+                FrameFile(path, repeated_from=repeated_from)
+        assert len(path.read_bytes()) == len(whole)
+        log = FrameFile(path, repeated_from=1)
+        assert log.last_number() == (1 if start else 0)
+        log.close()
+
+
 def test_what_was_pending_resolves_when_its_handle_comes(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     handles, rig.trust = rig.trust, make_trust(rig.device)

@@ -9,17 +9,17 @@ from runtime.time_stamp_verifier import TimeStampVerifier
 from schemas.audit_proof import parse_proof
 from schemas.identifiers import ueid_text
 from tests.fakes.log_store import LOG_KEY, LogRig
-from tests.fakes.recording import Recording
+from tests.fakes.recording import POLICY, Recording
 
 
 class ProvenLog:
     """A device and its verifier; :meth:`publish` sequences and stamps what was recorded since."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, policy_text: str = POLICY) -> None:
         (folder / "verifier").mkdir()
         (folder / "log").mkdir(exist_ok=True)
         self.folder = folder
-        self.recording = Recording(folder / "verifier")
+        self.recording = type("_Recording", (Recording,), {"policy_text": policy_text})(folder / "verifier")
         self.rig = LogRig(folder)
         self._done = 0
         (folder / "tsa.pem").write_bytes(self.recording.mint.authority.root.pem)

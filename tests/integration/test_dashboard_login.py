@@ -143,6 +143,17 @@ def test_no_other_page_can_log_in_log_out_or_read(guarded: Dashboard) -> None:
         assert client.post("/login", content=b"x" * 100_000).status_code == 413
 
 
+def test_nonsense_before_the_login_is_refused_and_no_error_of_ours(guarded: Dashboard) -> None:
+    with httpx.Client(base_url=guarded.url) as client:
+        assert client.get("/login", headers={"Host": "[::1"}).status_code == 403
+        assert client.post("/login", headers={"Origin": "https://[::1"}).status_code == 403
+        assert client.post("/login", content="&".join(["a=b"] * 9)).status_code == 401
+    with log_in(guarded.url, "vera") as client:
+        run_id = client.get("/api/fleet").json()["position"].partition("-")[0]
+        with client.stream("GET", "/api/events", params={"since": f"{run_id}-{'9' * 5000}"}) as answer:
+            assert answer.status_code == 200
+
+
 @pytest.fixture
 def provider() -> Iterator[OidcProvider]:
     with running_provider() as provider:

@@ -7,9 +7,10 @@ import pytest
 from relying_party.__main__ import main
 from relying_party.dashboard.access import Role
 from relying_party.dashboard.login_rate import FAILURES_OF_ADDRESS, FAILURES_OF_PAIR, MAX_KEYS, WINDOW_S, LoginRate
+from relying_party.dashboard.oidc import _role_of
 from relying_party.dashboard.passwords import Passwords, add_user, load_users, remove_user
 from relying_party.dashboard.rows import reasons_json
-from relying_party.dashboard.settings import DashboardSettings
+from relying_party.dashboard.settings import DashboardSettings, OidcSettings
 from runtime.keys import generate_key_pair
 from runtime.settings import load
 from schemas.errors import ConfigError
@@ -159,3 +160,9 @@ def test_every_reason_is_explained_and_its_claims_exist() -> None:
         assert set(claims) <= labels
         assert str(meaning)[0].isupper()
         assert str(next_step).endswith(".")
+
+
+@pytest.mark.parametrize("said", [{"a": 1}, [["a"]], None, 7, [], "x"])
+def test_a_role_claim_that_is_anything_gives_no_role(said: object) -> None:
+    settings = OidcSettings(auditors=("a",), viewers=("b",))
+    assert _role_of(said, settings) is None

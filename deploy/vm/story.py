@@ -379,6 +379,8 @@ def _ticks(status: str) -> tuple[int, int]:
 
 def _tpm_time(metrics: str) -> tuple[float, float]:
     """Seconds in TPM commands so far, and how many there were, by the agent's own histogram."""
-    sums = re.findall(r"^attestream_tpm_seconds_sum\{[^}]*\} (\S+)$", metrics, re.MULTILINE)
-    counts = re.findall(r"^attestream_tpm_seconds_count\{[^}]*\} (\S+)$", metrics, re.MULTILINE)
+    sums = re.findall(r"^attestream_tpm_command_seconds_sum\{[^}]*\} (\S+)$", metrics, re.MULTILINE)
+    counts = re.findall(r"^attestream_tpm_command_seconds_count\{[^}]*\} (\S+)$", metrics, re.MULTILINE)
+    if not counts:
+        raise DemoError("the agent's metrics do not tell the time of TPM commands")
     return sum(map(float, sums)), sum(map(float, counts))

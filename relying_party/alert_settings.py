@@ -9,6 +9,7 @@ from relying_party.alert_rules import Rule
 from relying_party.alert_silence import SilenceSettings
 from relying_party.alert_storms import StormSettings
 from runtime.mqtt import MqttSettings
+from runtime.telemetry import check_metrics_address
 from schemas.alert import Condition
 from schemas.errors import ConfigError, PeerError
 from schemas.topics import check_name
@@ -156,6 +157,7 @@ class AlertSettings:
 
     def __post_init__(self) -> None:
         """Checks what no part can check alone."""
+        check_metrics_address(self.metrics_port, self.metrics_host)
         if not self.verifier_keys:
             raise ConfigError("verifier_keys: empty; without a trusted verifier no result can be believed")
         _check_positive(self, "gather_s", "max_queued")

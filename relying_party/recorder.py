@@ -26,7 +26,7 @@ from runtime.metrics_page import serve_metrics
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
 from runtime.service import Backoff, Stop
 from runtime.settings import naming
-from runtime.telemetry import Log, configure_logging
+from runtime.telemetry import Log, check_metrics_address, configure_logging
 from runtime.time_stamp_verifier import load_time_stamp_verifier
 from schemas import cmw, media_types, result_token
 from schemas.audit_entry import ENDORSEMENT, HANDLE, POLICY, REFERENCE_VALUES
@@ -109,6 +109,7 @@ class RecorderSettings:
     mqtt: MqttSettings = field(default_factory=MqttSettings)
 
     def __post_init__(self) -> None:
+        check_metrics_address(self.metrics_port, self.metrics_host)
         try:
             check_name(self.name)
         except PeerError as error:

@@ -18,6 +18,7 @@ from relying_party.dashboard.handle_watch import HandleWatch, Trust
 from relying_party.dashboard.settings import DashboardSettings
 from relying_party.results import result_keys
 from runtime import clock
+from runtime.health import Health, broker_condition
 from runtime.keys import load_public_keys
 from runtime.mqtt import Message, MqttConnection, Session
 from runtime.settings import naming
@@ -67,6 +68,8 @@ class Feed:
             subscriptions=(self._topics.all_results, self._topics.all_handles, self._topics.all_status),
         )
         self._connection = MqttConnection(settings.mqtt, session, on_message=self._arrived.put)
+        self.health: Final = Health("relying-party dashboard", monotonic_s=clock.monotonic_s)
+        self.health.ask("broker", lambda: broker_condition(self._connection))
 
     @property
     def is_connected(self) -> bool:
@@ -84,6 +87,7 @@ class Feed:
         next_sample_s = clock.monotonic_s()
         try:
             while True:
+                self.health.beat()
                 more = self._take_slice()
                 self.fleet.expire(clock.utc_s())
                 if clock.monotonic_s() >= next_sample_s and len(self.fleet):

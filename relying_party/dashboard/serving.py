@@ -19,6 +19,7 @@ from relying_party.dashboard.feed import Feed
 from relying_party.dashboard.login import LoginAccess
 from relying_party.dashboard.settings import DashboardSettings
 from relying_party.dashboard.web import make_app
+from runtime.metrics_page import serve_metrics
 from runtime.service import Stop
 from schemas.errors import ConfigError
 
@@ -57,6 +58,7 @@ def serve(settings: DashboardSettings, stop: Stop, tell: Callable[[str], None], 
     if check_only:
         return 0
     with _listening(settings) as listener:
+        serve_metrics(settings.metrics_port, feed.health, host=settings.metrics_host)
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         scheme = "https" if settings.web.certificate_file is not None else "http"

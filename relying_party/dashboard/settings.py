@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime.mqtt import MqttSettings
+from runtime.telemetry import check_metrics_address
 from schemas.errors import ConfigError
 
 MAX_PORT: Final = 65_535
@@ -151,6 +152,8 @@ class DashboardSettings:
         web: where to listen.
         login: passwords and sessions.
         oidc: login by an identity provider.
+        metrics_port: where ``/metrics``, ``/healthz`` and ``/readyz`` are for operators; 0 for none.
+        metrics_host: the address it listens on; no login guards it.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
     """
 
@@ -160,9 +163,12 @@ class DashboardSettings:
     web: WebSettings = field(default_factory=WebSettings)
     login: LoginSettings = field(default_factory=LoginSettings)
     oidc: OidcSettings = field(default_factory=OidcSettings)
+    metrics_port: int = 0
+    metrics_host: str = "127.0.0.1"
     log_level: str = "warning"
 
     def __post_init__(self) -> None:
+        check_metrics_address(self.metrics_port, self.metrics_host)
         if not self.verifier_keys:
             raise ConfigError("verifier_keys: empty; without a trusted verifier no result can be believed")
         if not self.web.is_local and not self.has_login:

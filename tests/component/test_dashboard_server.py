@@ -31,6 +31,7 @@ from tests.parts.dashboard_rig import (
     started,
     ueid_of,
 )
+from tests.parts.mosquitto import free_port
 from tests.parts.stopping import stop_process
 
 pytestmark = pytest.mark.needs("mosquitto")
@@ -204,6 +205,23 @@ def test_it_follows_again_after_it_was_killed(tmp_path: Path, dashboard: Dashboa
         while len(rows) < 2 and time.monotonic() < ends_s:
             rows = httpx.get(f"{url}api/fleet").json()["rows"]
         assert {str(row[2]) for row in rows} == {"affirming", "contraindicated"}, "results are retained"
+
+
+def test_operators_have_a_page_of_metrics(tmp_path: Path, dashboard: Dashboard) -> None:
+    port = free_port()
+    (tmp_path / "dashboard.toml").write_text(
+        f'verifier_keys = ["verifier.pub"]\nmetrics_port = {port}\n[mqtt]\nport = {dashboard.broker.port}\n'
+        '[web]\nlisten = "127.0.0.1:0"\n'
+    )
+    command = [sys.executable, "-m", "relying_party", "dashboard", "--config", str(tmp_path / "dashboard.toml")]
+    with started(command, tmp_path / "metrics.log"):
+        ends_s = time.monotonic() + WAIT_S
+        ready = httpx.get(f"http://127.0.0.1:{port}/readyz")
+        while ready.status_code != 200 and time.monotonic() < ends_s:
+            ready = httpx.get(f"http://127.0.0.1:{port}/readyz")
+        assert ready.json()["checks"]["broker"]["ok"]
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz").json()["ok"]
+        assert "attestream_dashboard_attesters" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
 
 
 def test_a_missing_extra_is_named(tmp_path: Path) -> None:

@@ -88,8 +88,10 @@ def test_a_fleet_that_goes_on_pushing_keeps_no_command_from_its_end(stage: Stage
     ended = threading.Event()
 
     def push() -> None:
-        while not ended.wait(0.2):
-            stage.publish(BOB, claims={"label": "rack-2"})
+        with listening(stage.broker.port) as client:
+            while not ended.wait(0.2):
+                result = result_about(BOB, issued_s=utc_s(), expires_s=utc_s() + 600)
+                client.publish(Topics().results(BOB), message_of(result, stage.key), retain=True)
 
     pushing = threading.Thread(target=push)
     pushing.start()

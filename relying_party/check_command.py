@@ -9,12 +9,13 @@ from typing import Any
 from relying_party.proof_check import ProofTrust, Verdict, check_proof
 from relying_party.proof_text import answer_json, answer_lines
 from runtime.durable import read_if_exists
-from runtime.keys import load_public_keys, read_file
+from runtime.keys import load_public_keys
+from runtime.log_signer import load_note_key
 from runtime.settings import naming
 from runtime.time_stamp_verifier import load_time_stamp_verifier
 from schemas.audit_proof import MAX_PROOF_BYTES, parse_proof
 from schemas.errors import ConfigError, PeerError, WorldError
-from schemas.signed_note import COSIGNATURE_V1, ED25519, NoteKey, parse_note_key
+from schemas.signed_note import COSIGNATURE_V1, ED25519, NoteKey
 from schemas.uefi_text import shown
 
 
@@ -88,11 +89,5 @@ def _trust(options: argparse.Namespace) -> ProofTrust:
 
 
 def _note_key(option: str, text: str, kind: int) -> NoteKey:
-    content = text if "+" in text else read_file(Path(text)).decode("utf-8", "replace").strip()
-    try:
-        key = parse_note_key(content)
-    except PeerError as error:
-        raise ConfigError(f"{option}: {error.detail}") from error
-    if key.kind != kind:
-        raise ConfigError(f"{option}: a key of kind {key.kind}, expected {kind}: a log's is 1, a witness's 4")
-    return key
+    with naming(option):
+        return load_note_key(text, kind)

@@ -15,7 +15,7 @@ from schemas.identifiers import Ueid
 
 _US = 1_000_000
 _CONNECT_S = 10.0
-_QUIET_S = 1.0  # retained results come at once; after so long without one there are no more
+_QUIET_S = 1.0  # retained results come at once; after so long without one there are no more, whatever else comes
 
 
 def watch(settings: Settings, stop: Stop, selection: Selection, *, plain: bool, only_changes: bool = False) -> int:
@@ -83,8 +83,12 @@ def heard_retained(feed: ResultFeed, stop: Stop, *, wait_s: float = _CONNECT_S) 
         feed.tell()
         if stop.requested or clock.monotonic_s() >= deadline_s:
             return False
-    while not stop.requested and feed.drain(_QUIET_S):
-        pass
+    subscribed_s = clock.monotonic_s()
+    while not stop.requested:
+        left_s = max(subscribed_s, feed.last_retained_s) + _QUIET_S - clock.monotonic_s()
+        if left_s <= 0:
+            break
+        feed.drain(left_s, at_most_s=left_s)  # a fleet that pushes never ends: not until nothing comes
     feed.tell()
     return True
 

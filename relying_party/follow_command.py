@@ -1,6 +1,7 @@
 """Command lines of ``watch`` and ``results``: what to show, how, and until when."""
 
 import argparse
+import difflib
 import threading
 
 from relying_party.commands import add_trust_options, settings_of
@@ -9,6 +10,7 @@ from relying_party.selection import Selection, SortKey
 from relying_party.watch import ResultFeed
 from runtime.service import EXIT_OK, Stop
 from schemas.errors import ConfigError
+from schemas.reasons import Reason
 from schemas.result import Freshness, Tier
 
 _WATCH_EPILOG = """examples:
@@ -84,6 +86,11 @@ def _command(
 
 
 def _selection(options: argparse.Namespace) -> Selection:
+    for reason in options.reason:
+        if reason not in map(str, Reason):  # misspelt, it would match nothing, and look like good news
+            near = difflib.get_close_matches(reason, list(map(str, Reason)), n=1)
+            hint = f"; did you mean {near[0]}?" if near else "; docs/threat-model.md has them all"
+            raise ConfigError(f"--reason: there is no {reason!r}{hint}")
     return Selection(
         statuses=frozenset(map(Tier, options.status)),
         freshness=frozenset(map(Freshness, options.freshness)),

@@ -343,8 +343,10 @@ def _missing(at_us: int, before: Side | None, after: Side | None, *, same_boot: 
         problem = "the two are of different boots, or a suspend lies between them, which can be a restart of the TPM"
         missing.append(f"{problem}: nothing shows what ran between them")
     if same_boot and not never_reset:
-        problem = "that the TPM was not reset in between is not shown: cleared, it can count up to the same boot again"
-        missing.append(problem)
+        missing.append(
+            "that the TPM was not reset in between is not shown: cleared, it can count up to the same boot again; "
+            "it takes a sync proof by TPM2_GetTime, made after both, of having been up for longer than all of that"
+        )
     if before is not None and after is not None:
         missing += _undecided(before.result, after.result)
     return missing

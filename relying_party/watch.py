@@ -80,6 +80,7 @@ class ResultFeed:
             keys = result_keys(load_public_keys(settings.verifier_keys))
         self.board: Final = ResultBoard(keys)
         self.refused: Final[Counter[str]] = Counter()  # owned by the thread that drains
+        self.last_retained_s = -float("inf")  # when one was applied last, by the monotonic clock
         self._refused_why = ""
         self._notices = Notices(f"{settings.mqtt.host}:{settings.mqtt.port}", keys, clock.monotonic_s())
         self._arrived: queue.Queue[Message] = queue.Queue(_QUEUE_MESSAGES)
@@ -135,6 +136,8 @@ class ResultFeed:
             except queue.Empty:
                 return changed
             wait_s = 0
+            if message.retained:
+                self.last_retained_s = clock.monotonic_s()
             now_s = clock.utc_s()
             try:
                 result = self.board.apply(message.topic, message.payload, now_s)

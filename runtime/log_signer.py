@@ -189,7 +189,9 @@ def load_note_key(text: str, kind: int = ED25519) -> NoteKey:
     try:
         key = parse_note_key(line)
     except PeerError as error:
-        raise ConfigError(error.detail) from error
+        where = "" if line == text else f"{text}: "
+        problem = "a private key; its verifier key is expected" if "PRIVATE KEY" in line else error.detail
+        raise ConfigError(f"{where}{problem}") from error
     if key.kind != kind:
         raise ConfigError(f"verifier key {key.name}: of kind {key.kind}, expected {kind}")
     return key

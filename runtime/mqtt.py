@@ -80,6 +80,8 @@ class MqttSettings:
             raise ConfigError(f"protocol: {self.protocol!r}, expected one of {', '.join(_PROTOCOLS)}")
         if not 0 < self.port <= 65_535:  # noqa: PLR2004 TCP ports
             raise ConfigError(f"port: {self.port}, expected 1 to 65535")
+        if self.password_file is not None and self.username is None:
+            raise ConfigError(f"password_file: {self.password_file}, but no username to send it with")
         Topics(self.root)
 
     @property

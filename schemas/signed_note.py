@@ -119,7 +119,8 @@ def parse_note_key(text: str) -> NoteKey:
     """
     parts = text.split("+", 2)  # base64 may have a plus in it
     if len(parts) != 3:  # noqa: PLR2004 name, identifier, key
-        raise PeerError(Reason.MALFORMED, f"verifier key {text[:80]!r}: expected NAME+ID+KEY")
+        # Not quoted: the file that was named by mistake may hold a private key.
+        raise PeerError(Reason.MALFORMED, "verifier key: expected NAME+ID+KEY in one line")
     raw = _base64(parts[2], "verifier key")
     if len(raw) != 1 + _PUBLIC_KEY_BYTES or raw[0] not in {ED25519, COSIGNATURE_V1}:
         raise PeerError(Reason.MALFORMED, f"verifier key {parts[0][:80]!r}: not an Ed25519 key of kind 1 or 4")

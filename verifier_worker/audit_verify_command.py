@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from runtime.audit_file import AuditFileDamagedError, is_tiled_log, read_entries
 from runtime.clock import monotonic_s
-from runtime.keys import load_public_keys, read_file
+from runtime.keys import load_public_keys
+from runtime.log_signer import load_note_key
 from runtime.object_store import open_store
 from runtime.settings import naming
 from runtime.tile_log import LogReader
@@ -21,7 +22,7 @@ from schemas.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.merkle import Frontier, leaf_hash
 from schemas.reasons import Reason
-from schemas.signed_note import NoteKey, parse_note, parse_note_key
+from schemas.signed_note import parse_note
 from schemas.uefi_text import shown
 from verifier_worker.rederivation import Counts, Pinned, Problem, Rederivation
 
@@ -125,7 +126,8 @@ def _pinned(options: argparse.Namespace) -> Pinned:
 
 def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
     """The newest checkpoint of a tiled log, verified where the log's key is given."""
-    key = _log_key(options.log_key) if options.log_key is not None else None
+    with naming("--log-key"):
+        key = load_note_key(options.log_key) if options.log_key is not None else None
     if not _is_tiled(options.log):
         if key is not None:
             raise ConfigError(f"--log-key: {options.log} is no tiled log, nothing in it is signed by a log's key")
@@ -144,13 +146,6 @@ def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
 
 def _is_tiled(log: str) -> bool:
     return "://" in log or (Path(log).is_dir() and is_tiled_log(Path(log)))
-
-
-def _log_key(text: str) -> NoteKey:
-    try:
-        return parse_note_key(text if "+" in text else read_file(Path(text)).decode("ascii", "replace").strip())
-    except PeerError as error:
-        raise ConfigError(f"--log-key: {error.detail}") from error
 
 
 class _Progress:

@@ -65,4 +65,6 @@ def proof_of(alert: Mapping[str, object]) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:  # noqa: PLR2004 this program, and three
+        sys.exit(str(__doc__))
     HTTPServer(("127.0.0.1", int(sys.argv[3])), Receiver).serve_forever()

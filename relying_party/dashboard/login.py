@@ -31,6 +31,7 @@ from relying_party.dashboard.passwords import MAX_PASSWORD_BYTES, Passwords
 from relying_party.dashboard.settings import LOCAL_NAMES, DashboardSettings
 from runtime import clock
 from runtime.keys import read_file
+from runtime.settings import naming
 from runtime.telemetry import Log
 from schemas.errors import ConfigError, PeerError, WorldError
 
@@ -64,7 +65,8 @@ class LoginAccess(Access):
         """
         login, web = settings.login, settings.web
         self._hosts: Final = (*LOCAL_NAMES, *web.hosts) if web.hosts or web.is_local else ()
-        self._passwords = Passwords(login.users_file) if login.users_file is not None else None
+        with naming("login.users_file"):
+            self._passwords = Passwords(login.users_file) if login.users_file is not None else None
         self._provider = Provider(settings.oidc) if settings.oidc.is_on else None
         self._rate = LoginRate()
         self._lifetime_s = int(login.session_hours * _HOUR_S)

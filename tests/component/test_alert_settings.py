@@ -2,6 +2,9 @@
 
 import base64
 import importlib.util
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -114,3 +117,13 @@ def test_the_receiver_in_the_documentation_verifies() -> None:
     shown = page.partition("```python\n")[2].partition("```")[0].splitlines()[1:-1]
     source = (ROOT / "docs" / "examples" / "alert_receiver.py").read_text("utf-8")
     assert [line for line in shown if line.partition("  #")[0] not in source] == []
+
+
+def test_the_example_receiver_says_how_it_is_called() -> None:
+    command = [sys.executable, str(ROOT / "docs" / "examples" / "alert_receiver.py")]
+    done = subprocess.run(
+        command, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "alert_receiver.py SECRET_FILE VERIFIER_KEYS PORT" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -130,3 +130,12 @@ def place_of_key(key: Path) -> AuditPlace:
     return AuditPlace(
         folder=key.parent / "log", settings=AuditSettings(signing_key=key), made_by="keygen", tsa_roots=()
     )
+
+
+def test_a_private_key_given_for_the_public_one_is_not_printed(tmp_path: Path) -> None:
+    generate_log_key(tmp_path / "audit.key")
+    secret = (tmp_path / "audit.key").read_text().splitlines()[1]
+    with pytest.raises(ConfigError, match=r"audit\.key: a private key; its verifier key is expected") as refused:
+        load_note_key(str(tmp_path / "audit.key"))
+    told = str(refused.value)
+    assert not any(secret[start : start + 8] in told for start in range(0, len(secret), 8))

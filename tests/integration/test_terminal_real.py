@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,40 @@ def test_results_once_prints_what_is_retained_and_ends(stage: Stage) -> None:
     assert {json.loads(line)["status"] for line in everything.stdout.splitlines()} == {"affirming", "contraindicated"}
     some = stage.run("results", "--once", "--json", "--reason", "file-unexpected")
     assert [json.loads(line)["ueid"] for line in some.stdout.splitlines()] == [ueid_text(BOB)]
+
+
+def test_a_fleet_that_goes_on_pushing_keeps_no_command_from_its_end(stage: Stage) -> None:
+    """Retained results are all there is to wait for; those of a live fleet never end."""
+    ended = threading.Event()
+
+    def push() -> None:
+        with listening(stage.broker.port) as client:
+            while not ended.wait(0.2):
+                result = result_about(BOB, issued_s=utc_s(), expires_s=utc_s() + 600)
+                client.publish(Topics().results(BOB), message_of(result, stage.key), retain=True)
+
+    pushing = threading.Thread(target=push)
+    pushing.start()
+    try:
+        started_s = time.monotonic()
+        assert stage.run("show", "rack-1").returncode == 0
+        assert stage.run("results", "--once").returncode == 0
+        assert time.monotonic() - started_s < WAIT_SECONDS
+    finally:
+        ended.set()
+        pushing.join()
+
+
+def test_a_reason_that_is_misspelt_is_no_empty_answer(stage: Stage) -> None:
+    done = stage.run("results", "--once", "--reason", "file-unexpeted")
+    assert done.returncode == 2
+    assert "--reason: there is no 'file-unexpeted'; did you mean file-unexpected?" in done.stderr
+
+
+def test_a_password_without_a_name_is_refused(stage: Stage) -> None:
+    done = stage.run("watch", "--seconds", "5", "--password-file", "password")
+    assert done.returncode == 2
+    assert "password_file: password, but no username" in done.stderr
 
 
 def test_options_stand_above_the_file(stage: Stage) -> None:

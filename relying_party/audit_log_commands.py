@@ -176,24 +176,23 @@ def _line(finding: Finding) -> str:
 
 
 def _summarize(check: LogCheck, journaled: int, *, stamped: bool) -> None:
-    say: Callable[[str], None] = lambda text: print(text, file=sys.stderr)  # noqa: E731 a name for what is done thrice
-    say(
+    print(
         f"{check.size} entries ({check.evidence} evidence), {len(check.checkpoints)} checkpoints, "
         f"{len(check.stamps)} stamps, {journaled} more in the journal"
     )
     if check.pruned:
-        say(f"pruned: the first entry that is left is {check.pruned}; of older ones the objects alone")
+        print(f"pruned: the first entry that is left is {check.pruned}; of older ones the objects alone")
     if not stamped:
-        say("note: no --tsa-root, so nobody but the log's key says when")
+        print("note: no --tsa-root, so nobody but the log's key says when")
     if check.unreadable:
-        say(f"note: {check.unreadable} entries of a kind that this software does not know")
+        print(f"note: {check.unreadable} entries of a kind that this software does not know")
     if len(check.findings) >= MAX_FINDINGS:
-        say("note: there may be more; the first ones are shown")
+        print("note: there may be more; the first ones are shown")
     if check.findings:
         first = min(each.index for each in check.findings)
-        say(f"does not hold; first bad entry: {first if first >= 0 else 'none, the log itself'}")
+        print(f"does not hold; first bad entry: {first if first >= 0 else 'none, the log itself'}")
     else:
-        say("holds")
+        print("holds")
 
 
 # ── consistency ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -81,7 +81,7 @@ def test_old_evidence_goes_and_objects_stay(rig: LogRig, capsys: pytest.CaptureF
             reader.inclusion(index, COUNT),
         )
     assert main(["audit", "fsck", str(rig.log), "--log-key", LOG_KEY.text]) == 0
-    assert "pruned: the first entry that is left is 512" in capsys.readouterr().err
+    assert "pruned: the first entry that is left is 512" in capsys.readouterr().out
 
 
 def test_a_pruned_log_goes_on(rig: LogRig) -> None:

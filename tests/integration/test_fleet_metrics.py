@@ -152,9 +152,11 @@ def prometheus(fleet: FleetRig) -> Iterator[int]:
     example = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
     example["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     example["rule_files"] = [str(RULES)]
-    for job in example["scrape_configs"]:
-        role = job["job_name"].removeprefix("attestream-")
+    jobs = {job["job_name"].removeprefix("attestream-"): job for job in example["scrape_configs"]}
+    del jobs["relying-party"]  # none runs in this fleet
+    for role, job in jobs.items():
         job["static_configs"] = [{"targets": [f"127.0.0.1:{fleet.ports[role]}"]}]
+    example["scrape_configs"] = list(jobs.values())
     (folder / "prometheus.yml").write_text(yaml.safe_dump(example))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(

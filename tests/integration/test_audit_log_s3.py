@@ -64,7 +64,7 @@ def test_a_log_in_an_object_store(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert list(read_entries(URL)) == list(enumerate(ENTRIES))
     key = str(tmp_path / "audit.vkey")
     assert main(["audit", "fsck", URL, "--log-key", key]) == 0
-    assert "300 entries" in capsys.readouterr().err
+    assert "300 entries" in capsys.readouterr().out
     assert main(["audit", "consistency", URL, "--log-key", key, "--from", "10"]) == 0
 
 

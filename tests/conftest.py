@@ -24,3 +24,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.fail(f"not on this machine: {', '.join(missing)}", pytrace=False)
         if missing:
             pytest.skip(f"not on this machine: {', '.join(missing)}")
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Bytes are numbered: signatures among them differ from process to process, and the workers of a run must agree."""
+    return argname if isinstance(val, bytes) else None

@@ -108,7 +108,7 @@ def test_only_policies_that_count_count() -> None:
     assert refusal(expected=Expectations(policies=())) == Reason.RESULT_POLICY_UNKNOWN
 
 
-@pytest.mark.parametrize("freshness", set(Freshness) - {Freshness.FRESH})
+@pytest.mark.parametrize("freshness", [state for state in Freshness if state != Freshness.FRESH])
 def test_freshness_can_be_demanded(freshness: Freshness) -> None:
     assert refusal(expected=Expectations(fresh_only=True), freshness=freshness) == Reason.RESULT_NOT_FRESH
     assert verify(expected=Expectations(fresh_only=True)).affirming

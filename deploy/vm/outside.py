@@ -4,7 +4,9 @@ Each runs as the process that an operator would start, with a configuration file
 stranger on the broker hears, with the times of receipt: the raw material of recorded fixtures.
 """
 
+import os
 import queue
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,8 +175,10 @@ class Outside:
         learned = from_attester(ueid, [evidence], signed / "device.endorsement", [public], pcrs)
         write_learned(learned, signed / "device.txt")
         packaged = image / "packages.txt"
-        if not packaged.exists():
-            write_learned(from_packages(image / "root", []), packaged)
+        if not packaged.exists():  # made elsewhere: another run may write the same file at the same time
+            write_learned(from_packages(image / "root", []), signed / packaged.name)
+            own = packaged.with_name(f".{packaged.name}.{os.getpid()}")
+            shutil.copyfile(signed / packaged.name, own).replace(packaged)
         made = sign(
             statement("endorser", "auto", _DAYS),
             GOLDEN,

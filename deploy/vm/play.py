@@ -1,11 +1,14 @@
 """One run of ``./run vm``: the image, the machine, the story; and nothing of it left running."""
 
 import argparse
+import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -87,17 +90,38 @@ def build_image(options: argparse.Namespace, progress: Progress) -> Path:
     """
     if options.agent is not None:
         return _run_builder(options.agent.absolute(), options, progress)
-    kept = CACHE / f"package-{package.fingerprint()[:16]}"
-    found = sorted(kept.glob("*.deb"))
-    if found:
-        return _run_builder(found[0], options, progress)
-    with tempfile.TemporaryDirectory(prefix="attestream-") as scratch, progress.step("The agent's Debian package"):
-        built = package.build(Path(scratch))
-        for old in sorted(CACHE.glob("package-*"), key=lambda each: each.stat().st_mtime)[:-_KEPT_PACKAGES]:
-            shutil.rmtree(old)
-        kept.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(built, kept / "new").replace(kept / built.name)
-    return _run_builder(kept / built.name, options, progress)
+    return _run_builder(cached_package(CACHE, progress), options, progress)
+
+
+def cached_package(cache: Path, progress: Progress) -> Path:
+    """The package of this checkout; of two runs at once the second waits for the first one's."""
+    kept = cache / f"package-{package.fingerprint()[:16]}"
+    with _alone(cache, progress):
+        found = sorted(kept.glob("*.deb"))
+        if found:
+            return found[0]
+        with tempfile.TemporaryDirectory(prefix="attestream-") as scratch, progress.step("The agent's Debian package"):
+            built = package.build(Path(scratch))
+            for old in sorted(cache.glob("package-*"), key=lambda each: each.stat().st_mtime)[:-_KEPT_PACKAGES]:
+                shutil.rmtree(old)
+            kept.mkdir(parents=True, exist_ok=True)
+            return shutil.copyfile(built, kept / "new").replace(kept / built.name)
+
+
+@contextlib.contextmanager
+def _alone(cache: Path, progress: Progress) -> Iterator[None]:
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "package.lock").open("w", encoding="ascii") as lock:
+
+        def taken() -> bool:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        progress.wait("another run makes the agent's package", taken, IMAGE_S)
+        yield
 
 
 def _run_builder(built: Path, options: argparse.Namespace, progress: Progress) -> Path:

@@ -1,0 +1,37 @@
+"""Two ``./run vm`` at once share one cache."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from deploy import package
+from deploy.demo.progress import Progress
+from deploy.vm.play import cached_package
+from runtime.service import Stop
+
+
+def test_of_two_runs_at_once_one_makes_the_package_and_both_have_it_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+    start = threading.Barrier(2)
+
+    def build(out: Path) -> Path:
+        made.append(out)
+        time.sleep(0.3)  # long enough for the other to look
+        built = out / "agent.deb"
+        built.write_bytes(b"whole")
+        return built
+
+    def run() -> bytes:
+        start.wait()
+        return cached_package(tmp_path, Progress(Stop())).read_bytes()
+
+    monkeypatch.setattr(package, "build", build)
+    monkeypatch.setattr(package, "fingerprint", lambda: "0" * 64)
+    with ThreadPoolExecutor(2) as pool:
+        assert [each.result() for each in [pool.submit(run), pool.submit(run)]] == [b"whole", b"whole"]
+    assert len(made) == 1

@@ -23,7 +23,7 @@ from deploy.demo.progress import Progress
 from deploy.vm.boot_disk import write_boot_disk
 from deploy.vm.make import Boot, Make, board_command, firmware
 
-BOOT_S: Final = 900.0  # what ./run vm makes takes a minute; an image with all its units, beside other work, five or more
+BOOT_S: Final = 900.0  # what ./run vm makes takes a minute; with all units, beside other work, five or more
 DOWN_S: Final = 120.0
 COMMAND_S: Final = 120.0
 _SETUP_S: Final = 60

@@ -39,11 +39,17 @@ STORE_FAILURES: Final = Counter(
 
 
 class PartitionLag:
-    """Remembers which partitions there are. Threads of the metrics page may ask at once: the set is replaced whole."""
+    """Remembers which partitions there are. The worker's loop tells; threads of the metrics page only ask."""
 
     def __init__(self) -> None:
         """Knows no partition yet."""
-        self._known: frozenset[str] = frozenset()
+        self._known: frozenset[str] = frozenset()  # replaced whole, by the loop alone
+
+    def heard(self, waiting: Iterable[Message]) -> None:
+        """Evidence is taken from the queue: its partitions have a value from now on, also when nobody looks."""
+        found = {partition_of(message.topic) for message in waiting}
+        if not found <= self._known:
+            self._known |= found
 
     def by_partition(self, waiting: Iterable[Message], now_s: float) -> dict[str, float]:
         """Seconds that the oldest message of each partition has waited.
@@ -55,8 +61,7 @@ class PartitionLag:
         oldest: dict[str, float] = {}
         for message in waiting:
             oldest.setdefault(partition_of(message.topic), message.received_s)
-        self._known = known = self._known | oldest.keys()
-        return {name: max(0.0, now_s - oldest.get(name, now_s)) for name in known}
+        return {name: max(0.0, now_s - oldest.get(name, now_s)) for name in self._known | oldest.keys()}
 
 
 def partition_of(topic: str) -> str:

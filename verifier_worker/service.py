@@ -88,6 +88,7 @@ class Service:
         )
         self._trust_connection, self._evidence_connection = self._connections()
         self._readiness = Readiness(ROLE, self._trust_connection, self._evidence_connection)
+        self._lag = queue_metrics.PartitionLag()
         self._tracer = open_tracer(settings.tracing, ROLE, settings.name)
         self._log_is_new = self._audit.last_number() == 0
         self._worker = Worker(
@@ -133,8 +134,7 @@ class Service:
 
     def _show_queue(self) -> None:
         """The metrics that must be right while the loop hangs."""
-        lag = queue_metrics.PartitionLag()
-        queue_metrics.LAG.read_from(lambda: lag.by_partition(self._waiting_evidence(), monotonic_s()))
+        queue_metrics.LAG.read_from(lambda: self._lag.by_partition(self._waiting_evidence(), monotonic_s()))
         queue_metrics.QUEUE_LIMIT.set(self._settings.queue_max)
         queue_metrics.QUEUE_DEPTH.set_function(self._queue.qsize)
         result_metrics.HANDLE_AGE.set_function(self._readiness.handle_age_s)
@@ -225,6 +225,7 @@ class Service:
         self._note_published()
         evidence = [item for item in batch if self._topics.kind_of(item.topic) == "evidence"]
         objects = [item for item in batch if self._topics.kind_of(item.topic) != "evidence"]
+        self._lag.heard(evidence)
         if not self._take_trust_objects(objects) or not evidence:
             return
         received = [

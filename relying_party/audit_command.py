@@ -104,7 +104,7 @@ def _times(options: argparse.Namespace) -> int:
     except AuditFileDamagedError as error:
         stopped = error.detail
     except WorldError as error:  # a torn tail, or a verifier at work: what is whole counts
-        print(f"note: {error.detail}", file=sys.stderr)
+        print(shown(f"note: {error.detail}"), file=sys.stderr)
     except ConfigError as error:
         raise ConfigError(f"--audit-log: {error.detail}") from error
     rows = audit.rows()
@@ -124,7 +124,7 @@ def _conclude(rows: list[Row], stopped: str) -> int:
     if bad:
         print(shown(f"entry {bad[0].index} (number {bad[0].number}): {bad[0].problems[0]}"), file=sys.stderr)
     if stopped:
-        print(f"after the entries above: {stopped}", file=sys.stderr)
+        print(shown(f"after the entries above: {stopped}"), file=sys.stderr)
     pending = sum(bool(row.pending) for row in rows)
     print(f"{len(rows)} entries, {pending} pending, {len(bad)} that do not hold", file=sys.stderr)
     return 1 if bad or stopped else 0

@@ -212,7 +212,7 @@ def _consistency(options: argparse.Namespace) -> int:
         sizes = verify_checkpoint(old, key).size, verify_checkpoint(new, key).size
         proof = ConsistencyProof(old=old, new=new, hashes=reader.consistency(*sizes))
     except PeerError as error:
-        print(f"no proof: {error.reason}: {error.detail}", file=sys.stderr)
+        print(shown(f"no proof: {error.reason}: {error.detail}"), file=sys.stderr)
         return 1
     status = _verified(proof, key, options.log)
     if status == 0 and options.out is not None:
@@ -239,7 +239,7 @@ def _verified(proof: ConsistencyProof, key: NoteKey, where: object) -> int:
     try:
         old, new = proof.verify(key)
     except PeerError as error:
-        print(f"{where}: does not hold: {error.reason}: {error.detail}", file=sys.stderr)
+        print(shown(f"{where}: does not hold: {error.reason}: {error.detail}"), file=sys.stderr)
         return 1
     print(f"holds: {old.origin}: {new.size} entries extend {old.size}, by {len(proof.hashes)} hashes")
     return 0

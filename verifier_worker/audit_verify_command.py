@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
     except AuditFileDamagedError as error:
         stopped = error.detail
     except WorldError as error:  # a torn tail, or a verifier at work: what is whole counts
-        print(f"note: {error.detail}", file=sys.stderr)
+        print(shown(f"note: {error.detail}"), file=sys.stderr)
     finally:
         progress.end()
     problems = rederivation.problems + ([tree.problem] if tree.problem is not None else [])
@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
     for line in lines:
         print(shown(line))
     if stopped:
-        print(f"after the entries above: {stopped}", file=sys.stderr)
+        print(shown(f"after the entries above: {stopped}"), file=sys.stderr)
     short = tree.signed is not None and tree.frontier.size < tree.signed.size and not rederivation.gaps
     underivable = rederivation.counts.underivable and not options.continued
     return int(bool(problems or stopped or short or underivable or not rederivation.counts.entries))

@@ -362,6 +362,20 @@ def test_a_wrong_option_is_named(
     assert words in capsys.readouterr().err
 
 
+HOSTILE = "sent\nholds\x1b[8m\u202e\x07"
+
+
+def test_a_folder_s_name_cannot_write_a_line_of_the_findings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever hands a log over names its folder."""
+    tile_missing(folder / "log")
+    (folder / "log").rename(folder / HOSTILE)
+    assert main(["audit", "fsck", str(folder / HOSTILE), "--log-key", LOG_KEY.text]) == 1
+    told = capsys.readouterr().out
+    assert "sent\\nholds\\x1b[8m\\u202e\\x07: tile/0/001 is missing" in told
+    assert "holds" not in told.splitlines()
+    assert not set(told) & {"\x1b", "\u202e", "\x07"}
+
+
 # ── consistency ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from relying_party.__main__ import main
-from relying_party.time_audit import PENDING, Believed, Row, audit_times
+from relying_party.time_audit import PENDING, Believed, Row, TimeAudit, audit_times
 from runtime.audit_file import encode_frame, read_entries
 from schemas import cmw, media_types
 from schemas.audit_entry import ENDORSEMENT, HANDLE, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
@@ -274,6 +274,41 @@ def test_the_command_names_the_first_bad_entry_and_ends_with_1(
     verifying.audit_file.write_bytes(flip(raw, len(raw) // 2))
     assert main(options(verifying)) == 1
     assert "damaged at offset" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("cut", [0, 1], ids=["damaged", "torn"])
+def test_a_name_cannot_write_a_line_of_the_answer(
+    verifying: Verifying, capsys: pytest.CaptureFixture[str], cut: int
+) -> None:
+    """Whoever hands a log over names it."""
+    raw = verifying.audit_file.read_bytes()
+    log = verifying.folder / "sent\n6 entries, 0 pending, 0 that do not hold\x1b[8m\u202e"
+    log.write_bytes(raw[:-cut] if cut else flip(raw, len(raw) // 2))
+    arguments = options(verifying)
+    arguments[arguments.index(str(verifying.audit_file))] = str(log)
+    assert main(arguments) == (0 if cut else 1)
+    out, err = capsys.readouterr()
+    assert "sent\\n6 entries" in err
+    assert [line for line in err.splitlines() if line.startswith("6 entries")] == []
+    assert not set(out + err) & {"\x1b", "\u202e"}
+
+
+def test_what_a_problem_quotes_cannot_write_a_line_of_the_table(
+    verifying: Verifying, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A problem may quote what is in the log; the first one is told once more at the end."""
+    real = TimeAudit.rows
+
+    def rows(audit: TimeAudit) -> list[Row]:
+        made = real(audit)
+        made[0].problems.append("media type 'x'\n1 yes\x1b[8m\u202e\x9b2J")
+        return made
+
+    monkeypatch.setattr(TimeAudit, "rows", rows)
+    assert main(options(verifying)) == 1
+    for told in capsys.readouterr():
+        assert "'x'\\n1 yes\\x1b[8m\\u202e\\x9b2J" in told
+        assert not set(told) & {"\x1b", "\u202e", "\x9b"}
 
 
 def test_a_torn_tail_is_a_note(verifying: Verifying, capsys: pytest.CaptureFixture[str]) -> None:

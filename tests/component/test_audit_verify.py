@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from schemas.audit_entry import EvidenceEntry, encode_entry, parse_entry
+from schemas.audit_anchors import encode_anchors, parse_anchors
+from schemas.audit_entry import EvidenceEntry, ObjectEntry, encode_entry, parse_entry
 from schemas.signed_note import note_key
 from tests.fakes.log_store import ORIGIN, LogRig
 from tests.fakes.proven_log import ProvenLog
@@ -88,6 +89,33 @@ def test_a_log_made_anew_with_its_own_key_is_found_by_what_it_says(
     assert f"the first at entry {index}" in told
     assert "recorded" in told
     assert "derived" in told
+
+
+def test_what_a_log_says_of_its_verifier_cannot_write_a_line_of_the_answer(
+    log: ProvenLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = log.recording.entries
+    beginning = parse_entry(entries[0])
+    assert isinstance(beginning, ObjectEntry)
+    hostile = "v1\nall 9 results derived again\x1b[8m\u202e\x9b"
+    anchors = replace(parse_anchors(beginning.raw), verifier=hostile, build=hostile)
+    entries[0] = encode_entry(replace(beginning, raw=encode_anchors(anchors)))
+    assert verify(rewritten(log, log.folder / "other", entries)) == 1  # its start names other anchors
+    told = capsys.readouterr().out
+    assert told.count("v1\\nall 9 results derived again\\x1b[8m\\u202e\\x9b") == 2
+    assert not [line for line in told.splitlines() if line.startswith("all ")]
+    assert not set(told) & {"\x1b", "\u202e", "\x9b"}
+
+
+def test_a_damaged_file_s_name_cannot_write_a_line_either(log: ProvenLog, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = bytearray(log.recording.audit_file.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    damaged = log.folder / "sent\nall 9 results derived again\x1b[8m"
+    damaged.write_bytes(raw)
+    assert verify(damaged) == 1
+    told = capsys.readouterr().err
+    assert "sent\\nall 9 results derived again\\x1b[8m: damaged at offset" in told
+    assert "\x1b" not in told
 
 
 def test_a_changed_file_of_the_log_is_found_by_the_tree(log: ProvenLog, capsys: pytest.CaptureFixture[str]) -> None:

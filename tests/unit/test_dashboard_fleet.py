@@ -2,14 +2,19 @@
 
 import json
 import random
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from relying_party.dashboard import fleet as fleet_module
+from relying_party.dashboard.feed import Feed
 from relying_party.dashboard.fleet import MAX_CHANGES, MAX_STRANGERS, Fleet, View
 from relying_party.dashboard.handle_watch import HandleWatch
 from relying_party.dashboard.rows import COLUMNS, detail_of, row_json
 from relying_party.dashboard.series import Series
+from relying_party.dashboard.settings import DashboardSettings
+from relying_party.dashboard.status_views import state_of
 from relying_party.results import result_keys
 from schemas import cose
 from schemas.identifiers import Ueid, ueid_text
@@ -247,3 +252,18 @@ def test_a_series_keeps_the_newest_and_thins_out_the_rest() -> None:
     assert series.newest() == records[-1]
     series.append(9_999, 1, 1, 1, 1, 1, 1)
     assert list(series.records()) == records, "time does not run back"
+
+
+def test_what_a_stranger_wrote_is_shown_only_while_nothing_could_be_believed(tmp_path: Path) -> None:
+    """Why results are refused may quote them: it helps who named the wrong key, and nobody else."""
+    keys = tmp_path / "verifier.pub"
+    keys.write_bytes(VERIFIER_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    feed = Feed(DashboardSettings(verifier_keys=(keys,)))
+    assert state_of(feed)["refused_why"] == ""
+    forge(feed.fleet)
+    assert state_of(feed)["refused_why"] == feed.fleet.refused_why != ""
+    take(feed.fleet, result_about(BOB))
+    forge(feed.fleet)
+    state = state_of(feed)
+    assert (state["refused_why"], state["refused"]) == ("", 2)
+    assert state["refused_codes"] == {Reason.RESULT_SIGNATURE_INVALID: 2}

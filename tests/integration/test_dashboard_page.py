@@ -232,6 +232,15 @@ def test_it_works_on_a_phone_in_the_dark(browser: Browser, dashboard: Dashboard)
         look.assert_quiet(dashboard.url)
 
 
+def test_no_word_about_the_connection_pushes_the_head_off_a_phone(browser: Browser, dashboard: Dashboard) -> None:
+    with looking(browser, viewport=PHONE, has_touch=True, is_mobile=True) as look:
+        look.page.route("**/api/**", lambda route: route.abort())
+        look.page.goto(dashboard.url)
+        expect(look.page.locator(".link")).to_have_text("reconnecting")  # the longest of them
+        assert look.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        expect(look.page.get_by_role("button", name="Colours: auto")).to_be_in_viewport(ratio=1)
+
+
 def test_results_by_a_key_that_is_not_believed_are_explained(look: Look, dashboard: Dashboard) -> None:
     for number in (1, 2):
         dashboard.inject(ueid_of(number), STRANGER.sign(result_now(number)))

@@ -1,7 +1,6 @@
 """Two ``./run vm`` at once share one cache."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,11 +16,13 @@ def test_of_two_runs_at_once_one_makes_the_package_and_both_have_it_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Path] = []
-    start = threading.Barrier(2)
+    start, second = threading.Barrier(2), threading.Event()
 
     def build(out: Path) -> Path:
         made.append(out)
-        time.sleep(0.3)  # long enough for the other to look
+        if len(made) > 1:
+            second.set()
+        second.wait(0.3)  # long enough for the other to look; over at once when it makes one, too
         built = out / "agent.deb"
         built.write_bytes(b"whole")
         return built

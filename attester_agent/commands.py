@@ -32,7 +32,7 @@ from runtime.mqtt import MqttConnection, Session, Will
 from runtime.service import Backoff, Stop, installed_version
 from runtime.settings import naming
 from runtime.telemetry import Log
-from runtime.time_stamp_verifier import load_time_stamp_verifier
+from runtime.time_stamps.verifier import load_time_stamp_verifier
 from runtime.tracing import open_tracer
 from schemas import cmw
 from schemas.errors import ConfigError, PeerError, WorldError
@@ -80,7 +80,7 @@ def load_stamper(settings: Settings) -> TsaSyncStamper | None:
     if not wanted.urls:
         return None
     # Most agents ask no TSA; what asks one would be a sixth of their memory.
-    client = importlib.import_module("runtime.time_stamp_client")
+    client = importlib.import_module("runtime.time_stamps.client")
     with naming("sync_stamp.roots, sync_stamp.intermediates"):
         stamps = load_time_stamp_verifier(wanted.roots, wanted.intermediates)
     with naming("sync_stamp.tls_ca_file"):

@@ -9,8 +9,8 @@ from typing import Final
 from attester_agent.handle_gate import ClockTrust
 from runtime.mqtt import MqttSettings
 from runtime.telemetry import check_metrics_address
+from runtime.time_stamps.address import TsaAddress, parse_tsa_urls
 from runtime.tracing import TracingSettings
-from runtime.tsa_address import TsaAddress, parse_tsa_urls
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import parse_log_name
 from schemas.limits import MAX_EVIDENCE_BYTES_DEFAULT, MAX_LOGS, MAX_MESSAGE_BYTES, MAX_PCR_INDEX

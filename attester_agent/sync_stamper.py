@@ -27,7 +27,7 @@ _FAILURES: Final = Counter(
 
 
 class TimeStampAuthority(Protocol):
-    """One RFC 3161 Time Stamp Authority, as ``runtime.time_stamp_client.HttpTimeStampAuthority`` is it."""
+    """One RFC 3161 Time Stamp Authority, as ``runtime.time_stamps.client.HttpTimeStampAuthority`` is it."""
 
     @property
     def name(self) -> str:

@@ -24,8 +24,8 @@ from runtime.metrics_page import serve_metrics
 from runtime.service import Stop
 from runtime.settings import naming
 from runtime.telemetry import Log
-from runtime.time_stamp_client import HttpTimeStampAuthority
-from runtime.time_stamp_verifier import load_time_stamp_verifier
+from runtime.time_stamps.client import HttpTimeStampAuthority
+from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas import cose
 from schemas.errors import ConfigError, WorldError
 from schemas.handle import Handle, verify_handle

@@ -12,11 +12,11 @@ from relying_party import audit_log_commands, check_command, prove_command, witn
 from relying_party.recorder import RecorderSettings, check_recorder, run_recorder
 from relying_party.settings import ROLE
 from relying_party.time_audit import Believed, Row, TimeAudit
-from runtime.audit_file import AuditFileDamagedError, read_entries
+from runtime.audit_log.any_log import AuditFileDamagedError, read_entries
 from runtime.keys import load_public_keys
 from runtime.progress import Progress
 from runtime.settings import load, naming
-from runtime.time_stamp_verifier import load_time_stamp_verifier
+from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.handle import Handle
 from schemas.identifiers import Ueid, parse_ueid_text, ueid_text

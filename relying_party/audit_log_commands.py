@@ -12,16 +12,16 @@ from rich.progress import Progress
 
 from relying_party.log_check import MAX_FINDINGS, Demands, Finding, LogCheck
 from relying_party.log_repair import repair
-from runtime.audit_file import JOURNAL
-from runtime.audit_journal import JournalCursor, segments
+from runtime.audit_log.any_log import JOURNAL
+from runtime.audit_log.frames import AuditFileDamagedError
+from runtime.audit_log.journal import JournalCursor, segments
+from runtime.audit_log.object_store import open_store
+from runtime.audit_log.signer import load_note_key
+from runtime.audit_log.tile_log import LogReader
 from runtime.durable import sole_user
-from runtime.frames import AuditFileDamagedError
 from runtime.keys import read_file
-from runtime.log_signer import load_note_key
-from runtime.object_store import open_store
 from runtime.settings import naming
-from runtime.tile_log import LogReader
-from runtime.time_stamp_verifier import load_time_stamp_verifier
+from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas.checkpoint import verify_checkpoint
 from schemas.consistency_proof import ConsistencyProof, parse_consistency_proof
 from schemas.errors import ConfigError, PeerError, WorldError

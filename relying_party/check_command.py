@@ -8,11 +8,11 @@ from typing import Any
 
 from relying_party.proof_check import ProofTrust, Verdict, check_proof
 from relying_party.proof_text import answer_json, answer_lines
+from runtime.audit_log.signer import load_note_key
 from runtime.durable import read_if_exists
 from runtime.keys import load_public_keys
-from runtime.log_signer import load_note_key
 from runtime.settings import naming
-from runtime.time_stamp_verifier import load_time_stamp_verifier
+from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas.audit_proof import MAX_PROOF_BYTES, parse_proof
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.signed_note import COSIGNATURE_V1, ED25519, NoteKey

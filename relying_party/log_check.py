@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from runtime.tile_log import PRUNED, LogReader
+from runtime.audit_log.tile_log import PRUNED, LogReader
 from schemas.audit_entry import EvidenceEntry, parse_entry, reference_in
 from schemas.checkpoint import Checkpoint, verify_checkpoint
 from schemas.errors import PeerError

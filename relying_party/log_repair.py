@@ -3,8 +3,8 @@
 Nothing is signed, nothing is invented: what is written is decided by the entries and the checkpoints that were kept.
 """
 
-from runtime.log_store import LogStore
-from runtime.tile_log import CHECKPOINT, LogReader
+from runtime.audit_log.store import LogStore
+from runtime.audit_log.tile_log import CHECKPOINT, LogReader
 from schemas.merkle import HASH_BYTES, leaf_hash
 from schemas.signed_note import MAX_NOTE_BYTES
 from schemas.tlog_tiles import TILE_HEIGHT, TILE_WIDTH, Tile, subtree_root, tile_at

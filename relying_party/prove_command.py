@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from relying_party.proof_maker import Choice, LogScan
-from runtime.audit_file import is_tiled_log
+from runtime.audit_log.any_log import is_tiled_log
+from runtime.audit_log.object_store import open_store
+from runtime.audit_log.tile_log import LogReader
 from runtime.durable import write_durable
-from runtime.object_store import open_store
-from runtime.tile_log import LogReader
 from schemas.audit_proof import AuditProof, ProvenEntry, ProvenHead, encode_proof
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import Ueid, parse_ueid_text

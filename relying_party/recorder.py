@@ -17,8 +17,8 @@ from prometheus_client import Counter, Gauge
 from relying_party.recording import Recorded, Recording
 from relying_party.results import result_keys, verify_result
 from relying_party.settings import ROLE
-from runtime.audit_settings import AuditSettings
-from runtime.audit_writer import AuditPlace, AuditWriter
+from runtime.audit_log.settings import AuditSettings
+from runtime.audit_log.writer import AuditPlace, AuditWriter
 from runtime.clock import monotonic_s, utc_us
 from runtime.health import Health, broker_condition
 from runtime.keys import load_public_keys
@@ -27,7 +27,7 @@ from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
 from runtime.service import Backoff, Stop
 from runtime.settings import naming
 from runtime.telemetry import Log, check_metrics_address, configure_logging
-from runtime.time_stamp_verifier import load_time_stamp_verifier
+from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas import cmw, media_types, result_token
 from schemas.audit_entry import ENDORSEMENT, HANDLE, POLICY, REFERENCE_VALUES
 from schemas.endorsement import verify_endorsement

@@ -14,12 +14,12 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
+from runtime.audit_log.object_store import open_store
+from runtime.audit_log.signer import load_note_key
+from runtime.audit_log.store import LogStore
+from runtime.audit_log.tile_log import CHECKPOINT, LogReader, cosignatures_path
 from runtime.keys import read_file
-from runtime.log_signer import load_note_key
-from runtime.log_store import LogStore
-from runtime.object_store import open_store
 from runtime.settings import naming
-from runtime.tile_log import CHECKPOINT, LogReader, cosignatures_path
 from schemas.checkpoint import parse_size, verify_checkpoint, verify_cosignature
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.reasons import Reason

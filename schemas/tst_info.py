@@ -1,7 +1,7 @@
 """RFC 3161 time-stamp tokens and their TSTInfo (section 2.4.2), parsed as strict DER.
 
 Parsing proves nothing: a :class:`TstInfo` is believed only when the token it came from was verified to a TSA root
-(``runtime.time_stamp_verifier``). Times are integer microseconds of UTC since 1970, so no fraction is lost.
+(``runtime.time_stamps.verifier``). Times are integer microseconds of UTC since 1970, so no fraction is lost.
 """
 
 from dataclasses import dataclass

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 
-from runtime.audit_file import read_entries
+from runtime.audit_log.any_log import read_entries
 from runtime.keys import read_file
 from runtime.service import EXIT_OK, run_command
 from runtime.settings import load, naming

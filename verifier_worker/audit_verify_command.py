@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from runtime.audit_file import AuditFileDamagedError, is_tiled_log, read_entries
+from runtime.audit_log.any_log import AuditFileDamagedError, is_tiled_log, read_entries
+from runtime.audit_log.object_store import open_store
+from runtime.audit_log.signer import load_note_key
+from runtime.audit_log.tile_log import LogReader
 from runtime.clock import monotonic_s
 from runtime.keys import load_public_keys
-from runtime.log_signer import load_note_key
-from runtime.object_store import open_store
 from runtime.settings import naming
-from runtime.tile_log import LogReader
-from runtime.time_stamp_verifier import load_time_stamp_verifier, time_stamp_verifier_of
+from runtime.time_stamps.verifier import load_time_stamp_verifier, time_stamp_verifier_of
 from schemas.audit_anchors import Anchors, thumbprint
 from schemas.audit_entry import leaf_of
 from schemas.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.audit_log.signer import generate_log_key
 from runtime.durable import write_durable
 from runtime.keys import generate_key_pair, load_public_keys, public_path
-from runtime.log_signer import generate_log_key
 from schemas.errors import ConfigError, WorldError
 from schemas.jwks import encode_jwks
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from runtime import keys
 from runtime.settings import build, load, naming
-from runtime.time_stamp_verifier import TimeStampVerifier, load_time_stamp_verifier
+from runtime.time_stamps.verifier import TimeStampVerifier, load_time_stamp_verifier
 from schemas.errors import ConfigError
 from schemas.policy import SignedPolicy
 from verifier_worker.appraisal_policy import AppraisalPolicy, PolicyTable, check_policy

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from runtime.audit_writer import AuditPlace, AuditWriter
+from runtime.audit_log.writer import AuditPlace, AuditWriter
 from runtime.clock import monotonic_s, utc_us
 from runtime.durable import check_folder_of
 from runtime.metrics_page import serve_metrics

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime.audit_settings import AuditSettings
+from runtime.audit_log.settings import AuditSettings
 from runtime.mqtt import MqttSettings
 from runtime.telemetry import check_metrics_address
 from runtime.tracing import TracingSettings

@@ -21,8 +21,8 @@ from deploy.demo.reference_files import choose_files, digests_of
 from deploy.demo.scenario import Act, Deed
 from relying_party.settings import Settings
 from relying_party.watch import ResultFeed
+from runtime.audit_log.signer import generate_log_key
 from runtime.keys import generate_key_pair
-from runtime.log_signer import generate_log_key
 from runtime.mqtt import MqttSettings
 
 FIRMWARE: Final = Path(__file__).with_name("firmware")

@@ -26,8 +26,8 @@ from relying_party.results import Standing
 from relying_party.settings import Settings
 from relying_party.watch import ResultFeed
 from runtime import clock
+from runtime.audit_log.signer import generate_log_key
 from runtime.keys import generate_key_pair
-from runtime.log_signer import generate_log_key
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
 from schemas import cmw, media_types
 from schemas.evidence import Evidence, parse_evidence

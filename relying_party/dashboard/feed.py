@@ -22,7 +22,7 @@ from runtime.health import Health, broker_condition
 from runtime.keys import load_public_keys
 from runtime.mqtt import Message, MqttConnection, Session
 from runtime.settings import naming
-from runtime.time_stamp_verifier import load_time_stamp_verifier
+from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas import cmw, media_types
 from schemas.errors import PeerError
 from schemas.status import Status, parse_unverified_status

@@ -14,7 +14,7 @@ from attester_agent.settings import EvidenceSettings
 from attester_agent.spool import SqliteSpool
 from runtime.clock import utc_us
 from runtime.mqtt import Message
-from runtime.time_stamp_verifier import TimeStampVerifier
+from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas.evidence import Evidence
 from schemas.hashes import SHA256
 from schemas.topics import Topics

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from relying_party.__main__ import main
-from runtime.captured import read_captured
-from runtime.frames import encode_frame
-from runtime.log_store import FolderStore
-from runtime.tile_log import LogReader
-from runtime.tree_writer import TreeWriter
+from runtime.audit_log.captured import read_captured
+from runtime.audit_log.frames import encode_frame
+from runtime.audit_log.store import FolderStore
+from runtime.audit_log.tile_log import LogReader
+from runtime.audit_log.tree_writer import TreeWriter
 from schemas.audit_entry import HANDLE, EvidenceEntry, ObjectEntry, encode_entry
 from schemas.checkpoint import Checkpoint, sign_checkpoint
 from schemas.consistency_proof import parse_consistency_proof

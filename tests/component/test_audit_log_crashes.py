@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from runtime.audit_file import read_entries
-from runtime.audit_journal import Journal, JournalCursor, segments
-from runtime.log_signer import LogSigner
-from runtime.log_store import FolderStore
-from runtime.sequencer import Sequencer
+from runtime.audit_log.any_log import read_entries
+from runtime.audit_log.journal import Journal, JournalCursor, segments
+from runtime.audit_log.sequencer import Sequencer
+from runtime.audit_log.signer import LogSigner
+from runtime.audit_log.store import FolderStore
 from schemas.errors import ConfigError, WorldError
 from tests.fakes.log_store import KEY, ORIGIN, FailingStore, Killed, LogRig, made_entries
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from relying_party.__main__ import main
 from relying_party.proof_check import Verdict, check_proof
-from runtime.tile_log import cosignatures_path
+from runtime.audit_log.tile_log import cosignatures_path
 from schemas import cbor
 from schemas.audit_entry import START, ObjectEntry, parse_entry
 from schemas.audit_proof import AuditProof, encode_proof, parse_proof

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from relying_party.__main__ import main
-from runtime.audit_file import read_entries
-from runtime.frames import encode_frame
-from runtime.log_retention import LogRetention
-from runtime.log_store import FolderStore, LogStore
+from runtime.audit_log.any_log import read_entries
+from runtime.audit_log.frames import encode_frame
+from runtime.audit_log.retention import LogRetention
+from runtime.audit_log.store import FolderStore, LogStore
 from schemas.audit_entry import HANDLE, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid

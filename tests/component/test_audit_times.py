@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from relying_party.__main__ import main
 from relying_party.time_audit import PENDING, Believed, Row, TimeAudit, audit_times
-from runtime.audit_file import encode_frame, read_entries
+from runtime.audit_log.any_log import encode_frame, read_entries
 from schemas import cmw, media_types
 from schemas.audit_entry import ENDORSEMENT, HANDLE, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
 from schemas.endorsement import sign_endorsement

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from runtime.audit_file import read_entries
-from runtime.audit_settings import AuditSettings
-from runtime.audit_writer import AuditPlace, AuditWriter
-from runtime.frames import FrameFile
-from runtime.log_signer import generate_log_key, load_log_key, load_note_key
+from runtime.audit_log.any_log import read_entries
+from runtime.audit_log.frames import FrameFile
+from runtime.audit_log.settings import AuditSettings
+from runtime.audit_log.signer import generate_log_key, load_log_key, load_note_key
+from runtime.audit_log.writer import AuditPlace, AuditWriter
 from schemas.checkpoint import verify_checkpoint
 from schemas.errors import ConfigError
 from tests.fakes.log_store import made_entries

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from attester_agent.__main__ import main as agent
-from runtime.frames import FrameFile
+from runtime.audit_log.frames import FrameFile
+from runtime.audit_log.signer import generate_log_key
 from runtime.keys import generate_key_pair
-from runtime.log_signer import generate_log_key
 from schemas.errors import ConfigError
 from tests.parts.token_forge import ForgedAuthority
 from verifier_worker.__main__ import main as verifier

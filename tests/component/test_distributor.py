@@ -5,7 +5,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from prometheus_client import REGISTRY
 
 from handle_distributor.epoch_bell import BellRules, EpochBell
-from runtime.time_stamp_verifier import TimeStampVerifier
+from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas import cose
 from schemas.handle import EPOCH_BELL_IMPRINT, verify_handle
 from schemas.reasons import Reason

@@ -16,7 +16,7 @@ from handle_distributor.handle_export import HandleExport
 from runtime import clock
 from runtime.durable import sole_user
 from runtime.service import Stop
-from runtime.time_stamp_verifier import TimeStampVerifier
+from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas.errors import PeerError, WorldError
 from schemas.handle import MAX_HANDLE_BYTES, Handle, handle_id, verify_handle
 from schemas.reasons import Reason

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from runtime.audit_file import encode_frame, read_entries
+from runtime.audit_log.any_log import encode_frame, read_entries
 from schemas.audit_entry import HANDLE, OBJECT_KINDS, REFERENCE_VALUES
 from schemas.hashes import SHA256
 from schemas.reference_values import sign_reference_values

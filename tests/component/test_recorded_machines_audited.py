@@ -9,11 +9,11 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 
 from relying_party.__main__ import main
 from relying_party.proof_check import Answer, ProofTrust, check_proof
-from runtime.audit_file import read_entries
-from runtime.frames import FrameFile
+from runtime.audit_log.any_log import read_entries
+from runtime.audit_log.frames import FrameFile
+from runtime.audit_log.tile_log import stamp_path
 from runtime.keys import load_public_keys
-from runtime.tile_log import stamp_path
-from runtime.time_stamp_verifier import TimeStampVerifier, load_time_stamp_verifier
+from runtime.time_stamps.verifier import TimeStampVerifier, load_time_stamp_verifier
 from schemas import cmw
 from schemas.audit_entry import EvidenceEntry, ObjectEntry, parse_entry
 from schemas.audit_proof import parse_proof

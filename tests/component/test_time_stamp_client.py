@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from runtime.time_stamp_client import HttpTimeStampAuthority
-from runtime.time_stamp_verifier import TimeStampVerifier
-from runtime.tsa_address import parse_tsa_url
+from runtime.time_stamps.address import parse_tsa_url
+from runtime.time_stamps.client import HttpTimeStampAuthority
+from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas.errors import ConfigError, WorldError
 from schemas.reasons import Reason
 from tests.parts import tsa

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from runtime.audit_file import read_entries
-from runtime.frames import FrameFile
+from runtime.audit_log.any_log import read_entries
+from runtime.audit_log.frames import FrameFile
 from schemas import cmw, cose, media_types, result_token
 from schemas.errors import ConfigError, WorldError
 from schemas.evidence import Evidence, encode_evidence

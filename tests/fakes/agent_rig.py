@@ -12,7 +12,7 @@ from attester_agent.push_maker import PushMaker
 from attester_agent.service import Agent, Trust, World
 from attester_agent.settings import EvidenceSettings
 from runtime.mqtt import Message
-from runtime.time_stamp_verifier import TimeStampVerifier
+from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas import cmw, cose
 from schemas.hashes import SHA256
 from schemas.media_types import SOLICIT

@@ -20,7 +20,7 @@ from attester_agent.settings import EvidenceSettings
 from attester_agent.spool import SqliteSpool
 from runtime.clock import utc_us
 from runtime.mqtt import Message
-from runtime.time_stamp_verifier import TimeStampVerifier
+from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas import cmw, cose, jws, media_types
 from schemas.evidence import Evidence
 from schemas.handle import verify_handle

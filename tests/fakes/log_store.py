@@ -6,12 +6,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typing_extensions import override
 
-from runtime.audit_file import read_entries
-from runtime.audit_journal import Journal
-from runtime.log_signer import LogSigner
-from runtime.log_store import FolderStore, LogStore
-from runtime.sequencer import Sequencer
-from runtime.tile_log import LogReader
+from runtime.audit_log.any_log import read_entries
+from runtime.audit_log.journal import Journal
+from runtime.audit_log.sequencer import Sequencer
+from runtime.audit_log.signer import LogSigner
+from runtime.audit_log.store import FolderStore, LogStore
+from runtime.audit_log.tile_log import LogReader
 from schemas.checkpoint import Checkpoint, verify_checkpoint
 from schemas.errors import WorldError
 from schemas.merkle import EMPTY_ROOT, root_of, verify_consistency

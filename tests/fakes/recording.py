@@ -9,8 +9,8 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from runtime.audit_file import read_entries
-from runtime.time_stamp_verifier import time_stamp_verifier_of
+from runtime.audit_log.any_log import read_entries
+from runtime.time_stamps.verifier import time_stamp_verifier_of
 from schemas import cmw, media_types
 from schemas.audit_entry import OBJECT_KINDS, ObjectEntry
 from schemas.errors import WorldError

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from typing_extensions import override
 
-from runtime.time_stamp_verifier import TimeStampVerifier
+from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas.evidence import Evidence, EvidenceBody, LogIncrement, PcrBanks, SyncProof, encode_evidence, parse_evidence
 from schemas.handle import Handle, verify_handle
 from schemas.identifiers import HandleId

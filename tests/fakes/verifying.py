@@ -8,8 +8,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey, generate_private_key
 
-from runtime.frames import FrameFile
-from runtime.time_stamp_verifier import TimeStampVerifier
+from runtime.audit_log.frames import FrameFile
+from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas import cmw, cose, jws, media_types
 from schemas.audit_entry import ObjectEntry
 from schemas.endorsement import sign_endorsement

@@ -9,7 +9,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 from typing_extensions import override
 
-from runtime.time_stamp_verifier import TimeStampVerifier
+from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas import cmw, corim, cose, jws, media_types, result_cwt
 from schemas.alert import Alert, AlertKind, Condition, encode_alert
 from schemas.endorsement import sign_endorsement

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from relying_party.__main__ import main
-from runtime.audit_settings import AuditSettings, AuditTsaSettings
-from runtime.audit_writer import AuditPlace, AuditWriter
-from runtime.log_signer import generate_log_key
-from runtime.tile_log import LogReader
+from runtime.audit_log.settings import AuditSettings, AuditTsaSettings
+from runtime.audit_log.signer import generate_log_key
+from runtime.audit_log.tile_log import LogReader
+from runtime.audit_log.writer import AuditPlace, AuditWriter
 from tests.fakes.log_store import made_entries
 from tests.parts.tsa import misbehaving_tsa, refusing, running_tsa
 from tests.parts.waiting import wait_until

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from relying_party.__main__ import main
-from runtime.audit_file import read_entries
-from runtime.audit_settings import AuditSettings
-from runtime.audit_writer import AuditPlace, AuditWriter
-from runtime.log_signer import generate_log_key
-from runtime.object_store import ObjectStore, open_store
-from runtime.tile_log import LogReader
+from runtime.audit_log.any_log import read_entries
+from runtime.audit_log.object_store import ObjectStore, open_store
+from runtime.audit_log.settings import AuditSettings
+from runtime.audit_log.signer import generate_log_key
+from runtime.audit_log.tile_log import LogReader
+from runtime.audit_log.writer import AuditPlace, AuditWriter
 from schemas.errors import ConfigError, WorldError
 from tests.fakes.log_store import made_entries
 from tests.parts.s3 import running_s3

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from runtime.clock import utc_us
-from runtime.time_stamp_verifier import TimeStampVerifier
+from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas import cmw, media_types
 from schemas.evidence import encode_evidence
 from schemas.handle import verify_handle

@@ -14,7 +14,7 @@ import pytest
 from handle_distributor.__main__ import main
 from runtime.keys import load_public_keys
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
-from runtime.time_stamp_verifier import load_time_stamp_verifier
+from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas import cmw, media_types
 from schemas.handle import Handle, verify_handle
 from schemas.media_types import Indicator

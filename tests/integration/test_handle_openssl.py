@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 
 from handle_distributor.epoch_bell import BellRules, EpochBell
 from runtime import clock
-from runtime.time_stamp_client import HttpTimeStampAuthority
-from runtime.time_stamp_verifier import load_time_stamp_verifier
-from runtime.tsa_address import parse_tsa_url
+from runtime.time_stamps.address import parse_tsa_url
+from runtime.time_stamps.client import HttpTimeStampAuthority
+from runtime.time_stamps.verifier import load_time_stamp_verifier
 from tests.fakes.distributor import MemoryStore, RecordingPublisher
 from tests.parts.tsa import running_tsa
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 
-from runtime.audit_file import read_entries
+from runtime.audit_log.any_log import read_entries
 from schemas import cmw, cose, media_types
 from schemas.audit_entry import POLICY, ObjectEntry, parse_entry
 from schemas.media_types import Indicator

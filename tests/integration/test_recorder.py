@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from relying_party.__main__ import main
-from runtime.audit_file import read_entries
-from runtime.log_signer import generate_log_key
+from runtime.audit_log.any_log import read_entries
+from runtime.audit_log.signer import generate_log_key
 from schemas.audit_entry import EvidenceEntry, ObjectEntry, parse_entry
 from schemas.errors import ConfigError, WorldError
 from tests.fakes.device import FakeDevice

@@ -14,7 +14,7 @@ import pytest
 from handle_distributor.__main__ import main as distributor_main
 from runtime.clock import utc_us
 from runtime.keys import generate_key_pair, load_public_keys
-from runtime.time_stamp_verifier import load_time_stamp_verifier
+from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas import cmw, media_types
 from schemas.evidence import Evidence
 from schemas.handle import Handle, verify_handle

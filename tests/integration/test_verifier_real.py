@@ -10,8 +10,8 @@ import jwt
 import pytest
 
 from relying_party.__main__ import main as relying_party
-from runtime.audit_file import read_entries
-from runtime.log_signer import generate_log_key
+from runtime.audit_log.any_log import read_entries
+from runtime.audit_log.signer import generate_log_key
 from schemas import cmw, media_types
 from schemas.audit_entry import OBJECT_KINDS, ObjectEntry, parse_entry
 from schemas.media_types import Indicator

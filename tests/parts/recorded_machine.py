@@ -8,7 +8,7 @@ from pathlib import Path
 import cbor2
 
 from runtime.keys import load_public_keys
-from runtime.time_stamp_verifier import load_time_stamp_verifier
+from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas import cmw, media_types
 from schemas.evidence import Evidence, parse_evidence
 from schemas.identifiers import Ueid

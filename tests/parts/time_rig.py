@@ -22,8 +22,8 @@ from typing import Final
 import paho.mqtt.client as paho
 from typing_extensions import override
 
+from runtime.audit_log.signer import generate_log_key
 from runtime.keys import generate_key_pair
-from runtime.log_signer import generate_log_key
 from schemas import cmw, cose, jws, media_types
 from schemas.endorsement import sign_endorsement
 from schemas.evidence import Evidence, parse_evidence

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from runtime.audit_log.signer import generate_log_key
 from runtime.clock import random_bytes, utc_us
 from runtime.keys import generate_key_pair
-from runtime.log_signer import generate_log_key
 from schemas import cmw, cose, handle, jws, media_types
 from schemas.endorsement import sign_endorsement
 from schemas.evidence import Evidence, encode_evidence

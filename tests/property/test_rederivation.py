@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from runtime.time_stamp_verifier import time_stamp_verifier_of
+from runtime.time_stamps.verifier import time_stamp_verifier_of
 from schemas import cmw, cose, jws, media_types, result_token
 from schemas.audit_anchors import encode_anchors, encode_start, parse_anchors, parse_start, public_der
 from schemas.audit_entry import (

@@ -1,7 +1,7 @@
 """What the dashboard sees of handle distributors, with the keys to verify them and without."""
 
 from relying_party.dashboard.handle_watch import MAX_DISTRIBUTORS, MAX_HANDLES, HandleWatch, Trust, watch_json
-from runtime.time_stamp_verifier import TimeStampVerifier
+from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas.handle_chain import Fit
 from schemas.identifiers import HandleId
 from schemas.reasons import Reason

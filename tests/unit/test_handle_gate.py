@@ -3,7 +3,7 @@
 import pytest
 
 from attester_agent.handle_gate import CLOCK_TOLERANCE_US, AcceptedHandle, ClockTrust, accept_handle
-from runtime.time_stamp_verifier import TimeStampVerifier
+from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas.errors import PeerError
 from schemas.handle import Handle, verify_handle
 from schemas.reasons import Reason

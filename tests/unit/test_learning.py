@@ -13,8 +13,8 @@ from endorser.captured import read_evidence
 from endorser.learning import Learned, learn_from_logs, learn_from_pushes
 from endorser.packages import deb_files, installed_files
 from endorser.working_set import parse
-from runtime import captured
-from runtime.frames import FrameFile
+from runtime.audit_log import captured
+from runtime.audit_log.frames import FrameFile
 from runtime.progress import Progress
 from schemas import cmw, cose, media_types
 from schemas.audit_entry import EvidenceEntry, encode_entry

@@ -9,7 +9,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.time_stamp_verifier import TimeStampVerifier
+from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas.errors import ConfigError, PeerError
 from schemas.reasons import Reason
 from tests.parts import token_forge

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from runtime.audit_journal import JournalCursor, segments
-from runtime.frames import AuditFileDamagedError, encode_frame, read_frames
-from runtime.log_store import FolderStore
-from runtime.object_store import open_store
-from runtime.tile_log import CHECKPOINT, LogReader
+from runtime.audit_log.frames import AuditFileDamagedError, encode_frame, read_frames
+from runtime.audit_log.journal import JournalCursor, segments
+from runtime.audit_log.object_store import open_store
+from runtime.audit_log.store import FolderStore
+from runtime.audit_log.tile_log import CHECKPOINT, LogReader
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.reasons import Reason
 

@@ -11,8 +11,8 @@ behind is removed by the next round.
 
 from typing import Final
 
-from runtime.log_store import LogStore
-from runtime.tile_log import PRUNED, LogReader, encode_kept, kept_path
+from runtime.audit_log.store import LogStore
+from runtime.audit_log.tile_log import PRUNED, LogReader, encode_kept, kept_path
 from schemas.audit_entry import ObjectEntry, parse_entry, reference_in
 from schemas.errors import PeerError, WorldError
 from schemas.reasons import Reason

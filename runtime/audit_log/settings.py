@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime.tsa_address import parse_tsa_urls
+from runtime.time_stamps.address import parse_tsa_urls
 from schemas.errors import ConfigError, PeerError
 from schemas.signed_note import check_key_name
 

@@ -2,13 +2,14 @@
 
 The order of effects is written here, once:
 
-1. an entry is in the journal, fsynced (:mod:`runtime.audit_journal`; the writer goes on: publishes, acknowledges);
-2. blobs, bundles, tiles of hashes, each fsynced with its folder before the next kind (:mod:`runtime.tree_writer`);
+1. an entry is in the journal, fsynced (:mod:`runtime.audit_log.journal`; the writer goes on: publishes, acknowledges);
+2. blobs, bundles, tiles of hashes, each fsynced with its folder before the next kind
+   (:mod:`runtime.audit_log.tree_writer`);
 3. the tree is checked against the last head that the key has signed, the new head is put into the key's memory,
-   fsynced, and only then signed (:mod:`runtime.log_signer`);
+   fsynced, and only then signed (:mod:`runtime.audit_log.signer`);
 4. ``checkpoint`` is replaced where it is still the one that was there, then ``checkpoints/<size>`` is made;
 5. journal segments that lie before the checkpoint are removed;
-6. the newest checkpoint is stamped (:mod:`runtime.log_stamper`).
+6. the newest checkpoint is stamped (:mod:`runtime.audit_log.stamper`).
 
 Whatever is killed between two of these is done again from what is there: the same entries give the same bytes. A log
 whose tiles, checkpoint or journal are behind what its key has signed is refused: a restored copy must not fork it.
@@ -18,12 +19,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from runtime.audit_journal import SEGMENT_ENTRIES, JournalCursor, remove_before, segments
-from runtime.frames import read_frames
-from runtime.log_signer import LogSigner
-from runtime.log_store import LogStore, create
-from runtime.tile_log import CHECKPOINT, LogReader, checkpoint_path
-from runtime.tree_writer import TreeWriter
+from runtime.audit_log.frames import read_frames
+from runtime.audit_log.journal import SEGMENT_ENTRIES, JournalCursor, remove_before, segments
+from runtime.audit_log.signer import LogSigner
+from runtime.audit_log.store import LogStore, create
+from runtime.audit_log.tile_log import CHECKPOINT, LogReader, checkpoint_path
+from runtime.audit_log.tree_writer import TreeWriter
 from schemas.checkpoint import Checkpoint, verify_checkpoint
 from schemas.errors import ConfigError, PeerError
 from schemas.merkle import EMPTY_ROOT

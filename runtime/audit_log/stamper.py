@@ -9,10 +9,10 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
+from runtime.audit_log.store import LogStore
+from runtime.audit_log.tile_log import LogReader, checkpoint_path, stamp_path
 from runtime.clock import random_bytes
-from runtime.log_store import LogStore
-from runtime.tile_log import LogReader, checkpoint_path, stamp_path
-from runtime.time_stamp_client import HttpTimeStampAuthority
+from runtime.time_stamps.client import HttpTimeStampAuthority
 from schemas.errors import PeerError, WorldError
 from schemas.reasons import Reason
 from schemas.signed_note import MAX_NOTE_BYTES

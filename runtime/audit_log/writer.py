@@ -1,8 +1,8 @@
 """An audit log as its writer has it: entries go into the journal with one fsync a batch, a thread does all the rest.
 
-The rest (:mod:`runtime.sequencer`) never holds up appending. When the store or a TSA does not answer it is tried again;
-what can never go well, since it would fork the log, stops the sequencing and is told by the log, a metric and, at the
-next start, a ``ConfigError``.
+The rest (:mod:`runtime.audit_log.sequencer`) never holds up appending. When the store or a TSA does not answer it is
+tried again; what can never go well, since it would fork the log, stops the sequencing and is told by the log, a metric
+and, at the next start, a ``ConfigError``.
 """
 
 import threading
@@ -14,24 +14,24 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge
 
-from runtime.audit_file import JOURNAL
-from runtime.audit_journal import Journal, JournalCursor
-from runtime.audit_settings import AuditSettings
+from runtime.audit_log.any_log import JOURNAL
+from runtime.audit_log.journal import Journal, JournalCursor
+from runtime.audit_log.object_store import ObjectStore
+from runtime.audit_log.retention import LogRetention
+from runtime.audit_log.sequencer import Sequencer
+from runtime.audit_log.settings import AuditSettings
+from runtime.audit_log.signer import LogSigner, load_log_key, load_origin
+from runtime.audit_log.stamper import LogStamper
+from runtime.audit_log.store import FolderStore, LogStore, check_folder
+from runtime.audit_log.tile_log import LogReader
 from runtime.clock import monotonic_s, utc_us
 from runtime.durable import check_folder_of, sole_user
-from runtime.log_retention import LogRetention
-from runtime.log_signer import LogSigner, load_log_key, load_origin
-from runtime.log_stamper import LogStamper
-from runtime.log_store import FolderStore, LogStore, check_folder
-from runtime.object_store import ObjectStore
-from runtime.sequencer import Sequencer
 from runtime.service import Backoff, Stop
 from runtime.settings import naming
 from runtime.telemetry import Log
-from runtime.tile_log import LogReader
-from runtime.time_stamp_client import HttpTimeStampAuthority
-from runtime.time_stamp_verifier import load_time_stamp_verifier
-from runtime.tsa_address import parse_tsa_urls
+from runtime.time_stamps.address import parse_tsa_urls
+from runtime.time_stamps.client import HttpTimeStampAuthority
+from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas.errors import ConfigError, PeerError, WorldError
 
 _LOG: Final = Log("audit_log")

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from runtime.log_store import LogStore, create
-from runtime.tile_log import LogReader
+from runtime.audit_log.store import LogStore, create
+from runtime.audit_log.tile_log import LogReader
 from schemas.audit_entry import leaf_of
 from schemas.errors import PeerError
 from schemas.merkle import HASH_BYTES, Frontier, leaf_hash

@@ -1,8 +1,9 @@
 """The journal of a tiled log: what is fsynced, and not, or not long, in the tree.
 
-A folder of segments, files of frames (:mod:`runtime.frames`) named ``<first index>-<last number before>.frames``. One
-thread appends (:class:`Journal`); a reader of its own (:class:`JournalCursor`) follows. Segments that lie in the tree
-as a whole are removed, but never the last one: it is what remembers the last number.
+A folder of segments, files of frames (:mod:`runtime.audit_log.frames`) named
+``<first index>-<last number before>.frames``. One thread appends (:class:`Journal`); a reader of its own
+(:class:`JournalCursor`) follows. Segments that lie in the tree as a whole are removed, but never the last one: it is
+what remembers the last number.
 
 An index is a leaf's place in the tree; a number is the writer's, grows, and may leave gaps. Where the journal ends
 before the tree (its disk forgot), the entries that are missing are taken once more if they are appended again, and
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from runtime.frames import FrameFile, read_frames
+from runtime.audit_log.frames import FrameFile, read_frames
 from schemas.errors import ConfigError, WorldError
 from schemas.reasons import Reason
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from runtime.audit_file import is_tiled_log, read_entries
+from runtime.audit_log.any_log import is_tiled_log, read_entries
 from runtime.keys import read_file
 from schemas import cmw, media_types
 from schemas.audit_entry import (

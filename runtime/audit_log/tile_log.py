@@ -1,4 +1,4 @@
-"""A tiled Merkle log as its readers see it, wherever it lies (:mod:`runtime.log_store`).
+"""A tiled Merkle log as its readers see it, wherever it lies (:mod:`runtime.audit_log.store`).
 
     tile/<L>/<N>, tile/entries/<N>    hashes and entries (:mod:`schemas.tlog_tiles`)
     blob/<SHA-256>                    entries too long for a leaf (:mod:`schemas.audit_entry`)
@@ -16,7 +16,7 @@ names: whoever reads verifies checkpoints (:mod:`schemas.checkpoint`), stamps an
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from runtime.log_store import LogStore
+from runtime.audit_log.store import LogStore
 from schemas import cbor
 from schemas.audit_entry import MAX_ENTRY_BYTES, reference_in
 from schemas.checkpoint import parse_checkpoint, parse_size

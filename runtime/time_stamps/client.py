@@ -29,7 +29,7 @@ from pyasn1.error import PyAsn1Error  # type: ignore[import-untyped]  # as all o
 from pyasn1.type import univ  # type: ignore[import-untyped]  # as above
 from typing_extensions import Buffer, override
 
-from runtime.tsa_address import TsaAddress
+from runtime.time_stamps.address import TsaAddress
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.handle import StampVerifier
 from schemas.limits import MAX_TIME_STAMP_TOKEN_BYTES

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
-from runtime.log_store import FolderStore, LogStore
+from runtime.audit_log.store import FolderStore, LogStore
 from schemas.errors import ConfigError, WorldError
 from schemas.reasons import Reason
 

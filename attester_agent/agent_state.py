@@ -11,9 +11,13 @@ from typing import Final
 
 from attester_agent.handle_gate import AcceptedHandle
 from attester_agent.transitions import KernelView, Seen, transitions_between
-from schemas import cbor
+from schemas.codecs import cbor
+from schemas.codecs.fields import as_array, as_bytes, as_map, as_text, as_uint
 from schemas.errors import PeerError
-from schemas.evidence import (
+from schemas.hashes import BY_TPM_ID
+from schemas.identifiers import HANDLE_ID_BYTES, HandleId, Ueid, parse_log_name, parse_ueid
+from schemas.limits import MAX_CLAIMS, MAX_LOGS, MAX_PCR_INDEX, MAX_TRANSITIONS
+from schemas.messages.evidence import (
     DIGEST_BYTES,
     MAX_NAME_BYTES,
     ClaimValue,
@@ -21,13 +25,9 @@ from schemas.evidence import (
     encode_transitions,
     parse_transitions,
 )
-from schemas.fields import as_array, as_bytes, as_map, as_text, as_uint
-from schemas.hashes import BY_TPM_ID
-from schemas.identifiers import HANDLE_ID_BYTES, HandleId, Ueid, parse_log_name, parse_ueid
-from schemas.limits import MAX_CLAIMS, MAX_LOGS, MAX_PCR_INDEX, MAX_TRANSITIONS
-from schemas.pcr import PcrValues
+from schemas.messages.solicit import Solicit
 from schemas.reasons import Reason
-from schemas.solicit import Solicit
+from schemas.tpm.pcr import PcrValues
 
 MAX_VERIFIERS: Final = 16
 MAX_STATE_BYTES: Final = 1024 * 1024

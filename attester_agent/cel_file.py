@@ -19,13 +19,13 @@ from typing import Final
 from attester_agent.cel_journal import read_journal
 from attester_agent.log_window import Entries
 from attester_agent.ports import Life, LogRestartedError
-from schemas import cel_cbor
-from schemas.cel import CelRecord, numbered
-from schemas.cel_log import CelEncoding, detect_encoding, read_records
+from schemas.cel import in_cbor as cel_cbor
+from schemas.cel.any_encoding import CelEncoding, detect_encoding, read_records
+from schemas.cel.records import CelRecord, numbered
 from schemas.errors import PeerError, WorldError
 from schemas.limits import MAX_BOOT_LOG_BYTES, MAX_LOG_ENTRY_BYTES
-from schemas.log_replay import CEL
 from schemas.reasons import Reason
+from schemas.replay.log_replay import CEL
 
 MAX_CEL_BYTES: Final = MAX_BOOT_LOG_BYTES
 _LOCK_PAUSES_S: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)

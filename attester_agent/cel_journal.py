@@ -12,13 +12,13 @@ from typing import Final
 
 from attester_agent.ports import Life
 from runtime.durable import read_if_exists, write_durable
-from schemas import cbor
+from schemas.codecs import cbor
+from schemas.codecs.fields import as_array, as_bytes, as_map, as_uint
 from schemas.errors import PeerError, WorldError
-from schemas.fields import as_array, as_bytes, as_map, as_uint
 from schemas.hashes import BY_TPM_ID, HashAlgorithm
 from schemas.limits import MAX_LOG_ENTRY_BYTES, MAX_PCR_BANKS
-from schemas.pcr import SAVED_PCRS
 from schemas.reasons import Reason
+from schemas.tpm.pcr import SAVED_PCRS
 
 _FORMAT: Final = 1
 _MAX_BYTES: Final = 2 * MAX_LOG_ENTRY_BYTES

@@ -16,8 +16,8 @@ from prometheus_client import Counter
 from attester_agent.claims import Collected, Collector
 from runtime import clock
 from runtime.telemetry import Log
-from schemas.evidence import VANISHED, ClaimValue
 from schemas.limits import MAX_CLAIMS, MAX_TEXT_BYTES
+from schemas.messages.evidence import VANISHED, ClaimValue
 
 GROUP: Final = "attestream.claims"
 LABEL: Final = "label"

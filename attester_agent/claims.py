@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from runtime.service import installed_version
-from schemas.evidence import ClaimValue
+from schemas.messages.evidence import ClaimValue
 
 MAX_CONTAINER_FILES: Final = 32
 MAX_CONTAINER_FILE_BYTES: Final = 1024 * 1024

@@ -34,14 +34,14 @@ from runtime.settings import naming
 from runtime.telemetry import Log
 from runtime.time_stamps.verifier import load_time_stamp_verifier
 from runtime.tracing import open_tracer
-from schemas import cmw
+from schemas.codecs import cmw
 from schemas.errors import ConfigError, PeerError, WorldError
-from schemas.evidence import Evidence, parse_evidence
 from schemas.identifiers import ueid_text
 from schemas.media_types import EVIDENCE, STATUS, Indicator
-from schemas.pcr import selection_text
-from schemas.status import Status, encode_status
-from schemas.tpm_attest import QuoteInfo, parse_attest
+from schemas.messages.evidence import Evidence, parse_evidence
+from schemas.messages.status import Status, encode_status
+from schemas.tpm.attest import QuoteInfo, parse_attest
+from schemas.tpm.pcr import selection_text
 
 _LOG: Final = Log("agent")
 T = TypeVar("T")

@@ -24,15 +24,16 @@ from runtime.keys import load_public_keys
 from runtime.mqtt import Message, MqttConnection, Session
 from runtime.service import EXIT_FAILED, EXIT_OK, Stop
 from runtime.settings import naming
-from schemas import cmw, media_types
-from schemas.endorsement import verify_endorsement
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.errors import AttestreamError, ConfigError, PeerError, WorldError
-from schemas.handle import Handle, verify_handle
 from schemas.identifiers import ueid_text
-from schemas.log_replay import IMA
 from schemas.media_types import Indicator
-from schemas.pcr import PcrSelection
+from schemas.messages.endorsement import verify_endorsement
+from schemas.messages.handle import Handle, verify_handle
 from schemas.reasons import Reason
+from schemas.replay.log_replay import IMA
+from schemas.tpm.pcr import PcrSelection
 
 PATIENCE_S: Final = 5.0
 _US: Final = 1_000_000

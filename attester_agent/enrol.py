@@ -10,10 +10,12 @@ from typing import Final, Protocol
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from attester_agent.ports import Identity
-from schemas import cmw, media_types
-from schemas.endorsement import Endorsement, verify_endorsement
-from schemas.endorsement_key import split_certificates
-from schemas.enrolment import (
+from schemas import media_types
+from schemas.codecs import cmw
+from schemas.errors import PeerError
+from schemas.identifiers import Ueid
+from schemas.messages.endorsement import Endorsement, verify_endorsement
+from schemas.messages.enrolment import (
     MAX_CHAIN,
     Activation,
     EnrolmentRequest,
@@ -28,9 +30,8 @@ from schemas.enrolment import (
     verify_challenge,
     verify_outcome,
 )
-from schemas.errors import PeerError
-from schemas.identifiers import Ueid
 from schemas.reasons import Reason
+from schemas.tpm.endorsement_key import split_certificates
 
 RETRIED: Final = frozenset(
     {

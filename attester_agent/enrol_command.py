@@ -28,12 +28,13 @@ from runtime.keys import load_public_keys, read_file
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
 from runtime.service import Stop
 from runtime.telemetry import Log
-from schemas import cmw, media_types
-from schemas.endorsement import Endorsement, verify_endorsement
-from schemas.enrolment import NONCE_BYTES, IakProof, Outcome
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.identifiers import ueid_text
 from schemas.media_types import Indicator
+from schemas.messages.endorsement import Endorsement, verify_endorsement
+from schemas.messages.enrolment import NONCE_BYTES, IakProof, Outcome
 from schemas.reasons import Reason
 from schemas.topics import check_name
 

@@ -18,8 +18,9 @@ from typing import Final
 
 from attester_agent.agent_state import AgentState, require_baseline
 from attester_agent.log_window import Coverage, Entries, choose_entries
-from schemas import cmw
-from schemas.evidence import (
+from schemas.codecs import cmw
+from schemas.media_types import EVIDENCE, Indicator
+from schemas.messages.evidence import (
     VANISHED,
     ClaimValue,
     Evidence,
@@ -29,9 +30,8 @@ from schemas.evidence import (
     encode_body,
     encode_evidence,
 )
-from schemas.log_replay import IMA
-from schemas.media_types import EVIDENCE, Indicator
-from schemas.pcr import PcrSelection, PcrValues
+from schemas.replay.log_replay import IMA
+from schemas.tpm.pcr import PcrSelection, PcrValues
 
 _FRAME_BYTES: Final = 256  # CBOR heads, names of logs and the CMW record around what is counted exactly
 _PCR_BYTES: Final = 72  # SHA-512 with its heads

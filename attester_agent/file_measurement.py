@@ -24,13 +24,13 @@ from attester_agent.cel_file import MAX_CEL_BYTES, CelFile
 from attester_agent.cel_journal import Journal, Pending, read_journal, write_journal
 from attester_agent.ports import Registers
 from runtime.durable import sync_folder
-from schemas import cel_cbor
-from schemas.cel import ApplicationContent, application_record
+from schemas.cel import in_cbor as cel_cbor
+from schemas.cel.records import ApplicationContent, application_record
 from schemas.errors import ConfigError, WorldError
 from schemas.hashes import BY_TPM_ID, HashAlgorithm
 from schemas.limits import MAX_LOG_ENTRY_BYTES
-from schemas.pcr import SAVED_PCRS, extend
 from schemas.reasons import Reason
+from schemas.tpm.pcr import SAVED_PCRS, extend
 
 LOCK_TRIES: Final = 100
 LOCK_PAUSE_S: Final = 0.1

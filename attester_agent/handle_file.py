@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 from schemas.errors import PeerError, WorldError
-from schemas.handle import MAX_HANDLE_BYTES
+from schemas.messages.handle import MAX_HANDLE_BYTES
 from schemas.reasons import Reason
 
 

@@ -1,7 +1,7 @@
 """Which verified handles the agent binds its TPM to.
 
 Promises: the time of accepted handles only ever rises, so a replayed handle changes nothing. With a trusted clock a
-handle is also current. Does not verify: a :class:`schemas.handle.Handle` is verified already.
+handle is also current. Does not verify: a :class:`schemas.messages.handle.Handle` is verified already.
 """
 
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Final
 
 from schemas.errors import PeerError
-from schemas.handle import Handle
 from schemas.identifiers import HandleId
+from schemas.messages.handle import Handle
 from schemas.reasons import Reason
 
 CLOCK_TOLERANCE_US: Final = 60_000_000

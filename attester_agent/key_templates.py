@@ -7,14 +7,14 @@ same. Sources: TPM 2.0 Part 2, "Public Area Structures"; TCG EK Credential Profi
 import struct
 from typing import Final
 
-from schemas.endorsement_key import EK_ATTRIBUTES, EK_POLICY
 from schemas.hashes import SHA256
-from schemas.tpm_public import (
+from schemas.tpm.endorsement_key import EK_ATTRIBUTES, EK_POLICY
+from schemas.tpm.public import (
     ATTESTATION_KEY_ATTRIBUTES,
     EccCurve,
     ObjectAttributes,
 )
-from schemas.tpm_signature import SignatureScheme
+from schemas.tpm.signature import SignatureScheme
 
 AK_ATTRIBUTES: Final = ATTESTATION_KEY_ATTRIBUTES | ObjectAttributes.USER_WITH_AUTH | ObjectAttributes.NO_DA
 """noDA: a wrong password elsewhere must not stop attestation; the key has no password to guess."""

@@ -7,10 +7,10 @@ reproduces the quote (DESIGN 5), however fast the machine measures. What is beyo
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from schemas.bank_replay import BankReplay
 from schemas.errors import PeerError
-from schemas.log_replay import Quoted, ReplayState
-from schemas.pcr import PcrValues
+from schemas.replay.bank_replay import BankReplay
+from schemas.replay.log_replay import Quoted, ReplayState
+from schemas.tpm.pcr import PcrValues
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

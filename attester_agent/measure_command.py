@@ -10,9 +10,9 @@ from attester_agent.file_measurement import check_owner, digest_of, measure
 from attester_agent.settings import Settings
 from attester_agent.tpm_device import TpmDevice
 from runtime.service import Stop
-from schemas.cel import ApplicationContent
+from schemas.cel.records import ApplicationContent
 from schemas.errors import ConfigError, PeerError
-from schemas.log_replay import CEL
+from schemas.replay.log_replay import CEL
 
 _TYPE: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 

@@ -20,13 +20,13 @@ from attester_agent.cel_file import CelFile
 from attester_agent.log_window import Entries
 from attester_agent.ports import Life, LogRestartedError, MeasurementLog
 from runtime.telemetry import Log
-from schemas import tcg2_log
+from schemas.boot_log import records as tcg2_log
 from schemas.errors import PeerError, WorldError
-from schemas.ima_ascii import Converted
-from schemas.ima_formats import ListFormat, convert, detect_format
+from schemas.ima.ascii import Converted
+from schemas.ima.formats import ListFormat, convert, detect_format
 from schemas.limits import MAX_BOOT_LOG_BYTES, MAX_LOG_ENTRIES
-from schemas.log_replay import CEL, IMA, TCG2
 from schemas.reasons import Reason
+from schemas.replay.log_replay import CEL, IMA, TCG2
 
 MAX_IMA_LIST_BYTES: Final = 256 * 1024 * 1024
 _CHUNK_BYTES: Final = 1024 * 1024

@@ -2,7 +2,7 @@
 
 It is checked here as a relying party would, with the verifier keys trusted for solicits: what is stale, of another
 device or another attesting key is not worth showing. With a challenge the TPM proves that this device shows it
-(:mod:`schemas.passport_proof`).
+(:mod:`schemas.messages.passport_proof`).
 """
 
 import argparse
@@ -19,12 +19,12 @@ from runtime import clock
 from runtime.durable import write_durable
 from runtime.mqtt import Message, MqttConnection, Session
 from runtime.service import Stop
-from schemas import passport_proof, result_token
 from schemas.errors import ConfigError, PeerError, WorldError
-from schemas.passport_proof import PassportProof, encode_proof
-from schemas.pcr import PcrSelection
+from schemas.messages import passport_proof, result_token
+from schemas.messages.passport_proof import PassportProof, encode_proof
+from schemas.messages.result_token import ResultFormat
 from schemas.reasons import Reason
-from schemas.result_token import ResultFormat
+from schemas.tpm.pcr import PcrSelection
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 argparse has no public name for it

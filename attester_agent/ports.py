@@ -9,10 +9,10 @@ from attester_agent.agent_state import AgentState
 from attester_agent.evidence_builder import Quote
 from attester_agent.log_window import Entries
 from schemas.errors import WorldError
-from schemas.evidence import SyncProof
 from schemas.hashes import HashAlgorithm
 from schemas.identifiers import Ueid
-from schemas.pcr import PcrSelection, PcrValues
+from schemas.messages.evidence import SyncProof
+from schemas.tpm.pcr import PcrSelection, PcrValues
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

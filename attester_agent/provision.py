@@ -9,7 +9,7 @@ from attester_agent.ports import Identity
 from runtime.durable import write_durable
 from schemas.errors import ConfigError
 from schemas.identifiers import ueid_text
-from schemas.tpm_public import parse_public
+from schemas.tpm.public import parse_public
 
 UEID_FILE: Final = "attester.ueid"
 PUBLIC_FILE: Final = "ak.tpmt_public"

@@ -25,14 +25,14 @@ from attester_agent.push_trace import PushTrace
 from attester_agent.transitions import NOTHING_KNOWN, KernelView, has_woken, seen_at
 from runtime.telemetry import Log
 from schemas.errors import PeerError, WorldError
-from schemas.evidence import ClaimValue, SyncProof
 from schemas.identifiers import HandleId
-from schemas.log_replay import CEL, Quoted, ReplayState
-from schemas.pcr import PcrBankSelection, PcrSelection
+from schemas.messages.evidence import ClaimValue, SyncProof
 from schemas.reasons import Reason
-from schemas.resume import resumed
-from schemas.tpm_attest import Attest, ClockInfo, QuoteInfo, TimeAttestInfo, parse_attest
-from schemas.tpm_signature import parse_signature
+from schemas.replay.log_replay import CEL, Quoted, ReplayState
+from schemas.replay.resume import resumed
+from schemas.tpm.attest import Attest, ClockInfo, QuoteInfo, TimeAttestInfo, parse_attest
+from schemas.tpm.pcr import PcrBankSelection, PcrSelection
+from schemas.tpm.signature import parse_signature
 
 ATTEMPTS: Final = 4
 _LOG: Final = Log("push")

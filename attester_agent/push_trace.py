@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 
 from runtime.clock import monotonic_s
 from runtime.tracing import Tracer
-from schemas import cmw
-from schemas.evidence import parse_evidence
+from schemas.codecs import cmw
 from schemas.media_types import EVIDENCE, Indicator
+from schemas.messages.evidence import parse_evidence
 
 MAX_STAGES: Final = 256  # of one push; four attempts have some sixty
 

@@ -30,14 +30,14 @@ from runtime.chain_watch import ChainWatch
 from runtime.mqtt import Message
 from runtime.service import Backoff, Stop
 from runtime.telemetry import Log
-from schemas import cmw
+from schemas.codecs import cmw
 from schemas.errors import PeerError, WorldError
-from schemas.evidence import ClaimValue
-from schemas.handle import StampVerifier, verify_handle
 from schemas.identifiers import HandleId, ueid_text
 from schemas.media_types import HANDLE, SOLICIT, Indicator
+from schemas.messages.evidence import ClaimValue
+from schemas.messages.handle import StampVerifier, verify_handle
+from schemas.messages.solicit import verify_solicit
 from schemas.reasons import Reason
-from schemas.solicit import verify_solicit
 from schemas.topics import Topics
 
 IN_FLIGHT_MESSAGES: Final = 16  # published and not acknowledged

@@ -14,9 +14,9 @@ from runtime.tracing import TracingSettings
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import parse_log_name
 from schemas.limits import MAX_EVIDENCE_BYTES_DEFAULT, MAX_LOGS, MAX_MESSAGE_BYTES, MAX_PCR_INDEX
-from schemas.log_replay import CEL
-from schemas.pcr import PcrSelection, parse_selection_text
+from schemas.replay.log_replay import CEL
 from schemas.topics import check_name
+from schemas.tpm.pcr import PcrSelection, parse_selection_text
 
 ROLE: Final = "attester"  # in topics and in the status
 COMMAND: Final = "attester-agent"

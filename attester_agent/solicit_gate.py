@@ -2,7 +2,7 @@
 
 Promises: a solicit works once (its verifier's ``issued_us`` must rise, and that is remembered across restarts), for
 this device only, and not more often than a token bucket allows, so that not even a verifier's key makes a device busy
-without end. Does not verify signatures: ``schemas.solicit.verify_solicit`` did.
+without end. Does not verify signatures: ``schemas.messages.solicit.verify_solicit`` did.
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
+from schemas.messages.solicit import Solicit
 from schemas.reasons import Reason
-from schemas.solicit import Solicit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

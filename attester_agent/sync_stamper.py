@@ -11,8 +11,8 @@ from prometheus_client import Counter
 
 from runtime.service import Backoff
 from runtime.telemetry import Log
+from schemas.codecs.tst_info import Stamp
 from schemas.errors import WorldError
-from schemas.tst_info import Stamp
 
 FIRST_PAUSE_S: Final = 30.0
 LAST_PAUSE_S: Final = 3600.0

@@ -44,12 +44,12 @@ from attester_agent.tpm_commands import (
     public_of,
 )
 from schemas.errors import ConfigError, PeerError, WorldError
-from schemas.evidence import SyncProof
 from schemas.hashes import BY_TPM_ID, HashAlgorithm
 from schemas.identifiers import ueid_from_key
-from schemas.pcr import PcrBankSelection, PcrSelection, PcrValues, encode_selection, parse_selection
+from schemas.messages.evidence import SyncProof
 from schemas.reasons import Reason
-from schemas.tpm_public import EccKey, TpmPublic, check_attestation_key, parse_public
+from schemas.tpm.pcr import PcrBankSelection, PcrSelection, PcrValues, encode_selection, parse_selection
+from schemas.tpm.public import EccKey, TpmPublic, check_attestation_key, parse_public
 
 _NO_PCRS: Final = PcrSelection(banks=())
 _HIERARCHIES: Final = {Hierarchy.ENDORSEMENT: ESYS_TR.ENDORSEMENT, Hierarchy.OWNER: ESYS_TR.OWNER}

@@ -36,9 +36,9 @@ from attester_agent.tpm_commands import (
     open_tpm,
     public_of,
 )
-from schemas.endorsement_key import NV_CERTIFICATE_P256, NV_CERTIFICATE_RSA, NV_CHAIN
 from schemas.errors import ConfigError, WorldError
 from schemas.reasons import Reason
+from schemas.tpm.endorsement_key import NV_CERTIFICATE_P256, NV_CERTIFICATE_RSA, NV_CHAIN
 
 _CERTIFICATES: Final = {KeyAlgorithm.RSA: NV_CERTIFICATE_RSA, KeyAlgorithm.ECC: NV_CERTIFICATE_P256}
 _NV_CHUNK_BYTES: Final = 512  # TPM2_PT_NV_BUFFER_MAX is at least this

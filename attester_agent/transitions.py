@@ -16,9 +16,9 @@ are one). For the verifier all but resumes with a new restart count is the agent
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.evidence import Transition, TransitionKind
 from schemas.limits import MAX_TRANSITIONS
-from schemas.tpm_attest import ClockInfo
+from schemas.messages.evidence import Transition, TransitionKind
+from schemas.tpm.attest import ClockInfo
 
 _ASLEEP_MS: Final = 1000  # the two clocks are not read at one instant
 

@@ -10,12 +10,13 @@ from typing import Final
 
 from runtime.audit_log.captured import read_captured
 from runtime.keys import read_file
-from schemas import cmw, media_types
-from schemas.audit_entry import EvidenceEntry
+from schemas import media_types
+from schemas.audit.entry import EvidenceEntry
+from schemas.codecs import cmw
 from schemas.errors import ConfigError, PeerError
-from schemas.evidence import Evidence, parse_evidence
 from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.media_types import Indicator
+from schemas.messages.evidence import Evidence, parse_evidence
 
 _RECORD_OF_THREE: Final = b"\x83"  # the head of a CMW record with an indicator; a signed object begins with its tag
 _SIGNED: Final = (

@@ -16,8 +16,8 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
-from schemas.enrolment import MAX_CHAIN
 from schemas.errors import PeerError
+from schemas.messages.enrolment import MAX_CHAIN
 from schemas.reasons import Reason
 
 E = TypeVar("E", bound=x509.ExtensionType)
@@ -101,8 +101,8 @@ def verify_path(
 ) -> str:
     """Verifies the path from a certificate to one of ``roots``.
 
-    1. at most :data:`schemas.enrolment.MAX_CHAIN` certificates, all valid now, each signed by the next, which is a CA's
-       (RFC 5280, by ``cryptography``'s path builder) and may sign certificates;
+    1. at most :data:`schemas.messages.enrolment.MAX_CHAIN` certificates, all valid now, each signed by the next, which
+       is a CA's (RFC 5280, by ``cryptography``'s path builder) and may sign certificates;
     2. none below the root is on its issuer's list; the lists there are, are signed, complete and fresh.
 
     Args:

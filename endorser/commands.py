@@ -25,11 +25,11 @@ from runtime.durable import write_durable
 from runtime.keys import generate_key_pair, load_public_keys, load_signing_key, public_path, read_file
 from runtime.mqtt import MqttSettings
 from runtime.settings import naming
-from schemas import cose
+from schemas.codecs import cose
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import Ueid, parse_ueid_text
-from schemas.pcr import parse_selection_text
 from schemas.topics import check_name
+from schemas.tpm.pcr import parse_selection_text
 
 AUTO: Final = "auto"
 _CHUNK_BYTES: Final = 1 << 20

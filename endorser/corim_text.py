@@ -10,11 +10,13 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from endorser.endorsements import verify_any
-from schemas import cbor, corim, cose, media_types
+from schemas import media_types
+from schemas.codecs import cbor, cose
 from schemas.errors import PeerError
 from schemas.hashes import BY_NI_ID
 from schemas.identifiers import parse_ueid, ueid_text
 from schemas.limits import MAX_REFERENCE_VALUES_BYTES
+from schemas.messages import corim
 from schemas.reasons import Reason
 
 FIRST_PATHS: Final = 10

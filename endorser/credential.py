@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFHMAC, CounterLocation,
 
 from schemas.errors import PeerError
 from schemas.reasons import Reason
-from schemas.tpm_public import TpmPublic
+from schemas.tpm.public import TpmPublic
 
 _HASHES: Final[dict[int, HashAlgorithm]] = {0x000B: SHA256(), 0x000C: SHA384(), 0x000D: SHA512()}
 _IDENTITY: Final = b"IDENTITY\x00"  # labels stand with their final zero (Part 1, B.10.4 and C.6.4)

@@ -10,18 +10,18 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 
-from schemas import corim
-from schemas.endorsement import MAX_GROUP_BYTES, Endorsement, sign_endorsement, verify_endorsement
 from schemas.errors import ConfigError, PeerError
 from schemas.hashes import BY_NAME, BY_NI_ID, HashAlgorithm
 from schemas.identifiers import MAX_UEID_BYTES, Ueid, parse_ueid, parse_ueid_text
-from schemas.ima_signature import FileKey, make_file_key, parse_file_key
+from schemas.ima.signature import FileKey, make_file_key, parse_file_key
 from schemas.limits import MAX_FILE_KEYS
-from schemas.pcr import PcrSelection
-from schemas.policy import MAX_POLICY_CHARACTERS, SignedPolicy, is_policy, sign_policy, verify_policy
-from schemas.reference_values import ReferenceValues, sign_reference_values, verify_reference_values
+from schemas.messages import corim
+from schemas.messages.endorsement import MAX_GROUP_BYTES, Endorsement, sign_endorsement, verify_endorsement
+from schemas.messages.policy import MAX_POLICY_CHARACTERS, SignedPolicy, is_policy, sign_policy, verify_policy
+from schemas.messages.reference_values import ReferenceValues, sign_reference_values, verify_reference_values
 from schemas.topics import check_name
-from schemas.tpm_public import TpmPublic, check_attestation_key, parse_public, parse_sized_public
+from schemas.tpm.pcr import PcrSelection
+from schemas.tpm.public import TpmPublic, check_attestation_key, parse_public, parse_sized_public
 
 # Objects start to be valid a little before they are signed: a verifier whose clock is a little behind would refuse
 # them as not yet valid, and would not see a retained message again before it reconnects.

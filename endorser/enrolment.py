@@ -15,13 +15,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from endorser.certificate_path import TpmCertificate, Vendors
 from endorser.ek_certificate import verify_ek_certificate
 from endorser.iak_certificate import verify_iak
-from schemas.endorsement import Genuine
-from schemas.endorsement_key import check_endorsement_key
-from schemas.enrolment import Activation, ChallengeDigest, RequestDigest, parse_request, proof_of, request_digest
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid, ueid_from_key, ueid_text
+from schemas.messages.endorsement import Genuine
+from schemas.messages.enrolment import (
+    Activation,
+    ChallengeDigest,
+    RequestDigest,
+    parse_request,
+    proof_of,
+    request_digest,
+)
 from schemas.reasons import Reason
-from schemas.tpm_public import TpmPublic, check_attestation_key, parse_public
+from schemas.tpm.endorsement_key import check_endorsement_key
+from schemas.tpm.public import TpmPublic, check_attestation_key, parse_public
 
 
 class Standing(StrEnum):

@@ -23,10 +23,11 @@ from runtime.mqtt import MqttConnection, Session, Will
 from runtime.service import Stop, installed_version
 from runtime.settings import load, naming
 from runtime.telemetry import configure_logging
-from schemas import cmw, media_types
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import Ueid, parse_ueid_text, ueid_text
-from schemas.status import Status, encode_status
+from schemas.messages.status import Status, encode_status
 
 STANDINGS = {
     "reject": Standing.REJECTED,

@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ObjectIdentifier
 
 from endorser.certificate_path import Kind, TpmCertificate, Vendors, extension, load_certificate, verify_path
-from schemas.enrolment import IakProof
 from schemas.errors import PeerError
+from schemas.messages.enrolment import IakProof
 from schemas.reasons import Reason
-from schemas.tpm_certify import parse_certify
-from schemas.tpm_signature import parse_signature, verify_signature
+from schemas.tpm.certify import parse_certify
+from schemas.tpm.signature import parse_signature, verify_signature
 
 _ATTESTATION_PURPOSE: Final = ObjectIdentifier("2.23.133.8.3")  # tcg-kp-AIKCertificate
 _MAX_TEXT: Final = 128

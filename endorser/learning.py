@@ -13,20 +13,22 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from endorser.working_set import WorkingSet, plain_path
-from schemas import cel_cbor, ima_log, tcg2_log
-from schemas.bank_replay import BankReplay
-from schemas.cel import ApplicationContent
-from schemas.endorsement import Endorsement
+from schemas.boot_log import records as tcg2_log
+from schemas.cel import in_cbor as cel_cbor
+from schemas.cel.records import ApplicationContent
 from schemas.errors import ConfigError, PeerError
-from schemas.evidence import Evidence
 from schemas.hashes import BY_NI_ID, HashAlgorithm
-from schemas.ima_formats import convert, detect_format
-from schemas.ima_template import BUILT_IN_TEMPLATES
-from schemas.log_replay import IMA, TCG2, Consumed, Quoted, Replayed, ReplayState
-from schemas.pcr import PcrSelection, PcrValues, initial_value, selection_text
+from schemas.ima import records as ima_log
+from schemas.ima.formats import convert, detect_format
+from schemas.ima.template import BUILT_IN_TEMPLATES
+from schemas.messages.endorsement import Endorsement
+from schemas.messages.evidence import Evidence
 from schemas.reasons import Reason
-from schemas.tpm_attest import Attest, AttestType, QuoteInfo, parse_attest
-from schemas.tpm_signature import Signature, parse_signature, verify_signature
+from schemas.replay.bank_replay import BankReplay
+from schemas.replay.log_replay import IMA, TCG2, Consumed, Quoted, Replayed, ReplayState
+from schemas.tpm.attest import Attest, AttestType, QuoteInfo, parse_attest
+from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value, selection_text
+from schemas.tpm.signature import Signature, parse_signature, verify_signature
 
 _BOOT_AGGREGATE: Final = b"boot_aggregate"
 _SIZES: Final = frozenset(algorithm.size for algorithm in BY_NI_ID.values())

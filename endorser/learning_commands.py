@@ -13,14 +13,14 @@ from endorser.working_set import WorkingSet, differences, merge, parse, render, 
 from runtime.durable import write_durable
 from runtime.keys import load_public_keys, load_signing_key, read_file
 from runtime.progress import Progress
-from schemas.endorsement import verify_endorsement
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import Ueid
 from schemas.limits import MAX_FILE_KEYS, MAX_REFERENCE_VALUES_BYTES
-from schemas.log_replay import IMA, TCG2
-from schemas.pcr import PcrSelection, parse_selection_text
-from schemas.reference_values import Outgoing, ReferenceValues, sign_reference_values, verify_reference_values
+from schemas.messages.endorsement import verify_endorsement
+from schemas.messages.reference_values import Outgoing, ReferenceValues, sign_reference_values, verify_reference_values
+from schemas.replay.log_replay import IMA, TCG2
 from schemas.topics import check_name
+from schemas.tpm.pcr import PcrSelection, parse_selection_text
 
 KERNEL_LOGS: Final = {
     TCG2: Path("/sys/kernel/security/tpm0/binary_bios_measurements"),

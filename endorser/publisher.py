@@ -7,13 +7,14 @@ from typing import Final
 
 from runtime import clock
 from runtime.mqtt import MqttConnection, MqttSettings, Session
-from schemas import cmw, media_types
-from schemas.endorsement import Endorsement
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.errors import WorldError
 from schemas.media_types import Indicator
-from schemas.policy import SignedPolicy
+from schemas.messages.endorsement import Endorsement
+from schemas.messages.policy import SignedPolicy
+from schemas.messages.reference_values import ReferenceValues
 from schemas.reasons import Reason
-from schemas.reference_values import ReferenceValues
 from schemas.topics import Topics
 
 BROKER_PATIENCE_S: Final = 15.0

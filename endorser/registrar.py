@@ -28,9 +28,12 @@ from endorser.enrolment import (
 from endorser.registry import Registry
 from endorser.settings import Settings
 from runtime import clock
-from schemas import cmw, media_types
-from schemas.endorsement import Endorsement, Genuine, sign_endorsement
-from schemas.enrolment import (
+from schemas import media_types
+from schemas.codecs import cmw
+from schemas.errors import ConfigError, PeerError
+from schemas.identifiers import Ueid, ueid_text
+from schemas.messages.endorsement import Endorsement, Genuine, sign_endorsement
+from schemas.messages.enrolment import (
     MAX_ACTIVATION_BYTES,
     MAX_REQUEST_BYTES,
     SECRET_BYTES,
@@ -43,10 +46,8 @@ from schemas.enrolment import (
     sign_challenge,
     sign_outcome,
 )
-from schemas.errors import ConfigError, PeerError
-from schemas.identifiers import Ueid, ueid_text
 from schemas.reasons import Reason
-from schemas.tpm_public import TpmPublic, parse_public
+from schemas.tpm.public import TpmPublic, parse_public
 
 _ENVELOPE_BYTES: Final = 128
 _SEED_BYTES: Final = 64

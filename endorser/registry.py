@@ -15,10 +15,10 @@ from typing import Final
 
 from endorser.enrolment import Candidate, Decision, Device, Endorsed, OpenChallenge, Pending, Standing, check_standing
 from endorser.registry_schema import COUNT_STANDINGS, COUNT_WAITING, SCHEMA, SCHEMA_VERSION, Tally
-from schemas.endorsement import Genuine
-from schemas.enrolment import ChallengeDigest, RequestDigest
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.identifiers import Ueid
+from schemas.messages.endorsement import Genuine
+from schemas.messages.enrolment import ChallengeDigest, RequestDigest
 from schemas.reasons import Reason
 
 _BUSY_S: Final = 5.0

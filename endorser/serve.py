@@ -20,11 +20,12 @@ from runtime.health import Condition, Health
 from runtime.mqtt import Message, Will
 from runtime.service import Stop
 from runtime.telemetry import Log
-from schemas import cmw, media_types
-from schemas.enrolment import MAX_REQUEST_BYTES
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.errors import PeerError, WorldError
 from schemas.identifiers import Ueid, ueid_text
 from schemas.media_types import Indicator
+from schemas.messages.enrolment import MAX_REQUEST_BYTES
 from schemas.reasons import Reason
 from schemas.topics import Topics
 

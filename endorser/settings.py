@@ -9,8 +9,8 @@ from typing import Final
 from endorser.enrolment import ApprovalRule
 from runtime.mqtt import MqttSettings
 from runtime.telemetry import check_metrics_address
-from schemas.endorsement import MAX_GROUP_BYTES
 from schemas.errors import ConfigError, PeerError
+from schemas.messages.endorsement import MAX_GROUP_BYTES
 from schemas.topics import check_name
 
 ROLE: Final = "endorser"

@@ -26,11 +26,11 @@ from runtime.settings import naming
 from runtime.telemetry import Log
 from runtime.time_stamps.client import HttpTimeStampAuthority
 from runtime.time_stamps.verifier import load_time_stamp_verifier
-from schemas import cose
+from schemas.codecs import cose
+from schemas.codecs.tst_info import parse_tst_info
 from schemas.errors import ConfigError, WorldError
-from schemas.handle import Handle, verify_handle
+from schemas.messages.handle import Handle, verify_handle
 from schemas.reasons import Reason
-from schemas.tst_info import parse_tst_info
 
 _LOG: Final = Log("handle_distributor")
 _AGE: Final = Gauge(

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from schemas.codecs.tst_info import TstInfo, parse_tst_info
 from schemas.errors import WorldError
-from schemas.handle import EPOCH_BELL_IMPRINT, Handle, HandleClaims
 from schemas.identifiers import HandleId
+from schemas.messages.handle import EPOCH_BELL_IMPRINT, Handle, HandleClaims
 from schemas.reasons import Reason
-from schemas.tst_info import TstInfo, parse_tst_info
 
 _US: Final = 1_000_000
 

@@ -16,9 +16,11 @@ from prometheus_client import Counter, Gauge
 from handle_distributor.epoch import Observation, check_agreement, check_clock, choose_claims
 from handle_distributor.ports import Clock, HandlePublisher, HandleStore, TimeStampAuthority
 from runtime.telemetry import Log
-from schemas import cose
+from schemas.codecs import cose
+from schemas.codecs.tst_info import Stamp, extract_tst_info
 from schemas.errors import PeerError, WorldError
-from schemas.handle import (
+from schemas.identifiers import HandleId
+from schemas.messages.handle import (
     EPOCH_BELL_IMPRINT,
     NONCE_BYTES,
     Handle,
@@ -28,8 +30,6 @@ from schemas.handle import (
     sign_claims,
     verify_handle,
 )
-from schemas.identifiers import HandleId
-from schemas.tst_info import Stamp, extract_tst_info
 
 _LOG: Final = Log("handle_distributor")
 _ISSUED: Final = Counter("attestream_handles_issued_total", "Handles made, stored and given to the broker connection")

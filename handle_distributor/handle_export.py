@@ -12,7 +12,7 @@ from runtime.durable import read_if_exists, write_durable
 from runtime.service import Stop
 from runtime.telemetry import Log
 from schemas.errors import PeerError, WorldError
-from schemas.handle import MAX_HANDLE_BYTES, Handle
+from schemas.messages.handle import MAX_HANDLE_BYTES, Handle
 from schemas.reasons import Reason
 
 POLL_S: Final = 0.5

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from runtime.durable import read_if_exists, sole_user, write_durable
 from schemas.errors import ConfigError
-from schemas.handle import MAX_HANDLE_BYTES
+from schemas.messages.handle import MAX_HANDLE_BYTES
 
 
 class HandleFile:

@@ -18,10 +18,11 @@ from prometheus_client import Counter
 
 from runtime.health import Condition, broker_condition
 from runtime.mqtt import MqttConnection, MqttSettings, Session, Will
-from schemas import cmw, media_types
-from schemas.handle import Handle
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.media_types import Indicator
-from schemas.status import Status, encode_status
+from schemas.messages.handle import Handle
+from schemas.messages.status import Status, encode_status
 
 ROLE: Final = "handle-distributor"
 _US: Final = 1_000_000

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from schemas.handle import Handle
-from schemas.tst_info import Stamp
+from schemas.codecs.tst_info import Stamp
+from schemas.messages.handle import Handle
 
 
 class TimeStampAuthority(Protocol):

@@ -8,7 +8,7 @@ from runtime.mqtt import MqttSettings
 from runtime.telemetry import check_metrics_address
 from runtime.time_stamps.address import TsaAddress, parse_tsa_urls
 from schemas.errors import ConfigError, PeerError
-from schemas.handle import MAX_ACCURACY_US, MAX_LIFETIME_S
+from schemas.messages.handle import MAX_ACCURACY_US, MAX_LIFETIME_S
 from schemas.topics import check_name
 
 ROLE: Final = "handle-distributor"

@@ -17,8 +17,8 @@ from runtime.metrics_page import serve_metrics
 from runtime.service import EXIT_FAILED, EXIT_OK, Stop
 from runtime.settings import naming
 from runtime.telemetry import LEVELS, configure_logging
-from schemas.alert import Alert, AlertKind
 from schemas.errors import ConfigError
+from schemas.messages.alert import Alert, AlertKind
 
 _EPILOG: Final = """examples:
   relying-party alerts --config alerts.toml --check-config   read the settings, the keys and the secrets, then stop

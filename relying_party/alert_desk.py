@@ -15,8 +15,8 @@ from relying_party.alert_silence import Notice, Silence
 from relying_party.alert_storms import StormNotice, Storms
 from relying_party.alert_words import alert_id, alert_of_change, alert_of_notice, alert_of_storm
 from relying_party.results import Standing
-from schemas.alert import Alert, AlertKind, Condition
 from schemas.identifiers import Ueid, ueid_text
+from schemas.messages.alert import Alert, AlertKind, Condition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

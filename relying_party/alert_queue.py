@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from schemas.alert import Alert
+from schemas.messages.alert import Alert
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,9 +26,10 @@ from runtime.mqtt import MqttConnection, MqttSettings, Session
 from runtime.service import Backoff, Stop
 from runtime.settings import naming
 from runtime.telemetry import Log
-from schemas import cmw, media_types
-from schemas.alert import Alert, AlertKind, encode_alert
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.errors import ConfigError, WorldError
+from schemas.messages.alert import Alert, AlertKind, encode_alert
 
 _LOG: Final = Log("alerts")
 DELIVERIES: Final = Counter(

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from relying_party.results import Standing
-from schemas.alert import Condition
 from schemas.identifiers import Ueid, ueid_text
+from schemas.messages.alert import Condition
+from schemas.messages.result import AttestationResult, Freshness, Tier
 from schemas.reasons import Reason
-from schemas.result import AttestationResult, Freshness, Tier
 
 # Reasons that decide nothing by themselves; where a policy gives one a weight it stands first, and counts.
 _TOLD_ONLY: Final = frozenset(

@@ -38,12 +38,14 @@ from runtime.mqtt import Message, MqttConnection, Session
 from runtime.service import Stop
 from runtime.settings import naming
 from runtime.telemetry import Log
-from schemas import cmw, media_types, result_token
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.errors import PeerError, WorldError
 from schemas.identifiers import Ueid, ueid_text
+from schemas.messages import result_token
+from schemas.messages.result import AttestationResult
+from schemas.messages.status import parse_unverified_status
 from schemas.reasons import Reason
-from schemas.result import AttestationResult
-from schemas.status import parse_unverified_status
 
 _LOG: Final = Log("alerts")
 _ALERTS: Final = Counter("attestream_alerts_total", "Alerts made, by kind", ["kind"])

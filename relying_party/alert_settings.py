@@ -10,8 +10,8 @@ from relying_party.alert_silence import SilenceSettings
 from relying_party.alert_storms import StormSettings
 from runtime.mqtt import MqttSettings
 from runtime.telemetry import check_metrics_address
-from schemas.alert import Condition
 from schemas.errors import ConfigError, PeerError
+from schemas.messages.alert import Condition
 from schemas.topics import check_name
 
 ROLE: Final = "relying-party-alerts"

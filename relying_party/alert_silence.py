@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from schemas.alert import AlertKind
-from schemas.reason_texts import explain
+from schemas.messages.alert import AlertKind
+from schemas.text.reasons import explain
 
 BROKER: Final = "broker"
 UNVERIFIED: Final = "results-unverified"

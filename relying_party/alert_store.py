@@ -17,9 +17,9 @@ from relying_party.alert_desk import Batch, Outgoing
 from relying_party.alert_queue import Delivery, Depth, Ended, Receivers
 from relying_party.alert_rules import Headline, Memory
 from runtime import clock
-from schemas.alert import Alert, Condition, encode_alert, parse_unverified_alert
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.identifiers import Ueid
+from schemas.messages.alert import Alert, Condition, encode_alert, parse_unverified_alert
 from schemas.reasons import Reason
 
 MAX_FAILED: Final = 1000  # of one receiver; the oldest are forgotten

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from relying_party.alert_rules import Change
-from schemas.alert import MAX_NAMED, Condition
 from schemas.identifiers import Ueid
+from schemas.messages.alert import MAX_NAMED, Condition
 
 _KEY: Final = "storm/"
 

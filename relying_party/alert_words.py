@@ -13,10 +13,10 @@ from typing import Final
 from relying_party.alert_rules import Change
 from relying_party.alert_silence import Notice
 from relying_party.alert_storms import StormNotice
-from schemas.alert import MAX_REASONS, MAX_TOKEN_BYTES, Alert, AlertKind, Condition
 from schemas.identifiers import b64url, ueid_text
-from schemas.reason_texts import explain
-from schemas.result_token import ResultFormat, format_of
+from schemas.messages.alert import MAX_REASONS, MAX_TOKEN_BYTES, Alert, AlertKind, Condition
+from schemas.messages.result_token import ResultFormat, format_of
+from schemas.text.reasons import explain
 
 MAX_BODY_BYTES: Final = 256 * 1024
 _WORD: Final = 80  # characters of a name or path that an attester chose

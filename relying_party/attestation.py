@@ -3,7 +3,8 @@
 Pure: keys, expectations and the time are arguments. Promises of :func:`verify_attestation`: what it returns was signed
 by a trusted verifier with ES256, is in force within the leeway, is bound to a handle, and meets every expectation
 given; anything else is a :class:`PeerError` that says which. It does not decide what a status is good for: a
-contraindicated attester has a valid result. Nor does it know who shows the result: see ``schemas.passport_proof``.
+contraindicated attester has a valid result. Nor does it know who shows the result: see
+``schemas.messages.passport_proof``.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -12,12 +13,12 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from schemas import result_token
 from schemas.errors import PeerError
-from schemas.handle import Handle
 from schemas.identifiers import Ueid, ueid_text
+from schemas.messages import result_token
+from schemas.messages.handle import Handle
+from schemas.messages.result import AttestationResult, Freshness, Tier
 from schemas.reasons import Reason
-from schemas.result import AttestationResult, Freshness, Tier
 
 LEEWAY_S: Final = 30.0  # how far our clock and the verifier's may differ
 _US: Final = 1_000_000
@@ -73,7 +74,7 @@ def verify_attestation(
 ) -> Attestation:
     """Verifies one result.
 
-    1. the signature, by a trusted key, with ES256, over a result (:func:`schemas.result_token.verify`);
+    1. the signature, by a trusted key, with ES256, over a result (:func:`schemas.messages.result_token.verify`);
     2. its attester, where the caller expects one;
     3. its validity, and that it was not issued in our future, within the leeway;
     4. its handle: it names one, and where the caller gives handles it is one of these;
@@ -82,11 +83,11 @@ def verify_attestation(
 
     Args:
         token: a JWT or a CWT.
-        keys: the trusted verifiers' keys, as :func:`schemas.result_token.result_keys` makes them.
+        keys: the trusted verifiers' keys, as :func:`schemas.messages.result_token.result_keys` makes them.
         now_us: UTC microseconds.
         expected: what it must meet.
         ueid: the attester it must be about.
-        handles: verified by the caller (``schemas.handle.verify_handle``), the only ones it may be bound to.
+        handles: verified by the caller (``schemas.messages.handle.verify_handle``), the only ones it may be bound to.
 
     Raises:
         PeerError: ``too-large``, ``malformed``, ``result-signature-invalid``, ``result-of-another-attester``,

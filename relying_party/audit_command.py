@@ -17,11 +17,11 @@ from runtime.keys import load_public_keys
 from runtime.progress import Progress
 from runtime.settings import load, naming
 from runtime.time_stamps.verifier import load_time_stamp_verifier
+from schemas.boot_log.uefi_text import shown
 from schemas.errors import ConfigError, PeerError, WorldError
-from schemas.handle import Handle
 from schemas.identifiers import Ueid, parse_ueid_text, ueid_text
+from schemas.messages.handle import Handle
 from schemas.time_model import MAX_DRIFT_PPM
-from schemas.uefi_text import shown
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_DRIFT_PPM: Final = 1_000_000

@@ -22,12 +22,12 @@ from runtime.durable import sole_user
 from runtime.keys import read_file
 from runtime.settings import naming
 from runtime.time_stamps.verifier import load_time_stamp_verifier
-from schemas.checkpoint import verify_checkpoint
-from schemas.consistency_proof import ConsistencyProof, parse_consistency_proof
+from schemas.boot_log.uefi_text import shown
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.reasons import Reason
-from schemas.signed_note import NoteKey
-from schemas.uefi_text import shown
+from schemas.tlog.checkpoint import verify_checkpoint
+from schemas.tlog.consistency_proof import ConsistencyProof, parse_consistency_proof
+from schemas.tlog.signed_note import NoteKey
 
 KINDS: Final = frozenset({"fsck", "consistency"})
 INTERRUPTED: Final = 130  # as a shell tells it: 128 + SIGINT

@@ -13,13 +13,15 @@ from relying_party.attestation import Attestation
 from relying_party.client import Results
 from runtime import clock
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
-from schemas import cmw, media_types, result_token
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.errors import PeerError, WorldError
-from schemas.evidence import Evidence, parse_evidence
 from schemas.identifiers import Ueid, ueid_text
 from schemas.media_types import Indicator
+from schemas.messages import result_token
+from schemas.messages.evidence import Evidence, parse_evidence
+from schemas.messages.result import Freshness
 from schemas.reasons import Reason
-from schemas.result import Freshness
 
 DEFAULT_WAIT_S: Final = 10.0
 _QUEUE_MESSAGES: Final = 1000

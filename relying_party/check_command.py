@@ -13,10 +13,10 @@ from runtime.durable import read_if_exists
 from runtime.keys import load_public_keys
 from runtime.settings import naming
 from runtime.time_stamps.verifier import load_time_stamp_verifier
-from schemas.audit_proof import MAX_PROOF_BYTES, parse_proof
+from schemas.audit.proof import MAX_PROOF_BYTES, parse_proof
+from schemas.boot_log.uefi_text import shown
 from schemas.errors import ConfigError, PeerError, WorldError
-from schemas.signed_note import COSIGNATURE_V1, ED25519, NoteKey
-from schemas.uefi_text import shown
+from schemas.tlog.signed_note import COSIGNATURE_V1, ED25519, NoteKey
 
 
 def add_to(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -15,10 +15,10 @@ from relying_party.attestation import LEEWAY_S, Attestation, Expectations, verif
 from runtime import clock
 from runtime.keys import load_public_keys
 from runtime.tracing import Tracer
-from schemas import passport_proof, result_token
-from schemas.handle import Handle
 from schemas.identifiers import Ueid
-from schemas.result import AttestationResult
+from schemas.messages import passport_proof, result_token
+from schemas.messages.handle import Handle
+from schemas.messages.result import AttestationResult
 
 
 class Results:
@@ -121,7 +121,7 @@ class Results:
 
         Raises:
             PeerError: as :meth:`verify`; ``result-proof-invalid``, and the others of
-                :func:`schemas.passport_proof.verify_proof`.
+                :func:`schemas.messages.passport_proof.verify_proof`.
         """
         attestation = self.verify(token, handles=handles)
         parsed = passport_proof.parse_proof(proof)

@@ -20,7 +20,7 @@ from runtime.service import EXIT_FAILED, EXIT_OK
 from runtime.telemetry import LEVELS
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import Ueid, parse_ueid_text
-from schemas.passport_proof import parse_challenge
+from schemas.messages.passport_proof import parse_challenge
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 argparse has no public name for it

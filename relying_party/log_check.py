@@ -17,14 +17,14 @@ from functools import partial
 from typing import Final
 
 from runtime.audit_log.tile_log import PRUNED, LogReader
-from schemas.audit_entry import EvidenceEntry, parse_entry, reference_in
-from schemas.checkpoint import Checkpoint, verify_checkpoint
+from schemas.audit.entry import EvidenceEntry, parse_entry, reference_in
 from schemas.errors import PeerError
-from schemas.handle import StampVerifier
-from schemas.merkle import HASH_BYTES, Frontier, leaf_hash
+from schemas.messages.handle import StampVerifier
 from schemas.reasons import Reason
-from schemas.signed_note import NoteKey
-from schemas.tlog_tiles import MAX_LEVEL, TILE_HEIGHT, TILE_WIDTH, Tile, subtree_root, tile_at
+from schemas.tlog.checkpoint import Checkpoint, verify_checkpoint
+from schemas.tlog.merkle import HASH_BYTES, Frontier, leaf_hash
+from schemas.tlog.signed_note import NoteKey
+from schemas.tlog.tiles import MAX_LEVEL, TILE_HEIGHT, TILE_WIDTH, Tile, subtree_root, tile_at
 
 MAX_FINDINGS: Final = 100
 _US: Final = 1_000_000

@@ -5,9 +5,9 @@ Nothing is signed, nothing is invented: what is written is decided by the entrie
 
 from runtime.audit_log.store import LogStore
 from runtime.audit_log.tile_log import CHECKPOINT, LogReader
-from schemas.merkle import HASH_BYTES, leaf_hash
-from schemas.signed_note import MAX_NOTE_BYTES
-from schemas.tlog_tiles import TILE_HEIGHT, TILE_WIDTH, Tile, subtree_root, tile_at
+from schemas.tlog.merkle import HASH_BYTES, leaf_hash
+from schemas.tlog.signed_note import MAX_NOTE_BYTES
+from schemas.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, Tile, subtree_root, tile_at
 
 
 def repair(store: LogStore, size: int) -> int:

@@ -28,19 +28,19 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from relying_party.proof_objects import Objects, Push
 from relying_party.proof_replay import BootReplay, Listing
-from schemas import result_token
-from schemas.audit_anchors import Anchors
-from schemas.audit_entry import leaf_of
-from schemas.audit_proof import AuditProof, ProvenHead
-from schemas.checkpoint import Checkpoint, verify_checkpoint, verify_cosignature
+from schemas.audit.anchors import Anchors
+from schemas.audit.entry import leaf_of
+from schemas.audit.proof import AuditProof, ProvenHead
 from schemas.errors import PeerError
-from schemas.handle import Handle, StampVerifier
-from schemas.merkle import leaf_hash, verify_consistency, verify_inclusion
+from schemas.messages import result_token
+from schemas.messages.handle import Handle, StampVerifier
+from schemas.messages.result import AttestationResult, Freshness, Tier
 from schemas.reasons import Reason
-from schemas.result import AttestationResult, Freshness, Tier
-from schemas.signed_note import NoteKey
 from schemas.time_model import Interval, stamped
-from schemas.tpm_attest import TimeAttestInfo
+from schemas.tlog.checkpoint import Checkpoint, verify_checkpoint, verify_cosignature
+from schemas.tlog.merkle import leaf_hash, verify_consistency, verify_inclusion
+from schemas.tlog.signed_note import NoteKey
+from schemas.tpm.attest import TimeAttestInfo
 
 Keys = Mapping[bytes, EllipticCurvePublicKey]
 _PPM: Final = 1_000_000

@@ -13,9 +13,9 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from relying_party.proof_objects import policy_table
-from schemas import cmw, cose, media_types, result_token
-from schemas.audit_anchors import keys_by_id, parse_anchors
-from schemas.audit_entry import (
+from schemas import media_types
+from schemas.audit.anchors import keys_by_id, parse_anchors
+from schemas.audit.entry import (
     ANCHORS,
     ENDORSEMENT,
     LOCAL_POLICY,
@@ -26,18 +26,20 @@ from schemas.audit_entry import (
     ObjectEntry,
     parse_entry,
 )
+from schemas.codecs import cmw, cose
+from schemas.codecs.tst_info import extract_tst_info, parse_tst_info
 from schemas.errors import PeerError
-from schemas.evidence import Evidence, parse_evidence
-from schemas.handle import handle_id
 from schemas.identifiers import HandleId, Ueid
 from schemas.media_types import Indicator
-from schemas.policy import verify_policy
+from schemas.messages import result_token
+from schemas.messages.evidence import Evidence, parse_evidence
+from schemas.messages.handle import handle_id
+from schemas.messages.policy import verify_policy
+from schemas.messages.reference_values import verify_reference_values
+from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
-from schemas.reference_values import verify_reference_values
-from schemas.result import AttestationResult
 from schemas.time_model import MAX_DRIFT_PPM, Interval, quote_made, stamped
-from schemas.tpm_attest import ClockInfo, TimeAttestInfo, parse_attest
-from schemas.tst_info import extract_tst_info, parse_tst_info
+from schemas.tpm.attest import ClockInfo, TimeAttestInfo, parse_attest
 
 _UNSETTLED: Final = frozenset(
     {

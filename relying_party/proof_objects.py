@@ -7,20 +7,21 @@ from dataclasses import dataclass, replace
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from relying_party.time_audit import Believed, TimeAudit
-from schemas import cmw, media_types
-from schemas.audit_anchors import Anchors, Start, keys_by_id, parse_anchors, parse_start
-from schemas.audit_entry import EvidenceEntry, ObjectEntry, parse_entry
-from schemas.endorsement import Endorsement, verify_endorsement
+from schemas import media_types
+from schemas.audit.anchors import Anchors, Start, keys_by_id, parse_anchors, parse_start
+from schemas.audit.entry import EvidenceEntry, ObjectEntry, parse_entry
+from schemas.codecs import cmw
 from schemas.errors import PeerError
-from schemas.evidence import Evidence, parse_evidence
-from schemas.handle import Handle, StampVerifier, verify_handle
 from schemas.identifiers import HandleId, Ueid
 from schemas.media_types import Indicator
-from schemas.policy import MAX_POLICY_CHARACTERS, SignedPolicy, verify_policy
+from schemas.messages.endorsement import Endorsement, verify_endorsement
+from schemas.messages.evidence import Evidence, parse_evidence
+from schemas.messages.handle import Handle, StampVerifier, verify_handle
+from schemas.messages.policy import MAX_POLICY_CHARACTERS, SignedPolicy, verify_policy
+from schemas.messages.reference_values import ReferenceValues, verify_reference_values
 from schemas.reasons import Reason
-from schemas.reference_values import ReferenceValues, verify_reference_values
 from schemas.time_model import MAX_DRIFT_PPM
-from schemas.tpm_attest import Attest, parse_attest
+from schemas.tpm.attest import Attest, parse_attest
 
 Keys = Mapping[bytes, EllipticCurvePublicKey]
 _MAX_PPM = 1_000_000

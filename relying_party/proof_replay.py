@@ -8,19 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from schemas.bank_replay import BankReplay
-from schemas.cel import ApplicationContent, is_content_bound
+from schemas.cel.records import ApplicationContent, is_content_bound
 from schemas.errors import PeerError
-from schemas.evidence import Evidence
-from schemas.ima_log import ImaFile
-from schemas.ima_signature import FileKey, verify_file_signature
-from schemas.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
-from schemas.log_replay import Consumed, Quoted, ReplayState
-from schemas.pcr import PcrSelection, PcrValues, initial_value
+from schemas.ima.records import ImaFile
+from schemas.ima.signature import FileKey, verify_file_signature
+from schemas.messages.evidence import Evidence
+from schemas.messages.reference_values import Outgoing, ReferenceValues, Registers
 from schemas.reasons import Reason
-from schemas.reference_values import Outgoing, ReferenceValues, Registers
-from schemas.tpm_attest import Attest, QuoteInfo
-from schemas.tpm_signature import parse_signature
+from schemas.replay.bank_replay import BankReplay
+from schemas.replay.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
+from schemas.replay.log_replay import Consumed, Quoted, ReplayState
+from schemas.tpm.attest import Attest, QuoteInfo
+from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value
+from schemas.tpm.signature import parse_signature
 
 MAX_TOLD: Final = 50
 _BOOT_AGGREGATE: Final = "boot_aggregate"

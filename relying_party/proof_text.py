@@ -7,9 +7,9 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from relying_party.proof_check import Answer, Head, ProofTrust, Side, Verdict
-from schemas.audit_anchors import public_der, thumbprint
+from schemas.audit.anchors import public_der, thumbprint
+from schemas.boot_log.uefi_text import shown
 from schemas.identifiers import ueid_text
-from schemas.uefi_text import shown
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _S: Final = 1_000_000

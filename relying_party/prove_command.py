@@ -12,11 +12,11 @@ from runtime.audit_log.any_log import is_tiled_log
 from runtime.audit_log.object_store import open_store
 from runtime.audit_log.tile_log import LogReader
 from runtime.durable import write_durable
-from schemas.audit_proof import AuditProof, ProvenEntry, ProvenHead, encode_proof
+from schemas.audit.proof import AuditProof, ProvenEntry, ProvenHead, encode_proof
+from schemas.codecs.tst_info import extract_tst_info, parse_tst_info
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import Ueid, parse_ueid_text
 from schemas.time_model import stamped
-from schemas.tst_info import extract_tst_info, parse_tst_info
 
 _US: Final = 1_000_000
 _PROGRESS_EVERY: Final = 5000

@@ -28,15 +28,17 @@ from runtime.service import Backoff, Stop
 from runtime.settings import naming
 from runtime.telemetry import Log, check_metrics_address, configure_logging
 from runtime.time_stamps.verifier import load_time_stamp_verifier
-from schemas import cmw, media_types, result_token
-from schemas.audit_entry import ENDORSEMENT, HANDLE, POLICY, REFERENCE_VALUES
-from schemas.endorsement import verify_endorsement
+from schemas import media_types
+from schemas.audit.entry import ENDORSEMENT, HANDLE, POLICY, REFERENCE_VALUES
+from schemas.codecs import cmw
 from schemas.errors import ConfigError, PeerError, WorldError
-from schemas.handle import verify_handle
 from schemas.limits import MAX_MESSAGE_BYTES, MAX_REFERENCE_VALUES_BYTES
 from schemas.media_types import Indicator
-from schemas.policy import verify_policy
-from schemas.reference_values import verify_reference_values
+from schemas.messages import result_token
+from schemas.messages.endorsement import verify_endorsement
+from schemas.messages.handle import verify_handle
+from schemas.messages.policy import verify_policy
+from schemas.messages.reference_values import verify_reference_values
 from schemas.topics import check_name
 
 _LOG: Final = Log("recorder")

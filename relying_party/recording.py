@@ -15,12 +15,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
-from schemas import cmw, media_types
-from schemas.audit_entry import EvidenceEntry, ObjectEntry, encode_entry, parse_entry
+from schemas import media_types
+from schemas.audit.entry import EvidenceEntry, ObjectEntry, encode_entry, parse_entry
+from schemas.codecs import cmw
 from schemas.errors import PeerError
-from schemas.evidence import parse_evidence
 from schemas.media_types import Indicator
-from schemas.result import AttestationResult
+from schemas.messages.evidence import parse_evidence
+from schemas.messages.result import AttestationResult
 
 MAX_CANDIDATES: Final = 4
 MAX_REMEMBERED: Final = 16_384

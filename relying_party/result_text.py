@@ -11,9 +11,9 @@ from typing import Final
 from relying_party.results import Standing
 from relying_party.selection import name_of, printable
 from schemas.identifiers import ueid_text
-from schemas.reason_texts import explain
-from schemas.result import AttestationResult
-from schemas.verdict_texts import CLAIM_TEXTS, FRESHNESS_TEXTS, TIER_TEXTS, reasons_behind, value_text
+from schemas.messages.result import AttestationResult
+from schemas.text.reasons import explain
+from schemas.text.verdicts import CLAIM_TEXTS, FRESHNESS_TEXTS, TIER_TEXTS, reasons_behind, value_text
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _US: Final = 1_000_000

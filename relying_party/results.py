@@ -14,12 +14,12 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from schemas import result_token
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
+from schemas.messages import result_token
+from schemas.messages.result import AttestationResult, Freshness, Tier
+from schemas.messages.result_token import result_keys
 from schemas.reasons import Reason
-from schemas.result import AttestationResult, Freshness, Tier
-from schemas.result_token import result_keys
 from schemas.topics import Topics
 
 __all__ = ["ResultBoard", "Standing", "result_keys", "standing_of", "verify_result"]

@@ -23,19 +23,21 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from relying_party.time_anchors import Anchor, AnchorTable, clock_eras
-from schemas import cmw, media_types, result_token
-from schemas.audit_entry import ENDORSEMENT, HANDLE, EvidenceEntry, ObjectEntry, parse_entry
-from schemas.endorsement import Endorsement, verify_endorsement
+from schemas import media_types
+from schemas.audit.entry import ENDORSEMENT, HANDLE, EvidenceEntry, ObjectEntry, parse_entry
+from schemas.codecs import cmw
 from schemas.errors import PeerError
-from schemas.evidence import Evidence, parse_evidence
-from schemas.handle import Handle, StampVerifier, verify_handle
 from schemas.identifiers import HandleId, Ueid
 from schemas.media_types import Indicator
+from schemas.messages import result_token
+from schemas.messages.endorsement import Endorsement, verify_endorsement
+from schemas.messages.evidence import Evidence, parse_evidence
+from schemas.messages.handle import Handle, StampVerifier, verify_handle
+from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
-from schemas.result import AttestationResult
 from schemas.time_model import quote_made, stamped
-from schemas.tpm_attest import Attest, AttestType, TimeAttestInfo, parse_attest
-from schemas.tpm_signature import parse_signature, verify_signature
+from schemas.tpm.attest import Attest, AttestType, TimeAttestInfo, parse_attest
+from schemas.tpm.signature import parse_signature, verify_signature
 
 PENDING = "handle not in the log"
 ELSEWHERE = "the evidence of this result is not in the log"
@@ -66,8 +68,7 @@ class Row:
     """One evidence, or another entry in which something does not hold. Times in UTC microseconds.
 
     Attributes:
-        index: place in the log, from 0.
-        number: the entry's number.
+        index, number: place in the log, from 0; the number that the writer gave the entry.
         kind: ``evidence``, ``refused``, ``overdue``, ``resolved``, ``unreadable``, or the kind of an object.
         ueid, sequence, received_us: of the evidence; receipt by the verifier's clock.
         handle: that its sync proof signs.

@@ -20,10 +20,10 @@ from runtime.audit_log.store import LogStore
 from runtime.audit_log.tile_log import CHECKPOINT, LogReader, cosignatures_path
 from runtime.keys import read_file
 from runtime.settings import naming
-from schemas.checkpoint import parse_size, verify_checkpoint, verify_cosignature
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.reasons import Reason
-from schemas.signed_note import (
+from schemas.tlog.checkpoint import parse_size, verify_checkpoint, verify_cosignature
+from schemas.tlog.signed_note import (
     COSIGNATURE_V1,
     MAX_NOTE_BYTES,
     Note,
@@ -33,7 +33,7 @@ from schemas.signed_note import (
     parse_note,
     parse_signatures,
 )
-from schemas.witness import AddCheckpoint
+from schemas.tlog.witness import AddCheckpoint
 
 _TIMEOUT_S: Final = 10.0
 _TRIES: Final = 3

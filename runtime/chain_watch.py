@@ -1,6 +1,6 @@
 """Follows the distributors' chains of handles, and tells of gaps and forks.
 
-Refuses nothing; the reasons why are in :mod:`schemas.handle_chain`.
+Refuses nothing; the reasons why are in :mod:`schemas.messages.handle_chain`.
 """
 
 from collections.abc import Iterable
@@ -9,8 +9,8 @@ from typing import Final
 from prometheus_client import Counter
 
 from runtime.telemetry import Log
-from schemas.handle import Handle
-from schemas.handle_chain import HandleChain
+from schemas.messages.handle import Handle
+from schemas.messages.handle_chain import HandleChain
 
 CHAIN_TOTAL: Final = Counter(
     "attestream_handle_chain_total", "Handles that do not continue their distributor's chain", ["issuer", "reason"]

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from runtime.durable import write_durable
-from schemas import cose, jwks
+from schemas.codecs import cose, jwks
 from schemas.errors import ConfigError, PeerError, WorldError
 
 _PEM_BLOCK = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL)
@@ -51,7 +51,7 @@ def load_signing_key(path: Path, *, made_by: str | None = None) -> EllipticCurve
 
 
 def load_public_keys(paths: Iterable[Path]) -> dict[bytes, EllipticCurvePublicKey]:
-    """All P-256 public keys in PEM or JWKS files, by :func:`schemas.cose.key_id`.
+    """All P-256 public keys in PEM or JWKS files, by :func:`schemas.codecs.cose.key_id`.
 
     Raises:
         ConfigError: a file is missing or holds no such key.

@@ -14,9 +14,9 @@ from typing import Final
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import parse_log_name
 from schemas.limits import MAX_TEXT_BYTES
-from schemas.log_replay import CEL, IMA, TCG2
-from schemas.pcr import PcrSelection, encode_selection, parse_selection_text
 from schemas.reasons import Reason
+from schemas.replay.log_replay import CEL, IMA, TCG2
+from schemas.tpm.pcr import PcrSelection, encode_selection, parse_selection_text
 from verifier_worker.policy_rules import MAX_RULES, Rule, compile_rule
 
 _US = 1_000_000

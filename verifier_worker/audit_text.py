@@ -3,7 +3,7 @@
 import hashlib
 from datetime import UTC, datetime, timedelta
 
-from schemas.audit_entry import ObjectEntry, parse_entry
+from schemas.audit.entry import ObjectEntry, parse_entry
 from schemas.errors import PeerError
 from schemas.identifiers import ueid_text
 

@@ -16,14 +16,14 @@ from runtime.clock import monotonic_s
 from runtime.keys import load_public_keys
 from runtime.settings import naming
 from runtime.time_stamps.verifier import load_time_stamp_verifier, time_stamp_verifier_of
-from schemas.audit_anchors import Anchors, thumbprint
-from schemas.audit_entry import leaf_of
-from schemas.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
+from schemas.audit.anchors import Anchors, thumbprint
+from schemas.audit.entry import leaf_of
+from schemas.boot_log.uefi_text import shown
 from schemas.errors import ConfigError, PeerError, WorldError
-from schemas.merkle import Frontier, leaf_hash
 from schemas.reasons import Reason
-from schemas.signed_note import parse_note
-from schemas.uefi_text import shown
+from schemas.tlog.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
+from schemas.tlog.merkle import Frontier, leaf_hash
+from schemas.tlog.signed_note import parse_note
 from verifier_worker.rederivation import Counts, Pinned, Problem, Rederivation
 
 _PROGRESS_EVERY_S: Final = 0.5

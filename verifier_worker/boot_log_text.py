@@ -3,17 +3,15 @@
 from collections.abc import Iterator
 from typing import Final
 
-from schemas.boot_facts import secure_boot_state
-from schemas.errors import PeerError
-from schemas.hashes import BY_TPM_ID
-from schemas.tcg2_binding import AuthenticatedData, bind, hashable_banks
-from schemas.tcg2_event_data import decode_event_data
-from schemas.tcg2_event_types import EventType, event_type_name
-from schemas.tcg2_event_values import Separator, VariableEvent
-from schemas.tcg2_log import Tcg2Event, parse_event, split_records
-from schemas.tcg2_quirks import without_padding
-from schemas.uefi_text import guess_text, shown
-from schemas.uefi_variable import (
+from schemas.boot_log.binding import AuthenticatedData, bind, hashable_banks
+from schemas.boot_log.event_data import decode_event_data
+from schemas.boot_log.event_types import EventType, event_type_name
+from schemas.boot_log.event_values import Separator, VariableEvent
+from schemas.boot_log.facts import secure_boot_state
+from schemas.boot_log.quirks import without_padding
+from schemas.boot_log.records import Tcg2Event, parse_event, split_records
+from schemas.boot_log.uefi_text import guess_text, shown
+from schemas.boot_log.uefi_variable import (
     GLOBAL_VARIABLE,
     IMAGE_SECURITY_DATABASE,
     Variable,
@@ -22,11 +20,13 @@ from schemas.uefi_variable import (
     parse_signature,
     parse_signature_lists,
 )
+from schemas.errors import PeerError
+from schemas.hashes import BY_TPM_ID
 
 LEGEND: Final = """\
 index PCR type digest binding text
   whole         a digest covers all of the data
-  <part>        a digest covers this part of the data: see schemas/tcg2_quirks.py
+  <part>        a digest covers this part of the data: see schemas/boot_log/quirks.py
   descriptive   no digest covers the data: anyone may have written them
   not extended  the event is in the log alone
 A digest counts where its PCR is quoted. Types, order of logs and everything not covered are the log's word."""

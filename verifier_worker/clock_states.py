@@ -15,7 +15,7 @@ TPMS_CLOCK_INFO (TPM 2.0 Part 2) with the meaning of Part 1, "Clock", "resetCoun
 A quote signs, through its body, the handle it was made after. So a quote bound to a handle that is newer than all
 handles of the quotes before it cannot be one of those again, whatever its counters say: that is what tells a cleared
 TPM from a replay. Counters are compared modulo 2^32, since keys outside the endorsement hierarchy see them with a
-secret constant added (``schemas.tpm_attest``). A key of another TPM has another name and never gets here.
+secret constant added (``schemas.tpm.attest``). A key of another TPM has another name and never gets here.
 """
 
 from collections.abc import Mapping

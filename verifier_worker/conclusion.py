@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Final
 
-from schemas.handle import MAX_ACCURACY_US, Handle
 from schemas.identifiers import Ueid
+from schemas.messages.handle import MAX_ACCURACY_US, Handle
+from schemas.messages.result import Freshness
 from schemas.reasons import Reason
-from schemas.result import Freshness
 from schemas.time_model import MAX_DRIFT_PPM, ClockAnchor, Interval, quote_made
 from verifier_worker.checks.appraisal import affirming_vector, appraise_measurements, appraise_moment, verdict_of
 from verifier_worker.checks.case import Case

@@ -6,12 +6,13 @@ The worker decides by it, and an auditor comes by it to the same again: what is 
 from collections.abc import Mapping
 from typing import Final
 
-from schemas import cmw, media_types
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.errors import PeerError
-from schemas.evidence import parse_evidence
 from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
-from schemas.result import AttestationResult, to_claims
+from schemas.messages.evidence import parse_evidence
+from schemas.messages.result import AttestationResult, to_claims
 from verifier_worker.result_builder import build_result
 from verifier_worker.state import AttesterState, Finding
 from verifier_worker.step import Step, refuse, step

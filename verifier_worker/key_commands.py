@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from runtime.audit_log.signer import generate_log_key
 from runtime.durable import write_durable
 from runtime.keys import generate_key_pair, load_public_keys, public_path
+from schemas.codecs.jwks import encode_jwks
 from schemas.errors import ConfigError, WorldError
-from schemas.jwks import encode_jwks
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 argparse has no public name for it

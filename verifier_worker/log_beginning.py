@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from schemas.audit_anchors import Anchors, Start, encode_anchors, encode_start, public_der
-from schemas.audit_entry import ANCHORS, HANDLE, LOCAL_POLICY, OBJECT_KINDS, START
+from schemas.audit.anchors import Anchors, Start, encode_anchors, encode_start, public_der
+from schemas.audit.entry import ANCHORS, HANDLE, LOCAL_POLICY, OBJECT_KINDS, START
 from verifier_worker.decision import BUILD
 from verifier_worker.material import Material
 from verifier_worker.ports import StateStore

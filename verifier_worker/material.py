@@ -11,7 +11,7 @@ from runtime import keys
 from runtime.settings import build, load, naming
 from runtime.time_stamps.verifier import TimeStampVerifier, load_time_stamp_verifier
 from schemas.errors import ConfigError
-from schemas.policy import SignedPolicy
+from schemas.messages.policy import SignedPolicy
 from verifier_worker.appraisal_policy import AppraisalPolicy, PolicyTable, check_policy
 from verifier_worker.settings import Settings
 

@@ -5,16 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from schemas.boot_facts import IMAGES_PCR, SECURE_BOOT_PCR, VERSION_PCR, SecureBoot
+from schemas.boot_log.facts import IMAGES_PCR, SECURE_BOOT_PCR, VERSION_PCR, SecureBoot
 from schemas.errors import PeerError
 from schemas.hashes import BY_NAME, SHA1, HashAlgorithm
-from schemas.ima_log import ImaFile, ImaRecords
-from schemas.ima_signature import verify_file_signature
-from schemas.ima_template import BUILT_IN_TEMPLATES, TEMPLATE_IMA
+from schemas.ima.records import ImaFile, ImaRecords
+from schemas.ima.signature import verify_file_signature
+from schemas.ima.template import BUILT_IN_TEMPLATES, TEMPLATE_IMA
 from schemas.limits import MAX_UNEXPECTED_LISTED
-from schemas.log_replay import TCG2, Consumed, ReplayState
-from schemas.pcr import PcrSelection, PcrValues, initial_value
 from schemas.reasons import Reason
+from schemas.replay.log_replay import TCG2, Consumed, ReplayState
+from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value
 from verifier_worker.measured_events import events_to_judge
 from verifier_worker.state import Measured
 from verifier_worker.trust import References

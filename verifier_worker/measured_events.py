@@ -7,10 +7,10 @@ it is the attester's word and no measurement.
 
 from collections.abc import Collection, Iterator, Mapping
 
-from schemas.cel import ApplicationContent, CelRecord, SystemdContent, is_content_bound
+from schemas.boot_log.records import Tcg2Event
+from schemas.cel.records import ApplicationContent, CelRecord, SystemdContent, is_content_bound
 from schemas.hashes import HashAlgorithm
-from schemas.log_replay import CEL, TCG2, Consumed
-from schemas.tcg2_log import Tcg2Event
+from schemas.replay.log_replay import CEL, TCG2, Consumed
 
 
 def events_to_judge(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from schemas.errors import ConfigError, PeerError
-from schemas.policy import SignedPolicy
+from schemas.messages.policy import SignedPolicy
 from schemas.reasons import Reason
 from verifier_worker.appraisal_policy import ALL_GROUPS, AppraisalPolicy
 

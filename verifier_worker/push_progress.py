@@ -11,10 +11,11 @@ from prometheus_client import Counter, Histogram
 
 from runtime.clock import monotonic_s
 from runtime.tracing import Tracer
-from schemas import cmw, media_types
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.errors import PeerError
-from schemas.evidence import parse_evidence
 from schemas.media_types import Indicator
+from schemas.messages.evidence import parse_evidence
 from verifier_worker.ports import Mark, Pending
 
 BATCH_MESSAGES: Final = Histogram(

@@ -6,7 +6,7 @@ from runtime.clock import monotonic_s, utc_us
 from runtime.health import Condition, Health, broker_condition, handle_condition
 from runtime.mqtt import MqttConnection
 from schemas.errors import WorldError
-from schemas.handle import Handle
+from schemas.messages.handle import Handle
 
 _US: Final = 1_000_000
 _WRITABLE: Final = Condition(ok=True, state="took the last transaction")

@@ -24,14 +24,15 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from schemas import cose, result_token
-from schemas.audit_anchors import Anchors, Start, keys_by_id, parse_anchors, parse_start
-from schemas.audit_entry import ANCHORS, LOCAL_POLICY, START, EvidenceEntry, ObjectEntry, parse_entry
+from schemas.audit.anchors import Anchors, Start, keys_by_id, parse_anchors, parse_start
+from schemas.audit.entry import ANCHORS, LOCAL_POLICY, START, EvidenceEntry, ObjectEntry, parse_entry
+from schemas.codecs import cose
 from schemas.errors import ConfigError, PeerError
-from schemas.handle import StampVerifier
 from schemas.identifiers import Ueid
-from schemas.result import AttestationResult, Rejections
-from schemas.result_token import ResultFormat
+from schemas.messages import result_token
+from schemas.messages.handle import StampVerifier
+from schemas.messages.result import AttestationResult, Rejections
+from schemas.messages.result_token import ResultFormat
 from verifier_worker.appraisal_policy import AppraisalPolicy
 from verifier_worker.conclusion import resolve
 from verifier_worker.decision import claims_of, result_about, take

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
-from schemas.audit_entry import HANDLE
+from schemas.audit.entry import HANDLE
 from verifier_worker.ports import TrustObjects
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
-from schemas.handle import Handle
 from schemas.identifiers import Ueid
 from schemas.limits import MAX_UNEXPECTED_LISTED
+from schemas.messages.handle import Handle
+from schemas.messages.result import AttestationResult, Freshness
 from schemas.reasons import Reason
-from schemas.result import AttestationResult, Freshness
 from verifier_worker.appraisal_policy import AppraisalPolicy
 from verifier_worker.state import AttesterState, Finding
 

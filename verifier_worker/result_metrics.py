@@ -4,7 +4,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from schemas.result import AttestationResult, Freshness, Tier
+from schemas.messages.result import AttestationResult, Freshness, Tier
 from verifier_worker.state import Finding
 
 _US: Final = 1_000_000

@@ -20,15 +20,16 @@ from runtime.mqtt import Message, MqttConnection, Session, Will
 from runtime.service import Backoff, Stop
 from runtime.telemetry import Log, configure_logging
 from runtime.tracing import open_tracer
-from schemas import cmw, media_types
-from schemas.audit_entry import ObjectEntry
+from schemas import media_types
+from schemas.audit.entry import ObjectEntry
+from schemas.codecs import cmw
 from schemas.errors import PeerError, WorldError
-from schemas.handle import handle_id
 from schemas.identifiers import HandleId
 from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.media_types import Indicator
-from schemas.result_token import ResultFormat
-from schemas.status import Status, encode_status
+from schemas.messages.handle import handle_id
+from schemas.messages.result_token import ResultFormat
+from schemas.messages.status import Status, encode_status
 from verifier_worker import queue_metrics, result_metrics
 from verifier_worker.decision import BUILD
 from verifier_worker.log_beginning import beginning

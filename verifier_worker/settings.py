@@ -8,7 +8,7 @@ from runtime.mqtt import MqttSettings
 from runtime.telemetry import check_metrics_address
 from runtime.tracing import TracingSettings
 from schemas.errors import ConfigError, PeerError
-from schemas.result_token import ResultFormat
+from schemas.messages.result_token import ResultFormat
 from schemas.topics import check_name
 
 

@@ -12,10 +12,11 @@ from prometheus_client import Counter
 
 from runtime.clock import monotonic_s, utc_us
 from runtime.telemetry import Log
-from schemas import cmw, media_types
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.identifiers import Ueid, ueid_text
-from schemas.result_token import ResultFormat
-from schemas.solicit import Solicit, sign_solicit
+from schemas.messages.result_token import ResultFormat
+from schemas.messages.solicit import Solicit, sign_solicit
 from schemas.topics import Topics
 from verifier_worker.ports import Publisher
 from verifier_worker.step import SolicitRequest

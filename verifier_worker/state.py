@@ -6,13 +6,13 @@ Bounded: a few KiB whatever the length of the logs. ``AttesterState`` is immutab
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from schemas.boot_facts import BootFacts
-from schemas.evidence import ClaimValue, Transition
+from schemas.boot_log.facts import BootFacts
 from schemas.identifiers import HandleId
-from schemas.log_replay import ReplayState
-from schemas.pcr import PcrSelection, PcrValues
+from schemas.messages.evidence import ClaimValue, Transition
+from schemas.messages.result import Freshness, Rejections, Tier, TrustClaim
 from schemas.reasons import Reason
-from schemas.result import Freshness, Rejections, Tier, TrustClaim
+from schemas.replay.log_replay import ReplayState
+from schemas.tpm.pcr import PcrSelection, PcrValues
 from verifier_worker.appraisal_policy import AppraisalPolicy, Weight
 from verifier_worker.clock_record import ClockRecord
 

@@ -6,18 +6,19 @@ baseline, which is slower but never wrong.
 
 from typing import Any, Final
 
-from schemas import cbor, tcg2_log
-from schemas.boot_facts import BootFacts, SecureBoot
+from schemas.boot_log import records as tcg2_log
+from schemas.boot_log.facts import BootFacts, SecureBoot
+from schemas.codecs import cbor
 from schemas.errors import PeerError
-from schemas.evidence import encode_transitions, parse_transitions
 from schemas.hashes import BY_TPM_ID
 from schemas.identifiers import HandleId
-from schemas.ima_log import ImaBankMode
-from schemas.log_replay import ReplayState
-from schemas.pcr import PcrValues, encode_selection, parse_selection
+from schemas.ima.records import ImaBankMode
+from schemas.messages.evidence import encode_transitions, parse_transitions
+from schemas.messages.result import Freshness, Rejections, Tier, TrustClaim
 from schemas.reasons import Reason
-from schemas.result import Freshness, Rejections, Tier, TrustClaim
+from schemas.replay.log_replay import ReplayState
 from schemas.time_model import ClockAnchor
+from schemas.tpm.pcr import PcrValues, encode_selection, parse_selection
 from verifier_worker.clock_record import ClockRecord
 from verifier_worker.state import AttesterState, Measured, SyncPoint, Verdict
 

@@ -15,16 +15,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from schemas.bank_replay import BankReplay
 from schemas.errors import PeerError
-from schemas.evidence import VANISHED, ClaimValue, Evidence, EvidenceBody, check_claims_size
 from schemas.identifiers import Ueid
-from schemas.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
-from schemas.log_replay import Quoted, ReplayState
-from schemas.pcr import SAVED_PCRS
+from schemas.messages.evidence import VANISHED, ClaimValue, Evidence, EvidenceBody, check_claims_size
+from schemas.messages.result import Freshness, Rejections, Tier
 from schemas.reasons import Reason
-from schemas.result import Freshness, Rejections, Tier
-from schemas.resume import resumed
+from schemas.replay.bank_replay import BankReplay
+from schemas.replay.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
+from schemas.replay.log_replay import Quoted, ReplayState
+from schemas.replay.resume import resumed
+from schemas.tpm.pcr import SAVED_PCRS
 from verifier_worker.appraisal_policy import AppraisalPolicy
 from verifier_worker.checks.admission import AdmittedEvidence, admit
 from verifier_worker.checks.appraisal import (

@@ -5,14 +5,16 @@ from dataclasses import dataclass, field
 
 from typing_extensions import override
 
-from schemas import cmw, media_types, result_token
-from schemas.audit_entry import POLICY, AuditEntry, EvidenceEntry, ObjectEntry
+from schemas import media_types
+from schemas.audit.entry import POLICY, AuditEntry, EvidenceEntry, ObjectEntry
+from schemas.codecs import cmw
 from schemas.errors import PeerError
-from schemas.evidence import parse_evidence
 from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
+from schemas.messages import result_token
+from schemas.messages.evidence import parse_evidence
+from schemas.messages.result import Tier
 from schemas.reasons import Reason
-from schemas.result import Tier
 from verifier_worker.ports import TrustObjects
 from verifier_worker.state import AttesterState
 from verifier_worker.step import step

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from schemas.endorsement import Endorsement
-from schemas.handle import Handle, StampVerifier
 from schemas.hashes import HashAlgorithm
 from schemas.identifiers import HandleId, Ueid
-from schemas.ima_signature import FileKey
-from schemas.reference_values import ReferenceValues, Registers
-from schemas.tpm_signature import PublicKey
+from schemas.ima.signature import FileKey
+from schemas.messages.endorsement import Endorsement
+from schemas.messages.handle import Handle, StampVerifier
+from schemas.messages.reference_values import ReferenceValues, Registers
+from schemas.tpm.signature import PublicKey
 from verifier_worker.appraisal_policy import AppraisalPolicy
 
 _MOST_ENDED: Final = 256

@@ -8,7 +8,7 @@ What is in force follows from the objects, the times at which they were received
 begins and ends; never from who asked in between. So whoever knows those times, from the audit log, comes to the same.
 
 Handles are followed along their distributor's chain. A gap or a fork is logged and counted and refuses nothing: see
-:mod:`schemas.handle_chain` for why.
+:mod:`schemas.messages.handle_chain` for why.
 """
 
 import dataclasses
@@ -21,14 +21,14 @@ from prometheus_client import Histogram
 
 from runtime.chain_watch import ChainWatch
 from runtime.telemetry import Log
-from schemas.audit_entry import UNSIGNED_KINDS
-from schemas.endorsement import verify_endorsement
+from schemas.audit.entry import UNSIGNED_KINDS
 from schemas.errors import PeerError
-from schemas.handle import Handle, StampVerifier, verify_handle
 from schemas.identifiers import HandleId, Ueid, ueid_text
-from schemas.policy import verify_policy
+from schemas.messages.endorsement import verify_endorsement
+from schemas.messages.handle import Handle, StampVerifier, verify_handle
+from schemas.messages.policy import verify_policy
+from schemas.messages.reference_values import ReferenceValues, verify_reference_values
 from schemas.reasons import Reason
-from schemas.reference_values import ReferenceValues, verify_reference_values
 from verifier_worker.policies import Policies
 from verifier_worker.ports import TrustObjects
 from verifier_worker.trust import EndorsedKey, References, Trust, endorsed_key, merge_references, succeed

@@ -14,12 +14,12 @@ from typing import Final, NamedTuple
 
 from runtime.clock import monotonic_s, utc_us
 from runtime.telemetry import Log
-from schemas import result_token
-from schemas.audit_entry import EvidenceEntry, ObjectEntry, encode_entry
+from schemas.audit.entry import EvidenceEntry, ObjectEntry, encode_entry
 from schemas.errors import PeerError
 from schemas.identifiers import HandleId, Ueid, parse_ueid_text, ueid_text
-from schemas.result import AttestationResult, Freshness
-from schemas.result_token import ResultSigner
+from schemas.messages import result_token
+from schemas.messages.result import AttestationResult, Freshness
+from schemas.messages.result_token import ResultSigner
 from verifier_worker import result_metrics
 from verifier_worker.conclusion import resolve
 from verifier_worker.decision import BUILD, DEVELOPER, result_about, take

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from schemas import tcg2_log
+from schemas.boot_log import records as tcg2_log
 from schemas.errors import ConfigError
 from schemas.hashes import BY_NAME, BY_TPM_ID, HashAlgorithm
-from schemas.pcr import PcrValues
+from schemas.tpm.pcr import PcrValues
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

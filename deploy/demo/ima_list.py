@@ -1,7 +1,7 @@
 """The kernel's side of IMA: records of the ``ima-ng`` template, and what each extends. Pure.
 
 Source: Linux ``security/integrity/ima`` (``ima_template_lib.c``, ``ima_crypto.c``); little-endian, as x86-64 and arm64
-write it. The reading side is ``schemas.ima_log``; nothing of it is used here.
+write it. The reading side is ``schemas.ima.records``; nothing of it is used here.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.hashes import SHA256, HashAlgorithm
-from schemas.pcr import PcrValues
+from schemas.tpm.pcr import PcrValues
 
 PCR_INDEX: Final = 10  # CONFIG_IMA_MEASURE_PCR_IDX
 BOOT_AGGREGATE: Final = "boot_aggregate"

@@ -17,7 +17,7 @@ from deploy.demo.ima_list import AGGREGATED_PCRS, PCR_INDEX, boot_aggregate, mea
 from deploy.demo.measuring import MeasuringTpm
 from deploy.demo.problem import DemoError
 from schemas.hashes import SHA256
-from schemas.pcr import PcrBankSelection, PcrSelection
+from schemas.tpm.pcr import PcrBankSelection, PcrSelection
 
 BOOT_LOG: Final = "binary_bios_measurements"
 IMA_LIST: Final = "binary_runtime_measurements"

@@ -12,7 +12,7 @@ from tpm2_pytss.types import TPML_DIGEST_VALUES, TPMT_HA, TPMU_HA
 
 from deploy.demo.problem import DemoError
 from schemas.hashes import BY_TPM_ID, HashAlgorithm
-from schemas.pcr import PCR_SELECT_BYTES, PcrSelection, PcrValues, selection_text
+from schemas.tpm.pcr import PCR_SELECT_BYTES, PcrSelection, PcrValues, selection_text
 
 _PCR_HANDLES: Final = range(24)  # TPM 2.0 Part 2, "TPM_HT": the handle of a PCR is its index
 

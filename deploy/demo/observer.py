@@ -10,10 +10,11 @@ from typing import Final
 
 from runtime import clock
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
-from schemas import cmw, media_types
-from schemas.evidence import encode_evidence, parse_evidence
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
+from schemas.messages.evidence import encode_evidence, parse_evidence
 
 CAPTURED_PER_ATTESTER: Final = 200
 OLD_ENOUGH: Final = 3  # that many newer pushes make an old one old

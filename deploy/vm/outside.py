@@ -29,10 +29,11 @@ from runtime import clock
 from runtime.audit_log.signer import generate_log_key
 from runtime.keys import generate_key_pair
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
-from schemas import cmw, media_types
-from schemas.evidence import Evidence, parse_evidence
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
+from schemas.messages.evidence import Evidence, parse_evidence
 
 GOLDEN: Final = "golden"
 HANDLE_EVERY_S: Final = 15

@@ -22,9 +22,9 @@ from deploy.demo.layout import RunDirectory
 from deploy.vm.outside import GOLDEN, Heard, Outside, parse_push
 from deploy.vm.story import Report
 from runtime.keys import load_public_keys, load_signing_key
-from schemas import cbor
-from schemas.log_replay import IMA, TCG2
-from schemas.reference_values import sign_reference_values, verify_reference_values
+from schemas.codecs import cbor
+from schemas.messages.reference_values import sign_reference_values, verify_reference_values
+from schemas.replay.log_replay import IMA, TCG2
 
 _KEPT: Final = frozenset({"handles", "endorsements", "evidence"})
 

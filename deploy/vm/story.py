@@ -20,10 +20,10 @@ from deploy.vm.ailments import AILMENTS
 from deploy.vm.machine import Machine
 from deploy.vm.outside import HEARTBEAT_S, Heard, Outside, parse_push
 from relying_party.results import Standing
-from schemas.evidence import Evidence
 from schemas.identifiers import Ueid, parse_ueid_text
+from schemas.messages.evidence import Evidence
+from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
-from schemas.result import Freshness, Tier
 
 UNKNOWN: Final = "/opt/unknown-program"
 PAGES: Final = Path(__file__).resolve().parents[2] / "docs"

@@ -23,9 +23,10 @@ from runtime.keys import load_public_keys
 from runtime.mqtt import Message, MqttConnection, Session
 from runtime.settings import naming
 from runtime.time_stamps.verifier import load_time_stamp_verifier
-from schemas import cmw, media_types
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.errors import PeerError
-from schemas.status import Status, parse_unverified_status
+from schemas.messages.status import Status, parse_unverified_status
 
 QUEUE_MESSAGES: Final = 10_000
 MAX_PROCESSES: Final = 256

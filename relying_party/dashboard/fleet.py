@@ -22,11 +22,11 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from relying_party.dashboard.series import Series
 from relying_party.results import ResultBoard, Standing
-from schemas import result_token
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
+from schemas.messages import result_token
+from schemas.messages.result import AttestationResult, Freshness, Tier
 from schemas.reasons import Reason
-from schemas.result import AttestationResult, Freshness, Tier
 from schemas.topics import Topics
 
 MAX_STRANGERS: Final = 256

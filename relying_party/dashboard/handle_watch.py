@@ -13,13 +13,21 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from schemas import cmw, media_types
+from schemas import media_types
+from schemas.codecs import cmw
+from schemas.codecs.tst_info import parse_tst_info
 from schemas.errors import PeerError
-from schemas.handle import MAX_HANDLE_BYTES, HandleClaims, StampVerifier, handle_id, unverified_claims, verify_handle
-from schemas.handle_chain import Fit, HandleChain
 from schemas.identifiers import HandleId
 from schemas.media_types import Indicator
-from schemas.tst_info import parse_tst_info
+from schemas.messages.handle import (
+    MAX_HANDLE_BYTES,
+    HandleClaims,
+    StampVerifier,
+    handle_id,
+    unverified_claims,
+    verify_handle,
+)
+from schemas.messages.handle_chain import Fit, HandleChain
 
 MAX_DISTRIBUTORS: Final = 16
 MAX_HANDLES: Final = 64

@@ -14,9 +14,9 @@ from relying_party.dashboard.fleet import SHOWN_LOGS, Change, Device, Fleet, Ref
 from relying_party.dashboard.handle_watch import HandleWatch, seen_json
 from relying_party.results import Standing
 from schemas.identifiers import HandleId, ueid_text
-from schemas.reason_texts import REASON_TEXTS
-from schemas.result import AttestationResult, tier_of
-from schemas.verdict_texts import CLAIMS_OF
+from schemas.messages.result import AttestationResult, tier_of
+from schemas.text.reasons import REASON_TEXTS
+from schemas.text.verdicts import CLAIMS_OF
 
 COLUMNS: Final = (
     "ueid",

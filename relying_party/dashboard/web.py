@@ -31,9 +31,9 @@ from relying_party.dashboard.fences import HeaderFence, HostFence
 from relying_party.dashboard.handle_watch import watch_json
 from relying_party.dashboard.rows import COLUMNS, VIEWS, detail_of, reasons_json
 from runtime import clock
+from schemas.codecs.jwks import encode_jwks
 from schemas.errors import PeerError
 from schemas.identifiers import parse_ueid_text
-from schemas.jwks import encode_jwks
 
 STATIC: Final = Path(__file__).with_name("static")
 SNAPSHOT_FOR_S: Final = 1.0

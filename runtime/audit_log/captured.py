@@ -9,8 +9,8 @@ from typing import Final
 
 from runtime.audit_log.any_log import is_tiled_log, read_entries
 from runtime.keys import read_file
-from schemas import cmw, media_types
-from schemas.audit_entry import (
+from schemas import media_types
+from schemas.audit.entry import (
     ENDORSEMENT,
     HANDLE,
     REFERENCE_VALUES,
@@ -19,10 +19,11 @@ from schemas.audit_entry import (
     ObjectEntry,
     parse_entry,
 )
+from schemas.codecs import cmw
 from schemas.errors import ConfigError, PeerError, WorldError
-from schemas.evidence import parse_evidence
 from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.media_types import Indicator
+from schemas.messages.evidence import parse_evidence
 
 _NS_PER_US: Final = 1000
 _OBJECTS: Final = (

@@ -13,10 +13,10 @@ from typing import Final
 
 from runtime.audit_log.store import LogStore
 from runtime.audit_log.tile_log import PRUNED, LogReader, encode_kept, kept_path
-from schemas.audit_entry import ObjectEntry, parse_entry, reference_in
+from schemas.audit.entry import ObjectEntry, parse_entry, reference_in
 from schemas.errors import PeerError, WorldError
 from schemas.reasons import Reason
-from schemas.tlog_tiles import ENTRIES, TILE_WIDTH, Tile
+from schemas.tlog.tiles import ENTRIES, TILE_WIDTH, Tile
 
 _DAY_US: Final = 86_400_000_000
 _EVERY_US: Final = 3_600_000_000

@@ -25,10 +25,10 @@ from runtime.audit_log.signer import LogSigner
 from runtime.audit_log.store import LogStore, create
 from runtime.audit_log.tile_log import CHECKPOINT, LogReader, checkpoint_path
 from runtime.audit_log.tree_writer import TreeWriter
-from schemas.checkpoint import Checkpoint, verify_checkpoint
 from schemas.errors import ConfigError, PeerError
-from schemas.merkle import EMPTY_ROOT
-from schemas.signed_note import MAX_NOTE_BYTES
+from schemas.tlog.checkpoint import Checkpoint, verify_checkpoint
+from schemas.tlog.merkle import EMPTY_ROOT
+from schemas.tlog.signed_note import MAX_NOTE_BYTES
 
 _CHUNK_ENTRIES: Final = 4096
 _CHUNK_BYTES: Final = 16 * 1024 * 1024

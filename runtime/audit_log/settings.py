@@ -6,7 +6,7 @@ from pathlib import Path
 
 from runtime.time_stamps.address import parse_tsa_urls
 from schemas.errors import ConfigError, PeerError
-from schemas.signed_note import check_key_name
+from schemas.tlog.signed_note import check_key_name
 
 _MIN_INTERVAL_S = 0.05
 _MAX_RETENTION_DAYS = 36_500

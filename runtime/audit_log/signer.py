@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from runtime.durable import read_if_exists, write_durable
 from runtime.keys import read_file
-from schemas.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from schemas.errors import ConfigError, PeerError, WorldError
-from schemas.merkle import HashReader, root_of
-from schemas.signed_note import ED25519, MAX_NOTE_BYTES, NoteKey, note_key, parse_note_key
+from schemas.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
+from schemas.tlog.merkle import HashReader, root_of
+from schemas.tlog.signed_note import ED25519, MAX_NOTE_BYTES, NoteKey, note_key, parse_note_key
 
 _MADE_BY: Final = "verifier-worker keygen --audit --out audit.key"
 

@@ -13,10 +13,10 @@ from runtime.audit_log.store import LogStore
 from runtime.audit_log.tile_log import LogReader, checkpoint_path, stamp_path
 from runtime.clock import random_bytes
 from runtime.time_stamps.client import HttpTimeStampAuthority
+from schemas.codecs.tst_info import extract_tst_info, parse_tst_info
 from schemas.errors import PeerError, WorldError
 from schemas.reasons import Reason
-from schemas.signed_note import MAX_NOTE_BYTES
-from schemas.tst_info import extract_tst_info, parse_tst_info
+from schemas.tlog.signed_note import MAX_NOTE_BYTES
 
 _NONCE_BYTES: Final = 8
 

@@ -1,7 +1,7 @@
 """A tiled Merkle log as its readers see it, wherever it lies (:mod:`runtime.audit_log.store`).
 
-    tile/<L>/<N>, tile/entries/<N>    hashes and entries (:mod:`schemas.tlog_tiles`)
-    blob/<SHA-256>                    entries too long for a leaf (:mod:`schemas.audit_entry`)
+    tile/<L>/<N>, tile/entries/<N>    hashes and entries (:mod:`schemas.tlog.tiles`)
+    blob/<SHA-256>                    entries too long for a leaf (:mod:`schemas.audit.entry`)
     checkpoint                        the newest signed checkpoint, with cosignatures; replaced
     checkpoints/<size>                every checkpoint that was published, as the log's key signed it; never replaced
     stamps/<size>.tst                 RFC 3161 token over the bytes of ``checkpoints/<size>``
@@ -10,23 +10,24 @@
     kept/<N>                          of a bundle that was given up: the objects that later evidence may be judged by
 
 Nothing that comes out of a :class:`LogReader` is believed here, but that an entry beside the tree is the one its leaf
-names: whoever reads verifies checkpoints (:mod:`schemas.checkpoint`), stamps and proofs (:mod:`schemas.merkle`).
+names: whoever reads verifies checkpoints (:mod:`schemas.tlog.checkpoint`), stamps and proofs
+(:mod:`schemas.tlog.merkle`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from runtime.audit_log.store import LogStore
-from schemas import cbor
-from schemas.audit_entry import MAX_ENTRY_BYTES, reference_in
-from schemas.checkpoint import parse_checkpoint, parse_size
+from schemas.audit.entry import MAX_ENTRY_BYTES, reference_in
+from schemas.codecs import cbor
+from schemas.codecs.fields import as_array, as_bytes, as_uint
 from schemas.errors import PeerError
-from schemas.fields import as_array, as_bytes, as_uint
 from schemas.limits import MAX_TIME_STAMP_TOKEN_BYTES
-from schemas.merkle import HASH_BYTES, prove_consistency, prove_inclusion
 from schemas.reasons import Reason
-from schemas.signed_note import MAX_NOTE_BYTES, parse_note
-from schemas.tlog_tiles import (
+from schemas.tlog.checkpoint import parse_checkpoint, parse_size
+from schemas.tlog.merkle import HASH_BYTES, prove_consistency, prove_inclusion
+from schemas.tlog.signed_note import MAX_NOTE_BYTES, parse_note
+from schemas.tlog.tiles import (
     ENTRIES,
     MAX_BUNDLE_BYTES,
     MAX_LEAF_BYTES,
@@ -208,7 +209,7 @@ class LogReader:
                     yield first + place, leaf
 
     def hashes(self, size: int) -> TileHashes:
-        """The hashes of the tree's first ``size`` leaves, for :mod:`schemas.merkle`."""
+        """The hashes of the tree's first ``size`` leaves, for :mod:`schemas.tlog.merkle`."""
         return TileHashes(size, self.tile)
 
     def inclusion(self, index: int, size: int) -> tuple[bytes, ...]:

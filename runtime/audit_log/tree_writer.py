@@ -11,11 +11,11 @@ from typing import Final
 
 from runtime.audit_log.store import LogStore, create
 from runtime.audit_log.tile_log import LogReader
-from schemas.audit_entry import leaf_of
+from schemas.audit.entry import leaf_of
 from schemas.errors import PeerError
-from schemas.merkle import HASH_BYTES, Frontier, leaf_hash
 from schemas.reasons import Reason
-from schemas.tlog_tiles import ENTRIES, TILE_HEIGHT, TILE_WIDTH, Tile, encode_bundle, subtree_root, tile_at
+from schemas.tlog.merkle import HASH_BYTES, Frontier, leaf_hash
+from schemas.tlog.tiles import ENTRIES, TILE_HEIGHT, TILE_WIDTH, Tile, encode_bundle, subtree_root, tile_at
 
 _LEVELS: Final = 8  # 256**8 leaves
 

@@ -30,11 +30,11 @@ from pyasn1.type import univ  # type: ignore[import-untyped]  # as above
 from typing_extensions import Buffer, override
 
 from runtime.time_stamps.address import TsaAddress
+from schemas.codecs.tst_info import Stamp, extract_tst_info, parse_tst_info
 from schemas.errors import ConfigError, PeerError, WorldError
-from schemas.handle import StampVerifier
 from schemas.limits import MAX_TIME_STAMP_TOKEN_BYTES
+from schemas.messages.handle import StampVerifier
 from schemas.reasons import Reason
-from schemas.tst_info import Stamp, extract_tst_info, parse_tst_info
 
 MAX_ANSWER_BYTES: Final = 2 * MAX_TIME_STAMP_TOKEN_BYTES
 _QUERY: Final = "application/timestamp-query"  # RFC 3161, 3.4

@@ -30,9 +30,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from rfc3161_client.tsp import TimeStampResponse
 
 from runtime.keys import read_file
+from schemas.codecs.tst_info import TstInfo, extract_tst_info, parse_tst_info
 from schemas.errors import ConfigError, PeerError
 from schemas.reasons import Reason
-from schemas.tst_info import TstInfo, extract_tst_info, parse_tst_info
 
 T = TypeVar("T")
 
@@ -153,7 +153,7 @@ class _SigningCertificate:
 
 
 class TimeStampVerifier:
-    """Implements :class:`schemas.handle.StampVerifier`. Immutable after construction; threads may share it.
+    """Implements :class:`schemas.messages.handle.StampVerifier`. Immutable after construction; threads may share it.
 
     Attributes:
         roots, intermediates: the certificates it trusts, and those it knows between them and a TSA, DER.

@@ -11,14 +11,17 @@ import cbor2
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from schemas import cmw, cose, jws, media_types, result, tcg2_log
-from schemas.boot_facts import BootFacts
-from schemas.evidence import encode_evidence, parse_evidence
+from schemas import media_types
+from schemas.boot_log import records as tcg2_log
+from schemas.boot_log.facts import BootFacts
+from schemas.codecs import cmw, cose, jws
 from schemas.hashes import SHA1, SHA256
-from schemas.log_replay import IMA, TCG2, Replay, ReplayState
 from schemas.media_types import Indicator
+from schemas.messages import result
+from schemas.messages.evidence import encode_evidence, parse_evidence
+from schemas.messages.reference_values import ReferenceValues, sign_reference_values, verify_reference_values
 from schemas.reasons import Reason
-from schemas.reference_values import ReferenceValues, sign_reference_values, verify_reference_values
+from schemas.replay.log_replay import IMA, TCG2, Replay, ReplayState
 from tests.bench.table import Measurement
 from tests.fakes.device import T0_US, FakeDevice, make_handle, make_trust
 from tests.parts.log_bytes import FIRMWARE, ima_ng

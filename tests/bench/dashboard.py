@@ -21,9 +21,9 @@ from typing import Final
 from playwright.sync_api import Page
 from typing_extensions import override
 
-from schemas import result_token
 from schemas.identifiers import ueid_text
-from schemas.result import Tier, TrustClaim
+from schemas.messages import result_token
+from schemas.messages.result import Tier, TrustClaim
 from tests.parts.dashboard_rig import (
     AFFIRMING_VECTOR,
     DESK,

@@ -17,9 +17,9 @@ from relying_party.alert_storms import Storms, StormSettings
 from relying_party.results import ResultBoard, result_keys, standing_of
 from relying_party.selection import Selection, SortKey, select, summary_of
 from relying_party.watch import table_of
-from schemas import cose
+from schemas.codecs import cose
 from schemas.identifiers import Ueid
-from schemas.result import Freshness, Tier
+from schemas.messages.result import Freshness, Tier
 from tests.fakes.relying_party import ALICE, NOW_S, TOPICS, VERIFIER_KEY, message_of, result_about
 
 SCREEN_ROWS, WIDTH = 50, 160

@@ -5,7 +5,7 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from schemas.evidence import Evidence, encode_evidence, parse_evidence
+from schemas.messages.evidence import Evidence, encode_evidence, parse_evidence
 from tests.fakes.device import GOOD_FILES, T0_US, FakeDevice, make_handle, make_trust
 from verifier_worker.state import AttesterState
 from verifier_worker.state_codec import encode_state

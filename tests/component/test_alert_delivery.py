@@ -16,8 +16,8 @@ from relying_party.alert_settings import WebhookSettings
 from relying_party.alert_store import MAX_FAILED, AlertStore
 from relying_party.webhook_signature import parse_secret, signed_headers
 from runtime.clock import monotonic_s, utc_s
-from schemas.alert import Alert, AlertKind, Condition
 from schemas.errors import ConfigError
+from schemas.messages.alert import Alert, AlertKind, Condition
 from tests.fakes.relying_party import ALICE
 from tests.parts.alert_rig import SECRET, verified_by_hand
 from tests.parts.http_receiver import HttpReceiver, http_receiver

@@ -11,7 +11,7 @@ from relying_party.alert_store import AlertStore
 from runtime import settings as settings_files
 from runtime.clock import utc_s
 from runtime.mqtt import Message
-from schemas.alert import Condition
+from schemas.messages.alert import Condition
 from schemas.topics import Topics
 from tests.parts.alert_rig import AlertRig, webhook
 

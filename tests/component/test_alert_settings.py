@@ -16,7 +16,7 @@ from relying_party.alert_words import webhook_body
 from relying_party.webhook_signature import parse_secret, signed_headers
 from runtime import settings as settings_files
 from runtime.keys import generate_key_pair
-from schemas.alert import Alert, AlertKind
+from schemas.messages.alert import Alert, AlertKind
 from tests.parts.alert_rig import SECRET
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ from attester_agent.settings import ClaimSettings, EvidenceSettings, Settings, T
 from schemas.errors import ConfigError
 from schemas.hashes import SHA256
 from schemas.identifiers import HandleId, ueid_text
-from schemas.pcr import parse_selection_text
+from schemas.tpm.pcr import parse_selection_text
 from tests.fakes.attester import MemoryLog, SoftTpm, state_of
 from tests.parts.log_bytes import ima_ng
 

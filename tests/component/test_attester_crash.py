@@ -15,8 +15,8 @@ from attester_agent.spool import SqliteSpool
 from runtime.clock import utc_us
 from runtime.mqtt import Message
 from runtime.time_stamps.verifier import TimeStampVerifier
-from schemas.evidence import Evidence
 from schemas.hashes import SHA256
+from schemas.messages.evidence import Evidence
 from schemas.topics import Topics
 from tests.fakes.attester import Broker, HandleMint, MemoryLog, SoftTpm, state_of
 from tests.parts.log_bytes import ima_ng

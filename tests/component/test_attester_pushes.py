@@ -11,16 +11,16 @@ from attester_agent.handle_gate import AcceptedHandle
 from attester_agent.ports import LogRestartedError
 from attester_agent.push_maker import ATTEMPTS, PushMaker
 from schemas.errors import WorldError
-from schemas.evidence import Evidence
 from schemas.hashes import SHA256
 from schemas.identifiers import HandleId
 from schemas.limits import MAX_LOG_ENTRIES
-from schemas.log_replay import Quoted, Replay, ReplayState
-from schemas.pcr import PcrValues, parse_selection_text
+from schemas.messages.evidence import Evidence
 from schemas.reasons import Reason
+from schemas.replay.log_replay import Quoted, Replay, ReplayState
 from schemas.topics import Topics
-from schemas.tpm_attest import Attest, QuoteInfo, parse_attest
-from schemas.tpm_signature import parse_signature, verify_signature
+from schemas.tpm.attest import Attest, QuoteInfo, parse_attest
+from schemas.tpm.pcr import PcrValues, parse_selection_text
+from schemas.tpm.signature import parse_signature, verify_signature
 from tests.fakes.attester import MemoryLog, SoftTpm, read_payload, state_of
 from tests.parts.log_bytes import ima_ng
 

@@ -14,13 +14,13 @@ from runtime.audit_log.frames import encode_frame
 from runtime.audit_log.store import FolderStore
 from runtime.audit_log.tile_log import LogReader
 from runtime.audit_log.tree_writer import TreeWriter
-from schemas.audit_entry import HANDLE, EvidenceEntry, ObjectEntry, encode_entry
-from schemas.checkpoint import Checkpoint, sign_checkpoint
-from schemas.consistency_proof import parse_consistency_proof
+from schemas.audit.entry import HANDLE, EvidenceEntry, ObjectEntry, encode_entry
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
-from schemas.merkle import EMPTY_ROOT, leaf_hash
-from schemas.tlog_tiles import encode_bundle, parse_bundle
+from schemas.tlog.checkpoint import Checkpoint, sign_checkpoint
+from schemas.tlog.consistency_proof import parse_consistency_proof
+from schemas.tlog.merkle import EMPTY_ROOT, leaf_hash
+from schemas.tlog.tiles import encode_bundle, parse_bundle
 from tests.fakes.log_store import KEY, LOG_KEY, ORIGIN, LogRig
 from tests.parts.token_forge import ForgedAuthority
 

@@ -17,15 +17,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from relying_party.__main__ import main
 from relying_party.proof_check import Verdict, check_proof
 from runtime.audit_log.tile_log import cosignatures_path
-from schemas import cbor
-from schemas.audit_entry import START, ObjectEntry, parse_entry
-from schemas.audit_proof import AuditProof, encode_proof, parse_proof
-from schemas.checkpoint import cosign_checkpoint, verify_checkpoint
+from schemas.audit.entry import START, ObjectEntry, parse_entry
+from schemas.audit.proof import AuditProof, encode_proof, parse_proof
+from schemas.codecs import cbor
 from schemas.errors import PeerError
-from schemas.evidence import TransitionKind
 from schemas.identifiers import Ueid, ueid_text
 from schemas.media_types import AUDIT_PROOF
-from schemas.signed_note import COSIGNATURE_V1, note_key
+from schemas.messages.evidence import TransitionKind
+from schemas.tlog.checkpoint import cosign_checkpoint, verify_checkpoint
+from schemas.tlog.signed_note import COSIGNATURE_V1, note_key
 from tests.fakes.log_store import LOG_KEY
 from tests.fakes.proven_log import ProvenLog
 from tests.fakes.recording import POLICY

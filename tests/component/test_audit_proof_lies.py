@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from relying_party.proof_check import Answer, Verdict, check_proof
-from schemas import cbor
-from schemas.audit_proof import AuditProof, ProvenEntry, ProvenHead, parse_proof
-from schemas.checkpoint import Checkpoint, sign_checkpoint
+from schemas.audit.proof import AuditProof, ProvenEntry, ProvenHead, parse_proof
+from schemas.codecs import cbor
 from schemas.errors import PeerError
-from schemas.merkle import leaf_hash, node_hash, prove_inclusion, root_of
+from schemas.tlog.checkpoint import Checkpoint, sign_checkpoint
+from schemas.tlog.merkle import leaf_hash, node_hash, prove_inclusion, root_of
 from tests.component.test_audit_proof import Proven, run_of
 from tests.fakes.log_store import KEY, ORIGIN
 from tests.fuzz.cbor_tree import mutate_cbor

@@ -10,10 +10,10 @@ from runtime.audit_log.any_log import read_entries
 from runtime.audit_log.frames import encode_frame
 from runtime.audit_log.retention import LogRetention
 from runtime.audit_log.store import FolderStore, LogStore
-from schemas.audit_entry import HANDLE, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
+from schemas.audit.entry import HANDLE, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
-from schemas.merkle import leaf_hash, verify_inclusion
+from schemas.tlog.merkle import leaf_hash, verify_inclusion
 from tests.fakes.log_store import LOG_KEY, FailingStore, Killed, LogRig
 
 DAY_US = 86_400_000_000

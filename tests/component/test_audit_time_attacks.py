@@ -3,9 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from schemas import cose, jws
-from schemas.audit_entry import EvidenceEntry, encode_entry, parse_entry
-from schemas.result import from_claims, to_claims
+from schemas.audit.entry import EvidenceEntry, encode_entry, parse_entry
+from schemas.codecs import cose, jws
+from schemas.messages.result import from_claims, to_claims
 from tests.component.test_audit_times import audited, bad, entries
 from tests.fakes.verifying import Verifying
 

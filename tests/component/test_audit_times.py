@@ -13,13 +13,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from relying_party.__main__ import main
 from relying_party.time_audit import PENDING, Believed, Row, TimeAudit, audit_times
 from runtime.audit_log.any_log import encode_frame, read_entries
-from schemas import cmw, media_types
-from schemas.audit_entry import ENDORSEMENT, HANDLE, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
-from schemas.endorsement import sign_endorsement
-from schemas.evidence import Evidence, encode_evidence
+from schemas import media_types
+from schemas.audit.entry import ENDORSEMENT, HANDLE, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
+from schemas.codecs import cmw
 from schemas.identifiers import ueid_text
 from schemas.media_types import Indicator
-from schemas.result import Tier
+from schemas.messages.endorsement import sign_endorsement
+from schemas.messages.evidence import Evidence, encode_evidence
+from schemas.messages.result import Tier
 from schemas.time_model import quote_made
 from tests.fakes.device import T0_US, make_endorsement
 from tests.fakes.verifying import Verifying

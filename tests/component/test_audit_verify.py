@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from schemas.audit_anchors import encode_anchors, parse_anchors
-from schemas.audit_entry import EvidenceEntry, ObjectEntry, encode_entry, parse_entry
-from schemas.signed_note import note_key
+from schemas.audit.anchors import encode_anchors, parse_anchors
+from schemas.audit.entry import EvidenceEntry, ObjectEntry, encode_entry, parse_entry
+from schemas.tlog.signed_note import note_key
 from tests.fakes.log_store import ORIGIN, LogRig
 from tests.fakes.proven_log import ProvenLog
 from verifier_worker.__main__ import main

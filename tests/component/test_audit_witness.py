@@ -11,10 +11,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typing_extensions import override
 
 from relying_party.__main__ import main
-from schemas.checkpoint import Checkpoint, cosign_checkpoint, sign_checkpoint, verify_checkpoint, verify_cosignature
 from schemas.errors import PeerError
-from schemas.signed_note import COSIGNATURE_V1, note_key
-from schemas.witness import AddCheckpoint, Answer, consider, parse_add_checkpoint
+from schemas.tlog.checkpoint import (
+    Checkpoint,
+    cosign_checkpoint,
+    sign_checkpoint,
+    verify_checkpoint,
+    verify_cosignature,
+)
+from schemas.tlog.signed_note import COSIGNATURE_V1, note_key
+from schemas.tlog.witness import AddCheckpoint, Answer, consider, parse_add_checkpoint
 from tests.fakes.log_store import KEY, LOG_KEY, ORIGIN, LogRig, made_entries
 
 ENTRIES = made_entries(40)

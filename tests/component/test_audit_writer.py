@@ -11,8 +11,8 @@ from runtime.audit_log.frames import FrameFile
 from runtime.audit_log.settings import AuditSettings
 from runtime.audit_log.signer import generate_log_key, load_log_key, load_note_key
 from runtime.audit_log.writer import AuditPlace, AuditWriter
-from schemas.checkpoint import verify_checkpoint
 from schemas.errors import ConfigError
+from schemas.tlog.checkpoint import verify_checkpoint
 from tests.fakes.log_store import made_entries
 from tests.parts.waiting import wait_until
 

@@ -17,11 +17,11 @@ import httpx
 import pytest
 
 from runtime.keys import generate_key_pair
-from schemas import result_token
-from schemas.cose import key_id
+from schemas.codecs.cose import key_id
+from schemas.codecs.jwks import parse_jwks
 from schemas.identifiers import ueid_text
-from schemas.jwks import parse_jwks
-from schemas.result_token import result_keys
+from schemas.messages import result_token
+from schemas.messages.result_token import result_keys
 from tests.parts.dashboard_rig import (
     ROOT,
     Dashboard,

@@ -6,8 +6,8 @@ from prometheus_client import REGISTRY
 
 from handle_distributor.epoch_bell import BellRules, EpochBell
 from runtime.time_stamps.verifier import TimeStampVerifier
-from schemas import cose
-from schemas.handle import EPOCH_BELL_IMPRINT, verify_handle
+from schemas.codecs import cose
+from schemas.messages.handle import EPOCH_BELL_IMPRINT, verify_handle
 from schemas.reasons import Reason
 from tests.fakes.distributor import FakeAuthority, ManualClock, MemoryStore, PowerCut, RecordingPublisher
 from tests.parts.token_forge import ForgedAuthority

@@ -15,8 +15,11 @@ from endorser.settings import LimitSettings, Settings, VendorSettings
 from endorser.vendor_files import load_vendors
 from runtime.health import Health
 from runtime.mqtt import Message, Will
-from schemas import cmw, cose, media_types
-from schemas.enrolment import (
+from schemas import media_types
+from schemas.codecs import cmw, cose
+from schemas.errors import ConfigError
+from schemas.identifiers import Ueid
+from schemas.messages.enrolment import (
     Activation,
     ChallengeDigest,
     EnrolmentRequest,
@@ -27,8 +30,6 @@ from schemas.enrolment import (
     verify_challenge,
     verify_outcome,
 )
-from schemas.errors import ConfigError
-from schemas.identifiers import Ueid
 from schemas.reasons import Reason
 from schemas.topics import Topics
 from tests.parts.ek_authority import NOW_S, Authority

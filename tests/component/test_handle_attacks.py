@@ -12,11 +12,11 @@ from prometheus_client import REGISTRY
 from attester_agent.handle_gate import CLOCK_TOLERANCE_US, ClockTrust
 from attester_agent.inbox import Received
 from runtime import clock
-from schemas import cmw, cose
-from schemas.handle import EPOCH_BELL_IMPRINT, HandleClaims, attach_stamp, sign_claims
+from schemas.codecs import cmw, cose
 from schemas.media_types import HANDLE, Indicator
+from schemas.messages.handle import EPOCH_BELL_IMPRINT, HandleClaims, attach_stamp, sign_claims
 from schemas.reasons import Reason
-from schemas.tpm_attest import parse_attest
+from schemas.tpm.attest import parse_attest
 from tests.fakes.agent_rig import T_US, TOPICS, Clock, Rig, S, received
 from tests.fakes.attester import HandleMint
 from tests.parts.token_forge import Recipe, certify, tst_info

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from schemas import cose
+from schemas.codecs import cose
 from schemas.errors import PeerError
-from schemas.handle import EPOCH_BELL_IMPRINT, Handle, HandleClaims, attach_stamp, handle_id, sign_claims
 from schemas.identifiers import HandleId
+from schemas.messages.handle import EPOCH_BELL_IMPRINT, Handle, HandleClaims, attach_stamp, handle_id, sign_claims
+from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
-from schemas.result import Freshness, Tier
 from tests.fakes.verifying import ISSUER, Verifying
 from tests.parts.token_forge import ForgedAuthority, Recipe, certify, tst_info
 

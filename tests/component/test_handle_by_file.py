@@ -18,7 +18,7 @@ from runtime.durable import sole_user
 from runtime.service import Stop
 from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas.errors import PeerError, WorldError
-from schemas.handle import MAX_HANDLE_BYTES, Handle, handle_id, verify_handle
+from schemas.messages.handle import MAX_HANDLE_BYTES, Handle, handle_id, verify_handle
 from schemas.reasons import Reason
 from tests.fakes.agent_rig import T_US, Clock, Rig, S
 from tests.fakes.attester import HandleMint

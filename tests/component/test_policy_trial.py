@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from runtime.audit_log.any_log import encode_frame, read_entries
-from schemas.audit_entry import HANDLE, OBJECT_KINDS, REFERENCE_VALUES
+from schemas.audit.entry import HANDLE, OBJECT_KINDS, REFERENCE_VALUES
 from schemas.hashes import SHA256
-from schemas.reference_values import sign_reference_values
-from schemas.result import Tier
+from schemas.messages.reference_values import sign_reference_values
+from schemas.messages.result import Tier
 from tests.fakes.device import make_references
 from tests.fakes.verifying import Verifying
 from verifier_worker.__main__ import main

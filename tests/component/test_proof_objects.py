@@ -9,7 +9,7 @@ from relying_party import proof_objects
 from relying_party.proof_objects import Objects
 from runtime.audit_log.any_log import read_entries
 from runtime.time_stamps.verifier import TimeStampVerifier
-from schemas.audit_entry import LOCAL_POLICY, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
+from schemas.audit.entry import LOCAL_POLICY, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
 from tests.fakes.attester import HandleMint
 from tests.fakes.verifying import Verifying
 

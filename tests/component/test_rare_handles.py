@@ -10,7 +10,7 @@ from handle_distributor.settings import Settings, TsaSettings
 from runtime import clock
 from runtime.service import Stop
 from schemas.errors import ConfigError
-from schemas.handle import MAX_LIFETIME_S
+from schemas.messages.handle import MAX_LIFETIME_S
 from tests.fakes.agent_rig import T_US, TOPICS, Clock, Rig, S, received
 from tests.fakes.attester import HandleMint
 

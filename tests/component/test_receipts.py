@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from runtime.audit_log.any_log import read_entries
-from schemas.audit_entry import ENDORSEMENT, HANDLE, ObjectEntry, encode_entry, parse_entry
+from schemas.audit.entry import ENDORSEMENT, HANDLE, ObjectEntry, encode_entry, parse_entry
 from schemas.errors import PeerError, WorldError
 from schemas.reasons import Reason
 from tests.fakes.verifying import Verifying

@@ -14,11 +14,11 @@ from runtime.audit_log.frames import FrameFile
 from runtime.audit_log.tile_log import stamp_path
 from runtime.keys import load_public_keys
 from runtime.time_stamps.verifier import TimeStampVerifier, load_time_stamp_verifier
-from schemas import cmw
-from schemas.audit_entry import EvidenceEntry, ObjectEntry, parse_entry
-from schemas.audit_proof import parse_proof
+from schemas.audit.entry import EvidenceEntry, ObjectEntry, parse_entry
+from schemas.audit.proof import parse_proof
+from schemas.codecs import cmw
 from schemas.identifiers import ueid_text
-from schemas.result import Tier
+from schemas.messages.result import Tier
 from schemas.topics import Topics
 from tests.component.test_audit_proof import iso
 from tests.fakes.log_store import LOG_KEY, LogRig

@@ -12,16 +12,18 @@ from relying_party.__main__ import main as relying_party
 from runtime.clock import utc_s
 from runtime.keys import load_public_keys, load_signing_key
 from runtime.mqtt import Message, MqttSettings, Session
-from schemas import cmw, media_types, result_token
+from schemas import media_types
+from schemas.codecs import cmw
+from schemas.codecs.jwks import parse_jwks
 from schemas.errors import ConfigError, PeerError
-from schemas.evidence import encode_evidence
 from schemas.identifiers import HandleId, Ueid, ueid_text
-from schemas.jwks import parse_jwks
 from schemas.media_types import Indicator
-from schemas.passport_proof import PassportProof, encode_proof, qualifying_data
+from schemas.messages import result_token
+from schemas.messages.evidence import encode_evidence
+from schemas.messages.passport_proof import PassportProof, encode_proof, qualifying_data
+from schemas.messages.result import Freshness, Tier, TrustClaim
+from schemas.messages.result_token import ResultFormat, ResultSigner
 from schemas.reasons import Reason
-from schemas.result import Freshness, Tier, TrustClaim
-from schemas.result_token import ResultFormat, ResultSigner
 from tests.fakes.device import FakeDevice, make_handle
 from tests.fakes.relying_party import ALICE, BOB, result_about
 from verifier_worker.__main__ import main as verifier

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from schemas import cmw, media_types
-from schemas.evidence import LogIncrement, encode_evidence
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.media_types import Indicator
+from schemas.messages.evidence import LogIncrement, encode_evidence
+from schemas.messages.result import Tier
 from schemas.reasons import Reason
-from schemas.result import Tier
 from tests.fakes.attester import read_payload
 from tests.fakes.coupled import Coupled, blackhole, faithful, starts_of
 from tests.parts.log_bytes import ima_ng

@@ -7,9 +7,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 
 from schemas.errors import PeerError
-from schemas.policy import SignedPolicy, sign_policy
+from schemas.messages.policy import SignedPolicy, sign_policy
+from schemas.messages.result import Tier
 from schemas.reasons import Reason
-from schemas.result import Tier
 from tests.fakes.device import T0_US
 from tests.fakes.verifying import Verifying
 from verifier_worker.trust_store import POLICIES, REFERENCE_VALUES

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from schemas import cose
-from schemas.endorsement import Endorsement, sign_endorsement
+from schemas.codecs import cose
+from schemas.codecs.tst_info import TstInfo
 from schemas.errors import PeerError
-from schemas.handle import EPOCH_BELL_IMPRINT, HandleClaims, attach_stamp, sign_claims
 from schemas.identifiers import ueid_text
 from schemas.limits import MAX_REFERENCE_VALUES_BYTES
+from schemas.messages.endorsement import Endorsement, sign_endorsement
+from schemas.messages.handle import EPOCH_BELL_IMPRINT, HandleClaims, attach_stamp, sign_claims
+from schemas.messages.reference_values import Outgoing, ReferenceValues, sign_reference_values
 from schemas.reasons import Reason
-from schemas.reference_values import Outgoing, ReferenceValues, sign_reference_values
-from schemas.tst_info import TstInfo
 from tests.fakes.device import (
     T0_US,
     FakeDevice,

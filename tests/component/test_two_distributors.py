@@ -6,9 +6,9 @@ import pytest
 
 from attester_agent.handle_gate import AcceptedHandle, accept_handle
 from schemas.errors import PeerError
-from schemas.handle import Handle, verify_handle
+from schemas.messages.handle import Handle, verify_handle
+from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
-from schemas.result import Freshness, Tier
 from tests.fakes.attester import HandleMint
 from tests.fakes.verifying import Verifying
 from verifier_worker.trust_store import HANDLES

@@ -9,9 +9,9 @@ from prometheus_client import REGISTRY
 
 from attester_agent.sync_stamper import FIRST_PAUSE_S, TsaSyncStamper
 from runtime import clock
+from schemas.codecs.tst_info import Stamp, TstInfo
 from schemas.errors import WorldError
 from schemas.reasons import Reason
-from schemas.tst_info import Stamp, TstInfo
 from tests.fakes.agent_rig import T_US, Clock, Rig
 from tests.fakes.attester import HandleMint
 

@@ -9,15 +9,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from runtime.audit_log.any_log import read_entries
 from runtime.audit_log.frames import FrameFile
-from schemas import cmw, cose, media_types, result_token
+from schemas import media_types
+from schemas.codecs import cmw, cose
 from schemas.errors import ConfigError, WorldError
-from schemas.evidence import Evidence, encode_evidence
 from schemas.identifiers import ueid_text
 from schemas.media_types import Indicator
+from schemas.messages import result_token
+from schemas.messages.evidence import Evidence, encode_evidence
+from schemas.messages.result import AttestationResult, Freshness, Tier
+from schemas.messages.result_token import ResultFormat
+from schemas.messages.solicit import verify_solicit
 from schemas.reasons import Reason
-from schemas.result import AttestationResult, Freshness, Tier
-from schemas.result_token import ResultFormat
-from schemas.solicit import verify_solicit
 from schemas.topics import Topics
 from tests.fakes.device import T0_US, FakeDevice, make_handle, make_trust
 from tests.fakes.verifier import FakeAuditLog, FakePublisher

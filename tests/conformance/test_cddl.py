@@ -17,11 +17,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import schemas
-from schemas import audit_proof as audit_proofs
-from schemas import cbor, cel, cel_cbor, cmw, cose, media_types, result, result_cwt
-from schemas.alert import Alert, AlertKind, Condition, encode_alert, parse_unverified_alert
-from schemas.audit_anchors import Anchors, Start, encode_anchors, encode_start, parse_anchors, parse_start, public_der
-from schemas.audit_entry import (
+from schemas import media_types
+from schemas.audit import proof as audit_proofs
+from schemas.audit.anchors import Anchors, Start, encode_anchors, encode_start, parse_anchors, parse_start, public_der
+from schemas.audit.entry import (
     ANCHORS,
     HANDLE,
     LOCAL_POLICY,
@@ -33,8 +32,17 @@ from schemas.audit_entry import (
     leaf_of,
     parse_entry,
 )
-from schemas.endorsement import Endorsement, Genuine, sign_endorsement, verify_endorsement
-from schemas.enrolment import (
+from schemas.cel import in_cbor as cel_cbor
+from schemas.cel import records as cel
+from schemas.codecs import cbor, cmw, cose
+from schemas.errors import PeerError
+from schemas.hashes import SHA256
+from schemas.identifiers import HandleId
+from schemas.media_types import Indicator
+from schemas.messages import result, result_cwt
+from schemas.messages.alert import Alert, AlertKind, Condition, encode_alert, parse_unverified_alert
+from schemas.messages.endorsement import Endorsement, Genuine, sign_endorsement, verify_endorsement
+from schemas.messages.enrolment import (
     Activation,
     Challenge,
     EnrolmentRequest,
@@ -51,18 +59,14 @@ from schemas.enrolment import (
     verify_challenge,
     verify_outcome,
 )
-from schemas.errors import PeerError
-from schemas.evidence import Transition, TransitionKind, encode_evidence, parse_evidence
-from schemas.handle import HandleClaims, attach_stamp, sign_claims
-from schemas.hashes import SHA256
-from schemas.identifiers import HandleId
-from schemas.media_types import Indicator
-from schemas.passport_proof import PassportProof, encode_proof, parse_proof
-from schemas.policy import SignedPolicy, sign_policy, verify_policy
-from schemas.reference_values import sign_reference_values, verify_reference_values
-from schemas.result import AttestationResult, Freshness, Rejections, Tier, TrustClaim
-from schemas.solicit import Solicit, sign_solicit, verify_solicit
-from schemas.status import Status, encode_status, parse_unverified_status
+from schemas.messages.evidence import Transition, TransitionKind, encode_evidence, parse_evidence
+from schemas.messages.handle import HandleClaims, attach_stamp, sign_claims
+from schemas.messages.passport_proof import PassportProof, encode_proof, parse_proof
+from schemas.messages.policy import SignedPolicy, sign_policy, verify_policy
+from schemas.messages.reference_values import sign_reference_values, verify_reference_values
+from schemas.messages.result import AttestationResult, Freshness, Rejections, Tier, TrustClaim
+from schemas.messages.solicit import Solicit, sign_solicit, verify_solicit
+from schemas.messages.status import Status, encode_status, parse_unverified_status
 from tests.fakes.device import FakeDevice, make_handle, make_references
 from tests.parts.file_signing import file_key
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from schemas.boot_facts import BootFacts, SecureBoot
-from schemas.tcg2_binding import AuthenticatedData, bind, hashable_banks
-from schemas.tcg2_event_data import decode_event_data
-from schemas.tcg2_event_types import EventType, event_type_name
-from schemas.tcg2_event_values import FirmwareBlob, ImageLoad, PartitionTable, VariableEvent
-from schemas.tcg2_log import Tcg2Event, parse_event, split_records
-from schemas.tcg2_quirks import Part
-from schemas.uefi_variable import Signature, parse_load_option, parse_signature, parse_signature_lists
+from schemas.boot_log.binding import AuthenticatedData, bind, hashable_banks
+from schemas.boot_log.event_data import decode_event_data
+from schemas.boot_log.event_types import EventType, event_type_name
+from schemas.boot_log.event_values import FirmwareBlob, ImageLoad, PartitionTable, VariableEvent
+from schemas.boot_log.facts import BootFacts, SecureBoot
+from schemas.boot_log.quirks import Part
+from schemas.boot_log.records import Tcg2Event, parse_event, split_records
+from schemas.boot_log.uefi_variable import Signature, parse_load_option, parse_signature, parse_signature_lists
 from tests.parts.log_bytes import FIRMWARE
 
 VECTORS = Path(__file__).resolve().parents[3] / "shared" / "vectors"

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from schemas import ima_log, tcg2_log
-from schemas.bank_replay import BankReplay
+from schemas.boot_log import records as tcg2_log
 from schemas.hashes import BY_NAME, HASH_ALGORITHMS, SHA1, SHA256, SHA384, SHA512, HashAlgorithm
-from schemas.ima_log import ImaBankMode
-from schemas.log_replay import IMA, TCG2, Quoted, Replay, ReplayState
-from schemas.pcr import PcrBankSelection, PcrSelection, PcrValues, composite_digest
+from schemas.ima import records as ima_log
+from schemas.ima.records import ImaBankMode
+from schemas.replay.bank_replay import BankReplay
+from schemas.replay.log_replay import IMA, TCG2, Quoted, Replay, ReplayState
+from schemas.tpm.pcr import PcrBankSelection, PcrSelection, PcrValues, composite_digest
 from tests.parts.log_bytes import FIRMWARE, read_pcrs
 from verifier_worker.measured import judge_aggregates, measure
 from verifier_worker.state import Measured

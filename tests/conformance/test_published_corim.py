@@ -11,9 +11,9 @@ from typing import Any
 import cbor2
 import pytest
 
-from schemas import cbor, cose
+from schemas.codecs import cbor, cose
 from schemas.hashes import SHA256, SHA384
-from schemas.reference_values import Outgoing, ReferenceValues, sign_reference_values
+from schemas.messages.reference_values import Outgoing, ReferenceValues, sign_reference_values
 from tests.conformance.test_cddl import KEY, conforms, endorsement, load, reference_values, rule
 from tests.parts.file_signing import file_key
 

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from schemas import result_token
 from schemas.identifiers import HandleId
-from schemas.result import Freshness, Tier, TrustClaim
-from schemas.result_token import ResultFormat, ResultSigner
+from schemas.messages import result_token
+from schemas.messages.result import Freshness, Tier, TrustClaim
+from schemas.messages.result_token import ResultFormat, ResultSigner
 from tests.fakes.relying_party import ALICE, NOW_S, VERIFIER_KEY, result_about
 
 VECTOR = json.loads((Path(__file__).parent / "vectors" / "result_cwt.json").read_text())

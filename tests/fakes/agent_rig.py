@@ -13,10 +13,10 @@ from attester_agent.service import Agent, Trust, World
 from attester_agent.settings import EvidenceSettings
 from runtime.mqtt import Message
 from runtime.time_stamps.verifier import TimeStampVerifier
-from schemas import cmw, cose
+from schemas.codecs import cmw, cose
 from schemas.hashes import SHA256
 from schemas.media_types import SOLICIT
-from schemas.solicit import Solicit, sign_solicit
+from schemas.messages.solicit import Solicit, sign_solicit
 from schemas.topics import Topics
 from tests.fakes.attester import Broker, HandleMint, MemoryLog, MemorySpool, SoftTpm, state_of
 from tests.parts.log_bytes import ima_ng

@@ -25,16 +25,16 @@ from attester_agent.evidence_builder import Quote
 from attester_agent.key_templates import ak_template
 from attester_agent.log_window import Entries
 from attester_agent.ports import Identity, Life, LogRestartedError, StoredPush
-from schemas import cmw, cose
+from schemas.codecs import cmw, cose
 from schemas.errors import WorldError
-from schemas.evidence import Evidence, SyncProof, parse_evidence
-from schemas.handle import EPOCH_BELL_IMPRINT, HandleClaims, attach_stamp, handle_id, sign_claims
 from schemas.hashes import SHA256
 from schemas.identifiers import HandleId, Ueid, ueid_from_key
 from schemas.media_types import EVIDENCE, HANDLE, Indicator
-from schemas.pcr import PcrSelection, PcrValues, composite_digest, encode_selection, initial_value
+from schemas.messages.evidence import Evidence, SyncProof, parse_evidence
+from schemas.messages.handle import EPOCH_BELL_IMPRINT, HandleClaims, attach_stamp, handle_id, sign_claims
 from schemas.reasons import Reason
-from schemas.tpm_public import TpmPublic, parse_public
+from schemas.tpm.pcr import PcrSelection, PcrValues, composite_digest, encode_selection, initial_value
+from schemas.tpm.public import TpmPublic, parse_public
 from tests.parts.token_forge import ForgedAuthority, tst_info
 from tests.parts.tpm_bytes import TPM_ST_ATTEST_QUOTE, TPM_ST_ATTEST_TIME, attest_bytes, clock_bytes, sized
 

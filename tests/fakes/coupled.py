@@ -21,15 +21,16 @@ from attester_agent.spool import SqliteSpool
 from runtime.clock import utc_us
 from runtime.mqtt import Message
 from runtime.time_stamps.verifier import TimeStampVerifier
-from schemas import cmw, cose, jws, media_types
-from schemas.evidence import Evidence
-from schemas.handle import verify_handle
+from schemas import media_types
+from schemas.codecs import cmw, cose, jws
 from schemas.hashes import SHA256
 from schemas.identifiers import ueid_text
 from schemas.media_types import Indicator
-from schemas.reference_values import ReferenceValues
-from schemas.result import AttestationResult, from_claims
-from schemas.solicit import Solicit, verify_solicit
+from schemas.messages.evidence import Evidence
+from schemas.messages.handle import verify_handle
+from schemas.messages.reference_values import ReferenceValues
+from schemas.messages.result import AttestationResult, from_claims
+from schemas.messages.solicit import Solicit, verify_solicit
 from schemas.topics import Topics
 from tests.fakes.attester import Broker, HandleMint, MemoryLog, SoftTpm, read_payload, state_of
 from tests.fakes.device import SELECTION, make_endorsement, make_policy

@@ -13,10 +13,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from schemas import cel_cbor
-from schemas.cel import ApplicationContent, CelRecord, application_record
-from schemas.endorsement import Endorsement
-from schemas.evidence import (
+from schemas.cel import in_cbor as cel_cbor
+from schemas.cel.records import ApplicationContent, CelRecord, application_record
+from schemas.hashes import SHA256
+from schemas.identifiers import HandleId, Ueid
+from schemas.messages.endorsement import Endorsement
+from schemas.messages.evidence import (
     Evidence,
     EvidenceBody,
     LogIncrement,
@@ -26,12 +28,10 @@ from schemas.evidence import (
     TransitionKind,
     encode_body,
 )
-from schemas.handle import Handle, HandleClaims
-from schemas.hashes import SHA256
-from schemas.identifiers import HandleId, Ueid
-from schemas.pcr import PcrSelection, encode_selection, parse_selection_text
-from schemas.reference_values import ReferenceValues
-from schemas.tpm_public import TpmPublic, parse_public
+from schemas.messages.handle import Handle, HandleClaims
+from schemas.messages.reference_values import ReferenceValues
+from schemas.tpm.pcr import PcrSelection, encode_selection, parse_selection_text
+from schemas.tpm.public import TpmPublic, parse_public
 from tests.parts import tpm_bytes
 from tests.parts.log_bytes import ima_ng, ima_record, measured, spec_id_record
 from verifier_worker.appraisal_policy import AppraisalPolicy, LogsTable, PolicyTable, check_policy

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from schemas.codecs.tst_info import Stamp
 from schemas.errors import PeerError, WorldError
-from schemas.handle import Handle, StampVerifier
+from schemas.messages.handle import Handle, StampVerifier
 from schemas.reasons import Reason
-from schemas.tst_info import Stamp
 from tests.parts.token_forge import ForgedAuthority
 
 

@@ -12,11 +12,11 @@ from runtime.audit_log.sequencer import Sequencer
 from runtime.audit_log.signer import LogSigner
 from runtime.audit_log.store import FolderStore, LogStore
 from runtime.audit_log.tile_log import LogReader
-from schemas.checkpoint import Checkpoint, verify_checkpoint
 from schemas.errors import WorldError
-from schemas.merkle import EMPTY_ROOT, root_of, verify_consistency
 from schemas.reasons import Reason
-from schemas.signed_note import NoteKey, note_key
+from schemas.tlog.checkpoint import Checkpoint, verify_checkpoint
+from schemas.tlog.merkle import EMPTY_ROOT, root_of, verify_consistency
+from schemas.tlog.signed_note import NoteKey, note_key
 
 ORIGIN = "log.example/audit"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

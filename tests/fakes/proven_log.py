@@ -6,7 +6,7 @@ from pathlib import Path
 from relying_party.proof_check import Answer, ProofTrust, check_proof
 from runtime.audit_log.tile_log import stamp_path
 from runtime.time_stamps.verifier import TimeStampVerifier
-from schemas.audit_proof import parse_proof
+from schemas.audit.proof import parse_proof
 from schemas.identifiers import ueid_text
 from tests.fakes.log_store import LOG_KEY, LogRig
 from tests.fakes.recording import POLICY, Recording

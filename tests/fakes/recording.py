@@ -11,16 +11,17 @@ from typing_extensions import override
 
 from runtime.audit_log.any_log import read_entries
 from runtime.time_stamps.verifier import time_stamp_verifier_of
-from schemas import cmw, media_types
-from schemas.audit_entry import OBJECT_KINDS, ObjectEntry
+from schemas import media_types
+from schemas.audit.entry import OBJECT_KINDS, ObjectEntry
+from schemas.codecs import cmw
 from schemas.errors import WorldError
-from schemas.evidence import Evidence, encode_evidence
-from schemas.handle import handle_id
 from schemas.identifiers import ueid_text
 from schemas.media_types import Indicator
-from schemas.policy import SignedPolicy, sign_policy
+from schemas.messages.evidence import Evidence, encode_evidence
+from schemas.messages.handle import handle_id
+from schemas.messages.policy import SignedPolicy, sign_policy
+from schemas.messages.reference_values import sign_reference_values
 from schemas.reasons import Reason
-from schemas.reference_values import sign_reference_values
 from tests.fakes.attester import HandleMint
 from tests.fakes.device import make_references
 from tests.fakes.verifying import ISSUER, Verifying

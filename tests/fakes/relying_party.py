@@ -7,11 +7,12 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, derive_private_key
 
 from relying_party.results import ResultBoard, Standing, result_keys
-from schemas import cmw, cose, jws, media_types
+from schemas import media_types
+from schemas.codecs import cmw, cose, jws
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
-from schemas.result import AttestationResult, Freshness, Tier, TrustClaim, to_claims
+from schemas.messages.result import AttestationResult, Freshness, Tier, TrustClaim, to_claims
 from schemas.topics import Topics
 
 TOPICS: Final = Topics()

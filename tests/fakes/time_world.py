@@ -25,11 +25,19 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from typing_extensions import override
 
 from runtime.time_stamps.verifier import TimeStampVerifier
-from schemas.evidence import Evidence, EvidenceBody, LogIncrement, PcrBanks, SyncProof, encode_evidence, parse_evidence
-from schemas.handle import Handle, verify_handle
 from schemas.identifiers import HandleId
+from schemas.messages.evidence import (
+    Evidence,
+    EvidenceBody,
+    LogIncrement,
+    PcrBanks,
+    SyncProof,
+    encode_evidence,
+    parse_evidence,
+)
+from schemas.messages.handle import Handle, verify_handle
+from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
-from schemas.result import Freshness, Tier
 from schemas.time_model import quote_made
 from tests.fakes.attester import HandleMint
 from tests.fakes.device import FakeDevice, make_handle, make_policy, make_trust

@@ -10,15 +10,16 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 
 from runtime.audit_log.frames import FrameFile
 from runtime.time_stamps.verifier import TimeStampVerifier
-from schemas import cmw, cose, jws, media_types
-from schemas.audit_entry import ObjectEntry
-from schemas.endorsement import sign_endorsement
-from schemas.evidence import Evidence, encode_evidence
-from schemas.handle import Handle, verify_handle
+from schemas import media_types
+from schemas.audit.entry import ObjectEntry
+from schemas.codecs import cmw, cose, jws
 from schemas.identifiers import ueid_text
 from schemas.media_types import Indicator
-from schemas.reference_values import sign_reference_values
-from schemas.result import AttestationResult, from_claims
+from schemas.messages.endorsement import sign_endorsement
+from schemas.messages.evidence import Evidence, encode_evidence
+from schemas.messages.handle import Handle, verify_handle
+from schemas.messages.reference_values import sign_reference_values
+from schemas.messages.result import AttestationResult, from_claims
 from schemas.topics import Topics
 from tests.fakes.attester import HandleMint
 from tests.fakes.device import T0_US, FakeDevice, make_endorsement, make_policy, make_references

@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping
 from typing import Any, Final
 
-from schemas import cbor
+from schemas.codecs import cbor
 from schemas.errors import PeerError
 
 _INTEGERS: Final = (0, 1, -1, 23, 24, 255, 256, 2**16, 2**31, 2**32 - 1, 2**53 + 1, 2**63, 2**64 - 1)

@@ -1,6 +1,6 @@
 """Alerts: what parses encodes to the same bytes."""
 
-from schemas.alert import encode_alert, parse_unverified_alert
+from schemas.messages.alert import encode_alert, parse_unverified_alert
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import RAW_ALERT
 

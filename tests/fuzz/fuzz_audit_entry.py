@@ -1,7 +1,7 @@
 """Entries of an audit log, which an auditor reads from whoever kept it."""
 
-from schemas.audit_anchors import Anchors, Start, encode_anchors, encode_start, parse_anchors, parse_start, public_der
-from schemas.audit_entry import ANCHORS, HANDLE, START, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
+from schemas.audit.anchors import Anchors, Start, encode_anchors, encode_start, parse_anchors, parse_start, public_der
+from schemas.audit.entry import ANCHORS, HANDLE, START, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
 from schemas.identifiers import Ueid
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import KEY

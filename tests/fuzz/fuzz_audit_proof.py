@@ -3,8 +3,8 @@
 import hashlib
 from typing import Any
 
-from schemas import cbor
-from schemas.audit_proof import AuditProof, ProvenEntry, ProvenHead, encode_proof, parse_proof
+from schemas.audit.proof import AuditProof, ProvenEntry, ProvenHead, encode_proof, parse_proof
+from schemas.codecs import cbor
 from schemas.identifiers import Ueid
 from schemas.media_types import AUDIT_PROOF
 from tests.fuzz.cbor_tree import mutate_cbor

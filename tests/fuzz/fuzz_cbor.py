@@ -1,6 +1,6 @@
 """CBOR: what is decoded has exactly one encoding, the one it came in."""
 
-from schemas import cbor
+from schemas.codecs import cbor
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import EVIDENCE, HANDLE, RAW_STATUS
 

@@ -1,8 +1,8 @@
 """CEL logs in CBOR: nothing but a ``PeerError``."""
 
-from schemas import cel_cbor
-from schemas.cel import ApplicationContent, CelRecord, SystemdContent, application_record
-from schemas.cel_log import CelEncoding, read_records
+from schemas.cel import in_cbor as cel_cbor
+from schemas.cel.any_encoding import CelEncoding, read_records
+from schemas.cel.records import ApplicationContent, CelRecord, SystemdContent, application_record
 from schemas.errors import PeerError
 
 _CONTENT = ApplicationContent(event_type="app.config", name="/etc/app.conf", digest=bytes(32))

@@ -1,8 +1,8 @@
 """CEL logs in JSON: nothing but a ``PeerError``."""
 
-from schemas import cel_json
-from schemas.cel import ApplicationContent, application_record
-from schemas.cel_log import CelEncoding, read_records
+from schemas.cel import in_json as cel_json
+from schemas.cel.any_encoding import CelEncoding, read_records
+from schemas.cel.records import ApplicationContent, application_record
 from schemas.errors import PeerError
 
 _CONTENT = ApplicationContent(event_type="app.config", name="/etc/app.conf", digest=bytes(32))

@@ -1,8 +1,8 @@
 """CEL logs as TLV: nothing but a ``PeerError``."""
 
-from schemas import cel_tlv
-from schemas.cel import ApplicationContent, CelRecord, PcClientContent, application_record
-from schemas.cel_log import CelEncoding, read_records
+from schemas.cel import in_tlv as cel_tlv
+from schemas.cel.any_encoding import CelEncoding, read_records
+from schemas.cel.records import ApplicationContent, CelRecord, PcClientContent, application_record
 from schemas.errors import PeerError
 
 _CONTENT = ApplicationContent(event_type="app.config", name="/etc/app.conf", digest=bytes(32))

@@ -1,6 +1,6 @@
 """CMW records: what is unwrapped wraps to the same bytes."""
 
-from schemas import cmw
+from schemas.codecs import cmw
 from schemas.media_types import EVIDENCE, STATUS, Indicator
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import EVIDENCE as RAW_EVIDENCE

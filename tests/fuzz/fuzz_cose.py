@@ -1,6 +1,6 @@
 """COSE_Sign1: parsing, and verification by a key that did not sign."""
 
-from schemas import cose
+from schemas.codecs import cose
 from schemas.reasons import Reason
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import HANDLE, KEYS, SOLICIT

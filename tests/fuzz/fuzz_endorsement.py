@@ -1,6 +1,6 @@
 """Endorsements: on the wire, and as a CoRIM that a trusted endorser has signed."""
 
-from schemas.endorsement import verify_endorsement
+from schemas.messages.endorsement import verify_endorsement
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import CORIM_TYPE, ENDORSEMENT, ENDORSEMENT_PAYLOAD, KEYS, signed
 

@@ -5,8 +5,10 @@ from dataclasses import replace
 from endorser.certificate_path import Vendors
 from endorser.enrolment import examine
 from schemas import media_types
-from schemas.cose import HEADER_TYPE
-from schemas.enrolment import (
+from schemas.codecs.cose import HEADER_TYPE
+from schemas.errors import PeerError
+from schemas.identifiers import Ueid
+from schemas.messages.enrolment import (
     Activation,
     Challenge,
     EnrolmentRequest,
@@ -23,8 +25,6 @@ from schemas.enrolment import (
     verify_challenge,
     verify_outcome,
 )
-from schemas.errors import PeerError
-from schemas.identifiers import Ueid
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import KEY, KEYS, signed
 from tests.parts.ek_authority import NOW_S, Authority, der

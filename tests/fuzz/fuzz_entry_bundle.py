@@ -1,8 +1,8 @@
 """Entry bundles of a tiled log, and the names of its tiles."""
 
-from schemas.audit_entry import leaf_of, reference_in
+from schemas.audit.entry import leaf_of, reference_in
 from schemas.errors import PeerError
-from schemas.tlog_tiles import encode_bundle, parse_bundle, parse_tile_path
+from schemas.tlog.tiles import encode_bundle, parse_bundle, parse_tile_path
 
 SEEDS = [
     encode_bundle([b"one", b"", b"three"]),

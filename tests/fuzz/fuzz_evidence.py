@@ -1,6 +1,6 @@
 """Evidence: what parses encodes to the same bytes."""
 
-from schemas.evidence import encode_evidence, parse_evidence
+from schemas.messages.evidence import encode_evidence, parse_evidence
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import DELTA, EVIDENCE
 

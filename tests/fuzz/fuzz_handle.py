@@ -1,7 +1,7 @@
 """Handles: as bytes on the wire, and as claims that a trusted distributor has signed and stamped."""
 
-from schemas.cose import parse, verify
-from schemas.handle import Handle, verify_handle
+from schemas.codecs.cose import parse, verify
+from schemas.messages.handle import Handle, verify_handle
 from schemas.reasons import Reason
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import HANDLE, HANDLE_PAYLOAD, HANDLE_TYPE, KEYS, STAMP_TIME_US, AnyStamp, signed

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from schemas import ima_log
 from schemas.errors import PeerError
 from schemas.hashes import HASH_ALGORITHMS, SHA1, SHA384
-from schemas.ima_ascii import convert_ascii
+from schemas.ima import records as ima_log
+from schemas.ima.ascii import convert_ascii
 from tests.parts.ima_shown import show_ascii
 from tests.parts.log_bytes import ima_legacy, ima_ng, ima_record
 

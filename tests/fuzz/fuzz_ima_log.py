@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from schemas import ima_log
 from schemas.errors import PeerError
 from schemas.hashes import HASH_ALGORITHMS, SHA256
-from schemas.ima_formats import convert, detect_format
-from schemas.log_replay import IMA, Replay, ReplayState
+from schemas.ima import records as ima_log
+from schemas.ima.formats import convert, detect_format
+from schemas.replay.log_replay import IMA, Replay, ReplayState
 from tests.parts.ima_shown import show_bank
 from tests.parts.log_bytes import FIRMWARE, ima_legacy, ima_ng, ima_record
 

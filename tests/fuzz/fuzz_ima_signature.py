@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from schemas.errors import PeerError
 from schemas.hashes import SHA256
-from schemas.ima_signature import parse_file_key, verify_file_signature
+from schemas.ima.signature import parse_file_key, verify_file_signature
 from tests.parts.file_signing import file_key, sign_file
 
 _DIGEST: Final = SHA256.digest(b"content")

@@ -2,8 +2,8 @@
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
 
-from schemas import cose
-from schemas.jwks import encode_jwks, parse_jwks
+from schemas.codecs import cose
+from schemas.codecs.jwks import encode_jwks, parse_jwks
 from tests.fuzz.samples import KEY
 
 SEEDS = [encode_jwks([KEY.public_key()])]

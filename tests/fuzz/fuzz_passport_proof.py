@@ -1,7 +1,7 @@
 """Answers to a relying party's challenge."""
 
-from schemas.passport_proof import encode_proof, parse_proof, verify_proof
-from schemas.tpm_public import parse_public
+from schemas.messages.passport_proof import encode_proof, parse_proof, verify_proof
+from schemas.tpm.public import parse_public
 from tests.fakes.relying_party import result_about
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import PASSPORT_CHALLENGE, PASSPORT_PROOF, RESULT_TOKEN

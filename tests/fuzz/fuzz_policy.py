@@ -1,7 +1,7 @@
 """Policies: on the wire, as a payload that a trusted endorser has signed, and as the TOML text in it."""
 
 from schemas.errors import PeerError
-from schemas.policy import SignedPolicy, verify_policy
+from schemas.messages.policy import SignedPolicy, verify_policy
 from schemas.reasons import Reason
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import KEYS, POLICY, POLICY_PAYLOAD, POLICY_TEXT, POLICY_TYPE, signed

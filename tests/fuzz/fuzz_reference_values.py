@@ -1,6 +1,6 @@
 """Reference values: on the wire, and as a CoRIM that a trusted endorser has signed."""
 
-from schemas.reference_values import verify_reference_values
+from schemas.messages.reference_values import verify_reference_values
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import CORIM_TYPE, KEYS, REFERENCE_VALUES, REFERENCE_VALUES_PAYLOAD, signed
 

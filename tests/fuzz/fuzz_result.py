@@ -6,8 +6,8 @@ import random
 from relying_party.result_json import json_of
 from relying_party.results import standing_of
 from relying_party.watch import cells, headline_of, line_of
-from schemas import jws
-from schemas.result import from_claims, to_claims
+from schemas.codecs import jws
+from schemas.messages.result import from_claims, to_claims
 from tests.fuzz.cbor_tree import mutate_tree
 from tests.fuzz.samples import JWS_KEYS, RESULT_CLAIMS, RESULT_TOKEN
 

@@ -2,8 +2,9 @@
 
 import json
 
-from schemas import cbor, cose, result_cwt, result_token
-from schemas.result import from_claims, to_claims
+from schemas.codecs import cbor, cose
+from schemas.messages import result_cwt, result_token
+from schemas.messages.result import from_claims, to_claims
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import JWS_KEYS, KEY, KEYS, RESULT_CLAIMS, RESULT_CWT
 

@@ -1,9 +1,9 @@
 """Notes, checkpoints and witnesses' requests: what is taken is written again as it was read."""
 
-from schemas.checkpoint import parse_checkpoint
 from schemas.errors import PeerError
-from schemas.signed_note import encode_note, parse_note
-from schemas.witness import AddCheckpoint, parse_add_checkpoint
+from schemas.tlog.checkpoint import parse_checkpoint
+from schemas.tlog.signed_note import encode_note, parse_note
+from schemas.tlog.witness import AddCheckpoint, parse_add_checkpoint
 
 _NOTE = (
     "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n"

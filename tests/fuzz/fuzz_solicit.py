@@ -2,7 +2,7 @@
 
 from attester_agent.agent_state import AgentState, decode_state, encode_state, on_solicit
 from schemas.identifiers import Ueid
-from schemas.solicit import verify_solicit
+from schemas.messages.solicit import verify_solicit
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import KEYS, SOLICIT, SOLICIT_PAYLOAD, SOLICIT_TYPE, signed
 

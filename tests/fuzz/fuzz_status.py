@@ -1,6 +1,6 @@
 """Statuses: what parses encodes to the same bytes."""
 
-from schemas.status import encode_status, parse_unverified_status
+from schemas.messages.status import encode_status, parse_unverified_status
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import RAW_STATUS
 

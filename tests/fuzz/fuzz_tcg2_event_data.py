@@ -1,11 +1,11 @@
 """Fuzz target: event data of every type, decoded, bound and shown. The first four bytes are the event type."""
 
+from schemas.boot_log.binding import bind
+from schemas.boot_log.event_data import decode_event_data
+from schemas.boot_log.event_types import EventType
+from schemas.boot_log.records import Tcg2Event, parse_event, split_records
 from schemas.errors import PeerError
 from schemas.hashes import SHA256
-from schemas.tcg2_binding import bind
-from schemas.tcg2_event_data import decode_event_data
-from schemas.tcg2_event_types import EventType
-from schemas.tcg2_log import Tcg2Event, parse_event, split_records
 from tests.parts.log_bytes import FIRMWARE, uefi_variable
 from verifier_worker.boot_log_text import event_line
 

@@ -1,10 +1,10 @@
 """Fuzz target: boot logs, cut, replayed, read for facts, and shown."""
 
-from schemas.boot_facts import BootFacts
+from schemas.boot_log.facts import BootFacts
+from schemas.boot_log.quirks import without_padding
 from schemas.errors import PeerError
 from schemas.hashes import HASH_ALGORITHMS
-from schemas.log_replay import TCG2, Replay, ReplayState
-from schemas.tcg2_quirks import without_padding
+from schemas.replay.log_replay import TCG2, Replay, ReplayState
 from tests.parts.log_bytes import FIRMWARE, measured, sha1_event, spec_id_record, startup_locality, uefi_variable
 from verifier_worker.boot_log_text import boot_log_lines
 

@@ -1,6 +1,6 @@
 """TPMS_ATTEST."""
 
-from schemas.tpm_attest import parse_attest
+from schemas.tpm.attest import parse_attest
 from tests.fuzz.samples import QUOTE, SYNC
 
 SEEDS = [QUOTE, SYNC]

@@ -1,7 +1,7 @@
 """TPMT_PUBLIC: parsing, the checks of an attestation key, its name and its key."""
 
 from attester_agent.key_templates import ak_template
-from schemas.tpm_public import check_attestation_key, parse_public, parse_sized_public
+from schemas.tpm.public import check_attestation_key, parse_public, parse_sized_public
 from tests.fuzz.samples import PUBLIC
 
 SEEDS = [PUBLIC, len(PUBLIC).to_bytes(2, "big") + PUBLIC, ak_template(rsa=True)]

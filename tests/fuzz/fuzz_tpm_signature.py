@@ -1,7 +1,7 @@
 """TPMT_SIGNATURE: parsing, and verification of what parses."""
 
 from schemas.reasons import Reason
-from schemas.tpm_signature import parse_signature, verify_signature
+from schemas.tpm.signature import parse_signature, verify_signature
 from tests.fuzz.samples import DEVICE_KEY, QUOTE, SIGNATURE
 
 SEEDS = [SIGNATURE, bytes.fromhex("0014000b0100") + bytes(256)]

@@ -1,6 +1,6 @@
 """TSTInfo, the token it comes in, and the token's verification."""
 
-from schemas.tst_info import extract_tst_info, parse_tst_info
+from schemas.codecs.tst_info import extract_tst_info, parse_tst_info
 from tests.fuzz.samples import IMPRINT, STAMPS, TOKEN, TST_INFO
 
 SEEDS = [TOKEN, b"\x01" + TST_INFO, b"\x02" + TOKEN]

@@ -5,17 +5,17 @@ The first byte chooses the parser.
 
 from collections.abc import Callable
 
-from schemas.errors import PeerError
-from schemas.uefi_device_path import device_path_text, device_path_texts
-from schemas.uefi_text import guess_text, shown
-from schemas.uefi_variable import (
+from schemas.boot_log.device_path import device_path_text, device_path_texts
+from schemas.boot_log.uefi_text import guess_text, shown
+from schemas.boot_log.uefi_variable import (
     parse_boot_order,
     parse_load_option,
     parse_signature,
     parse_signature_lists,
     parse_variable,
 )
-from schemas.windows_tags import parse_tagged_values
+from schemas.boot_log.windows_tags import parse_tagged_values
+from schemas.errors import PeerError
 from tests.parts.log_bytes import uefi_variable
 
 _PARSERS: tuple[Callable[[bytes], object], ...] = (

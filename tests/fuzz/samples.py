@@ -10,21 +10,23 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_priva
 from typing_extensions import override
 
 from runtime.time_stamps.verifier import TimeStampVerifier
-from schemas import cmw, corim, cose, jws, media_types, result_cwt
-from schemas.alert import Alert, AlertKind, Condition, encode_alert
-from schemas.endorsement import sign_endorsement
-from schemas.evidence import Evidence, LogIncrement, encode_body, encode_evidence
-from schemas.handle import EPOCH_BELL_IMPRINT, HandleClaims, attach_stamp, sign_claims
+from schemas import media_types
+from schemas.codecs import cmw, cose, jws
+from schemas.codecs.tst_info import TstInfo, parse_tst_info
 from schemas.identifiers import HandleId, Ueid, ueid_text
 from schemas.media_types import Indicator
-from schemas.passport_proof import PassportProof, encode_proof, qualifying_data
-from schemas.policy import SignedPolicy, sign_policy
-from schemas.reference_values import sign_reference_values
-from schemas.result import Freshness, Tier, to_claims
-from schemas.solicit import Solicit, sign_solicit
-from schemas.status import Status, encode_status
+from schemas.messages import corim, result_cwt
+from schemas.messages.alert import Alert, AlertKind, Condition, encode_alert
+from schemas.messages.endorsement import sign_endorsement
+from schemas.messages.evidence import Evidence, LogIncrement, encode_body, encode_evidence
+from schemas.messages.handle import EPOCH_BELL_IMPRINT, HandleClaims, attach_stamp, sign_claims
+from schemas.messages.passport_proof import PassportProof, encode_proof, qualifying_data
+from schemas.messages.policy import SignedPolicy, sign_policy
+from schemas.messages.reference_values import sign_reference_values
+from schemas.messages.result import Freshness, Tier, to_claims
+from schemas.messages.solicit import Solicit, sign_solicit
+from schemas.messages.status import Status, encode_status
 from schemas.topics import Topics
-from schemas.tst_info import TstInfo, parse_tst_info
 from tests.fakes.device import GOOD_FILES, T0_US, FakeDevice, make_endorsement, make_handle, make_references, make_trust
 from tests.fakes.relying_party import result_about
 from tests.fakes.verifier import FakeAuditLog, FakePublisher

@@ -8,10 +8,11 @@ import pytest
 
 from relying_party.client import Results
 from runtime.clock import utc_s
-from schemas import cmw, media_types
-from schemas.alert import AlertKind, Condition, parse_unverified_alert
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.identifiers import ueid_text
-from schemas.result import Freshness, Tier, TrustClaim
+from schemas.messages.alert import AlertKind, Condition, parse_unverified_alert
+from schemas.messages.result import Freshness, Tier, TrustClaim
 from schemas.topics import Topics
 from tests.fakes.relying_party import ALICE, BOB
 from tests.parts.alert_rig import AlertRig, verified_by_hand, webhook

@@ -22,19 +22,19 @@ from deploy.demo.embedded_tsa import answer, create_authority
 from deploy.demo.measuring import MeasuringTpm
 from runtime.durable import write_durable
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
-from schemas import cmw
-from schemas.evidence import Evidence
+from schemas.boot_log.records import parse_event, split_records
+from schemas.codecs import cmw
 from schemas.hashes import SHA256
 from schemas.identifiers import Ueid, parse_ueid_text, ueid_text
-from schemas.log_replay import Quoted, Replay, ReplayState
 from schemas.media_types import SOLICIT, STATUS
-from schemas.pcr import PcrValues
-from schemas.solicit import Solicit, sign_solicit
-from schemas.status import parse_unverified_status
-from schemas.tcg2_log import parse_event, split_records
+from schemas.messages.evidence import Evidence
+from schemas.messages.solicit import Solicit, sign_solicit
+from schemas.messages.status import parse_unverified_status
+from schemas.replay.log_replay import Quoted, Replay, ReplayState
 from schemas.topics import Topics
-from schemas.tpm_attest import QuoteInfo, parse_attest
-from schemas.tpm_public import check_attestation_key, parse_public
+from schemas.tpm.attest import QuoteInfo, parse_attest
+from schemas.tpm.pcr import PcrValues
+from schemas.tpm.public import check_attestation_key, parse_public
 from tests.fakes.attester import HandleMint, read_payload
 from tests.parts.log_bytes import FIRMWARE, ima_ng
 from tests.parts.mosquitto import Mosquitto, running_mosquitto

@@ -11,10 +11,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from runtime.clock import utc_us
 from runtime.time_stamps.verifier import TimeStampVerifier
-from schemas import cmw, media_types
-from schemas.evidence import encode_evidence
-from schemas.handle import verify_handle
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.media_types import Indicator
+from schemas.messages.evidence import encode_evidence
+from schemas.messages.handle import verify_handle
 from schemas.time_model import quote_made
 from tests.fakes.attester import HandleMint
 from tests.fakes.device import FakeDevice

@@ -20,18 +20,19 @@ from attester_agent.cel_journal import Pending, read_journal, write_journal
 from attester_agent.ports import Life
 from attester_agent.settings import TpmSettings
 from attester_agent.tpm_device import TpmDevice
-from schemas import cmw, media_types
-from schemas.cel import ApplicationContent, application_record
-from schemas.cel_cbor import encode_record, parse_record
-from schemas.endorsement import Endorsement, sign_endorsement
-from schemas.evidence import TransitionKind
+from schemas import media_types
+from schemas.cel.in_cbor import encode_record, parse_record
+from schemas.cel.records import ApplicationContent, application_record
+from schemas.codecs import cmw
 from schemas.hashes import SHA1, SHA256
 from schemas.identifiers import Ueid, parse_ueid_text
 from schemas.media_types import Indicator
+from schemas.messages.endorsement import Endorsement, sign_endorsement
+from schemas.messages.evidence import TransitionKind
+from schemas.messages.reference_values import ReferenceValues, sign_reference_values
+from schemas.messages.result import AttestationResult, Tier
 from schemas.reasons import Reason
-from schemas.reference_values import ReferenceValues, sign_reference_values
-from schemas.result import AttestationResult, Tier
-from schemas.tpm_public import parse_public
+from schemas.tpm.public import parse_public
 from tests.parts.mosquitto import running_mosquitto
 from tests.parts.mqtt_client import Listener, listening
 from tests.parts.swtpm import Swtpm, running_swtpm

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from schemas.evidence import encode_evidence, parse_evidence
+from schemas.messages.evidence import encode_evidence, parse_evidence
+from schemas.messages.result import AttestationResult, Tier
 from schemas.reasons import Reason
-from schemas.result import AttestationResult, Tier
 from tests.fakes.device import T0_US, make_handle, make_trust
 from tests.fakes.time_world import FIRMWARE, ClockedDevice
 from tests.parts.time_rig import TimeRig, time_rig

@@ -16,10 +16,10 @@ from attester_agent.tpm_enrolment import TpmEnrolment
 from endorser.certificate_path import Vendors
 from endorser.credential import make_credential
 from endorser.enrolment import examine
-from schemas.enrolment import parse_request
 from schemas.errors import WorldError
 from schemas.identifiers import ueid_from_key
-from schemas.tpm_public import parse_public
+from schemas.messages.enrolment import parse_request
+from schemas.tpm.public import parse_public
 from tests.parts.ek_authority import NOW_S, Authority, der
 from tests.parts.swtpm import Swtpm, require_tool, running_swtpm
 

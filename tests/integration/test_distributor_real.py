@@ -15,10 +15,11 @@ from handle_distributor.__main__ import main
 from runtime.keys import load_public_keys
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
 from runtime.time_stamps.verifier import load_time_stamp_verifier
-from schemas import cmw, media_types
-from schemas.handle import Handle, verify_handle
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.media_types import Indicator
-from schemas.status import parse_unverified_status
+from schemas.messages.handle import Handle, verify_handle
+from schemas.messages.status import parse_unverified_status
 from schemas.topics import Topics
 from tests.parts.mosquitto import Mosquitto, running_mosquitto
 from tests.parts.tsa import misbehaving_tsa, running_tsa, silent

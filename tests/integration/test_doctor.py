@@ -11,12 +11,13 @@ from attester_agent.__main__ import main as agent
 from attester_agent.doctor import _missing_banks
 from endorser.__main__ import main as endorser
 from runtime import clock
-from schemas import cmw, media_types
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.hashes import SHA256
 from schemas.identifiers import parse_ueid_text
 from schemas.media_types import Indicator
-from schemas.pcr import parse_selection_text
 from schemas.topics import Topics
+from schemas.tpm.pcr import parse_selection_text
 from tests.fakes.attester import HandleMint
 from tests.parts.log_bytes import FIRMWARE
 from tests.parts.mosquitto import Mosquitto, running_mosquitto

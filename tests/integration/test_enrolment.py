@@ -20,14 +20,15 @@ from endorser.registrar import Registrar
 from endorser.registry import Registry
 from endorser.settings import ApprovalSettings, Settings, VendorSettings
 from endorser.vendor_files import load_vendors
-from schemas import cmw, cose, media_types
-from schemas.endorsement import Genuine, verify_endorsement
-from schemas.endorsement_key import split_certificates
-from schemas.enrolment import Activation, challenge_digest, encode_activation, request_digest
+from schemas import media_types
+from schemas.codecs import cmw, cose
+from schemas.codecs.tst_info import TstInfo
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.identifiers import ueid_text
+from schemas.messages.endorsement import Genuine, verify_endorsement
+from schemas.messages.enrolment import Activation, challenge_digest, encode_activation, request_digest
 from schemas.reasons import Reason
-from schemas.tst_info import TstInfo
+from schemas.tpm.endorsement_key import split_certificates
 from tests.fakes.device import make_policy
 from tests.parts.swtpm import Swtpm
 from tests.parts.vendor_tpm import Vendor, make_vendor, revocation_list, vendor_tpm

@@ -14,11 +14,12 @@ from attester_agent.__main__ import main as agent
 from endorser.__main__ import main as endorser
 from endorser.registry import Registry
 from runtime.keys import load_public_keys
-from schemas import cmw, media_types
-from schemas.endorsement import Endorsement, Genuine, verify_endorsement
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.identifiers import Ueid, parse_ueid_text
 from schemas.media_types import Indicator
-from schemas.status import parse_unverified_status
+from schemas.messages.endorsement import Endorsement, Genuine, verify_endorsement
+from schemas.messages.status import parse_unverified_status
 from schemas.topics import Topics
 from tests.parts.mosquitto import running_mosquitto
 from tests.parts.mqtt_client import Listener, listening

@@ -17,13 +17,15 @@ import yaml  # type: ignore[import-untyped]  # carries no types
 from prometheus_client.parser import text_string_to_metric_families
 
 from runtime.keys import load_public_keys, load_signing_key
-from schemas import cmw, media_types, result_token
-from schemas.endorsement import sign_endorsement
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.identifiers import parse_ueid_text
 from schemas.media_types import Indicator
-from schemas.result import AttestationResult
+from schemas.messages import result_token
+from schemas.messages.endorsement import sign_endorsement
+from schemas.messages.result import AttestationResult
 from schemas.topics import Topics
-from schemas.tpm_public import parse_public
+from schemas.tpm.public import parse_public
 from tests.fakes.device import make_endorsement
 from tests.parts.alert_cases import RULES, write_tests
 from tests.parts.fleet_rig import COMMANDS, ROOT, FleetRig, fleet_rig

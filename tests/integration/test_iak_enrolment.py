@@ -16,11 +16,11 @@ from endorser.registrar import Registrar
 from endorser.registry import Registry
 from endorser.settings import ApprovalSettings, Settings, VendorSettings
 from endorser.vendor_files import load_vendors
-from schemas import cose
-from schemas.endorsement import Genuine
-from schemas.enrolment import IakProof
+from schemas.codecs import cose
 from schemas.errors import PeerError
-from schemas.tpm_public import parse_public
+from schemas.messages.endorsement import Genuine
+from schemas.messages.enrolment import IakProof
+from schemas.tpm.public import parse_public
 from tests.parts.ek_authority import NOW_S, Authority, der, signing_usage
 from tests.parts.swtpm import Swtpm, running_swtpm
 

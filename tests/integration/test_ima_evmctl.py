@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from endorser.endorsements import parse_any_file_key
 from schemas.errors import PeerError
 from schemas.hashes import BY_NAME, SHA256, HashAlgorithm
-from schemas.ima_signature import parse_file_signature, verify_file_signature
-from schemas.log_replay import IMA, Replay, ReplayState
-from schemas.pcr import parse_selection_text
+from schemas.ima.signature import parse_file_signature, verify_file_signature
+from schemas.replay.log_replay import IMA, Replay, ReplayState
+from schemas.tpm.pcr import parse_selection_text
 from tests.parts.file_signing import PrivateKey, file_key, sign_file
 from tests.parts.log_bytes import ima_record
 from verifier_worker.measured import measure

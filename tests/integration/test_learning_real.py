@@ -8,10 +8,11 @@ import pytest
 
 from endorser.__main__ import main
 from endorser.working_set import parse
-from schemas import cmw, media_types
-from schemas.evidence import encode_evidence
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.hashes import SHA256
 from schemas.media_types import Indicator
+from schemas.messages.evidence import encode_evidence
 from tests.integration.test_attester_real import bench, publish_handle
 from tests.parts.swtpm import require_tool
 

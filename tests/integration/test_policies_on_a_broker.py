@@ -7,12 +7,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 
 from runtime.audit_log.any_log import read_entries
-from schemas import cmw, cose, media_types
-from schemas.audit_entry import POLICY, ObjectEntry, parse_entry
+from schemas import media_types
+from schemas.audit.entry import POLICY, ObjectEntry, parse_entry
+from schemas.codecs import cmw, cose
 from schemas.media_types import Indicator
-from schemas.policy import SignedPolicy, sign_policy, verify_policy
+from schemas.messages.policy import SignedPolicy, sign_policy, verify_policy
+from schemas.messages.result import AttestationResult, Tier
 from schemas.reasons import Reason
-from schemas.result import AttestationResult, Tier
 from tests.parts.mosquitto import running_mosquitto
 from tests.parts.mqtt_client import Listener, listening
 from tests.parts.verifier_rig import POLICY as OWN

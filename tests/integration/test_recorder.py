@@ -12,7 +12,7 @@ import pytest
 from relying_party.__main__ import main
 from runtime.audit_log.any_log import read_entries
 from runtime.audit_log.signer import generate_log_key
-from schemas.audit_entry import EvidenceEntry, ObjectEntry, parse_entry
+from schemas.audit.entry import EvidenceEntry, ObjectEntry, parse_entry
 from schemas.errors import ConfigError, WorldError
 from tests.fakes.device import FakeDevice
 from tests.parts.mosquitto import running_mosquitto

@@ -15,14 +15,15 @@ from relying_party import Results
 from relying_party.background_check import submit
 from runtime.keys import generate_key_pair, public_path
 from runtime.mqtt import MqttSettings
-from schemas import media_types, result_token
-from schemas.cmw import unwrap
+from schemas import media_types
+from schemas.codecs.cmw import unwrap
 from schemas.errors import PeerError, WorldError
-from schemas.evidence import Evidence
 from schemas.media_types import Indicator
+from schemas.messages import result_token
+from schemas.messages.evidence import Evidence
+from schemas.messages.result import Freshness
+from schemas.messages.result_token import ResultFormat
 from schemas.reasons import Reason
-from schemas.result import Freshness
-from schemas.result_token import ResultFormat
 from tests.parts import passport_rig
 from tests.parts.mosquitto import running_mosquitto
 from tests.parts.mqtt_client import Listener, listening

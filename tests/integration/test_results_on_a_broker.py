@@ -13,7 +13,7 @@ from relying_party.settings import Settings
 from relying_party.watch import ResultFeed
 from runtime.keys import generate_key_pair, public_path
 from runtime.mqtt import MqttSettings
-from schemas import cose
+from schemas.codecs import cose
 from schemas.errors import WorldError
 from schemas.reasons import Reason
 from tests.fakes.relying_party import ALICE, BOB, STRANGERS_KEY, TOPICS, message_of, result_about

@@ -19,7 +19,7 @@ import pytest
 from runtime.clock import utc_s
 from runtime.keys import generate_key_pair
 from schemas.identifiers import Ueid, ueid_text
-from schemas.result import Tier, TrustClaim
+from schemas.messages.result import Tier, TrustClaim
 from schemas.topics import Topics
 from tests.fakes.relying_party import ALICE, BOB, message_of, result_about
 from tests.parts.mosquitto import Mosquitto, running_mosquitto

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.result import Tier
+from schemas.messages.result import Tier
 from tests.parts.time_rig import time_rig
 
 pytestmark = pytest.mark.needs(

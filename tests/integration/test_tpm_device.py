@@ -11,11 +11,11 @@ from attester_agent.settings import DEFAULT_AK_HANDLE, TpmSettings
 from attester_agent.tpm_device import TpmDevice
 from schemas.errors import ConfigError, WorldError
 from schemas.hashes import SHA1, SHA256
-from schemas.pcr import composite_digest, parse_selection_text
 from schemas.reasons import Reason
-from schemas.tpm_attest import AttestType, QuoteInfo, parse_attest
-from schemas.tpm_public import EccKey, RsaKey, check_attestation_key, parse_public
-from schemas.tpm_signature import parse_signature, verify_signature
+from schemas.tpm.attest import AttestType, QuoteInfo, parse_attest
+from schemas.tpm.pcr import composite_digest, parse_selection_text
+from schemas.tpm.public import EccKey, RsaKey, check_attestation_key, parse_public
+from schemas.tpm.signature import parse_signature, verify_signature
 from tests.parts.swtpm import Swtpm, require_tool, running_swtpm
 
 pytestmark = pytest.mark.needs("swtpm")

@@ -11,7 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from schemas.errors import PeerError
 from schemas.hashes import BY_TPM_ID, SHA1, SHA256, SHA384, HashAlgorithm
-from schemas.pcr import (
+from schemas.reasons import Reason
+from schemas.tpm.attest import Attest, AttestType, ClockInfo, QuoteInfo, TimeAttestInfo, parse_attest
+from schemas.tpm.pcr import (
     PcrSelection,
     PcrValues,
     composite_digest,
@@ -22,9 +24,7 @@ from schemas.pcr import (
     parse_selection_text,
     selection_text,
 )
-from schemas.reasons import Reason
-from schemas.tpm_attest import Attest, AttestType, ClockInfo, QuoteInfo, TimeAttestInfo, parse_attest
-from schemas.tpm_public import (
+from schemas.tpm.public import (
     TPM_RH_ENDORSEMENT,
     TPM_RH_OWNER,
     TPM_RH_PLATFORM,
@@ -33,7 +33,7 @@ from schemas.tpm_public import (
     parse_sized_public,
     qualified_name,
 )
-from schemas.tpm_signature import SignatureScheme, parse_signature, verify_signature
+from schemas.tpm.signature import SignatureScheme, parse_signature, verify_signature
 from tests.parts.swtpm import Swtpm, running_swtpm
 
 tpm2_pytss = pytest.importorskip("tpm2_pytss", reason="tpm2-pytss (libtss2) is not installed")

@@ -15,14 +15,15 @@ from handle_distributor.__main__ import main as distributor_main
 from runtime.clock import utc_us
 from runtime.keys import generate_key_pair, load_public_keys
 from runtime.time_stamps.verifier import load_time_stamp_verifier
-from schemas import cmw, media_types
-from schemas.evidence import Evidence
-from schemas.handle import Handle, verify_handle
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.identifiers import HandleId
 from schemas.media_types import Indicator
+from schemas.messages.evidence import Evidence
+from schemas.messages.handle import Handle, verify_handle
 from schemas.time_model import MAX_DRIFT_PPM, age_us, quote_made
 from schemas.topics import Topics
-from schemas.tpm_attest import parse_attest
+from schemas.tpm.attest import parse_attest
 from tests.fakes.attester import read_payload
 from tests.parts.mosquitto import running_mosquitto
 from tests.parts.mqtt_client import Listener, listening

@@ -12,11 +12,12 @@ import pytest
 from relying_party.__main__ import main as relying_party
 from runtime.audit_log.any_log import read_entries
 from runtime.audit_log.signer import generate_log_key
-from schemas import cmw, media_types
-from schemas.audit_entry import OBJECT_KINDS, ObjectEntry, parse_entry
+from schemas import media_types
+from schemas.audit.entry import OBJECT_KINDS, ObjectEntry, parse_entry
+from schemas.codecs import cmw
 from schemas.media_types import Indicator
+from schemas.messages.result import AttestationResult, Freshness, Tier
 from schemas.reasons import Reason
-from schemas.result import AttestationResult, Freshness, Tier
 from tests.parts.mosquitto import Mosquitto, running_mosquitto
 from tests.parts.mqtt_client import Listener, listening
 from tests.parts.verifier_rig import VerifierRig, verifier_rig

@@ -16,7 +16,7 @@ from typing import Any
 from runtime.clock import utc_s
 from runtime.keys import generate_key_pair
 from schemas.identifiers import HandleId, Ueid
-from schemas.result import Tier, TrustClaim
+from schemas.messages.result import Tier, TrustClaim
 from schemas.topics import Topics
 from tests.fakes.relying_party import ALICE, message_of, result_about
 from tests.parts.http_receiver import Received

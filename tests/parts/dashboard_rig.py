@@ -22,11 +22,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from runtime.keys import generate_key_pair
-from schemas import result_token
 from schemas.identifiers import HandleId, Ueid, ueid_text
+from schemas.messages import result_token
+from schemas.messages.result import AttestationResult, Freshness, Tier, TrustClaim
+from schemas.messages.result_token import ResultFormat, ResultSigner
 from schemas.reasons import Reason
-from schemas.result import AttestationResult, Freshness, Tier, TrustClaim
-from schemas.result_token import ResultFormat, ResultSigner
 from schemas.topics import Topics
 from tests.parts.mosquitto import Mosquitto, running_mosquitto
 from tests.parts.mqtt_client import Listener

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
-from schemas.tpm_signature import PublicKey
+from schemas.tpm.signature import PublicKey
 
 NOW_S = 1_900_000_000
 _DAY = timedelta(days=1)

@@ -6,8 +6,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from attester_agent.key_templates import ak_template, ek_template
-from schemas.enrolment import EnrolmentRequest
 from schemas.identifiers import Ueid, ueid_from_key
+from schemas.messages.enrolment import EnrolmentRequest
 from tests.parts.ek_authority import Authority, der
 
 _EMPTY_POINT = bytes(4)  # of the template without a key; the EK's has 32 zero bytes for each coordinate

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from schemas.hashes import SHA256, SHA384, SHA512, HashAlgorithm
-from schemas.ima_signature import FileKey, make_file_key
+from schemas.ima.signature import FileKey, make_file_key
 
 ALGORITHM_IDS = {SHA256: 4, SHA384: 5, SHA512: 6}
 _HASHES = {SHA256: hashes.SHA256(), SHA384: hashes.SHA384(), SHA512: hashes.SHA512()}

@@ -12,14 +12,15 @@ from pathlib import Path
 from attester_agent.ports import Identity
 from attester_agent.settings import TpmSettings
 from attester_agent.tpm_device import TpmDevice
-from schemas import cmw, media_types
-from schemas.endorsement import sign_endorsement
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.hashes import SHA256
 from schemas.media_types import Indicator
-from schemas.passport_proof import PassportProof, encode_proof, qualifying_data
-from schemas.pcr import PcrSelection
-from schemas.reference_values import ReferenceValues, sign_reference_values
-from schemas.tpm_public import parse_public
+from schemas.messages.endorsement import sign_endorsement
+from schemas.messages.passport_proof import PassportProof, encode_proof, qualifying_data
+from schemas.messages.reference_values import ReferenceValues, sign_reference_values
+from schemas.tpm.pcr import PcrSelection
+from schemas.tpm.public import parse_public
 from tests.fakes.device import make_endorsement
 from tests.parts.mqtt_client import Listener
 from tests.parts.stopping import stop_process

@@ -9,10 +9,11 @@ import cbor2
 
 from runtime.keys import load_public_keys
 from runtime.time_stamps.verifier import load_time_stamp_verifier
-from schemas import cmw, media_types
-from schemas.evidence import Evidence, parse_evidence
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
+from schemas.messages.evidence import Evidence, parse_evidence
 from schemas.topics import Topics
 from verifier_worker.material import compile_policy, load_policy
 from verifier_worker.policies import Policies

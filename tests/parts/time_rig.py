@@ -24,20 +24,21 @@ from typing_extensions import override
 
 from runtime.audit_log.signer import generate_log_key
 from runtime.keys import generate_key_pair
-from schemas import cmw, cose, jws, media_types
-from schemas.endorsement import sign_endorsement
-from schemas.evidence import Evidence, parse_evidence
+from schemas import media_types
+from schemas.codecs import cmw, cose, jws
+from schemas.codecs.tst_info import extract_tst_info, parse_tst_info
 from schemas.hashes import SHA256
 from schemas.identifiers import parse_ueid_text
 from schemas.media_types import Indicator
+from schemas.messages.endorsement import sign_endorsement
+from schemas.messages.evidence import Evidence, parse_evidence
+from schemas.messages.reference_values import ReferenceValues, sign_reference_values
+from schemas.messages.result import AttestationResult, Tier, from_claims
 from schemas.reasons import Reason
-from schemas.reference_values import ReferenceValues, sign_reference_values
-from schemas.result import AttestationResult, Tier, from_claims
 from schemas.time_model import quote_made, stamped
 from schemas.topics import Topics
-from schemas.tpm_attest import ClockInfo, parse_attest
-from schemas.tpm_public import parse_public
-from schemas.tst_info import extract_tst_info, parse_tst_info
+from schemas.tpm.attest import ClockInfo, parse_attest
+from schemas.tpm.public import parse_public
 from tests.fakes.device import make_endorsement
 from tests.parts.mosquitto import running_mosquitto
 from tests.parts.mqtt_client import Listener

@@ -11,14 +11,16 @@ from pathlib import Path
 from runtime.audit_log.signer import generate_log_key
 from runtime.clock import random_bytes, utc_us
 from runtime.keys import generate_key_pair
-from schemas import cmw, cose, handle, jws, media_types
-from schemas.endorsement import sign_endorsement
-from schemas.evidence import Evidence, encode_evidence
-from schemas.handle import Handle, HandleClaims, attach_stamp, handle_id, sign_claims
+from schemas import media_types
+from schemas.codecs import cmw, cose, jws
 from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
-from schemas.reference_values import sign_reference_values
-from schemas.result import AttestationResult, from_claims
+from schemas.messages import handle
+from schemas.messages.endorsement import sign_endorsement
+from schemas.messages.evidence import Evidence, encode_evidence
+from schemas.messages.handle import Handle, HandleClaims, attach_stamp, handle_id, sign_claims
+from schemas.messages.reference_values import sign_reference_values
+from schemas.messages.result import AttestationResult, from_claims
 from schemas.topics import Topics
 from tests.fakes.device import FakeDevice, make_endorsement, make_references
 from tests.parts.mqtt_client import Listener

@@ -4,17 +4,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas.boot_facts import BootFacts, SecureBoot
+from schemas.boot_log.binding import AuthenticatedData, bind
+from schemas.boot_log.device_path import device_path_text
+from schemas.boot_log.event_data import decode_event_data
+from schemas.boot_log.event_types import EventType
+from schemas.boot_log.facts import BootFacts, SecureBoot
+from schemas.boot_log.quirks import measured_parts
+from schemas.boot_log.records import Tcg2Event, parse_event, split_records
+from schemas.boot_log.uefi_variable import parse_boot_order, parse_load_option, parse_signature, parse_signature_lists
+from schemas.boot_log.windows_tags import parse_tagged_values
 from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256
-from schemas.tcg2_binding import AuthenticatedData, bind
-from schemas.tcg2_event_data import decode_event_data
-from schemas.tcg2_event_types import EventType
-from schemas.tcg2_log import Tcg2Event, parse_event, split_records
-from schemas.tcg2_quirks import measured_parts
-from schemas.uefi_device_path import device_path_text
-from schemas.uefi_variable import parse_boot_order, parse_load_option, parse_signature, parse_signature_lists
-from schemas.windows_tags import parse_tagged_values
 from tests.parts.log_bytes import FIRMWARE, uefi_variable
 from verifier_worker.boot_log_text import boot_log_lines
 

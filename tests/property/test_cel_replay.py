@@ -5,11 +5,11 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.cel import ApplicationContent, application_record
-from schemas.cel_cbor import encode_record, split_records
+from schemas.cel.in_cbor import encode_record, split_records
+from schemas.cel.records import ApplicationContent, application_record
 from schemas.hashes import SHA1, SHA256
-from schemas.log_replay import TCG2, Quoted, Replay, ReplayState
-from schemas.pcr import PcrBankSelection, PcrSelection, initial_value
+from schemas.replay.log_replay import TCG2, Quoted, Replay, ReplayState
+from schemas.tpm.pcr import PcrBankSelection, PcrSelection, initial_value
 from tests.parts.log_bytes import measured, spec_id_record
 
 BOOT = spec_id_record({4: 20, 11: 32}) + measured(11, b"stub") + measured(4, b"loader")

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from attester_agent.agent_state import AgentState, on_solicit
 from attester_agent.handle_gate import AcceptedHandle
 from attester_agent.push_maker import PushMaker
-from schemas.evidence import Evidence, LogIncrement, encode_evidence, parse_evidence
 from schemas.hashes import SHA256
 from schemas.identifiers import HandleId
-from schemas.pcr import parse_selection_text
-from schemas.result import Tier
-from schemas.solicit import Solicit
+from schemas.messages.evidence import Evidence, LogIncrement, encode_evidence, parse_evidence
+from schemas.messages.result import Tier
+from schemas.messages.solicit import Solicit
+from schemas.tpm.pcr import parse_selection_text
 from tests.fakes.attester import MemoryLog, SoftTpm, read_payload, state_of
 from tests.fakes.device import GOOD_FILES, SELECTION, T0_US, FakeDevice, make_handle, make_policy, make_trust
 from tests.parts.log_bytes import ima_ng, ima_record

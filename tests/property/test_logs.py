@@ -8,16 +8,17 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from schemas import ima_log, tcg2_log
-from schemas.bank_replay import BankReplay
+from schemas.boot_log import records as tcg2_log
 from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256, SHA384, HashAlgorithm
-from schemas.ima_ascii import convert_ascii
-from schemas.ima_formats import ListFormat, convert, detect_format
-from schemas.ima_log import ImaBankMode
-from schemas.ima_signature import parse_file_signature
-from schemas.log_replay import IMA, TCG2, Quoted, Replay, ReplayState
-from schemas.pcr import PcrBankSelection, PcrSelection, PcrValues, composite_digest, initial_value
+from schemas.ima import records as ima_log
+from schemas.ima.ascii import convert_ascii
+from schemas.ima.formats import ListFormat, convert, detect_format
+from schemas.ima.records import ImaBankMode
+from schemas.ima.signature import parse_file_signature
+from schemas.replay.bank_replay import BankReplay
+from schemas.replay.log_replay import IMA, TCG2, Quoted, Replay, ReplayState
+from schemas.tpm.pcr import PcrBankSelection, PcrSelection, PcrValues, composite_digest, initial_value
 from tests.parts.log_bytes import (
     EV_HCRTM,
     FIRMWARE,

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import merkle
 from schemas.errors import PeerError
-from schemas.tlog_tiles import ENTRIES, MAX_TILE_BYTES, TILE_WIDTH, Tile, TileHashes, parse_tile_path, tiles_between
+from schemas.tlog import merkle
+from schemas.tlog.tiles import ENTRIES, MAX_TILE_BYTES, TILE_WIDTH, Tile, TileHashes, parse_tile_path, tiles_between
 
 LEAVES = [merkle.leaf_hash(b"entry %d" % number) for number in range(1500)]
 ALL_SIZES = 300

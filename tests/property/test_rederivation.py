@@ -12,9 +12,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from runtime.time_stamps.verifier import time_stamp_verifier_of
-from schemas import cmw, cose, jws, media_types, result_token
-from schemas.audit_anchors import encode_anchors, encode_start, parse_anchors, parse_start, public_der
-from schemas.audit_entry import (
+from schemas import media_types
+from schemas.audit.anchors import encode_anchors, encode_start, parse_anchors, parse_start, public_der
+from schemas.audit.entry import (
     ANCHORS,
     LOCAL_POLICY,
     START,
@@ -24,8 +24,10 @@ from schemas.audit_entry import (
     encode_entry,
     parse_entry,
 )
-from schemas.evidence import Evidence, parse_evidence
+from schemas.codecs import cmw, cose, jws
 from schemas.media_types import Indicator
+from schemas.messages import result_token
+from schemas.messages.evidence import Evidence, parse_evidence
 from tests.fakes.recording import POLICY, Recording, rederived
 from verifier_worker.rederivation import Pinned, Rederivation
 

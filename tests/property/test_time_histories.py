@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from schemas.result import Freshness, Tier
+from schemas.messages.result import Freshness, Tier
 from tests.fakes.time_world import run_history
 
 HISTORIES = int(os.environ.get("ATTESTREAM_HISTORIES", "300"))

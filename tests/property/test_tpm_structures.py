@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from schemas import limits
 from schemas.errors import PeerError
 from schemas.hashes import HASH_ALGORITHMS, SHA256, HashAlgorithm
-from schemas.pcr import (
+from schemas.reasons import Reason
+from schemas.tpm.attest import Attest, QuoteInfo, parse_attest
+from schemas.tpm.pcr import (
     PcrBankSelection,
     PcrSelection,
     PcrValues,
@@ -22,10 +24,8 @@ from schemas.pcr import (
     selection_end,
     selection_text,
 )
-from schemas.reasons import Reason
-from schemas.tpm_attest import Attest, QuoteInfo, parse_attest
-from schemas.tpm_public import parse_public, parse_sized_public, qualified_name
-from schemas.tpm_signature import parse_signature, verify_signature
+from schemas.tpm.public import parse_public, parse_sized_public, qualified_name
+from schemas.tpm.signature import parse_signature, verify_signature
 from tests.parts.tpm_bytes import (
     REAL_PUBLIC,
     REAL_QUOTE,

@@ -11,9 +11,9 @@ from relying_party.alert_silence import Silence, SilenceSettings
 from relying_party.alert_storms import Storms, StormSettings
 from relying_party.alert_words import alertmanager_labels, webhook_body
 from relying_party.results import Standing, standing_of
-from schemas.alert import AlertKind, Condition
 from schemas.identifiers import Ueid
-from schemas.result import Freshness, Tier, TrustClaim
+from schemas.messages.alert import AlertKind, Condition
+from schemas.messages.result import Freshness, Tier, TrustClaim
 from tests.fakes.relying_party import ALICE, NOW_S, result_about
 
 RULE = Rule(name="all", hold_s=30.0)

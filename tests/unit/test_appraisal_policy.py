@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from runtime.settings import build
-from schemas.boot_facts import BootFacts, SecureBoot
+from schemas.boot_log.facts import BootFacts, SecureBoot
 from schemas.errors import ConfigError, PeerError
-from schemas.policy import SignedPolicy
+from schemas.messages.policy import SignedPolicy
+from schemas.messages.result import Tier, TrustClaim
 from schemas.reasons import Reason
-from schemas.result import Tier, TrustClaim
 from tests.fakes.device import make_policy, make_trust
 from tests.unit.test_step import Bench
 from verifier_worker.appraisal_policy import (

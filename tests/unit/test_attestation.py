@@ -6,11 +6,11 @@ import pytest
 
 from relying_party.attestation import Attestation, Expectations, verify_attestation
 from schemas.errors import PeerError
-from schemas.handle import Handle
 from schemas.identifiers import HandleId, Ueid
+from schemas.messages.handle import Handle
+from schemas.messages.result import Freshness, Tier, TrustClaim
+from schemas.messages.result_token import ResultFormat, ResultSigner, result_keys
 from schemas.reasons import Reason
-from schemas.result import Freshness, Tier, TrustClaim
-from schemas.result_token import ResultFormat, ResultSigner, result_keys
 from tests.fakes.device import make_handle
 from tests.fakes.relying_party import ALICE, BOB, NOW_S, STRANGERS_KEY, VERIFIER_KEY, result_about
 

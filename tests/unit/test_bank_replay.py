@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
-from schemas.bank_replay import BankReplay
 from schemas.hashes import HASH_ALGORITHMS, SHA1, SHA256, SHA384, SHA512, HashAlgorithm
-from schemas.ima_log import ImaBankMode
-from schemas.log_replay import IMA, TCG2, Quoted, Replay, ReplayState
-from schemas.pcr import PcrBankSelection, PcrSelection, PcrValues, composite_digest, initial_value
+from schemas.ima.records import ImaBankMode
+from schemas.replay.bank_replay import BankReplay
+from schemas.replay.log_replay import IMA, TCG2, Quoted, Replay, ReplayState
+from schemas.tpm.pcr import PcrBankSelection, PcrSelection, PcrValues, composite_digest, initial_value
 from tests.parts.log_bytes import ima_ng, ima_record, measured, spec_id_record
 
 BANKS = (SHA1, SHA256, SHA384)

@@ -4,8 +4,8 @@ import pytest
 
 from schemas.errors import PeerError
 from schemas.hashes import HASH_ALGORITHMS, SHA1, SHA256, SHA384, SHA512, HashAlgorithm
-from schemas.log_replay import IMA, Replay, ReplayState
-from schemas.pcr import PcrSelection, PcrValues, initial_value, parse_selection_text
+from schemas.replay.log_replay import IMA, Replay, ReplayState
+from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value, parse_selection_text
 from tests.parts.log_bytes import ima_record
 from verifier_worker.measured import judge_aggregates, measure
 from verifier_worker.state import Measured

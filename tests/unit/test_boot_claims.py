@@ -2,9 +2,9 @@
 
 import pytest
 
-from schemas.evidence import encode_evidence, parse_evidence
 from schemas.hashes import SHA256
-from schemas.pcr import parse_selection_text
+from schemas.messages.evidence import encode_evidence, parse_evidence
+from schemas.tpm.pcr import parse_selection_text
 from tests.fakes.device import T0_US, FakeDevice, make_handle, make_policy, make_trust
 from tests.parts.log_bytes import uefi_variable
 from verifier_worker.appraisal_policy import LogsTable

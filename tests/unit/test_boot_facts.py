@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.boot_facts import MAX_IMAGES, MAX_VERSION_CHARACTERS, BootFacts, SecureBoot, secure_boot_state
+from schemas.boot_log.event_types import EventType
+from schemas.boot_log.facts import MAX_IMAGES, MAX_VERSION_CHARACTERS, BootFacts, SecureBoot, secure_boot_state
+from schemas.boot_log.records import Tcg2Event
 from schemas.hashes import SHA1, SHA256
-from schemas.tcg2_event_types import EventType
-from schemas.tcg2_log import Tcg2Event
 from tests.parts.log_bytes import uefi_variable
 
 BANKS = (SHA1, SHA256)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from schemas.boot_log.event_types import EventType
+from schemas.boot_log.records import parse_event, split_records
 from schemas.hashes import SHA1, SHA256
-from schemas.tcg2_event_types import EventType
-from schemas.tcg2_log import parse_event, split_records
 from tests.parts.log_bytes import FIRMWARE, agile_event, measured, sha1_event, spec_id_record, uefi_variable
 from verifier_worker.__main__ import main
 from verifier_worker.boot_log_text import boot_log_lines

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import cbor
+from schemas.codecs import cbor
+from schemas.codecs.fields import as_map
 from schemas.errors import PeerError
-from schemas.fields import as_map
 from schemas.limits import MAX_CBOR_DEPTH, MAX_CBOR_ITEMS, MAX_CBOR_PAIRS
 from schemas.reasons import Reason
 

@@ -4,8 +4,14 @@ import json
 
 import pytest
 
-from schemas import cbor, cel, cel_cbor, cel_json, cel_log, cel_tlv, limits
-from schemas.cel import (
+from schemas import limits
+from schemas.cel import any_encoding as cel_log
+from schemas.cel import in_cbor as cel_cbor
+from schemas.cel import in_json as cel_json
+from schemas.cel import in_tlv as cel_tlv
+from schemas.cel import records as cel
+from schemas.cel.any_encoding import CelEncoding, detect_encoding, read_records
+from schemas.cel.records import (
     ApplicationContent,
     CelRecord,
     Content,
@@ -20,7 +26,7 @@ from schemas.cel import (
     is_content_bound,
     numbered,
 )
-from schemas.cel_log import CelEncoding, detect_encoding, read_records
+from schemas.codecs import cbor
 from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256
 from schemas.reasons import Reason

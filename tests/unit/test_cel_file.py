@@ -7,9 +7,9 @@ import pytest
 
 from attester_agent.cel_file import CelFile
 from attester_agent.ports import LogRestartedError
-from schemas import cel_json
-from schemas.cel import ApplicationContent, CelRecord, SystemdContent, application_record
-from schemas.cel_cbor import encode_record, parse_record
+from schemas.cel import in_json as cel_json
+from schemas.cel.in_cbor import encode_record, parse_record
+from schemas.cel.records import ApplicationContent, CelRecord, SystemdContent, application_record
 from schemas.errors import WorldError
 from schemas.hashes import SHA256
 from schemas.reasons import Reason

@@ -13,10 +13,10 @@ import pytest
 from attester_agent import claims
 from attester_agent.claim_collection import MAX_CLAIMS_BYTES, ClaimCollection, is_selected, load_collectors
 from attester_agent.claims import BootTime, Collected, Collector, container_digests
-from schemas.evidence import EvidenceBody, SyncProof, encode_body, parse_body
 from schemas.hashes import SHA256
 from schemas.identifiers import Ueid
 from schemas.limits import MAX_CLAIMS, MAX_TEXT_BYTES
+from schemas.messages.evidence import EvidenceBody, SyncProof, encode_body, parse_body
 
 PROJECT = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text("utf-8"))
 BUILT_IN: dict[str, Collector] = {

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from schemas.codecs.tst_info import TstInfo
 from schemas.errors import PeerError
-from schemas.evidence import Evidence, encode_evidence, parse_evidence
-from schemas.handle import Handle
+from schemas.messages.evidence import Evidence, encode_evidence, parse_evidence
+from schemas.messages.handle import Handle
+from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
-from schemas.result import Freshness, Tier
-from schemas.tst_info import TstInfo
 from tests.fakes.device import T0_US, FakeDevice, make_handle, make_policy, make_trust
 from verifier_worker.clock_states import ClockChange, ClockReading, clock_change, counted
 from verifier_worker.conclusion import resolve
@@ -26,7 +26,7 @@ class Stamps:
     """Takes every token: its bytes are the TSA's time."""
 
     def verify_stamp(self, token: bytes, imprint: bytes) -> TstInfo:
-        """See :class:`schemas.handle.StampVerifier`."""
+        """See :class:`schemas.messages.handle.StampVerifier`."""
         if token == b"bad":
             raise PeerError(Reason.HANDLE_STAMP_INVALID, "bad")
         return TstInfo(

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 
-from schemas import cbor, corim, cose, media_types
+from schemas import media_types
+from schemas.codecs import cbor, cose
 from schemas.errors import PeerError
+from schemas.messages import corim
 from schemas.reasons import Reason
 
 KEY = derive_private_key(21, SECP256R1())

@@ -11,13 +11,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from endorser.__main__ import main
 from endorser.corim_text import UNVERIFIED, describe_corim, text_of
-from schemas import cbor, cmw, cose, media_types
-from schemas.endorsement import sign_endorsement
+from schemas import media_types
+from schemas.codecs import cbor, cmw, cose
 from schemas.errors import PeerError
 from schemas.hashes import SHA256
 from schemas.identifiers import ueid_text
 from schemas.media_types import Indicator
-from schemas.reference_values import Outgoing, ReferenceValues, sign_reference_values
+from schemas.messages.endorsement import sign_endorsement
+from schemas.messages.reference_values import Outgoing, ReferenceValues, sign_reference_values
 from tests.fakes.device import FakeDevice, make_endorsement
 from tests.parts.file_signing import file_key
 

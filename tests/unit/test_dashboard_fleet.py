@@ -16,10 +16,10 @@ from relying_party.dashboard.series import Series
 from relying_party.dashboard.settings import DashboardSettings
 from relying_party.dashboard.status_views import state_of
 from relying_party.results import result_keys
-from schemas import cose
+from schemas.codecs import cose
 from schemas.identifiers import Ueid, ueid_text
+from schemas.messages.result import AttestationResult, Freshness, Tier, TrustClaim
 from schemas.reasons import Reason
-from schemas.result import AttestationResult, Freshness, Tier, TrustClaim
 from tests.fakes.relying_party import (
     ALICE,
     BOB,

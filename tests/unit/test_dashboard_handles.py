@@ -2,8 +2,8 @@
 
 from relying_party.dashboard.handle_watch import MAX_DISTRIBUTORS, MAX_HANDLES, HandleWatch, Trust, watch_json
 from runtime.time_stamps.verifier import TimeStampVerifier
-from schemas.handle_chain import Fit
 from schemas.identifiers import HandleId
+from schemas.messages.handle_chain import Fit
 from schemas.reasons import Reason
 from tests.fakes.attester import HandleMint
 

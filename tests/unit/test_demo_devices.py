@@ -7,11 +7,11 @@ import pytest
 
 from deploy.demo.firmware_log import Firmware, parse_registers
 from deploy.demo.ima_list import BOOT_AGGREGATE, boot_aggregate, measurement
-from schemas import ima_log
 from schemas.errors import ConfigError
 from schemas.hashes import HASH_ALGORITHMS, SHA1, SHA256
-from schemas.ima_log import ImaBankMode
-from schemas.pcr import PcrValues, extend, initial_value
+from schemas.ima import records as ima_log
+from schemas.ima.records import ImaBankMode
+from schemas.tpm.pcr import PcrValues, extend, initial_value
 
 RECORDED = Path(__file__).resolve().parents[2] / "deploy" / "demo" / "firmware"
 FIRMWARE = Firmware(

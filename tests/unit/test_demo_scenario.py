@@ -7,8 +7,8 @@ import pytest
 from deploy.demo.outcomes import History, Moment, codes_seen, judge
 from deploy.demo.scenario import Deed, Role, plan
 from relying_party.results import Standing, standing_of
+from schemas.messages.result import Freshness, Rejections, Tier, TrustClaim
 from schemas.reasons import Reason
-from schemas.result import Freshness, Rejections, Tier, TrustClaim
 from tests.fakes.relying_party import NOW_S, result_about
 
 PLANTED = "/devices/1/backdoor"

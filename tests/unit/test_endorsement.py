@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 
-from schemas import corim, cose
-from schemas.endorsement import Endorsement, identity_of, sign_endorsement, verify_endorsement
+from schemas.codecs import cose
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
+from schemas.messages import corim
+from schemas.messages.endorsement import Endorsement, identity_of, sign_endorsement, verify_endorsement
 from schemas.reasons import Reason
-from schemas.tpm_public import parse_public
+from schemas.tpm.public import parse_public
 from tests.parts.tpm_bytes import REAL_NAME, REAL_PUBLIC
 
 KEY = derive_private_key(31, SECP256R1())

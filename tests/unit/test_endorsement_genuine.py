@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from schemas import cbor, corim, cose
-from schemas.endorsement import Endorsement, Genuine, identity_of, sign_endorsement, verify_endorsement
+from schemas.codecs import cbor, cose
 from schemas.errors import PeerError
+from schemas.messages import corim
+from schemas.messages.endorsement import Endorsement, Genuine, identity_of, sign_endorsement, verify_endorsement
 from tests.fakes.device import FakeDevice
 
 KEY = ec.generate_private_key(ec.SECP256R1())

@@ -23,16 +23,17 @@ from endorser.endorsements import (
 )
 from endorser.publisher import publication_of
 from runtime.keys import load_public_keys
-from schemas import cmw, media_types
-from schemas.endorsement import Endorsement
+from schemas import media_types
+from schemas.codecs import cmw
 from schemas.errors import ConfigError
 from schemas.hashes import SHA256
 from schemas.identifiers import Ueid, ueid_text
 from schemas.media_types import Indicator
-from schemas.pcr import parse_selection_text
-from schemas.policy import SignedPolicy
-from schemas.reference_values import ReferenceValues
+from schemas.messages.endorsement import Endorsement
+from schemas.messages.policy import SignedPolicy
+from schemas.messages.reference_values import ReferenceValues
 from schemas.topics import Topics
+from schemas.tpm.pcr import parse_selection_text
 from tests.parts.file_signing import file_key
 from tests.parts.tpm_bytes import REAL_NAME, REAL_PUBLIC, sized
 

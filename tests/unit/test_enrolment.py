@@ -21,8 +21,9 @@ from endorser.enrolment import (
 )
 from endorser.rate_limit import RateLimit
 from endorser.registry import Registry
-from schemas.endorsement import Genuine
-from schemas.enrolment import (
+from schemas.errors import ConfigError, PeerError
+from schemas.messages.endorsement import Genuine
+from schemas.messages.enrolment import (
     ChallengeDigest,
     EnrolmentRequest,
     RequestDigest,
@@ -30,7 +31,6 @@ from schemas.enrolment import (
     parse_request,
     proof_of,
 )
-from schemas.errors import ConfigError, PeerError
 from schemas.reasons import Reason
 from tests.parts.ek_authority import NOW_S, Authority, der
 from tests.parts.enrolment_request import request_of, ueid_of

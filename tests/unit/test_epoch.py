@@ -3,11 +3,11 @@
 import pytest
 
 from handle_distributor.epoch import Observation, check_agreement, check_clock, choose_claims
+from schemas.codecs.tst_info import TstInfo
 from schemas.errors import WorldError
-from schemas.handle import EPOCH_BELL_IMPRINT, Handle
 from schemas.identifiers import HandleId
+from schemas.messages.handle import EPOCH_BELL_IMPRINT, Handle
 from schemas.reasons import Reason
-from schemas.tst_info import TstInfo
 from tests.parts.token_forge import tst_info
 
 NOW = 1_790_000_000_000_000

@@ -19,11 +19,11 @@ from attester_agent.evidence_builder import (
 from attester_agent.handle_gate import AcceptedHandle
 from attester_agent.log_window import Coverage, Entries
 from schemas.errors import PeerError
-from schemas.evidence import VANISHED, ClaimValue, SyncProof
 from schemas.hashes import SHA256
 from schemas.identifiers import HandleId, Ueid
-from schemas.log_replay import ReplayState
-from schemas.pcr import PcrValues, parse_selection_text
+from schemas.messages.evidence import VANISHED, ClaimValue, SyncProof
+from schemas.replay.log_replay import ReplayState
+from schemas.tpm.pcr import PcrValues, parse_selection_text
 from tests.fakes.attester import read_payload
 
 UEID = Ueid(b"\x01" + bytes(32))

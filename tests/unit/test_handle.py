@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.time_stamps.verifier import TimeStampVerifier
-from schemas import cbor, cose
+from schemas.codecs import cbor, cose
+from schemas.codecs.tst_info import extract_tst_info, parse_tst_info
 from schemas.errors import PeerError
-from schemas.handle import (
+from schemas.identifiers import HandleId
+from schemas.messages.handle import (
     EPOCH_BELL_IMPRINT,
     MAX_LIFETIME_S,
     Handle,
@@ -21,9 +23,7 @@ from schemas.handle import (
     sign_claims,
     verify_handle,
 )
-from schemas.identifiers import HandleId
 from schemas.reasons import Reason
-from schemas.tst_info import extract_tst_info, parse_tst_info
 from tests.parts import token_forge
 from tests.parts.token_forge import ForgedAuthority, tst_info
 

@@ -3,9 +3,9 @@
 import hashlib
 from dataclasses import replace
 
-from schemas.handle import Handle, HandleClaims
-from schemas.handle_chain import MAX_ISSUERS, MAX_LINKS, Fit, HandleChain
 from schemas.identifiers import HandleId
+from schemas.messages.handle import Handle, HandleClaims
+from schemas.messages.handle_chain import MAX_ISSUERS, MAX_LINKS, Fit, HandleChain
 from schemas.reasons import Reason
 
 T_S = 1_800_000_000

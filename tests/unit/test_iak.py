@@ -12,8 +12,8 @@ from cryptography.x509.oid import ObjectIdentifier
 
 from endorser.certificate_path import Vendors
 from endorser.iak_certificate import verify_iak
-from schemas.enrolment import IakProof
 from schemas.errors import PeerError
+from schemas.messages.enrolment import IakProof
 from schemas.reasons import Reason
 from tests.parts.ek_authority import EK_PURPOSE, NOW_S, Authority, der, signing_usage
 

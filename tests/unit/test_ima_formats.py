@@ -4,9 +4,9 @@ import pytest
 
 from schemas.errors import PeerError
 from schemas.hashes import HASH_ALGORITHMS, SHA1, SHA256, SHA384, HashAlgorithm
-from schemas.ima_ascii import convert_ascii
-from schemas.ima_formats import BINARY, ListFormat, convert, detect_format
-from schemas.ima_log import parse_entry, split_records
+from schemas.ima.ascii import convert_ascii
+from schemas.ima.formats import BINARY, ListFormat, convert, detect_format
+from schemas.ima.records import parse_entry, split_records
 from schemas.reasons import Reason
 from tests.parts.ima_shown import show_ascii, show_bank
 from tests.parts.log_bytes import FIRMWARE, ima_legacy, ima_ng, ima_record

@@ -7,7 +7,7 @@ import pytest
 from schemas import limits
 from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256, SHA384
-from schemas.ima_log import ImaBankMode, parse_entry, read_records, split_records
+from schemas.ima.records import ImaBankMode, parse_entry, read_records, split_records
 from schemas.reasons import Reason
 from tests.parts.log_bytes import field, ima_legacy, ima_ng, ima_record
 

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from schemas.errors import PeerError
 from schemas.hashes import SHA256, SHA384, SHA512, HashAlgorithm
-from schemas.ima_signature import (
+from schemas.ima.signature import (
     SignatureType,
     make_file_key,
     parse_file_key,

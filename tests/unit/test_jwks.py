@@ -6,9 +6,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 from jwt import PyJWKSet
 
-from schemas import cose
+from schemas.codecs import cose
+from schemas.codecs.jwks import encode_jwks, parse_jwks
 from schemas.errors import PeerError
-from schemas.jwks import encode_jwks, parse_jwks
 from schemas.reasons import Reason
 
 OLD, NEW = (derive_private_key(number, SECP256R1()).public_key() for number in (21, 22))

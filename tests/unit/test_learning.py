@@ -16,17 +16,18 @@ from endorser.working_set import parse
 from runtime.audit_log import captured
 from runtime.audit_log.frames import FrameFile
 from runtime.progress import Progress
-from schemas import cmw, cose, media_types
-from schemas.audit_entry import EvidenceEntry, encode_entry
+from schemas import media_types
+from schemas.audit.entry import EvidenceEntry, encode_entry
+from schemas.codecs import cmw, cose
 from schemas.errors import ConfigError
-from schemas.evidence import Evidence, LogIncrement, encode_evidence, parse_evidence
 from schemas.hashes import SHA256
-from schemas.log_replay import IMA, TCG2
 from schemas.media_types import Indicator
-from schemas.pcr import parse_selection_text
+from schemas.messages.evidence import Evidence, LogIncrement, encode_evidence, parse_evidence
+from schemas.messages.reference_values import sign_reference_values, verify_reference_values
+from schemas.messages.result import Tier
 from schemas.reasons import Reason
-from schemas.reference_values import sign_reference_values, verify_reference_values
-from schemas.result import Tier
+from schemas.replay.log_replay import IMA, TCG2
+from schemas.tpm.pcr import parse_selection_text
 from tests.fakes.device import (
     T0_US,
     FakeDevice,

@@ -2,13 +2,14 @@
 
 import pytest
 
-from schemas import limits, prefix_search
+from schemas import limits
 from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256, SHA384, HashAlgorithm
-from schemas.ima_log import ImaBankMode
-from schemas.log_replay import IMA, TCG2, Quoted, Replay, ReplayState
-from schemas.pcr import PcrBankSelection, PcrSelection, PcrValues, composite_digest, extend, initial_value
+from schemas.ima.records import ImaBankMode
 from schemas.reasons import Reason
+from schemas.replay import prefix_search
+from schemas.replay.log_replay import IMA, TCG2, Quoted, Replay, ReplayState
+from schemas.tpm.pcr import PcrBankSelection, PcrSelection, PcrValues, composite_digest, extend, initial_value
 from tests.parts.log_bytes import (
     EV_HCRTM,
     EV_NO_ACTION,

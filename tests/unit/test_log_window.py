@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from attester_agent.log_window import Entries, choose_entries, cover
 from schemas.hashes import SHA256
-from schemas.log_replay import Quoted, ReplayState
-from schemas.pcr import PcrSelection, PcrValues, composite_digest, extend, parse_selection_text
+from schemas.replay.log_replay import Quoted, ReplayState
+from schemas.tpm.pcr import PcrSelection, PcrValues, composite_digest, extend, parse_selection_text
 from tests.parts.log_bytes import ima_ng
 
 SELECTION = parse_selection_text("sha256:8,10")

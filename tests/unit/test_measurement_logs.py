@@ -8,12 +8,12 @@ import pytest
 
 from attester_agent.measurement_logs import LogFile, open_logs
 from attester_agent.ports import LogRestartedError
+from schemas.boot_log.records import split_records as split_events
 from schemas.errors import WorldError
 from schemas.hashes import SHA1, SHA256, HashAlgorithm
-from schemas.ima_log import split_records
-from schemas.log_replay import IMA, TCG2
+from schemas.ima.records import split_records
 from schemas.reasons import Reason
-from schemas.tcg2_log import split_records as split_events
+from schemas.replay.log_replay import IMA, TCG2
 from tests.parts.ima_shown import show_ascii, show_bank
 from tests.parts.log_bytes import FIRMWARE, ima_ng
 

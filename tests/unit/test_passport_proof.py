@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from schemas.errors import PeerError
-from schemas.passport_proof import (
+from schemas.messages.passport_proof import (
     PassportProof,
     encode_proof,
     parse_challenge,
@@ -14,8 +14,8 @@ from schemas.passport_proof import (
     qualifying_data,
     verify_proof,
 )
+from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
-from schemas.result import AttestationResult
 from tests.fakes.device import FakeDevice, make_handle
 from tests.fakes.relying_party import result_about
 

@@ -6,7 +6,8 @@ import pytest
 
 from schemas.errors import PeerError
 from schemas.hashes import HASH_ALGORITHMS, SHA1, SHA256, SHA384, SHA512, HashAlgorithm
-from schemas.pcr import (
+from schemas.reasons import Reason
+from schemas.tpm.pcr import (
     PcrBankSelection,
     PcrSelection,
     PcrValues,
@@ -19,7 +20,6 @@ from schemas.pcr import (
     selection_end,
     selection_text,
 )
-from schemas.reasons import Reason
 from tests.parts.tpm_bytes import selection_bytes
 
 

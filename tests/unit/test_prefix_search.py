@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from schemas.prefix_search import MAX_PREFIXES_TRIED, Steps, longest_prefixes
+from schemas.replay.prefix_search import MAX_PREFIXES_TRIED, Steps, longest_prefixes
 
 
 def steps(slot: int, length: int) -> Steps:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from schemas.reason_texts import REASON_TEXTS, explain
+from schemas.messages.result import Freshness, Tier, TrustClaim
 from schemas.reasons import Reason
-from schemas.result import Freshness, Tier, TrustClaim
-from schemas.verdict_texts import (
+from schemas.text.reasons import REASON_TEXTS, explain
+from schemas.text.verdicts import (
     CLAIM_TEXTS,
     CLAIMS_OF,
     FRESHNESS_TEXTS,

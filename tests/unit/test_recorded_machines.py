@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from schemas.boot_facts import BootFacts, SecureBoot
+from schemas.boot_log.facts import BootFacts, SecureBoot
+from schemas.boot_log.records import parse_event, split_records
 from schemas.hashes import SHA256
-from schemas.log_replay import IMA, TCG2
+from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
-from schemas.result import Freshness, Tier
-from schemas.tcg2_log import parse_event, split_records
-from schemas.tpm_attest import parse_attest
+from schemas.replay.log_replay import IMA, TCG2
+from schemas.tpm.attest import parse_attest
 from tests.parts.recorded_machine import RECORDINGS, VECTORS, acts, pushes, replay
 
 WHOLE = [folder for folder in RECORDINGS if "power cut" in acts(folder)]

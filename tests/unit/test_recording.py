@@ -6,12 +6,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from relying_party.recording import MAX_CANDIDATES, Recorded, Recording
-from schemas import cmw, media_types
-from schemas.audit_entry import HANDLE, AuditEntry, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
+from schemas import media_types
+from schemas.audit.entry import HANDLE, AuditEntry, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
+from schemas.codecs import cmw
 from schemas.errors import PeerError
-from schemas.evidence import Evidence, encode_evidence
 from schemas.media_types import Indicator
-from schemas.result import AttestationResult, Freshness, Tier
+from schemas.messages.evidence import Evidence, encode_evidence
+from schemas.messages.result import AttestationResult, Freshness, Tier
 from tests.fakes.device import FakeDevice, make_endorsement, make_handle
 
 DEVICE = FakeDevice()

@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 
-from schemas import cbor, corim, cose
+from schemas.codecs import cbor, cose
 from schemas.errors import PeerError
 from schemas.hashes import SHA256, SHA384
+from schemas.messages import corim
+from schemas.messages.reference_values import Outgoing, ReferenceValues, sign_reference_values, verify_reference_values
 from schemas.reasons import Reason
-from schemas.reference_values import Outgoing, ReferenceValues, sign_reference_values, verify_reference_values
 from tests.parts.file_signing import file_key
 
 KEY = derive_private_key(41, SECP256R1())

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import PeerError
 from schemas.identifiers import HandleId
-from schemas.reasons import Reason
-from schemas.result import (
+from schemas.messages.result import (
     AttestationResult,
     Freshness,
     Rejections,
@@ -21,6 +20,7 @@ from schemas.result import (
     tier_of,
     to_claims,
 )
+from schemas.reasons import Reason
 from tests.fakes.relying_party import AFFIRMING, NOW_S, result_about
 
 FULL = result_about(

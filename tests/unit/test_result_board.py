@@ -3,12 +3,14 @@
 import pytest
 
 from relying_party.results import MAX_CLOCK_SKEW_S, ResultBoard, result_keys, verify_result
-from schemas import cmw, cose, jws, media_types, result_token
+from schemas import media_types
+from schemas.codecs import cmw, cose, jws
 from schemas.errors import PeerError
 from schemas.media_types import Indicator
+from schemas.messages import result_token
+from schemas.messages.result import Freshness, Tier, to_claims
+from schemas.messages.result_token import ResultFormat, ResultSigner
 from schemas.reasons import Reason
-from schemas.result import Freshness, Tier, to_claims
-from schemas.result_token import ResultFormat, ResultSigner
 from schemas.topics import Topics
 from tests.fakes.relying_party import (
     ALICE,

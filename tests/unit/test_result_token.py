@@ -6,13 +6,15 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, generate_private_key
 
-from schemas import cbor, cmw, cose, jws, media_types, result_cwt, result_token
+from schemas import media_types
+from schemas.codecs import cbor, cmw, cose, jws
 from schemas.errors import PeerError
 from schemas.identifiers import HandleId
 from schemas.media_types import Indicator
+from schemas.messages import result_cwt, result_token
+from schemas.messages.result import AttestationResult, Freshness, Rejections, Tier, TrustClaim, from_claims, to_claims
+from schemas.messages.result_token import ResultFormat, ResultSigner, result_keys
 from schemas.reasons import Reason
-from schemas.result import AttestationResult, Freshness, Rejections, Tier, TrustClaim, from_claims, to_claims
-from schemas.result_token import ResultFormat, ResultSigner, result_keys
 from tests.fakes.relying_party import STRANGERS_KEY, VERIFIER_KEY, result_about
 
 KEYS = result_keys({b"": VERIFIER_KEY.public_key()})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.uefi_text import shown
+from schemas.boot_log.uefi_text import shown
 
 
 @pytest.mark.parametrize(

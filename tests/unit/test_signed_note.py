@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from schemas.checkpoint import (
+from schemas.errors import PeerError
+from schemas.tlog.checkpoint import (
     Checkpoint,
     cosign_checkpoint,
     parse_checkpoint,
@@ -14,8 +15,7 @@ from schemas.checkpoint import (
     verify_checkpoint,
     verify_cosignature,
 )
-from schemas.errors import PeerError
-from schemas.signed_note import (
+from schemas.tlog.signed_note import (
     COSIGNATURE_V1,
     MAX_NOTE_SIGNATURES,
     Note,

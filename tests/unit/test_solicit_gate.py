@@ -6,8 +6,8 @@ from attester_agent.agent_state import MAX_VERIFIERS, AgentState, on_solicit
 from attester_agent.solicit_gate import Bucket, check_solicit
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
+from schemas.messages.solicit import Solicit
 from schemas.reasons import Reason
-from schemas.solicit import Solicit
 
 UEID = Ueid(b"\x01" + bytes(32))
 OTHER = Ueid(b"\x01" + bytes([1]) * 32)

@@ -8,12 +8,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from schemas.errors import PeerError
-from schemas.evidence import VANISHED, Evidence, LogIncrement, encode_evidence, parse_evidence
-from schemas.handle import Handle
 from schemas.hashes import SHA256
 from schemas.limits import MAX_CLAIMS
+from schemas.messages.evidence import VANISHED, Evidence, LogIncrement, encode_evidence, parse_evidence
+from schemas.messages.handle import Handle
+from schemas.messages.result import Freshness, Tier, TrustClaim
 from schemas.reasons import Reason
-from schemas.result import Freshness, Tier, TrustClaim
 from tests.fakes.device import (
     GOOD_FILES,
     T0_US,

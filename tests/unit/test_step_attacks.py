@@ -8,15 +8,15 @@ from dataclasses import replace
 import pytest
 
 from attester_agent.agent_state import AgentState, on_solicit
-from schemas import result
 from schemas.errors import PeerError
-from schemas.evidence import LogIncrement
 from schemas.hashes import SHA1, SHA256
-from schemas.pcr import parse_selection_text
+from schemas.messages import result
+from schemas.messages.evidence import LogIncrement
+from schemas.messages.result import Freshness, Tier
+from schemas.messages.solicit import Solicit
 from schemas.reasons import Reason
-from schemas.result import Freshness, Tier
-from schemas.solicit import Solicit
 from schemas.time_model import ClockAnchor, clock_rate_ppm
+from schemas.tpm.pcr import parse_selection_text
 from tests.fakes.device import GOOD_FILES, FakeDevice, make_handle, make_references, make_trust
 from tests.parts.log_bytes import field, ima_ng, ima_record
 from tests.unit.test_step import RECEIVED_US, Bench

@@ -4,12 +4,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 
-from schemas import cel_cbor
-from schemas.cel import CelRecord, SystemdContent
-from schemas.evidence import EvidenceBody, LogIncrement, PcrBanks
+from schemas.cel import in_cbor as cel_cbor
+from schemas.cel.records import CelRecord, SystemdContent
 from schemas.hashes import SHA1, SHA256, SHA384, HashAlgorithm
-from schemas.pcr import PcrBankSelection, PcrSelection, encode_selection, parse_selection_text
-from schemas.result import Tier
+from schemas.messages.evidence import EvidenceBody, LogIncrement, PcrBanks
+from schemas.messages.result import Tier
+from schemas.tpm.pcr import PcrBankSelection, PcrSelection, encode_selection, parse_selection_text
 from tests.fakes.device import FakeDevice, make_references, make_trust
 from tests.parts import tpm_bytes
 from tests.parts.log_bytes import agile_event, field, ima_record, measured, spec_id_record, uefi_variable

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from schemas import cel_cbor
-from schemas.cel import (
+from schemas.cel import in_cbor as cel_cbor
+from schemas.cel.records import (
     ApplicationContent,
     CelRecord,
     ManagementContent,
@@ -15,11 +15,11 @@ from schemas.cel import (
     application_record,
 )
 from schemas.errors import PeerError
-from schemas.evidence import LogIncrement, TransitionKind, encode_evidence, parse_evidence
 from schemas.hashes import SHA1, SHA256
-from schemas.pcr import parse_selection_text
+from schemas.messages.evidence import LogIncrement, TransitionKind, encode_evidence, parse_evidence
+from schemas.messages.result import Tier
 from schemas.reasons import Reason
-from schemas.result import Tier
+from schemas.tpm.pcr import parse_selection_text
 from tests.fakes.device import T0_US, FakeDevice, make_handle, make_policy, make_references, make_trust
 from verifier_worker.appraisal_policy import LogsTable
 from verifier_worker.result_builder import build_result

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from schemas.handle import Handle
-from schemas.ima_signature import FileKey
+from schemas.ima.signature import FileKey
+from schemas.messages.handle import Handle
+from schemas.messages.reference_values import Outgoing, ReferenceValues
+from schemas.messages.result import Tier
 from schemas.reasons import Reason
-from schemas.reference_values import Outgoing, ReferenceValues
-from schemas.result import Tier
 from tests.fakes.device import GOOD_FILES, T0_US, make_handle, make_policy, make_references
 from tests.parts.file_signing import file_key
 from tests.unit.test_step import Bench

@@ -2,11 +2,11 @@
 
 import pytest
 
+from schemas.boot_log.binding import AuthenticatedData, DescriptiveData, bind, hashable_banks
+from schemas.boot_log.event_types import EventType
+from schemas.boot_log.quirks import Part, measured_parts, without_padding
+from schemas.boot_log.records import Tcg2Event, parse_event
 from schemas.hashes import SHA1, SHA256, SHA384
-from schemas.tcg2_binding import AuthenticatedData, DescriptiveData, bind, hashable_banks
-from schemas.tcg2_event_types import EventType
-from schemas.tcg2_log import Tcg2Event, parse_event
-from schemas.tcg2_quirks import Part, measured_parts, without_padding
 from tests.parts.log_bytes import measured, sha1_event, spec_id_record, uefi_variable
 
 BANKS = (SHA1, SHA256)

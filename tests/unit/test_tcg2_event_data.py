@@ -5,10 +5,9 @@ import uuid
 
 import pytest
 
-from schemas.errors import PeerError
-from schemas.tcg2_event_data import decode_event_data
-from schemas.tcg2_event_types import IMAGE_TYPES, VARIABLE_TYPES, EventType, event_type_name
-from schemas.tcg2_event_values import (
+from schemas.boot_log.event_data import decode_event_data
+from schemas.boot_log.event_types import IMAGE_TYPES, VARIABLE_TYPES, EventType, event_type_name
+from schemas.boot_log.event_values import (
     DeviceSecurity,
     FirmwareBlob,
     HandoffTables,
@@ -23,7 +22,8 @@ from schemas.tcg2_event_values import (
     Text,
     VariableEvent,
 )
-from schemas.windows_tags import MAX_DEPTH, MAX_VALUES, parse_tagged_values
+from schemas.boot_log.windows_tags import MAX_DEPTH, MAX_VALUES, parse_tagged_values
+from schemas.errors import PeerError
 from tests.parts.log_bytes import spec_id_record, uefi_variable
 
 GUID = uuid.UUID("8868e871-e4f1-11d3-bc22-0080c73c8881")

@@ -5,10 +5,10 @@ import struct
 import pytest
 
 from schemas import limits
+from schemas.boot_log.records import SHA1_ONLY, Tcg2Format, decode_format, parse_event, parse_format, split_records
 from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256
 from schemas.reasons import Reason
-from schemas.tcg2_log import SHA1_ONLY, Tcg2Format, decode_format, parse_event, parse_format, split_records
 from tests.parts.log_bytes import (
     EV_HCRTM,
     EV_NO_ACTION,

@@ -15,9 +15,9 @@ from relying_party.results import Standing, standing_of
 from relying_party.selection import Selection, SortKey, select, summary_of
 from relying_party.show_command import matching
 from relying_party.watch import table_of
-from schemas.evidence import Transition, TransitionKind
 from schemas.identifiers import HandleId, Ueid, ueid_text
-from schemas.result import AttestationResult, Freshness, Rejections, Tier, TrustClaim
+from schemas.messages.evidence import Transition, TransitionKind
+from schemas.messages.result import AttestationResult, Freshness, Rejections, Tier, TrustClaim
 from tests.fakes.relying_party import ALICE, BOB, NOW_S, result_about
 
 NOW_US = NOW_S * 1_000_000

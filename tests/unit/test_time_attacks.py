@@ -5,16 +5,16 @@ from dataclasses import replace
 import pytest
 
 from schemas.errors import PeerError
-from schemas.evidence import (
+from schemas.limits import MAX_CLOCK_MS
+from schemas.messages.evidence import (
     Evidence,
     Transition,
     TransitionKind,
     encode_transitions,
     parse_transitions,
 )
-from schemas.limits import MAX_CLOCK_MS
+from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
-from schemas.result import Freshness, Tier
 from tests.unit.test_clock_states import GOOD, INTERVAL_S, SECOND_US, World
 from verifier_worker.conclusion import resolve
 from verifier_worker.result_builder import build_result

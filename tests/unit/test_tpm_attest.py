@@ -7,9 +7,9 @@ import pytest
 from schemas import limits
 from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256
-from schemas.pcr import PcrValues, composite_digest, initial_value, selection_text
 from schemas.reasons import Reason
-from schemas.tpm_attest import Attest, AttestType, ClockInfo, QuoteInfo, TimeAttestInfo, parse_attest
+from schemas.tpm.attest import Attest, AttestType, ClockInfo, QuoteInfo, TimeAttestInfo, parse_attest
+from schemas.tpm.pcr import PcrValues, composite_digest, initial_value, selection_text
 from tests.parts.tpm_bytes import (
     REAL_QUALIFIED_NAME,
     REAL_QUOTE,

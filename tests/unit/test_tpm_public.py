@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from schemas.errors import PeerError
 from schemas.hashes import SHA256, SHA384
 from schemas.reasons import Reason
-from schemas.tpm_public import (
+from schemas.tpm.public import (
     TPM_RH_ENDORSEMENT,
     TPM_RH_OWNER,
     EccCurve,
@@ -21,7 +21,7 @@ from schemas.tpm_public import (
     parse_sized_public,
     qualified_name,
 )
-from schemas.tpm_signature import SignatureScheme
+from schemas.tpm.signature import SignatureScheme
 from tests.parts.tpm_bytes import REAL_NAME, REAL_PUBLIC, REAL_QUALIFIED_NAME, sized
 
 AK = 0x0005_0072  # sign, restricted, userWithAuth, sensitiveDataOrigin, fixedParent, fixedTPM

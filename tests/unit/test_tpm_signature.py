@@ -11,8 +11,8 @@ from schemas import limits
 from schemas.errors import PeerError
 from schemas.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 from schemas.reasons import Reason
-from schemas.tpm_public import parse_public
-from schemas.tpm_signature import Signature, SignatureScheme, check_key, parse_signature, verify_signature
+from schemas.tpm.public import parse_public
+from schemas.tpm.signature import Signature, SignatureScheme, check_key, parse_signature, verify_signature
 from tests.parts.tpm_bytes import REAL_PUBLIC, REAL_QUOTE, REAL_QUOTE_SIGNATURE, REAL_TIME, REAL_TIME_SIGNATURE, sized
 
 MESSAGE = b"the exact bytes"

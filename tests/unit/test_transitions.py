@@ -4,9 +4,9 @@ import pytest
 
 from attester_agent.agent_state import AgentState, decode_state, encode_state, on_boot, on_seen
 from attester_agent.transitions import KernelView, Seen, has_woken, transitions_between
-from schemas.evidence import TransitionKind
 from schemas.identifiers import Ueid
 from schemas.limits import MAX_TRANSITIONS
+from schemas.messages.evidence import TransitionKind
 
 KERNEL = KernelView(boot_id="a", suspends=3, asleep_ms=100)
 SUSPEND, HIBERNATE, KEXEC = TransitionKind

@@ -5,8 +5,8 @@ import uuid
 
 import pytest
 
+from schemas.boot_log.device_path import MAX_NODES, device_path_text
 from schemas.errors import PeerError
-from schemas.uefi_device_path import MAX_NODES, device_path_text
 
 END = b"\x7f\xff\4\0"
 GUID = uuid.UUID("7cb8bdc9-f8eb-4f34-aaea-3ee4af6516a1")

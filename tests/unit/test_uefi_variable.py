@@ -9,9 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from schemas.errors import PeerError
-from schemas.uefi_device_path import MAX_PATHS
-from schemas.uefi_variable import (
+from schemas.boot_log.device_path import MAX_PATHS
+from schemas.boot_log.uefi_variable import (
     GLOBAL_VARIABLE,
     MAX_SIGNATURES,
     certificate_subject,
@@ -21,6 +20,7 @@ from schemas.uefi_variable import (
     parse_signature_lists,
     parse_variable,
 )
+from schemas.errors import PeerError
 from tests.parts.log_bytes import uefi_variable
 
 X509_LIST = uuid.UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072").bytes_le

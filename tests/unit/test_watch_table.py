@@ -11,7 +11,7 @@ from relying_party.results import Standing, standing_of
 from relying_party.selection import name_of
 from relying_party.watch import COLUMNS, cells, headline_of, line_of, table_of
 from schemas.identifiers import HandleId
-from schemas.result import Freshness, Rejections, Tier, TrustClaim
+from schemas.messages.result import Freshness, Rejections, Tier, TrustClaim
 from tests.fakes.relying_party import ALICE, BOB, NOW_S, result_about
 
 NOW_US = NOW_S * 1_000_000

@@ -9,7 +9,7 @@ from endorser.working_set import WorkingSet, differences, merge, parse, render, 
 from runtime.keys import load_public_keys
 from schemas.errors import ConfigError
 from schemas.hashes import SHA256, SHA384
-from schemas.reference_values import ReferenceValues, verify_reference_values
+from schemas.messages.reference_values import ReferenceValues, verify_reference_values
 
 A, B, C = (bytes([each]) * 32 for each in (0xA0, 0xB0, 0xC0))
 VALUES = WorkingSet(

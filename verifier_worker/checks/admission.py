@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from schemas.errors import PeerError
-from schemas.evidence import Evidence
-from schemas.handle import Handle
 from schemas.identifiers import HANDLE_ID_BYTES, HandleId, Ueid, ueid_text
 from schemas.limits import MAX_CLOCK_MS
+from schemas.messages.evidence import Evidence
+from schemas.messages.handle import Handle
 from schemas.reasons import Reason
 from schemas.time_model import stamped
-from schemas.tpm_attest import Attest, AttestType, QuoteInfo, TimeAttestInfo, parse_attest
-from schemas.tpm_signature import Signature, parse_signature, verify_signature
+from schemas.tpm.attest import Attest, AttestType, QuoteInfo, TimeAttestInfo, parse_attest
+from schemas.tpm.signature import Signature, parse_signature, verify_signature
 from verifier_worker.clock_states import ClockChange, ClockReading, clock_change, counted
 from verifier_worker.state import AttesterState, SyncPoint
 from verifier_worker.trust import EndorsedKey, Trust

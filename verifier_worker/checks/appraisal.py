@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.hashes import HashAlgorithm
-from schemas.ima_log import ImaBankMode
-from schemas.pcr import PcrSelection, initial_value
+from schemas.ima.records import ImaBankMode
+from schemas.messages.result import Freshness, Tier, TrustClaim, overall_status
 from schemas.reasons import Reason
-from schemas.result import Freshness, Tier, TrustClaim, overall_status
 from schemas.time_model import quote_made
+from schemas.tpm.pcr import PcrSelection, initial_value
 from verifier_worker.appraisal_policy import AppraisalPolicy, Weight
 from verifier_worker.checks.boot import loaders_are_as_required, secure_boot_is_as_required
 from verifier_worker.checks.case import Case, Check

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from schemas.boot_facts import IMAGES_PCR, SECURE_BOOT_PCR, SecureBoot
+from schemas.boot_log.facts import IMAGES_PCR, SECURE_BOOT_PCR, SecureBoot
 from schemas.hashes import SHA256
-from schemas.log_replay import TCG2
 from schemas.reasons import Reason
+from schemas.replay.log_replay import TCG2
 from verifier_worker.checks.case import Case
 from verifier_worker.state import Finding
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from schemas.handle import Handle
+from schemas.messages.handle import Handle
 from verifier_worker.appraisal_policy import AppraisalPolicy
 from verifier_worker.state import AttesterState, Finding
 from verifier_worker.trust import References

@@ -7,7 +7,7 @@ leave no trace in it: of these there is only the attester's word. A hibernation 
 from collections.abc import Iterator
 from typing import Final
 
-from schemas.evidence import Transition, TransitionKind
+from schemas.messages.evidence import Transition, TransitionKind
 from schemas.reasons import Reason
 from verifier_worker.checks.admission import AdmittedEvidence
 from verifier_worker.clock_states import counted

@@ -1,0 +1,179 @@
+"""Whom a verifier believed and how it began: entries of its audit log that no key signs, the verifier's word alone.
+
+    anchors  {1: name, 2: build, 3: form of results, 4: verifier's key, 5: endorsers, 6: distributors, 7: TSA roots,
+              8: TSA intermediates, 9: version of stored states}
+    start    {1: SHA-256 of the anchors, 2: SHA-256 of its own policy or null, 3: attesters, 4: objects}
+
+Keys are DER SubjectPublicKeyInfo of P-256 keys, certificates are DER, each list sorted, so that equal trust has equal
+bytes. ``start`` stands at every start of the verifier, after what it names; its numbers are those in its database,
+handles aside, which the log must explain: two zeros are a verifier that began with an empty one. An auditor who has
+keys of his own holds them against these; one who has none believes them because the log says so, and must be told.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+
+from schemas.codecs import cbor, cose
+from schemas.codecs.fields import as_array, as_bytes, as_map, as_text, as_uint
+from schemas.errors import PeerError
+from schemas.limits import MAX_KEYS
+from schemas.reasons import Reason
+
+MAX_ANCHORS_BYTES: Final = 1024 * 1024
+MAX_CERTIFICATE_BYTES: Final = 16 * 1024
+_MAX_KEY_BYTES: Final = 256
+_DIGEST_BYTES: Final = 32
+_NAME, _BUILD, _FORM, _KEY, _ENDORSERS, _DISTRIBUTORS, _ROOTS, _INTERMEDIATES, _STATES = range(1, 10)
+_ANCHORS, _POLICY, _ATTESTERS, _OBJECTS = range(1, 5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchors:
+    """What decides a verifier's results beside its log.
+
+    Attributes:
+        verifier: its name, in results.
+        build: its software, in results.
+        result_format: ``jwt`` or ``cwt``.
+        key: that signs its results, DER.
+        endorsers: keys of endorsers, DER.
+        distributors: keys of handle distributors, DER.
+        tsa_roots: certificates, DER.
+        tsa_intermediates: certificates between a root and a TSA that tokens leave out, DER.
+        state_version: of the form in which it stores attesters' states: one of another version it takes for unknown.
+    """
+
+    verifier: str
+    build: str
+    result_format: str
+    key: bytes
+    endorsers: tuple[bytes, ...]
+    distributors: tuple[bytes, ...]
+    tsa_roots: tuple[bytes, ...]
+    tsa_intermediates: tuple[bytes, ...]
+    state_version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A verifier started.
+
+    Attributes:
+        anchors: SHA-256 of :func:`encode_anchors`.
+        policy: SHA-256 of the text of its own policy; None when it has none.
+        attesters: in its database.
+        objects: signed objects in it, but for handles, which come and go.
+    """
+
+    anchors: bytes
+    policy: bytes | None
+    attesters: int
+    objects: int
+
+
+def encode_anchors(anchors: Anchors) -> bytes:
+    """The content of an entry of the kind ``anchors``."""
+    return cbor.encode(
+        {
+            _NAME: anchors.verifier,
+            _BUILD: anchors.build,
+            _FORM: anchors.result_format,
+            _KEY: anchors.key,
+            _ENDORSERS: sorted(set(anchors.endorsers)),
+            _DISTRIBUTORS: sorted(set(anchors.distributors)),
+            _ROOTS: sorted(set(anchors.tsa_roots)),
+            _INTERMEDIATES: sorted(set(anchors.tsa_intermediates)),
+            _STATES: anchors.state_version,
+        }
+    )
+
+
+def parse_anchors(raw: bytes) -> Anchors:
+    """The inverse; keys are checked to be keys, certificates are not looked at.
+
+    Raises:
+        PeerError: ``too-large`` or ``malformed``.
+    """
+    decoded = cbor.decode(raw, "anchors", max_bytes=MAX_ANCHORS_BYTES)
+    items = as_map(decoded, "anchors", required=range(1, 10), optional=())
+    key = as_bytes(items[_KEY], "anchors key", limit=_MAX_KEY_BYTES)
+    endorsers = _listed(items[_ENDORSERS], "anchors endorsers", _MAX_KEY_BYTES)
+    distributors = _listed(items[_DISTRIBUTORS], "anchors distributors", _MAX_KEY_BYTES)
+    keys_by_id((key, *endorsers, *distributors))
+    return Anchors(
+        verifier=as_text(items[_NAME], "anchors name", limit=64),
+        build=as_text(items[_BUILD], "anchors build", limit=128),
+        result_format=as_text(items[_FORM], "anchors form", limit=16),
+        key=key,
+        endorsers=endorsers,
+        distributors=distributors,
+        tsa_roots=_listed(items[_ROOTS], "anchors roots", MAX_CERTIFICATE_BYTES),
+        tsa_intermediates=_listed(items[_INTERMEDIATES], "anchors intermediates", MAX_CERTIFICATE_BYTES),
+        state_version=as_uint(items[_STATES], "anchors state version"),
+    )
+
+
+def encode_start(start: Start) -> bytes:
+    """The content of an entry of the kind ``start``."""
+    return cbor.encode(
+        {_ANCHORS: start.anchors, _POLICY: start.policy, _ATTESTERS: start.attesters, _OBJECTS: start.objects}
+    )
+
+
+def parse_start(raw: bytes) -> Start:
+    """The inverse.
+
+    Raises:
+        PeerError: ``too-large`` or ``malformed``.
+    """
+    items = as_map(cbor.decode(raw, "start", max_bytes=_MAX_KEY_BYTES), "start", required=range(1, 5), optional=())
+    policy = items[_POLICY]
+    return Start(
+        anchors=as_bytes(items[_ANCHORS], "start anchors", size=_DIGEST_BYTES),
+        policy=None if policy is None else as_bytes(policy, "start policy", size=_DIGEST_BYTES),
+        attesters=as_uint(items[_ATTESTERS], "start attesters"),
+        objects=as_uint(items[_OBJECTS], "start objects"),
+    )
+
+
+def public_der(key: EllipticCurvePublicKey) -> bytes:
+    """DER SubjectPublicKeyInfo."""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def keys_by_id(ders: Iterable[bytes]) -> Mapping[bytes, EllipticCurvePublicKey]:
+    """Keys by ``cose.key_id``.
+
+    Raises:
+        PeerError: ``malformed`` for what is no P-256 key.
+    """
+    keys = {}
+    for der in ders:
+        try:
+            key = load_der_public_key(der)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise PeerError(Reason.MALFORMED, f"anchors: not a public key ({error})") from error
+        if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
+            raise PeerError(Reason.MALFORMED, "anchors: a key that is not a P-256 key")
+        if public_der(key) != der:
+            raise PeerError(Reason.MALFORMED, "anchors: a key in an unusual encoding")
+        keys[cose.key_id(key)] = key
+    return keys
+
+
+def thumbprint(der: bytes) -> str:
+    """SHA-256 of a key or certificate in DER, for people: as ``openssl x509 -fingerprint -sha256`` has it, plain."""
+    return hashlib.sha256(der).hexdigest()
+
+
+def _listed(value: object, field: str, limit: int) -> tuple[bytes, ...]:
+    items = tuple(as_bytes(item, field, limit=limit) for item in as_array(value, field, limit=MAX_KEYS))
+    if list(items) != sorted(set(items)):
+        raise PeerError(Reason.MALFORMED, f"{field}: not sorted, or one of them twice")
+    return items

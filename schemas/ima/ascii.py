@@ -1,0 +1,177 @@
+"""The kernel's ASCII IMA measurement list (``ascii_runtime_measurements``), turned into the records of the binary one.
+
+Promises: each record is one that ``ima_log`` takes, and its template hash is that of the line. A line that cannot be
+turned back -- its template is unknown, or what it left out is not what it should be -- is refused, never guessed.
+
+The list is ambiguous: nothing in it is escaped. Paths may hold spaces (the kernel makes most of them underscores) and
+line feeds: what is between the fields before and the fields after it is the path, and a line that is no entry
+continues the one before it.
+
+Source: Linux ``security/integrity/ima`` (``ima_fs.c``, ``ima_ascii_measurements_show``; ``ima_template_lib.c``).
+"""
+
+import binascii
+import re
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from schemas import limits
+from schemas.errors import PeerError
+from schemas.hashes import SHA1, HashAlgorithm
+from schemas.ima.template import DIGEST_FIELDS, MAX_NAME_BYTES, NAME_FIELDS, TEMPLATE_IMA, UINT_FIELDS, field_names
+from schemas.reasons import Reason
+
+_MAX_LINE_BYTES: Final = 2 * limits.MAX_LOG_ENTRY_BYTES + 1024  # hexadecimal takes two bytes for one
+_ENTRY: Final = re.compile(rb" ?(\d{1,2}) ([0-9a-f]{40,128}) ([!-~]{1,255})(?= )")
+_SIZE: Final = struct.Struct("<I")
+_MAX_JOINED: Final = 4  # lines that look like entries and may be one
+_EVENT_NAME_BYTES: Final = 256  # ima.h, IMA_EVENT_NAME_LEN_MAX + 1
+
+
+class Converted(NamedTuple):
+    """Records of the binary list, one an entry.
+
+    Attributes:
+        records: as ``binary_runtime_measurements`` has them.
+        ends: offset of the first byte after each entry in what was converted.
+    """
+
+    records: tuple[bytes, ...]
+    ends: tuple[int, ...]
+
+
+def convert_ascii(text: bytes, algorithm: HashAlgorithm = SHA1) -> Converted:
+    """Converts lines.
+
+    Args:
+        text: the list from any entry on; a last line without its line feed is left out.
+        algorithm: whose template hashes the lines have: SHA-1, but in ``ascii_runtime_measurements_<alg>``.
+
+    Raises:
+        PeerError: ``log-malformed``.
+    """
+    records: list[bytes] = []
+    ends: list[int] = []
+    bounds = list(_bounds(text, algorithm))
+    number = 0
+    while number < len(bounds) - 1:
+        number, record = _next_record(text, bounds, number, algorithm)
+        records.append(record)
+        ends.append(bounds[number])
+    return Converted(tuple(records), tuple(ends))
+
+
+def _next_record(text: bytes, bounds: list[int], number: int, algorithm: HashAlgorithm) -> tuple[int, bytes]:
+    """The entry that begins at bound ``number``, and the number of the bound where it ends.
+
+    A path with a line feed may look as if an entry began in it; then the template hash is wrong without what follows.
+    """
+    first: PeerError | None = None
+    for end in range(number + 1, min(len(bounds), number + 1 + _MAX_JOINED)):
+        try:
+            return end, _convert(text[bounds[number] : bounds[end] - 1], algorithm)
+        except PeerError as error:
+            first = first or error
+    detail = "no entry" if first is None else first.detail
+    raise PeerError(Reason.LOG_MALFORMED, f"ASCII IMA list at offset {bounds[number]}: {detail}") from first
+
+
+def check_template_hash(logged: bytes, hashed: bytes, algorithm: HashAlgorithm) -> bytes:
+    """The SHA-1 template hash of an entry, zeros for a violation, if that of a bank is right.
+
+    Args:
+        logged: the bank's template hash.
+        hashed: what it is made over.
+        algorithm: the bank's.
+
+    Raises:
+        PeerError: ``log-malformed``.
+    """
+    if not any(logged):
+        return bytes(SHA1.size)
+    sha1 = SHA1.digest(hashed)
+    if logged not in {algorithm.digest(hashed), sha1.ljust(algorithm.size, b"\0")}:  # the latter: ImaBankMode
+        raise _malformed("its template hash is not that of its data")
+    return sha1
+
+
+def _bounds(text: bytes, algorithm: HashAlgorithm) -> Iterator[int]:
+    """Where the lines begin that look like entries, and where the last whole line ends."""
+    start = end = 0
+    while (feed := text.find(b"\n", end)) >= 0:
+        found = _ENTRY.match(text, end, feed)
+        if end == 0 or (found is not None and len(found[2]) == 2 * algorithm.size):
+            yield end
+            start = end
+        end = feed + 1
+        if end - start > _MAX_LINE_BYTES:
+            raise _malformed(f"ASCII IMA list: an entry of more than {_MAX_LINE_BYTES} bytes")
+    yield end
+
+
+def _convert(line: bytes, algorithm: HashAlgorithm) -> bytes:
+    found = _ENTRY.match(line)
+    if found is None or len(found[2]) != 2 * algorithm.size or int(found[1]) > limits.MAX_PCR_INDEX:
+        raise _malformed(f"expected a PCR, {2 * algorithm.size} digits and a template")
+    names = field_names(found[3])
+    if not names:
+        raise _malformed(f"template {found[3][:MAX_NAME_BYTES].decode('ascii')!r} is unknown")
+    fields = dict(zip(names, _split(line[found.end() + 1 :], names), strict=True))
+    head = _SIZE.pack(int(found[1]))
+    name = _SIZE.pack(len(found[3])) + found[3]
+    logged = _unhex(found[2])
+    if found[3] == TEMPLATE_IMA:
+        digest, path = _unhex(fields["d"]), fields["n"]
+        if len(digest) != SHA1.size or len(path) >= _EVENT_NAME_BYTES or b"\0" in path:
+            raise _malformed("a digest or path of another size than the ima template has")
+        template_hash = check_template_hash(logged, digest + path.ljust(_EVENT_NAME_BYTES, b"\0"), algorithm)
+        return head + template_hash + name + digest + _SIZE.pack(len(path)) + path
+    contents = [_encode_field(field, shown) for field, shown in fields.items()]
+    data = b"".join(_SIZE.pack(len(content)) + content for content in contents)
+    if len(data) > limits.MAX_LOG_ENTRY_BYTES:
+        raise _malformed(f"{len(data)} bytes of data")
+    return head + check_template_hash(logged, data, algorithm) + name + _SIZE.pack(len(data)) + data
+
+
+def _split(text: bytes, names: tuple[str, ...]) -> list[bytes]:
+    """What is shown of each field; only a path may hold spaces."""
+    named = next((number for number, name in enumerate(names) if name in NAME_FIELDS), len(names) - 1)
+    shown = text.split(b" ", named)
+    after = len(names) - 1 - named
+    shown[named:] = shown[named].rsplit(b" ", after) if after and len(shown) > named else shown[named:]
+    if named < len(shown) < len(names):  # empty fields at the end, whose spaces someone has stripped
+        shown += [b""] * (len(names) - len(shown))
+    if len(shown) != len(names):
+        raise _malformed(f"{len(shown)} fields of {len(names)}")
+    return shown
+
+
+def _encode_field(name: str, shown: bytes) -> bytes:
+    """The content of a field in the binary list."""
+    if name in NAME_FIELDS:
+        return shown + b"\0"
+    if not shown:
+        return b""
+    if name in UINT_FIELDS:
+        size = UINT_FIELDS[name]
+        if not shown.isdigit() or len(shown) > 10 or int(shown) >> 8 * size:  # noqa: PLR2004 digits of 32 bits
+            raise _malformed(f"{name} is no number of {size} bytes")
+        return int(shown).to_bytes(size, "little")
+    if name == "xattrnames":
+        return shown + b"\0"
+    if name == "d-modsig" or (name in DIGEST_FIELDS and name != "d"):
+        label, colon, digest = shown.rpartition(b":")
+        return (label + b":\0" if colon else b"") + _unhex(digest)
+    return _unhex(shown)
+
+
+def _unhex(shown: bytes) -> bytes:
+    try:
+        return binascii.unhexlify(shown)
+    except ValueError as error:
+        raise _malformed("not hexadecimal") from error
+
+
+def _malformed(detail: str) -> PeerError:
+    return PeerError(Reason.LOG_MALFORMED, detail)

@@ -1,0 +1,45 @@
+"""Status of a process: that it is there, or (its last will) that it is gone. Unsigned, for people; decides nothing."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.codecs import cbor
+from schemas.codecs.fields import as_bool, as_map, as_text
+
+_ROLE, _NAME, _ONLINE, _VERSION = 1, 2, 3, 4
+_MAX_BYTES: Final = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Who, and whether it is connected."""
+
+    role: str
+    name: str
+    online: bool
+    version: str
+
+
+def encode_status(status: Status) -> bytes:
+    """The value of the CMW record."""
+    return cbor.encode({_ROLE: status.role, _NAME: status.name, _ONLINE: status.online, _VERSION: status.version})
+
+
+def parse_unverified_status(raw: bytes) -> Status:
+    """Parses a status; anyone on the broker can have written it.
+
+    Raises:
+        PeerError: ``too-large`` or ``malformed``.
+    """
+    items = as_map(
+        cbor.decode(raw, "status", max_bytes=_MAX_BYTES),
+        "status",
+        required=(_ROLE, _NAME, _ONLINE, _VERSION),
+        optional=(),
+    )
+    return Status(
+        role=as_text(items[_ROLE], "status role", limit=64),
+        name=as_text(items[_NAME], "status name", limit=64),
+        online=as_bool(items[_ONLINE], "status online"),
+        version=as_text(items[_VERSION], "status version", limit=64),
+    )

@@ -1,0 +1,92 @@
+"""Verdicts in words: tiers, freshness, and what the value of each trust claim says (AR4SI). For people.
+
+The reasons that can stand behind a claim are those of the verifier's table of effects; a test holds both to the same
+list. A policy may weigh a reason otherwise, so :func:`reasons_behind` names candidates among the reasons of a result,
+never more than the result itself says.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from schemas.messages.result import Freshness, Tier, TrustClaim, tier_of
+from schemas.reasons import Reason
+
+TIER_TEXTS: Final[Mapping[Tier, str]] = {
+    Tier.AFFIRMING: "everything that was asked for was checked and is as approved",
+    Tier.WARNING: "nothing is known to be bad, but something needs a look",
+    Tier.CONTRAINDICATED: "something is known to be bad",
+    Tier.NONE: "the verifier does not decide; nothing is affirmed",
+}
+FRESHNESS_TEXTS: Final[Mapping[Freshness, str]] = {
+    Freshness.FRESH: "the evidence is as young as the policy asks",
+    Freshness.STALE: "the evidence is too old, or none came; late is not bad, but nothing is affirmed",
+    Freshness.PENDING: "the verifier does not know the handle yet that would say how old the evidence is",
+    Freshness.UNSYNCHRONISED: "nothing binds the device's clock to a handle",
+    Freshness.CONTRADICTED: "what the TPM signed about time cannot all be true",
+}
+CLAIM_TEXTS: Final[Mapping[TrustClaim, str]] = {
+    TrustClaim.INSTANCE_IDENTITY: "which device it is",
+    TrustClaim.CONFIGURATION: "how it is configured and was booted",
+    TrustClaim.EXECUTABLES: "which programs it ran",
+    TrustClaim.FILE_SYSTEM: "which files it used",
+    TrustClaim.HARDWARE: "whether its TPM is genuine",
+    TrustClaim.RUNTIME_OPAQUE: "whether its memory is closed to others",
+    TrustClaim.STORAGE_OPAQUE: "whether its secrets are stored closed to others",
+    TrustClaim.SOURCED_DATA: "whether the data it took in is trustworthy",
+}
+# AR4SI-09, 2.3.4, the values that our verifier uses; others are told by their tier.
+_VALUE_TEXTS: Final[Mapping[tuple[TrustClaim, int], str]] = {
+    (TrustClaim.INSTANCE_IDENTITY, 2): "recognised: its key is endorsed",
+    (TrustClaim.CONFIGURATION, 2): "approved: every PCR with reference values has one of them",
+    (TrustClaim.CONFIGURATION, 32): "recognised, but with a known weakness",
+    (TrustClaim.CONFIGURATION, 96): "not to be trusted",
+    (TrustClaim.EXECUTABLES, 2): "only approved programs, at boot and after it",
+    (TrustClaim.EXECUTABLES, 3): "only approved programs at boot; nothing is said of later ones",
+    (TrustClaim.EXECUTABLES, 33): "programs that are not recognised",
+    (TrustClaim.EXECUTABLES, 96): "programs that are not to be trusted",
+    (TrustClaim.FILE_SYSTEM, 2): "only approved files",
+    (TrustClaim.FILE_SYSTEM, 32): "files that are not recognised",
+    (TrustClaim.FILE_SYSTEM, 96): "files that are not to be trusted",
+    (TrustClaim.HARDWARE, 2): "genuine: its manufacturer certifies the TPM that holds its key",
+}
+_TIER_VALUE_TEXTS: Final[Mapping[Tier, str]] = {
+    Tier.AFFIRMING: "affirmed",
+    Tier.WARNING: "affirmed with a known weakness, or not recognised",
+    Tier.CONTRAINDICATED: "not to be trusted",
+    Tier.NONE: "nothing concluded",
+}
+_CONFIGURATION: Final = (TrustClaim.CONFIGURATION,)
+CLAIMS_OF: Final[Mapping[Reason, Sequence[TrustClaim]]] = {
+    Reason.PCR_UNEXPECTED: (TrustClaim.CONFIGURATION, TrustClaim.EXECUTABLES),
+    Reason.FILE_UNEXPECTED: (TrustClaim.EXECUTABLES, TrustClaim.FILE_SYSTEM),
+    Reason.BOOT_AGGREGATE_MISMATCH: (TrustClaim.CONFIGURATION, TrustClaim.EXECUTABLES),
+    Reason.FILE_MEASUREMENT_VIOLATED: (TrustClaim.EXECUTABLES, TrustClaim.FILE_SYSTEM),
+    Reason.TRANSITION_UNREPORTED: _CONFIGURATION,
+    Reason.SECURE_BOOT_OFF: _CONFIGURATION,
+    Reason.TEST_KEYS_ENROLLED: _CONFIGURATION,
+    Reason.BOOT_LOADER_UNEXPECTED: (TrustClaim.EXECUTABLES,),
+}
+
+
+def value_text(claim: TrustClaim, value: int) -> str:
+    """What the value of a trust claim says, in words."""
+    return _VALUE_TEXTS.get((claim, value)) or _TIER_VALUE_TEXTS[tier_of(value)]
+
+
+def reasons_behind(claim: TrustClaim, value: int, reasons: Sequence[str]) -> list[str]:
+    """Which of a result's reasons can have set a claim to its value; empty for a claim that affirms.
+
+    A reason that has no claim of its own sets the configuration where a policy gives it a weight.
+
+    Args:
+        claim: of the vector.
+        value: of that claim.
+        reasons: of the result, in its order.
+    """
+    if tier_of(value) not in {Tier.WARNING, Tier.CONTRAINDICATED}:
+        return []
+    by_code = {reason.value: claims for reason, claims in CLAIMS_OF.items()}
+    behind = [code for code in reasons if claim in by_code.get(code, ())]
+    if not behind and claim is TrustClaim.CONFIGURATION:
+        return [code for code in reasons if code not in by_code]
+    return behind

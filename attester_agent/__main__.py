@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from attester_agent.arguments import parser
-from attester_agent.commands import check_files, describe_claims, describe_file, provision, run_agent
-from attester_agent.doctor import run_doctor
-from attester_agent.enrol_command import run_enrol
-from attester_agent.measure_command import MeasureRequest, run_measure
-from attester_agent.passport import passport_request, run_passport
+from attester_agent.commands.doctor import run_doctor
+from attester_agent.commands.enrol import run_enrol
+from attester_agent.commands.measure import MeasureRequest, run_measure
+from attester_agent.commands.passport import passport_request, run_passport
+from attester_agent.commands.run import check_files, describe_claims, describe_file, provision, run_agent
 from attester_agent.settings import COMMAND, Settings
 from runtime.service import Stop, run_command
 from runtime.settings import load, naming

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from attester_agent.enrol_command import add_enrol
-from attester_agent.passport import add_passport
+from attester_agent.commands.enrol import add_enrol
+from attester_agent.commands.passport import add_passport
 from runtime.service import installed_version
 
 

@@ -5,9 +5,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from attester_agent.agent_state import AgentState
-from attester_agent.evidence_builder import Quote
-from attester_agent.log_window import Entries
+from attester_agent.core.agent_state import AgentState
+from attester_agent.core.evidence_builder import Quote
+from attester_agent.core.log_window import Entries
 from schemas.errors import WorldError
 from schemas.hashes import HashAlgorithm
 from schemas.identifiers import Ueid

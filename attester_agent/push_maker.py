@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final, assert_never
 
-from attester_agent.agent_state import AgentState, on_boot, on_seen
-from attester_agent.evidence_builder import Push, Quote, draft_body, finish_push, is_bound_log, start_of_push
-from attester_agent.handle_gate import AcceptedHandle
-from attester_agent.log_window import Coverage, Entries, cover
+from attester_agent.adapters.push_trace import PushTrace
+from attester_agent.core.agent_state import AgentState, on_boot, on_seen
+from attester_agent.core.evidence_builder import Push, Quote, draft_body, finish_push, is_bound_log, start_of_push
+from attester_agent.core.handle_gate import AcceptedHandle
+from attester_agent.core.log_window import Coverage, Entries, cover
+from attester_agent.core.transitions import NOTHING_KNOWN, KernelView, has_woken, seen_at
 from attester_agent.ports import LogRestartedError, MeasurementLog, SyncStamper, Tpm, TpmSession
-from attester_agent.push_trace import PushTrace
-from attester_agent.transitions import NOTHING_KNOWN, KernelView, has_woken, seen_at
 from runtime.telemetry import Log
 from schemas.errors import PeerError, WorldError
 from schemas.identifiers import HandleId

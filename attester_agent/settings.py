@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from attester_agent.handle_gate import ClockTrust
+from attester_agent.core.handle_gate import ClockTrust
 from runtime.mqtt import MqttSettings
 from runtime.telemetry import check_metrics_address
 from runtime.time_stamps.address import TsaAddress, parse_tsa_urls

@@ -3,8 +3,8 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from attester_agent.inbox import WAITING_EVENTS, Acknowledged, Connected, Inbox
-from attester_agent.service import IN_FLIGHT_MESSAGES, PUBLISH_AGAIN_S
+from attester_agent.adapters.inbox import WAITING_EVENTS, Acknowledged, Connected, Inbox
+from attester_agent.agent import IN_FLIGHT_MESSAGES, PUBLISH_AGAIN_S
 from runtime import clock
 from runtime.service import Stop
 from schemas.errors import WorldError

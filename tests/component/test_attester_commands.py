@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from attester_agent import commands
 from attester_agent.__main__ import main
 from attester_agent.claims import Collector
-from attester_agent.commands import describe_claims
-from attester_agent.handle_gate import AcceptedHandle
-from attester_agent.provision import next_steps, write_identity
+from attester_agent.commands import run as commands
+from attester_agent.commands.provision import next_steps, write_identity
+from attester_agent.commands.run import describe_claims
+from attester_agent.core.handle_gate import AcceptedHandle
 from attester_agent.push_maker import PushMaker
 from attester_agent.settings import ClaimSettings, EvidenceSettings, Settings, TpmSettings, TrustSettings
 from schemas.errors import ConfigError

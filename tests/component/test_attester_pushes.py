@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from attester_agent.agent_state import AgentState
-from attester_agent.evidence_builder import Push
-from attester_agent.handle_gate import AcceptedHandle
+from attester_agent.core.agent_state import AgentState
+from attester_agent.core.evidence_builder import Push
+from attester_agent.core.handle_gate import AcceptedHandle
 from attester_agent.ports import LogRestartedError
 from attester_agent.push_maker import ATTEMPTS, PushMaker
 from schemas.errors import WorldError

@@ -9,8 +9,8 @@ import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from prometheus_client import REGISTRY
 
-from attester_agent.handle_gate import CLOCK_TOLERANCE_US, ClockTrust
-from attester_agent.inbox import Received
+from attester_agent.adapters.inbox import Received
+from attester_agent.core.handle_gate import CLOCK_TOLERANCE_US, ClockTrust
 from runtime import clock
 from schemas.codecs import cmw, cose
 from schemas.media_types import HANDLE, Indicator

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from attester_agent.handle_file import HandleFile
+from attester_agent.adapters.handle_file import HandleFile
 from handle_distributor.__main__ import main
 from handle_distributor.handle_export import HandleExport
 from runtime import clock

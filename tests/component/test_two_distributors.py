@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from attester_agent.handle_gate import AcceptedHandle, accept_handle
+from attester_agent.core.handle_gate import AcceptedHandle, accept_handle
 from schemas.errors import PeerError
 from schemas.messages.handle import Handle, verify_handle
 from schemas.messages.result import Freshness, Tier

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from prometheus_client import REGISTRY
 
-from attester_agent.sync_stamper import FIRST_PAUSE_S, TsaSyncStamper
+from attester_agent.adapters.sync_stamper import FIRST_PAUSE_S, TsaSyncStamper
 from runtime import clock
 from schemas.codecs.tst_info import Stamp, TstInfo
 from schemas.errors import WorldError

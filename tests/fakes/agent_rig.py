@@ -4,12 +4,12 @@ import itertools
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 
-from attester_agent.agent_state import AgentState
-from attester_agent.handle_gate import ClockTrust
-from attester_agent.inbox import Acknowledged, Event, Received
+from attester_agent.adapters.inbox import Acknowledged, Event, Received
+from attester_agent.agent import Agent, Trust, World
+from attester_agent.core.agent_state import AgentState
+from attester_agent.core.handle_gate import ClockTrust
 from attester_agent.ports import HandleSource, SyncStamper
 from attester_agent.push_maker import PushMaker
-from attester_agent.service import Agent, Trust, World
 from attester_agent.settings import EvidenceSettings
 from runtime.mqtt import Message
 from runtime.time_stamps.verifier import TimeStampVerifier

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256 as HAZMAT_SHA256
 
-from attester_agent.agent_state import AgentState, decode_state, encode_state
-from attester_agent.evidence_builder import Quote
-from attester_agent.key_templates import ak_template
-from attester_agent.log_window import Entries
+from attester_agent.core.agent_state import AgentState, decode_state, encode_state
+from attester_agent.core.evidence_builder import Quote
+from attester_agent.core.key_templates import ak_template
+from attester_agent.core.log_window import Entries
 from attester_agent.ports import Identity, Life, LogRestartedError, StoredPush
 from schemas.codecs import cmw, cose
 from schemas.errors import WorldError

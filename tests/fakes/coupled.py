@@ -11,13 +11,13 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from attester_agent.handle_gate import ClockTrust
-from attester_agent.inbox import Acknowledged, Event
-from attester_agent.inbox import Received as Heard
+from attester_agent.adapters.inbox import Acknowledged, Event
+from attester_agent.adapters.inbox import Received as Heard
+from attester_agent.adapters.spool import SqliteSpool
+from attester_agent.agent import Agent, Trust, World
+from attester_agent.core.handle_gate import ClockTrust
 from attester_agent.push_maker import PushMaker
-from attester_agent.service import Agent, Trust, World
 from attester_agent.settings import EvidenceSettings
-from attester_agent.spool import SqliteSpool
 from runtime.clock import utc_us
 from runtime.mqtt import Message
 from runtime.time_stamps.verifier import TimeStampVerifier

@@ -1,6 +1,6 @@
 """Solicits: on the wire, and as a trusted verifier may have signed them."""
 
-from attester_agent.agent_state import AgentState, decode_state, encode_state, on_solicit
+from attester_agent.core.agent_state import AgentState, decode_state, encode_state, on_solicit
 from schemas.identifiers import Ueid
 from schemas.messages.solicit import verify_solicit
 from tests.fuzz.cbor_tree import mutate_cbor

@@ -1,6 +1,6 @@
 """TPMT_PUBLIC: parsing, the checks of an attestation key, its name and its key."""
 
-from attester_agent.key_templates import ak_template
+from attester_agent.core.key_templates import ak_template
 from schemas.tpm.public import check_attestation_key, parse_public, parse_sized_public
 from tests.fuzz.samples import PUBLIC
 

@@ -15,11 +15,11 @@ from tpm2_pytss import ESAPI
 from tpm2_pytss.constants import ESYS_TR
 from tpm2_pytss.types import TPML_DIGEST_VALUES, TPMT_HA, TPMU_HA
 
-from attester_agent.cel_file import CelFile
-from attester_agent.cel_journal import Pending, read_journal, write_journal
+from attester_agent.logs.cel_file import CelFile
+from attester_agent.logs.cel_journal import Pending, read_journal, write_journal
 from attester_agent.ports import Life
 from attester_agent.settings import TpmSettings
-from attester_agent.tpm_device import TpmDevice
+from attester_agent.tpm.device import TpmDevice
 from schemas import media_types
 from schemas.cel.in_cbor import encode_record, parse_record
 from schemas.cel.records import ApplicationContent, application_record

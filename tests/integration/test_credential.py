@@ -9,10 +9,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tpm2_pytss import ESAPI, TPM2_CAP, TPM2B_NAME, TPM2B_PUBLIC, TPMT_PUBLIC
 from tpm2_pytss.utils import make_credential as make_credential_of_pytss
 
-from attester_agent.enrol import make_request
+from attester_agent.enrolment import make_request
 from attester_agent.settings import TpmSettings
-from attester_agent.tpm_device import TpmDevice
-from attester_agent.tpm_enrolment import TpmEnrolment
+from attester_agent.tpm.device import TpmDevice
+from attester_agent.tpm.enrolment import TpmEnrolment
 from endorser.certificate_path import Vendors
 from endorser.credential import make_credential
 from endorser.enrolment import examine

@@ -10,11 +10,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from attester_agent.enrol import Enrolling, answer_challenge, make_request, read_outcome
+from attester_agent.enrolment import Enrolling, answer_challenge, make_request, read_outcome
 from attester_agent.ports import Identity
 from attester_agent.settings import TpmSettings
-from attester_agent.tpm_device import TpmDevice
-from attester_agent.tpm_enrolment import TpmEnrolment
+from attester_agent.tpm.device import TpmDevice
+from attester_agent.tpm.enrolment import TpmEnrolment
 from endorser.enrolment import Standing
 from endorser.registrar import Registrar
 from endorser.registry import Registry

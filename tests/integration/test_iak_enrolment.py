@@ -8,10 +8,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ObjectIdentifier
 
-from attester_agent.enrol import Enrolling, answer_challenge, make_request, read_outcome
+from attester_agent.enrolment import Enrolling, answer_challenge, make_request, read_outcome
 from attester_agent.settings import TpmSettings
-from attester_agent.tpm_device import TpmDevice
-from attester_agent.tpm_enrolment import TpmEnrolment
+from attester_agent.tpm.device import TpmDevice
+from attester_agent.tpm.enrolment import TpmEnrolment
 from endorser.registrar import Registrar
 from endorser.registry import Registry
 from endorser.settings import ApprovalSettings, Settings, VendorSettings

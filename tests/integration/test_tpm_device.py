@@ -8,7 +8,7 @@ import pytest
 from tpm2_pytss import ESAPI, ESYS_TR, TPM2_CAP, TPM2B_AUTH, TSS2_Exception
 
 from attester_agent.settings import DEFAULT_AK_HANDLE, TpmSettings
-from attester_agent.tpm_device import TpmDevice
+from attester_agent.tpm.device import TpmDevice
 from schemas.errors import ConfigError, WorldError
 from schemas.hashes import SHA1, SHA256
 from schemas.reasons import Reason

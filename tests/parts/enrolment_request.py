@@ -5,7 +5,7 @@ import struct
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from attester_agent.key_templates import ak_template, ek_template
+from attester_agent.core.key_templates import ak_template, ek_template
 from schemas.identifiers import Ueid, ueid_from_key
 from schemas.messages.enrolment import EnrolmentRequest
 from tests.parts.ek_authority import Authority, der

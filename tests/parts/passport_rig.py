@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attester_agent.ports import Identity
 from attester_agent.settings import TpmSettings
-from attester_agent.tpm_device import TpmDevice
+from attester_agent.tpm.device import TpmDevice
 from schemas import media_types
 from schemas.codecs import cmw
 from schemas.hashes import SHA256

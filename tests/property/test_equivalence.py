@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from attester_agent.agent_state import AgentState, on_solicit
-from attester_agent.handle_gate import AcceptedHandle
+from attester_agent.core.agent_state import AgentState, on_solicit
+from attester_agent.core.handle_gate import AcceptedHandle
 from attester_agent.push_maker import PushMaker
 from schemas.hashes import SHA256
 from schemas.identifiers import HandleId

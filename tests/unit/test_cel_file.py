@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from attester_agent.cel_file import CelFile
+from attester_agent.logs.cel_file import CelFile
 from attester_agent.ports import LogRestartedError
 from schemas.cel import in_json as cel_json
 from schemas.cel.in_cbor import encode_record, parse_record

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attester_agent.agent_state import AgentState, decode_state, encode_state, on_boot, require_baseline
-from attester_agent.evidence_builder import (
+from attester_agent.core.agent_state import AgentState, decode_state, encode_state, on_boot, require_baseline
+from attester_agent.core.evidence_builder import (
     Push,
     Quote,
     changed_claims,
@@ -16,8 +16,8 @@ from attester_agent.evidence_builder import (
     finish_push,
     start_of_push,
 )
-from attester_agent.handle_gate import AcceptedHandle
-from attester_agent.log_window import Coverage, Entries
+from attester_agent.core.handle_gate import AcceptedHandle
+from attester_agent.core.log_window import Coverage, Entries
 from schemas.errors import PeerError
 from schemas.hashes import SHA256
 from schemas.identifiers import HandleId, Ueid

@@ -2,7 +2,7 @@
 
 import pytest
 
-from attester_agent.handle_gate import CLOCK_TOLERANCE_US, AcceptedHandle, ClockTrust, accept_handle
+from attester_agent.core.handle_gate import CLOCK_TOLERANCE_US, AcceptedHandle, ClockTrust, accept_handle
 from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas.errors import PeerError
 from schemas.messages.handle import Handle, verify_handle

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attester_agent.log_window import Entries, choose_entries, cover
+from attester_agent.core.log_window import Entries, choose_entries, cover
 from schemas.hashes import SHA256
 from schemas.replay.log_replay import Quoted, ReplayState
 from schemas.tpm.pcr import PcrSelection, PcrValues, composite_digest, extend, parse_selection_text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from attester_agent.measurement_logs import LogFile, open_logs
+from attester_agent.logs.kernel_logs import LogFile, open_logs
 from attester_agent.ports import LogRestartedError
 from schemas.boot_log.records import split_records as split_events
 from schemas.errors import WorldError

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pytest
 from prometheus_client import REGISTRY
 
-from attester_agent.handle_gate import AcceptedHandle, ClockTrust
-from attester_agent.readiness import Readiness as AgentReadiness
+from attester_agent.adapters.readiness import Readiness as AgentReadiness
+from attester_agent.core.handle_gate import AcceptedHandle, ClockTrust
 from runtime.health import handle_condition
 from runtime.mqtt import MqttConnection, MqttSettings, Session
 from runtime.tracing import Attributes

@@ -2,8 +2,8 @@
 
 import pytest
 
-from attester_agent.agent_state import MAX_VERIFIERS, AgentState, on_solicit
-from attester_agent.solicit_gate import Bucket, check_solicit
+from attester_agent.core.agent_state import MAX_VERIFIERS, AgentState, on_solicit
+from attester_agent.core.solicit_gate import Bucket, check_solicit
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.messages.solicit import Solicit

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from attester_agent.agent_state import AgentState
-from attester_agent.spool import SqliteSpool
+from attester_agent.adapters.spool import SqliteSpool
+from attester_agent.core.agent_state import AgentState
 from schemas.errors import ConfigError, WorldError
 from schemas.identifiers import Ueid
 from schemas.reasons import Reason

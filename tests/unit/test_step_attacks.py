@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from attester_agent.agent_state import AgentState, on_solicit
+from attester_agent.core.agent_state import AgentState, on_solicit
 from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256
 from schemas.messages import result

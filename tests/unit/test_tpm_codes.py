@@ -2,7 +2,7 @@
 
 import pytest
 
-from attester_agent.tpm_codes import REASONS, Answer, classify, code_of, is_hierarchy_closed
+from attester_agent.core.tpm_codes import REASONS, Answer, classify, code_of, is_hierarchy_closed
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from attester_agent.agent_state import AgentState, decode_state, encode_state, on_boot, on_seen
-from attester_agent.transitions import KernelView, Seen, has_woken, transitions_between
+from attester_agent.core.agent_state import AgentState, decode_state, encode_state, on_boot, on_seen
+from attester_agent.core.transitions import KernelView, Seen, has_woken, transitions_between
 from schemas.identifiers import Ueid
 from schemas.limits import MAX_TRANSITIONS
 from schemas.messages.evidence import TransitionKind

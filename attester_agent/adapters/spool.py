@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from attester_agent.agent_state import AgentState, decode_state, encode_state
+from attester_agent.core.agent_state import AgentState, decode_state, encode_state
 from attester_agent.ports import StoredPush
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.reasons import Reason

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from attester_agent.transitions import KernelView
+from attester_agent.core.transitions import KernelView
 from runtime.clock import asleep_ms
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")

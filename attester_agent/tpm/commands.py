@@ -12,10 +12,10 @@ from typing import Any, Final, TypeAlias, TypeVar
 from prometheus_client import Counter, Histogram
 from tpm2_pytss import ESAPI, ESYS_TR, TPM2_CAP, TPM2B_PUBLIC, TPMT_PUBLIC, TSS2_Exception
 
-from attester_agent import tpm_codes
-from attester_agent.key_templates import ek_template
+from attester_agent.core import tpm_codes
+from attester_agent.core.key_templates import ek_template
+from attester_agent.core.tpm_codes import Answer
 from attester_agent.settings import KeyAlgorithm, TpmSettings
-from attester_agent.tpm_codes import Answer
 from runtime.clock import monotonic_s
 from schemas.errors import WorldError
 from schemas.reasons import Reason

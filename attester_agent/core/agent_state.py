@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from attester_agent.handle_gate import AcceptedHandle
-from attester_agent.transitions import KernelView, Seen, transitions_between
+from attester_agent.core.handle_gate import AcceptedHandle
+from attester_agent.core.transitions import KernelView, Seen, transitions_between
 from schemas.codecs import cbor
 from schemas.codecs.fields import as_array, as_bytes, as_map, as_text, as_uint
 from schemas.errors import PeerError

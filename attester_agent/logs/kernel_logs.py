@@ -16,8 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from attester_agent.cel_file import CelFile
-from attester_agent.log_window import Entries
+from attester_agent.core.log_window import Entries
+from attester_agent.logs.cel_file import CelFile
 from attester_agent.ports import Life, LogRestartedError, MeasurementLog
 from runtime.telemetry import Log
 from schemas.boot_log import records as tcg2_log

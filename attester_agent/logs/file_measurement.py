@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from attester_agent.cel_file import MAX_CEL_BYTES, CelFile
-from attester_agent.cel_journal import Journal, Pending, read_journal, write_journal
+from attester_agent.logs.cel_file import MAX_CEL_BYTES, CelFile
+from attester_agent.logs.cel_journal import Journal, Pending, read_journal, write_journal
 from attester_agent.ports import Registers
 from runtime.durable import sync_folder
 from schemas.cel import in_cbor as cel_cbor

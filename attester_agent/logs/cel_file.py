@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from attester_agent.cel_journal import read_journal
-from attester_agent.log_window import Entries
+from attester_agent.core.log_window import Entries
+from attester_agent.logs.cel_journal import read_journal
 from attester_agent.ports import Life, LogRestartedError
 from schemas.cel import in_cbor as cel_cbor
 from schemas.cel.any_encoding import CelEncoding, detect_encoding, read_records

@@ -9,7 +9,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from attester_agent.enrol import (
+from attester_agent.enrolment import (
     RETRIED,
     EndorserKeys,
     Enrolling,
@@ -20,8 +20,8 @@ from attester_agent.enrol import (
 )
 from attester_agent.ports import Identity
 from attester_agent.settings import Settings
-from attester_agent.tpm_device import TpmDevice
-from attester_agent.tpm_enrolment import TpmEnrolment
+from attester_agent.tpm.device import TpmDevice
+from attester_agent.tpm.enrolment import TpmEnrolment
 from runtime import clock
 from runtime.durable import write_durable
 from runtime.keys import load_public_keys, read_file

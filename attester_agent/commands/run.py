@@ -5,24 +5,24 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
-from attester_agent.agent_state import AgentState
+from attester_agent.adapters.handle_file import HandleFile
+from attester_agent.adapters.inbox import Inbox
+from attester_agent.adapters.kernel_view import read_kernel_view
+from attester_agent.adapters.push_trace import PushTrace
+from attester_agent.adapters.readiness import Readiness
+from attester_agent.adapters.spool import SqliteSpool
+from attester_agent.adapters.sync_stamper import TimeStampAuthority, TsaSyncStamper
+from attester_agent.agent import FIRST_RETRY_S, LAST_RETRY_S, Agent, Trust, World, report_unreproduced
 from attester_agent.claim_collection import ClaimCollection, is_selected, load_collectors
 from attester_agent.claims import Collector, container_digests
-from attester_agent.handle_file import HandleFile
-from attester_agent.handle_gate import ClockTrust
-from attester_agent.inbox import Inbox
-from attester_agent.kernel_view import read_kernel_view
-from attester_agent.measurement_logs import open_logs
+from attester_agent.commands.provision import next_steps, write_identity
+from attester_agent.core.agent_state import AgentState
+from attester_agent.core.handle_gate import ClockTrust
+from attester_agent.logs.kernel_logs import open_logs
 from attester_agent.ports import Identity, MeasurementLog, SyncStamper
-from attester_agent.provision import next_steps, write_identity
 from attester_agent.push_maker import PushMaker
-from attester_agent.push_trace import PushTrace
-from attester_agent.readiness import Readiness
-from attester_agent.service import FIRST_RETRY_S, LAST_RETRY_S, Agent, Trust, World, report_unreproduced
 from attester_agent.settings import COMMAND, ROLE, EvidenceSettings, Settings
-from attester_agent.spool import SqliteSpool
-from attester_agent.sync_stamper import TimeStampAuthority, TsaSyncStamper
-from attester_agent.tpm_device import TpmDevice
+from attester_agent.tpm.device import TpmDevice
 from runtime import clock
 from runtime.durable import check_folder_of, check_readable, sole_user
 from runtime.health import broker_condition

@@ -25,12 +25,12 @@ from tpm2_pytss import (
     TPMU_HA,
 )
 
-from attester_agent import tpm_codes
-from attester_agent.evidence_builder import Quote
-from attester_agent.key_templates import AK_ATTRIBUTES, ak_template
+from attester_agent.core import tpm_codes
+from attester_agent.core.evidence_builder import Quote
+from attester_agent.core.key_templates import AK_ATTRIBUTES, ak_template
 from attester_agent.ports import Identity, Life
 from attester_agent.settings import Hierarchy, KeyAlgorithm, TpmSettings
-from attester_agent.tpm_commands import (
+from attester_agent.tpm.commands import (
     Esapi,
     Handle,
     Native,

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from attester_agent.agent_state import AgentState, require_baseline
-from attester_agent.log_window import Coverage, Entries, choose_entries
+from attester_agent.core.agent_state import AgentState, require_baseline
+from attester_agent.core.log_window import Coverage, Entries, choose_entries
 from schemas.codecs import cmw
 from schemas.media_types import EVIDENCE, Indicator
 from schemas.messages.evidence import (

@@ -1,6 +1,6 @@
 """What enrolment asks of the TPM: its EK certificate, and to open what the endorser sealed for it.
 
-Beside :mod:`attester_agent.tpm_device`, with the same promises: what is loaded is flushed, sessions too, and nothing is
+Beside :mod:`attester_agent.tpm.device`, with the same promises: what is loaded is flushed, sessions too, and nothing is
 left behind.
 """
 
@@ -24,9 +24,9 @@ from tpm2_pytss import (
     TSS2_Exception,
 )
 
-from attester_agent import tpm_codes
+from attester_agent.core import tpm_codes
 from attester_agent.settings import KeyAlgorithm, TpmSettings
-from attester_agent.tpm_commands import (
+from attester_agent.tpm.commands import (
     Esapi,
     Handle,
     Runner,
@@ -46,7 +46,7 @@ _MAX_NV_BYTES: Final = 16 * 1024
 
 
 class TpmEnrolment:
-    """A TPM that is to be enrolled (``attester_agent.enrol.EnrolmentTpm``)."""
+    """A TPM that is to be enrolled (``attester_agent.enrolment.EnrolmentTpm``)."""
 
     def __init__(self, settings: TpmSettings, *, pause: Callable[[float], bool]) -> None:
         """Touches nothing yet; arguments as those of ``TpmDevice``."""

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from attester_agent.cel_file import CelFile
-from attester_agent.file_measurement import check_owner, digest_of, measure
+from attester_agent.logs.cel_file import CelFile
+from attester_agent.logs.file_measurement import check_owner, digest_of, measure
 from attester_agent.settings import Settings
-from attester_agent.tpm_device import TpmDevice
+from attester_agent.tpm.device import TpmDevice
 from runtime.service import Stop
 from schemas.cel.records import ApplicationContent
 from schemas.errors import ConfigError, PeerError

@@ -11,13 +11,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from attester_agent.commands import check_files, load_stamper, load_trust
-from attester_agent.handle_gate import ClockTrust, accept_handle
-from attester_agent.measurement_logs import open_logs
+from attester_agent.agent import Trust
+from attester_agent.commands.run import check_files, load_stamper, load_trust
+from attester_agent.core.handle_gate import ClockTrust, accept_handle
+from attester_agent.logs.kernel_logs import open_logs
 from attester_agent.ports import Identity
-from attester_agent.service import Trust
 from attester_agent.settings import Settings
-from attester_agent.tpm_device import TpmDevice
+from attester_agent.tpm.device import TpmDevice
 from runtime import clock
 from runtime.durable import check_folder_of, sole_user
 from runtime.keys import load_public_keys

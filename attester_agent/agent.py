@@ -14,17 +14,17 @@ from typing import Final, assert_never
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from attester_agent import agent_metrics
-from attester_agent.agent_state import AgentState, on_solicit, require_baseline
-from attester_agent.evidence_builder import Push
-from attester_agent.handle_gate import ClockTrust, accept_handle, is_overdue
-from attester_agent.inbox import Acknowledged, Connected, Event, Inbox, Received
+from attester_agent.adapters import metrics as agent_metrics
+from attester_agent.adapters.inbox import Acknowledged, Connected, Event, Inbox, Received
+from attester_agent.adapters.push_trace import PushTrace
+from attester_agent.adapters.readiness import Readiness
+from attester_agent.core.agent_state import AgentState, on_solicit, require_baseline
+from attester_agent.core.evidence_builder import Push
+from attester_agent.core.handle_gate import ClockTrust, accept_handle, is_overdue
+from attester_agent.core.solicit_gate import Bucket, check_solicit
 from attester_agent.ports import HandleSource, LogRestartedError, MeasurementLog, Spool, Transport
 from attester_agent.push_maker import PushMaker
-from attester_agent.push_trace import PushTrace
-from attester_agent.readiness import Readiness
 from attester_agent.settings import ROLE, EvidenceSettings
-from attester_agent.solicit_gate import Bucket, check_solicit
 from runtime import clock
 from runtime.chain_watch import ChainWatch
 from runtime.mqtt import Message

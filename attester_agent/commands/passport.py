@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from attester_agent.commands import load_trust
+from attester_agent.commands.run import load_trust
 from attester_agent.ports import Identity
 from attester_agent.settings import Settings
-from attester_agent.tpm_device import TpmDevice
+from attester_agent.tpm.device import TpmDevice
 from runtime import clock
 from runtime.durable import write_durable
 from runtime.mqtt import Message, MqttConnection, Session

@@ -1,0 +1,1 @@
+"""The measurement logs of a device: the kernel's, and CEL files that ``attester-agent measure`` writes."""

@@ -1,0 +1,1 @@
+"""The TPM over any TCTI: the only importer of tpm2-pytss."""

@@ -9,12 +9,13 @@ from runtime.keys import read_file
 from runtime.service import EXIT_OK, run_command
 from runtime.settings import load, naming
 from schemas.errors import ConfigError
-from verifier_worker import audit_verify_command, policy_commands
+from verifier_worker.adapters.loaded_files import ROLE, load_policy
 from verifier_worker.arguments import parser
-from verifier_worker.audit_text import entry_line
-from verifier_worker.boot_log_text import boot_log_lines
-from verifier_worker.key_commands import run_key_command
-from verifier_worker.material import ROLE, load_policy
+from verifier_worker.audit.entry_text import entry_line
+from verifier_worker.commands import audit_verify as audit_verify_command
+from verifier_worker.commands import policy as policy_commands
+from verifier_worker.commands.boot_log_text import boot_log_lines
+from verifier_worker.commands.keys import run_key_command
 from verifier_worker.service import check_service, run_service
 from verifier_worker.settings import Settings
 

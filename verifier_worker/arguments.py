@@ -3,10 +3,11 @@
 import argparse
 from pathlib import Path
 
-from verifier_worker import audit_verify_command, policy_commands
-from verifier_worker.decision import BUILD
-from verifier_worker.key_commands import add_key_commands
-from verifier_worker.material import ROLE
+from verifier_worker.adapters.loaded_files import ROLE
+from verifier_worker.commands import audit_verify as audit_verify_command
+from verifier_worker.commands import policy as policy_commands
+from verifier_worker.commands.keys import add_key_commands
+from verifier_worker.core.decision import BUILD
 
 _EXAMPLE = """\
 A newcomer's order:

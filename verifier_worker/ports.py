@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from schemas.identifiers import Ueid
-from verifier_worker.state import AttesterState
+from verifier_worker.core.state import AttesterState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

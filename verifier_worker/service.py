@@ -30,18 +30,18 @@ from schemas.media_types import Indicator
 from schemas.messages.handle import handle_id
 from schemas.messages.result_token import ResultFormat
 from schemas.messages.status import Status, encode_status
-from verifier_worker import queue_metrics, result_metrics
-from verifier_worker.decision import BUILD
-from verifier_worker.log_beginning import beginning
-from verifier_worker.material import ROLE, compile_policy, load_material
-from verifier_worker.policies import Policies
-from verifier_worker.push_progress import PushProgress
-from verifier_worker.readiness import Readiness
-from verifier_worker.receipt_clock import ReceiptClock
+from verifier_worker.adapters import queue_metrics, result_metrics
+from verifier_worker.adapters.loaded_files import ROLE, compile_policy, load_material
+from verifier_worker.adapters.push_progress import PushProgress
+from verifier_worker.adapters.readiness import Readiness
+from verifier_worker.adapters.receipt_clock import ReceiptClock
+from verifier_worker.adapters.solicitor import Identity
+from verifier_worker.adapters.state_store import SqliteStateStore
+from verifier_worker.adapters.trust_store import ENDORSEMENTS, HANDLES, POLICIES, REFERENCE_VALUES, TrustStore
+from verifier_worker.audit.opening_entries import beginning
+from verifier_worker.core.decision import BUILD
+from verifier_worker.core.policy.in_force import Policies
 from verifier_worker.settings import Settings
-from verifier_worker.solicitor import Identity
-from verifier_worker.state_store import SqliteStateStore
-from verifier_worker.trust_store import ENDORSEMENTS, HANDLES, POLICIES, REFERENCE_VALUES, TrustStore
 from verifier_worker.worker import Received, Worker
 
 _LOG: Final = Log("verifier")

@@ -20,16 +20,16 @@ from schemas.identifiers import HandleId, Ueid, parse_ueid_text, ueid_text
 from schemas.messages import result_token
 from schemas.messages.result import AttestationResult, Freshness
 from schemas.messages.result_token import ResultSigner
-from verifier_worker import result_metrics
-from verifier_worker.conclusion import resolve
-from verifier_worker.decision import BUILD, DEVELOPER, result_about, take
+from verifier_worker.adapters import result_metrics
+from verifier_worker.adapters.push_progress import PushProgress
+from verifier_worker.adapters.solicitor import Identity, Solicitor
+from verifier_worker.core.conclusion import resolve
+from verifier_worker.core.decision import BUILD, DEVELOPER, result_about, take
+from verifier_worker.core.state import AttesterState, Finding
+from verifier_worker.core.step import SolicitRequest, overdue
+from verifier_worker.core.trust import Trust
+from verifier_worker.core.waiting import Waiting
 from verifier_worker.ports import AuditLog, Mark, Outcome, Pending, Publisher, StateStore, StoredAttester
-from verifier_worker.push_progress import PushProgress
-from verifier_worker.solicitor import Identity, Solicitor
-from verifier_worker.state import AttesterState, Finding
-from verifier_worker.step import SolicitRequest, overdue
-from verifier_worker.trust import Trust
-from verifier_worker.waiting import Waiting
 
 _US: Final = 1_000_000
 _DUE_AT_ONCE: Final = 256

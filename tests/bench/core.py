@@ -25,8 +25,8 @@ from schemas.replay.log_replay import IMA, TCG2, Replay, ReplayState
 from tests.bench.table import Measurement
 from tests.fakes.device import T0_US, FakeDevice, make_handle, make_trust
 from tests.parts.log_bytes import FIRMWARE, ima_ng
-from verifier_worker.result_builder import build_result
-from verifier_worker.step import step
+from verifier_worker.core.result_builder import build_result
+from verifier_worker.core.step import step
 
 ROUNDS = 5
 BOOT_LOG_EVENTS = 150

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from schemas.messages.evidence import Evidence, encode_evidence, parse_evidence
 from tests.fakes.device import GOOD_FILES, T0_US, FakeDevice, make_handle, make_trust
-from verifier_worker.state import AttesterState
-from verifier_worker.state_codec import encode_state
-from verifier_worker.step import step
-from verifier_worker.trust import Trust
+from verifier_worker.core.state import AttesterState
+from verifier_worker.core.state_codec import encode_state
+from verifier_worker.core.step import step
+from verifier_worker.core.trust import Trust
 
 SHORT_ENTRIES = 1_000
 PART_ENTRIES = 2_000  # of one push of a long baseline

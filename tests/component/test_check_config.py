@@ -11,7 +11,7 @@ from runtime.keys import generate_key_pair
 from schemas.errors import ConfigError
 from tests.parts.token_forge import ForgedAuthority
 from verifier_worker.__main__ import main as verifier
-from verifier_worker.state_store import SqliteStateStore
+from verifier_worker.adapters.state_store import SqliteStateStore
 
 AGENT = """
 state = "state/agent.db"

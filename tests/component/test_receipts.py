@@ -9,9 +9,9 @@ from schemas.audit.entry import ENDORSEMENT, HANDLE, ObjectEntry, encode_entry, 
 from schemas.errors import PeerError, WorldError
 from schemas.reasons import Reason
 from tests.fakes.verifying import Verifying
-from verifier_worker.audit_text import entry_line
-from verifier_worker.receipt_clock import CLOCK_BEHIND, ReceiptClock
-from verifier_worker.trust_store import HANDLES
+from verifier_worker.adapters.receipt_clock import CLOCK_BEHIND, ReceiptClock
+from verifier_worker.adapters.trust_store import HANDLES
+from verifier_worker.audit.entry_text import entry_line
 
 S = 1_000_000
 

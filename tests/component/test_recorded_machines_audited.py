@@ -26,13 +26,13 @@ from tests.fakes.recording import rederived
 from tests.fakes.verifier import FakePublisher
 from tests.parts.recorded_machine import _OBJECTS, RECORDINGS
 from tests.parts.token_forge import ForgedAuthority
-from verifier_worker.log_beginning import beginning
-from verifier_worker.material import Material, compile_local_policy, compile_policy
-from verifier_worker.policies import Policies
+from verifier_worker.adapters.loaded_files import Material, compile_local_policy, compile_policy
+from verifier_worker.adapters.solicitor import Identity
+from verifier_worker.adapters.state_store import SqliteStateStore
+from verifier_worker.adapters.trust_store import REFERENCE_VALUES, TrustStore
+from verifier_worker.audit.opening_entries import beginning
+from verifier_worker.core.policy.in_force import Policies
 from verifier_worker.settings import Settings, TrustSettings
-from verifier_worker.solicitor import Identity
-from verifier_worker.state_store import SqliteStateStore
-from verifier_worker.trust_store import REFERENCE_VALUES, TrustStore
 from verifier_worker.worker import Received, Worker
 
 TOPICS = Topics()

@@ -12,7 +12,7 @@ from schemas.messages.result import Tier
 from schemas.reasons import Reason
 from tests.fakes.device import T0_US
 from tests.fakes.verifying import Verifying
-from verifier_worker.trust_store import POLICIES, REFERENCE_VALUES
+from verifier_worker.adapters.trust_store import POLICIES, REFERENCE_VALUES
 
 STRANGER = generate_private_key(SECP256R1())
 NOW_S = T0_US // 1_000_000

@@ -26,12 +26,12 @@ from tests.fakes.device import (
     make_trust,
 )
 from tests.parts.token_forge import tst_info
-from verifier_worker.material import compile_policy
-from verifier_worker.policies import Policies
-from verifier_worker.state_codec import encode_state
-from verifier_worker.state_store import SqliteStateStore
-from verifier_worker.step import step
-from verifier_worker.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
+from verifier_worker.adapters.loaded_files import compile_policy
+from verifier_worker.adapters.state_store import SqliteStateStore
+from verifier_worker.adapters.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
+from verifier_worker.core.policy.in_force import Policies
+from verifier_worker.core.state_codec import encode_state
+from verifier_worker.core.step import step
 
 ENDORSER, STRANGER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
 DEVICE = FakeDevice()

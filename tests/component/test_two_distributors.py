@@ -11,7 +11,7 @@ from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
 from tests.fakes.attester import HandleMint
 from tests.fakes.verifying import Verifying
-from verifier_worker.trust_store import HANDLES
+from verifier_worker.adapters.trust_store import HANDLES
 
 EVERY_S = 60
 

@@ -23,9 +23,9 @@ from schemas.reasons import Reason
 from schemas.topics import Topics
 from tests.fakes.device import T0_US, FakeDevice, make_handle, make_trust
 from tests.fakes.verifier import FakeAuditLog, FakePublisher
-from verifier_worker.audit_text import entry_line
-from verifier_worker.solicitor import Identity
-from verifier_worker.state_store import SqliteStateStore
+from verifier_worker.adapters.solicitor import Identity
+from verifier_worker.adapters.state_store import SqliteStateStore
+from verifier_worker.audit.entry_text import entry_line
 from verifier_worker.worker import Received, Worker
 
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -248,7 +248,7 @@ def test_an_attester_that_asking_does_not_help_is_asked_less_and_less_often(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = iter(range(0, 10**9, 1800))
-    monkeypatch.setattr("verifier_worker.solicitor.monotonic_s", lambda: float(next(seconds)))
+    monkeypatch.setattr("verifier_worker.adapters.solicitor.monotonic_s", lambda: float(next(seconds)))
     rig.process([rig.message(rig.device.push())])
     rig.device.push()
     asked = []

@@ -36,10 +36,10 @@ from tests.fakes.attester import Broker, HandleMint, MemoryLog, SoftTpm, read_pa
 from tests.fakes.device import SELECTION, make_endorsement, make_policy
 from tests.fakes.verifier import FakeAuditLog, FakePublisher
 from tests.parts.log_bytes import ima_ng, ima_record, measured, spec_id_record
-from verifier_worker import trust as verifier_trust
-from verifier_worker.solicitor import Identity
-from verifier_worker.state import AttesterState
-from verifier_worker.state_store import SqliteStateStore
+from verifier_worker.adapters.solicitor import Identity
+from verifier_worker.adapters.state_store import SqliteStateStore
+from verifier_worker.core import trust as verifier_trust
+from verifier_worker.core.state import AttesterState
 from verifier_worker.worker import Received, Worker
 
 Network = Callable[[list[bytes]], list[bytes]]

@@ -34,8 +34,8 @@ from schemas.tpm.pcr import PcrSelection, encode_selection, parse_selection_text
 from schemas.tpm.public import TpmPublic, parse_public
 from tests.parts import tpm_bytes
 from tests.parts.log_bytes import ima_ng, ima_record, measured, spec_id_record
-from verifier_worker.appraisal_policy import AppraisalPolicy, LogsTable, PolicyTable, check_policy
-from verifier_worker.trust import Trust, endorsed_key, merge_references
+from verifier_worker.core.policy.policy_file import AppraisalPolicy, LogsTable, PolicyTable, check_policy
+from verifier_worker.core.trust import Trust, endorsed_key, merge_references
 
 T0_US = 1_800_000_000_000_000
 SELECTION = "sha256:0-10"

@@ -25,11 +25,11 @@ from schemas.reasons import Reason
 from tests.fakes.attester import HandleMint
 from tests.fakes.device import make_references
 from tests.fakes.verifying import ISSUER, Verifying
-from verifier_worker.log_beginning import beginning
-from verifier_worker.material import Material, compile_local_policy
-from verifier_worker.rederivation import Pinned, Rederivation
+from verifier_worker.adapters.loaded_files import Material, compile_local_policy
+from verifier_worker.adapters.trust_store import HANDLES, POLICIES, REFERENCE_VALUES
+from verifier_worker.audit.opening_entries import beginning
+from verifier_worker.audit.rederivation import Pinned, Rederivation
 from verifier_worker.settings import Settings, TrustSettings
-from verifier_worker.trust_store import HANDLES, POLICIES, REFERENCE_VALUES
 from verifier_worker.worker import Received
 
 POLICY = """\

@@ -42,10 +42,10 @@ from schemas.time_model import quote_made
 from tests.fakes.attester import HandleMint
 from tests.fakes.device import FakeDevice, make_handle, make_policy, make_trust
 from tests.parts import tpm_bytes
-from verifier_worker.state import AttesterState
-from verifier_worker.state_codec import decode_state, encode_state
-from verifier_worker.step import Step, overdue, step
-from verifier_worker.trust import Trust
+from verifier_worker.core.state import AttesterState
+from verifier_worker.core.state_codec import decode_state, encode_state
+from verifier_worker.core.step import Step, overdue, step
+from verifier_worker.core.trust import Trust
 
 START_US: Final = 1_800_000_000_000_000
 US: Final = 1_000_000

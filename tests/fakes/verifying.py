@@ -24,12 +24,12 @@ from schemas.topics import Topics
 from tests.fakes.attester import HandleMint
 from tests.fakes.device import T0_US, FakeDevice, make_endorsement, make_policy, make_references
 from tests.fakes.verifier import FakePublisher
-from verifier_worker.material import compile_policy
-from verifier_worker.policies import Policies
-from verifier_worker.receipt_clock import ReceiptClock
-from verifier_worker.solicitor import Identity
-from verifier_worker.state_store import SqliteStateStore
-from verifier_worker.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
+from verifier_worker.adapters.loaded_files import compile_policy
+from verifier_worker.adapters.receipt_clock import ReceiptClock
+from verifier_worker.adapters.solicitor import Identity
+from verifier_worker.adapters.state_store import SqliteStateStore
+from verifier_worker.adapters.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
+from verifier_worker.core.policy.in_force import Policies
 from verifier_worker.worker import Received, Worker
 
 ISSUER = "distributor-1"

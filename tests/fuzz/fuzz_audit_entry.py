@@ -5,7 +5,7 @@ from schemas.audit.entry import ANCHORS, HANDLE, START, EvidenceEntry, ObjectEnt
 from schemas.identifiers import Ueid
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import KEY
-from verifier_worker.audit_text import entry_line
+from verifier_worker.audit.entry_text import entry_line
 
 _KEY = public_der(KEY.public_key())
 _ANCHORS = Anchors(

@@ -5,8 +5,8 @@ from schemas.messages.policy import SignedPolicy, verify_policy
 from schemas.reasons import Reason
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import KEYS, POLICY, POLICY_PAYLOAD, POLICY_TEXT, POLICY_TYPE, signed
-from verifier_worker.material import compile_policy
-from verifier_worker.policies import Policies
+from verifier_worker.adapters.loaded_files import compile_policy
+from verifier_worker.core.policy.in_force import Policies
 
 SEEDS = [POLICY, b"\x01" + POLICY_PAYLOAD, b"\x02" + POLICY_TEXT.encode()]
 MUTATE = mutate_cbor

@@ -7,7 +7,7 @@ from schemas.boot_log.records import Tcg2Event, parse_event, split_records
 from schemas.errors import PeerError
 from schemas.hashes import SHA256
 from tests.parts.log_bytes import FIRMWARE, uefi_variable
-from verifier_worker.boot_log_text import event_line
+from verifier_worker.commands.boot_log_text import event_line
 
 _LOG = (FIRMWARE / "binary_bios_measurements").read_bytes()
 _SPLIT = split_records(_LOG)

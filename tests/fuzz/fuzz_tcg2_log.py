@@ -6,7 +6,7 @@ from schemas.errors import PeerError
 from schemas.hashes import HASH_ALGORITHMS
 from schemas.replay.log_replay import TCG2, Replay, ReplayState
 from tests.parts.log_bytes import FIRMWARE, measured, sha1_event, spec_id_record, startup_locality, uefi_variable
-from verifier_worker.boot_log_text import boot_log_lines
+from verifier_worker.commands.boot_log_text import boot_log_lines
 
 _SPEC_ID = spec_id_record({4: 20, 11: 32})
 

@@ -31,8 +31,8 @@ from tests.fakes.device import GOOD_FILES, T0_US, FakeDevice, make_endorsement, 
 from tests.fakes.relying_party import result_about
 from tests.fakes.verifier import FakeAuditLog, FakePublisher
 from tests.parts.token_forge import ForgedAuthority, tst_info
+from verifier_worker.adapters.solicitor import Identity
 from verifier_worker.ports import Outcome, Pending, StateStore, StoredAttester
-from verifier_worker.solicitor import Identity
 from verifier_worker.worker import Received, Worker
 
 KEY: Final = derive_private_key(0xF022, SECP256R1())

@@ -15,8 +15,8 @@ from schemas.reasons import Reason
 from tests.fakes.device import T0_US, make_handle, make_trust
 from tests.fakes.time_world import FIRMWARE, ClockedDevice
 from tests.parts.time_rig import TimeRig, time_rig
-from verifier_worker.state import AttesterState
-from verifier_worker.step import step
+from verifier_worker.core.state import AttesterState
+from verifier_worker.core.step import step
 
 needs_parts = pytest.mark.needs("mosquitto", "swtpm", "tpm2_readclock", "tpm2_setclock", "tpm2_clear", "openssl")
 HANDLE_S = 1.0

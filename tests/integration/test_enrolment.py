@@ -32,10 +32,10 @@ from schemas.tpm.endorsement_key import split_certificates
 from tests.fakes.device import make_policy
 from tests.parts.swtpm import Swtpm
 from tests.parts.vendor_tpm import Vendor, make_vendor, revocation_list, vendor_tpm
-from verifier_worker.material import compile_policy
-from verifier_worker.policies import Policies
-from verifier_worker.state_store import SqliteStateStore
-from verifier_worker.trust_store import ENDORSEMENTS, TrustStore
+from verifier_worker.adapters.loaded_files import compile_policy
+from verifier_worker.adapters.state_store import SqliteStateStore
+from verifier_worker.adapters.trust_store import ENDORSEMENTS, TrustStore
+from verifier_worker.core.policy.in_force import Policies
 
 pytestmark = pytest.mark.needs("swtpm", "swtpm_setup", "swtpm_localca")
 

@@ -16,9 +16,9 @@ from schemas.replay.log_replay import IMA, Replay, ReplayState
 from schemas.tpm.pcr import parse_selection_text
 from tests.parts.file_signing import PrivateKey, file_key, sign_file
 from tests.parts.log_bytes import ima_record
-from verifier_worker.measured import measure
-from verifier_worker.state import Measured
-from verifier_worker.trust import References
+from verifier_worker.core.measured import measure
+from verifier_worker.core.state import Measured
+from verifier_worker.core.trust import References
 
 pytestmark = pytest.mark.needs("evmctl")
 

@@ -15,12 +15,12 @@ from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
 from schemas.messages.evidence import Evidence, parse_evidence
 from schemas.topics import Topics
-from verifier_worker.material import compile_policy, load_policy
-from verifier_worker.policies import Policies
-from verifier_worker.state import AttesterState
-from verifier_worker.step import Step, step
-from verifier_worker.trial import Forgetful
-from verifier_worker.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
+from verifier_worker.adapters.loaded_files import compile_policy, load_policy
+from verifier_worker.adapters.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
+from verifier_worker.audit.policy_trial import Forgetful
+from verifier_worker.core.policy.in_force import Policies
+from verifier_worker.core.state import AttesterState
+from verifier_worker.core.step import Step, step
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "vm"
 RECORDINGS = tuple(sorted(path.parent for path in VECTORS.glob("*/messages.cbor")))
@@ -60,7 +60,7 @@ def pushes(folder: Path) -> list[Evidence]:
 
 
 def replay(folder: Path) -> Iterator[Replayed]:
-    """Every push through ``verifier_worker.step``, with the trust of that moment."""
+    """Every push through ``verifier_worker.core.step``, with the trust of that moment."""
     trust = TrustStore(
         Forgetful(),
         endorsers=load_public_keys([folder / "endorser.pub"]),

@@ -16,7 +16,7 @@ from schemas.boot_log.windows_tags import parse_tagged_values
 from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256
 from tests.parts.log_bytes import FIRMWARE, uefi_variable
-from verifier_worker.boot_log_text import boot_log_lines
+from verifier_worker.commands.boot_log_text import boot_log_lines
 
 BANKS = (SHA1, SHA256)
 BOOT_LOG = (FIRMWARE / "binary_bios_measurements").read_bytes()

@@ -23,9 +23,9 @@ from schemas.tpm.pcr import parse_selection_text
 from tests.fakes.attester import MemoryLog, SoftTpm, read_payload, state_of
 from tests.fakes.device import GOOD_FILES, SELECTION, T0_US, FakeDevice, make_handle, make_policy, make_trust
 from tests.parts.log_bytes import ima_ng, ima_record
-from verifier_worker.state import AttesterState
-from verifier_worker.state_codec import decode_state, encode_state
-from verifier_worker.step import Step, step
+from verifier_worker.core.state import AttesterState
+from verifier_worker.core.state_codec import decode_state, encode_state
+from verifier_worker.core.step import Step, step
 
 HANDLE = make_handle()
 POLICY = make_policy()

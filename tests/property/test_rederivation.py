@@ -29,7 +29,7 @@ from schemas.media_types import Indicator
 from schemas.messages import result_token
 from schemas.messages.evidence import Evidence, parse_evidence
 from tests.fakes.recording import POLICY, Recording, rederived
-from verifier_worker.rederivation import Pinned, Rederivation
+from verifier_worker.audit.rederivation import Pinned, Rederivation
 
 STEPS = 60
 STRANGER = generate_private_key(SECP256R1())

@@ -13,7 +13,10 @@ from schemas.messages.result import Tier, TrustClaim
 from schemas.reasons import Reason
 from tests.fakes.device import make_policy, make_trust
 from tests.unit.test_step import Bench
-from verifier_worker.appraisal_policy import (
+from verifier_worker.adapters.loaded_files import compile_policy
+from verifier_worker.core.policy.cel_rules import FACTS, compile_rule
+from verifier_worker.core.policy.in_force import Policies
+from verifier_worker.core.policy.policy_file import (
     ADJUSTABLE,
     BootTable,
     ImaTable,
@@ -22,11 +25,8 @@ from verifier_worker.appraisal_policy import (
     Weight,
     check_policy,
 )
-from verifier_worker.material import compile_policy
-from verifier_worker.policies import Policies
-from verifier_worker.policy_rules import FACTS, compile_rule
-from verifier_worker.step import overdue
-from verifier_worker.trust import Trust
+from verifier_worker.core.step import overdue
+from verifier_worker.core.trust import Trust
 
 GOOD = """
 id = "fleet"

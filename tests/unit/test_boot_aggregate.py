@@ -7,9 +7,9 @@ from schemas.hashes import HASH_ALGORITHMS, SHA1, SHA256, SHA384, SHA512, HashAl
 from schemas.replay.log_replay import IMA, Replay, ReplayState
 from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value, parse_selection_text
 from tests.parts.log_bytes import ima_record
-from verifier_worker.measured import judge_aggregates, measure
-from verifier_worker.state import Measured
-from verifier_worker.trust import References
+from verifier_worker.core.measured import judge_aggregates, measure
+from verifier_worker.core.state import Measured
+from verifier_worker.core.trust import References
 
 PCRS = {bank: {index: bank.digest(b"PCR %d" % index) for index in range(10)} for bank in HASH_ALGORITHMS}
 ALL = parse_selection_text("sha1:0-10+sha256:0-10+sha384:0-10+sha512:0-10")

@@ -7,12 +7,12 @@ from schemas.messages.evidence import encode_evidence, parse_evidence
 from schemas.tpm.pcr import parse_selection_text
 from tests.fakes.device import T0_US, FakeDevice, make_handle, make_policy, make_trust
 from tests.parts.log_bytes import uefi_variable
-from verifier_worker.appraisal_policy import LogsTable
-from verifier_worker.result_builder import build_result
-from verifier_worker.state import AttesterState
-from verifier_worker.state_codec import decode_state, encode_state
-from verifier_worker.step import overdue, step
-from verifier_worker.trust import Trust
+from verifier_worker.core.policy.policy_file import LogsTable
+from verifier_worker.core.result_builder import build_result
+from verifier_worker.core.state import AttesterState
+from verifier_worker.core.state_codec import decode_state, encode_state
+from verifier_worker.core.step import overdue, step
+from verifier_worker.core.trust import Trust
 
 HANDLE = make_handle()
 CLAIMS = {

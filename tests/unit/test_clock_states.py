@@ -11,12 +11,12 @@ from schemas.messages.handle import Handle
 from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
 from tests.fakes.device import T0_US, FakeDevice, make_handle, make_policy, make_trust
-from verifier_worker.clock_states import ClockChange, ClockReading, clock_change, counted
-from verifier_worker.conclusion import resolve
-from verifier_worker.state import AttesterState
-from verifier_worker.state_codec import decode_state, encode_state
-from verifier_worker.step import Step, step
-from verifier_worker.trust import Trust
+from verifier_worker.core.clock_changes import ClockChange, ClockReading, clock_change, counted
+from verifier_worker.core.conclusion import resolve
+from verifier_worker.core.state import AttesterState
+from verifier_worker.core.state_codec import decode_state, encode_state
+from verifier_worker.core.step import Step, step
+from verifier_worker.core.trust import Trust
 
 SECOND_US = 1_000_000
 INTERVAL_S = 60

@@ -37,8 +37,8 @@ from tests.fakes.device import (
     make_trust,
 )
 from tests.parts.log_bytes import FIRMWARE, ima_record
-from verifier_worker.result_builder import build_result
-from verifier_worker.step import step
+from verifier_worker.core.result_builder import build_result
+from verifier_worker.core.step import step
 
 PCRS = parse_selection_text("sha256:0-9")
 

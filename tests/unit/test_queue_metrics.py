@@ -3,7 +3,7 @@
 import pytest
 
 from runtime.mqtt import Message
-from verifier_worker.queue_metrics import OTHER, PartitionLag, partition_of
+from verifier_worker.adapters.queue_metrics import OTHER, PartitionLag, partition_of
 
 
 def message(topic: str, received_s: float) -> Message:

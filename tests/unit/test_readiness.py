@@ -14,9 +14,9 @@ from schemas.errors import WorldError
 from schemas.identifiers import HandleId
 from schemas.reasons import Reason
 from tests.parts.mosquitto import free_port
+from verifier_worker.adapters.push_progress import PushProgress
+from verifier_worker.adapters.readiness import Readiness as VerifierReadiness
 from verifier_worker.ports import Mark
-from verifier_worker.push_progress import PushProgress
-from verifier_worker.readiness import Readiness as VerifierReadiness
 
 S = 1_000_000
 

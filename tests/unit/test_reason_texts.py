@@ -16,7 +16,7 @@ from schemas.text.verdicts import (
     reasons_behind,
     value_text,
 )
-from verifier_worker.checks.appraisal import EFFECTS
+from verifier_worker.core.checks.appraisal import EFFECTS
 
 THREAT_MODEL = (Path(__file__).resolve().parents[2] / "docs" / "threat-model.md").read_text("utf-8")
 

@@ -25,10 +25,10 @@ from tests.fakes.device import (
 )
 from tests.parts.file_signing import file_key, sign_file
 from tests.parts.log_bytes import agile_event, ima_record
-from verifier_worker.state import AttesterState
-from verifier_worker.state_codec import decode_state, encode_state
-from verifier_worker.step import Step, overdue, step
-from verifier_worker.trust import Trust
+from verifier_worker.core.state import AttesterState
+from verifier_worker.core.state_codec import decode_state, encode_state
+from verifier_worker.core.step import Step, overdue, step
+from verifier_worker.core.trust import Trust
 
 RECEIVED_US = T0_US + 5_000_000
 

@@ -20,9 +20,9 @@ from schemas.tpm.pcr import parse_selection_text
 from tests.fakes.device import GOOD_FILES, FakeDevice, make_handle, make_references, make_trust
 from tests.parts.log_bytes import field, ima_ng, ima_record
 from tests.unit.test_step import RECEIVED_US, Bench
-from verifier_worker.appraisal_policy import LogsTable
-from verifier_worker.result_builder import build_result
-from verifier_worker.step import Step
+from verifier_worker.core.policy.policy_file import LogsTable
+from verifier_worker.core.result_builder import build_result
+from verifier_worker.core.step import Step
 
 EVIL = b"evil"
 

@@ -14,8 +14,8 @@ from tests.fakes.device import FakeDevice, make_references, make_trust
 from tests.parts import tpm_bytes
 from tests.parts.log_bytes import agile_event, field, ima_record, measured, spec_id_record, uefi_variable
 from tests.unit.test_step import Bench
-from verifier_worker.appraisal_policy import LogsTable
-from verifier_worker.step import Step
+from verifier_worker.core.policy.policy_file import LogsTable
+from verifier_worker.core.step import Step
 
 BOTH = {SHA1.tpm_id: 20, SHA256.tpm_id: 32}
 

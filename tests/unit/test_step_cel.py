@@ -21,11 +21,11 @@ from schemas.messages.result import Tier
 from schemas.reasons import Reason
 from schemas.tpm.pcr import parse_selection_text
 from tests.fakes.device import T0_US, FakeDevice, make_handle, make_policy, make_references, make_trust
-from verifier_worker.appraisal_policy import LogsTable
-from verifier_worker.result_builder import build_result
-from verifier_worker.state import AttesterState
-from verifier_worker.state_codec import decode_state, encode_state
-from verifier_worker.step import Step, step
+from verifier_worker.core.policy.policy_file import LogsTable
+from verifier_worker.core.result_builder import build_result
+from verifier_worker.core.state import AttesterState
+from verifier_worker.core.state_codec import decode_state, encode_state
+from verifier_worker.core.step import Step, step
 
 APP, SYSTEMD = "cel/app", "cel/systemd"
 GOOD = {b"good config": "/etc/app.conf", b"enter-initrd": "phase", b"stub section": "stub"}

@@ -14,10 +14,10 @@ from schemas.reasons import Reason
 from tests.fakes.device import GOOD_FILES, T0_US, make_handle, make_policy, make_references
 from tests.parts.file_signing import file_key
 from tests.unit.test_step import Bench
-from verifier_worker.appraisal_policy import ImaTable, LogsTable
-from verifier_worker.conclusion import resolve
-from verifier_worker.succession import go_on
-from verifier_worker.trust import References, merge_references, succeed
+from verifier_worker.core.conclusion import resolve
+from verifier_worker.core.policy.policy_file import ImaTable, LogsTable
+from verifier_worker.core.succession import go_on
+from verifier_worker.core.trust import References, merge_references, succeed
 
 NEW, OLD = b"new", b"true"
 ALL = {"tcg2": 0, "ima": 0}

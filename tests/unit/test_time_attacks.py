@@ -16,8 +16,8 @@ from schemas.messages.evidence import (
 from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
 from tests.unit.test_clock_states import GOOD, INTERVAL_S, SECOND_US, World
-from verifier_worker.conclusion import resolve
-from verifier_worker.result_builder import build_result
+from verifier_worker.core.conclusion import resolve
+from verifier_worker.core.result_builder import build_result
 
 FROM_START = {"tcg2": 0, "ima": 0}
 

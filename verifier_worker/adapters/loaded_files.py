@@ -1,0 +1,96 @@
+"""What the files named in a worker's settings hold: keys, roots, policy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+
+from runtime import keys
+from runtime.settings import build, load, naming
+from runtime.time_stamps.verifier import TimeStampVerifier, load_time_stamp_verifier
+from schemas.errors import ConfigError
+from schemas.messages.policy import SignedPolicy
+from verifier_worker.core.policy.policy_file import AppraisalPolicy, PolicyTable, check_policy
+from verifier_worker.settings import Settings
+
+ROLE: Final = "verifier-worker"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What the files named in the settings hold: our key, whom we believe, what we demand."""
+
+    key: EllipticCurvePrivateKey
+    endorsers: Mapping[bytes, EllipticCurvePublicKey]
+    distributors: Mapping[bytes, EllipticCurvePublicKey]
+    stamps: TimeStampVerifier
+    policy: AppraisalPolicy | None
+    policy_text: bytes | None = None
+
+
+def load_material(settings: Settings) -> Material:
+    """Reads keys, roots and policy.
+
+    Raises:
+        ConfigError: names the field and the file.
+    """
+    trusted = settings.trust
+    with naming("signing_key"):
+        key = keys.load_signing_key(settings.signing_key, made_by=f"{ROLE} keygen")
+    with naming("trust.endorser_keys"):
+        endorsers = keys.load_public_keys(trusted.endorser_keys)
+    with naming("trust.distributor_keys"):
+        distributors = keys.load_public_keys(trusted.distributor_keys)
+    with naming("trust.tsa_roots"):
+        stamps = load_time_stamp_verifier(trusted.tsa_roots)
+    with naming("policy"):
+        policy = load_policy(settings.policy) if settings.policy is not None else None
+        text = keys.read_file(settings.policy) if settings.policy is not None else None
+    if settings.policy is not None and text is not None:
+        _check_recordable(settings.policy, text)
+    return Material(
+        key=key, endorsers=endorsers, distributors=distributors, stamps=stamps, policy=policy, policy_text=text
+    )
+
+
+def load_policy(path: Path) -> AppraisalPolicy:
+    """Reads and checks a policy file.
+
+    Raises:
+        ConfigError: names the file and the field.
+    """
+    table = load(path, PolicyTable, "policy")
+    with naming(path):
+        return check_policy(table)
+
+
+def _check_recordable(path: Path, text: bytes) -> None:
+    if build(text.decode("utf-8"), PolicyTable, "policy") != load(path, PolicyTable, "policy"):
+        problem = "the environment changes it; write it into the file, which is what the audit log holds"
+        raise ConfigError(f"policy: {path}: {problem}")
+
+
+def compile_local_policy(text: bytes) -> AppraisalPolicy:
+    """Reads and checks the policy of a worker's own, from its text alone.
+
+    Raises:
+        ConfigError: names the field.
+    """
+    try:
+        return check_policy(build(text.decode("utf-8"), PolicyTable, "policy"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"policy: not TOML ({error})") from error
+
+
+def compile_policy(signed: SignedPolicy) -> AppraisalPolicy:
+    """Reads and checks the text of a signed policy.
+
+    Raises:
+        ConfigError: names the field.
+    """
+    table = build(signed.text, PolicyTable, f"policy {signed.id}/{signed.version}")
+    if table.id != signed.id:
+        raise ConfigError(f"policy {signed.id}: its text says id = {table.id!r}")
+    return check_policy(table)

@@ -1,0 +1,357 @@
+"""The trusted objects in force: handles, endorsements, reference values, policy. Owned by the worker's loop thread.
+
+Every object is verified here before it counts, also when it is read back from the database. A version of an
+endorsement, a set of reference values or a policy is never replaced by an older one, nor by another object of the same
+version.
+
+What is in force follows from the objects, the times at which they were received, and the times at which their validity
+begins and ends; never from who asked in between. So whoever knows those times, from the audit log, comes to the same.
+
+Handles are followed along their distributor's chain. A gap or a fork is logged and counted and refuses nothing: see
+:mod:`schemas.messages.handle_chain` for why.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from prometheus_client import Histogram
+
+from runtime.chain_watch import ChainWatch
+from runtime.telemetry import Log
+from schemas.audit.entry import UNSIGNED_KINDS
+from schemas.errors import PeerError
+from schemas.identifiers import HandleId, Ueid, ueid_text
+from schemas.messages.endorsement import verify_endorsement
+from schemas.messages.handle import Handle, StampVerifier, verify_handle
+from schemas.messages.policy import verify_policy
+from schemas.messages.reference_values import ReferenceValues, verify_reference_values
+from schemas.reasons import Reason
+from verifier_worker.core.policy.in_force import Policies
+from verifier_worker.core.trust import EndorsedKey, References, Trust, endorsed_key, merge_references, succeed
+from verifier_worker.ports import TrustObjects
+
+HANDLES: Final = "handles"
+ENDORSEMENTS: Final = "endorsements"
+REFERENCE_VALUES: Final = "reference-values"
+POLICIES: Final = "policies"
+_MERGED_KINDS: Final = frozenset({REFERENCE_VALUES, POLICIES})
+_US: Final = 1_000_000
+_FOREVER_US: Final = 2**62
+_FOREVER_S: Final = _FOREVER_US // _US
+_HANDLE_KEPT_US: Final = 86_400 * _US  # after expiry: evidence that refers to it is then stale, not pending
+_MAX_SKEW_US: Final = 10 * _US
+_MAX_HANDLES: Final = 10_000
+_LOG: Final = Log("verifier")
+_MAX_SPELLINGS: Final = 4  # a token's certificates can be spelled in many ways (ADR 3); a distributor has one
+
+PROPAGATION_SECONDS: Final = Histogram(
+    "attestream_handle_propagation_seconds",
+    "From a handle's stamp to its receipt, of handles that were not retained",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+)
+
+
+class TrustStore:
+    """Verifies objects, keeps the newest of each, gives them out as :class:`Trust`."""
+
+    def __init__(
+        self,
+        store: TrustObjects,
+        *,
+        endorsers: Mapping[bytes, EllipticCurvePublicKey],
+        distributors: Mapping[bytes, EllipticCurvePublicKey],
+        stamps: StampVerifier,
+        policies: Policies,
+    ) -> None:
+        """Starts empty; :meth:`load` reads what was stored.
+
+        Args:
+            store: where accepted objects are kept.
+            endorsers: trusted endorsers' keys by ``cose.key_id``.
+            distributors: trusted distributors' keys, likewise.
+            stamps: verifies the handles' time-stamp tokens.
+            policies: the appraisal policies in force.
+        """
+        self._store = store
+        self._endorsers = endorsers
+        self._distributors = distributors
+        self._stamps = stamps
+        self._policies = policies
+        self._handles: dict[HandleId, Handle] = {}
+        self._spellings: dict[tuple[str, bytes], int] = {}
+        self._chain = ChainWatch(_LOG)
+        self._floor_us = 0
+        self._endorsed: dict[Ueid, EndorsedKey] = {}
+        # By SHA-256, of objects in force or replaced: their kind and key. Retained ones come at every connection.
+        self._seen: dict[bytes, tuple[str, bytes]] = {}
+        self._current: dict[tuple[str, bytes], bytes] = {}  # SHA-256 of the object in force
+        self._references: dict[str, ReferenceValues] = {}
+        self._merged: dict[tuple[str, ...], References] = {}  # by the names of their sets: the last that were in force
+        self._views: dict[str, Trust] = {}  # by group, until something changes or a validity begins or ends
+        self._newest: HandleId | None = None
+        self._views_from_s, self._views_until_s = 0, 0
+        self._merged_s: int | None = None  # until when all that begins and ends has been seen to; None: merge anew
+        self._handles_until_us = _FOREVER_US  # no handle is forgotten before
+
+    def load(self, now_us: int) -> list[PeerError]:
+        """Verifies again what was stored; what no longer verifies is left out and returned.
+
+        Stored handles are known links of their chains: no gap or fork among them is told a second time.
+        """
+        self._store.prune_trust(now_us)
+        errors = []
+        for kind, raw in self._store.load_trust():
+            if kind in UNSIGNED_KINDS:
+                continue
+            try:
+                self._take(kind, None, raw, now_us)
+            except PeerError as error:
+                errors.append(error)
+        self._chain.remember(self._handles.values())
+        return errors
+
+    def prune(self, now_us: int) -> None:
+        """Forgets handles that no evidence can refer to any more, here and in the store."""
+        self._store.prune_trust(now_us)
+        self._forget_handles(now_us)
+
+    def _forget_handles(self, now_us: int) -> None:
+        for handle in [each for each in self._handles.values() if each.expires_us + _HANDLE_KEPT_US < now_us]:
+            self._forget(handle)
+        ends = (each.expires_us + _HANDLE_KEPT_US for each in self._handles.values())
+        self._handles_until_us = min(ends, default=_FOREVER_US)
+
+    def _forget(self, handle: Handle) -> None:
+        del self._handles[handle.id]
+        self._spellings.pop((handle.claims.issuer, handle.claims.nonce), None)
+
+    def accept(
+        self,
+        kind: str,
+        name: str | None,
+        raw: bytes,
+        now_us: int,
+        *,
+        retained: bool = False,
+        received_us: int | None = None,
+    ) -> bool:
+        """Verifies an object that arrived, and stores it.
+
+        Args:
+            kind: :data:`HANDLES`, :data:`ENDORSEMENTS`, :data:`REFERENCE_VALUES` or :data:`POLICIES`.
+            name: last level of the topic; must be what the signed object says of itself. None where it came on none.
+            raw: the signed object.
+            now_us: the verifier's clock.
+            retained: the broker had kept it, so that its age says nothing about how long handles are under way.
+            received_us: its receipt, as the audit log will have it: in force from then on; ``now_us`` by default.
+
+        Returns:
+            True when it is new; False when it was there already.
+
+        Raises:
+            PeerError: what the object's verification raises; ``handle-from-future``, ``handle-expired``,
+                ``handle-not-newer``, ``object-rolled-back``, ``object-misdirected``, ``policy-invalid``.
+        """
+        digest = hashlib.sha256(raw).digest()
+        if digest in self._seen and self._current[self._seen[digest]] != digest:
+            raise PeerError(Reason.OBJECT_ROLLED_BACK, f"{kind}: a newer version has replaced this one")
+        if digest in self._seen or HandleId(digest) in self._handles:
+            return False
+        received_us = now_us if received_us is None else received_us
+        self._catch_up(received_us)
+        key, keep_until_us = self._take(kind, name, raw, now_us)
+        self._store.save_trust(kind, key, raw, keep_until_us)
+        if kind in _MERGED_KINDS:
+            self._merge(received_us)
+        handle = self._handles.get(HandleId(digest))  # None, too, for one that was the oldest of too many
+        if handle is not None:
+            self._follow(handle, None if retained else now_us)
+        return True
+
+    def assume(self, raw: bytes) -> None:
+        """Puts reference values in force as if they had been valid always: for a trial on what is long past.
+
+        Raises:
+            PeerError: what their verification raises.
+        """
+        values = verify_reference_values(raw, self._endorsers)
+        self._references[values.name] = dataclasses.replace(values, not_before_s=0, not_after_s=_FOREVER_S)
+        self._views_until_s, self._merged_s = 0, None
+
+    def _follow(self, handle: Handle, received_us: int | None) -> None:
+        """Tells what is odd about a new handle: its place in the chain, and how long it was under way."""
+        self._chain.follow(handle)
+        if received_us is None:
+            return
+        delay_us, grace_us = received_us - handle.time_us, self._policies.least_grace_us
+        PROPAGATION_SECONDS.observe(max(0, delay_us) / _US)
+        if grace_us is not None and delay_us > grace_us:
+            _LOG.warning(
+                "handle-late",
+                issuer=handle.claims.issuer,
+                delay_s=delay_us / _US,
+                grace_s=grace_us / _US,
+                next="the policy's grace_s must be at least the longest propagation delay (REIM 7.2.1)",
+            )
+
+    def trust(self, now_us: int, ueid: Ueid | None = None) -> Trust:
+        """What is in force at ``now_us`` for an attester, by its endorsed group; without one, for those of no group."""
+        now_s = now_us // _US
+        if now_us > self._handles_until_us:
+            self._forget_handles(now_us)
+        if not self._views_from_s <= now_s < self._views_until_s:  # before: this machine's clock was set back
+            self._catch_up(now_us)
+            self._views.clear()
+            edges = self._edges_s()
+            self._views_from_s = max((edge for edge in edges if edge <= now_s), default=-_FOREVER_S)
+            self._views_until_s = min((edge for edge in edges if edge > now_s), default=_FOREVER_S)
+        key = self._endorsed.get(ueid) if ueid is not None else None
+        group = (key.endorsement.group or "") if key is not None else ""
+        view = self._views.get(group)
+        if view is None:
+            choice = self._policies.choose(group, now_s)
+            names = choice.policy.reference_values if choice.policy is not None else ()
+            references = self._merged.get(names) or merge_references(names, self._references, now_s)
+            view = Trust(
+                endorsed=self._endorsed,
+                handles=self._handles,
+                policy=choice.policy,
+                references=references,
+                group=group,
+                conflict=choice.conflict,
+                newest=self._newest,
+                stamps=self._stamps,
+            )
+            self._views[group] = view
+        return view
+
+    def _edges_s(self) -> list[int]:
+        """When what is in force may become another."""
+        edges = [edge for values in self._references.values() for edge in _edges(values)]
+        return [*edges, *self._policies.edges_s()]
+
+    def _catch_up(self, now_us: int) -> None:
+        """Sees to all that has begun or ended since, at the times at which it did."""
+        now_s = now_us // _US
+        if self._merged_s is None or now_s < self._merged_s:
+            self._merge(now_us)
+            return
+        for edge_s in sorted({edge for edge in self._edges_s() if self._merged_s < edge <= now_s}):
+            self._merge(edge_s * _US)
+        self._merged_s = now_s
+
+    def _merge(self, now_us: int) -> None:
+        """Shared by all groups whose policies name the same sets: a long list is held once."""
+        self._merged_s = now_us // _US
+        merged: dict[tuple[str, ...], References] = {}
+        for names in self._policies.reference_sets:
+            references, before = merge_references(names, self._references, self._merged_s), self._merged.get(names)
+            if before is not None and not (before.missing and not before.narrower and not before.ended):
+                references = succeed(before, references, now_us)
+            merged[names] = references
+        self._merged = merged
+        self._views_until_s = 0
+
+    @property
+    def attesters(self) -> Collection[Ueid]:
+        """Those with an endorsement, valid in time or not."""
+        return self._endorsed.keys()
+
+    def count_valid(self, now_us: int) -> int:
+        """How many attesters have an endorsement that is valid at a time: neither revoked, expired nor yet to begin."""
+        now_s = now_us // _US
+        return sum(key.endorsement.is_valid(now_s) for key in self._endorsed.values())
+
+    @property
+    def newest_handle(self) -> Handle | None:
+        """The handle with the latest TSA time."""
+        return max(self._handles.values(), key=lambda handle: handle.time_us, default=None)
+
+    @property
+    def floor_us(self) -> int:
+        """A time that has certainly passed: the latest earliest time of any handle taken so far; 0 for none."""
+        return self._floor_us
+
+    def _take(self, kind: str, name: str | None, raw: bytes, now_us: int) -> tuple[bytes, int]:
+        """Verifies ``raw`` and puts it in force; returns its key and how long to keep it."""
+        match kind:
+            case "handles":
+                taken = self._take_handle(name, raw, now_us)
+            case "endorsements":
+                taken = self._take_endorsement(name, raw)
+            case "policies":
+                taken = self._take_policy(name, raw)
+            case "reference-values":
+                taken = self._take_reference_values(name, raw)
+            case _:
+                raise PeerError(Reason.MALFORMED, f"{kind[:32]!r}: not a kind of trust object")
+        if kind != HANDLES:
+            digest = hashlib.sha256(raw).digest()
+            self._seen[digest] = kind, taken[0]
+            self._current[kind, taken[0]] = digest
+        return taken
+
+    def _take_handle(self, name: str | None, raw: bytes, now_us: int) -> tuple[bytes, int]:
+        handle = verify_handle(raw, self._distributors, self._stamps)
+        _check_name(HANDLES, name, handle.claims.issuer)
+        keep_until_us = handle.expires_us + _HANDLE_KEPT_US
+        if handle.earliest_us > now_us + _MAX_SKEW_US:
+            raise PeerError(Reason.HANDLE_FROM_FUTURE, "handle: the TSA's time is ahead of this machine's clock")
+        if keep_until_us < now_us:
+            raise PeerError(Reason.HANDLE_EXPIRED, "handle: expired more than a day ago")
+        signed = (handle.claims.issuer, handle.claims.nonce)
+        if self._spellings.get(signed, 0) >= _MAX_SPELLINGS:
+            raise PeerError(Reason.HANDLE_NOT_NEWER, f"handle: one more spelling of one we have {_MAX_SPELLINGS} of")
+        self._spellings[signed] = self._spellings.get(signed, 0) + 1
+        self._handles[handle.id] = dataclasses.replace(handle, raw=b"")  # the bytes have served
+        self._handles_until_us = min(self._handles_until_us, keep_until_us)
+        newest = self._handles.get(self._newest) if self._newest is not None else None
+        if newest is None or handle.time_us > newest.time_us:
+            self._newest = handle.id
+            self._views = {group: dataclasses.replace(view, newest=handle.id) for group, view in self._views.items()}
+        self._floor_us = max(self._floor_us, handle.earliest_us)
+        if len(self._handles) > _MAX_HANDLES:
+            self._forget(min(self._handles.values(), key=lambda each: each.time_us))
+        return handle.id, keep_until_us
+
+    def _take_endorsement(self, name: str | None, raw: bytes) -> tuple[bytes, int]:
+        endorsement = verify_endorsement(raw, self._endorsers)
+        _check_name(ENDORSEMENTS, name, ueid_text(endorsement.ueid))
+        before = self._endorsed.get(endorsement.ueid)
+        _check_version(ENDORSEMENTS, endorsement.version, before.endorsement.version if before else None)
+        self._endorsed[endorsement.ueid] = endorsed_key(endorsement)
+        return endorsement.ueid, _FOREVER_US
+
+    def _take_reference_values(self, name: str | None, raw: bytes) -> tuple[bytes, int]:
+        values = verify_reference_values(raw, self._endorsers)
+        _check_name(REFERENCE_VALUES, name, values.name)
+        before = self._references.get(values.name)
+        _check_version(REFERENCE_VALUES, values.version, before.version if before else None)
+        self._references[values.name] = values
+        return values.name.encode(), _FOREVER_US
+
+    def _take_policy(self, name: str | None, raw: bytes) -> tuple[bytes, int]:
+        policy = verify_policy(raw, self._endorsers)
+        _check_name(POLICIES, name, policy.id)
+        _check_version(POLICIES, policy.version, self._policies.version(policy.id))
+        self._policies.take(policy, stored=name is None)
+        return policy.id.encode(), _FOREVER_US
+
+
+def _check_name(kind: str, topic_name: str | None, own_name: str) -> None:
+    if topic_name is not None and topic_name != own_name:
+        raise PeerError(Reason.OBJECT_MISDIRECTED, f"{kind}: {own_name[:64]} came on the topic of {topic_name[:64]}")
+
+
+def _check_version(kind: str, version: int, known: int | None) -> None:
+    if known is not None and version <= known:
+        raise PeerError(Reason.OBJECT_ROLLED_BACK, f"{kind}: version {version}, version {known} is in force")
+
+
+def _edges(values: ReferenceValues) -> tuple[int, ...]:
+    """When what the set says changes: its validity, and that of its outgoing values."""
+    outgoing = () if values.outgoing is None else (values.outgoing.until_s + 1,)
+    return values.not_before_s, values.not_after_s + 1, *outgoing

@@ -1,0 +1,66 @@
+"""What a verifier writes into its audit log when it starts: whom it believes, its own policy, and that it started.
+
+Anchors and policy are written when they differ from those written last, which the database remembers. An empty log gets
+them whatever was written before, and the objects in force with them.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from schemas.audit.anchors import Anchors, Start, encode_anchors, encode_start, public_der
+from schemas.audit.entry import ANCHORS, HANDLE, LOCAL_POLICY, OBJECT_KINDS, START
+from verifier_worker.adapters.loaded_files import Material
+from verifier_worker.core.decision import BUILD
+from verifier_worker.core.state_codec import VERSION
+from verifier_worker.ports import StateStore
+from verifier_worker.settings import Settings
+
+_FOREVER_US: Final = 2**62
+
+
+def beginning(
+    settings: Settings, material: Material, store: StateStore, *, log_is_new: bool
+) -> Iterator[tuple[str, bytes]]:
+    """Kind and content of each entry, in order; what is to be remembered is saved with the next transaction.
+
+    Args:
+        settings: of the worker.
+        material: what its files hold.
+        store: its database.
+        log_is_new: the audit log has no entry.
+
+    Raises:
+        WorldError: ``store-unavailable``.
+    """
+    stored = list(store.load_trust())
+    written: Mapping[str, bytes] = {} if log_is_new else {kind: raw for kind, raw in stored if kind not in OBJECT_KINDS}
+    anchors, policy = encode_anchors(_anchors(settings, material)), material.policy_text
+    for kind, raw in ((ANCHORS, anchors), (LOCAL_POLICY, policy)):
+        if raw is not None and written.get(kind) != raw:
+            store.save_trust(kind, b"", raw, _FOREVER_US)
+            yield kind, raw
+    objects = [(kind, raw) for kind, raw in stored if kind in OBJECT_KINDS]
+    if log_is_new:
+        yield from objects
+    start = Start(
+        anchors=hashlib.sha256(anchors).digest(),
+        policy=hashlib.sha256(policy).digest() if policy is not None else None,
+        attesters=store.attesters(),
+        objects=sum(kind != HANDLE for kind, _ in objects),
+    )
+    yield START, encode_start(start)
+
+
+def _anchors(settings: Settings, material: Material) -> Anchors:
+    return Anchors(
+        verifier=settings.name,
+        build=BUILD,
+        result_format=settings.result_format,
+        key=public_der(material.key.public_key()),
+        endorsers=tuple(map(public_der, material.endorsers.values())),
+        distributors=tuple(map(public_der, material.distributors.values())),
+        tsa_roots=material.stamps.roots,
+        tsa_intermediates=material.stamps.intermediates,
+        state_version=VERSION,
+    )

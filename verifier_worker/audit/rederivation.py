@@ -1,0 +1,399 @@
+"""An audit log's results derived once more from what it recorded, as the verifier derived them.
+
+Every object is verified, every push goes through the same decision in the same order, every deadline and every handle
+that was waited for is looked at again; each result must then have the recorded bytes, all but its ECDSA signature, and
+a key of the verifier must have signed them. What is told is where that does not hold, by index, the first one first.
+
+Whom the verifier believed is in the log as well (``anchors``): its word, unless the auditor brings keys of his own,
+which then count instead. What cannot be derived:
+
+* *Refused messages.* The log has their digest and the reason alone. They change no verdict, only a counter.
+* *That counter, after a crash.* Refusals are counted in memory until the next result. A recorded count may be lower by
+  refusals since the result before, the earliest ones first, as if they had been forgotten: this and nothing else.
+* *States from before the log.* A verifier whose log was moved away knows of its attesters what the log does not hold.
+  Their results count as underivable until one is derived without it: from then on all are.
+
+Needs no broker, no TPM, no service, no clock.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+from schemas.audit.anchors import Anchors, Start, keys_by_id, parse_anchors, parse_start
+from schemas.audit.entry import ANCHORS, LOCAL_POLICY, START, EvidenceEntry, ObjectEntry, parse_entry
+from schemas.codecs import cose
+from schemas.errors import ConfigError, PeerError
+from schemas.identifiers import Ueid
+from schemas.messages import result_token
+from schemas.messages.handle import StampVerifier
+from schemas.messages.result import AttestationResult, Rejections
+from schemas.messages.result_token import ResultFormat
+from verifier_worker.adapters.loaded_files import compile_local_policy, compile_policy
+from verifier_worker.adapters.trust_store import TrustStore
+from verifier_worker.audit.remembered_objects import RememberedObjects
+from verifier_worker.core.conclusion import resolve
+from verifier_worker.core.decision import claims_of, result_about, take
+from verifier_worker.core.policy.in_force import Policies
+from verifier_worker.core.policy.policy_file import AppraisalPolicy
+from verifier_worker.core.state import AttesterState, Finding
+from verifier_worker.core.state_codec import decode_state, encode_state
+from verifier_worker.core.step import overdue
+from verifier_worker.core.trust import Trust
+
+Keys = Mapping[bytes, EllipticCurvePublicKey]
+_MOST_SHOWN: Final = 200  # characters of a value
+_UNANNOUNCED_US: Final = 60_000_000  # a worker looks twice a second
+_EMPTY: Final = hashlib.sha256(b"").digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinned:
+    """Whom the auditor believes, whatever the log says; None: whom the log says.
+
+    Attributes:
+        endorsers, distributors, verifiers: keys by ``cose.key_id``.
+        stamps: verifies time-stamp tokens.
+        stamps_of: makes a verifier of tokens from root and intermediate certificates, DER.
+    """
+
+    stamps_of: Callable[[tuple[bytes, ...], tuple[bytes, ...]], StampVerifier]
+    endorsers: Keys | None = None
+    distributors: Keys | None = None
+    verifiers: Keys | None = None
+    stamps: StampVerifier | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that does not hold.
+
+    Attributes:
+        index: of the entry.
+        field: what of it; of a result the claim, as ``submods/…/ear_status``.
+        detail: in words, or ``recorded …, derived …``.
+    """
+
+    index: int
+    field: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Counts:
+    """How many entries of each kind, and what became of them.
+
+    Attributes:
+        entries, objects, results, refused, starts: in the log.
+        underivable: results that rest on what the verifier knew before the log began.
+        forgotten: refused messages that no later result counts.
+        lost: starts with a database that had forgotten attesters of the log.
+        unannounced: pushes long after the deadline, without a result in between that said so.
+    """
+
+    entries: int = 0
+    objects: int = 0
+    results: int = 0
+    refused: int = 0
+    underivable: int = 0
+    starts: int = 0
+    forgotten: int = 0
+    lost: int = 0
+    unannounced: int = 0
+
+
+@dataclass(slots=True)
+class _Attester:
+    """What is derived of one attester.
+
+    Attributes:
+        state: after its last result.
+        refusals: since then.
+        is_guess: the state lacks what the verifier knew before the log; until a result follows from it all the same.
+    """
+
+    state: AttesterState | None = None
+    refusals: list[Rejections] = field(default_factory=list)
+    is_guess: bool = False
+
+
+class Rederivation:
+    """Takes a log's entries from its first on. Owned by one thread.
+
+    Attributes:
+        problems: what does not hold, in the order of the entries.
+        counts: of what was taken.
+        anchors: whom the verifier believed last, by its own word; None before it said so.
+        gaps: entries are missing, as where old ones were given up.
+    """
+
+    def __init__(self, pinned: Pinned) -> None:
+        """Stands before the first entry."""
+        self.problems: list[Problem] = []
+        self.counts = Counts()
+        self.anchors: Anchors | None = None
+        self.gaps = False
+        self._pinned = pinned
+        self._digests: dict[str, bytes] = {}  # of anchors and local policy, as recorded last
+        self._recorded_policy: AppraisalPolicy | None = None  # the verifier's own, whether it started with it or not
+        self._policy: AppraisalPolicy | None = None
+        self._objects = RememberedObjects()
+        self._early: list[ObjectEntry] = []
+        self._trust: TrustStore | None = None
+        self._verifiers: Keys = {}
+        self._key_id = b""
+        self._attesters: dict[Ueid, _Attester] = {}
+        self._knows_more = False  # than the log: it began with attesters in its database
+        self._state_version: int | None = None
+        self._index, self._next, self._last_us, self._started_us = 0, 0, 0, 0
+
+    def take(self, index: int, raw: bytes) -> None:
+        """Takes the next entry; ``index`` is its place in the log, from 0."""
+        if index != self._next:  # whatever was known of attesters may have become something else
+            self.gaps = self._knows_more = True
+            self._attesters.clear()
+        self._index, self._next = index, index + 1
+        self.counts.entries += 1
+        try:
+            entry = parse_entry(raw)
+        except PeerError as error:
+            self._blame("entry", str(error))
+            return
+        self._check_time(entry.received_us)
+        if isinstance(entry, EvidenceEntry):
+            self._take_evidence(entry)
+            return
+        self.counts.objects += 1
+        try:
+            self._take_object(entry)
+        except (PeerError, ConfigError) as error:
+            self._blame(entry.kind, str(error))
+        self._check_time(entry.received_us)  # against the handle that it may have been
+
+    def _blame(self, name: str, detail: str) -> None:
+        self.problems.append(Problem(index=self._index, field=name, detail=detail))
+
+    def _check_time(self, received_us: int) -> None:
+        floor_us = self._trust.floor_us if self._trust is not None else 0
+        if received_us < self._last_us:
+            by_s = (self._last_us - received_us) / 1_000_000
+            self._blame("receipt", f"{by_s:g} s before the entry in front of it: reordered, or a clock set back")
+        elif received_us < floor_us:
+            self._blame("receipt", "before a handle in front of it was stamped: reordered, or back-dated")
+        self._last_us = max(received_us, 0)
+
+    # -- objects -------------------------------------------------------------------------------------------------------
+
+    def _take_object(self, entry: ObjectEntry) -> None:
+        match entry.kind:
+            case "anchors":
+                self._digests[ANCHORS] = hashlib.sha256(entry.raw).digest()
+                self.anchors = parse_anchors(entry.raw)
+                early, self._early = self._early, []
+                for each in early:
+                    self._accept(each)
+            case "local-policy":
+                self._digests[LOCAL_POLICY] = hashlib.sha256(entry.raw).digest()
+                self._recorded_policy = self._policy = compile_local_policy(entry.raw)
+            case "start":
+                self._start(parse_start(entry.raw), entry.received_us)
+            case _:
+                self._accept(entry)
+
+    def _accept(self, entry: ObjectEntry) -> None:
+        if self.anchors is None:  # an earlier version did not say whom it believed
+            self._early.append(entry)
+            return
+        if self._trust is None:
+            self._trust = self._opened()
+        if not self._trust.accept(entry.kind, None, entry.raw, entry.received_us, retained=True):
+            self._blame(entry.kind, "it was in force already: recorded twice")
+
+    def _start(self, start: Start, now_us: int) -> None:
+        """The verifier forgets what its database does not hold, and loads the rest."""
+        self.counts.starts += 1
+        if start.anchors != self._digests.get(ANCHORS):
+            self._blame(START, "it believed others than the anchors in front of it say")
+        if start.policy not in {None, self._digests.get(LOCAL_POLICY)}:
+            self._blame(START, "its own policy was another than the one in front of it")
+        self._policy = self._recorded_policy if start.policy is not None else None
+        if not start.objects:
+            self._objects.clear()
+        self._recall_attesters(start, now_us)
+        self._trust = self._opened()
+        for error in self._trust.load(now_us):
+            self._blame(START, f"an object of its database: {error}")
+        if self._objects.lasting != start.objects and not self.gaps:
+            self._blame(START, f"its database held {start.objects} objects, the log {self._objects.lasting}")
+        self._trust.trust(now_us)
+
+    def _recall_attesters(self, start: Start, now_us: int) -> None:
+        version = self.anchors.state_version if self.anchors is not None else None
+        known = {ueid: each for ueid, each in self._attesters.items() if each.state is not None}
+        if self.counts.starts == 1 and not known:
+            self._knows_more = self._knows_more or start.attesters > 0
+        elif not start.attesters or version != self._state_version:
+            self.counts.lost += bool(known)
+            known = {}  # lost, or of no use to this version
+        elif start.attesters != len(known) and not self._knows_more:
+            self._blame(START, f"its database held {start.attesters} attesters, the log {len(known)}")
+        self.counts.forgotten += sum(len(each.refusals) for each in self._attesters.values())
+        self._started_us = now_us
+        self._attesters = {
+            ueid: replace(each, state=decode_state(encode_state(each.state)) if each.state else None, refusals=[])
+            for ueid, each in known.items()
+        }
+        self._state_version = version
+
+    def _opened(self) -> TrustStore:
+        """What the verifier trusts, empty.
+
+        Raises:
+            ConfigError: the TSA's certificates are none.
+            PeerError: ``malformed``: the keys are none.
+        """
+        anchors, pinned = self.anchors, self._pinned
+        if anchors is None:
+            raise ConfigError("the log does not say before it whom the verifier believed: it is of an earlier version")
+        stamps = pinned.stamps or pinned.stamps_of(anchors.tsa_roots, anchors.tsa_intermediates)
+        own = keys_by_id([anchors.key])
+        self._verifiers, self._key_id = pinned.verifiers or own, cose.key_id(own[next(iter(own))])
+        return TrustStore(
+            self._objects,
+            endorsers=pinned.endorsers or keys_by_id(anchors.endorsers),
+            distributors=pinned.distributors or keys_by_id(anchors.distributors),
+            stamps=stamps,
+            policies=Policies(self._policy, compile_policy),
+        )
+
+    # -- evidence ------------------------------------------------------------------------------------------------------
+
+    def _take_evidence(self, entry: EvidenceEntry) -> None:
+        attester = self._attesters.setdefault(entry.ueid, _Attester())
+        if entry.result is None:
+            self._take_refusal(entry, attester)
+            return
+        self.counts.results += 1
+        if self._trust is None or self.anchors is None or not self.counts.starts:  # left over from before this log
+            self.counts.underivable += 1
+            return
+        trust = self._trust.trust(entry.received_us, entry.ueid)
+        try:
+            recorded = result_token.verify(entry.result, result_token.result_keys(self._verifiers))
+        except PeerError as error:
+            self._blame("result", str(error))
+            return
+        state = self._forget_refusals(attester, recorded)
+        if entry.payload is not None:
+            self._count_silence(state, entry.received_us)
+        derived = self._derive(entry, state, trust)
+        if isinstance(derived, str):
+            self._fail(attester, [Problem(index=self._index, field="result", detail=derived)])
+            return
+        after, findings = derived
+        built = result_about(entry.ueid, after, findings, entry.received_us, trust, self.anchors.verifier)
+        differences = list(self._compare(entry, built))
+        attester.is_guess = bool(differences) and self._fail(attester, differences)
+        # What the verifier knew besides is in no log; what a push brings anew, and what it counted, is there.
+        attester.state = replace(after, rejections=recorded.rejections) if attester.is_guess else after
+        attester.refusals.clear()
+
+    def _count_silence(self, state: AttesterState | None, received_us: int) -> None:
+        """A verifier that ran and could write would have said that this attester was overdue."""
+        if state is None or state.deadline_us is None:
+            return
+        if received_us > max(state.deadline_us, self._started_us) + _UNANNOUNCED_US:
+            self.counts.unannounced += 1
+
+    def _take_refusal(self, entry: EvidenceEntry, attester: _Attester) -> None:
+        self.counts.refused += 1
+        if entry.payload is not None or len(entry.reasons) != 1:
+            self._blame("entry", "a refused message has one reason, and no payload in the log")
+            return
+        if attester.state is not None:
+            attester.refusals.append(Rejections(count=1, last=entry.reasons[0], last_us=entry.received_us))
+
+    def _fail(self, attester: _Attester, differences: list[Problem]) -> bool:
+        """Tells differences; True where they may come from before the log, so that they show nothing."""
+        if (attester.state is None and self._knows_more) or attester.is_guess:
+            self.counts.underivable += 1
+            return True
+        self.problems += differences
+        return False
+
+    def _forget_refusals(self, attester: _Attester, recorded: AttestationResult) -> AttesterState | None:
+        """The state with as many refusals as were not forgotten; with all of them where the record cannot be right."""
+        state, refusals = attester.state, attester.refusals
+        if state is None:
+            return None
+        before = state.rejections.count if state.rejections is not None else 0
+        kept = (recorded.rejections.count if recorded.rejections is not None else 0) - before
+        if not 0 <= kept <= len(refusals):
+            kept = len(refusals)
+        self.counts.forgotten += len(refusals) - kept
+        if not kept:
+            return state
+        return replace(state, rejections=replace(refusals[-1], count=before + kept))
+
+    def _derive(
+        self, entry: EvidenceEntry, state: AttesterState | None, trust: Trust
+    ) -> tuple[AttesterState, tuple[Finding, ...]] | str:
+        """The state after an entry and what was found; or why no result can have come of it."""
+        if entry.payload is not None:
+            if hashlib.sha256(entry.payload).digest() != entry.digest:
+                return "the payload is not the one whose digest was recorded"
+            step = take(state, entry.ueid, entry.payload, entry.received_us, trust)
+            if step.refused is not None:
+                return f"this evidence is refused: {step.refused}"
+            if step.duplicate or step.state is None:
+                return "this evidence is the one before once more: it gets no result of its own"
+            return step.state, step.findings
+        if state is None or entry.digest != _EMPTY:
+            return "a result without evidence about an attester of which nothing was accepted before"
+        if entry.cause == "overdue":
+            late = overdue(state, entry.received_us)
+            return (late, ()) if late is not state else "the deadline had not passed"
+        resolved = resolve(entry.ueid, state, trust, entry.received_us)
+        return resolved if resolved is not None else "no handle had come that the evidence waited for"
+
+    def _compare(self, entry: EvidenceEntry, built: AttestationResult) -> Iterator[Problem]:
+        token, anchors = entry.result, self.anchors
+        if token is None or anchors is None:
+            return
+        if tuple(entry.reasons) != tuple(map(str, built.reasons)):
+            yield self._difference("reasons", list(entry.reasons), list(map(str, built.reasons)))
+        claims = claims_of(built, anchors.build)
+        form = ResultFormat(anchors.result_format)
+        if result_token.signed_part(token) == result_token.to_be_signed(claims, self._key_id, form):
+            return
+        recorded = dict(_leaves(result_token.unverified_claims(token)))
+        derived = dict(_leaves(json.loads(json.dumps(claims))))
+        names = [name for name in {**recorded, **derived} if recorded.get(name) != derived.get(name)]
+        for name in names:
+            yield self._difference(name, recorded.get(name), derived.get(name))
+        if not names:
+            yield Problem(
+                index=self._index, field="result", detail=f"the same claims, not encoded as {form} of this key"
+            )
+
+    def _difference(self, name: str, recorded: object, derived: object) -> Problem:
+        detail = f"recorded {_shown(recorded)}, derived {_shown(derived)}"
+        return Problem(index=self._index, field=name, detail=detail)
+
+
+def _shown(value: object) -> str:
+    text = "nothing" if value is None else json.dumps(value)
+    return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "…"
+
+
+def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Everything in nested claims that is no map, with its path."""
+    if not isinstance(value, dict):
+        yield path, value
+        return
+    for name, inner in value.items():
+        yield from _leaves(inner, f"{path}/{name}" if path else str(name))

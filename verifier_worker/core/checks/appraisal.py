@@ -1,0 +1,360 @@
+"""Appraisal: what an accepted push says about its attester. Each check answers with findings, or with nothing.
+
+``EFFECTS`` says, for every reason code, what it does to the verdict: which AR4SI claims it sets, whether it leaves the
+verdict undecided, what it says about time. A reason that is not in it changes nothing and is only told.
+"""
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from schemas.hashes import HashAlgorithm
+from schemas.ima.records import ImaBankMode
+from schemas.messages.result import Freshness, Tier, TrustClaim, overall_status
+from schemas.reasons import Reason
+from schemas.time_model import quote_made
+from schemas.tpm.pcr import PcrSelection, initial_value
+from verifier_worker.core.checks.appraisal_input import Case, Check
+from verifier_worker.core.checks.boot import loaders_are_as_required, secure_boot_is_as_required
+from verifier_worker.core.policy.policy_file import AppraisalPolicy, Weight
+from verifier_worker.core.state import AttesterState, Finding, Verdict
+
+_CLOCK_TOLERANCE_US: Final = 2_000_000  # how far our own clock may differ from the TSA's before we say so
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What a reason does to a verdict.
+
+    Attributes:
+        values: trustworthiness claims it sets, if worse than they were.
+        undecided: nothing can be affirmed.
+        freshness: what it says about time, None for nothing.
+    """
+
+    values: Mapping[TrustClaim, int] = field(default_factory=dict)
+    undecided: bool = False
+    freshness: Freshness | None = None
+
+
+_UNDECIDED: Final = Effect(undecided=True)
+_STALE: Final = Effect(undecided=True, freshness=Freshness.STALE)
+_UNSYNCHRONISED: Final = Effect(undecided=True, freshness=Freshness.UNSYNCHRONISED)
+_CONTRADICTED: Final = Effect(undecided=True, freshness=Freshness.CONTRADICTED)
+
+# Values: AR4SI, 2.3.4. 96 contraindicated; 33 unrecognised executables; 32 unrecognised files or configuration.
+EFFECTS: Final[Mapping[Reason, Effect]] = {
+    Reason.POLICY_MISSING: _UNDECIDED,
+    Reason.REFERENCE_VALUES_MISSING: _UNDECIDED,
+    Reason.BASELINE_REQUIRED: _UNDECIDED,
+    Reason.SEQUENCE_GAP: _UNDECIDED,
+    Reason.LOG_GAP: _UNDECIDED,
+    Reason.LOG_INCOMPLETE: _UNDECIDED,
+    Reason.LOG_REPLAY_MISMATCH: _UNDECIDED,  # unsigned bytes: whoever carries them may have changed them
+    Reason.LOG_MALFORMED: _UNDECIDED,
+    Reason.LOG_MISSING: _UNDECIDED,
+    Reason.PCR_NOT_QUOTED: _UNDECIDED,
+    Reason.PCR_UNEXPECTED: Effect(values={TrustClaim.CONFIGURATION: 96, TrustClaim.EXECUTABLES: 96}),
+    Reason.FILE_UNEXPECTED: Effect(values={TrustClaim.EXECUTABLES: 96, TrustClaim.FILE_SYSTEM: 96}),
+    Reason.BOOT_AGGREGATE_MISMATCH: Effect(values={TrustClaim.CONFIGURATION: 96, TrustClaim.EXECUTABLES: 96}),
+    Reason.FILE_MEASUREMENT_VIOLATED: Effect(values={TrustClaim.EXECUTABLES: 33, TrustClaim.FILE_SYSTEM: 32}),
+    Reason.TRANSITION_UNREPORTED: Effect(values={TrustClaim.CONFIGURATION: 32}),
+    Reason.SECURE_BOOT_OFF: Effect(values={TrustClaim.CONFIGURATION: 96}),
+    Reason.TEST_KEYS_ENROLLED: Effect(values={TrustClaim.CONFIGURATION: 96}),
+    Reason.BOOT_LOADER_UNEXPECTED: Effect(values={TrustClaim.EXECUTABLES: 96}),
+    Reason.BOOT_UNKNOWN: _UNDECIDED,
+    Reason.POLICY_CONFLICT: _UNDECIDED,
+    Reason.POLICY_RULE_FAILED: _UNDECIDED,
+    Reason.HANDLE_UNKNOWN: Effect(undecided=True, freshness=Freshness.PENDING),
+    Reason.HANDLE_EXPIRED: _STALE,
+    Reason.EVIDENCE_TOO_OLD: _STALE,
+    Reason.EVIDENCE_OVERDUE: _STALE,
+    Reason.CLOCK_EPOCH_MISMATCH: _UNSYNCHRONISED,
+    Reason.CLOCK_TOO_FAST: _UNSYNCHRONISED,
+    Reason.CLOCK_RAN_BACK: _CONTRADICTED,
+    Reason.CLOCK_AHEAD_OF_VERIFIER: _CONTRADICTED,
+    Reason.CLOCK_SET: _CONTRADICTED,
+}
+
+
+def policy_applies(case: Case) -> Iterator[Finding]:
+    """There is one policy, and the reference values it names are there."""
+    if case.conflict:
+        yield Finding(reason=Reason.POLICY_CONFLICT, detail=case.conflict)
+    elif case.policy is None:
+        yield Finding(reason=Reason.POLICY_MISSING)
+    for name in case.references.missing:
+        yield Finding(reason=Reason.REFERENCE_VALUES_MISSING, detail=name)
+    if not case.references.registers and not case.references.files and not case.references.keys:
+        yield Finding(reason=Reason.REFERENCE_VALUES_MISSING)
+
+
+def handle_is_known_and_current(case: Case) -> Iterator[Finding]:
+    """The handle is one we verified, and was not expired on receipt."""
+    if case.handle is None:
+        yield Finding(reason=Reason.HANDLE_UNKNOWN)
+    elif case.policy is not None and case.state.received_us > case.handle.expires_us + case.policy.grace_us:
+        yield Finding(reason=Reason.HANDLE_EXPIRED)
+
+
+def clock_is_synchronised(case: Case) -> Iterator[Finding]:
+    """Sync proof and quote are of one reset and restart epoch, in order, and do not lie in our future."""
+    state, sync = case.state, case.state.sync
+    if (sync.reset_count, sync.restart_count) != (state.reset_count, state.restart_count):
+        yield Finding(reason=Reason.CLOCK_EPOCH_MISMATCH)
+    elif state.clock_ms < sync.clock_ms:
+        yield Finding(reason=Reason.CLOCK_RAN_BACK)
+    elif case.handle is not None and case.policy is not None:
+        made = quote_made(case.handle.made, sync.clock_ms, state.clock_ms, case.policy.drift_ppm)
+        if made.after_us > state.received_us + _CLOCK_TOLERANCE_US:
+            yield Finding(reason=Reason.CLOCK_AHEAD_OF_VERIFIER)
+
+
+def evidence_is_fresh(case: Case) -> Iterator[Finding]:
+    """The quote cannot be older than the policy allows.
+
+    Whoever owns the device can set the TPM's clock forward, make quotes for later and hold them back; his quotes are
+    still not older than their handle. So the handle's age is bounded, too.
+    """
+    if case.policy is None or case.handle is None or case.state.made_after_us is None:
+        return
+    received_us = case.state.received_us
+    too_old = received_us - case.state.made_after_us > case.policy.max_age_us
+    if too_old or received_us - case.handle.earliest_us > case.policy.max_handle_age_us:
+        yield Finding(reason=Reason.EVIDENCE_TOO_OLD)
+
+
+def clock_keeps_its_rate(case: Case) -> Iterator[Finding]:
+    """The clock is not known to have been set, set back, or to run faster than the policy's bound on drift.
+
+    One that is too slow makes evidence look older than it is, never younger; it is told.
+    """
+    if case.state.clock.suspect is not None:
+        yield Finding(reason=case.state.clock.suspect, detail=_rate_text(case.state.clock.rate_ppm))
+
+
+def _rate_text(rate_ppm: tuple[int, int] | None) -> str:
+    return f"{rate_ppm[0]:+d} to {rate_ppm[1]:+d} ppm" if rate_ppm is not None else ""
+
+
+def logs_are_complete(case: Case) -> Iterator[Finding]:
+    """All entries that the quote covers are here."""
+    if not case.state.settled:
+        yield Finding(reason=Reason.LOG_INCOMPLETE)
+
+
+def required_pcrs_are_quoted(case: Case) -> Iterator[Finding]:
+    """The signed selection covers what the policy requires."""
+    if case.policy is None:
+        return
+    for bank, index in missing_registers(case.policy, case.state.selection):
+        yield Finding(reason=Reason.PCR_NOT_QUOTED, detail=_register_text(bank.name, index))
+
+
+def missing_registers(policy: AppraisalPolicy, selection: PcrSelection) -> tuple[tuple[HashAlgorithm, int], ...]:
+    """What the policy requires and a selection lacks."""
+    return _lacking(policy.pcrs, selection)
+
+
+@functools.lru_cache(maxsize=256)  # a fleet has a few selections, and asks for every push
+def _lacking(required: PcrSelection, selection: PcrSelection) -> tuple[tuple[HashAlgorithm, int], ...]:
+    return tuple(register for register in required if register not in selection)
+
+
+def logs_explain_their_pcrs(case: Case) -> Iterator[Finding]:
+    """Each PCR that the policy gives to a log was extended by that log, and by no log that it does not give it to.
+
+    Without it an attester could send PCR 10 as a bare value, or explain it with invented entries of another log, and
+    keep the list of what it really ran to itself.
+    """
+    if case.policy is None:
+        return
+    owners, positions = case.state.measured.owners, case.state.replay.next_index
+    for name, indices in case.policy.logs.items():
+        if not positions.get(name):
+            yield Finding(reason=Reason.LOG_MISSING, detail=name)
+            continue
+        for index in sorted(indices):
+            if _is_bare(case.state, index) or any(
+                index not in case.policy.logs.get(owner, ()) for owner in owners.get(index, ())
+            ):
+                yield Finding(reason=Reason.LOG_MISSING, detail=f"{name}: PCR {index}")
+
+
+def _is_bare(state: AttesterState, index: int) -> bool:
+    """Whether a PCR that is not as it started is known, in some bank, by its value alone."""
+    for bank in state.replay.banks:
+        if index not in state.replay.registers.get(bank, {}):
+            value = state.unlogged.get(bank, index)
+            if value is not None and any(value):
+                return True
+    return False
+
+
+def pcrs_have_reference_values(case: Case) -> Iterator[Finding]:
+    """PCRs for which reference values exist have one of them."""
+    for bank, registers in case.references.registers.items():
+        owned = case.state.replay.registers.get(bank, {})
+        for index, acceptable in registers.items():
+            if (bank, index) not in case.state.selection:
+                yield Finding(reason=Reason.PCR_NOT_QUOTED, detail=_register_text(bank.name, index))
+                continue
+            value = owned.get(index) or case.state.unlogged.get(bank, index)
+            value = value or initial_value(bank, index, case.state.replay.startup_locality)
+            if value not in acceptable:
+                yield Finding(reason=Reason.PCR_UNEXPECTED, detail=_register_text(bank.name, index), digest=value)
+
+
+def files_have_reference_values(case: Case) -> Iterator[Finding]:
+    """Every measured file is one of the reference values, or signed by one of their keys."""
+    for digest, path in case.state.measured.unexpected:
+        yield Finding(reason=Reason.FILE_UNEXPECTED, detail=path, digest=digest)
+
+
+def files_were_measured_soundly(case: Case) -> Iterator[Finding]:
+    """No file was written while it was measured."""
+    if case.state.measured.violations:
+        yield Finding(reason=Reason.FILE_MEASUREMENT_VIOLATED)
+
+
+def boot_aggregate_is_of_the_quoted_pcrs(case: Case) -> Iterator[Finding]:
+    """The IMA list belongs to the boot that the quoted PCRs are of."""
+    if case.state.measured.aggregate_differs:
+        yield Finding(reason=Reason.BOOT_AGGREGATE_MISMATCH, detail="boot_aggregate")
+
+
+def banks_are_as_strong_as_their_names(case: Case) -> Iterator[Finding]:
+    """Told, not judged: in a bank that the kernel extends with padded SHA-1, the IMA list is bound by SHA-1 alone."""
+    for bank, mode in case.state.replay.ima_bank_modes.items():
+        if mode is ImaBankMode.PADDED_SHA1:
+            yield Finding(reason=Reason.IMA_BANK_PADDED_SHA1, detail=bank.name)
+
+
+def clock_was_stored(case: Case) -> Iterator[Finding]:
+    """Told, not judged: after a power cut the clock may repeat values of an earlier boot; the reset count does not."""
+    if not case.state.clock_safe:
+        yield Finding(reason=Reason.CLOCK_UNSAFE)
+
+
+# Asked at every push.
+MOMENT_CHECKS: Final[tuple[Check, ...]] = (
+    policy_applies,
+    handle_is_known_and_current,
+    clock_is_synchronised,
+    clock_keeps_its_rate,
+    evidence_is_fresh,
+    required_pcrs_are_quoted,
+    logs_are_complete,
+    clock_was_stored,
+)
+# Asked when PCRs or logs changed: their answers depend on nothing else.
+MEASUREMENT_CHECKS: Final[tuple[Check, ...]] = (
+    logs_explain_their_pcrs,
+    pcrs_have_reference_values,
+    files_have_reference_values,
+    files_were_measured_soundly,
+    boot_aggregate_is_of_the_quoted_pcrs,
+    secure_boot_is_as_required,
+    loaders_are_as_required,
+    banks_are_as_strong_as_their_names,
+)
+
+
+def appraise_moment(case: Case) -> list[Finding]:
+    """What this push says about policy, time and completeness."""
+    return [finding for check in MOMENT_CHECKS for finding in check(case)]
+
+
+def appraise_measurements(case: Case) -> tuple[Finding, ...]:
+    """What was measured; while logs are incomplete, no quote binds it, and it is not judged."""
+    if not case.state.settled:
+        return ()
+    return tuple(finding for check in MEASUREMENT_CHECKS for finding in check(case))
+
+
+def affirming_vector(case: Case) -> dict[TrustClaim, int]:
+    """What can be affirmed when nothing was found: no more than the reference values speak of (AR4SI, 2.3.4).
+
+    The key is endorsed: recognised instance; and proven to be in a manufacturer's TPM: genuine hardware. PCRs have
+    reference values: approved configuration, approved boot executables. Measured files have, too: only approved
+    executables and files.
+    """
+    vector = {TrustClaim.INSTANCE_IDENTITY: 2}
+    if case.genuine:
+        vector[TrustClaim.HARDWARE] = 2
+    if case.references.registers:
+        vector.update({TrustClaim.CONFIGURATION: 2, TrustClaim.EXECUTABLES: 3})
+    if case.policy is not None and "ima" in case.policy.logs and (case.references.files or case.references.keys):
+        vector.update({TrustClaim.EXECUTABLES: 2, TrustClaim.FILE_SYSTEM: 2})
+    return vector
+
+
+def verdict_of(
+    findings: list[Finding],
+    affirming: Mapping[TrustClaim, int],
+    policy: AppraisalPolicy | None,
+    vouched: Mapping[str, str | int | bool],
+) -> Verdict:
+    """The verdict of all findings.
+
+    Args:
+        findings: of the checks and of ``step``.
+        affirming: the vector when there is nothing to find.
+        policy: which may weigh some reasons otherwise.
+        vouched: what quoted PCRs vouch for.
+
+    Returns:
+        Contraindicated or warning findings stand even where the rest is undecided; affirming needs every check.
+    """
+    weights = policy.weights if policy is not None else {}
+    found = [_effect_of(finding, weights) for finding in findings]
+    effects = [effect for effect in found if effect is not None]
+    undecided = any(effect.undecided for effect in effects)
+    vector = {} if undecided else dict(affirming)
+    for effect in effects:
+        for claim, value in effect.values.items():
+            vector[claim] = max(vector.get(claim, 0), value)
+    status = overall_status(vector)
+    if undecided and status is not Tier.CONTRAINDICATED:
+        status = Tier.NONE
+    freshness = next((effect.freshness for effect in effects if effect.freshness is not None), Freshness.FRESH)
+    order = sorted(range(len(findings)), key=lambda number: _rank(found[number]))
+    reasons = tuple(dict.fromkeys(findings[number].reason for number in order))
+    return Verdict(status=status, freshness=freshness, reasons=reasons, vector=vector, verified_claims=vouched)
+
+
+def _effect_of(finding: Finding, weights: Mapping[Reason, Weight]) -> Effect | None:
+    """What a finding does: as it stands in ``EFFECTS``, or as the policy, or the rule itself, weighs it."""
+    standing = EFFECTS.get(finding.reason)
+    weight = finding.weight or weights.get(finding.reason)
+    match weight:
+        case None:
+            return standing
+        case Weight.TOLD:
+            return None
+        case Weight.NONE:
+            return _UNDECIDED
+        case Weight.WARNING | Weight.CONTRAINDICATED:
+            claims = standing.values if standing is not None and standing.values else (TrustClaim.CONFIGURATION,)
+            return Effect(values={claim: _value(claim, weight) for claim in claims})
+
+
+def _value(claim: TrustClaim, weight: Weight) -> int:
+    """AR4SI, 2.3.4: 96 contraindicated; 33 unrecognised executables; 32 unsafe configuration, unrecognised files."""
+    if weight is Weight.CONTRAINDICATED:
+        return 96
+    return 33 if claim is TrustClaim.EXECUTABLES else 32
+
+
+def _rank(effect: Effect | None) -> int:
+    """Reasons that decide come first: contraindicated, undecided, warning, then what is only told."""
+    if effect is None:
+        return 3
+    if overall_status(effect.values) is Tier.CONTRAINDICATED:
+        return 0
+    return 1 if effect.undecided else 2
+
+
+def _register_text(bank: str, index: int) -> str:
+    return f"PCR {bank}:{index}"

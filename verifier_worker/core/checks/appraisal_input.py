@@ -1,0 +1,36 @@
+"""What a check of appraisal looks at."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from schemas.messages.handle import Handle
+from verifier_worker.core.policy.policy_file import AppraisalPolicy
+from verifier_worker.core.state import AttesterState, Finding
+from verifier_worker.core.trust import References
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What appraisal looks at: the state after the push, and what was in force when it was received.
+
+    Attributes:
+        state: after the push; ``made_after_us`` is set where the handle is known.
+        handle: of the sync proof; None when it is not known.
+        policy: None when there is none.
+        references: merged reference values.
+        conflict: policies that claim the attester's group alike; then ``policy`` is None.
+        group: of the attester, by its endorsement.
+        genuine: the endorsement says how its key was proven to be in a manufacturer's TPM.
+    """
+
+    state: AttesterState
+    handle: Handle | None
+    policy: AppraisalPolicy | None
+    references: References
+    conflict: str = ""
+    group: str = ""
+    genuine: bool = False
+
+
+Check: TypeAlias = Callable[[Case], Iterator[Finding]]

@@ -1,0 +1,63 @@
+"""A policy's own rules, asked last: the facts they see, and what they find."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from schemas.errors import PeerError
+from schemas.identifiers import Ueid, ueid_text
+from schemas.reasons import Reason
+from verifier_worker.core.checks.appraisal_input import Case
+from verifier_worker.core.policy.cel_rules import holds
+from verifier_worker.core.policy.policy_file import WeighedRule
+from verifier_worker.core.state import AttesterState, Finding
+
+_US: Final = 1_000_000
+_HOUR_US: Final = 3_600 * _US
+
+
+def apply_rules(
+    rules: Iterable[WeighedRule], case: Case, ueid: Ueid, findings: Iterable[Finding], vouched: Mapping[str, object]
+) -> Iterator[Finding]:
+    """Asks every rule; one that cannot be answered leaves the verdict undecided.
+
+    Args:
+        rules: of the policy.
+        case: as the checks see it.
+        ueid: the attester.
+        findings: of all checks.
+        vouched: what quoted PCRs vouch for.
+    """
+    facts = facts_of(case.state, ueid, case.group, findings, vouched)
+    for each in rules:
+        try:
+            if holds(each.rule, facts):
+                yield Finding(reason=Reason.POLICY_RULE, detail=each.rule.name, weight=each.weight)
+        except PeerError as error:
+            yield Finding(reason=Reason.POLICY_RULE_FAILED, detail=error.detail)
+
+
+def facts_of(
+    state: AttesterState, ueid: Ueid, group: str, findings: Iterable[Finding], vouched: Mapping[str, object]
+) -> dict[str, object]:
+    """A value for each of ``policy_rules.FACTS``."""
+    measured, rate = state.measured, state.clock.rate_ppm
+    age_us = state.received_us - state.made_after_us if state.made_after_us is not None else -_US
+    return {
+        "ueid": ueid_text(ueid),
+        "group": group,
+        "said": {name: value for name, value in state.claims.items() if not isinstance(value, bytes)},
+        "vouched": dict(vouched),
+        "reasons": sorted({finding.reason.value for finding in findings}),
+        "unexpected": [path for _, path in measured.unexpected],
+        "unexpected_total": measured.unexpected_total,
+        "excluded_total": measured.excluded,
+        "violations": measured.violations,
+        "log_entries": dict(state.replay.next_index),
+        "age_s": age_us / _US,
+        "clock_rate_ppm": list(rate) if rate is not None else [],
+        "clock_safe": state.clock_safe,
+        "reset_count": state.reset_count,
+        "firmware_version": int.from_bytes(state.firmware_version.to_bytes(8), signed=True),
+        "transitions": [each.kind.name.lower() for each in state.transitions],
+        "hour_utc": state.received_us // _HOUR_US % 24,
+    }

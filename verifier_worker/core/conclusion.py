@@ -1,0 +1,143 @@
+"""From a state to its verdict: time bounds, appraisal, deadline; all that follows from a push once it is taken."""
+
+from dataclasses import replace
+from typing import Final
+
+from schemas.identifiers import Ueid
+from schemas.messages.handle import MAX_ACCURACY_US, Handle
+from schemas.messages.result import Freshness
+from schemas.reasons import Reason
+from schemas.time_model import MAX_DRIFT_PPM, ClockAnchor, Interval, quote_made
+from verifier_worker.core.checks.appraisal import affirming_vector, appraise_measurements, appraise_moment, verdict_of
+from verifier_worker.core.checks.appraisal_input import Case
+from verifier_worker.core.checks.rules import apply_rules
+from verifier_worker.core.clock_record import synchronised
+from verifier_worker.core.measured import verify_claims
+from verifier_worker.core.state import Appraised, AttesterState, Finding
+from verifier_worker.core.succession import go_on
+from verifier_worker.core.trust import Trust, label_of
+
+_US: Final = 1_000_000
+
+
+def conclude(
+    ueid: Ueid, state: AttesterState, findings: list[Finding], trust: Trust
+) -> tuple[AttesterState, list[Finding]]:
+    """Time bounds, appraisal, verdict, deadline: all that follows from a state and its handle."""
+    handle, policy = trust.handles.get(state.sync.handle), trust.policy
+    if handle is not None and _stamped_before_handle(state, handle):
+        findings = [*findings, Finding(reason=Reason.SYNC_STAMP_INVALID, detail="stamped before the handle")]
+        state = replace(state, sync=replace(state.sync, stamped_before_us=None))
+    state = _timed(
+        state,
+        handle,
+        drift_ppm=policy.drift_ppm if policy is not None else MAX_DRIFT_PPM,
+        deadline_us=state.received_us + policy.deadline_us if policy is not None else None,
+    )
+    key = trust.endorsed.get(ueid)
+    case = Case(
+        state=state,
+        handle=handle,
+        policy=policy,
+        references=trust.references,
+        conflict=trust.conflict,
+        group=trust.group,
+        genuine=key is not None and key.endorsement.genuine is not None,
+    )
+    appraised = state.appraised
+    if appraised is None or appraised.policy is not policy or appraised.references != trust.references.label:
+        claims = verify_claims(state.measured, state.replay.banks, state.selection) if state.settled else {}
+        appraised = Appraised(
+            policy=policy,
+            references=trust.references.label,
+            findings=appraise_measurements(case),
+            verified_claims=claims,
+        )
+    findings = [*findings, *appraise_moment(case), *appraised.findings]
+    if policy is not None and state.settled:  # before a baseline the facts are missing, and late is not bad
+        findings += apply_rules(policy.rules, case, ueid, tuple(findings), appraised.verified_claims)
+    # After a gap the state is that of an earlier quote: good for what it found, not for what this quote vouches for.
+    vouched = appraised.verified_claims if state.chained == state.evidence else {}
+    verdict = verdict_of(findings, affirming_vector(case), policy, vouched)
+    return replace(state, verdict=verdict, appraised=appraised), findings
+
+
+def _stamped_before_handle(state: AttesterState, handle: Handle) -> bool:
+    """Whether the token over the sync proof cannot be right: the proof is over a handle that was made later."""
+    stamped_us = state.sync.stamped_before_us
+    return stamped_us is not None and stamped_us < handle.made.after_us
+
+
+def _timed(state: AttesterState, handle: Handle | None, *, drift_ppm: int, deadline_us: int | None) -> AttesterState:
+    """With what the handle says about when the quote was made, and about the rate of the clock.
+
+    The quote signs, through its body, the handle: whatever its clock says, it was made after that and before its
+    receipt. The clock's readings narrow it only where the sync proof is of the same epoch and the clock is believed.
+
+    A handle that is not known yet was made before its push was received. Until a handle is later than that, by all that
+    a TSA may be wrong, it proves no quote to be a new one: it can be the very one that was not known.
+    """
+    known_us = state.handle_time_us
+    if handle is None:
+        latest_us = max(known_us or 0, state.received_us + MAX_ACCURACY_US)
+        return replace(
+            state, made_after_us=None, made_before_us=None, handle_time_us=latest_us, deadline_us=deadline_us
+        )
+    sync, made, clock = state.sync, handle.made, state.clock
+    after_us, before_us = made.after_us, max(state.received_us, made.after_us)
+    stamped_us = None if state.went_back else sync.stamped_before_us  # a clock epoch's name may have come back
+    if (sync.reset_count, sync.restart_count) == (state.reset_count, state.restart_count):
+        latest_us = max(before_us, made.before_us or 0)  # a verifier's clock that is behind must not make one fast
+        here = ClockAnchor(
+            clock_ms=sync.clock_ms,
+            after_us=made.after_us,
+            before_us=latest_us if stamped_us is None else min(latest_us, stamped_us),
+            time_ms=sync.time_ms,
+        )
+        clock = synchronised(clock, here, drift_ppm)
+        if clock.suspect is None and state.clock_ms >= sync.clock_ms:
+            window = Interval(after_us=made.after_us, before_us=stamped_us)
+            quoted = quote_made(window, sync.clock_ms, state.clock_ms, drift_ppm)
+            before_us = before_us if quoted.before_us is None else min(before_us, quoted.before_us)
+            after_us = quoted.after_us if quoted.after_us <= before_us else after_us  # else that clock cannot be right
+    return replace(
+        state,
+        made_after_us=after_us,
+        made_before_us=before_us if made.after_us <= state.received_us else None,  # else our own clock is behind
+        clock=clock,
+        handle_time_us=handle.time_us if known_us is None else max(known_us, handle.time_us),
+        deadline_us=deadline_us,
+    )
+
+
+def resolve(
+    ueid: Ueid, state: AttesterState, trust: Trust, now_us: int
+) -> tuple[AttesterState, tuple[Finding, ...]] | None:
+    """The last push once more, now that its handle has come.
+
+    Args:
+        ueid: the attester.
+        state: whose verdict is pending.
+        trust: in force now.
+        now_us: not after the deadline, which has the last word.
+
+    Returns:
+        The state and what was found; None while the handle has not come, or the push did not wait for it, or nobody
+        vouches for its key any more, or what is in force now judges its logs otherwise: the next push will.
+    """
+    if state.verdict.freshness is not Freshness.PENDING or state.sync.handle not in trust.handles:
+        return None
+    key = trust.endorsed.get(ueid)
+    if key is None or key.name != state.environment or not key.endorsement.is_valid(now_us // _US):
+        return None
+    if state.deadline_us is not None and now_us >= state.deadline_us:
+        return None
+    if state.measured.label != label_of(trust):
+        succession = go_on(state, ueid, trust, now_us)
+        if succession is None:
+            return None
+        state = succession.state
+    asked_again = {Reason.HANDLE_UNKNOWN, Reason.POLICY_RULE, Reason.POLICY_RULE_FAILED}
+    before = [Finding(reason=reason) for reason in state.verdict.reasons if reason not in asked_again]
+    concluded, findings = conclude(ueid, state, before, trust)
+    return concluded, tuple(findings)

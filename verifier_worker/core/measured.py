@@ -1,0 +1,216 @@
+"""What newly replayed log entries add to the picture of a boot: who extended which PCR, which files are unexpected."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from schemas.boot_log.facts import IMAGES_PCR, SECURE_BOOT_PCR, VERSION_PCR, SecureBoot
+from schemas.errors import PeerError
+from schemas.hashes import BY_NAME, SHA1, HashAlgorithm
+from schemas.ima.records import ImaFile, ImaRecords
+from schemas.ima.signature import verify_file_signature
+from schemas.ima.template import BUILT_IN_TEMPLATES, TEMPLATE_IMA
+from schemas.limits import MAX_UNEXPECTED_LISTED
+from schemas.reasons import Reason
+from schemas.replay.log_replay import TCG2, Consumed, ReplayState
+from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value
+from verifier_worker.core.measured_events import events_to_judge
+from verifier_worker.core.state import Measured
+from verifier_worker.core.trust import References
+
+BOOT_AGGREGATE: Final = b"boot_aggregate"
+_MAX_PATH_CHARACTERS: Final = 256
+_MAX_AGGREGATES: Final = 8  # kernels started by kexec add one each
+_MAX_DIGEST_FIELD: Final = 128  # bytes of a labelled digest: "verity:sha512:", a NUL, and 64
+
+
+def measure(
+    measured: Measured,
+    consumed: Mapping[str, Consumed],
+    state: ReplayState,
+    references: References,
+    selection: PcrSelection,
+    explained: Mapping[str, frozenset[int]],
+    excluded: re.Pattern[str] | None = None,
+) -> Measured:
+    """Adds the entries of one push.
+
+    Args:
+        measured: before it.
+        consumed: the entries, by log.
+        state: the replay after them.
+        references: the acceptable files.
+        selection: the PCRs that the policy requires in every quote; entries of others are nobody's word and are passed
+            over.
+        explained: PCRs by log, of the policy; entries of CEL logs are judged for these.
+        excluded: paths in the IMA list that the policy does not ask about.
+
+    Raises:
+        PeerError: ``log-malformed`` when an IMA entry does not parse, or is of an unknown template: a template's name
+            is bound by no PCR, so whoever carried the entry may have changed it.
+    """
+    events = [event for part in consumed.values() for event in part.events]
+    boot = measured.boot.after(events, state.banks) if events else measured.boot
+    measured = replace(measured, owners=_owners(measured.owners, consumed, state), boot=boot)
+    registers = frozenset(selection)
+    quoted = {index for _, index in registers}
+    for name, part in consumed.items():
+        for digests, text in events_to_judge(name, part, registers, explained):
+            if not any(digest in references.files for digest in digests):
+                measured = _add_unexpected(measured, digests[0], text)
+        if part.ima is not None:
+            _check_spelling(part.ima, part.count)
+            for template, file in zip(part.ima.template_names, part.ima.files(part.count), strict=False):
+                if file.pcr_index in quoted and file.digest not in references.files:
+                    measured = _add_unlisted(measured, file, template, references, excluded)
+    return measured
+
+
+def judge_aggregates(measured: Measured, state: ReplayState, unlogged: PcrValues, selection: PcrSelection) -> Measured:
+    """Judges the boot aggregates seen so far, once a quote has settled the PCR values they are made of.
+
+    Args:
+        measured: with what called itself a boot aggregate.
+        state: that reproduced the quote.
+        unlogged: PCR values that reproduced it.
+        selection: what it covers.
+    """
+    waiting = measured.aggregates
+    measured = replace(measured, aggregates=())
+    for label, digest in waiting:
+        agrees = _boot_aggregate_agrees(label, digest, state, unlogged, selection)
+        if agrees is None:
+            measured = _add_unexpected(measured, digest, BOOT_AGGREGATE.decode())
+        elif not agrees:
+            measured = replace(measured, aggregate_differs=True)
+    return measured
+
+
+def _check_spelling(records: ImaRecords, count: int) -> None:
+    """Refuses an entry of template ``ima`` that is one of another template, spelled anew.
+
+    A template's name is bound by no PCR, and the 276 bytes that ``ima`` hashes can be the data of an ``ima-ng`` entry
+    with a path of 227 characters. Whoever carried it must not make an unknown file of it.
+
+    Raises:
+        PeerError: ``log-malformed``.
+    """
+    for name, data in zip(records.template_names[:count], records.hashed, strict=False):
+        if name == TEMPLATE_IMA and int.from_bytes(data[:4], "little") < _MAX_DIGEST_FIELD and b":\0" in data[4:24]:
+            raise PeerError(Reason.LOG_MALFORMED, "IMA list: an entry of another template, called ima")
+
+
+def _owners(
+    owners: Mapping[int, tuple[str, ...]], consumed: Mapping[str, Consumed], state: ReplayState
+) -> dict[int, tuple[str, ...]]:
+    """By PCR, the logs that extended it in any bank that we replay."""
+    owners, banks = dict(owners), {bank.tpm_id for bank in state.banks}
+    for name, part in consumed.items():
+        touched = {event.pcr_index for event in part.events if event.extended and banks & _algorithms(event.digests)}
+        touched.update(
+            record.pcr
+            for record in part.cel
+            if record.extended and record.pcr is not None and banks & _algorithms(record.digests)
+        )
+        if part.ima is not None:
+            touched.update(part.ima.pcr_indices[: part.count])
+        for index in touched:
+            if name not in owners.get(index, ()):
+                owners[index] = tuple(sorted((*owners.get(index, ()), name)))
+    return owners
+
+
+def _algorithms(digests: Iterable[tuple[int, bytes]]) -> set[int]:
+    return {tpm_id for tpm_id, _ in digests}
+
+
+def verify_claims(
+    measured: Measured, banks: Sequence[HashAlgorithm], selection: PcrSelection
+) -> Mapping[str, str | int | bool]:
+    """What the PCRs of a quote vouch for.
+
+    Args:
+        measured: from logs whose replay reproduced the quote.
+        banks: the banks replayed.
+        selection: of that quote: a PCR that it lacks in one of the banks vouches for nothing, nor does one that another
+            log than the boot log has extended, before it or after.
+    """
+    boot, owners = measured.boot, measured.owners
+    banks = list(banks)
+
+    def vouched(index: int) -> bool:
+        return owners.get(index) == (TCG2,) and all((bank, index) in selection for bank in banks)
+
+    claims: dict[str, str | int | bool] = {}
+    if boot.version and vouched(VERSION_PCR):
+        claims["firmware-version"] = boot.version
+    if boot.secure_boot is not SecureBoot.UNKNOWN and vouched(SECURE_BOOT_PCR):
+        claims["secure-boot"] = boot.secure_boot
+    if boot.images and not boot.images_unknown and vouched(IMAGES_PCR):
+        strongest = max(banks, key=lambda bank: bank.size)
+        claims["boot-images"] = ",".join(f"{strongest.name}:{digest.hex()}" for digest in boot.images)
+        claims["boot-images-total"] = boot.images_total
+    return claims
+
+
+def _add_unlisted(
+    measured: Measured, file: ImaFile, template: bytes, references: References, excluded: re.Pattern[str] | None
+) -> Measured:
+    if file.digest is None:
+        return replace(measured, violations=measured.violations + 1)
+    if not file.digest:
+        raise PeerError(Reason.LOG_MALFORMED, "IMA list: an entry of an unknown template")
+    if template not in BUILT_IN_TEMPLATES:
+        # The same bytes under another list of fields can lose their path or signature: listed, or nothing at all.
+        raise PeerError(
+            Reason.LOG_MALFORMED, "IMA list: an unlisted file in a custom template, whose name no PCR binds"
+        )
+    if file.path == BOOT_AGGREGATE and len(measured.aggregates) < _MAX_AGGREGATES:
+        return replace(measured, aggregates=(*measured.aggregates, (file.label, file.digest)))
+    if file.signature and references.keys:
+        try:
+            verify_file_signature(file.signature, file.label, file.digest, references.keys)
+        except PeerError:  # not signed by anyone we trust for it: a file like any other
+            pass
+        else:
+            return measured
+    path = file.path.decode("utf-8", "backslashreplace")
+    if excluded is not None and "/../" not in path and excluded.fullmatch(path):
+        return replace(measured, excluded=measured.excluded + 1)
+    return _add_unexpected(measured, file.digest, path)
+
+
+def _add_unexpected(measured: Measured, digest: bytes, text: str) -> Measured:
+    unexpected = measured.unexpected
+    if len(unexpected) < MAX_UNEXPECTED_LISTED:
+        unexpected = (*unexpected, (digest, text[:_MAX_PATH_CHARACTERS]))
+    return replace(measured, unexpected=unexpected, unexpected_total=measured.unexpected_total + 1)
+
+
+def _boot_aggregate_agrees(
+    label: bytes, digest: bytes, state: ReplayState, unlogged: PcrValues, selection: PcrSelection
+) -> bool | None:
+    """Whether the digest is one over the first PCRs of the bank that its label names.
+
+    A kernel that was started by kexec goes on with the list and adds its own aggregate, over the same PCRs. Kernels
+    since 5.8 take PCRs 0-9, before them 0-7, always 0-7 in the SHA-1 bank (ima_crypto.c, ima_calc_boot_aggregate_tfm;
+    some before 5.8 do it in the SHA-256 bank, too).
+
+    Returns:
+        None when the quote does not cover these PCRs in this bank, so that nothing says what they were: whatever calls
+        itself a boot aggregate then is a file that nobody listed.
+    """
+    bank = BY_NAME.get(label.rpartition(b":")[2].decode("ascii", "replace"))
+    if bank is None:
+        return None
+    least, most = 8, 8 if bank == SHA1 else 10
+    owned, values = state.registers.get(bank, {}), []
+    for index in range(most):
+        if (bank, index) not in selection:
+            break
+        value = owned.get(index) or unlogged.get(bank, index)
+        values.append(value or initial_value(bank, index, state.startup_locality))
+    if len(values) >= least and digest in {bank.digest(b"".join(values[:size])) for size in (least, len(values))}:
+        return True
+    return False if len(values) == most else None

@@ -1,0 +1,121 @@
+"""The appraisal policies in force, and which of them is an attester's."""
+
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from schemas.errors import ConfigError, PeerError
+from schemas.messages.policy import SignedPolicy
+from schemas.reasons import Reason
+from verifier_worker.core.policy.policy_file import ALL_GROUPS, AppraisalPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The policy of a group; None with a ``conflict`` when several claim it alike, without when none does."""
+
+    policy: AppraisalPolicy | None = None
+    conflict: str = ""
+
+
+class Policies:
+    """Signed policies, the newest version of each, and the worker's own.
+
+    A group has the policy that names it, else the one for all groups (``*``), else the worker's own, if that is for the
+    group or for all. Two policies that claim a group alike leave it without any: nobody can say which was meant.
+    """
+
+    def __init__(self, own: AppraisalPolicy | None, compile_policy: Callable[[SignedPolicy], AppraisalPolicy]) -> None:
+        """Starts with no signed policy.
+
+        Args:
+            own: of the worker's configuration; None for none.
+            compile_policy: reads the text; raises ``ConfigError``.
+        """
+        self._own = own
+        self._compile = compile_policy
+        self._signed: dict[str, tuple[SignedPolicy, AppraisalPolicy]] = {}
+        self._unread: dict[str, int] = {}  # greatest version that did not compile, here or under an earlier release
+        self._unreadable: dict[str, tuple[SignedPolicy, tuple[str, ...]]] = {}  # in force once, with its groups
+
+    def version(self, name: str) -> int | None:
+        """Version in force of a policy, valid in time or not; None when there is none."""
+        return self._signed[name][0].version if name in self._signed else None
+
+    def take(self, signed: SignedPolicy, *, stored: bool = False) -> None:
+        """Puts a verified policy in force; that its version is greater is checked already.
+
+        Args:
+            signed: the policy.
+            stored: it was in force before, under another release of this software. If its text is no policy for this
+                one, its groups have none: they must not fall to a weaker one.
+
+        Raises:
+            PeerError: ``policy-invalid`` when its text is no policy: what was in force stays; ``object-rolled-back``
+                when a greater version was such a one: it replaced this, readable or not.
+        """
+        unread = self._unread.get(signed.id, 0)
+        if signed.version < unread:
+            raise PeerError(
+                Reason.OBJECT_ROLLED_BACK,
+                f"policy: version {signed.version}, there was {unread}, which does not compile",
+            )
+        try:
+            compiled = self._compile(signed)
+        except ConfigError as error:
+            self._unread[signed.id] = signed.version
+            if stored:
+                self._unreadable[signed.id] = signed, _claimed_groups(signed.text)
+            raise PeerError(Reason.POLICY_INVALID, error.detail) from error
+        label = f"{signed.id}/{signed.version}"
+        self._signed[signed.id] = signed, replace(compiled, label=label)
+        self._unreadable.pop(signed.id, None)
+
+    def choose(self, group: str, now_s: int) -> Choice:
+        """The policy of one group at a time."""
+        valid = [
+            policy for signed, policy in self._signed.values() if signed.not_before_s <= now_s <= signed.not_after_s
+        ]
+        lost = [
+            (f"{signed.id}/{signed.version}, which cannot be read", groups)
+            for signed, groups in self._unreadable.values()
+            if signed.not_before_s <= now_s <= signed.not_after_s
+        ]
+        own = [self._own] if self._own is not None else []
+        for name, candidates in (
+            (group, [each for each in valid if group in each.groups and group != ALL_GROUPS]),
+            (ALL_GROUPS, [each for each in valid if ALL_GROUPS in each.groups]),
+            ("", [each for each in own if group in each.groups or ALL_GROUPS in each.groups]),
+        ):
+            labels = [each.label for each in candidates] + [label for label, groups in lost if name in groups]
+            if len(labels) > len(candidates) or len(candidates) > 1:
+                return Choice(conflict=", ".join(sorted(labels)))
+            if candidates:
+                return Choice(policy=candidates[0])
+        return Choice()
+
+    @property
+    def reference_sets(self) -> frozenset[tuple[str, ...]]:
+        """The names of reference values that policies go by together, of each policy, valid in time or not."""
+        every = [policy for _, policy in self._signed.values()] + ([self._own] if self._own is not None else [])
+        return frozenset(policy.reference_values for policy in every)
+
+    @property
+    def least_grace_us(self) -> int | None:
+        """The shortest time that any policy grants a handle after its expiry; None without a policy."""
+        every = [policy for _, policy in self._signed.values()] + ([self._own] if self._own is not None else [])
+        return min((policy.grace_us for policy in every), default=None)
+
+    def edges_s(self) -> Iterator[int]:
+        """When the choice may become another one: the validities of all policies, those that cannot be read, too."""
+        for signed, _ in (*self._signed.values(), *self._unreadable.values()):
+            yield from (signed.not_before_s, signed.not_after_s + 1)
+
+
+def _claimed_groups(text: str) -> tuple[str, ...]:
+    """The groups that a text claims, as far as it can be read; all of them where it cannot."""
+    try:
+        groups = tomllib.loads(text).get("groups", [ALL_GROUPS])
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return (ALL_GROUPS,)
+    return tuple(map(str, groups)) if isinstance(groups, list) else (ALL_GROUPS,)

@@ -1,0 +1,339 @@
+"""Appraisal policies: what must be quoted and explained, which reference values apply, how old, what weighs how much.
+
+A policy is a TOML text; :func:`check_policy` turns its table into what appraisal uses, or says what is wrong with it.
+"""
+
+import fnmatch
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from schemas.errors import ConfigError, PeerError
+from schemas.identifiers import parse_log_name
+from schemas.limits import MAX_TEXT_BYTES
+from schemas.reasons import Reason
+from schemas.replay.log_replay import CEL, IMA, TCG2
+from schemas.tpm.pcr import PcrSelection, encode_selection, parse_selection_text
+from verifier_worker.core.policy.cel_rules import MAX_RULES, Rule, compile_rule
+
+_US = 1_000_000
+ALL_GROUPS: Final = "*"
+MAX_EXCLUDED: Final = 64
+_MAX_SECONDS: Final = 10 * 365 * 86_400
+_SHA256_CHARACTERS: Final = 64
+
+
+class Weight(StrEnum):
+    """What a reason, or a rule that holds, does to the verdict."""
+
+    TOLD = "told"
+    WARNING = "warning"
+    NONE = "none"
+    CONTRAINDICATED = "contraindicated"
+
+
+# Reasons whose weight is the policy's to choose, and the least that they can weigh: what makes a claim of the trust
+# vector untrue cannot be only told, or the vector would say what nobody checked.
+ADJUSTABLE: Final[Mapping[Reason, Weight]] = {
+    Reason.PCR_UNEXPECTED: Weight.WARNING,
+    Reason.FILE_UNEXPECTED: Weight.WARNING,
+    Reason.FILE_MEASUREMENT_VIOLATED: Weight.WARNING,
+    Reason.SECURE_BOOT_OFF: Weight.WARNING,
+    Reason.TEST_KEYS_ENROLLED: Weight.WARNING,
+    Reason.BOOT_LOADER_UNEXPECTED: Weight.WARNING,
+    Reason.TRANSITION_UNREPORTED: Weight.TOLD,
+    Reason.REBOOTED: Weight.TOLD,
+    Reason.RESUMED: Weight.TOLD,
+    Reason.HIBERNATED: Weight.TOLD,
+    Reason.KERNEL_REPLACED: Weight.TOLD,
+    Reason.TPM_CLEARED: Weight.TOLD,
+    Reason.FIRMWARE_CHANGED: Weight.TOLD,
+    Reason.CLOCK_UNSAFE: Weight.TOLD,
+    Reason.CLOCK_TOO_SLOW: Weight.TOLD,
+    Reason.IMA_BANK_PADDED_SHA1: Weight.TOLD,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogsTable:
+    """Which PCRs each log must explain (table ``[logs]``).
+
+    ``cel`` is a table by name, ``cel = { app = [16] }``. Every entry of such a PCR needs a reference value, those of
+    the boot log, too, if it is given the same PCR (as systemd's boot stub and userspace share 11).
+    """
+
+    tcg2: tuple[int, ...] = ()
+    ima: tuple[int, ...] = ()
+    cel: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootTable:
+    """What quoted PCRs must vouch for about the boot (table ``[boot]``).
+
+    Attributes:
+        secure_boot: Secure Boot must have been enforced (PCR 7).
+        no_test_keys: no key of its databases may call itself one for tests (PCR 7).
+        loaders: SHA-256 digests that PCR 4 may have been extended with, in hexadecimal: what the firmware started, and
+            what that started. Empty: not asked.
+    """
+
+    secure_boot: bool = False
+    no_test_keys: bool = False
+    loaders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImaTable:
+    """Table ``[ima]``.
+
+    Attributes:
+        exclude: patterns of paths, ``*`` for any characters, also ``/``, whose files need no reference value. Whoever
+            can write there can run what he likes: exclude data, not programs.
+    """
+
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleTable:
+    """One of ``[[rules]]``: a CEL expression over the facts of ``verifier-worker policy-facts``.
+
+    Attributes:
+        name: results and logs show it.
+        when: the expression; the rule holds when it is true.
+        then: what it weighs: told, warning, none or contraindicated.
+    """
+
+    name: str
+    when: str
+    then: str = Weight.CONTRAINDICATED.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyTable:
+    """The policy as it stands in its file.
+
+    Attributes:
+        id, version: name and version; results say which was applied. A signed policy has the version of its signature.
+        groups: attesters of these groups, as their endorsements say; ``*`` stands for all that no policy names.
+        pcrs: PCRs that a quote must cover, as ``sha256:0-10``.
+        reference_values: names of the sets whose values are acceptable.
+        deadline_s: silence longer than this makes a result stale.
+        result_lifetime_s: a result expires this long after the receipt of its evidence.
+        max_age_s: evidence that may be older than this is stale, by the TPM's clock.
+        max_handle_age_s: so is evidence bound to a handle older than this, whatever the clock says: it bounds what the
+            owner of a device can gain by setting its clock. More than the distributor's interval.
+        grace_s: how long after its expiry a handle still counts; at least the longest propagation delay (REIM 7.2.1).
+        drift_ppm: bound on the rate error of a device's clock; TPM 2.0 allows 15 %, 150000 ppm.
+        remeasure_s: when acceptable files were taken away, every attester's log is judged anew, spread over so long
+            a time after the verifier knew; what is run meanwhile is judged by the new values. 0 for at once.
+        logs, boot, ima: what must be explained, and how.
+        weights: by reason code, ``told``, ``warning``, ``none`` or ``contraindicated``. A reason that tells of an
+            event, such as ``rebooted``, counts in the result that tells it, and no longer.
+        rules: further questions.
+    """
+
+    id: str
+    version: int = 0
+    pcrs: str
+    reference_values: tuple[str, ...]
+    deadline_s: float
+    groups: tuple[str, ...] = (ALL_GROUPS,)
+    result_lifetime_s: float = 300.0
+    max_age_s: float = 120.0
+    max_handle_age_s: float = 300.0
+    grace_s: float = 30.0
+    drift_ppm: int = 150_000
+    remeasure_s: float = 300.0
+    logs: LogsTable = field(default_factory=LogsTable)
+    boot: BootTable = field(default_factory=BootTable)
+    ima: ImaTable = field(default_factory=ImaTable)
+    weights: Mapping[str, str] = field(default_factory=dict)
+    rules: tuple[RuleTable, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeighedRule:
+    """A rule that compiled."""
+
+    rule: Rule
+    weight: Weight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppraisalPolicy:
+    """A checked policy, times in microseconds.
+
+    Attributes:
+        label: ``id/version``.
+        measures: digest of what decides how a log entry is judged; when it changes, logs are judged anew.
+        excluded: paths in the IMA list that need no reference value.
+        loaders: digests that PCR 4 may have been extended with; empty: not asked.
+        weights: what differs from the standing weights of reasons.
+        rules: compiled.
+    """
+
+    label: str
+    measures: str
+    groups: tuple[str, ...]
+    pcrs: PcrSelection
+    logs: Mapping[str, frozenset[int]]
+    reference_values: tuple[str, ...]
+    deadline_us: int
+    result_lifetime_us: int
+    max_age_us: int
+    max_handle_age_us: int
+    grace_us: int
+    drift_ppm: int
+    remeasure_us: int
+    excluded: re.Pattern[str] | None
+    secure_boot: bool
+    no_test_keys: bool
+    loaders: frozenset[bytes]
+    weights: Mapping[Reason, Weight]
+    rules: tuple[WeighedRule, ...]
+
+
+def check_policy(table: PolicyTable) -> AppraisalPolicy:
+    """Checks a policy table and turns it into what appraisal uses.
+
+    Raises:
+        ConfigError: names the field; of a rule, line and column, too.
+    """
+    try:
+        return _check(table)
+    except ConfigError as error:
+        raise ConfigError(f"policy {table.id!r}: {error.detail}") from error
+
+
+def _check(table: PolicyTable) -> AppraisalPolicy:
+    try:
+        pcrs = parse_selection_text(table.pcrs)
+        logs = _check_logs(table.logs)
+    except PeerError as error:
+        raise ConfigError(error.detail) from error
+    _check_times(table)
+    _check_disjoint(logs)
+    covered = {index for _, index in pcrs}
+    for name, indices in logs.items():
+        if not indices <= covered:
+            raise ConfigError(f"logs.{name}: PCRs {sorted(indices - covered)} are not in pcrs {table.pcrs!r}")
+    excluded = _check_patterns(table.ima.exclude)
+    measures = repr((sorted(table.ima.exclude), sorted((name, sorted(each)) for name, each in logs.items())))
+    return AppraisalPolicy(
+        label=f"{table.id}/{table.version}",
+        measures=hashlib.sha256(encode_selection(pcrs) + measures.encode()).hexdigest()[:16],
+        groups=_check_groups(table.groups),
+        pcrs=pcrs,
+        logs=logs,
+        reference_values=table.reference_values,
+        deadline_us=int(table.deadline_s * _US),
+        result_lifetime_us=int(table.result_lifetime_s * _US),
+        max_age_us=int(table.max_age_s * _US),
+        max_handle_age_us=int(table.max_handle_age_s * _US),
+        grace_us=int(table.grace_s * _US),
+        drift_ppm=table.drift_ppm,
+        remeasure_us=int(table.remeasure_s * _US),
+        excluded=excluded,
+        secure_boot=table.boot.secure_boot,
+        no_test_keys=table.boot.no_test_keys,
+        loaders=_check_boot(table.boot, logs),
+        weights=_check_weights(table.weights),
+        rules=_check_rules(table.rules),
+    )
+
+
+def _check_logs(table: LogsTable) -> dict[str, frozenset[int]]:
+    named = ((TCG2, table.tcg2), (IMA, table.ima), *((f"{CEL}/{name}", indices) for name, indices in table.cel.items()))
+    return {parse_log_name(name): frozenset(indices) for name, indices in named if indices}
+
+
+def _check_times(table: PolicyTable) -> None:
+    for name, seconds in (("deadline_s", table.deadline_s), ("result_lifetime_s", table.result_lifetime_s)):
+        if seconds <= 0:
+            raise ConfigError(f"{name}: {seconds}, expected more than 0")
+    others = ("max_age_s", "max_handle_age_s", "grace_s", "remeasure_s")
+    for name in ("deadline_s", "result_lifetime_s", *others):
+        seconds = getattr(table, name)
+        if not 0 <= seconds <= _MAX_SECONDS:  # neither nan nor inf
+            raise ConfigError(f"{name}: {seconds}, expected 0 to {_MAX_SECONDS}")
+    if not 0 <= table.drift_ppm < _US:
+        raise ConfigError(f"drift_ppm: {table.drift_ppm}, expected 0 to 999999")
+
+
+def _check_groups(groups: tuple[str, ...]) -> tuple[str, ...]:
+    if not groups or any(not group or len(group) > MAX_TEXT_BYTES for group in groups):
+        raise ConfigError(f"groups: expected names of groups, or {ALL_GROUPS!r} for all attesters")
+    return groups
+
+
+def _check_disjoint(logs: Mapping[str, frozenset[int]]) -> None:
+    """Of logs that grow, one for a PCR; CEL logs may go on with a PCR of the boot log."""
+    seen: dict[int, str] = {}
+    for name, indices in logs.items():
+        for index in indices:
+            shared = seen.get(index) == TCG2 and name.startswith(f"{CEL}/")
+            if index in seen and not shared:
+                raise ConfigError(f"PCR {index} is claimed by logs.{seen[index]} and logs.{name}")
+            seen[index] = name
+
+
+def _check_patterns(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
+    if len(patterns) > MAX_EXCLUDED:
+        raise ConfigError(f"ima.exclude: {len(patterns)} patterns, the limit is {MAX_EXCLUDED}")
+    for pattern in patterns:
+        if not pattern.startswith("/") or pattern.strip("/*?") == "":
+            raise ConfigError(f"ima.exclude: {pattern!r}, expected a path below /, such as /var/cache/*")
+    return re.compile("|".join(map(fnmatch.translate, patterns))) if patterns else None
+
+
+def _check_boot(table: BootTable, logs: Mapping[str, frozenset[int]]) -> frozenset[bytes]:
+    needed = {7} if table.secure_boot or table.no_test_keys else set()
+    needed |= {4} if table.loaders else set()
+    missing = needed - logs.get(TCG2, frozenset())
+    if missing:
+        raise ConfigError(f"boot: what it asks is in PCRs {sorted(missing)}: give them to the boot log (logs.tcg2)")
+    loaders = set()
+    for text in table.loaders:
+        if len(text) != _SHA256_CHARACTERS or not all(each in "0123456789abcdefABCDEF" for each in text):
+            raise ConfigError(f"boot.loaders: {text[:80]!r}, expected a SHA-256 in hexadecimal")
+        loaders.add(bytes.fromhex(text))
+    return frozenset(loaders)
+
+
+def _check_weights(table: Mapping[str, str]) -> dict[Reason, Weight]:
+    order = list(Weight)
+    weights = {}
+    for code, text in table.items():
+        known = next((reason for reason in ADJUSTABLE if reason == code), None)
+        if known is None:
+            raise ConfigError(
+                f"weights.{code}: not a reason whose weight can be chosen: {', '.join(sorted(ADJUSTABLE))}"
+            )
+        least = ADJUSTABLE[known]
+        allowed = order[order.index(least) :]
+        if text not in allowed:
+            raise ConfigError(f"weights.{code}: {text!r}, expected {', '.join(allowed)}")
+        weights[known] = Weight(text)
+    return weights
+
+
+def _check_rules(tables: tuple[RuleTable, ...]) -> tuple[WeighedRule, ...]:
+    if len(tables) > MAX_RULES:
+        raise ConfigError(f"rules: {len(tables)}, the limit is {MAX_RULES}")
+    rules = []
+    for number, table in enumerate(tables):
+        if table.then not in set(Weight):
+            raise ConfigError(f"rules[{number}].then: {table.then!r}, expected {', '.join(Weight)}")
+        try:
+            rule = compile_rule(table.name, table.when)
+        except ConfigError as error:
+            raise ConfigError(f"rules[{number}] {table.name!r}: when: {error.detail}") from error
+        rules.append(WeighedRule(rule=rule, weight=Weight(table.then)))
+    if len({table.name for table in tables}) < len(tables):
+        raise ConfigError("rules: two have the same name")
+    return tuple(rules)

@@ -1,0 +1,102 @@
+"""From an attester's state to the attestation result that says it."""
+
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+from schemas.identifiers import Ueid
+from schemas.limits import MAX_UNEXPECTED_LISTED
+from schemas.messages.handle import Handle
+from schemas.messages.result import AttestationResult, Freshness
+from schemas.reasons import Reason
+from verifier_worker.core.policy.policy_file import AppraisalPolicy
+from verifier_worker.core.state import AttesterState, Finding
+
+V = TypeVar("V")
+_US: Final = 1_000_000
+STALE_LIFETIME_US: Final = 86_400 * _US  # a stale result affirms nothing and may stand for a day
+UNAPPRAISED_LIFETIME_US: Final = 300 * _US  # where no policy says how long
+
+
+def build_result(
+    ueid: Ueid,
+    state: AttesterState,
+    findings: tuple[Finding, ...],
+    now_us: int,
+    verifier: str,
+    *,
+    policy: AppraisalPolicy | None,
+    handle: Handle | None,
+) -> AttestationResult:
+    """The result of an appraisal, or of a deadline that passed.
+
+    Args:
+        ueid: the attester.
+        state: after ``step`` or ``overdue``.
+        findings: of that step; names what was unexpected.
+        now_us: when the result is issued; what it affirms lives from the receipt on, however late its handle came.
+        verifier: the verifier's name.
+        policy: that was applied.
+        handle: of the evidence's sync proof, if known; a fresh result never outlives it and its grace.
+    """
+    verdict, measured = state.verdict, state.measured
+    shown = [finding for finding in findings if finding.reason in _NAMED and finding.detail]
+    hidden = max(0, measured.unexpected_total - len(measured.unexpected)) if shown else 0
+    return AttestationResult(
+        ueid=ueid,
+        environment=state.environment,
+        status=verdict.status,
+        freshness=verdict.freshness,
+        reasons=tuple(verdict.reasons),
+        vector=verdict.vector,
+        issued_s=now_us // _US,
+        expires_s=_expiry_us(state, now_us, policy, handle) // _US,
+        verifier=verifier,
+        handle=state.sync.handle,
+        evidence=state.evidence,
+        sequence=state.sequence,
+        made_after_us=state.made_after_us,
+        made_before_us=state.made_before_us,
+        received_us=state.received_us,
+        received_after=state.received_after,
+        policies=(policy.label,) if policy is not None else (),
+        logs=_sorted(state.replay.next_index),
+        logs_total=_sorted(
+            {name: total for name, total in state.totals.items() if total > state.replay.next_index.get(name, 0)}
+        ),
+        unexpected=tuple(finding.detail for finding in shown[:MAX_UNEXPECTED_LISTED]),
+        unexpected_digests=tuple(finding.digest.hex() for finding in shown[:MAX_UNEXPECTED_LISTED]),
+        unexpected_total=len(shown) + hidden,
+        claims=_sorted({name: value for name, value in state.claims.items() if not isinstance(value, bytes)}),
+        verified_claims=_sorted(verdict.verified_claims),
+        rejections=state.rejections,
+        clock_rate_ppm=state.clock.rate_ppm,
+        transitions=state.transitions,
+    )
+
+
+def _sorted(items: Mapping[str, V]) -> dict[str, V]:
+    """In one order, whether the state comes from memory or from the database: a result has one text."""
+    return dict(sorted(items.items()))
+
+
+_NAMED: Final = frozenset(
+    {
+        Reason.FILE_UNEXPECTED,
+        Reason.PCR_UNEXPECTED,
+        Reason.BOOT_AGGREGATE_MISMATCH,
+        Reason.BOOT_LOADER_UNEXPECTED,
+        Reason.POLICY_CONFLICT,
+        Reason.REFERENCE_VALUES_MISSING,
+        Reason.POLICY_RULE,
+        Reason.POLICY_RULE_FAILED,
+    }
+)
+
+
+def _expiry_us(state: AttesterState, now_us: int, policy: AppraisalPolicy | None, handle: Handle | None) -> int:
+    if state.verdict.freshness is Freshness.STALE:
+        return now_us + STALE_LIFETIME_US
+    if policy is None:
+        return now_us + UNAPPRAISED_LIFETIME_US
+    expires_us = state.received_us + policy.result_lifetime_us
+    return min(expires_us, handle.expires_us + policy.grace_us) if handle is not None else expires_us

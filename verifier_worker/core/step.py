@@ -1,0 +1,354 @@
+"""The one place where an attester's state moves: ``step``, ``overdue``, ``refuse``. Pure.
+
+    state + evidence + receipt time + trust  ->  state', verdict, solicit?
+
+Cost follows the increment, never the length of the logs. What is unsigned -- PCR values, log increments -- enters the
+state only when, replayed, it reproduces the quoted PCR digest; entries of a long log that arrives in several pushes are
+held as *unsettled* until the quote of the last push settles them, and are dropped together if it does not.
+
+Continuity within a boot: a delta must name the body before it. When it does not, something was lost: the verdict is
+undecided, and a full push is solicited that resends claims, PCR values and the logs from the entry we need. A greater
+reset count is a reboot: everything starts again with a baseline.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from schemas.errors import PeerError
+from schemas.identifiers import Ueid
+from schemas.messages.evidence import VANISHED, ClaimValue, Evidence, EvidenceBody, check_claims_size
+from schemas.messages.result import Freshness, Rejections, Tier
+from schemas.reasons import Reason
+from schemas.replay.bank_replay import BankReplay
+from schemas.replay.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
+from schemas.replay.log_replay import Quoted, ReplayState
+from schemas.replay.resume import resumed
+from schemas.tpm.pcr import SAVED_PCRS
+from verifier_worker.core.checks.admission import AdmittedEvidence, admit
+from verifier_worker.core.checks.appraisal import (
+    EFFECTS,
+    missing_registers,
+)
+from verifier_worker.core.checks.transitions import tell_transitions
+from verifier_worker.core.clock_changes import OUTCOMES, ClockChange
+from verifier_worker.core.clock_record import ClockRecord, next_epoch, went_back
+from verifier_worker.core.conclusion import conclude
+from verifier_worker.core.measured import judge_aggregates, measure
+from verifier_worker.core.policy.policy_file import AppraisalPolicy
+from verifier_worker.core.state import AttesterState, Finding, Measured
+from verifier_worker.core.succession import go_on
+from verifier_worker.core.trust import References, Trust, label_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolicitRequest:
+    """What to ask of the attester: a full push, with each named log from the given entry on."""
+
+    reason: Reason
+    logs: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one push did.
+
+    Attributes:
+        state: the attester's state now; None when nothing is known of it still.
+        findings: what appraisal found; empty when the push was refused or a duplicate.
+        refused: why the push was refused, if it was: ``state`` then differs in ``rejections`` alone.
+        duplicate: the push was the last accepted one again: the stored result stands.
+        solicit: what to ask of the attester, if anything.
+    """
+
+    state: AttesterState | None
+    findings: tuple[Finding, ...] = ()
+    refused: PeerError | None = None
+    duplicate: bool = False
+    solicit: SolicitRequest | None = None
+
+
+def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, received_us: int, trust: Trust) -> Step:
+    """Takes one push.
+
+    Args:
+        state: what is known of the attester; None for nothing.
+        topic_ueid: the attester whose topic the push came on.
+        evidence: well-formed and untrusted.
+        received_us: receipt, UTC microseconds of the verifier's clock.
+        trust: endorsements, handles, policy and reference values in force.
+
+    Returns:
+        The next state and what led there; never raises for anything an attester can send.
+    """
+    if state is not None and state.envelope == evidence.envelope:
+        return Step(state=state, duplicate=True)
+    try:
+        admitted = admit(topic_ueid, evidence, state, received_us, trust)
+        base, findings, remeasure = _continue_from(state, admitted, trust)
+        advanced, more, solicit = _advance(base, admitted, trust)
+        solicit = solicit or remeasure
+        findings += tell_transitions(state, admitted)
+    except PeerError as error:
+        return Step(
+            state=refuse(state, error.reason, received_us), refused=error, solicit=_ask_again(state, evidence, error)
+        )
+    findings += more
+    if admitted.sync_stamp_problem:
+        findings.append(Finding(reason=Reason.SYNC_STAMP_INVALID, detail=admitted.sync_stamp_problem))
+    suspect = advanced.clock.suspect
+    concluded, findings = conclude(topic_ueid, advanced, findings, trust)
+    if solicit is None and concluded.clock.suspect is not None and concluded.clock.suspect is not suspect:
+        solicit = _request(concluded.clock.suspect, concluded, admitted)
+    return Step(state=concluded, findings=tuple(findings), solicit=solicit)
+
+
+def refuse(state: AttesterState | None, reason: Reason, received_us: int) -> AttesterState | None:
+    """Counts a refused message; nothing else moves. Nothing is kept for attesters never accepted."""
+    if state is None:
+        return None
+    count = state.rejections.count + 1 if state.rejections is not None else 1
+    return replace(state, rejections=Rejections(count=count, last=reason, last_us=received_us))
+
+
+def overdue(state: AttesterState, now_us: int) -> AttesterState:
+    """The state when the deadline has passed in silence: affirming becomes none; bad stays bad, but stale."""
+    if state.deadline_us is None or now_us < state.deadline_us:
+        return state
+    verdict = state.verdict
+    kept = verdict.status is Tier.CONTRAINDICATED
+    # What stays bad keeps its reasons: a policy's rule, or its weights, may have made it so.
+    reasons = [Reason.EVIDENCE_OVERDUE, *(reason for reason in verdict.reasons if kept or reason in EFFECTS)]
+    stale = replace(
+        verdict,
+        status=verdict.status if kept else Tier.NONE,
+        freshness=Freshness.STALE,
+        reasons=tuple(dict.fromkeys(reasons)),
+        vector=verdict.vector if kept else {},
+    )
+    return replace(state, verdict=stale, deadline_us=None)
+
+
+def _continue_from(
+    state: AttesterState | None, admitted: AdmittedEvidence, trust: Trust
+) -> tuple[AttesterState, list[Finding], SolicitRequest | None]:
+    """The state to build on -- the old one, or an empty one for a new boot or key -- and what that itself says."""
+    label = label_of(trust)
+    if state is None or state.environment != admitted.evidence.body.environment:
+        return _fresh(admitted, label, None), [], None
+    findings = []
+    if state.firmware_version != admitted.quote.firmware_version:
+        versions = f"{state.firmware_version:#x} to {admitted.quote.firmware_version:#x}"
+        findings.append(Finding(reason=Reason.FIRMWARE_CHANGED, detail=versions))
+    outcome = OUTCOMES[admitted.change]
+    if outcome.starts_over:
+        clock = went_back(state.clock) if admitted.change is ClockChange.RAN_BACK else next_epoch(state.clock)
+        fresh = replace(_fresh(admitted, label, state), clock=clock, went_back=state.went_back or outcome.goes_back)
+        if outcome.reason is not None and outcome.reason is not clock.suspect:
+            findings.append(Finding(reason=outcome.reason))
+        return fresh, findings, None
+    if admitted.change is ClockChange.RESUMED:
+        state = _resumed(state)
+    if state.measured.label != label:  # appraised against other values
+        body = admitted.evidence.body
+        baseline = body.previous is None and not any(body.logs.values())
+        succession = go_on(state, body.ueid, trust, admitted.received_us) if not baseline else None
+        if succession is None:  # measure everything again
+            return replace(_fresh(admitted, label, state), claims=state.claims), findings, None
+        ask = SolicitRequest(reason=Reason.BASELINE_REQUIRED, logs=dict.fromkeys(body.logs, 0))
+        return succession.state, findings, ask if succession.ask else None
+    return state, findings, None
+
+
+def _resumed(state: AttesterState) -> AttesterState:
+    """Without what the TPM has lost over a suspend, in which its clock stood still."""
+    state = replace(state, clock=next_epoch(state.clock))
+    owners = state.measured.owners
+    lost = {name for index, names in owners.items() if index not in SAVED_PCRS for name in names if name[:4] == "cel/"}
+    if not lost:
+        return state
+    return replace(
+        state,
+        replay=resumed(state.replay, lost),
+        tails={name: tail for name, tail in state.tails.items() if name not in lost},
+        totals={name: total for name, total in state.totals.items() if name not in lost},
+        measured=replace(
+            state.measured, owners={index: names for index, names in owners.items() if index in SAVED_PCRS}
+        ),
+        appraised=None,
+    )
+
+
+def _fresh(admitted: AdmittedEvidence, label: str, before: AttesterState | None) -> AttesterState:
+    clock = admitted.quote.clock_info
+    banks = tuple(bank.algorithm for bank in admitted.quoted.pcr_selection.banks)
+    return AttesterState(
+        environment=admitted.evidence.body.environment,
+        reset_count=clock.reset_count,
+        restart_count=clock.restart_count,
+        clock_ms=clock.clock,
+        sequence=admitted.evidence.body.sequence,
+        evidence=admitted.evidence.body_digest,
+        envelope=admitted.evidence.envelope,
+        chained=None,
+        sync=admitted.sync,
+        replay=ReplayState(banks=banks),
+        settled=False,
+        selection=admitted.quoted.pcr_selection,
+        unlogged=NO_VALUES,
+        measured=Measured(label=label),
+        received_us=admitted.received_us,
+        received_after=admitted.received_after,
+        clock_safe=clock.safe,
+        firmware_version=admitted.quote.firmware_version,
+        clock=before.clock if before is not None else ClockRecord(),
+        handle_time_us=before.handle_time_us if before is not None else None,
+        went_back=before is not None and before.went_back,
+        rejections=before.rejections if before is not None else None,
+        transitions=admitted.evidence.body.transitions,
+    )
+
+
+def _advance(
+    base: AttesterState, admitted: AdmittedEvidence, trust: Trust
+) -> tuple[AttesterState, list[Finding], SolicitRequest | None]:
+    """Applies the push to ``base``: continuity first, then the logs.
+
+    Raises:
+        PeerError: the unsigned parts do not parse, or do not reproduce the quote although nothing is missing.
+    """
+    body, policy = admitted.evidence.body, trust.policy
+    baseline = body.previous is None and not any(body.logs.values())
+    if baseline or base.selection != admitted.quoted.pcr_selection:
+        # Another selection says nothing about the entries replayed for the old one; a baseline repeats everything.
+        base = _fresh(admitted, base.measured.label, base)
+    if policy is None or trust.references.missing or missing_registers(policy, admitted.quoted.pcr_selection):
+        # Nothing to appraise entries with, or nothing that binds them: they must not count later either. They are asked
+        # for once, for whoever learns from the audit log; more would make it be late when there is something.
+        ask = None
+        if body.previous is not None and base.evidence == admitted.evidence.body_digest:  # only just begun
+            ask = _request(Reason.BASELINE_REQUIRED, base, admitted)
+        return _moved(base, admitted, chained=None), [], ask
+    if body.previous is not None and body.previous != base.chained:
+        reason = Reason.SEQUENCE_GAP if base.chained is not None else Reason.BASELINE_REQUIRED
+        return _moved(base, admitted), [Finding(reason=reason)], _request(reason, base, admitted)
+    if body.previous is not None and any(
+        start < base.replay.next_index.get(name, 0) for name, start in body.logs.items()
+    ):
+        # We hold entries that the attester never sent: somebody on the way put them in.
+        emptied = _fresh(admitted, base.measured.label, base)
+        reason = Reason.BASELINE_REQUIRED
+        return emptied, [Finding(reason=reason)], _request(reason, emptied, admitted)
+    increments, gap = join_increments(base.replay, base.tails, admitted.evidence)
+    if gap is not None:
+        reason = Reason.LOG_GAP if base.replay.next_index else Reason.BASELINE_REQUIRED
+        return _moved(base, admitted), [Finding(reason=reason, detail=gap)], _request(reason, base, admitted)
+    return _replay(base, admitted, increments, policy, trust.references)
+
+
+def _replay(
+    base: AttesterState,
+    admitted: AdmittedEvidence,
+    increments: Mapping[str, bytes],
+    policy: AppraisalPolicy,
+    references: References,
+) -> tuple[AttesterState, list[Finding], SolicitRequest | None]:
+    evidence, body, quoted = admitted.evidence, admitted.evidence.body, admitted.quoted
+    full = body.previous is None
+    sent = select_values(evidence, quoted.pcr_selection)
+    unlogged = sent if full else base.unlogged.updated(sent) if len(sent) else base.unlogged
+    replay = BankReplay(base.replay, increments)
+    totals = read_totals(evidence, replay.next_index)
+    more = any(total > replay.next_index.get(name, 0) for name, total in totals.items())
+    outcome = replay.whole
+    if not more:
+        selection, algorithm = quoted.pcr_selection, admitted.signature.hash
+        reproduced = replay.until(Quoted(selection=selection, digest=quoted.pcr_digest, algorithm=algorithm), unlogged)
+        if reproduced is None:
+            return _mismatch(base, admitted)
+        outcome = reproduced
+    measured = base.measured
+    if outcome.consumed:
+        measured = measure(
+            measured, outcome.consumed, outcome.state, references, policy.pcrs, policy.logs, policy.excluded
+        )
+    if measured.aggregates and not more:
+        measured = judge_aggregates(measured, outcome.state, unlogged, policy.pcrs)
+    unchanged = base.settled and not more and not outcome.consumed and unlogged is base.unlogged
+    advanced = _moved(
+        base,
+        admitted,
+        chained=evidence.body_digest,
+        replay=outcome.state,
+        settled=not more,
+        unlogged=unlogged,
+        tails=cut_tails(increments, outcome) if increments and not more else {},
+        totals={**base.totals, **totals} if totals else base.totals,
+        claims=_merged_claims(base, body),
+        measured=measured,
+        appraised=base.appraised if unchanged else None,
+    )
+    return advanced, [], None
+
+
+def _merged_claims(base: AttesterState, body: EvidenceBody) -> Mapping[str, ClaimValue]:
+    """The attester's claims after this push.
+
+    Raises:
+        PeerError: ``too-large`` when the deltas add up to more than a full push may hold.
+    """
+    if body.previous is not None and not body.claims:
+        return base.claims
+    before = base.claims if body.previous is not None else {}
+    merged = {name: value for name, value in {**before, **body.claims}.items() if value != VANISHED}
+    check_claims_size(merged)
+    return merged
+
+
+def _mismatch(
+    base: AttesterState, admitted: AdmittedEvidence
+) -> tuple[AttesterState, list[Finding], SolicitRequest | None]:
+    """Nothing is missing, and yet the logs do not reproduce the quote.
+
+    Raises:
+        PeerError: ``log-replay-mismatch`` where the entries before this push were settled, so that the fault is in
+            the unsigned bytes of this very push: whoever carried them may have changed them, and the state stays.
+    """
+    reason = Reason.LOG_REPLAY_MISMATCH
+    if base.settled or not base.replay.next_index:
+        raise PeerError(reason, "PCR values and logs do not reproduce the quoted PCR digest")
+    emptied = _fresh(admitted, base.measured.label, base)
+    return emptied, [Finding(reason=reason)], _request(reason, emptied, admitted)
+
+
+def _moved(base: AttesterState, admitted: AdmittedEvidence, **changes: Any) -> AttesterState:  # noqa: ANN401 fields
+    """``base`` with what the signatures alone prove: the push was made, then, in this order; and with ``changes``."""
+    clock = admitted.quote.clock_info
+    return replace(
+        base,
+        restart_count=clock.restart_count,
+        clock_ms=clock.clock,
+        sequence=admitted.evidence.body.sequence,
+        evidence=admitted.evidence.body_digest,
+        envelope=admitted.evidence.envelope,
+        sync=admitted.sync,
+        received_us=admitted.received_us,
+        received_after=admitted.received_after,
+        clock_safe=clock.safe,
+        firmware_version=admitted.quote.firmware_version,
+        transitions=admitted.evidence.body.transitions,
+        **changes,
+    )
+
+
+def _request(reason: Reason, base: AttesterState, admitted: AdmittedEvidence) -> SolicitRequest:
+    """A full push, with every log of the attester from the entry that ``base`` needs."""
+    logs = dict.fromkeys(admitted.evidence.body.logs, 0)
+    return SolicitRequest(reason=reason, logs={**logs, **base.replay.next_index})
+
+
+def _ask_again(state: AttesterState | None, evidence: Evidence, error: PeerError) -> SolicitRequest | None:
+    """After authentic evidence with bad unsigned parts, ask for all of them again; after anything else, keep still."""
+    if state is None or error.reason not in {Reason.LOG_REPLAY_MISMATCH, Reason.LOG_MALFORMED}:
+        return None
+    return SolicitRequest(reason=error.reason, logs=dict.fromkeys(evidence.body.logs, 0))

@@ -4,8 +4,9 @@ import argparse
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from endorser import commands, enrolment_commands
-from endorser.sources import run_source, show_corim
+from endorser.commands import enrolment as enrolment_commands
+from endorser.commands import signing as commands
+from endorser.commands.reference_sources import run_source, show_corim
 from runtime.mqtt import MqttSettings
 from schemas.errors import ConfigError
 

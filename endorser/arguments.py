@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from endorser.commands import AUTO
+from endorser.commands.signing import AUTO
 from endorser.enrolment_arguments import add_enrolment
 from endorser.learning_arguments import add_corim, add_sources
 from runtime.service import installed_version

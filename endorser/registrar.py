@@ -10,10 +10,11 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-from endorser.certificate_path import Vendors
-from endorser.credential import make_credential
-from endorser.endorsements import BACKDATED_S, DAY_S
-from endorser.enrolment import (
+from endorser.adapters.registry import Registry
+from endorser.core.certificate_path import Vendors
+from endorser.core.credential import make_credential
+from endorser.core.endorsements import BACKDATED_S, DAY_S
+from endorser.core.enrolment import (
     Candidate,
     Decision,
     Device,
@@ -25,7 +26,6 @@ from endorser.enrolment import (
     check_standing,
     examine,
 )
-from endorser.registry import Registry
 from endorser.settings import Settings
 from runtime import clock
 from schemas import media_types
@@ -80,7 +80,7 @@ class Registrar:
             the device, as computed from its endorsement key, and the CMW record for it.
 
         Raises:
-            PeerError: what :func:`endorser.enrolment.examine` and ``check_standing`` raise, ``ueid-mismatch``,
+            PeerError: what :func:`endorser.core.enrolment.examine` and ``check_standing`` raise, ``ueid-mismatch``,
                 ``enrolment-rate-limited``.
             WorldError: ``store-unavailable``.
         """
@@ -124,7 +124,7 @@ class Registrar:
             the device, and the CMW record of the outcome.
 
         Raises:
-            PeerError: what :func:`endorser.enrolment.check_activation`, ``examine`` and ``check_standing`` raise,
+            PeerError: what :func:`endorser.core.enrolment.check_activation`, ``examine`` and ``check_standing`` raise,
                 ``ueid-mismatch``.
             WorldError: ``store-unavailable``.
         """

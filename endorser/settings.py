@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from endorser.enrolment import ApprovalRule
+from endorser.core.enrolment import ApprovalRule
 from runtime.mqtt import MqttSettings
 from runtime.telemetry import check_metrics_address
 from schemas.errors import ConfigError, PeerError

@@ -8,7 +8,7 @@ from deploy.demo.broker import HOST
 from deploy.demo.configuration import FILE_VALUES, FIRMWARE_VALUES
 from deploy.demo.device import Device
 from deploy.demo.layout import RunDirectory
-from endorser.commands import endorse_to_file, publish_files, refer_to_file, statement, ueid_option
+from endorser.commands.signing import endorse_to_file, publish_files, refer_to_file, statement, ueid_option
 from runtime.mqtt import MqttSettings
 
 SIGNER: Final = "demo-endorser"

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from endorser.enrolment import Decision, Device, Endorsed, Standing, examine
+from endorser.adapters.registry import Registry
+from endorser.adapters.vendor_files import load_vendors
+from endorser.core.enrolment import Decision, Device, Endorsed, Standing, examine
 from endorser.registrar import Registrar
-from endorser.registry import Registry
-from endorser.serve import MAX_PAYLOAD_BYTES, EnrolmentService, Inbox
+from endorser.service import MAX_PAYLOAD_BYTES, EnrolmentService, Inbox
 from endorser.settings import LimitSettings, Settings, VendorSettings
-from endorser.vendor_files import load_vendors
 from runtime.health import Health
 from runtime.mqtt import Message, Will
 from schemas import media_types

@@ -1,6 +1,6 @@
 """``endorser corim show``: any bytes are shown or refused."""
 
-from endorser.corim_text import describe_corim, text_of
+from endorser.core.corim_text import describe_corim, text_of
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import REFERENCE_VALUES, REFERENCE_VALUES_PAYLOAD
 

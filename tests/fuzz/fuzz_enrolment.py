@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from endorser.certificate_path import Vendors
-from endorser.enrolment import examine
+from endorser.core.certificate_path import Vendors
+from endorser.core.enrolment import examine
 from schemas import media_types
 from schemas.codecs.cose import HEADER_TYPE
 from schemas.errors import PeerError

@@ -13,9 +13,9 @@ from attester_agent.enrolment import make_request
 from attester_agent.settings import TpmSettings
 from attester_agent.tpm.device import TpmDevice
 from attester_agent.tpm.enrolment import TpmEnrolment
-from endorser.certificate_path import Vendors
-from endorser.credential import make_credential
-from endorser.enrolment import examine
+from endorser.core.certificate_path import Vendors
+from endorser.core.credential import make_credential
+from endorser.core.enrolment import examine
 from schemas.errors import WorldError
 from schemas.identifiers import ueid_from_key
 from schemas.messages.enrolment import parse_request

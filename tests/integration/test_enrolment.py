@@ -15,11 +15,11 @@ from attester_agent.ports import Identity
 from attester_agent.settings import TpmSettings
 from attester_agent.tpm.device import TpmDevice
 from attester_agent.tpm.enrolment import TpmEnrolment
-from endorser.enrolment import Standing
+from endorser.adapters.registry import Registry
+from endorser.adapters.vendor_files import load_vendors
+from endorser.core.enrolment import Standing
 from endorser.registrar import Registrar
-from endorser.registry import Registry
 from endorser.settings import ApprovalSettings, Settings, VendorSettings
-from endorser.vendor_files import load_vendors
 from schemas import media_types
 from schemas.codecs import cmw, cose
 from schemas.codecs.tst_info import TstInfo

@@ -12,7 +12,7 @@ import pytest
 
 from attester_agent.__main__ import main as agent
 from endorser.__main__ import main as endorser
-from endorser.registry import Registry
+from endorser.adapters.registry import Registry
 from runtime.keys import load_public_keys
 from schemas import media_types
 from schemas.codecs import cmw

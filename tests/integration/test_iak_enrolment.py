@@ -12,10 +12,10 @@ from attester_agent.enrolment import Enrolling, answer_challenge, make_request, 
 from attester_agent.settings import TpmSettings
 from attester_agent.tpm.device import TpmDevice
 from attester_agent.tpm.enrolment import TpmEnrolment
+from endorser.adapters.registry import Registry
+from endorser.adapters.vendor_files import load_vendors
 from endorser.registrar import Registrar
-from endorser.registry import Registry
 from endorser.settings import ApprovalSettings, Settings, VendorSettings
-from endorser.vendor_files import load_vendors
 from schemas.codecs import cose
 from schemas.errors import PeerError
 from schemas.messages.endorsement import Genuine

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from endorser.endorsements import parse_any_file_key
+from endorser.core.endorsements import parse_any_file_key
 from schemas.errors import PeerError
 from schemas.hashes import BY_NAME, SHA256, HashAlgorithm
 from schemas.ima.signature import parse_file_signature, verify_file_signature

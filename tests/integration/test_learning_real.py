@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from endorser.__main__ import main
-from endorser.working_set import parse
+from endorser.core.working_set import parse
 from schemas import media_types
 from schemas.codecs import cmw
 from schemas.hashes import SHA256

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from endorser.__main__ import main as endorser
-from endorser.publisher import Publication, publish
+from endorser.adapters.publisher import Publication, publish
 from relying_party.settings import Settings
 from relying_party.watch import ResultFeed
 from runtime.keys import generate_key_pair, public_path

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from endorser.__main__ import main
-from endorser.corim_text import UNVERIFIED, describe_corim, text_of
+from endorser.core.corim_text import UNVERIFIED, describe_corim, text_of
 from schemas import media_types
 from schemas.codecs import cbor, cmw, cose
 from schemas.errors import PeerError

@@ -8,8 +8,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from endorser.certificate_path import TpmCertificate, Vendors
-from endorser.ek_certificate import verify_ek_certificate
+from endorser.core.certificate_path import TpmCertificate, Vendors
+from endorser.core.ek_certificate import verify_ek_certificate
 from schemas.errors import PeerError
 from schemas.reasons import Reason
 from tests.parts.ek_authority import NOW_S, TPM_NAMES, Authority, der, signing_usage

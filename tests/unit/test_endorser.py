@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.hashes import SHA256 as SHA256_OF_CRYPTOGRAP
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from endorser.__main__ import main
-from endorser.commands import statement
-from endorser.endorsements import (
+from endorser.adapters.publisher import publication_of
+from endorser.commands.signing import statement
+from endorser.core.endorsements import (
     BACKDATED_S,
     parse_any_public,
     parse_any_ueid,
@@ -21,7 +22,6 @@ from endorser.endorsements import (
     parse_pcr_lines,
     verify_any,
 )
-from endorser.publisher import publication_of
 from runtime.keys import load_public_keys
 from schemas import media_types
 from schemas.codecs import cmw

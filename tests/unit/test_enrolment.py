@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from endorser.certificate_path import Vendors
-from endorser.enrolment import (
+from endorser.adapters.registry import Registry
+from endorser.core.certificate_path import Vendors
+from endorser.core.enrolment import (
     ApprovalRule,
     Candidate,
     Decision,
@@ -19,8 +20,7 @@ from endorser.enrolment import (
     Standing,
     examine,
 )
-from endorser.rate_limit import RateLimit
-from endorser.registry import Registry
+from endorser.core.rate_limit import RateLimit
 from schemas.errors import ConfigError, PeerError
 from schemas.messages.endorsement import Genuine
 from schemas.messages.enrolment import (

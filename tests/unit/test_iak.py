@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ObjectIdentifier
 
-from endorser.certificate_path import Vendors
-from endorser.iak_certificate import verify_iak
+from endorser.core.certificate_path import Vendors
+from endorser.core.iak_certificate import verify_iak
 from schemas.errors import PeerError
 from schemas.messages.enrolment import IakProof
 from schemas.reasons import Reason

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from endorser.__main__ import main
-from endorser.captured import read_evidence
-from endorser.learning import Learned, learn_from_logs, learn_from_pushes
-from endorser.packages import deb_files, installed_files
-from endorser.working_set import parse
+from endorser.adapters.captured import read_evidence
+from endorser.adapters.debian_packages import deb_files, installed_files
+from endorser.core.learning import Learned, learn_from_logs, learn_from_pushes
+from endorser.core.working_set import parse
 from runtime.audit_log import captured
 from runtime.audit_log.frames import FrameFile
 from runtime.progress import Progress

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from endorser.__main__ import main
-from endorser.working_set import WorkingSet, differences, merge, parse, render, subtract
+from endorser.core.working_set import WorkingSet, differences, merge, parse, render, subtract
 from runtime.keys import load_public_keys
 from schemas.errors import ConfigError
 from schemas.hashes import SHA256, SHA384

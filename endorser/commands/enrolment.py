@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from endorser.enrolment import Standing
+from endorser.adapters.registry import Registry
+from endorser.adapters.vendor_files import load_vendors
+from endorser.core.enrolment import Standing
 from endorser.registrar import Registrar, request_label
-from endorser.registry import Registry
-from endorser.serve import MAX_PAYLOAD_BYTES, EnrolmentService, Inbox
+from endorser.service import MAX_PAYLOAD_BYTES, EnrolmentService, Inbox
 from endorser.settings import ROLE, Settings
-from endorser.vendor_files import load_vendors
 from runtime import clock
 from runtime.durable import check_folder_of, sole_user, write_durable
 from runtime.health import Health, broker_condition

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from endorser.captured import read_signed
-from endorser.endorsements import (
+from endorser.adapters.captured import read_signed
+from endorser.adapters.publisher import Publication, publication_of, publish
+from endorser.core.endorsements import (
     Statement,
     describe,
     endorse,
@@ -19,7 +20,6 @@ from endorser.endorsements import (
     sign_policy_text,
     verify_any,
 )
-from endorser.publisher import Publication, publication_of, publish
 from runtime import clock
 from runtime.durable import write_durable
 from runtime.keys import generate_key_pair, load_public_keys, load_signing_key, public_path, read_file

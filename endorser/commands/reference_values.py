@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from endorser.captured import read_evidence, read_signed
-from endorser.endorsements import DAY_S, Statement, parse_any_file_key
-from endorser.learning import Learned, learn_from_logs, learn_from_pushes
-from endorser.packages import deb_files, installed_files
-from endorser.working_set import WorkingSet, differences, merge, parse, render, subtract
+from endorser.adapters.captured import read_evidence, read_signed
+from endorser.adapters.debian_packages import deb_files, installed_files
+from endorser.core.endorsements import DAY_S, Statement, parse_any_file_key
+from endorser.core.learning import Learned, learn_from_logs, learn_from_pushes
+from endorser.core.working_set import WorkingSet, differences, merge, parse, render, subtract
 from runtime.durable import write_durable
 from runtime.keys import load_public_keys, load_signing_key, read_file
 from runtime.progress import Progress

@@ -2,7 +2,7 @@
 
 :func:`verify_ek_certificate` answers, in this order:
 
-1. a path leads from it to a configured root, and nobody took it back (:mod:`endorser.certificate_path`);
+1. a path leads from it to a configured root, and nobody took it back (:mod:`endorser.core.certificate_path`);
 2. it says of itself what the TCG EK Credential Profile 2.5 (3.2) asks: the EK key purpose, not a CA, a key usage that
    decrypts or agrees, and in the subject alternative name the manufacturer, model and version of the TPM.
 
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ObjectIdentifier
 
-from endorser.certificate_path import Kind, TpmCertificate, Vendors, extension, load_certificate, verify_path
+from endorser.core.certificate_path import Kind, TpmCertificate, Vendors, extension, load_certificate, verify_path
 from schemas.errors import PeerError
 from schemas.reasons import Reason
 

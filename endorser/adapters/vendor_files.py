@@ -6,7 +6,7 @@ from typing import Final
 
 from cryptography import x509
 
-from endorser.certificate_path import Vendors
+from endorser.core.certificate_path import Vendors
 from endorser.settings import VendorSettings
 from runtime.keys import read_file
 from runtime.settings import naming

@@ -5,9 +5,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from endorser import commands, learning_commands
-from endorser.captured import read_signed
-from endorser.corim_text import describe_corim, text_of
+from endorser.adapters.captured import read_signed
+from endorser.commands import reference_values as learning_commands
+from endorser.commands import signing as commands
+from endorser.core.corim_text import describe_corim, text_of
 from runtime.durable import write_durable
 from runtime.keys import load_public_keys
 from schemas.errors import ConfigError, PeerError

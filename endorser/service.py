@@ -10,10 +10,10 @@ from typing import Final, Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from endorser.enrolment import Standing
-from endorser.rate_limit import RateLimit
+from endorser.adapters.registry import Registry
+from endorser.core.enrolment import Standing
+from endorser.core.rate_limit import RateLimit
 from endorser.registrar import Registrar, digest_of
-from endorser.registry import Registry
 from endorser.settings import LimitSettings
 from runtime import clock
 from runtime.health import Condition, Health

@@ -12,9 +12,9 @@ from enum import StrEnum
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from endorser.certificate_path import TpmCertificate, Vendors
-from endorser.ek_certificate import verify_ek_certificate
-from endorser.iak_certificate import verify_iak
+from endorser.core.certificate_path import TpmCertificate, Vendors
+from endorser.core.ek_certificate import verify_ek_certificate
+from endorser.core.iak_certificate import verify_iak
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid, ueid_from_key, ueid_text
 from schemas.messages.endorsement import Genuine
@@ -163,10 +163,11 @@ class ApprovalRule:
 def examine(raw: bytes, vendors: Vendors, now_s: int) -> Candidate:
     """Examines a request.
 
-    1. it parses; 2. the EK certificate is a vendor's (:func:`endorser.ek_certificate.verify_ek_certificate`); 3. it
+    1. it parses; 2. the EK certificate is a vendor's (:func:`endorser.core.ek_certificate.verify_ek_certificate`); 3.
+       it
     certifies the endorsement key of the request; or, where there is none, an IAK certifies the attesting key
-    (:func:`endorser.iak_certificate.verify_iak`); 4. the endorsement key is of the TCG's template; 5. the attesting key
-    signs only what its TPM made, and never leaves it.
+    (:func:`endorser.core.iak_certificate.verify_iak`); 4. the endorsement key is of the TCG's template; 5. the
+    attesting key signs only what its TPM made, and never leaves it.
 
     Args:
         raw: value of the CMW record.

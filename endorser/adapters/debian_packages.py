@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from endorser.working_set import plain_path
+from endorser.core.working_set import plain_path
 from runtime.progress import Progress
 from schemas.errors import ConfigError
 

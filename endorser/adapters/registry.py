@@ -13,8 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from endorser.enrolment import Candidate, Decision, Device, Endorsed, OpenChallenge, Pending, Standing, check_standing
-from endorser.registry_schema import COUNT_STANDINGS, COUNT_WAITING, SCHEMA, SCHEMA_VERSION, Tally
+from endorser.adapters.registry_schema import COUNT_STANDINGS, COUNT_WAITING, SCHEMA, SCHEMA_VERSION, Tally
+from endorser.core.enrolment import (
+    Candidate,
+    Decision,
+    Device,
+    Endorsed,
+    OpenChallenge,
+    Pending,
+    Standing,
+    check_standing,
+)
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.identifiers import Ueid
 from schemas.messages.endorsement import Genuine
@@ -375,19 +384,10 @@ def _use(database: sqlite3.Connection, used: ChallengeDigest | None) -> None:
 
 
 def _add_endorsement(database: sqlite3.Connection, endorsed: Endorsed) -> None:
-    database.execute(
-        "INSERT INTO endorsement (ueid, version, ak_name, ak_public, genuine, not_after_s, signed) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            endorsed.ueid,
-            endorsed.version,
-            endorsed.ak_name,
-            endorsed.ak_public,
-            endorsed.genuine,
-            endorsed.not_after_s,
-            endorsed.signed,
-        ),
-    )
+    e = endorsed
+    row = (e.ueid, e.version, e.ak_name, e.ak_public, e.genuine, e.not_after_s, e.signed)
+    columns = "ueid, version, ak_name, ak_public, genuine, not_after_s, signed"
+    database.execute(f"INSERT INTO endorsement ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def _add_record(database: sqlite3.Connection, decision: Decision) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from endorser.working_set import WorkingSet, plain_path
+from endorser.core.working_set import WorkingSet, plain_path
 from schemas.boot_log import records as tcg2_log
 from schemas.cel import in_cbor as cel_cbor
 from schemas.cel.records import ApplicationContent

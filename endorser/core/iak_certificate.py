@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ObjectIdentifier
 
-from endorser.certificate_path import Kind, TpmCertificate, Vendors, extension, load_certificate, verify_path
+from endorser.core.certificate_path import Kind, TpmCertificate, Vendors, extension, load_certificate, verify_path
 from schemas.errors import PeerError
 from schemas.messages.enrolment import IakProof
 from schemas.reasons import Reason

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from endorser.endorsements import verify_any
+from endorser.core.endorsements import verify_any
 from schemas import media_types
 from schemas.codecs import cbor, cose
 from schemas.errors import PeerError

@@ -1,0 +1,1 @@
+"""The pure core: certificate paths, enrolment, what is signed, reference values learned from logs."""

@@ -4,6 +4,6 @@ Knows results and trusted verifier keys; appraises nothing. Of evidence it knows
 """
 
 from relying_party.attestation import Attestation, Expectations
-from relying_party.client import Results
+from relying_party.results import Results
 
 __all__ = ["Attestation", "Expectations", "Results"]

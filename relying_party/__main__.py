@@ -3,8 +3,12 @@
 import argparse
 import sys
 
-from relying_party import alert_command, audit_command, dashboard_command, follow_command, show_command
-from relying_party.commands import add_commands, settings_of
+from relying_party.commands import alerts as alert_command
+from relying_party.commands import audit as audit_command
+from relying_party.commands import dashboard as dashboard_command
+from relying_party.commands import follow as follow_command
+from relying_party.commands import show as show_command
+from relying_party.commands.check_and_submit import add_commands, settings_of
 from relying_party.settings import ROLE
 from runtime.service import installed_version, run_command
 from runtime.settings import naming

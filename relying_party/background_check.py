@@ -10,7 +10,7 @@ import queue
 from typing import Final
 
 from relying_party.attestation import Attestation
-from relying_party.client import Results
+from relying_party.results import Results
 from runtime import clock
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
 from schemas import media_types

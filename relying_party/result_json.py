@@ -8,7 +8,7 @@ hexadecimal, a UEID is base64url, times have their unit in their name; what is n
 import json
 from typing import Final
 
-from relying_party.results import Standing
+from relying_party.result_board import Standing
 from schemas.identifiers import ueid_text
 
 FORMAT: Final = 1

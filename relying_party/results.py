@@ -1,138 +1,129 @@
-"""What stands about each attester, by the results of verifiers that the caller trusts.
+"""The library for programs: results verified against files of keys and this machine's clock, in a few lines.
 
-Pure: messages and the time are arguments. Promises of a :class:`ResultBoard`: whatever it shows was signed by a trusted
-verifier for the attester it stands under; it never goes back to an earlier result of the same verifier, whoever
-publishes that again; a result that has expired stands as undecided and stale, whatever it said. It does not decide
-what to do about an attester, and it does not notice that a whole verifier is silent before its results expire.
+    results = Results.from_files("verifier.jwks", policies=["fleet/3"], max_age_s=120)
+    attestation = results.verify(token)
+    if attestation.affirming: ...
 
-Each mutable thing has one owner: a board belongs to the thread that calls it.
+Each mutable thing has one owner: the key set, replaced whole by :meth:`Results.reload`, belongs to the thread that
+calls that; :meth:`Results.verify` may be called from any.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Collection, Iterable
+from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-
-from schemas.errors import PeerError
+from relying_party.attestation import LEEWAY_S, Attestation, Expectations, verify_attestation
+from runtime import clock
+from runtime.keys import load_public_keys
+from runtime.tracing import Tracer
 from schemas.identifiers import Ueid
-from schemas.messages import result_token
-from schemas.messages.result import AttestationResult, Freshness, Tier
-from schemas.messages.result_token import result_keys
-from schemas.reasons import Reason
-from schemas.topics import Topics
-
-__all__ = ["ResultBoard", "Standing", "result_keys", "standing_of", "verify_result"]
-MAX_CLOCK_SKEW_S: Final = 300  # how far a verifier's clock may be ahead of ours
+from schemas.messages import passport_proof, result_token
+from schemas.messages.handle import Handle
+from schemas.messages.result import AttestationResult
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """What holds about one attester at one moment.
+class Results:
+    """Verifies results by the verifiers that the caller trusts, against what the caller expects."""
 
-    Attributes:
-        result: the newest result, as it was signed.
-        status: its status, or ``none`` once it has expired.
-        freshness: its freshness, or ``stale`` once it has expired.
-        reasons: its reasons; ``result-expired`` is the first of them once it has expired.
-    """
-
-    result: AttestationResult
-    status: Tier
-    freshness: Freshness
-    reasons: tuple[str, ...]
-
-
-def verify_result(topic: str, payload: bytes, keys: Mapping[str, EllipticCurvePublicKey]) -> AttestationResult:
-    """Verifies one message of the results topic: its form, its signature, and whom it is about. Not its times.
-
-    Args:
-        topic: where it was published.
-        payload: a CMW record with a result.
-        keys: the trusted verifiers' keys by key id, as :func:`result_keys` makes them.
-
-    Returns:
-        the result; its signature covers everything in it.
-
-    Raises:
-        PeerError: ``too-large``, ``malformed``, ``unknown-media-type``, ``result-signature-invalid``, or
-            ``result-of-another-attester`` when it is about another attester than its topic says.
-    """
-    result = result_token.verify(result_token.unwrap(payload), keys)
-    if result.ueid != Topics().ueid_of(topic):
-        raise PeerError(Reason.RESULT_OF_ANOTHER_ATTESTER, "attestation result: about another attester than its topic")
-    return result
-
-
-def standing_of(result: AttestationResult, now_s: int) -> Standing:
-    """What a result is worth at ``now_s``, UTC seconds."""
-    if now_s < result.expires_s:
-        return Standing(result=result, status=result.status, freshness=result.freshness, reasons=tuple(result.reasons))
-    reasons = (Reason.RESULT_EXPIRED.value, *result.reasons)
-    return Standing(result=result, status=Tier.NONE, freshness=Freshness.STALE, reasons=reasons)
-
-
-class ResultBoard:
-    """The newest result about each attester, from any number of verifiers."""
-
-    def __init__(self, keys: Mapping[str, EllipticCurvePublicKey]) -> None:
-        """Starts empty.
-
-        Args:
-            keys: the trusted verifiers' keys by key id, as :func:`result_keys` makes them.
-        """
-        self._keys = dict(keys)
-        self._by_verifier: dict[tuple[Ueid, str], AttestationResult] = {}
-        self._newest: dict[Ueid, AttestationResult] = {}
-
-    def apply(self, topic: str, payload: bytes, now_s: int) -> AttestationResult:
-        """Takes one message of the results topic.
-
-        Args:
-            topic: where it was published.
-            payload: a CMW record with a result.
-            now_s: UTC seconds.
-
-        Returns:
-            the verified result, now the newest of its verifier; the same result again changes nothing.
+    def __init__(
+        self, key_files: Iterable[str | Path], expected: Expectations, *, tracer: Tracer | None = None
+    ) -> None:
+        """Loads the keys; each result that verifies becomes a span where there is a ``tracer``.
 
         Raises:
-            PeerError: as :func:`verify_result`; ``result-not-yet-valid`` when it was issued in our future;
-                ``object-rolled-back`` when that verifier has said something newer about the attester before.
+            ConfigError: a key file is missing or holds no key.
         """
-        result = verify_result(topic, payload, self._keys)
-        if result.issued_s > now_s + MAX_CLOCK_SKEW_S:
-            message = f"attestation result: issued {result.issued_s - now_s} s in our future"
-            raise PeerError(Reason.RESULT_NOT_YET_VALID, message)
-        known = self._by_verifier.get((result.ueid, result.verifier))
-        if known is not None and _is_older(result, known):
-            message = f"attestation result: older than one that {result.verifier} published before"
-            raise PeerError(Reason.OBJECT_ROLLED_BACK, message)
-        self._by_verifier[result.ueid, result.verifier] = result
-        newest = self._newest.get(result.ueid)
-        if newest is None or not _is_older(result, newest):
-            self._newest[result.ueid] = result
-        return result
+        self.expected = expected
+        self._tracer = tracer
+        self._files = tuple(map(Path, key_files))
+        self._keys = result_token.result_keys(load_public_keys(self._files))
 
-    @property
-    def count(self) -> int:
-        """How many attesters there are results about."""
-        return len(self._newest)
+    @classmethod
+    def from_files(
+        cls,
+        *key_files: str | Path,
+        policies: Collection[str] | None = None,
+        max_age_s: float | None = None,
+        max_handle_age_s: float | None = None,
+        fresh_only: bool = False,
+        leeway_s: float = LEEWAY_S,
+        tracer: Tracer | None = None,
+    ) -> "Results":
+        """For the verifiers whose public keys are in these files, PEM or JWKS; any of the keys may have signed.
 
-    def standing(self, ueid: Ueid, now_s: int) -> Standing | None:
-        """What stands about one attester at ``now_s``; None when no verifier has said anything yet."""
-        result = self._newest.get(ueid)
-        return None if result is None else standing_of(result, now_s)
+        Args:
+            key_files: whom to trust.
+            policies: ids of the appraisal policies that count, as ``fleet/3``; None for any.
+            max_age_s: the quote is at most so old, at worst; None for any age.
+            max_handle_age_s: the handle is at most so old; needs ``handles`` with each result.
+            fresh_only: refuse results that say anything but ``fresh``.
+            leeway_s: seconds that our clock and the verifier's may differ, either way.
+            tracer: from :func:`runtime.tracing.open_tracer`; each result that verifies becomes a span of its trace.
 
-    def standings(self, now_s: int) -> tuple[Standing, ...]:
-        """What stands about every attester at ``now_s``, UTC seconds, in the order of their first results."""
-        return tuple(standing_of(result, now_s) for result in self._newest.values())
+        Raises:
+            ConfigError: a key file is missing or holds no key.
+        """
+        expected = Expectations(
+            policies=policies,
+            max_age_s=max_age_s,
+            max_handle_age_s=max_handle_age_s,
+            fresh_only=fresh_only,
+            leeway_s=leeway_s,
+        )
+        return cls(key_files, expected, tracer=tracer)
 
+    def reload(self) -> None:
+        """Reads the key files again, as after a rollover; on an error the keys stay what they were.
 
-def _is_older(result: AttestationResult, known: AttestationResult) -> bool:
-    """Whether ``result`` was issued before ``known``; within one second the evidence's time of receipt decides."""
-    if result.issued_s != known.issued_s:
-        return result.issued_s < known.issued_s
-    if result.received_us is None or known.received_us is None:
-        return False
-    return result.received_us < known.received_us
+        Raises:
+            ConfigError: a key file is missing or holds no key.
+        """
+        self._keys = result_token.result_keys(load_public_keys(self._files))
+
+    def read(self, token: bytes) -> AttestationResult:
+        """What a token says, if a trusted verifier signed it; no expectation is checked, not even that it is in force.
+
+        Raises:
+            PeerError: ``too-large``, ``malformed``, ``unknown-media-type``, ``result-signature-invalid``.
+        """
+        return result_token.verify(result_token.token_of(token), self._keys)
+
+    def verify(self, token: bytes, *, ueid: Ueid | None = None, handles: Iterable[Handle] | None = None) -> Attestation:
+        """Verifies a result, now.
+
+        Args:
+            token: a JWT, a CWT, or a CMW record with either, as files and messages hold them.
+            ueid: the attester it must be about.
+            handles: verified by the caller, the only ones it may be bound to.
+
+        Raises:
+            PeerError: one of the codes of :func:`relying_party.attestation.verify_attestation`, or
+                ``unknown-media-type``.
+        """
+        started_s, token = clock.monotonic_s(), result_token.token_of(token)
+        verified = verify_attestation(token, self._keys, clock.utc_us(), self.expected, ueid=ueid, handles=handles)
+        if self._tracer is not None and verified.result.evidence is not None:
+            status = {"status": str(verified.result.status)}
+            self._tracer.record(
+                verified.result.evidence, "relying-party verify", started_s, clock.monotonic_s(), status
+            )
+        return verified
+
+    def verify_passport(
+        self, token: bytes, challenge: bytes, proof: bytes, *, handles: Iterable[Handle] | None = None
+    ) -> Attestation:
+        """Verifies a result that an attester shows, and that it is this attester who shows it.
+
+        Args:
+            token: as for :meth:`verify`.
+            challenge: the random bytes that the attester was given for this occasion.
+            proof: its answer, made by ``attester-agent passport --challenge``.
+            handles: as for :meth:`verify`.
+
+        Raises:
+            PeerError: as :meth:`verify`; ``result-proof-invalid``, and the others of
+                :func:`schemas.messages.passport_proof.verify_proof`.
+        """
+        attestation = self.verify(token, handles=handles)
+        parsed = passport_proof.parse_proof(proof)
+        passport_proof.verify_proof(parsed, result_token.token_of(token), challenge, attestation.result)
+        return attestation

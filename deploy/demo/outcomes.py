@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deploy.demo.scenario import Deed, Role
-from relying_party.results import Standing
+from relying_party.result_board import Standing
 from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
 

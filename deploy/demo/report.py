@@ -12,7 +12,7 @@ from deploy.demo.layout import RunDirectory
 from deploy.demo.outcomes import Expectation, History, codes_seen, result_counts
 from deploy.demo.problem import DemoError
 from deploy.demo.scenario import Plan, devices_for_everything
-from relying_party.results import Standing
+from relying_party.result_board import Standing
 from schemas.identifiers import ueid_text
 
 _WIDTH: Final = 80

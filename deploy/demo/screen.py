@@ -12,9 +12,9 @@ from rich.text import Text
 from typing_extensions import override
 
 from deploy.demo.progress import Progress
-from relying_party.results import Standing
-from relying_party.selection import name_of
-from relying_party.watch import headline_of, line_of, table_of
+from relying_party.result_board import Standing
+from relying_party.terminal.selection import name_of
+from relying_party.terminal.table import headline_of, line_of, table_of
 from schemas.identifiers import Ueid
 
 STORY_LINES: Final = 8

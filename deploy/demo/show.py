@@ -20,7 +20,7 @@ from deploy.demo.scenario import Act, Plan, Role, plan
 from deploy.demo.screen import LiveScreen, PlainScreen, Screen
 from deploy.demo.stage import Stage
 from deploy.demo.temporary import temporary_folder
-from relying_party.results import Standing
+from relying_party.result_board import Standing
 from runtime import clock
 from runtime.service import EXIT_FAILED, EXIT_OK, Stop
 from schemas.errors import AttestreamError

@@ -20,7 +20,7 @@ from deploy.demo.progress import Progress
 from deploy.demo.reference_files import choose_files, digests_of
 from deploy.demo.scenario import Act, Deed
 from relying_party.settings import Settings
-from relying_party.watch import ResultFeed
+from relying_party.terminal.table import ResultFeed
 from runtime.audit_log.signer import generate_log_key
 from runtime.keys import generate_key_pair
 from runtime.mqtt import MqttSettings

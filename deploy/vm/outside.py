@@ -22,9 +22,9 @@ from deploy.demo.progress import Progress
 from deploy.vm.machine import Machine
 from endorser.commands.reference_values import from_attester, from_packages, sign, write_learned
 from endorser.commands.signing import publish_files, statement
-from relying_party.results import Standing
+from relying_party.result_board import Standing
 from relying_party.settings import Settings
-from relying_party.watch import ResultFeed
+from relying_party.terminal.table import ResultFeed
 from runtime import clock
 from runtime.audit_log.signer import generate_log_key
 from runtime.keys import generate_key_pair

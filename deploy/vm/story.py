@@ -19,7 +19,7 @@ from deploy.demo.progress import Progress
 from deploy.vm.ailments import AILMENTS
 from deploy.vm.machine import Machine
 from deploy.vm.outside import HEARTBEAT_S, Heard, Outside, parse_push
-from relying_party.results import Standing
+from relying_party.result_board import Standing
 from schemas.identifiers import Ueid, parse_ueid_text
 from schemas.messages.evidence import Evidence
 from schemas.messages.result import Freshness, Tier

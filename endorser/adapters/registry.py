@@ -386,8 +386,11 @@ def _use(database: sqlite3.Connection, used: ChallengeDigest | None) -> None:
 def _add_endorsement(database: sqlite3.Connection, endorsed: Endorsed) -> None:
     e = endorsed
     row = (e.ueid, e.version, e.ak_name, e.ak_public, e.genuine, e.not_after_s, e.signed)
-    columns = "ueid, version, ak_name, ak_public, genuine, not_after_s, signed"
-    database.execute(f"INSERT INTO endorsement ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    database.execute(
+        "INSERT INTO endorsement (ueid, version, ak_name, ak_public, genuine, not_after_s, signed) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        row,
+    )
 
 
 def _add_record(database: sqlite3.Connection, decision: Decision) -> None:

@@ -16,7 +16,7 @@ from prometheus_client import Counter, Gauge
 from relying_party.dashboard.fleet import Fleet
 from relying_party.dashboard.handle_watch import HandleWatch, Trust
 from relying_party.dashboard.settings import DashboardSettings
-from relying_party.results import result_keys
+from relying_party.result_board import result_keys
 from runtime import clock
 from runtime.health import Health, broker_condition
 from runtime.keys import load_public_keys

@@ -21,7 +21,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from relying_party.dashboard.series import Series
-from relying_party.results import ResultBoard, Standing
+from relying_party.result_board import ResultBoard, Standing
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.messages import result_token

@@ -12,7 +12,7 @@ from typing import Final
 
 from relying_party.dashboard.fleet import SHOWN_LOGS, Change, Device, Fleet, Refusal, View, view_of
 from relying_party.dashboard.handle_watch import HandleWatch, seen_json
-from relying_party.results import Standing
+from relying_party.result_board import Standing
 from schemas.identifiers import HandleId, ueid_text
 from schemas.messages.result import AttestationResult, tier_of
 from schemas.text.reasons import REASON_TEXTS

@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from relying_party.alert_desk import AlertDesk
-from relying_party.alert_rules import Rule
-from relying_party.alert_silence import Silence, SilenceSettings
-from relying_party.alert_storms import Storms, StormSettings
-from relying_party.results import ResultBoard, result_keys, standing_of
-from relying_party.selection import Selection, SortKey, select, summary_of
-from relying_party.watch import table_of
+from relying_party.alerts.ledger import AlertDesk
+from relying_party.alerts.rules import Rule
+from relying_party.alerts.silence import Silence, SilenceSettings
+from relying_party.alerts.storms import Storms, StormSettings
+from relying_party.result_board import ResultBoard, result_keys, standing_of
+from relying_party.terminal.selection import Selection, SortKey, select, summary_of
+from relying_party.terminal.table import table_of
 from schemas.codecs import cose
 from schemas.identifiers import Ueid
 from schemas.messages.result import Freshness, Tier

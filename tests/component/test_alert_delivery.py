@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from relying_party.alert_desk import Batch, Outgoing
-from relying_party.alert_http import Poster
-from relying_party.alert_queue import Receivers
-from relying_party.alert_receivers import QueueRunner, WebhookSender
-from relying_party.alert_rules import Headline, Memory
-from relying_party.alert_settings import WebhookSettings
-from relying_party.alert_store import MAX_FAILED, AlertStore
-from relying_party.webhook_signature import parse_secret, signed_headers
+from relying_party.alerts.delivery import Receivers
+from relying_party.alerts.http_post import Poster
+from relying_party.alerts.ledger import Batch, Outgoing
+from relying_party.alerts.receivers import QueueRunner, WebhookSender
+from relying_party.alerts.rules import Headline, Memory
+from relying_party.alerts.settings import WebhookSettings
+from relying_party.alerts.store import MAX_FAILED, AlertStore
+from relying_party.alerts.webhook_signature import parse_secret, signed_headers
 from runtime.clock import monotonic_s, utc_s
 from schemas.errors import ConfigError
 from schemas.messages.alert import Alert, AlertKind, Condition

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from relying_party.alert_service import AlertService, Runners
-from relying_party.alert_settings import ROLE, AlertSettings
-from relying_party.alert_store import AlertStore
+from relying_party.alerts.service import AlertService, Runners
+from relying_party.alerts.settings import ROLE, AlertSettings
+from relying_party.alerts.store import AlertStore
 from runtime import settings as settings_files
 from runtime.clock import utc_s
 from runtime.mqtt import Message

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from relying_party.__main__ import main
-from relying_party.proof_check import Verdict, check_proof
+from relying_party.audit.proof_check import Verdict, check_proof
 from runtime.audit_log.tile_log import cosignatures_path
 from schemas.audit.entry import START, ObjectEntry, parse_entry
 from schemas.audit.proof import AuditProof, encode_proof, parse_proof

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from relying_party.__main__ import main
-from relying_party.time_audit import PENDING, Believed, Row, TimeAudit, audit_times
+from relying_party.audit.time_audit import PENDING, Believed, Row, TimeAudit, audit_times
 from runtime.audit_log.any_log import encode_frame, read_entries
 from schemas import media_types
 from schemas.audit.entry import ENDORSEMENT, HANDLE, EvidenceEntry, ObjectEntry, encode_entry, parse_entry

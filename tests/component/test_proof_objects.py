@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from relying_party import proof_objects
-from relying_party.proof_objects import Objects
+from relying_party.audit import proof_objects
+from relying_party.audit.proof_objects import Objects
 from runtime.audit_log.any_log import read_entries
 from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas.audit.entry import LOCAL_POLICY, EvidenceEntry, ObjectEntry, encode_entry, parse_entry

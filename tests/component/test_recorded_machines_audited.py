@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from relying_party.__main__ import main
-from relying_party.proof_check import Answer, ProofTrust, check_proof
+from relying_party.audit.proof_check import Answer, ProofTrust, check_proof
 from runtime.audit_log.any_log import read_entries
 from runtime.audit_log.frames import FrameFile
 from runtime.audit_log.tile_log import stamp_path

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from relying_party.proof_check import Answer, ProofTrust, check_proof
+from relying_party.audit.proof_check import Answer, ProofTrust, check_proof
 from runtime.audit_log.tile_log import stamp_path
 from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas.audit.proof import parse_proof

@@ -6,7 +6,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, derive_private_key
 
-from relying_party.results import ResultBoard, Standing, result_keys
+from relying_party.result_board import ResultBoard, Standing, result_keys
 from schemas import media_types
 from schemas.codecs import cmw, cose, jws
 from schemas.errors import PeerError

@@ -3,9 +3,9 @@
 import json
 import random
 
+from relying_party.result_board import standing_of
 from relying_party.result_json import json_of
-from relying_party.results import standing_of
-from relying_party.watch import cells, headline_of, line_of
+from relying_party.terminal.table import cells, headline_of, line_of
 from schemas.codecs import jws
 from schemas.messages.result import from_claims, to_claims
 from tests.fuzz.cbor_tree import mutate_tree

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from relying_party.client import Results
+from relying_party.results import Results
 from runtime.clock import utc_s
 from schemas import media_types
 from schemas.codecs import cmw

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relying_party.time_anchors import Anchor, AnchorTable
+from relying_party.audit.time_anchors import Anchor, AnchorTable
 from schemas.time_model import Interval, most_elapsed_us, quote_made
 
 T_US = 1_800_000_000_000_000

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from relying_party.alert_desk import AlertDesk, Batch
-from relying_party.alert_rules import WELL, Change, Headline, Memory, Rule, condition_of, headline_of, judge, rule_for
-from relying_party.alert_silence import Silence, SilenceSettings
-from relying_party.alert_storms import Storms, StormSettings
-from relying_party.alert_words import alertmanager_labels, webhook_body
-from relying_party.results import Standing, standing_of
+from relying_party.alerts.ledger import AlertDesk, Batch
+from relying_party.alerts.rules import WELL, Change, Headline, Memory, Rule, condition_of, headline_of, judge, rule_for
+from relying_party.alerts.silence import Silence, SilenceSettings
+from relying_party.alerts.storms import Storms, StormSettings
+from relying_party.alerts.words import alertmanager_labels, webhook_body
+from relying_party.result_board import Standing, standing_of
 from schemas.identifiers import Ueid
 from schemas.messages.alert import AlertKind, Condition
 from schemas.messages.result import Freshness, Tier, TrustClaim

@@ -1,6 +1,6 @@
 """Silence of the broker and of verifiers, and what a stranger on the broker can and cannot do about it."""
 
-from relying_party.alert_silence import Silence, SilenceSettings
+from relying_party.alerts.silence import Silence, SilenceSettings
 from schemas.messages.alert import AlertKind
 
 SETTINGS = SilenceSettings(broker_s=60.0, verifier_s=600.0, gone_s=30.0, unverified_every_s=300.0, settle_s=10.0)

@@ -15,7 +15,7 @@ from relying_party.dashboard.rows import COLUMNS, detail_of, row_json
 from relying_party.dashboard.series import Series
 from relying_party.dashboard.settings import DashboardSettings
 from relying_party.dashboard.status_views import state_of
-from relying_party.results import result_keys
+from relying_party.result_board import result_keys
 from schemas.codecs import cose
 from schemas.identifiers import Ueid, ueid_text
 from schemas.messages.result import AttestationResult, Freshness, Tier, TrustClaim

@@ -6,7 +6,7 @@ import pytest
 
 from deploy.demo.outcomes import History, Moment, codes_seen, judge
 from deploy.demo.scenario import Deed, Role, plan
-from relying_party.results import Standing, standing_of
+from relying_party.result_board import Standing, standing_of
 from schemas.messages.result import Freshness, Rejections, Tier, TrustClaim
 from schemas.reasons import Reason
 from tests.fakes.relying_party import NOW_S, result_about

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from relying_party.__main__ import main
-from relying_party.notices import Notices
+from relying_party.terminal.notices import Notices
 from runtime.keys import generate_key_pair
 from tests.parts.mosquitto import free_port
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from relying_party.recording import MAX_CANDIDATES, Recorded, Recording
+from relying_party.audit.evidence_pairing import MAX_CANDIDATES, Recorded, Recording
 from schemas import media_types
 from schemas.audit.entry import HANDLE, AuditEntry, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
 from schemas.codecs import cmw

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relying_party.results import MAX_CLOCK_SKEW_S, ResultBoard, result_keys, verify_result
+from relying_party.result_board import MAX_CLOCK_SKEW_S, ResultBoard, result_keys, verify_result
 from schemas import media_types
 from schemas.codecs import cmw, cose, jws
 from schemas.errors import PeerError

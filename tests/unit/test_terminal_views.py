@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from relying_party.live_table import View, keys_of
+from relying_party.commands.show import matching
+from relying_party.result_board import Standing, standing_of
 from relying_party.result_json import members_of
-from relying_party.result_text import text_of, time_text
-from relying_party.results import Standing, standing_of
-from relying_party.selection import Selection, SortKey, select, summary_of
-from relying_party.show_command import matching
-from relying_party.watch import table_of
+from relying_party.terminal.live_table import View, keys_of
+from relying_party.terminal.result_text import text_of, time_text
+from relying_party.terminal.selection import Selection, SortKey, select, summary_of
+from relying_party.terminal.table import table_of
 from schemas.identifiers import HandleId, Ueid, ueid_text
 from schemas.messages.evidence import Transition, TransitionKind
 from schemas.messages.result import AttestationResult, Freshness, Rejections, Tier, TrustClaim

@@ -6,10 +6,10 @@ import json
 import pytest
 from rich.console import Console
 
+from relying_party.result_board import Standing, standing_of
 from relying_party.result_json import json_of
-from relying_party.results import Standing, standing_of
-from relying_party.selection import name_of
-from relying_party.watch import COLUMNS, cells, headline_of, line_of, table_of
+from relying_party.terminal.selection import name_of
+from relying_party.terminal.table import COLUMNS, cells, headline_of, line_of, table_of
 from schemas.identifiers import HandleId
 from schemas.messages.result import Freshness, Rejections, Tier, TrustClaim
 from tests.fakes.relying_party import ALICE, BOB, NOW_S, result_about

@@ -1,0 +1,304 @@
+"""The alert service: results in, changes of verdict stored, receivers woken.
+
+Effects in this order, written once: results and what they change are stored in one step; what was said counts as said
+only then; only what is stored is sent. Killed between any two of them it neither forgets a change nor tells one anew
+that it had stored: the board is restored from the stored results, so that it does not go back, and retained results
+bring what changed meanwhile.
+
+While the broker is away, and until what it retains has come again, results that expire are nobody's fault but ours:
+they move no verdict, the silence of the broker is what is told.
+"""
+
+import queue
+import threading
+from typing import Final
+
+from prometheus_client import Counter, Gauge
+
+from relying_party.alerts.delivery import Receivers
+from relying_party.alerts.ledger import AlertDesk, Batch
+from relying_party.alerts.receivers import (
+    AlertmanagerRunner,
+    QueueRunner,
+    TopicSender,
+    start_thread,
+    topic_runner,
+    webhook_runner,
+)
+from relying_party.alerts.settings import MQTT_RECEIVER, AlertSettings
+from relying_party.alerts.silence import Silence
+from relying_party.alerts.store import AlertStore
+from relying_party.alerts.storms import Storms
+from relying_party.alerts.words import plain
+from relying_party.result_board import ResultBoard, Standing, result_keys
+from runtime import clock
+from runtime.health import Health, broker_condition
+from runtime.keys import load_public_keys
+from runtime.mqtt import Message, MqttConnection, Session
+from runtime.service import Stop
+from runtime.settings import naming
+from runtime.telemetry import Log
+from schemas import media_types
+from schemas.codecs import cmw
+from schemas.errors import PeerError, WorldError
+from schemas.identifiers import Ueid, ueid_text
+from schemas.messages import result_token
+from schemas.messages.result import AttestationResult
+from schemas.messages.status import parse_unverified_status
+from schemas.reasons import Reason
+
+_LOG: Final = Log("alerts")
+_ALERTS: Final = Counter("attestream_alerts_total", "Alerts made, by kind", ["kind"])
+_REFUSED: Final = Counter(
+    "attestream_alert_results_refused_total", "Messages on the results topic that moved no verdict", ["reason"]
+)
+_ATTESTERS: Final = Gauge("attestream_alert_attesters", "Attesters that results were heard of")
+_QUEUED: Final = Gauge("attestream_alert_queue_depth", "Alerts that wait for a receiver", ["receiver"])
+_OLDEST: Final = Gauge("attestream_alert_oldest_seconds", "Age of the oldest alert that waits", ["receiver"])
+_FAILED: Final = Gauge("attestream_alert_failed", "Alerts given up and kept for an operator", ["receiver"])
+_DROPPED: Final = Counter("attestream_alert_queue_full_total", "Times a queue was full", ["receiver"])
+_QUEUE_MESSAGES: Final = 256  # each at most MAX_MESSAGE_BYTES; beyond that the network thread waits, the broker keeps
+_TAKE_S: Final = 0.2
+_MAX_AT_ONCE: Final = 5000  # messages between two looks at the time
+_GAUGES_S: Final = 5.0
+_MAX_BEHIND_S: Final = 60  # what waits to be looked at may be newer results; a flood of anything must not hide expiries
+
+
+class Runners:
+    """The receivers, each with its thread."""
+
+    def __init__(self, settings: AlertSettings) -> None:
+        """Reads what they need; connects to nothing.
+
+        Raises:
+            ConfigError: a file is missing or is not what it should be.
+        """
+        self._database = settings.database
+        self._runners: list[QueueRunner | AlertmanagerRunner] = [webhook_runner(each) for each in settings.webhooks]
+        for each in settings.alertmanagers:
+            with naming(f"alertmanagers: {each.name}"):
+                self._runners.append(AlertmanagerRunner(each))
+        self._topic = TopicSender(settings.mqtt) if settings.publish else None
+        if self._topic is not None:
+            self._runners.append(topic_runner(self._topic))
+        self._threads: list[threading.Thread] = []
+
+    def start(self, stop: Stop) -> None:
+        """Starts them all."""
+        if self._topic is not None:
+            self._topic.start()
+        for each in self._runners:
+            self._threads.append(start_thread(each.run, self._database, stop, each.name))
+
+    def wake(self) -> None:
+        """Says that something was stored for them."""
+        for runner in self._runners:
+            runner.wake()
+
+    def stop(self) -> None:
+        """Waits a little for what is under way; what is not delivered is stored."""
+        self.wake()
+        for thread in self._threads:
+            thread.join(1.0)
+        if self._topic is not None:
+            self._topic.stop()
+
+
+class AlertService:
+    """Owned by the thread that calls :meth:`run`; only ``_inbox`` is shared with the network's."""
+
+    def __init__(self, settings: AlertSettings, store: AlertStore) -> None:
+        """Loads keys and what was said; does not connect yet.
+
+        Raises:
+            ConfigError: a key file is missing or holds no key.
+            WorldError: ``store-unavailable``.
+        """
+        with naming("verifier_keys"):
+            self._board = ResultBoard(result_keys(load_public_keys(settings.verifier_keys)))
+        self._settings, self._store = settings, store
+        self._topics = settings.mqtt.topics
+        self._receivers = receivers_of(settings)
+        self._inbox: queue.Queue[Message] = queue.Queue(_QUEUE_MESSAGES)
+        now_s = clock.monotonic_s()
+        standing = [key for key, *_ in store.standing()]
+        self._silence = Silence(settings.silence, standing, now_s)
+        storms = Storms(settings.storm, standing, now_s)
+        rules = [each.rule for each in settings.rules]
+        self._desk = AlertDesk(rules, storms, self._silence, store.memories(), store.installation, store.serial)
+        self._tokens: dict[tuple[Ueid, str], bytes] = {}  # not stored yet
+        self._news: set[Ueid] = set()  # to be looked at
+        self._expires_s: dict[Ueid, int] = {}  # of results that have not expired
+        session = Session(
+            client_id=f"relying-party-alerts-{clock.random_bytes(6).hex()}",
+            subscriptions=(self._topics.all_results, self._topics.all_status),
+        )
+        self._connection = MqttConnection(settings.mqtt, session, on_message=self._inbox.put)
+        self.health: Final = Health("relying-party alerts", monotonic_s=clock.monotonic_s)
+        self.health.ask("broker", lambda: broker_condition(self._connection))
+
+    def restore(self) -> None:
+        """Puts the stored results on the board; what a key that is believed no more has signed is left out.
+
+        Raises:
+            WorldError: ``store-unavailable``.
+        """
+        left_out = 0
+        for token in self._store.tokens():
+            try:
+                named = result_token.read_unverified(token).ueid  # chooses the topic; the board verifies
+                result = self._board.apply(self._topics.results(named), result_token.wrap(token), clock.utc_s())
+            except PeerError:
+                left_out += 1
+                continue
+            self._note(result)
+        _LOG.info("restored", attesters=len(self._expires_s), left_out=left_out)
+
+    def run(self, stop: Stop, runners: Runners) -> None:
+        """Serves until ``stop``."""
+        self._connection.start()
+        next_tick_s = next_gauges_s = clock.monotonic_s()
+        try:
+            while not stop.requested:
+                self.health.beat()
+                self._take()
+                now_s = clock.monotonic_s()
+                if now_s >= next_tick_s:
+                    next_tick_s = now_s + self._settings.gather_s
+                    try:
+                        self.tick(runners)
+                    except WorldError as error:
+                        _LOG.error("store-failed", reason=error.reason, detail=error.detail)
+                if now_s >= next_gauges_s:
+                    next_gauges_s = now_s + _GAUGES_S
+                    self._gauge()
+        finally:
+            self._connection.stop()
+
+    def tick(self, runners: Runners) -> None:
+        """Looks at what is new, stores what is to be told, wakes the receivers.
+
+        Raises:
+            WorldError: ``store-unavailable``; then it is all still new.
+        """
+        now_s, monotonic_s = clock.utc_s(), clock.monotonic_s()
+        self._silence.connected(monotonic_s, connected=self._connection.wait_subscribed(0))
+        behind_s = 0 if self._inbox.empty() else _MAX_BEHIND_S
+        settled_s = now_s - behind_s if self._silence.is_settled(monotonic_s - behind_s) else 0
+        expired = [ueid for ueid, expires_s in self._expires_s.items() if expires_s <= settled_s]
+        looked_at = {*self._news, *self._desk.waiting(), *expired}
+        standings, unsettled = [], set()
+        for ueid in looked_at:
+            standing = self._board.standing(ueid, now_s)
+            if standing is None:
+                continue
+            if settled_s < standing.result.expires_s <= now_s:
+                unsettled.add(ueid)
+            else:
+                standings.append(standing)
+        batch = self._desk.tick(standings, self._token_of, now_s, monotonic_s)
+        if not batch.is_empty or self._tokens:
+            dropped = self._store.commit(self._tokens, batch, self._receivers, now_s)
+            for receiver in dropped:
+                _DROPPED.labels(receiver).inc()
+                _LOG.error("queue-full", receiver=receiver, limit=self._settings.max_queued)
+        self._desk.stored(batch, monotonic_s)
+        self._tokens = {}
+        self._news = unsettled
+        for ueid in expired:
+            self._expires_s.pop(ueid, None)
+        if batch.outgoing or batch.raised or batch.lowered:
+            _report(batch)
+            runners.wake()
+
+    def _take(self) -> None:
+        """Applies what has arrived; waits a little for the first message."""
+        wait_s = _TAKE_S
+        for _ in range(_MAX_AT_ONCE):
+            try:
+                message = self._inbox.get(timeout=wait_s) if wait_s else self._inbox.get_nowait()
+            except queue.Empty:
+                return
+            wait_s = 0.0
+            if self._topics.kind_of(message.topic) == "status":
+                self._take_status(message)
+            elif message.payload:  # an empty one removes what was retained
+                self._take_result(message)
+
+    def _take_status(self, message: Message) -> None:
+        try:
+            status = parse_unverified_status(cmw.unwrap(message.payload, media_types.STATUS, None))
+        except PeerError:
+            return  # unsigned, and decides nothing
+        if status.role == "verifier" and message.topic == self._topics.status("verifier", status.name):
+            self._silence.status(status.name, clock.monotonic_s(), online=status.online)
+
+    def _take_result(self, message: Message) -> None:
+        try:
+            result = self._board.apply(message.topic, message.payload, clock.utc_s())
+        except PeerError as error:
+            _REFUSED.labels(error.reason).inc()
+            if error.reason is not Reason.OBJECT_ROLLED_BACK:  # true once, and overtaken: nobody's fault
+                self._silence.refused(error.reason, plain(error.detail, 200))
+            return
+        self._tokens[result.ueid, result.verifier] = result_token.unwrap(message.payload)
+        self._silence.heard(result.verifier, result.issued_s, clock.monotonic_s())
+        self._note(result)
+
+    def _note(self, result: AttestationResult) -> None:
+        self._news.add(result.ueid)
+        standing = self._board.standing(result.ueid, 0)
+        if standing is not None:
+            self._expires_s[result.ueid] = standing.result.expires_s
+
+    def _token_of(self, standing: Standing) -> bytes | None:
+        result = standing.result
+        token = self._tokens.get((result.ueid, result.verifier))
+        return token if token is not None else self._store.token(result.ueid, result.verifier)
+
+    def _gauge(self) -> None:
+        _ATTESTERS.set(self._board.count)
+        for receiver in self._receivers.queued:
+            try:
+                depth = self._store.depth(receiver)
+            except WorldError:
+                continue  # told where something is to be stored
+            _QUEUED.labels(receiver).set(depth.queued)
+            _OLDEST.labels(receiver).set(0 if depth.oldest_s is None else max(0, clock.utc_s() - depth.oldest_s))
+            _FAILED.labels(receiver).set(depth.failed)
+
+
+def check_keys(settings: AlertSettings) -> None:
+    """Reads the verifiers' keys and forgets them.
+
+    Raises:
+        ConfigError: a key file is missing or holds no key.
+    """
+    with naming("verifier_keys"):
+        load_public_keys(settings.verifier_keys)
+
+
+def receivers_of(settings: AlertSettings) -> Receivers:
+    """Who hears of alerts, for the store."""
+    queued = [each.name for each in settings.webhooks]
+    return Receivers(
+        queued=tuple([*queued, MQTT_RECEIVER] if settings.publish else queued),
+        stateful=tuple(each.name for each in settings.alertmanagers),
+        max_queued=settings.max_queued,
+    )
+
+
+def _report(batch: Batch) -> None:
+    for each in batch.outgoing:
+        if not each.asked_for:
+            continue
+        alert = each.alert
+        _ALERTS.labels(alert.kind).inc()
+        _LOG.info(
+            "alert",
+            id=alert.id,
+            kind=alert.kind,
+            ueid="-" if alert.ueid is None else ueid_text(alert.ueid),
+            condition=alert.condition or "-",
+            count="-" if alert.count is None else alert.count,
+        )

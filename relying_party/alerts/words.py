@@ -1,0 +1,241 @@
+"""Alerts in words and on the wire: the sentences, the body of a webhook, the alerts of Alertmanager. Pure.
+
+Names and paths come from attesters: they are escaped, shortened, and said to be their own word. No label of
+Alertmanager holds one: labels decide which alerts are the same, and that is nobody's choice but ours.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from relying_party.alerts.rules import Change
+from relying_party.alerts.silence import Notice
+from relying_party.alerts.storms import StormNotice
+from schemas.identifiers import b64url, ueid_text
+from schemas.messages.alert import MAX_REASONS, MAX_TOKEN_BYTES, Alert, AlertKind, Condition
+from schemas.messages.result_token import ResultFormat, format_of
+from schemas.text.reasons import explain
+
+MAX_BODY_BYTES: Final = 256 * 1024
+_WORD: Final = 80  # characters of a name or path that an attester chose
+_SENTENCE: Final = 1000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_CRITICAL: Final = frozenset({Condition.CONTRAINDICATED, Condition.CONTRADICTED})
+_CRITICAL_KINDS: Final = frozenset({AlertKind.BROKER_LOST, AlertKind.VERIFIER_SILENT})
+_SAID: Final[Mapping[Condition, str]] = {
+    Condition.AFFIRMING: "affirming again",
+    Condition.WARNING: "affirmed with a warning",
+    Condition.UNDECIDED: "undecided",
+    Condition.STALE: "stale: nothing recent is known of it",
+    Condition.CONTRADICTED: "contradicting itself about time",
+    Condition.CONTRAINDICATED: "contraindicated",
+}
+
+
+def alert_id(installation: bytes, serial: int) -> str:
+    """The id of an alert: the same at every delivery, another for every alert of every installation.
+
+    Args:
+        installation: random bytes of this alert service's database.
+        serial: counts its alerts.
+    """
+    return hashlib.sha256(b"attestream alert" + installation + serial.to_bytes(8, "big")).hexdigest()[:32]
+
+
+def alert_of_change(change: Change, identity: str, made_s: int, token: bytes | None) -> Alert:
+    """The alert about one attester.
+
+    Args:
+        change: what to tell.
+        identity: of :func:`alert_id`.
+        made_s: UTC seconds.
+        token: the signed result that it is about; left out if it is too large.
+    """
+    result, now = change.standing.result, change.memory.said
+    name = ueid_text(result.ueid)
+    claimed = result.claims.get("label")
+    called = f" (it calls itself {plain(claimed)!r})" if isinstance(claimed, str) else ""
+    was = f", was {change.before.condition}" if change.before.condition is not now.condition else ", for other reasons"
+    shown = change.standing.reasons[:1] if change.is_recovery else change.standing.reasons
+    first = explain(shown[0]) if shown else None
+    if change.is_recovery:
+        summary = f"{name}{called} is {_SAID[_standing_condition(change)]}, was {change.before.condition}."
+        step = "Nothing."
+    else:
+        why = f" {_capital(first.meaning)} ({plain(shown[0])}{_about(change)})." if first is not None else ""
+        summary = f"{name}{called} is {_SAID[now.condition]}{was}.{why}"
+        step = f"{_capital(first.next_step)}." if first is not None else "Look at the result."
+    return Alert(
+        id=identity,
+        kind=AlertKind.RECOVERED if change.is_recovery else AlertKind.VERDICT,
+        made_s=made_s,
+        summary=summary[:_SENTENCE],
+        next_step=step,
+        ueid=result.ueid,
+        condition=_standing_condition(change),
+        before=change.before.condition,
+        reasons=tuple(plain(code)[:64] for code in change.standing.reasons[:MAX_REASONS]),
+        verifier=plain(result.verifier),
+        rule=change.rule.name,
+        token=token if token is not None and len(token) <= MAX_TOKEN_BYTES else None,
+    )
+
+
+def alert_of_storm(notice: StormNotice, identity: str, made_s: int) -> Alert:
+    """The alert about many attesters."""
+    count, said = notice.count, notice.condition
+    if notice.over:
+        rest = f"{count} of its attesters are still {said}." if count else "All of its attesters are well again."
+        summary, step = f"The storm of {said} attesters is over. {rest}", "Look at those that remain."
+    elif said is Condition.AFFIRMING:
+        summary, step = f"{count} attesters have recovered.", "Nothing."
+    else:
+        summary = f"{count} attesters have become {said} at about the same time."
+        step = (
+            "Look for one cause: a policy or reference values published now, an update of many devices."
+            if said in _CRITICAL
+            else "Look for one cause: handle distributor, Time Stamp Authority, verifier, network."
+        )
+        step += " `relying-party results --once --json` lists all attesters."
+    return Alert(
+        id=identity,
+        kind=AlertKind.STORM_OVER if notice.over else AlertKind.STORM,
+        made_s=made_s,
+        summary=summary,
+        next_step=step,
+        condition=said,
+        count=count,
+        attesters=notice.named,
+    )
+
+
+def alert_of_notice(notice: Notice, identity: str, made_s: int) -> Alert:
+    """The alert about the fleet."""
+    return Alert(
+        id=identity,
+        kind=notice.kind,
+        made_s=made_s,
+        summary=plain(notice.summary, _SENTENCE),
+        next_step=notice.next_step,
+        count=notice.count,
+        verifier=None if notice.verifier is None else plain(notice.verifier),
+    )
+
+
+def webhook_body(alert: Alert) -> bytes:
+    """The body of a webhook: ``type``, ``timestamp``, ``data``; the same bytes at every delivery."""
+    data: dict[str, object] = {
+        "id": alert.id,
+        "kind": alert.kind,
+        "summary": alert.summary,
+        "next_step": alert.next_step,
+        "severity": severity_of(alert),
+        "ueid": None if alert.ueid is None else ueid_text(alert.ueid),
+        "condition": alert.condition,
+        "before": alert.before,
+        "reasons": [{"code": code, "meaning": explain(code).meaning} for code in alert.reasons],
+        "count": alert.count,
+        "attesters": [ueid_text(each) for each in alert.attesters],
+        "verifier": alert.verifier,
+        "rule": alert.rule,
+        "result": _token_text(alert.token),
+        "result_form": None if alert.token is None else format_of(alert.token),
+    }
+    body = {"type": f"attestream.{alert.kind}", "timestamp": time_text(alert.made_s), "data": data}
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def alertmanager_labels(alert: Alert) -> dict[str, str]:
+    """What tells one alert from another there: nothing that an attester could choose."""
+    labels = {"alertname": _alert_name(alert), "severity": severity_of(alert), "service": "attestream"}
+    optional = {
+        "ueid": None if alert.ueid is None else ueid_text(alert.ueid),
+        "condition": alert.condition,
+        "verifier": alert.verifier,
+        "rule": alert.rule,
+    }
+    return labels | {name: str(value) for name, value in optional.items() if value is not None}
+
+
+def alertmanager_alert(alert: Alert, starts_s: int, ends_s: int) -> dict[str, object]:
+    """An alert as Alertmanager's ``/api/v2/alerts`` takes it.
+
+    Args:
+        alert: the one that says what stands.
+        starts_s: since when, UTC seconds.
+        ends_s: until when; in the past for one that is resolved.
+    """
+    annotations = {
+        "summary": alert.summary,
+        "description": alert.next_step,
+        "reasons": ", ".join(alert.reasons),
+        "attesters": ", ".join(map(ueid_text, alert.attesters)),
+        "alert_id": alert.id,
+    }
+    return {
+        "labels": alertmanager_labels(alert),
+        "annotations": {name: text for name, text in annotations.items() if text},
+        "startsAt": time_text(starts_s),
+        "endsAt": time_text(ends_s),
+    }
+
+
+def severity_of(alert: Alert) -> str:
+    """``critical``, ``warning`` or ``info``."""
+    if alert.kind in _CRITICAL_KINDS:
+        return "critical"
+    if alert.kind in {AlertKind.RECOVERED, AlertKind.STORM_OVER, AlertKind.VERIFIER_BACK, AlertKind.BROKER_BACK}:
+        return "info"
+    if alert.kind is AlertKind.TEST or alert.condition is Condition.AFFIRMING:
+        return "info"
+    return "critical" if alert.condition in _CRITICAL else "warning"
+
+
+def time_text(seconds: int) -> str:
+    """RFC 3339, UTC."""
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def plain(text: object, limit: int = _WORD) -> str:
+    """Text from outside, made harmless: nothing that moves a cursor or breaks a line, and not too long."""
+    escaped = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text)[: 2 * limit])
+    return escaped if len(escaped) <= limit else escaped[: limit - 1] + "…"
+
+
+def _standing_condition(change: Change) -> Condition:
+    """A recovery may be to a warning that nobody wants to hear of; it is called what it is."""
+    if change.is_recovery and change.standing.status == "warning":
+        return Condition.WARNING
+    return change.memory.said.condition
+
+
+def _about(change: Change) -> str:
+    unexpected: Sequence[str] = change.standing.result.unexpected
+    if not unexpected:
+        return ""
+    more = max(change.standing.result.unexpected_total, len(unexpected)) - 1
+    return f": {plain(unexpected[0])}" + (f" and {more} more" if more else "")
+
+
+def _alert_name(alert: Alert) -> str:
+    kinds = {
+        AlertKind.STORM: "AttestreamStorm",
+        AlertKind.STORM_OVER: "AttestreamStorm",
+        AlertKind.VERIFIER_SILENT: "AttestreamVerifierSilent",
+        AlertKind.BROKER_LOST: "AttestreamBrokerLost",
+        AlertKind.RESULTS_UNVERIFIED: "AttestreamResultsUnverified",
+        AlertKind.TEST: "AttestreamTest",
+    }
+    return kinds.get(alert.kind, "AttestreamVerdict")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _token_text(token: bytes | None) -> str | None:
+    if token is None:
+        return None
+    return token.decode("ascii", "replace") if format_of(token) is ResultFormat.JWT else b64url(token)

@@ -1,0 +1,306 @@
+"""Which entries of a log prove what a device ran at a time. Pure; chooses, and verifies nothing: who checks does.
+
+Two sides are looked for. *After*: the earliest evidence whose handle was stamped after the time, so that its quote
+certainly was; failing that, by the TPM's clock. *Before*: the latest evidence of the same boot under a checkpoint that
+was stamped before the time; failing that, by the verifier's receipt; failing that, of another boot. Then all that these
+two need: their handles, the pushes of their boot that carried log entries or PCR values, and the objects in force.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+from relying_party.audit.proof_objects import policy_table
+from schemas import media_types
+from schemas.audit.anchors import keys_by_id, parse_anchors
+from schemas.audit.entry import (
+    ANCHORS,
+    ENDORSEMENT,
+    LOCAL_POLICY,
+    POLICY,
+    REFERENCE_VALUES,
+    START,
+    EvidenceEntry,
+    ObjectEntry,
+    parse_entry,
+)
+from schemas.codecs import cmw, cose
+from schemas.codecs.tst_info import extract_tst_info, parse_tst_info
+from schemas.errors import PeerError
+from schemas.identifiers import HandleId, Ueid
+from schemas.media_types import Indicator
+from schemas.messages import result_token
+from schemas.messages.evidence import Evidence, parse_evidence
+from schemas.messages.handle import handle_id
+from schemas.messages.policy import verify_policy
+from schemas.messages.reference_values import verify_reference_values
+from schemas.messages.result import AttestationResult
+from schemas.reasons import Reason
+from schemas.time_model import MAX_DRIFT_PPM, Interval, quote_made, stamped
+from schemas.tpm.attest import ClockInfo, TimeAttestInfo, parse_attest
+
+_UNSETTLED: Final = frozenset(
+    {
+        *(Reason.LOG_INCOMPLETE, Reason.SEQUENCE_GAP, Reason.LOG_GAP, Reason.BASELINE_REQUIRED),
+        *(Reason.POLICY_MISSING, Reason.POLICY_CONFLICT, Reason.REFERENCE_VALUES_MISSING),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """Evidence of the device; everything by its own word.
+
+    Attributes:
+        index: of its entry.
+        received_us: the verifier's receipt.
+        handle: that its sync proof is over.
+        received_after: newest handle that the verifier held.
+        clock, sync_clock: of quote and sync proof.
+        environment: name of its key.
+        baseline: it starts the logs anew.
+        carries: log entries or PCR values travel with it.
+        settled: its result says that its logs are complete.
+        policies: that its result names.
+        timed: its sync proof tells the time since the TPM's last reset.
+    """
+
+    index: int
+    received_us: int
+    handle: HandleId
+    received_after: HandleId | None
+    clock: ClockInfo
+    sync_clock: ClockInfo
+    environment: bytes
+    baseline: bool
+    carries: bool
+    settled: bool
+    policies: tuple[str, ...]
+    timed: bool
+
+    @property
+    def boot(self) -> tuple[bytes, int]:
+        """Key and reset count."""
+        return self.environment, self.clock.reset_count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What goes into a proof.
+
+    Attributes:
+        before, after: the two sides; None for one that there is not.
+        entries: indices of all entries, ascending.
+        sizes: of the checkpoints, one or two, ascending.
+    """
+
+    before: int | None
+    after: int | None
+    entries: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class LogScan:
+    """Takes a log's entries from its first on and keeps what may matter to one device. Owned by one thread."""
+
+    ueid: Ueid
+    candidates: list[Candidate] = field(default_factory=list)
+    _objects: list[tuple[int, str, str]] = field(default_factory=list)  # index, kind, name
+    _policies: dict[str, set[str]] = field(default_factory=dict)  # by id, the reference values that they name
+    _endorsers: Mapping[bytes, EllipticCurvePublicKey] = field(default_factory=dict)
+    _handles: dict[HandleId, tuple[int, Interval]] = field(default_factory=dict)
+
+    def take(self, index: int, raw: bytes) -> None:
+        """Takes the next entry; one that cannot be read matters to nobody."""
+        try:
+            entry = parse_entry(raw)
+            if isinstance(entry, ObjectEntry):
+                self._take_object(index, entry)
+            elif entry.ueid == self.ueid and entry.payload is not None and entry.result is not None:
+                self._take_evidence(index, entry, entry.payload, result_token.read_unverified(entry.result))
+        except PeerError:
+            return
+
+    def _take_object(self, index: int, entry: ObjectEntry) -> None:
+        match entry.kind:
+            case "handles":
+                self._handles.setdefault(handle_id(entry.raw), (index, _stamp_of(entry.raw)))
+            case "endorsements":
+                if bytes(self.ueid) in entry.raw:  # whoever it is about, its UEID stands in it
+                    self._objects.append((index, ENDORSEMENT, ""))
+            case "anchors":
+                self._endorsers = keys_by_id(parse_anchors(entry.raw).endorsers)
+                self._objects.append((index, ANCHORS, ""))
+            case "start":
+                self._objects.append((index, START, ""))
+            case "local-policy":
+                self._take_policy(index, LOCAL_POLICY, "", entry.raw.decode("utf-8", "replace"))
+            case "policies":
+                policy = verify_policy(entry.raw, self._endorsers)
+                self._take_policy(index, POLICY, policy.id, policy.text)
+            case _:
+                values = verify_reference_values(entry.raw, self._endorsers)
+                self._objects.append((index, REFERENCE_VALUES, values.name))
+
+    def _take_policy(self, index: int, kind: str, name: str, text: str) -> None:
+        table = policy_table(text)
+        names = table.get("reference_values", [])
+        self._objects.append((index, kind, name))
+        self._policies.setdefault(str(table.get("id")), set()).update(
+            map(str, names if isinstance(names, list) else [])
+        )
+
+    def _take_evidence(self, index: int, entry: EvidenceEntry, payload: bytes, result: AttestationResult) -> None:
+        evidence = parse_evidence(cmw.unwrap(payload, media_types.EVIDENCE, Indicator.EVIDENCE))
+        quote, sync = parse_attest(evidence.quote), parse_attest(evidence.body.sync.attest)
+        self.candidates.append(
+            Candidate(
+                index=index,
+                received_us=entry.received_us,
+                handle=HandleId(sync.extra_data),
+                received_after=result.received_after,
+                clock=quote.clock_info,
+                sync_clock=sync.clock_info,
+                environment=evidence.body.environment,
+                baseline=_is_baseline(evidence),
+                carries=bool(evidence.unsigned_increments or evidence.unsigned_pcrs),
+                settled=_UNSETTLED.isdisjoint(result.reasons),
+                policies=tuple(result.policies),
+                timed=isinstance(sync.attested, TimeAttestInfo),
+            )
+        )
+
+    def choose(self, at_us: int, stamps: Mapping[int, int], newest: int) -> Choice:
+        """Chooses the entries of a proof.
+
+        Args:
+            at_us: the time asked for, UTC microseconds.
+            stamps: size of each stamped checkpoint, and when it was stamped at the latest, UTC microseconds.
+            newest: size of the newest checkpoint.
+
+        Raises:
+            PeerError: ``audit-proof-invalid``: the log holds no complete evidence of the device.
+        """
+        sizes = sorted(stamps)
+        reach = sizes[-1] if sizes else newest
+        usable = [
+            each for each in self.candidates if each.settled and each.index < reach and each.handle in self._handles
+        ]
+        usable = [each for each in usable if self._chain(each) is not None]
+        if not usable:
+            raise PeerError(Reason.AUDIT_PROOF_INVALID, "the log holds no complete evidence of this device")
+        after = self._after(usable, at_us)
+        before = _before(usable, after, at_us, lambda each: _stamped_us(each, stamps))
+        sides = [each for each in (before, after) if each is not None]
+        through = self._through(after, stamps) if before is not None and after is not None else None
+        passed = [through] if through is not None else []
+        heads = sorted({_covering(each.index, sizes, newest) for each in [*sides, *passed]})
+        entries = sorted(
+            {index for each in sides for index in self._needed(each)}
+            | {index for each in passed for index in self._needed(each, alone=True)}
+        )
+        return Choice(
+            before=before.index if before is not None else None,
+            after=after.index if after is not None else None,
+            entries=tuple(entries),
+            sizes=tuple(heads),
+        )
+
+    def _after(self, usable: Sequence[Candidate], at_us: int) -> Candidate | None:
+        by_handle = (each for each in usable if self._handles[each.handle][1].after_us >= at_us)
+        first = next(by_handle, None)
+        if first is not None:
+            return first
+        return next((each for each in usable if self._lower_us(each) >= at_us), None)
+
+    def _lower_us(self, each: Candidate) -> int:
+        made, sync, quote = self._handles[each.handle][1], each.sync_clock, each.clock
+        if (sync.reset_count, sync.restart_count) != (quote.reset_count, quote.restart_count):
+            return made.after_us
+        return quote_made(made, sync.clock, quote.clock, MAX_DRIFT_PPM).after_us
+
+    def _chain(self, end: Candidate) -> list[Candidate] | None:
+        """The pushes that hold the logs from their start to this one's quote; None when they are not all there."""
+        chain: list[Candidate] = []
+        for each in reversed([every for every in self.candidates if every.index <= end.index]):
+            if each.boot != end.boot:
+                return None
+            chain.append(each)
+            if each.baseline:
+                return chain[::-1]
+        return None
+
+    def _through(self, after: Candidate, stamps: Mapping[int, int]) -> Candidate | None:
+        """The first evidence of the boot whose sync proof was certainly made after ``after``: the boot went on."""
+        until_us = _stamped_us(after, stamps)
+        for each in self.candidates if until_us is not None else ():
+            made = self._handles.get(each.handle)
+            if each.index <= after.index or each.boot != after.boot or not each.timed or made is None:
+                continue
+            if made[1].after_us >= (until_us or 0) and _stamped_us(each, stamps) is not None:
+                return each
+        return None
+
+    def _needed(self, side: Candidate, *, alone: bool = False) -> Iterable[int]:
+        """A side, the pushes before it, their handles, and the objects in front of all of them."""
+        before = [] if alone else self._chain(side) or []
+        chain = [*(each for each in before if (each.carries or each.baseline) and each is not side), side]
+        for each in chain:
+            yield each.index
+            for handle in (each.handle, each.received_after):
+                if handle is not None and handle in self._handles:
+                    yield self._handles[handle][0]
+        first = chain[0].index
+        policies = {label.rpartition("/")[0] for label in side.policies}
+        sets = {name for each in policies for name in self._policies.get(each, ())}
+        wanted = {POLICY: policies, REFERENCE_VALUES: sets}
+        latest: dict[tuple[str, str], int] = {}
+        for index, kind, name in self._objects:
+            if index > side.index:
+                break
+            if name not in wanted.get(kind, {name}):
+                continue
+            if index < first:
+                latest[kind, name] = index
+            else:
+                yield index
+        yield from latest.values()
+
+
+def _before(
+    usable: Sequence[Candidate], after: Candidate | None, at_us: int, stamped_us: Callable[[Candidate], int | None]
+) -> Candidate | None:
+    """The latest evidence certainly from before, of the boot of ``after`` if there is such."""
+    earlier = [each for each in reversed(usable) if after is None or each.index < after.index]
+    same = [each for each in earlier if after is None or each.boot == after.boot]
+    for among in (same, earlier):
+        for each in among:
+            latest_us = stamped_us(each)
+            if latest_us is not None and latest_us <= at_us:
+                return each
+        for each in among:
+            if each.received_us <= at_us:
+                return each
+    return None
+
+
+def _stamped_us(each: Candidate, stamps: Mapping[int, int]) -> int | None:
+    return next((stamps[size] for size in sorted(stamps) if size > each.index), None)
+
+
+def _covering(index: int, sizes: Sequence[int], newest: int) -> int:
+    return next((size for size in sizes if size > index), newest)
+
+
+def _is_baseline(evidence: Evidence) -> bool:
+    return evidence.body.previous is None and not any(evidence.body.logs.values())
+
+
+def _stamp_of(raw: bytes) -> Interval:
+    """When a handle says that it was stamped."""
+    token = cose.parse(raw, "handle", max_bytes=1 << 17).unprotected.get(cose.HEADER_3161_CTT)
+    info = parse_tst_info(extract_tst_info(token if isinstance(token, bytes) else b""))
+    return stamped(info.gen_time_us, info.accuracy_us)

@@ -1,0 +1,255 @@
+"""The entries of a proof, verified in the log's order, each by what stands in front of it. Pure."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+from relying_party.audit.time_audit import Believed, TimeAudit
+from schemas import media_types
+from schemas.audit.anchors import Anchors, Start, keys_by_id, parse_anchors, parse_start
+from schemas.audit.entry import EvidenceEntry, ObjectEntry, parse_entry
+from schemas.codecs import cmw
+from schemas.errors import PeerError
+from schemas.identifiers import HandleId, Ueid
+from schemas.media_types import Indicator
+from schemas.messages.endorsement import Endorsement, verify_endorsement
+from schemas.messages.evidence import Evidence, parse_evidence
+from schemas.messages.handle import Handle, StampVerifier, verify_handle
+from schemas.messages.policy import MAX_POLICY_CHARACTERS, SignedPolicy, verify_policy
+from schemas.messages.reference_values import ReferenceValues, verify_reference_values
+from schemas.reasons import Reason
+from schemas.time_model import MAX_DRIFT_PPM
+from schemas.tpm.attest import Attest, parse_attest
+
+Keys = Mapping[bytes, EllipticCurvePublicKey]
+_MAX_PPM = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """Evidence of the device.
+
+    Attributes:
+        index: of its entry.
+        received_us: the verifier's receipt.
+        evidence: as it came.
+        quote, sync: parsed; authentic once :meth:`Objects.check_times` has returned.
+        token: the result about it; None where it was refused.
+        handle: that the sync proof is over.
+        after_us: its quote was made not before this; None where nothing says so.
+        policies: labels and texts of the policies in front of it.
+        references: sets in front of it, by name.
+    """
+
+    index: int
+    received_us: int
+    evidence: Evidence
+    quote: Attest
+    sync: Attest
+    token: bytes | None
+    handle: HandleId
+    after_us: int | None
+    policies: Mapping[str, str]
+    references: Mapping[str, ReferenceValues]
+
+    def references_of(self, labels: Sequence[str]) -> tuple[ReferenceValues, ...]:
+        """The reference values that the policies of these labels go by.
+
+        Raises:
+            PeerError: ``audit-proof-invalid``: the proof does not hold such a policy.
+        """
+        for label in labels:
+            if label not in self.policies:
+                raise PeerError(
+                    Reason.AUDIT_PROOF_INVALID, f"its result names policy {label}, which the proof does not hold"
+                )
+        names = {name for label in labels for name in _reference_names(self.policies[label])}
+        if names - self.references.keys():
+            absent = ", ".join(sorted(names - self.references.keys()))
+            raise PeerError(Reason.AUDIT_PROOF_INVALID, f"the proof does not hold the reference values {absent}")
+        return tuple(values for name, values in sorted(self.references.items()) if name in names)
+
+
+class Objects:
+    """Takes a proof's entries in their order. Owned by one thread.
+
+    Attributes:
+        pushes: evidence of the device, in order.
+        handles: verified, by id.
+        endorsements: of the device, verified.
+        signed_policies: verified.
+        local_policies: texts that nobody signed.
+        reference_sets: verified.
+        verifiers: keys that results are signed by.
+        drift_ppm: bound on the device's clock, the widest of the policies here.
+    """
+
+    def __init__(
+        self,
+        ueid: Ueid,
+        stamps: StampVerifier,
+        endorsers: Keys | None,
+        distributors: Keys | None,
+        verifiers: Keys | None,
+    ) -> None:
+        """Has taken nothing; keys that are None come from the anchors."""
+        self._ueid, self._stamps = ueid, stamps
+        self._pinned = endorsers, distributors, verifiers
+        self._raw: list[tuple[int, bytes]] = []
+        self._anchors: list[Anchors] = []
+        self._starts: list[Start] = []
+        self._digests: set[bytes] = set()
+        self._policies: dict[str, str] = {}
+        self._references: dict[str, ReferenceValues] = {}
+        self.pushes: list[Push] = []
+        self.handles: dict[HandleId, Handle] = {}
+        self.endorsements: list[Endorsement] = []
+        self.signed_policies: list[SignedPolicy] = []
+        self.local_policies: list[str] = []
+        self.reference_sets: list[ReferenceValues] = []
+
+    @property
+    def anchors(self) -> tuple[Anchors, ...]:
+        """All that the verifier said in front of these entries."""
+        return tuple(self._anchors)
+
+    @property
+    def endorsers(self) -> Keys:
+        """Keys that endorsements, reference values and policies are verified by."""
+        return self._pinned[0] or keys_by_id(key for each in self._anchors[-1:] for key in each.endorsers)
+
+    @property
+    def distributors(self) -> Keys:
+        """Keys that handles are verified by."""
+        return self._pinned[1] or keys_by_id(key for each in self._anchors[-1:] for key in each.distributors)
+
+    @property
+    def verifiers(self) -> Keys:
+        """Keys that results are verified by: of every anchors entry, since a key may have been rolled over."""
+        return self._pinned[2] or keys_by_id(each.key for each in self._anchors)
+
+    @property
+    def drift_ppm(self) -> int:
+        """The widest bound on clocks that a policy here allows; TPM 2.0's where one says nothing."""
+        texts = {text for push in self.pushes for text in push.policies.values()}
+        return max(map(_drift_ppm, texts), default=MAX_DRIFT_PPM)
+
+    def take(self, index: int, raw: bytes) -> None:
+        """Verifies the next entry.
+
+        Raises:
+            PeerError: it does not verify, or is none that a proof can have; names its index.
+        """
+        self._raw.append((index, raw))
+        try:
+            entry = parse_entry(raw)
+            if isinstance(entry, ObjectEntry):
+                self._take_object(entry)
+            else:
+                self._take_evidence(index, entry)
+        except PeerError as error:
+            raise PeerError(error.reason, f"entry {index}: {error.detail}") from error
+
+    def check_times(self) -> None:
+        """Verifies quotes and sync proofs of all pushes and finds their lower bounds.
+
+        Raises:
+            PeerError: ``audit-proof-invalid``: something does not hold, with its index.
+        """
+        believed = Believed(
+            distributors=self._pinned[1] or keys_by_id(key for each in self._anchors for key in each.distributors),
+            stamps=self._stamps,
+            endorsers=self._pinned[0] or keys_by_id(key for each in self._anchors for key in each.endorsers),
+            drift_ppm=self.drift_ppm,
+        )
+        audit = TimeAudit(believed)
+        for index, raw in self._raw:
+            audit.read(index, raw)
+        rows = audit.rows()
+        for row in rows:
+            if row.problems:
+                raise PeerError(Reason.AUDIT_PROOF_INVALID, f"entry {row.number}: {row.problems[0]}")
+        after_us = {row.number: row.after_us for row in rows}
+        self.pushes = [replace(push, after_us=after_us.get(push.index)) for push in self.pushes]
+
+    def _take_object(self, entry: ObjectEntry) -> None:
+        raw = entry.raw
+        match entry.kind:
+            case "anchors":
+                self._anchors.append(parse_anchors(raw))
+            case "start":
+                self._starts.append(parse_start(raw))
+            case "local-policy":
+                self._take_local_policy(raw)
+            case "handles":
+                handle = verify_handle(raw, self.distributors, self._stamps)
+                self.handles[handle.id] = handle
+            case "endorsements":
+                self._take_endorsement(verify_endorsement(raw, self.endorsers))
+            case "policies":
+                policy = verify_policy(raw, self.endorsers)
+                self.signed_policies.append(policy)
+                # One version of a policy at a time: a new one replaces it.
+                kept = {name: text for name, text in self._policies.items() if name.rpartition("/")[0] != policy.id}
+                self._policies = {**kept, f"{policy.id}/{policy.version}": policy.text}
+            case _:
+                values = verify_reference_values(raw, self.endorsers)
+                self.reference_sets.append(values)
+                self._references[values.name] = values
+
+    def _take_local_policy(self, raw: bytes) -> None:
+        if len(raw) > 4 * MAX_POLICY_CHARACTERS:
+            raise PeerError(Reason.TOO_LARGE, f"policy: {len(raw)} bytes")
+        text = raw.decode("utf-8", "replace")
+        table = policy_table(text)
+        self.local_policies.append(text)
+        self._policies[f"{table.get('id')}/{table.get('version', 0)}"] = text
+
+    def _take_endorsement(self, endorsement: Endorsement) -> None:
+        if endorsement.ueid != self._ueid:
+            raise PeerError(Reason.AUDIT_PROOF_INVALID, "an endorsement of another device")
+        self.endorsements.append(endorsement)
+
+    def _take_evidence(self, index: int, entry: EvidenceEntry) -> None:
+        if entry.ueid != self._ueid or entry.payload is None or entry.result is None:
+            raise PeerError(Reason.AUDIT_PROOF_INVALID, "not an accepted message of the device asked about")
+        evidence = parse_evidence(cmw.unwrap(entry.payload, media_types.EVIDENCE, Indicator.EVIDENCE))
+        quote, sync = parse_attest(evidence.quote), parse_attest(evidence.body.sync.attest)
+        self.pushes.append(
+            Push(
+                index=index,
+                received_us=entry.received_us,
+                evidence=evidence,
+                quote=quote,
+                sync=sync,
+                token=entry.result,
+                handle=HandleId(sync.extra_data),
+                after_us=None,
+                policies=dict(self._policies),
+                references=dict(self._references),
+            )
+        )
+
+
+def policy_table(text: str) -> Mapping[str, object]:
+    """What stands in a policy's text.
+
+    Raises:
+        PeerError: ``policy-invalid``: no TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise PeerError(Reason.POLICY_INVALID, f"policy: not TOML ({error})") from error
+
+
+def _drift_ppm(text: str) -> int:
+    value = policy_table(text).get("drift_ppm", MAX_DRIFT_PPM)
+    return value if isinstance(value, int) and 0 <= value < _MAX_PPM else MAX_DRIFT_PPM
+
+
+def _reference_names(text: str) -> list[str]:
+    value = policy_table(text).get("reference_values", [])
+    return [str(each) for each in value] if isinstance(value, list) else []

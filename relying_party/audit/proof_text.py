@@ -1,0 +1,189 @@
+"""What a proof proves, in plain words, and as JSON."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+from relying_party.audit.proof_check import Answer, Head, ProofTrust, Side, Verdict
+from schemas.audit.anchors import public_der, thumbprint
+from schemas.boot_log.uefi_text import shown
+from schemas.identifiers import ueid_text
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_S: Final = 1_000_000
+_MOST_FILES: Final = 10
+_LINES: Final = {
+    Verdict.YES: "PROVEN, YES: all that this device had measured up to that time was approved",
+    Verdict.NO: "PROVEN, NO: before that time this device had measured what was not approved",
+    Verdict.UNKNOWN: "NOT PROVEN for that time; what is shown stands below",
+}
+
+
+def answer_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
+    """The answer, one statement a line; no name of a file, a log or a person begins a line of its own."""
+    yield from map(shown, _answer_lines(answer, trust))
+
+
+def _answer_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
+    yield f"Was {ueid_text(answer.proof.ueid)}"
+    yield f"running only approved software at {_time(answer.proof.at_us)}?"
+    yield ""
+    yield _LINES[answer.verdict]
+    for wanting in answer.missing:
+        yield f"  wanting: {wanting}"
+    yield ""
+    if answer.before is not None:
+        yield from _side_lines("BEFORE", answer.before)
+    if answer.after is not None:
+        yield from _side_lines("AFTER", answer.after)
+    yield from _boot_lines(answer)
+    yield ""
+    yield "WHO SAYS SO"
+    yield from _who_lines(answer, trust)
+    yield ""
+    yield "WHAT THIS DOES NOT PROVE"
+    yield from _limits(answer, trust)
+
+
+def _side_lines(name: str, side: Side) -> Iterator[str]:
+    result, push, listing = side.result, side.push, side.listing
+    yield f"{name}: entry {push.index}, push {push.evidence.body.sequence} of boot {push.quote.clock_info.reset_count}"
+    yield f"  made not before  {_time(side.handle.earliest_us)}  by the TSA's stamp on its handle"
+    if side.after_us > side.handle.earliest_us:
+        yield f"  nor before       {_time(side.after_us)}  by the TPM's clock, if nobody set it"
+    if side.stamped_us is not None:
+        yield f"  made not after   {_time(side.stamped_us)}  by the TSA's stamp on the log's checkpoint"
+    yield f"  received         {_time(side.received_us)}  by the verifier's word"
+    reasons = f" ({', '.join(result.reasons)})" if result.reasons else ""
+    policies = ", ".join(result.policies) or "-"
+    yield f"  the verifier said {result.status}, {result.freshness}{reasons}, by policy {policies}"
+    lengths = ", ".join(f"{name} {count}" for name, count in listing.entries.items())
+    yield f"  logs replayed to the quoted PCR digest: {lengths or 'none'} entries"
+    yield (
+        f"  {listing.registers_listed} of {listing.registers} PCRs and {listing.listed + listing.signed} of "
+        f"{listing.files} measured files are in the reference values of this proof"
+    )
+    if listing.violations:
+        yield f"  {listing.violations} entries say that a file was written while it was measured"
+    if listing.aggregates:
+        yield f"  {listing.aggregates} entries call themselves boot_aggregate; that they are one the verifier judged"
+    for path, digest in listing.unlisted[:_MOST_FILES]:
+        yield f"    not listed: {path} {digest}"
+    if listing.unlisted_total > _MOST_FILES:
+        yield f"    … and {listing.unlisted_total - _MOST_FILES} more"
+    if listing.unlisted_total:
+        yield "  where it said affirming in spite of these, that is the verifier's judgement: the policy's exclusions"
+
+
+def _boot_lines(answer: Answer) -> Iterator[str]:
+    if not answer.same_boot:
+        return
+    yield "SAME BOOT: one key, the same counts, clock going on; the logs of AFTER hold all measured since it began"
+    if answer.never_reset:
+        yield "  and TPM2_GetTime shows, in a later sync proof, that the TPM was not reset since before BEFORE"
+
+
+def _who_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
+    yield f"  log          {trust.log_key.name}+{trust.log_key.key_id.hex()}"
+    for head in answer.heads:
+        yield f"    {_head_text(head)}"
+        for witness, time_s in head.witnesses:
+            yield f"    witness {witness.name}+{witness.key_id.hex()} saw it, {_time(time_s * _S)} by its clock"
+    for role, pinned, ders in (
+        ("verifier", trust.verifiers, [each.key for each in answer.anchors]),
+        ("endorser", trust.endorsers, [key for each in answer.anchors for key in each.endorsers]),
+        ("distributor", trust.distributors, [key for each in answer.anchors for key in each.distributors]),
+    ):
+        yield from _key_lines(role, pinned, ders)
+    for handle in {each.handle.claims.issuer for each in (answer.before, answer.after) if each is not None}:
+        yield f"  handles of   {handle}, each stamped by a TSA below the given root"
+
+
+def _head_text(head: Head) -> str:
+    text = f"checkpoint of {head.checkpoint.size} entries, root {head.checkpoint.root.hex()[:16]}…"
+    if head.stamped is None:
+        return f"{text}, stamped by nobody"
+    return f"{text}, stamped {_time(head.stamped.before_us or 0)} at the latest"
+
+
+def _key_lines(role: str, pinned: Mapping[bytes, EllipticCurvePublicKey] | None, ders: list[bytes]) -> Iterator[str]:
+    how = "by the log's word" if pinned is None else "given by you"
+    known = ders if pinned is None else [public_der(key) for key in pinned.values()]
+    for der in dict.fromkeys(known):
+        yield f"  {role:<12} key SHA-256 {thumbprint(der)}  {how}"
+
+
+def _limits(answer: Answer, trust: ProofTrust) -> Iterator[str]:
+    yield "  that what runs and is not measured is approved: the logs hold what the device's policies measure, no more"
+    yield "  that the log is complete, or that the maker of this file left nothing out: a revocation, a later policy"
+    if trust.endorsers is None or trust.distributors is None or trust.verifiers is None:
+        yield "  that the keys called 'by the log's word' are theirs: compare them, or give your own"
+    if not any(head.witnesses for head in answer.heads):
+        yield "  that the log shows everybody the same: no witness cosigned"
+
+
+def answer_json(answer: Answer, trust: ProofTrust) -> dict[str, object]:
+    """The answer for programs."""
+    return {
+        "ueid": ueid_text(answer.proof.ueid),
+        "at_us": answer.proof.at_us,
+        "answer": str(answer.verdict),
+        "missing": list(answer.missing),
+        "before": _side_json(answer.before),
+        "after": _side_json(answer.after),
+        "same_boot": answer.same_boot,
+        "never_reset": answer.never_reset,
+        "log": trust.log_key.text,
+        "checkpoints": [
+            {
+                "size": head.checkpoint.size,
+                "root": head.checkpoint.root.hex(),
+                "stamped_before_us": head.stamped.before_us if head.stamped is not None else None,
+                "witnesses": [witness.name for witness, _ in head.witnesses],
+            }
+            for head in answer.heads
+        ],
+        "by_the_logs_word": {
+            "verifier": [thumbprint(each.key) for each in answer.anchors],
+            "endorsers": [thumbprint(key) for each in answer.anchors for key in each.endorsers],
+            "distributors": [thumbprint(key) for each in answer.anchors for key in each.distributors],
+        },
+    }
+
+
+def _side_json(side: Side | None) -> dict[str, object] | None:
+    if side is None:
+        return None
+    listing = side.listing
+    return {
+        "index": side.push.index,
+        "sequence": side.push.evidence.body.sequence,
+        "reset_count": side.push.quote.clock_info.reset_count,
+        "made_after_us": side.after_us,
+        "stamped_before_us": side.stamped_us,
+        "received_us": side.received_us,
+        "handle": side.handle.id.hex(),
+        "status": str(side.result.status),
+        "freshness": str(side.result.freshness),
+        "reasons": list(side.result.reasons),
+        "policies": list(side.result.policies),
+        "logs": dict(listing.entries),
+        "files": listing.files,
+        "files_listed": listing.listed,
+        "files_signed": listing.signed,
+        "violations": listing.violations,
+        "boot_aggregates": listing.aggregates,
+        "not_listed": [{"path": path, "digest": digest} for path, digest in listing.unlisted],
+        "not_listed_total": listing.unlisted_total,
+        "pcrs": listing.registers,
+        "pcrs_listed": listing.registers_listed,
+    }
+
+
+def _time(time_us: int) -> str:
+    try:
+        return (_EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    except OverflowError:
+        return str(time_us)

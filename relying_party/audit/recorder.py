@@ -1,0 +1,315 @@
+"""``relying-party audit record``: an audit log of what one hears, with a key of one's own.
+
+It only subscribes. Results and objects are written down when their signatures hold, evidence when its result comes
+(:mod:`relying_party.audit.evidence_pairing`). Two connections with persistent sessions, since evidence may wait
+unacknowledged and results must not wait behind it. Nothing is acknowledged before it is on disk; after kill -9 the
+broker sends it again. Received is what the verifier signed for; of objects it is this machine's clock.
+"""
+
+import queue
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import Counter, Gauge
+
+from relying_party.audit.evidence_pairing import Recorded, Recording
+from relying_party.result_board import result_keys, verify_result
+from relying_party.settings import ROLE
+from runtime.audit_log.settings import AuditSettings
+from runtime.audit_log.writer import AuditPlace, AuditWriter
+from runtime.clock import monotonic_s, utc_us
+from runtime.health import Health, broker_condition
+from runtime.keys import load_public_keys
+from runtime.metrics_page import serve_metrics
+from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
+from runtime.service import Backoff, Stop
+from runtime.settings import naming
+from runtime.telemetry import Log, check_metrics_address, configure_logging
+from runtime.time_stamps.verifier import load_time_stamp_verifier
+from schemas import media_types
+from schemas.audit.entry import ENDORSEMENT, HANDLE, POLICY, REFERENCE_VALUES
+from schemas.codecs import cmw
+from schemas.errors import ConfigError, PeerError, WorldError
+from schemas.limits import MAX_MESSAGE_BYTES, MAX_REFERENCE_VALUES_BYTES
+from schemas.media_types import Indicator
+from schemas.messages import result_token
+from schemas.messages.endorsement import verify_endorsement
+from schemas.messages.handle import verify_handle
+from schemas.messages.policy import verify_policy
+from schemas.messages.reference_values import verify_reference_values
+from schemas.topics import check_name
+
+_LOG: Final = Log("recorder")
+_TICK_S: Final = 0.25
+_BATCH_MAX: Final = 256
+_QUEUE_MAX: Final = 4096
+_REMEMBERED: Final = 16_384
+_TYPES: Final = {
+    HANDLE: (media_types.HANDLE, Indicator.HANDLE),
+    ENDORSEMENT: (media_types.SIGNED_CORIM, Indicator.ENDORSEMENTS),
+    REFERENCE_VALUES: (media_types.SIGNED_CORIM, Indicator.REFERENCE_VALUES),
+    POLICY: (media_types.POLICY, Indicator.APPRAISAL_POLICY),
+}
+
+RECORDED_TOTAL: Final = Counter("attestream_recorded_total", "Entries written by the recorder")
+REFUSED_TOTAL: Final = Counter(
+    "attestream_recorder_refused_total", "Messages not recorded, by kind and reason", ["kind", "reason"]
+)
+UNANSWERED_TOTAL: Final = Counter(
+    "attestream_recorder_unanswered_total", "Evidence given up because no result answered it in time"
+)
+WAITING: Final = Gauge("attestream_recorder_waiting_messages", "Evidence waiting for its result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecorderTrust:
+    """Whose signatures count (table ``[trust]``); what others sign is not recorded.
+
+    Attributes:
+        verifier_keys: public keys of verifiers, PEM or JWKS files.
+        distributor_keys: public keys of handle distributors.
+        endorser_keys: public keys of endorsers.
+        tsa_roots: root certificates of Time Stamp Authorities.
+    """
+
+    verifier_keys: tuple[Path, ...]
+    distributor_keys: tuple[Path, ...]
+    endorser_keys: tuple[Path, ...]
+    tsa_roots: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecorderSettings:
+    """One recorder.
+
+    Attributes:
+        name: of this recorder; in the client ids, so it must stay the same.
+        audit_log: folder of the log; made if missing.
+        audit: how it is signed, stamped and kept.
+        trust: whose signatures count.
+        evidence_wait_s: how long evidence waits for a result.
+        result_wait_s: how long a result waits for its evidence.
+        waiting_max: messages of evidence that wait at once; less than the broker's ``receive_maximum``.
+        metrics_port: where ``/metrics``, ``/healthz`` and ``/readyz`` are; 0 for none.
+        metrics_host: the address it listens on; who reaches it learns how the recorder does.
+        log_level: debug, info, warning or error.
+        mqtt: the broker.
+    """
+
+    name: str
+    audit_log: Path
+    trust: RecorderTrust
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    evidence_wait_s: float = 60.0
+    result_wait_s: float = 2.0
+    waiting_max: int = 500
+    metrics_port: int = 0
+    metrics_host: str = "127.0.0.1"
+    log_level: str = "info"
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
+
+    def __post_init__(self) -> None:
+        check_metrics_address(self.metrics_port, self.metrics_host)
+        try:
+            check_name(self.name)
+        except PeerError as error:
+            raise ConfigError(f"name: {error.detail}") from error
+        if not 0 < self.waiting_max < self.mqtt.receive_maximum:
+            limit = self.mqtt.receive_maximum - 1
+            raise ConfigError(f"waiting_max: {self.waiting_max}, expected 1 to {limit} (below mqtt.receive_maximum)")
+        if self.evidence_wait_s <= 0 or self.result_wait_s < 0:
+            raise ConfigError("evidence_wait_s, result_wait_s: expected more than 0")
+
+    @property
+    def place(self) -> AuditPlace:
+        """Where and how the log is written."""
+        return AuditPlace(
+            folder=self.audit_log,
+            settings=self.audit,
+            made_by="verifier-worker keygen --audit --out audit.key",
+            tsa_roots=self.trust.tsa_roots,
+        )
+
+
+class _Believed:
+    """Verifies results and objects."""
+
+    def __init__(self, trust: RecorderTrust) -> None:
+        with naming("trust.verifier_keys"):
+            self.results = result_keys(load_public_keys(trust.verifier_keys))
+        with naming("trust.distributor_keys"):
+            self._distributors = load_public_keys(trust.distributor_keys)
+        with naming("trust.endorser_keys"):
+            self._endorsers = load_public_keys(trust.endorser_keys)
+        with naming("trust.tsa_roots"):
+            self._stamps = load_time_stamp_verifier(trust.tsa_roots)
+
+    def verified(self, kind: str, payload: bytes) -> bytes:
+        """The object in a message, if it is signed by whom it must be.
+
+        Raises:
+            PeerError: it is not.
+        """
+        raw = cmw.unwrap(payload, *_TYPES[kind], max_bytes=MAX_REFERENCE_VALUES_BYTES)
+        if kind == HANDLE:
+            verify_handle(raw, self._distributors, self._stamps)
+        elif kind == ENDORSEMENT:
+            verify_endorsement(raw, self._endorsers)
+        elif kind == REFERENCE_VALUES:
+            verify_reference_values(raw, self._endorsers)
+        else:
+            verify_policy(raw, self._endorsers)
+        return raw
+
+
+class Recorder:
+    """Wires one recorder; :meth:`run` is the loop, and owns everything but the queue."""
+
+    def __init__(self, settings: RecorderSettings, stop: Stop) -> None:
+        """Reads keys and opens the log; connects nothing yet.
+
+        Raises:
+            ConfigError: names the file or field.
+        """
+        self._settings, self._stop, self._topics = settings, stop, settings.mqtt.topics
+        self._believed = _Believed(settings.trust)
+        self._queue: queue.Queue[tuple[MqttConnection, Message]] = queue.Queue(_QUEUE_MAX)
+        self._recording: Recording[tuple[MqttConnection, Message]] = Recording(
+            evidence_wait_s=settings.evidence_wait_s,
+            result_wait_s=settings.result_wait_s,
+            waiting_max=settings.waiting_max,
+        )
+        self._writer = AuditWriter(settings.place)
+        self._recording.remember(self._writer.recent(_REMEMBERED))
+        topics = self._topics
+        objects = (topics.all_handles, topics.all_endorsements, topics.all_reference_values, topics.all_policies)
+        self._spoken = self._connection("", (topics.all_results, *objects), MAX_REFERENCE_VALUES_BYTES)
+        self._evidence = self._connection("-evidence", (topics.all_evidence,), MAX_MESSAGE_BYTES)
+
+    def run(self) -> None:
+        """Runs until asked to stop; nothing acknowledged is lost whenever it ends."""
+        health = Health("relying-party audit record", monotonic_s=monotonic_s)
+        health.ask("broker", lambda: broker_condition(self._spoken))
+        health.ask("broker-evidence", lambda: broker_condition(self._evidence))
+        serve_metrics(self._settings.metrics_port, health, host=self._settings.metrics_host)
+        self._writer.start()
+        self._spoken.start()
+        self._evidence.start()
+        _LOG.info("recorder-started", name=self._settings.name)
+        while not self._stop.requested:
+            health.beat()
+            settled = [each for connection, message in self._next() for each in self._take(connection, message)]
+            dropped = self._recording.dropped
+            settled += self._recording.due(monotonic_s())
+            UNANSWERED_TOTAL.inc(self._recording.dropped - dropped)
+            WAITING.set(self._recording.waiting)
+            if not self._write(settled):
+                break
+        self._evidence.stop()
+        self._spoken.stop()
+        self._writer.close()
+        _LOG.info("recorder-stopped", name=self._settings.name)
+
+    def _connection(self, suffix: str, subscriptions: Sequence[str], max_bytes: int) -> MqttConnection:
+        session = Session(
+            client_id=f"recorder-{self._settings.name}{suffix}",
+            subscriptions=tuple(subscriptions),
+            persistent=True,
+            manual_ack=True,
+            max_payload_bytes=max_bytes,
+        )
+        holder: list[MqttConnection] = []
+        connection = MqttConnection(
+            self._settings.mqtt, session, on_message=lambda message: self._enqueue(holder[0], message)
+        )
+        holder.append(connection)
+        return connection
+
+    def _enqueue(self, connection: MqttConnection, message: Message) -> None:
+        """Called on network threads. QoS 1 cannot outnumber the broker's receive maximum; QoS 0 can, and is dropped."""
+        if message.packet_id:
+            self._queue.put((connection, message))
+            return
+        try:
+            self._queue.put_nowait((connection, message))
+        except queue.Full:
+            REFUSED_TOTAL.labels("queue", "too-many").inc()
+
+    def _next(self) -> list[tuple[MqttConnection, Message]]:
+        batch: list[tuple[MqttConnection, Message]] = []
+        try:
+            batch.append(self._queue.get(timeout=_TICK_S))
+            while len(batch) < _BATCH_MAX:
+                batch.append(self._queue.get_nowait())
+        except queue.Empty:
+            pass
+        return batch
+
+    def _take(self, connection: MqttConnection, message: Message) -> list[Recorded[tuple[MqttConnection, Message]]]:
+        """One message into the recording; what is refused is settled at once."""
+        tag, kind = (connection, message), self._topics.kind_of(message.topic) or "unknown"
+        nothing: list[Recorded[tuple[MqttConnection, Message]]] = [Recorded(entry=None, tags=(tag,))]
+        if not message.payload:  # an empty retained message is a deletion on the broker
+            return nothing
+        try:
+            if kind == "evidence":
+                return self._recording.take_evidence(message.payload, tag, monotonic_s())
+            if kind == "results":
+                token = result_token.unwrap(message.payload)
+                result = verify_result(message.topic, message.payload, self._believed.results)
+                return self._recording.take_result(token, result, tag, monotonic_s())
+            if kind in _TYPES:
+                raw = self._believed.verified(kind, message.payload)
+                return self._recording.take_object(kind, raw, tag, utc_us())
+        except PeerError as error:
+            REFUSED_TOTAL.labels(kind, error.reason).inc()
+            _LOG.warning("message-refused", kind=kind, reason=error.reason, detail=error.detail)
+        return nothing
+
+    def _write(self, settled: Sequence[Recorded[tuple[MqttConnection, Message]]]) -> bool:
+        """Writes entries, then acknowledges; False when stopped before the disk took them."""
+        entries = [each.entry for each in settled if each.entry is not None]
+        numbered = list(enumerate(entries, self._writer.last_number() + 1))
+        if not _until_done(lambda: self._writer.append(numbered), self._stop):
+            return False
+        RECORDED_TOTAL.inc(len(entries))
+        for each in settled:
+            for connection, message in each.tags:
+                if message.packet_id:
+                    connection.ack(message)
+        return True
+
+
+def run_recorder(settings: RecorderSettings) -> None:
+    """Runs a recorder until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: before any work.
+    """
+    configure_logging(ROLE, settings.log_level)
+    Recorder(settings, Stop().on_signals()).run()
+
+
+def check_recorder(settings: RecorderSettings) -> None:
+    """What can be wrong before the first connection; changes nothing.
+
+    Raises:
+        ConfigError: names the field.
+    """
+    _Believed(settings.trust)
+    settings.place.check()
+
+
+def _until_done(effect: Callable[[], None], stop: Stop) -> bool:
+    backoff = Backoff(0.1, 10)
+    while True:
+        try:
+            effect()
+        except WorldError as error:
+            _LOG.error("store-unavailable", reason=error.reason, detail=error.detail)
+            if stop.wait(backoff.next_s()):
+                return False
+        else:
+            return True

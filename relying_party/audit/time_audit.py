@@ -1,0 +1,400 @@
+"""When was each recorded quote made? Recomputed from a verifier's audit log, without believing the verifier (TUDA).
+
+Pure: entries, keys and the TSAs' certificates are arguments. In this order:
+
+1. every entry is read; handles are verified to distributor and TSA, endorsements to the endorser;
+2. of every evidence: the payload's digest, the quote over the body, the quote's and the sync proof's signatures by the
+   key that the endorsement recorded before it vouches for, the TSA's token over the sync proof where there is one;
+3. the interval of its quote from all handles, sync proofs and receipts of its clock epoch that the log holds, later
+   ones included: inequalities (2) to (6) of :mod:`schemas.time_model`. Proofs that tell the time since power-on show
+   where the clock was set or cleared within an epoch: there, readings bind nothing beyond the last proof before;
+4. the recorded result must not claim more than that, nor one that came later about the same evidence.
+
+A TSA and the TPM vouch for the lower bound. The upper one is theirs where the sync proof was stamped; else it is the
+verifier's word: its receipt, and that it held handle ``H_i`` then and had not accepted ``H_j`` yet. Endorsements'
+validity is held against the receipt. Nothing here appraises measurements.
+"""
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+from relying_party.audit.time_anchors import Anchor, AnchorTable, clock_eras
+from schemas import media_types
+from schemas.audit.entry import ENDORSEMENT, HANDLE, EvidenceEntry, ObjectEntry, parse_entry
+from schemas.codecs import cmw
+from schemas.errors import PeerError
+from schemas.identifiers import HandleId, Ueid
+from schemas.media_types import Indicator
+from schemas.messages import result_token
+from schemas.messages.endorsement import Endorsement, verify_endorsement
+from schemas.messages.evidence import Evidence, parse_evidence
+from schemas.messages.handle import Handle, StampVerifier, verify_handle
+from schemas.messages.result import AttestationResult
+from schemas.reasons import Reason
+from schemas.time_model import quote_made, stamped
+from schemas.tpm.attest import Attest, AttestType, TimeAttestInfo, parse_attest
+from schemas.tpm.signature import parse_signature, verify_signature
+
+PENDING = "handle not in the log"
+ELSEWHERE = "the evidence of this result is not in the log"
+_US = 1_000_000
+_Epoch = tuple[Ueid, bytes, int, int]
+_Era = int | bytes  # a stretch of an epoch, or one proof alone that does not tell the time since power-on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Believed:
+    """Whom the auditor believes.
+
+    Attributes:
+        distributors: handle distributors' keys by ``cose.key_id``.
+        stamps: verifies time-stamp tokens.
+        endorsers: endorsers' keys likewise; None leaves the signatures of quotes and sync proofs unchecked.
+        drift_ppm: bound on the rate error of the devices' clocks.
+    """
+
+    distributors: Mapping[bytes, EllipticCurvePublicKey]
+    stamps: StampVerifier
+    endorsers: Mapping[bytes, EllipticCurvePublicKey] | None
+    drift_ppm: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Row:
+    """One evidence, or another entry in which something does not hold. Times in UTC microseconds.
+
+    Attributes:
+        index, number: place in the log, from 0; the number that the writer gave the entry.
+        kind: ``evidence``, ``refused``, ``overdue``, ``resolved``, ``unreadable``, or the kind of an object.
+        ueid, sequence, received_us: of the evidence; receipt by the verifier's clock.
+        handle: that its sync proof signs.
+        after_us, before_us: the interval of its quote, recomputed; None for no bound.
+        recorded_after_us: what the recorded result claims.
+        received_after: newest handle that the log holds before the entry.
+        received_before: first handle after it.
+        pending: why the quote is bound to no time, or empty.
+        problems: what does not hold.
+    """
+
+    index: int
+    number: int
+    kind: str
+    ueid: Ueid | None = None
+    sequence: int | None = None
+    received_us: int | None = None
+    handle: HandleId | None = None
+    after_us: int | None = None
+    before_us: int | None = None
+    recorded_after_us: int | None = None
+    received_after: Handle | None = None
+    received_before: Handle | None = None
+    pending: str = ""
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Quote:
+    """An authentic quote: its row and what has to wait until the whole log is read."""
+
+    row: Row
+    epoch: _Epoch
+    clock_ms: int
+    own_sync_ms: int | None
+    sync: bytes
+    evidence: bytes
+    recorded: AttestationResult | None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Sync:
+    clock_ms: int
+    handle: HandleId
+    before_us: int
+    offset_ms: int | None
+
+
+class TimeAudit:
+    """Reads a log front to back, then tells. Owned by the thread that calls it."""
+
+    def __init__(self, believed: Believed, only: Ueid | None = None) -> None:
+        """Starts before the first entry; ``only`` leaves the evidence of other attesters out."""
+        self._believed = believed
+        self._only = only
+        self._rows: list[Row] = []
+        self._open: list[Row] = []  # that wait for the next handle
+        self._handles: dict[HandleId, Handle] = {}
+        self._newest: Handle | None = None
+        self._endorsed: dict[Ueid, Endorsement] = {}
+        self._syncs: dict[_Epoch, dict[bytes, _Sync]] = {}
+        self._quotes: list[_Quote] = []
+        self._results: list[tuple[Row, AttestationResult]] = []  # without evidence: of deadlines, of handles that came
+        self._starts: dict[_Epoch, list[int]] = {}  # of eras
+        self._ends: dict[tuple[_Epoch, _Era], int] = {}
+        self._last_us, self._index = 0, 0
+
+    def read(self, number: int, raw: bytes) -> None:
+        """Takes the next entry."""
+        row = Row(index=self._index, number=number, kind="unreadable")
+        self._index += 1
+        try:
+            entry = parse_entry(raw)
+        except PeerError as error:
+            self._blame(row, error)
+            return
+        row.received_us, row.received_after = entry.received_us, self._newest
+        self._check_order(row, entry.received_us)
+        if isinstance(entry, ObjectEntry):
+            self._read_object(row, entry)
+        elif self._only in {None, entry.ueid}:
+            self._read_evidence(row, entry)
+
+    def rows(self) -> list[Row]:
+        """Everything that is to be told, in the log's order; called once, after the last entry."""
+        tables = self._tables()
+        for quote in self._quotes:
+            row = quote.row
+            row.after_us, before_us = self._bounds(quote, tables)
+            row.before_us = min(each for each in (before_us, row.received_us) if each is not None)
+            row.pending = "" if row.handle in self._handles else PENDING
+            if row.after_us is not None and row.after_us > row.before_us:
+                row.problems.append("contradicted: what TPM, TSAs and receipts say cannot all be true")
+            self._compare(row, quote.recorded)
+        self._compare_results()
+        told = (row for row in self._rows if row.kind == "evidence" or row.problems or row.pending)
+        return sorted(told, key=lambda row: row.index)
+
+    def _compare_results(self) -> None:
+        """Results that came without evidence must claim no more than can be recomputed of the evidence they name."""
+        quotes = {(quote.row.ueid, quote.evidence): quote for quote in self._quotes}
+        for row, recorded in self._results:
+            quote = quotes.get((row.ueid, recorded.evidence or b""))
+            if quote is None:
+                row.pending = ELSEWHERE
+                continue
+            row.after_us, row.before_us = quote.row.after_us, quote.row.before_us
+            if (recorded.ueid, recorded.received_us) != (row.ueid, quote.row.received_us):
+                row.problems.append("the recorded result names another attester or receipt")
+            self._compare(row, recorded)
+
+    def _bounds(
+        self, quote: _Quote, tables: Mapping[tuple[_Epoch, _Era], AnchorTable]
+    ) -> tuple[int | None, int | None]:
+        era = self._era(quote.epoch, quote.sync)
+        after_us, before_us = tables[quote.epoch, era].bounds(quote.clock_ms)
+        own_us = self._after_own_sync(quote)
+        if len(self._starts[quote.epoch]) > 1:  # the clock was touched
+            before_us = None
+            if quote.clock_ms > self._ends.get((quote.epoch, era), -1):
+                handle = self._handles.get(quote.row.handle or HandleId(b""))
+                after_us, own_us = None, handle.earliest_us if handle is not None else None
+        return max((each for each in (after_us, own_us) if each is not None), default=None), before_us
+
+    def _era(self, epoch: _Epoch, imprint: bytes) -> _Era:
+        sync = self._syncs.get(epoch, {}).get(imprint)
+        if sync is None or sync.offset_ms is None:
+            return imprint
+        return bisect_right(self._starts[epoch], sync.offset_ms)
+
+    def _after_own_sync(self, quote: _Quote) -> int | None:
+        """The sync proof is in the body that is quoted: it came first, also where both show the same millisecond."""
+        handle = self._handles.get(quote.row.handle or HandleId(b""))
+        if handle is None or quote.own_sync_ms is None:
+            return None
+        return quote_made(handle.made, quote.own_sync_ms, quote.clock_ms, self._believed.drift_ppm).after_us
+
+    def _blame(self, row: Row, error: PeerError) -> None:
+        row.problems.append(str(error))
+        self._rows.append(row)
+
+    def _check_order(self, row: Row, received_us: int) -> None:
+        if received_us < self._last_us:
+            row.problems.append("received before the entry in front of it: reordered, or a clock set back")
+        if self._newest is not None and received_us < self._newest.earliest_us:
+            row.problems.append("received before a handle in front of it was stamped: reordered, or a clock behind")
+        self._last_us = received_us
+
+    def _read_object(self, row: Row, entry: ObjectEntry) -> None:
+        row.kind = entry.kind
+        try:
+            if entry.kind == HANDLE:
+                self._take_handle(verify_handle(entry.raw, self._believed.distributors, self._believed.stamps))
+            elif entry.kind == ENDORSEMENT and self._believed.endorsers is not None:
+                self._take_endorsement(verify_endorsement(entry.raw, self._believed.endorsers))
+        except PeerError as error:
+            self._blame(row, error)
+            return
+        self._rows.append(row)
+
+    def _take_endorsement(self, endorsement: Endorsement) -> None:
+        known = self._endorsed.get(endorsement.ueid)
+        if known is not None and endorsement.version < known.version:
+            raise PeerError(Reason.OBJECT_ROLLED_BACK, f"version {endorsement.version} after version {known.version}")
+        self._endorsed[endorsement.ueid] = endorsement
+
+    def _take_handle(self, handle: Handle) -> None:
+        if handle.id in self._handles:
+            return
+        self._handles[handle.id] = handle
+        if self._newest is None or handle.time_us > self._newest.time_us:
+            self._newest = handle
+        for row in self._open:
+            row.received_before = handle
+        self._open.clear()
+
+    def _read_evidence(self, row: Row, entry: EvidenceEntry) -> None:
+        row.kind, row.ueid = "refused" if entry.result is None else entry.cause, entry.ueid
+        if entry.payload is None:
+            self._read_result(row, entry)
+            return
+        row.kind = "evidence"
+        self._open.append(row)
+        try:
+            if hashlib.sha256(entry.payload).digest() != entry.digest:
+                raise PeerError(Reason.MALFORMED, "the payload is not the one whose digest was recorded")
+            value = cmw.unwrap(entry.payload, media_types.EVIDENCE, Indicator.EVIDENCE)
+            evidence = parse_evidence(value)
+            row.sequence = evidence.body.sequence
+            quote, sync = parse_attest(evidence.quote), parse_attest(evidence.body.sync.attest)
+            self._authenticate(entry, evidence, quote)
+            recorded = result_token.read_unverified(entry.result) if entry.result is not None else None
+            _check_recorded(entry, evidence, recorded)
+        except PeerError as error:
+            self._blame(row, error)
+            return
+        self._check_received_after(row, recorded)
+        row.handle = HandleId(sync.extra_data)
+        row.recorded_after_us = recorded.made_after_us if recorded is not None else None
+        self._take_sync(row, entry, evidence, sync)
+        epoch = _epoch(evidence, quote)
+        own_ms = sync.clock_info.clock if _epoch(evidence, sync) == epoch else None
+        clock_ms = quote.clock_info.clock
+        self._quotes.append(
+            _Quote(
+                row=row,
+                epoch=epoch,
+                clock_ms=clock_ms,
+                own_sync_ms=own_ms,
+                sync=evidence.body.sync_imprint,
+                evidence=evidence.body_digest,
+                recorded=recorded,
+            )
+        )
+        self._rows.append(row)
+
+    def _read_result(self, row: Row, entry: EvidenceEntry) -> None:
+        self._rows.append(row)
+        try:
+            if entry.result is not None:
+                recorded = result_token.read_unverified(entry.result)
+                row.recorded_after_us = recorded.made_after_us
+                self._results.append((row, recorded))
+        except PeerError as error:
+            row.problems.append(str(error))
+
+    def _authenticate(self, entry: EvidenceEntry, evidence: Evidence, quote: Attest) -> None:
+        if evidence.body.ueid != entry.ueid:
+            raise PeerError(Reason.UEID_MISMATCH, "the body names another attester than the entry")
+        if quote.type is not AttestType.QUOTE:
+            raise PeerError(Reason.ATTEST_TYPE_WRONG, f"the quote is a {quote.type.name} attestation")
+        if quote.extra_data != evidence.body_digest:
+            raise PeerError(Reason.QUOTE_NOT_BOUND_TO_BODY, "the quote's extraData is not the SHA-256 of the body")
+        if self._believed.endorsers is None:
+            return
+        endorsement = self._endorsed.get(entry.ueid)
+        if endorsement is None:
+            raise PeerError(Reason.ATTESTER_UNENDORSED, "no endorsement in the log before it")
+        if not endorsement.is_valid(entry.received_us // _US):
+            raise PeerError(Reason.ENDORSEMENT_EXPIRED, f"endorsement version {endorsement.version} was not valid then")
+        public, body = endorsement.attesting_key, evidence.body
+        if body.environment != public.name:
+            raise PeerError(Reason.ATTESTING_KEY_MISMATCH, "the body names another attesting key than the endorsed one")
+        key = public.public_key()
+        verify_signature(key, parse_signature(evidence.signature), evidence.quote, Reason.QUOTE_SIGNATURE_INVALID)
+        sync_signature = parse_signature(body.sync.signature)
+        verify_signature(key, sync_signature, body.sync.attest, Reason.SYNC_SIGNATURE_INVALID)
+
+    def _check_received_after(self, row: Row, recorded: AttestationResult | None) -> None:
+        claimed = recorded.received_after if recorded is not None else None
+        if claimed is not None and claimed not in self._handles:
+            row.problems.append("the result says it came after a handle that the log has not before")
+
+    def _take_sync(self, row: Row, entry: EvidenceEntry, evidence: Evidence, sync: Attest) -> None:
+        """A sync proof was made before its receipt, and before the TSA stamped it."""
+        before_us = entry.received_us
+        if evidence.body.sync_stamp is not None:
+            try:
+                stamp = self._believed.stamps.verify_stamp(evidence.body.sync_stamp, evidence.body.sync_imprint)
+                latest_us = stamped(stamp.gen_time_us, stamp.accuracy_us).before_us
+                before_us = min(before_us, latest_us) if latest_us is not None else before_us
+            except PeerError as error:
+                if Reason.SYNC_STAMP_INVALID not in entry.reasons:
+                    row.problems.append(f"sync stamp: {error}")
+        clock, timed = sync.clock_info.clock, sync.attested
+        offset_ms = clock - timed.time if isinstance(timed, TimeAttestInfo) else None
+        made = _Sync(clock_ms=clock, handle=HandleId(sync.extra_data), before_us=before_us, offset_ms=offset_ms)
+        known = self._syncs.setdefault(_epoch(evidence, sync), {}).setdefault(evidence.body.sync_imprint, made)
+        known.before_us = min(known.before_us, before_us)
+
+    def _tables(self) -> dict[tuple[_Epoch, _Era], AnchorTable]:
+        for epoch in {*self._syncs, *(quote.epoch for quote in self._quotes)}:
+            offsets = (sync.offset_ms for sync in self._syncs.get(epoch, {}).values())
+            self._starts[epoch] = clock_eras(each for each in offsets if each is not None)
+        anchors: dict[tuple[_Epoch, _Era], list[Anchor]] = {}
+        for quote in self._quotes:
+            received = Anchor(clock_ms=quote.clock_ms, after_us=None, before_us=quote.row.received_us)
+            anchors.setdefault((quote.epoch, self._era(quote.epoch, quote.sync)), []).append(received)
+        for epoch, syncs in self._syncs.items():
+            for imprint, sync in syncs.items():
+                handle = self._handles.get(sync.handle)
+                after_us = handle.earliest_us if handle is not None else None
+                made = Anchor(clock_ms=sync.clock_ms, after_us=after_us, before_us=sync.before_us)
+                era = epoch, self._era(epoch, imprint)
+                anchors.setdefault(era, []).append(made)
+                self._ends[era] = max(self._ends.get(era, -1), sync.clock_ms)
+        return {each: AnchorTable(given, self._believed.drift_ppm) for each, given in anchors.items()}
+
+    def _compare(self, row: Row, recorded: AttestationResult | None) -> None:
+        """The recorded interval must not be narrower than what can be recomputed, on either side."""
+        if recorded is None:
+            return
+        after_us, before_us = recorded.made_after_us, recorded.made_before_us
+        if after_us is not None and row.after_us is None:
+            row.problems.append("the result claims a lower bound, and nothing in the log gives one")
+        elif after_us is not None and row.after_us is not None and after_us > row.after_us:
+            more_ms = (after_us - row.after_us) / 1000
+            row.problems.append(
+                f"the result claims {more_ms:.3f} ms more than can be recomputed (drift bound, clock set?)"
+            )
+        if before_us is not None and row.before_us is not None and before_us < row.before_us:
+            more_ms = (row.before_us - before_us) / 1000
+            row.problems.append(f"the result's upper bound is {more_ms:.3f} ms below what can be recomputed")
+
+
+def _epoch(evidence: Evidence, attest: Attest) -> _Epoch:
+    clock = attest.clock_info
+    return evidence.body.ueid, evidence.body.environment, clock.reset_count, clock.restart_count
+
+
+def _check_recorded(entry: EvidenceEntry, evidence: Evidence, recorded: AttestationResult | None) -> None:
+    if recorded is None:
+        return
+    if (recorded.ueid, recorded.evidence) != (entry.ueid, evidence.body_digest):
+        raise PeerError(Reason.MALFORMED, "the recorded result is about other evidence")
+    if recorded.received_us is not None and recorded.received_us != entry.received_us:
+        raise PeerError(Reason.MALFORMED, "the recorded result names another receipt")
+
+
+def audit_times(entries: Iterable[tuple[int, bytes]], believed: Believed, only: Ueid | None = None) -> list[Row]:
+    """Recomputes a whole log, ``entries`` being number and bytes in the log's order; see the module.
+
+    Returns:
+        One row for each evidence, and one for each other entry that does not hold, or whose evidence is elsewhere.
+    """
+    audit = TimeAudit(believed, only)
+    for number, raw in entries:
+        audit.read(number, raw)
+    return audit.rows()

@@ -1,0 +1,133 @@
+"""``relying-party audit prove``: one file that answers what a device ran at a time."""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from relying_party.audit.proof_maker import Choice, LogScan
+from runtime.audit_log.any_log import is_tiled_log
+from runtime.audit_log.object_store import open_store
+from runtime.audit_log.tile_log import LogReader
+from runtime.durable import write_durable
+from schemas.audit.proof import AuditProof, ProvenEntry, ProvenHead, encode_proof
+from schemas.codecs.tst_info import extract_tst_info, parse_tst_info
+from schemas.errors import ConfigError, PeerError
+from schemas.identifiers import Ueid, parse_ueid_text
+from schemas.time_model import stamped
+
+_US: Final = 1_000_000
+_PROGRESS_EVERY: Final = 5000
+
+
+def add_to(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds ``prove``."""
+    prove = kinds.add_parser(
+        "prove",
+        help="write a file that proves what a device ran at a time",
+        description="The file needs nothing beside it but the TSA's root and the log's key: relying-party audit check.",
+    )
+    prove.add_argument("--audit-log", required=True, metavar="LOG", help="folder or URL of a tiled log")
+    prove.add_argument("--attester", required=True, metavar="UEID", help="the device")
+    prove.add_argument("--at", required=True, metavar="TIME", help="ISO 8601 with its zone, as 2026-11-29T12:00:00Z")
+    prove.add_argument("--out", required=True, type=Path, metavar="FILE", help="the proof; replaced if there is one")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Writes a proof.
+
+    Raises:
+        ConfigError: names the option.
+        PeerError: the log does not hold what a proof needs.
+        WorldError: it cannot be read, or the proof not written.
+    """
+    ueid, at_us = _ueid(options.attester), parse_time(options.at)
+    folder = Path(options.audit_log)
+    if "://" not in options.audit_log and not (folder.is_dir() and is_tiled_log(folder)):
+        raise ConfigError(f"--audit-log: {options.audit_log}: no tiled audit log; only such a one has proofs")
+    reader = LogReader(open_store(options.audit_log))
+    newest, stamps = reader.unverified_size(), _stamps(reader)
+    scan = LogScan(ueid)
+    for index, raw in reader.entries(0, newest):
+        scan.take(index, raw)
+        if index % _PROGRESS_EVERY == 0 and sys.stderr.isatty():
+            print(f"\r{index} of {newest} entries", end="", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    choice = scan.choose(at_us, stamps, newest)
+    proof = _proof(reader, ueid, at_us, choice)
+    raw = encode_proof(proof)
+    write_durable(options.out, raw)
+    print(f"{options.out}: {len(raw)} bytes, {len(proof.entries)} entries under {_heads_text(choice, stamps)}")
+    for name, side in (("before", choice.before), ("after", choice.after)):
+        print(f"  evidence from {name} that time: {'none' if side is None else f'entry {side}'}")
+    return 0
+
+
+def parse_time(text: str) -> int:
+    """A time on the command line, UTC microseconds.
+
+    Raises:
+        ConfigError: it is none, or without a zone.
+    """
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"--at: {text!r}, expected a time as 2026-11-29T12:00:00Z") from error
+    if time.tzinfo is None:
+        raise ConfigError(f"--at: {text!r} has no zone; write 2026-11-29T12:00:00Z or +01:00 behind it")
+    since = time - datetime(1970, 1, 1, tzinfo=UTC)
+    time_us = (since.days * 86_400 + since.seconds) * _US + since.microseconds
+    if time_us < 0:
+        raise ConfigError(f"--at: {text!r} is before 1970")
+    return time_us
+
+
+def _ueid(text: str) -> Ueid:
+    try:
+        return parse_ueid_text(text)
+    except PeerError as error:
+        raise ConfigError(f"--attester: {error.detail}") from error
+
+
+def _stamps(reader: LogReader) -> dict[int, int]:
+    """When each stamped checkpoint was stamped, at the latest, by its token's own word."""
+    stamps = {}
+    for size in reader.stamped():
+        token = reader.stamp(size)
+        try:
+            info = parse_tst_info(extract_tst_info(token or b""))
+        except PeerError:
+            continue
+        latest_us = stamped(info.gen_time_us, info.accuracy_us).before_us
+        if latest_us is not None:
+            stamps[size] = latest_us
+    return stamps
+
+
+def _proof(reader: LogReader, ueid: Ueid, at_us: int, choice: Choice) -> AuditProof:
+    heads = [
+        ProvenHead(note=reader.checkpoint_at(size), stamp=reader.stamp(size), cosignatures=reader.cosignatures(size))
+        for size in choice.sizes
+    ]
+    entries = []
+    for index in choice.entries:
+        head, size = next((place, size) for place, size in enumerate(choice.sizes) if index < size)
+        path = reader.inclusion(index, size)
+        entries.append(ProvenEntry(index=index, head=head, path=path, entry=reader.entry(index)))
+    return AuditProof(
+        ueid=ueid,
+        at_us=at_us,
+        heads=tuple(heads),
+        consistency=tuple(reader.consistency(one, other) for one, other in pairwise(choice.sizes)),
+        entries=tuple(entries),
+        before=choice.before,
+        after=choice.after,
+    )
+
+
+def _heads_text(choice: Choice, stamps: dict[int, int]) -> str:
+    sizes = ", ".join(f"{size}{'' if size in stamps else ' (not stamped)'}" for size in choice.sizes)
+    return f"the checkpoint{'s' if len(choice.sizes) > 1 else ''} of {sizes} entries"

@@ -1,0 +1,1 @@
+"""Results in a terminal: the live table, lines that follow, one attester in full."""

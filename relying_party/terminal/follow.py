@@ -1,0 +1,125 @@
+"""``watch`` and ``results``: a table, a line for each change, a line for each result, or what is retained, once."""
+
+import sys
+
+from rich.console import Console
+
+from relying_party.result_json import json_of
+from relying_party.settings import Settings
+from relying_party.terminal.live_table import follow_table
+from relying_party.terminal.selection import Selection, select, summary_of
+from relying_party.terminal.table import REFRESH_S, ResultFeed, headline_of, line_of
+from runtime import clock
+from runtime.service import EXIT_FAILED, EXIT_OK, Stop
+from schemas.identifiers import Ueid
+
+_US = 1_000_000
+_CONNECT_S = 10.0
+_QUIET_S = 1.0  # retained results come at once; after so long without one there are no more, whatever else comes
+
+
+def watch(settings: Settings, stop: Stop, selection: Selection, *, plain: bool, only_changes: bool = False) -> int:
+    """Follows the results topic until ``stop``: a table, or a line a change where standard output is no terminal.
+
+    Args:
+        settings: broker and trusted verifiers.
+        stop: ends it.
+        selection: what to show.
+        plain: lines even on a terminal.
+        only_changes: nothing of attesters that stay as they were found.
+
+    Returns:
+        The exit status: 1 when the broker was never reached.
+
+    Raises:
+        ConfigError: a key file is missing or holds no key.
+    """
+    feed = ResultFeed(settings)
+    feed.start()
+    try:
+        if plain or not sys.stdout.isatty():
+            follow_lines(feed, stop, selection, as_json=False, every=False, only_changes=only_changes)
+        else:
+            follow_table(feed, stop, Console(), selection, only_changes=only_changes)
+        return EXIT_OK if feed.was_connected else EXIT_FAILED
+    finally:
+        feed.stop()
+
+
+def results(
+    settings: Settings, stop: Stop, selection: Selection, *, as_json: bool, once: bool, only_changes: bool
+) -> int:
+    """Prints a line for each result until ``stop``, or for each retained one, then ends.
+
+    Args:
+        settings: broker and trusted verifiers.
+        stop: ends it.
+        selection: what to print.
+        as_json: JSON instead of text.
+        once: retained results alone.
+        only_changes: a line only where something changed since the attester was first heard of.
+
+    Returns:
+        The exit status: 1 when the broker was not reached, or does not let us hear results.
+
+    Raises:
+        ConfigError: a key file is missing or holds no key.
+    """
+    feed = ResultFeed(settings)
+    feed.start()
+    try:
+        if once:
+            return _print_once(feed, stop, selection, as_json=as_json)
+        follow_lines(feed, stop, selection, as_json=as_json, every=not only_changes, only_changes=only_changes)
+        return EXIT_OK if feed.was_connected else EXIT_FAILED
+    finally:
+        feed.stop()
+
+
+def heard_retained(feed: ResultFeed, stop: Stop, *, wait_s: float = _CONNECT_S) -> bool:
+    """Waits until what the broker retains has come; False when it was not reached in ``wait_s`` seconds."""
+    deadline_s = clock.monotonic_s() + wait_s
+    while not feed.wait_subscribed(REFRESH_S / 5):
+        feed.tell()
+        if stop.requested or clock.monotonic_s() >= deadline_s:
+            return False
+    subscribed_s = clock.monotonic_s()
+    while not stop.requested:
+        left_s = max(subscribed_s, feed.last_retained_s) + _QUIET_S - clock.monotonic_s()
+        if left_s <= 0:
+            break
+        feed.drain(left_s, at_most_s=left_s)  # a fleet that pushes never ends: not until nothing comes
+    feed.tell()
+    return True
+
+
+def follow_lines(
+    feed: ResultFeed, stop: Stop, selection: Selection, *, as_json: bool, every: bool, only_changes: bool = False
+) -> None:
+    """Prints a line for each change (or, with ``every``, for each result) until ``stop``."""
+    headlines: dict[Ueid, tuple[object, ...]] = {}
+    while not stop.requested:
+        standings = feed.drain(REFRESH_S)
+        feed.tell()
+        known = {standing.result.ueid for standing in standings}
+        now_us = clock.utc_us()
+        expired = [each for each in feed.board.standings(now_us // _US) if each.result.ueid not in known]
+        for standing in [*standings, *expired]:
+            ueid, headline = standing.result.ueid, headline_of(standing)
+            news = headlines[ueid] != headline if ueid in headlines else not only_changes
+            headlines[ueid] = headline
+            if (news or (every and ueid in known)) and selection.admits(standing):
+                print(json_of(standing) if as_json else line_of(standing, now_us, {}), flush=True)
+
+
+def _print_once(feed: ResultFeed, stop: Stop, selection: Selection, *, as_json: bool) -> int:
+    if not heard_retained(feed, stop):
+        print("error: the broker was not reached, or does not let us hear results", file=sys.stderr)
+        return EXIT_FAILED
+    now_us = clock.utc_us()
+    standings = feed.board.standings(now_us // _US)
+    chosen = select(standings, selection, {})
+    for standing in chosen:
+        print(json_of(standing) if as_json else line_of(standing, now_us, {}))
+    print(summary_of(standings, len(chosen), sum(feed.refused.values())), file=sys.stderr)
+    return EXIT_OK

@@ -103,11 +103,11 @@ def test_imports_stand_at_the_top() -> None:
 
 
 def test_no_test_sleeps_to_synchronise() -> None:
-    # tests/parts starts real programs; between two looks at whether one is up, with a deadline, it may pause.
+    # tests/programs starts real programs; between two looks at whether one is up, with a deadline, it may pause.
     sleeps = [
         f"{name}:{node.lineno}"
         for name in TEST_MODULES
-        if not name.startswith("tests/parts/")
+        if not name.startswith("tests/programs/")
         for node in ast.walk(TREES[name])
         if (isinstance(node, ast.Attribute) and node.attr == "sleep")
         or (isinstance(node, ast.ImportFrom) and any(alias.name == "sleep" for alias in node.names))

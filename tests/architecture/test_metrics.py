@@ -14,7 +14,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from deploy.grafana.dashboards import ALL
 from runtime.telemetry import LateGauge
-from tests.parts.alert_cases import CASES, RULES
+from tests.builders.alert_cases import CASES, RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("runtime", "handle_distributor", "attester_agent", "verifier_worker", "endorser", "relying_party")

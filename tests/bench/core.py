@@ -23,8 +23,8 @@ from schemas.messages.reference_values import ReferenceValues, sign_reference_va
 from schemas.reasons import Reason
 from schemas.replay.log_replay import IMA, TCG2, Replay, ReplayState
 from tests.bench.table import Measurement
-from tests.fakes.device import T0_US, FakeDevice, make_handle, make_trust
-from tests.parts.log_bytes import FIRMWARE, ima_ng
+from tests.builders.log_bytes import FIRMWARE, ima_ng
+from tests.worlds.device import T0_US, FakeDevice, make_handle, make_trust
 from verifier_worker.core.result_builder import build_result
 from verifier_worker.core.step import step
 

@@ -24,7 +24,7 @@ from typing_extensions import override
 from schemas.identifiers import ueid_text
 from schemas.messages import result_token
 from schemas.messages.result import Tier, TrustClaim
-from tests.parts.dashboard_rig import (
+from tests.programs.dashboard_rig import (
     AFFIRMING_VECTOR,
     DESK,
     READY_SECONDS,
@@ -36,7 +36,7 @@ from tests.parts.dashboard_rig import (
     running_dashboard,
     ueid_of,
 )
-from tests.parts.mqtt_client import Listener, listening
+from tests.programs.mqtt_client import Listener, listening
 
 SAMPLE_EVERY_S: Final = 2.0
 GIVE_UP_S: Final = 60.0

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from schemas.messages.evidence import Evidence, encode_evidence, parse_evidence
-from tests.fakes.device import GOOD_FILES, T0_US, FakeDevice, make_handle, make_trust
+from tests.worlds.device import GOOD_FILES, T0_US, FakeDevice, make_handle, make_trust
 from verifier_worker.core.state import AttesterState
 from verifier_worker.core.state_codec import encode_state
 from verifier_worker.core.step import step

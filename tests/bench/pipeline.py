@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 from tests.bench.table import Measurement
-from tests.parts.mosquitto import running_mosquitto
-from tests.parts.mqtt_client import Listener, listening
-from tests.parts.verifier_rig import ROOT, VerifierRig, verifier_rig
+from tests.programs.mosquitto import running_mosquitto
+from tests.programs.mqtt_client import Listener, listening
+from tests.programs.verifier_rig import ROOT, VerifierRig, verifier_rig
 
 DEVICES = 50
 WAIT_SECONDS = 300.0

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 
-from tests.fakes.time_world import run_history
+from tests.worlds.time_histories import run_history
 
 
 def main() -> int:

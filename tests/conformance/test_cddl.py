@@ -67,8 +67,8 @@ from schemas.messages.reference_values import sign_reference_values, verify_refe
 from schemas.messages.result import AttestationResult, Freshness, Rejections, Tier, TrustClaim
 from schemas.messages.solicit import Solicit, sign_solicit, verify_solicit
 from schemas.messages.status import Status, encode_status, parse_unverified_status
-from tests.fakes.device import FakeDevice, make_handle, make_references
-from tests.parts.file_signing import file_key
+from tests.builders.file_signing import file_key
+from tests.worlds.device import FakeDevice, make_handle, make_references
 
 if not hasattr(cbor2, "CBORDecodeValueError"):
     cbor2.CBORDecodeValueError = cbor2.CBORDecodeError  # type: ignore[attr-defined]  # for zcbor

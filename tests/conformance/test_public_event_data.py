@@ -18,7 +18,7 @@ from schemas.boot_log.facts import BootFacts, SecureBoot
 from schemas.boot_log.quirks import Part
 from schemas.boot_log.records import Tcg2Event, parse_event, split_records
 from schemas.boot_log.uefi_variable import Signature, parse_load_option, parse_signature, parse_signature_lists
-from tests.parts.log_bytes import FIRMWARE
+from tests.builders.log_bytes import FIRMWARE
 
 VECTORS = Path(__file__).resolve().parents[3] / "shared" / "vectors"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.parts.page import blocks_of, follow
+from tests.programs.page import blocks_of, follow
 
 
 @pytest.mark.needs("swtpm", "swtpm_setup", "swtpm_localca", "openssl")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.parts.page import ROOT, blocks_of, follow
+from tests.programs.page import ROOT, blocks_of, follow
 
 
 @pytest.mark.needs("mosquitto", "swtpm", "tpm2_pcrread", "openssl")

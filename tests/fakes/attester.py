@@ -35,8 +35,8 @@ from schemas.messages.handle import EPOCH_BELL_IMPRINT, HandleClaims, attach_sta
 from schemas.reasons import Reason
 from schemas.tpm.pcr import PcrSelection, PcrValues, composite_digest, encode_selection, initial_value
 from schemas.tpm.public import TpmPublic, parse_public
-from tests.parts.token_forge import ForgedAuthority, tst_info
-from tests.parts.tpm_bytes import TPM_ST_ATTEST_QUOTE, TPM_ST_ATTEST_TIME, attest_bytes, clock_bytes, sized
+from tests.builders.token_forge import ForgedAuthority, tst_info
+from tests.builders.tpm_bytes import TPM_ST_ATTEST_QUOTE, TPM_ST_ATTEST_TIME, attest_bytes, clock_bytes, sized
 
 FIRMWARE_VERSION = 0x2019_1023_0016_3636
 

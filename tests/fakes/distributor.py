@@ -7,7 +7,7 @@ from schemas.codecs.tst_info import Stamp
 from schemas.errors import PeerError, WorldError
 from schemas.messages.handle import Handle, StampVerifier
 from schemas.reasons import Reason
-from tests.parts.token_forge import ForgedAuthority
+from tests.builders.token_forge import ForgedAuthority
 
 
 @dataclass

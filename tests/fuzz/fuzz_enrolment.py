@@ -25,9 +25,9 @@ from schemas.messages.enrolment import (
     verify_challenge,
     verify_outcome,
 )
+from tests.builders.ek_authority import NOW_S, Authority, der
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import KEY, KEYS, signed
-from tests.parts.ek_authority import NOW_S, Authority, der
 
 _ROOT = Authority("root")
 _VENDORS = Vendors(roots=(("acme", _ROOT.certificate),), iak_roots=(("oem", _ROOT.certificate),))

@@ -6,8 +6,8 @@ from schemas.errors import PeerError
 from schemas.hashes import HASH_ALGORITHMS, SHA1, SHA384
 from schemas.ima import records as ima_log
 from schemas.ima.ascii import convert_ascii
-from tests.parts.ima_shown import show_ascii
-from tests.parts.log_bytes import ima_legacy, ima_ng, ima_record
+from tests.builders.ima_shown import show_ascii
+from tests.builders.log_bytes import ima_legacy, ima_ng, ima_record
 
 _LABELLED: Final = b"sha256:\0" + bytes(32)
 _VIOLATION: Final = ima_record(b"ima-sig", _LABELLED, b"/v v\0", b"\x03s", template_hash=bytes(20))

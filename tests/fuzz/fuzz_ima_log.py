@@ -7,8 +7,8 @@ from schemas.hashes import HASH_ALGORITHMS, SHA256
 from schemas.ima import records as ima_log
 from schemas.ima.formats import convert, detect_format
 from schemas.replay.log_replay import IMA, Replay, ReplayState
-from tests.parts.ima_shown import show_bank
-from tests.parts.log_bytes import FIRMWARE, ima_legacy, ima_ng, ima_record
+from tests.builders.ima_shown import show_bank
+from tests.builders.log_bytes import FIRMWARE, ima_legacy, ima_ng, ima_record
 
 _STATE: Final = ReplayState(banks=HASH_ALGORITHMS)
 _ENTRY: Final = ima_ng(b"/bin/sh", b"content")

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from schemas.errors import PeerError
 from schemas.hashes import SHA256
 from schemas.ima.signature import parse_file_key, verify_file_signature
-from tests.parts.file_signing import file_key, sign_file
+from tests.builders.file_signing import file_key, sign_file
 
 _DIGEST: Final = SHA256.digest(b"content")
 _KEY: Final = ec.derive_private_key(7, ec.SECP256R1())

@@ -1,7 +1,7 @@
 """TPML_PCR_SELECTION, and the same as text in settings."""
 
 from schemas.tpm.pcr import encode_selection, parse_selection, parse_selection_text, selection_text
-from tests.parts.tpm_bytes import selection_bytes
+from tests.builders.tpm_bytes import selection_bytes
 
 SEEDS = [selection_bytes((0x000B, b"\xff\x07\x00")), b"\x01sha256:0-10+sha1:0,2,4", b"\x01sha384:23"]
 

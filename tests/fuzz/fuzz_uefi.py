@@ -16,7 +16,7 @@ from schemas.boot_log.uefi_variable import (
 )
 from schemas.boot_log.windows_tags import parse_tagged_values
 from schemas.errors import PeerError
-from tests.parts.log_bytes import uefi_variable
+from tests.builders.log_bytes import uefi_variable
 
 _PARSERS: tuple[Callable[[bytes], object], ...] = (
     device_path_text,

@@ -27,10 +27,18 @@ from schemas.messages.result import Freshness, Tier, to_claims
 from schemas.messages.solicit import Solicit, sign_solicit
 from schemas.messages.status import Status, encode_status
 from schemas.topics import Topics
-from tests.fakes.device import GOOD_FILES, T0_US, FakeDevice, make_endorsement, make_handle, make_references, make_trust
+from tests.builders.token_forge import ForgedAuthority, tst_info
 from tests.fakes.relying_party import result_about
 from tests.fakes.verifier import FakeAuditLog, FakePublisher
-from tests.parts.token_forge import ForgedAuthority, tst_info
+from tests.worlds.device import (
+    GOOD_FILES,
+    T0_US,
+    FakeDevice,
+    make_endorsement,
+    make_handle,
+    make_references,
+    make_trust,
+)
 from verifier_worker.adapters.solicitor import Identity
 from verifier_worker.ports import Outcome, Pending, StateStore, StoredAttester
 from verifier_worker.worker import Received, Worker

@@ -1,0 +1,1 @@
+"""Bytes, keys and certificates for tests, made without starting any process."""

@@ -1,0 +1,511 @@
+"""Proofs from a real tiled log: what they prove, what they do not, and that no change of one passes."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from relying_party.__main__ import main
+from relying_party.audit.proof_check import Verdict, check_proof
+from runtime.audit_log.tile_log import cosignatures_path
+from schemas.audit.entry import START, ObjectEntry, parse_entry
+from schemas.audit.proof import AuditProof, encode_proof, parse_proof
+from schemas.codecs import cbor
+from schemas.errors import PeerError
+from schemas.identifiers import Ueid, ueid_text
+from schemas.media_types import AUDIT_PROOF
+from schemas.messages.evidence import TransitionKind
+from schemas.tlog.checkpoint import cosign_checkpoint, verify_checkpoint
+from schemas.tlog.signed_note import COSIGNATURE_V1, note_key
+from tests.fakes.log_store import LOG_KEY
+from tests.worlds.proven_log import ProvenLog
+from tests.worlds.recorded_verifier import POLICY
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def iso(time_us: int) -> str:
+    return (EPOCH + timedelta(microseconds=time_us)).isoformat()
+
+
+@dataclass
+class Proven:
+    """A log and the time to ask about: between two stamped checkpoints and handles."""
+
+    log: ProvenLog
+    at_us: int
+
+    def prove(self, at_us: int | None = None, name: str = "proof") -> Path:
+        out = self.log.folder / name
+        files = ["--audit-log", str(self.log.log), "--attester", self.log.ueid, "--out", str(out)]
+        assert main(["audit", "prove", *files, "--at", iso(at_us or self.at_us)]) == 0
+        return out
+
+    def check(self, proof: Path, *more: str) -> int:
+        files = ["--log-key", str(self.log.folder / "audit.vkey"), "--tsa-root", str(self.log.folder / "tsa.pem")]
+        return main(["audit", "check", str(proof), *files, *more])
+
+
+def run_of(folder: Path, *, evil_before: bool = False, evil_after: bool = False, reboot: bool = False) -> Proven:
+    """Evidence, a stamped checkpoint, the time asked for, a handle, evidence, a stamped checkpoint."""
+    log = ProvenLog(folder)
+    device = log.recording.device
+    device.sync(log.recording.new_handle())
+    log.recording.pass_s(3600)
+    device.sync(log.recording.new_handle())
+    log.recording.deliver(log.recording._made())
+    log.recording.pass_s(1)
+    device.run(b"/usr/bin/true", b"true")
+    if evil_before:
+        device.run(b"/tmp/evil", b"evil")
+    log.recording.deliver(log.recording._made())
+    log.recording.pass_s(1)
+    log.publish()
+    log.recording.pass_s(20)
+    at_us = log.recording.now_us
+    log.recording.pass_s(20)
+    if reboot:
+        device.reboot()
+    if evil_after:
+        device.run(b"/tmp/evil", b"evil")
+    device.run(b"/usr/bin/cat", b"cat")
+    device.sync(log.recording.new_handle())
+    log.recording.pass_s(1)
+    log.recording.deliver(log.recording._made())
+    log.recording.pass_s(1)
+    log.publish()
+    go_on(log)
+    return Proven(log=log, at_us=at_us)
+
+
+def go_on(log: ProvenLog) -> None:
+    """One more synchronisation, under one more stamp: the boot did not end."""
+    log.recording.pass_s(5)
+    log.recording.device.sync(log.recording.new_handle())
+    log.recording.pass_s(1)
+    log.recording.deliver(log.recording._made())
+    log.recording.pass_s(1)
+    log.publish()
+
+
+def test_a_good_device_is_proven_to_have_been_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    proven = run_of(tmp_path)
+    proof = proven.prove()
+    assert proven.check(proof) == 0
+    told = capsys.readouterr().out
+    assert "PROVEN, YES" in told
+    assert "SAME BOOT" in told
+    assert "was not reset" in told
+    answer = proven.log.check(proof.read_bytes())
+    assert answer.before is not None
+    assert answer.after is not None
+    assert answer.before.stamped_us is not None
+    assert answer.before.stamped_us <= proven.at_us <= answer.after.after_us
+    assert (answer.after.listing.files, answer.after.listing.listed) == (2, 2)
+    assert answer.after.listing.registers == answer.after.listing.registers_listed == 10
+
+
+def test_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    proven = run_of(tmp_path)
+    proof = proven.prove()
+    capsys.readouterr()
+    assert proven.check(proof, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["answer"], told["missing"], told["after"]["files"]) == ("yes", [], 2)
+
+
+def test_a_bad_device_is_proven_to_have_been_bad(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    proven = run_of(tmp_path, evil_before=True)
+    assert proven.check(proven.prove()) == 1
+    told = capsys.readouterr().out
+    assert "PROVEN, NO" in told
+    assert "not listed: /tmp/evil" in told
+
+
+def test_what_became_bad_later_says_nothing_about_before(tmp_path: Path) -> None:
+    """Nor that it was good: the logs do not say when within the gap it ran."""
+    proven = run_of(tmp_path, evil_after=True)
+    answer = proven.log.check(proven.prove().read_bytes())
+    assert answer.verdict is Verdict.UNKNOWN
+
+
+def test_a_reboot_in_between_leaves_the_time_open(tmp_path: Path) -> None:
+    proven = run_of(tmp_path, reboot=True)
+    answer = proven.log.check(proven.prove().read_bytes())
+    assert answer.verdict is Verdict.UNKNOWN
+    assert not answer.same_boot
+    assert any("different boots" in each for each in answer.missing)
+
+
+@pytest.mark.parametrize(("offset_s", "wanting"), [(-4000, "no evidence from before"), (100, "no evidence from after")])
+def test_one_side_alone_says_what_it_does_not_show(tmp_path: Path, offset_s: int, wanting: str) -> None:
+    proven = run_of(tmp_path)
+    answer = proven.log.check(proven.prove(proven.at_us + offset_s * 1_000_000).read_bytes())
+    assert answer.verdict is Verdict.UNKNOWN
+    assert any(wanting in each for each in answer.missing)
+
+
+def test_without_a_stamp_before_the_time_it_is_the_verifiers_word(tmp_path: Path) -> None:
+    proven = run_of(tmp_path)
+    first = next(size for size in proven.log.rig.reader.stamped())
+    (proven.log.log / f"stamps/{first}.tst").unlink()
+    answer = proven.log.check(proven.prove().read_bytes())
+    assert answer.verdict is Verdict.UNKNOWN
+    assert any("verifier's word alone" in each for each in answer.missing)
+
+
+def test_another_key_another_root(tmp_path: Path) -> None:
+    proven, other = run_of(tmp_path), tmp_path / "other"
+    other.mkdir()
+    stranger = run_of(other)
+    proof = proven.prove()
+    files = {"--log-key": proven.log.folder / "audit.vkey", "--tsa-root": stranger.log.folder / "tsa.pem"}
+    options = [part for name, file in files.items() for part in (name, str(file))]
+    assert main(["audit", "check", str(proof), *options]) == 1
+
+
+def test_no_flipped_bit_passes(tmp_path: Path) -> None:
+    """The checksum finds each of them."""
+    proven = run_of(tmp_path)
+    raw = proven.prove().read_bytes()
+    passed = []
+    for place in range(len(raw)):
+        for bit in range(8) if place % 16 == 0 else (place % 8,):
+            changed = bytearray(raw)
+            changed[place] ^= 1 << bit
+            with contextlib.suppress(PeerError):
+                proven.log.check(bytes(changed))
+                passed.append((place, bit))
+    assert passed == []
+
+
+def resealed(content: bytes) -> bytes:
+    """A proof with the right checksum over another content."""
+    return cbor.encode([AUDIT_PROOF, content, hashlib.sha256(content).digest()])
+
+
+def test_no_flipped_bit_passes_under_a_new_checksum_but_in_the_question(tmp_path: Path) -> None:
+    """Another time asked for is another question, other evidence in the file another side: the answer is as true."""
+    proven = run_of(tmp_path)
+    raw = proven.prove().read_bytes()
+    outer: Any = cbor.decode(raw, "proof", max_bytes=len(raw))
+    content = outer[1]
+    asked = content.index((proven.at_us).to_bytes(8, "big"))
+    question = {*range(asked, asked + 8), *range(len(content) - 4, len(content))}
+    for place in (*range(64), *range(64, len(content), 23), *sorted(question)):
+        for bit in range(8) if place in question else (place % 8,):
+            changed = bytearray(content)
+            changed[place] ^= 1 << bit
+            try:
+                answer = proven.log.check(resealed(bytes(changed)))
+            except PeerError:
+                continue
+            assert place in question, (place, bit)
+            assert answer.before is not None
+            assert answer.after is not None
+            assert answer.before.stamped_us is not None
+            within = answer.before.stamped_us <= answer.proof.at_us <= answer.after.after_us
+            assert (answer.verdict is Verdict.YES) == within
+
+
+def test_a_proof_without_one_of_its_entries_does_not_pass(tmp_path: Path) -> None:
+    """But for those that only tell more, such as a start."""
+    proven = run_of(tmp_path)
+    made = parse_proof(proven.prove().read_bytes())
+    spared = []
+    for place, each in enumerate(made.entries):
+        less = replace(made, entries=made.entries[:place] + made.entries[place + 1 :])
+        try:
+            answer = check_proof(less, proven.log.trust)
+        except PeerError:
+            continue
+        if answer.verdict is Verdict.UNKNOWN:  # without the evidence that the boot went on
+            continue
+        entry = parse_entry(each.entry)
+        spared.append(entry.kind if isinstance(entry, ObjectEntry) else "evidence")
+    assert set(spared) <= {START}
+
+
+Change = Callable[[AuditProof], AuditProof]
+ATTACKS: dict[str, Change] = {
+    "sides exchanged": lambda proof: replace(proof, before=proof.after, after=proof.before),
+    "one side twice": lambda proof: replace(proof, before=proof.after),
+    "another device": lambda proof: replace(proof, ueid=Ueid(b"\x01" + bytes(32))),
+    "heads exchanged": lambda proof: replace(proof, heads=proof.heads[::-1]),
+    "the later stamp on the earlier head": lambda proof: replace(
+        proof, heads=(replace(proof.heads[0], stamp=proof.heads[1].stamp), *proof.heads[1:])
+    ),
+    "no consistency": lambda proof: replace(proof, consistency=()),
+    "no stamps": lambda proof: replace(proof, heads=tuple(replace(each, stamp=None) for each in proof.heads)),
+    "another place": lambda proof: replace(
+        proof, entries=(*proof.entries[:-1], replace(proof.entries[-1], index=proof.entries[-1].index + 1))
+    ),
+    "an entry of somebody else": lambda proof: replace(
+        proof, entries=(*proof.entries[:-1], replace(proof.entries[-1], entry=b"\xa0"))
+    ),
+    "asked for a side that is no evidence": lambda proof: replace(proof, before=proof.entries[0].index),
+}
+
+
+@pytest.mark.parametrize("change", ATTACKS.values(), ids=ATTACKS.keys())
+def test_what_a_dishonest_maker_tries(tmp_path: Path, change: Change) -> None:
+    proven = run_of(tmp_path)
+    made = parse_proof(proven.prove().read_bytes())
+    changed = parse_proof(encode_proof(change(made)))
+    with contextlib.suppress(PeerError):
+        assert check_proof(changed, proven.log.trust).verdict is Verdict.UNKNOWN
+
+
+def test_a_tpm_that_was_cleared_and_counted_up_again_proves_nothing(tmp_path: Path) -> None:
+    """Good, then cleared and bad, then cleared, started as often as before, and good: the counters look the same."""
+    log = ProvenLog(tmp_path)
+    recording, device = log.recording, log.recording.device
+    device.sync(recording.new_handle())
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    recording.pass_s(60)
+    at_us = recording.now_us
+    recording.pass_s(60)
+    count = device.reset_count
+    device.reboot()
+    device.reset_count = count
+    device.clock_set_ms = device.clock_ms - 5_000  # TPM2_ClockSet; TPM2_GetTime says: powered for five seconds
+    device.sync(recording.new_handle())
+    recording.pass_s(1)
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    answer = log.check(Proven(log=log, at_us=at_us).prove().read_bytes())
+    assert answer.same_boot
+    assert not answer.never_reset
+    assert answer.verdict is Verdict.UNKNOWN
+    assert any("cleared" in each for each in answer.missing)
+    go_on(log)
+    with contextlib.suppress(PeerError):  # two sync proofs of one boot tell that its clock was set
+        assert log.check(Proven(log=log, at_us=at_us).prove().read_bytes()).verdict is Verdict.UNKNOWN
+
+
+def test_a_sync_proof_of_the_bad_boot_under_a_quote_of_the_good_one_proves_nothing(tmp_path: Path) -> None:
+    """Up for an hour, bad at the time, synchronised after it; then cleared, counted up, good, with that old proof."""
+    log = ProvenLog(tmp_path)
+    recording, device = log.recording, log.recording.device
+    device.sync(recording.new_handle())
+    recording.pass_s(3600)
+    device.sync(recording.new_handle())
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    recording.pass_s(20)
+    at_us = recording.now_us
+    recording.pass_s(20)
+    device.sync(recording.new_handle())
+    count, proof = device.reset_count, device.proof
+    device.reboot()
+    device.reset_count, device.proof = count, proof
+    recording.pass_s(1)
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    answer = log.check(Proven(log=log, at_us=at_us).prove().read_bytes())
+    assert answer.after is not None
+    assert answer.after.result.status == "affirming"
+    assert answer.verdict is Verdict.UNKNOWN
+    device.clock_set_ms = device.clock_ms - 2_000
+    go_on(log)
+    with contextlib.suppress(PeerError):
+        assert log.check(Proven(log=log, at_us=at_us).prove().read_bytes()).verdict is Verdict.UNKNOWN
+
+
+def test_a_device_that_was_just_started_can_not_show_that_it_went_on(tmp_path: Path) -> None:
+    """It may be as it seems; two minutes later it can show it."""
+    log = ProvenLog(tmp_path)
+    recording, device = log.recording, log.recording.device
+    device.clock_ms = device.clock_set_ms = 0
+    answers = []
+    for gap_s in (30, 1, 500, 30):
+        device.sync(recording.new_handle())
+        recording.pass_s(1)
+        recording.deliver(recording._made())
+        recording.pass_s(1)
+        log.publish()
+        recording.pass_s(gap_s)
+        at_us = recording.now_us
+        recording.pass_s(1)
+        device.sync(recording.new_handle())
+        recording.pass_s(1)
+        recording.deliver(recording._made())
+        recording.pass_s(1)
+        log.publish()
+        go_on(log)
+        answers.append(log.check(Proven(log=log, at_us=at_us).prove().read_bytes()).verdict)
+    assert answers == [Verdict.UNKNOWN, Verdict.YES, Verdict.UNKNOWN, Verdict.YES]
+
+
+def test_keys_of_ones_own_count_and_not_the_logs_word(tmp_path: Path) -> None:
+    proven = run_of(tmp_path)
+    proof = proven.prove()
+    stranger = generate_private_key(SECP256R1()).public_key()
+    for role, key in (
+        ("endorser", proven.log.recording.endorser.public_key()),
+        ("verifier", proven.log.recording.key.public_key()),
+        ("distributor", proven.log.recording.mint.key.public_key()),
+    ):
+        file = tmp_path / f"{role}.pub"
+        file.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        assert proven.check(proof, f"--{role}-key", str(file)) == 0
+        file.write_bytes(stranger.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        assert proven.check(proof, f"--{role}-key", str(file)) == 1
+
+
+def test_wrong_options_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    proven = run_of(tmp_path)
+    proof = proven.prove()
+    log, out = ["--audit-log", str(proven.log.log)], ["--out", str(tmp_path / "x")]
+    device = ["--attester", proven.log.ueid]
+    at = ["--at", "2027-01-15T08:00:00Z"]
+    for options, said in (
+        ([*log, *device, *out, "--at", "noon"], "expected a time as"),
+        ([*log, *device, *out, "--at", "2027-01-15T08:00:00"], "has no zone"),
+        ([*log, *device, *out, "--at", "1900-01-01T00:00:00Z"], "before 1970"),
+        ([*log, "--attester", "x", *out, *at], "--attester"),
+        (["--audit-log", str(tmp_path / "none"), *device, *out, *at], "no tiled audit log"),
+    ):
+        assert main(["audit", "prove", *options]) == 2
+        assert said in capsys.readouterr().err
+    stranger = ueid_text(Ueid(b"\x01" + bytes(32)))
+    assert main(["audit", "prove", *log, "--attester", stranger, *out, *at]) == 1
+    assert "no complete evidence" in capsys.readouterr().err
+    key, root = ["--log-key", str(tmp_path / "audit.vkey")], ["--tsa-root", str(tmp_path / "tsa.pem")]
+    for options, status, said in (
+        ([str(proof), *key], 2, "--tsa-root: missing"),
+        ([str(tmp_path / "none"), *key, *root], 2, "no such file"),
+        ([str(proof), "--log-key", str(proof), *root], 2, "--log-key"),
+        ([str(proof), "--log-key", str(tmp_path / "none"), *root], 2, "none"),
+        ([str(proof), *key, "--tsa-root", str(tmp_path / "audit.vkey")], 2, "--tsa-root"),
+        ([str(tmp_path / "tsa.pem"), *key, *root], 1, "DOES NOT HOLD"),
+    ):
+        assert main(["audit", "check", *options]) == status, options
+        assert said in capsys.readouterr().err
+
+
+def test_a_clock_set_forward_makes_no_evidence_from_after(tmp_path: Path) -> None:
+    """Quoted before the time under a clock set ahead, handed in after it, when the device ran who knows what."""
+    log = ProvenLog(tmp_path)
+    recording, device = log.recording, log.recording.device
+    device.sync(recording.new_handle())
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    device.set_clock(100_000)
+    payload = recording._made()
+    recording.pass_s(30)
+    at_us = recording.now_us
+    recording.pass_s(90)
+    recording.deliver(payload)
+    log.publish()
+    answer = log.check(Proven(log=log, at_us=at_us).prove().read_bytes())
+    assert answer.after is not None
+    assert answer.after.after_us > at_us
+    assert answer.verdict is Verdict.UNKNOWN
+    assert any("which its owner can set" in each for each in answer.missing)
+
+
+def test_a_witness_that_the_auditor_knows_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    proven = run_of(tmp_path)
+    witness, reader = Ed25519PrivateKey.generate(), proven.log.rig.reader
+    size = reader.stamped()[-1]
+    checkpoint = verify_checkpoint(reader.checkpoint_at(size), LOG_KEY)
+    line = cosign_checkpoint(checkpoint, "witness.example", witness, 1_800_003_700).line
+    proven.log.rig.store.write(cosignatures_path(size), line.encode())
+    proof = proven.prove()
+    vkey = note_key("witness.example", witness, COSIGNATURE_V1).text
+    assert proven.check(proof, "--witness", vkey) == 0
+    told = capsys.readouterr().out
+    assert "witness witness.example" in told
+    assert "no witness cosigned" not in told
+    stranger = note_key("witness.example", Ed25519PrivateKey.generate(), COSIGNATURE_V1).text
+    assert proven.check(proof, "--witness", stranger) == 0
+    assert "no witness cosigned" in capsys.readouterr().out
+    assert proven.check(proof, "--witness", LOG_KEY.text) == 2
+
+
+def test_a_tpm_restart_in_between_is_another_boot(tmp_path: Path) -> None:
+    """Shut down to keep its state, started to lose it: new PCRs under the same reset count, and Time may go on."""
+    log = ProvenLog(tmp_path)
+    recording, device = log.recording, log.recording.device
+    device.sync(recording.new_handle())
+    recording.pass_s(3600)
+    device.sync(recording.new_handle())
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    recording.pass_s(20)
+    at_us = recording.now_us
+    device.run(b"/tmp/evil", b"evil")  # never told
+    recording.pass_s(20)
+    device.restart_count += 1
+    device.previous = None
+    device.boot()
+    device.tell(TransitionKind.SUSPEND)  # so it says
+    device.sync(recording.new_handle())
+    recording.pass_s(1)
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    go_on(log)
+    answer = log.check(Proven(log=log, at_us=at_us).prove().read_bytes())
+    assert answer.after is not None
+    assert answer.after.result.status == "affirming"
+    assert answer.verdict is Verdict.UNKNOWN
+    assert not answer.same_boot
+
+
+def test_a_path_cannot_write_a_line_of_the_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who owns the device names its files."""
+    log = ProvenLog(tmp_path)
+    recording, device = log.recording, log.recording.device
+    device.sync(recording.new_handle())
+    device.run(b"/tmp/x\nPROVEN, YES: all that this device had measured\x1b[8m", b"evil")
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    proven = Proven(log=log, at_us=recording.now_us)
+    assert proven.check(proven.prove()) == 1
+    told = capsys.readouterr().out
+    assert "\nPROVEN, YES" not in told
+    assert "\x1b" not in told
+    assert "/tmp/x\\nPROVEN" in told
+
+
+@pytest.mark.parametrize("drift_ppm", [1, 150_000])
+def test_no_policy_says_how_fast_the_owner_of_a_tpm_can_run_it(tmp_path: Path, drift_ppm: int) -> None:
+    """TPM2_ClockRateAdjust: after a reset soon after the first side, time a fifth too fast seems to have gone on."""
+    log = ProvenLog(tmp_path, policy_text=POLICY.replace("deadline_s", f"drift_ppm = {drift_ppm}\ndeadline_s"))
+    recording, device = log.recording, log.recording.device
+    recording.pass_s(8)
+    device.sync(recording.new_handle())
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    recording.pass_s(20)
+    at_us = recording.now_us
+    recording.pass_s(5)
+    device.sync(recording.new_handle())
+    recording.deliver(recording._made())
+    recording.pass_s(1)
+    log.publish()
+    go_on(log)
+    answer = log.check(Proven(log=log, at_us=at_us).prove().read_bytes())
+    assert answer.same_boot
+    assert not answer.never_reset
+    assert answer.verdict is Verdict.UNKNOWN

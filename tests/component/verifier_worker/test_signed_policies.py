@@ -1,0 +1,169 @@
+"""Policies that an endorser has signed, through the trust store of a real worker: what is taken, refused, in force."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
+
+from schemas.errors import PeerError
+from schemas.messages.policy import SignedPolicy, sign_policy
+from schemas.messages.result import Tier
+from schemas.reasons import Reason
+from tests.worlds.device import T0_US
+from tests.worlds.verifier import Verifying
+from verifier_worker.adapters.trust_store import POLICIES, REFERENCE_VALUES
+
+STRANGER = generate_private_key(SECP256R1())
+NOW_S = T0_US // 1_000_000
+TEXT = """\
+id = "fleet"
+pcrs = "sha256:0-10"
+reference_values = ["good"]
+deadline_s = 60
+[logs]
+tcg2 = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+ima = [10]
+"""
+LAX = f'{TEXT}[weights]\nfile-unexpected = "warning"\n'
+
+
+@pytest.fixture
+def verifying(tmp_path: Path) -> Verifying:
+    """A worker with a policy of its own, ``test/1``; its device has had a baseline judged by that."""
+    made = Verifying(tmp_path)
+    made.device.sync(made.new_handle())
+    made.pass_s(1)
+    assert made.push().policies == ("test/1",)
+    return made
+
+
+def signed(
+    verifying: Verifying,
+    version: int = 1,
+    *,
+    text: str = TEXT,
+    key: EllipticCurvePrivateKey | None = None,
+    until_s: int = 2**40,
+) -> bytes:
+    policy = SignedPolicy(
+        id="fleet", version=version, signer="endorser", not_before_s=0, not_after_s=until_s, text=text
+    )
+    return sign_policy(policy, key or verifying.endorser)
+
+
+def next_push(verifying: Verifying) -> tuple[Tier, tuple[str, ...]]:
+    """Status of the result about the next push, and the policies it names."""
+    verifying.pass_s(1)
+    result = verifying.push()
+    return result.status, tuple(result.policies)
+
+
+def test_a_published_policy_counts_from_the_next_push_on(verifying: Verifying) -> None:
+    """Nothing that decides measurements has changed: no log is asked for."""
+    assert verifying.take(POLICIES, "fleet", signed(verifying)) is True
+    assert next_push(verifying) == (Tier.AFFIRMING, ("fleet/1",))
+    verifying.device.run(b"/opt/odd", b"odd")
+    assert next_push(verifying) == (Tier.CONTRAINDICATED, ("fleet/1",))
+    verifying.take(POLICIES, "fleet", signed(verifying, 2, text=LAX))
+    assert next_push(verifying) == (Tier.WARNING, ("fleet/2",))
+    assert not [topic for topic, _ in verifying.publisher.messages if "/solicit/" in topic]
+
+
+def test_rolling_back_is_a_new_version_of_the_old_text(verifying: Verifying) -> None:
+    first = signed(verifying)
+    verifying.take(POLICIES, "fleet", first)
+    assert verifying.take(POLICIES, "fleet", first) is False  # retained: it comes with every connection
+    verifying.take(POLICIES, "fleet", signed(verifying, 2, text=LAX))
+    with pytest.raises(PeerError) as caught:
+        verifying.take(POLICIES, "fleet", first)
+    assert caught.value.reason is Reason.OBJECT_ROLLED_BACK
+    assert next_push(verifying) == (Tier.AFFIRMING, ("fleet/2",))
+    verifying.take(POLICIES, "fleet", signed(verifying, 3))
+    assert next_push(verifying) == (Tier.AFFIRMING, ("fleet/3",))
+
+
+def test_another_object_of_the_same_version_is_refused(verifying: Verifying) -> None:
+    verifying.take(POLICIES, "fleet", signed(verifying))
+    with pytest.raises(PeerError) as caught:
+        verifying.take(POLICIES, "fleet", signed(verifying, text=LAX))
+    assert caught.value.reason is Reason.OBJECT_ROLLED_BACK
+
+
+def test_a_policy_that_ends_gives_way_to_the_own_one(verifying: Verifying) -> None:
+    verifying.take(POLICIES, "fleet", signed(verifying, until_s=NOW_S + 3))
+    assert next_push(verifying) == (Tier.AFFIRMING, ("fleet/1",))
+    verifying.pass_s(3)
+    assert next_push(verifying) == (Tier.AFFIRMING, ("test/1",))
+
+
+def test_a_version_that_has_ended_takes_a_policy_back(verifying: Verifying) -> None:
+    """The one before does not come back: its version was replaced."""
+    verifying.take(POLICIES, "fleet", signed(verifying))
+    verifying.take(POLICIES, "fleet", signed(verifying, 2, until_s=1))
+    assert next_push(verifying) == (Tier.AFFIRMING, ("test/1",))
+
+
+@pytest.mark.parametrize(
+    ("topic", "make", "reason"),
+    [
+        ("other", signed, Reason.OBJECT_MISDIRECTED),
+        ("fleet", lambda verifying: signed(verifying, 2, key=STRANGER), Reason.OBJECT_SIGNATURE_INVALID),
+        ("fleet", lambda verifying: signed(verifying, 2)[:-1] + b"x", Reason.OBJECT_SIGNATURE_INVALID),
+        ("fleet", lambda verifying: signed(verifying, 2, text="id = 'fleet'"), Reason.POLICY_INVALID),
+        ("fleet", lambda verifying: signed(verifying, 2, text="no TOML"), Reason.POLICY_INVALID),
+        ("fleet", lambda verifying: signed(verifying, 2, text=TEXT.replace("fleet", "flee")), Reason.POLICY_INVALID),
+        (
+            "fleet",
+            lambda verifying: signed(verifying, 2, text=f"{TEXT}[[rules]]\nname = 'r'\nwhen = 'age'\n"),
+            Reason.POLICY_INVALID,
+        ),
+        ("fleet", lambda _: b"\xff" * 100, Reason.MALFORMED),
+        ("fleet", lambda verifying: signed(verifying, 2, text="#" * 300_000), Reason.TOO_LARGE),
+    ],
+)
+def test_what_is_refused_leaves_the_old_one_in_force(
+    verifying: Verifying, topic: str, make: Callable[[Verifying], bytes], reason: Reason
+) -> None:
+    verifying.take(POLICIES, "fleet", signed(verifying, text=LAX))
+    with pytest.raises(PeerError) as caught:
+        verifying.take(POLICIES, topic, make(verifying))
+    assert caught.value.reason is reason
+    assert next_push(verifying) == (Tier.AFFIRMING, ("fleet/1",))
+    assert verifying.take(POLICIES, "fleet", signed(verifying, 2)) is True  # the refused version was not used up
+
+
+def test_a_policy_is_no_set_of_reference_values(verifying: Verifying) -> None:
+    with pytest.raises(PeerError) as caught:
+        verifying.take(REFERENCE_VALUES, "fleet", signed(verifying))
+    assert caught.value.reason is Reason.OBJECT_SIGNATURE_INVALID  # signed, but as something else
+
+
+def test_a_policy_and_its_version_outlive_a_restart(verifying: Verifying) -> None:
+    verifying.take(POLICIES, "fleet", signed(verifying, 2))
+    verifying.restart()
+    assert next_push(verifying) == (Tier.AFFIRMING, ("fleet/2",))
+    with pytest.raises(PeerError) as caught:
+        verifying.take(POLICIES, "fleet", signed(verifying, 1))
+    assert caught.value.reason is Reason.OBJECT_ROLLED_BACK
+
+
+def test_two_policies_for_all_are_a_conflict_until_one_is_withdrawn(verifying: Verifying) -> None:
+    other = SignedPolicy(
+        id="other",
+        version=1,
+        signer="e",
+        not_before_s=0,
+        not_after_s=2**40,
+        text=TEXT.replace("fleet", "other"),
+    )
+    verifying.take(POLICIES, "fleet", signed(verifying))
+    verifying.take(POLICIES, "other", sign_policy(other, verifying.endorser))
+    verifying.pass_s(1)
+    result = verifying.push()
+    assert (result.status, result.policies) == (Tier.NONE, ())
+    assert Reason.POLICY_CONFLICT in result.reasons
+    assert "fleet/1, other/1" in result.unexpected
+    verifying.take(POLICIES, "fleet", signed(verifying, 2, until_s=1))
+    verifying.pass_s(1)
+    assert verifying.receive(verifying.device.push(full=True, resend={"tcg2": 0, "ima": 0})).policies == ("other/1",)

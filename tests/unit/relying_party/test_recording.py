@@ -1,0 +1,134 @@
+"""What a recorder writes of what it hears: evidence and result meet, once; strangers cannot push anything out."""
+
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+
+from relying_party.audit.evidence_pairing import MAX_CANDIDATES, Recorded, Recording
+from schemas import media_types
+from schemas.audit.entry import HANDLE, AuditEntry, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
+from schemas.codecs import cmw
+from schemas.errors import PeerError
+from schemas.media_types import Indicator
+from schemas.messages.evidence import Evidence, encode_evidence
+from schemas.messages.result import AttestationResult, Freshness, Tier
+from tests.worlds.device import FakeDevice, make_endorsement, make_handle
+
+DEVICE = FakeDevice()
+DEVICE.sync(make_handle())
+KEY = generate_private_key(SECP256R1())
+
+
+def payload(evidence: Evidence) -> bytes:
+    return cmw.wrap(media_types.EVIDENCE, encode_evidence(evidence), Indicator.EVIDENCE)
+
+
+EVIDENCE = DEVICE.push(elapsed_ms=1)
+PUSH = payload(EVIDENCE)
+
+
+def result_of(evidence: Evidence | None, *, received_us: int | None = 5_000_000) -> AttestationResult:
+    return AttestationResult(
+        ueid=make_endorsement(DEVICE.ueid, DEVICE.public).ueid,
+        environment=b"",
+        status=Tier.AFFIRMING,
+        freshness=Freshness.FRESH,
+        reasons=(),
+        vector={},
+        issued_s=7,
+        expires_s=99,
+        verifier="v",
+        evidence=evidence.body_digest if evidence is not None else None,
+        received_us=received_us,
+    )
+
+
+def recording(waiting_max: int = 10) -> Recording[str]:
+    return Recording(evidence_wait_s=60, result_wait_s=2, waiting_max=waiting_max)
+
+
+def parsed(settled: list[Recorded[str]]) -> list[AuditEntry]:
+    return [parse_entry(each.entry) for each in settled if each.entry is not None]
+
+
+@pytest.mark.parametrize("evidence_first", [True, False])
+def test_evidence_and_its_result_meet_in_either_order(*, evidence_first: bool) -> None:
+    heard = recording()
+    if evidence_first:
+        assert heard.take_evidence(PUSH, "e", 0) == []
+        assert heard.due(0) == []
+    assert heard.take_result(b"token", result_of(EVIDENCE), "r", 1) == []
+    if not evidence_first:
+        assert heard.due(1) == []
+        assert heard.take_evidence(PUSH, "e", 2) == []
+    (settled,) = heard.due(2)
+    assert settled.tags == ("e", "r")
+    (entry,) = parsed([settled])
+    assert isinstance(entry, EvidenceEntry)
+    assert (entry.payload, entry.result, entry.received_us) == (PUSH, b"token", 5_000_000)
+    assert heard.due(1000) == []
+
+
+def test_a_result_without_evidence_does_not_wait_for_ever() -> None:
+    heard = recording()
+    heard.take_result(b"token", result_of(EVIDENCE, received_us=None), "r", 0)
+    heard.take_result(b"token", result_of(EVIDENCE, received_us=None), "again", 1)
+    assert heard.due(1.9) == []
+    (settled,) = heard.due(2)
+    assert settled.tags == ("r", "again")
+    (entry,) = parsed([settled])
+    assert isinstance(entry, EvidenceEntry)
+    assert (entry.payload, entry.received_us, entry.cause) == (None, 7_000_000, "resolved")
+    heard.take_result(b"overdue", result_of(None), "o", 3)
+    assert len(heard.due(3)) == 1
+
+
+def test_what_is_in_the_log_is_not_written_again() -> None:
+    heard = recording()
+    entry = EvidenceEntry(received_us=1, ueid=DEVICE.ueid, reasons=(), result=b"token", digest=bytes(32), payload=None)
+    heard.remember([encode_entry(entry), encode_entry(ObjectEntry(received_us=1, kind=HANDLE, raw=b"h")), b"\xff"])
+    heard.take_evidence(PUSH, "e", 0)
+    assert heard.take_result(b"token", result_of(EVIDENCE), "r", 0) == [Recorded(entry=None, tags=("r", "e"))]
+    assert heard.take_object(HANDLE, b"h", "o", 0) == [Recorded(entry=None, tags=("o",))]
+    assert len(parsed(heard.take_object(HANDLE, b"h2", "o", 0))) == 1
+    assert (heard.waiting, heard.dropped) == (0, 0)
+
+
+def test_evidence_that_no_result_answers_is_given_up() -> None:
+    heard = recording()
+    heard.take_evidence(PUSH, "e", 0)
+    heard.take_evidence(PUSH, "e again", 1)
+    assert heard.due(59) == []
+    assert heard.due(60) == [Recorded(entry=None, tags=("e", "e again"))]
+    assert heard.dropped == 1
+
+
+def test_a_full_room_lets_the_oldest_go() -> None:
+    heard = recording(waiting_max=2)
+    pushes = [payload(DEVICE.push(elapsed_ms=1)) for _ in range(3)]
+    assert [heard.take_evidence(each, str(number), number) for number, each in enumerate(pushes)] == [
+        [],
+        [],
+        [Recorded(entry=None, tags=("0",))],
+    ]
+    assert (heard.waiting, heard.dropped) == (2, 1)
+
+
+def test_forged_copies_of_a_body_push_nothing_out() -> None:
+    heard = recording()
+    heard.take_evidence(PUSH, "true", 0)
+    for number in range(20):
+        heard.take_evidence(payload(replace(EVIDENCE, signature=b"forged %d" % number)), f"forged {number}", 0)
+    assert heard.waiting == MAX_CANDIDATES
+    heard.take_result(b"token", result_of(EVIDENCE), "r", 0)
+    settled = heard.due(0)
+    payloads = [entry.payload for entry in parsed(settled) if isinstance(entry, EvidenceEntry)]
+    assert PUSH in payloads
+    assert len(payloads) == MAX_CANDIDATES
+    assert settled[-1].tags[-1] == "r"
+
+
+def test_what_is_no_evidence_is_refused() -> None:
+    with pytest.raises(PeerError, match="malformed"):
+        recording().take_evidence(b"nonsense", "e", 0)

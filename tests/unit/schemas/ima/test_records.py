@@ -1,0 +1,162 @@
+"""IMA measurement lists: templates, violations, banks, and what is refused."""
+
+import struct
+
+import pytest
+
+from schemas import limits
+from schemas.errors import PeerError
+from schemas.hashes import SHA1, SHA256, SHA384
+from schemas.ima.records import ImaBankMode, parse_entry, read_records, split_records
+from schemas.reasons import Reason
+from tests.builders.log_bytes import field, ima_legacy, ima_ng, ima_record
+
+DIGEST = SHA256.digest(b"content")
+LABELLED = b"sha256:\0" + DIGEST
+VIOLATION = ima_record(b"ima-ng", b"sha256:\0" + bytes(32), b"/v\0", template_hash=bytes(20))
+MODSIG = ima_record(b"ima-modsig", LABELLED, b"/m\0", b"\x03s", LABELLED, b"pkcs7")
+
+
+@pytest.mark.parametrize(
+    ("record", "path", "digest", "signature"),
+    [
+        (ima_ng(b"/bin/sh", b"content"), b"/bin/sh", DIGEST, b""),
+        (ima_ng(b"/bin/sh", b"content", algorithm=SHA1), b"/bin/sh", SHA1.digest(b"content"), b""),
+        (ima_record(b"ima-sig", LABELLED, b"/s\0", b""), b"/s", DIGEST, b""),
+        (ima_record(b"ima-sig", LABELLED, b"/s\0", b"\x03\x02sig"), b"/s", DIGEST, b"\x03\x02sig"),
+        (ima_record(b"ima-ngv2", b"ima:" + LABELLED, b"/2\0"), b"/2", DIGEST, b""),
+        (ima_record(b"ima-sigv2", b"verity:" + LABELLED, b"/2\0", b"\x06sig"), b"/2", DIGEST, b"\x06sig"),
+        (MODSIG, b"/m", DIGEST, b"\x03s"),
+        (ima_legacy(b"/old", b"content"), b"/old", SHA1.digest(b"content"), b""),
+        (ima_ng(b"/odd\xff\n", b"content"), b"/odd\xff\n", DIGEST, b""),
+        (VIOLATION, b"/v", None, b""),
+        (ima_record(b"d-ng|n-ng|iuid", LABELLED, b"/c\0", bytes(4)), b"/c", DIGEST, b""),
+        (ima_record(b"n-ng|d-ng|sig", b"/c\0", LABELLED, b"\x03s"), b"/c", DIGEST, b"\x03s"),
+        (ima_record(b"d|n", SHA1.digest(b"content"), b"/d\0"), b"/d", SHA1.digest(b"content"), b""),
+        (ima_record(b"custom", LABELLED, b"/c\0"), b"", b"", b""),
+    ],
+)
+def test_every_template_says_which_file_and_which_digest(
+    record: bytes, path: bytes, digest: bytes | None, signature: bytes
+) -> None:
+    (file,) = read_records(record).files(1)
+    assert file[:4] == (10, path, digest, signature)
+    entry = parse_entry(record)
+    assert (entry.raw_path, entry.signature or b"") == (path, signature)
+    assert (entry.file_digest[1] if entry.file_digest else b"") == (digest or b"")
+    assert entry.violation is (digest is None)
+
+
+def test_a_buffer_is_offered_as_a_signature_since_the_templates_name_is_not_bound() -> None:
+    record = ima_record(b"ima-buf", LABELLED, b"kernel_version\0", b"6.1")
+    (file,) = read_records(record).files(1)
+    assert file[:4] == (10, b"kernel_version", DIGEST, b"6.1")
+    assert parse_entry(record).signature is None
+
+
+def test_an_entry_is_parsed_in_full() -> None:
+    record = ima_record(b"ima-sig", LABELLED, b"/a\xffb\0", b"\x03sig", pcr_index=11)
+    entry = parse_entry(record)
+    data = field(LABELLED) + field(b"/a\xffb\0") + field(b"\x03sig")
+    assert (entry.pcr_index, entry.template_name, entry.template_data) == (11, "ima-sig", data)
+    assert entry.template_hash == SHA1.digest(data)
+    assert entry.file_digest == (SHA256, DIGEST)
+    assert entry.path == "/a\\xffb"
+    assert not entry.fs_verity
+
+
+def test_the_template_data_of_the_oldest_template_are_those_of_the_log() -> None:
+    assert parse_entry(ima_legacy(b"/x", b"y")).template_data == SHA1.digest(b"y") + field(b"/x")
+
+
+def test_a_verity_digest_is_told_from_a_file_digest() -> None:
+    assert parse_entry(ima_record(b"ima-ngv2", b"verity:" + LABELLED, b"/f\0")).fs_verity
+    assert not parse_entry(ima_record(b"ima-ngv2", b"ima:" + LABELLED, b"/f\0")).fs_verity
+
+
+def test_a_digest_of_an_unknown_algorithm_is_no_file_digest() -> None:
+    record = ima_record(b"ima-ng", b"sm3:\0" + bytes(32), b"/f\0")
+    assert parse_entry(record).file_digest is None
+    assert next(iter(read_records(record).files(1))).digest == bytes(32)
+
+
+def test_a_list_is_cut_into_the_entries_it_was_made_of() -> None:
+    records = (ima_ng(b"/1", b""), ima_legacy(b"/2", b""), VIOLATION, MODSIG, ima_record(b"x", b""))
+    assert split_records(b"".join(records)) == (records, b"")
+    assert split_records(b"") == ((), b"")
+
+
+@pytest.mark.parametrize("last", [ima_ng(b"/2", b""), ima_legacy(b"/2", b"")])
+def test_an_entry_that_is_cut_short_is_left_over(last: bytes) -> None:
+    first = ima_ng(b"/1", b"")
+    for size in range(len(last)):
+        assert split_records(first + last[:size]) == ((first,), last[:size])
+
+
+def test_columns_hold_where_each_entry_ends_and_what_it_extends() -> None:
+    records = (ima_ng(b"/1", b"", pcr_index=11), VIOLATION, ima_legacy(b"/2", b"c"))
+    columns = read_records(b"".join(records))
+    assert columns.ends == [len(records[0]), len(records[0] + records[1]), len(b"".join(records))]
+    assert columns.pcr_indices == [11, 10, 10]
+    assert [each.path for each in columns.files(2)] == [b"/1", b"/v"]
+
+    data = field(b"sha256:\0" + SHA256.digest(b"")) + field(b"/1\0")
+    legacy = SHA1.digest(b"c") + b"/2".ljust(256, b"\0")
+    assert columns.extensions(SHA1, ImaBankMode.HASHED) == [SHA1.digest(data), b"\xff" * 20, SHA1.digest(legacy)]
+    assert columns.extensions(SHA256, ImaBankMode.HASHED) == [
+        SHA256.digest(data),
+        b"\xff" * 32,
+        SHA256.digest(legacy),
+    ]
+    assert columns.extensions(SHA384, ImaBankMode.PADDED_SHA1) == [
+        SHA1.digest(data) + bytes(28),
+        b"\xff" * 48,
+        SHA1.digest(legacy) + bytes(28),
+    ]
+
+
+def refused(data: bytes) -> str:
+    with pytest.raises(PeerError) as caught:
+        parse_entry(data)
+    assert caught.value.reason is Reason.LOG_MALFORMED
+    return caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        (ima_ng(b"/1", b"", pcr_index=24), "PCR 24"),
+        (ima_ng(b"/1", b"")[:-1], "cut short"),
+        (ima_ng(b"/1", b"") * 2, "2 entries"),
+        (b"", "0 entries"),
+        (ima_record(b"", LABELLED, b"/1\0"), "template name of 0 bytes"),
+        (ima_record(b"n" * 256, LABELLED, b"/1\0"), "template name of 256 bytes"),
+        (ima_record(b"ima-ng", LABELLED, b"/1\0", template_hash=b"\x01" * 20), "template hash"),
+        (struct.pack("<I20sI6sI", 10, bytes(20), 6, b"ima-ng", limits.MAX_LOG_ENTRY_BYTES + 1), "bytes of data"),
+        (ima_legacy(b"p" * 256, b""), "path of 256 bytes"),
+        (ima_record(b"ima-ng", LABELLED), "no n-ng"),
+        (ima_record(b"ima-ng", LABELLED, b"/1"), "no NUL"),
+        (ima_record(b"ima-ng", LABELLED, b""), "no NUL"),
+        (ima_record(b"ima-ng", LABELLED, b"/1\0", b""), "after the last field"),
+        (ima_record(b"ima-ng", DIGEST.replace(b":\0", b"::"), b"/1\0"), "without the name"),
+        (ima_record(b"ima-ng", LABELLED[:-1], b"/1\0"), "sha256 digest of 31 bytes"),
+    ],
+)
+def test_what_is_no_entry_is_refused(data: bytes, complaint: str) -> None:
+    assert complaint in refused(data)
+
+
+@pytest.mark.parametrize("path", [b"/1", b""])
+@pytest.mark.parametrize(("template", "last"), [(b"ima-ng", ()), (b"ima-sig", (b"",))])
+def test_a_path_without_its_nul_is_no_file(path: bytes, template: bytes, last: tuple[bytes, ...]) -> None:
+    records = read_records(ima_record(template, LABELLED, path, *last))
+    with pytest.raises(PeerError, match="no NUL"):
+        list(records.files(1))
+
+
+def test_a_field_that_is_longer_than_the_data_is_refused() -> None:
+    data = struct.pack("<I", 99) + b"sha256:\0"
+    record = struct.pack("<I", 10) + SHA1.digest(data) + field(b"ima-ng") + field(data)
+    assert "cut short" in refused(record)
+    with pytest.raises(PeerError):
+        list(read_records(record).files(1))

@@ -1,0 +1,83 @@
+"""Endorsements: one attesting key of one attester, vouched for."""
+
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
+
+from schemas.codecs import cose
+from schemas.errors import PeerError
+from schemas.identifiers import Ueid
+from schemas.messages import corim
+from schemas.messages.endorsement import Endorsement, identity_of, sign_endorsement, verify_endorsement
+from schemas.reasons import Reason
+from schemas.tpm.public import parse_public
+from tests.builders.tpm_bytes import REAL_NAME, REAL_PUBLIC
+
+KEY = derive_private_key(31, SECP256R1())
+KEYS = {cose.key_id(KEY.public_key()): KEY.public_key()}
+ENDORSEMENT = Endorsement(
+    ueid=Ueid(b"\x01" + bytes(range(32))),
+    attesting_key=parse_public(REAL_PUBLIC),
+    version=5,
+    signer="tests",
+    not_before_s=1,
+    not_after_s=2_000_000_000,
+)
+
+
+def signed(endorsement: Endorsement = ENDORSEMENT, raw_public: bytes = REAL_PUBLIC) -> bytes:
+    return sign_endorsement(endorsement, raw_public, KEY)
+
+
+def refusal(raw: bytes) -> Reason:
+    with pytest.raises(PeerError) as refused:
+        verify_endorsement(raw, KEYS)
+    return refused.value.reason
+
+
+def with_triples(change: dict[object, object], identity: str | None = None) -> bytes:
+    manifest = corim.verify_manifest(signed(), KEYS)
+    return corim.sign_manifest(replace(manifest, triples=change, identity=identity or manifest.identity), KEY)
+
+
+def test_what_was_signed_comes_back() -> None:
+    verified = verify_endorsement(signed(), KEYS)
+    assert verified == ENDORSEMENT
+    assert verified.attesting_key.name == REAL_NAME
+
+
+def test_a_strangers_endorsement_is_refused() -> None:
+    raw = sign_endorsement(ENDORSEMENT, REAL_PUBLIC, derive_private_key(32, SECP256R1()))
+    assert refusal(raw) == Reason.OBJECT_SIGNATURE_INVALID
+
+
+def test_a_key_that_can_sign_anything_is_no_attesting_key() -> None:
+    unrestricted = bytearray(REAL_PUBLIC)
+    unrestricted[5] &= ~0x01 & 0xFF  # TPMA_OBJECT.restricted, bit 16 of objectAttributes
+    endorsement = replace(ENDORSEMENT, attesting_key=parse_public(bytes(unrestricted)))
+    assert refusal(signed(endorsement, bytes(unrestricted))) == Reason.ATTESTING_KEY_MISMATCH
+
+
+def test_the_pem_key_must_be_the_tpm_key() -> None:
+    manifest = corim.verify_manifest(signed(), KEYS)
+    environment, (keys,) = corim.single_triple(manifest, corim.TRIPLES_ATTEST_KEY, "test")
+    assert isinstance(keys, list | tuple)
+    other = REAL_PUBLIC[:-1] + bytes([REAL_PUBLIC[-1] ^ 1])
+    swapped = [keys[0], type(keys[1])(corim.TAG_BYTES, other)]
+    raw = with_triples({corim.TRIPLES_ATTEST_KEY: [[dict(environment), swapped]]})
+    assert refusal(raw) in {Reason.MALFORMED, Reason.ATTESTING_KEY_MISMATCH}
+
+
+def test_the_manifests_name_must_be_that_of_the_ueid() -> None:
+    manifest = corim.verify_manifest(signed(), KEYS)
+    assert refusal(with_triples(dict(manifest.triples), identity_of(Ueid(b"\x01" + bytes(32))))) == Reason.MALFORMED
+
+
+def test_reference_values_are_no_endorsement() -> None:
+    assert refusal(with_triples({corim.TRIPLES_REFERENCE: [[{0: {2: "x"}}, []]]})) == Reason.MALFORMED
+
+
+@pytest.mark.parametrize("size", [0, 6, 34])
+def test_a_ueid_of_a_wrong_length_is_refused(size: int) -> None:
+    assert refusal(signed(replace(ENDORSEMENT, ueid=Ueid(bytes(size))))) == Reason.MALFORMED

@@ -1,0 +1,107 @@
+"""Proof of possession: only the TPM that a result is about can answer, for this result and this challenge alone."""
+
+import hashlib
+from dataclasses import replace
+
+import pytest
+
+from schemas.errors import PeerError
+from schemas.messages.passport_proof import (
+    PassportProof,
+    encode_proof,
+    parse_challenge,
+    parse_proof,
+    qualifying_data,
+    verify_proof,
+)
+from schemas.messages.result import AttestationResult
+from schemas.reasons import Reason
+from tests.fakes.relying_party import result_about
+from tests.worlds.device import FakeDevice, make_handle
+
+TOKEN = b"token"
+CHALLENGE = bytes(range(32))
+
+
+@pytest.fixture(name="device")
+def a_device() -> FakeDevice:
+    return FakeDevice()
+
+
+def answer(device: FakeDevice, token: bytes = TOKEN, challenge: bytes = CHALLENGE) -> PassportProof:
+    attest, signature = device.quote(qualifying_data(token, challenge))
+    return PassportProof(attest=attest, signature=signature, public=device.raw_public)
+
+
+def about(device: FakeDevice) -> AttestationResult:
+    return result_about(device.ueid, environment=device.public.name)
+
+
+def refusal(proof: PassportProof, result: AttestationResult, challenge: bytes = CHALLENGE) -> Reason:
+    with pytest.raises(PeerError) as refused:
+        verify_proof(proof, TOKEN, challenge, result)
+    return refused.value.reason
+
+
+def test_the_device_of_the_result_can_answer(device: FakeDevice) -> None:
+    verify_proof(parse_proof(encode_proof(answer(device))), TOKEN, CHALLENGE, about(device))
+
+
+def test_a_thief_with_another_tpm_cannot(device: FakeDevice) -> None:
+    thief = FakeDevice(label=b"thief")
+    assert refusal(answer(thief), about(device)) == Reason.RESULT_PROOF_INVALID
+    dressed_up = replace(answer(thief), public=device.raw_public)
+    assert refusal(dressed_up, about(device)) == Reason.RESULT_PROOF_INVALID
+
+
+def test_an_answer_works_once(device: FakeDevice) -> None:
+    assert refusal(answer(device), about(device), challenge=bytes(32)) == Reason.RESULT_PROOF_INVALID
+
+
+def test_an_answer_is_for_one_result(device: FakeDevice) -> None:
+    assert refusal(answer(device, token=b"older"), about(device)) == Reason.RESULT_PROOF_INVALID
+
+
+def test_a_result_that_names_no_key_cannot_be_answered_for(device: FakeDevice) -> None:
+    assert refusal(answer(device), replace(about(device), environment=b"")) == Reason.RESULT_PROOF_INVALID
+
+
+def test_a_key_that_signs_anything_does_not_count(device: FakeDevice) -> None:
+    loose = FakeDevice(key=device.key)
+    loose.raw_public = device.raw_public[:4] + bytes.fromhex("00040072") + device.raw_public[8:]
+    assert refusal(answer(loose), about(loose)) == Reason.ATTESTING_KEY_MISMATCH
+
+
+def test_evidence_and_sync_proofs_are_no_answers(device: FakeDevice) -> None:
+    device.sync(make_handle())
+    assert device.proof is not None
+    evidence = device.push()
+    for attest, signature, reason in (
+        (evidence.quote, evidence.signature, Reason.RESULT_PROOF_INVALID),
+        (device.proof.attest, device.proof.signature, Reason.ATTEST_TYPE_WRONG),
+    ):
+        proof = PassportProof(attest=attest, signature=signature, public=device.raw_public)
+        assert refusal(proof, about(device)) == reason
+
+
+def test_what_is_signed_is_no_digest_of_cbor() -> None:
+    preimage = b"attestream passport proof" + hashlib.sha256(TOKEN).digest() + CHALLENGE
+    assert qualifying_data(TOKEN, CHALLENGE) == hashlib.sha256(preimage).digest()
+    assert preimage[0] >> 5 == 3  # a text string to a CBOR reader: neither the map of a body nor the tag of a handle
+
+
+@pytest.mark.parametrize("text", ["", "00" * 15, "00" * 65, "xyz", "0" * 33])
+def test_a_challenge_is_16_to_64_bytes(text: str) -> None:
+    with pytest.raises(PeerError):
+        parse_challenge(text)
+
+
+@pytest.mark.parametrize("size", [16, 64])
+def test_challenges_at_the_limits_are_taken(size: int) -> None:
+    assert len(parse_challenge("ab" * size)) == size
+
+
+@pytest.mark.parametrize("raw", [b"", b"\xa0", b"\xa3\x01\x40\x02\x40\x03\x01", bytes(10_000)])
+def test_bytes_that_are_no_proof_are_refused(raw: bytes) -> None:
+    with pytest.raises(PeerError):
+        parse_proof(raw)

@@ -1,0 +1,220 @@
+"""TPMT_PUBLIC: keys, names, and which of them may attest."""
+
+import struct
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from schemas.errors import PeerError
+from schemas.hashes import SHA256, SHA384
+from schemas.reasons import Reason
+from schemas.tpm.public import (
+    TPM_RH_ENDORSEMENT,
+    TPM_RH_OWNER,
+    EccCurve,
+    EccKey,
+    KeyScheme,
+    ObjectAttributes,
+    RsaKey,
+    check_attestation_key,
+    parse_public,
+    parse_sized_public,
+    qualified_name,
+)
+from schemas.tpm.signature import SignatureScheme
+from tests.builders.tpm_bytes import REAL_NAME, REAL_PUBLIC, REAL_QUALIFIED_NAME, sized
+
+AK = 0x0005_0072  # sign, restricted, userWithAuth, sensitiveDataOrigin, fixedParent, fixedTPM
+NULL = struct.pack(">H", 0x0010)
+AES_128_CFB = struct.pack(">HHH", 0x0006, 128, 0x0043)
+ECDSA_SHA256 = struct.pack(">HH", 0x0018, 0x000B)
+RSASSA_SHA256 = struct.pack(">HH", 0x0014, 0x000B)
+POINT = ec.derive_private_key(1, ec.SECP256R1()).public_key().public_numbers()
+MODULUS = (2**2047 + 1).to_bytes(256, "big")
+
+
+def head(kind: int, attributes: int = AK, policy: bytes = b"", name_alg: int = 0x000B) -> bytes:
+    return struct.pack(">HHI", kind, name_alg, attributes) + sized(policy)
+
+
+def ecc_tail(curve: int = 3, kdf: bytes = NULL, x: int = POINT.x, y: int = POINT.y, size: int = 32) -> bytes:
+    return struct.pack(">H", curve) + kdf + sized(x.to_bytes(size, "big")) + sized(y.to_bytes(size, "big"))
+
+
+def rsa_tail(bits: int = 2048, exponent: int = 0, modulus: bytes = MODULUS) -> bytes:
+    return struct.pack(">HI", bits, exponent) + sized(modulus)
+
+
+def ecc_public(attributes: int = AK, scheme: bytes = ECDSA_SHA256) -> bytes:
+    return head(0x0023, attributes) + NULL + scheme + ecc_tail()
+
+
+def rsa_public(attributes: int = AK, scheme: bytes = RSASSA_SHA256) -> bytes:
+    return head(0x0001, attributes) + NULL + scheme + rsa_tail()
+
+
+def test_a_real_attestation_key_is_read() -> None:
+    public = parse_public(REAL_PUBLIC)
+    assert public.raw == REAL_PUBLIC
+    assert public.name_alg is SHA256
+    assert public.attributes == ObjectAttributes(AK)
+    assert public.auth_policy == b""
+    assert public.symmetric_bits is None
+    assert public.scheme == KeyScheme(tpm_id=SignatureScheme.ECDSA, hash=SHA256)
+    assert isinstance(public.key, EccKey)
+    assert public.key.curve is EccCurve.NIST_P256
+    check_attestation_key(public)
+
+
+def test_the_name_of_a_real_key_is_the_one_its_tpm_gave() -> None:
+    assert parse_public(REAL_PUBLIC).name == REAL_NAME
+    assert qualified_name(TPM_RH_ENDORSEMENT, REAL_NAME) == REAL_QUALIFIED_NAME
+    assert qualified_name(TPM_RH_OWNER, REAL_NAME) != REAL_QUALIFIED_NAME
+
+
+def test_the_sized_form_is_the_same_key() -> None:
+    assert parse_sized_public(sized(REAL_PUBLIC)) == parse_public(REAL_PUBLIC)
+    for raw in (sized(REAL_PUBLIC) + b"\x00", sized(REAL_PUBLIC)[:-1], sized(REAL_PUBLIC + b"\x00"), REAL_PUBLIC):
+        with pytest.raises(PeerError):
+            parse_sized_public(raw)
+
+
+def test_an_rsa_key_is_read() -> None:
+    public = parse_public(rsa_public())
+    assert public.key == RsaKey(bits=2048, exponent=65537, modulus=MODULUS)
+    key = public.public_key()
+    assert isinstance(key, rsa.RSAPublicKey)
+    assert key.public_numbers() == rsa.RSAPublicNumbers(65537, 2**2047 + 1)
+    check_attestation_key(public)
+
+
+def test_a_storage_key_is_read_and_may_not_attest() -> None:
+    raw = head(0x0023, 0x0003_0072, b"p" * 32) + AES_128_CFB + NULL + ecc_tail()
+    public = parse_public(raw)
+    assert (public.symmetric_bits, public.scheme, public.auth_policy) == (128, None, b"p" * 32)
+    with pytest.raises(PeerError, match="SIGN_ENCRYPT") as caught:
+        check_attestation_key(public)
+    assert caught.value.reason is Reason.ATTESTING_KEY_MISMATCH
+
+
+@pytest.mark.parametrize("bit", ["FIXED_TPM", "FIXED_PARENT", "SENSITIVE_DATA_ORIGIN", "RESTRICTED", "SIGN_ENCRYPT"])
+def test_an_attestation_key_lacks_no_attribute(bit: str) -> None:
+    with pytest.raises(PeerError, match=bit) as caught:
+        check_attestation_key(parse_public(ecc_public(AK & ~ObjectAttributes[bit])))
+    assert caught.value.reason is Reason.ATTESTING_KEY_MISMATCH
+
+
+def test_an_attestation_key_does_not_decrypt() -> None:
+    with pytest.raises(PeerError, match="decrypt"):
+        check_attestation_key(parse_public(ecc_public(AK | ObjectAttributes.DECRYPT)))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        ecc_public(scheme=NULL),
+        ecc_public(scheme=RSASSA_SHA256),
+        ecc_public(scheme=struct.pack(">HH", 0x0019, 0x000B)),
+        rsa_public(scheme=NULL),
+        rsa_public(scheme=ECDSA_SHA256),
+        rsa_public(scheme=struct.pack(">H", 0x0015)),
+        rsa_public(scheme=struct.pack(">HH", 0x0017, 0x000B)),
+    ],
+)
+def test_an_attestation_key_has_a_signature_scheme_that_fits_it(raw: bytes) -> None:
+    with pytest.raises(PeerError, match="scheme") as caught:
+        check_attestation_key(parse_public(raw))
+    assert caught.value.reason is Reason.ATTESTING_KEY_MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("tail", "why"),
+    [
+        (rsa_tail(1024, 0, (2**1023 + 1).to_bytes(128, "big")), "1024 bits"),
+        (rsa_tail(2048, 3), "exponent 3"),
+    ],
+)
+def test_a_weak_key_may_not_attest(tail: bytes, why: str) -> None:
+    with pytest.raises(PeerError, match=why) as caught:
+        check_attestation_key(parse_public(head(0x0001) + NULL + RSASSA_SHA256 + tail))
+    assert caught.value.reason is Reason.ATTESTING_KEY_MISMATCH
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        head(0x0023) + NULL + ECDSA_SHA256 + ecc_tail(y=POINT.y ^ 1),
+        head(0x0023) + NULL + ECDSA_SHA256 + ecc_tail(x=0, y=0, size=0),
+        head(0x0023) + NULL + ECDSA_SHA256 + ecc_tail(x=2**527, size=66),
+        head(0x0001) + NULL + RSASSA_SHA256 + rsa_tail(modulus=b""),
+        head(0x0001) + NULL + RSASSA_SHA256 + rsa_tail(modulus=MODULUS[:-1] + b"\0"),
+        head(0x0001) + NULL + RSASSA_SHA256 + rsa_tail(3072),
+        head(0x0001) + NULL + RSASSA_SHA256 + rsa_tail(exponent=2),
+        head(0x0001) + NULL + RSASSA_SHA256 + rsa_tail(exponent=65538),
+    ],
+)
+def test_what_is_no_key_becomes_none(raw: bytes) -> None:
+    public = parse_public(raw)
+    with pytest.raises(PeerError) as caught:
+        public.public_key()
+    assert caught.value.reason is Reason.MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        (head(0x0008) + bytes(8), "type 0x0008"),
+        (head(0x0025) + bytes(8), "type 0x0025"),
+        (head(0x0023, name_alg=0x0004) + NULL + NULL + ecc_tail(), "hash algorithm 0x0004"),
+        (head(0x0023, name_alg=0x0010) + NULL + NULL + ecc_tail(), "hash algorithm 0x0010"),
+        (ecc_public(AK | 1), "reserved bits"),
+        (ecc_public(AK | 1 << 31), "reserved bits"),
+        (head(0x0023, policy=bytes(65)) + NULL + NULL + ecc_tail(), "authPolicy: 65 bytes"),
+        (head(0x0023) + struct.pack(">HHH", 0x0006, 64, 0x0043) + NULL + ecc_tail(), "symmetric"),
+        (head(0x0023) + struct.pack(">HHH", 0x0006, 128, 0x0042) + NULL + ecc_tail(), "symmetric"),
+        (head(0x0023) + struct.pack(">HHH", 0x0013, 128, 0x0043) + NULL + ecc_tail(), "symmetric"),
+        (head(0x0023) + NULL + struct.pack(">HH", 0x001A, 0x000B) + ecc_tail(), "scheme 0x001a"),
+        (head(0x0023) + NULL + struct.pack(">HH", 0x0018, 0x0004) + ecc_tail(), "hash algorithm 0x0004"),
+        (head(0x0023) + NULL + NULL + ecc_tail(curve=0x0010), "curveID 0x0010"),
+        (head(0x0023) + NULL + NULL + ecc_tail(kdf=b"\x00\x07"), "kdf 0x0007"),
+        (head(0x0023) + NULL + NULL + ecc_tail(size=67), "x: 67 bytes"),
+        (head(0x0001) + NULL + NULL + rsa_tail(modulus=bytes(1025)), "modulus: 1025 bytes"),
+    ],
+)
+def test_a_wrong_field_is_named(raw: bytes, field: str) -> None:
+    with pytest.raises(PeerError) as caught:
+        parse_public(raw)
+    assert caught.value.reason is Reason.MALFORMED
+    assert field in caught.value.detail
+
+
+def test_a_key_derivation_scheme_is_read_past() -> None:
+    raw = head(0x0023, 0x0002_0072) + NULL + NULL + ecc_tail(kdf=struct.pack(">HH", 0x0020, 0x000B))
+    assert parse_public(raw).key == parse_public(ecc_public()).key
+
+
+@pytest.mark.parametrize("raw", [REAL_PUBLIC, rsa_public()], ids=["ecc", "rsa"])
+def test_no_byte_may_be_missing_and_none_may_follow(raw: bytes) -> None:
+    for wrong in (raw + b"\x00", *(raw[:cut] for cut in range(len(raw)))):
+        with pytest.raises(PeerError) as caught:
+            parse_public(wrong)
+        assert caught.value.reason is Reason.MALFORMED
+
+
+def test_size_is_checked_before_anything_else() -> None:
+    with pytest.raises(PeerError) as caught:
+        parse_public(bytes(1281))
+    assert caught.value.reason is Reason.TOO_LARGE
+
+
+def test_a_child_is_qualified_by_its_parents_qualified_name() -> None:
+    parent = qualified_name(TPM_RH_OWNER, REAL_NAME)
+    child = b"\x00\x0c" + bytes(48)
+    assert qualified_name(parent, child) == b"\x00\x0c" + SHA384.digest(parent + child)
+
+
+@pytest.mark.parametrize("name", [b"", b"\x00", b"\x00\x0b", REAL_NAME[:-1], REAL_NAME + b"\x00", b"\x40\x00\x00\x01"])
+def test_what_is_no_name_is_not_qualified(name: bytes) -> None:
+    with pytest.raises(PeerError) as caught:
+        qualified_name(TPM_RH_OWNER, name)
+    assert caught.value.reason is Reason.MALFORMED

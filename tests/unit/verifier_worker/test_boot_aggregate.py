@@ -1,0 +1,87 @@
+"""IMA's first entry, and that of every kernel that was started by kexec, against the quoted PCRs."""
+
+import pytest
+
+from schemas.errors import PeerError
+from schemas.hashes import HASH_ALGORITHMS, SHA1, SHA256, SHA384, SHA512, HashAlgorithm
+from schemas.replay.log_replay import IMA, Replay, ReplayState
+from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value, parse_selection_text
+from tests.builders.log_bytes import ima_record
+from verifier_worker.core.measured import judge_aggregates, measure
+from verifier_worker.core.state import Measured
+from verifier_worker.core.trust import References
+
+PCRS = {bank: {index: bank.digest(b"PCR %d" % index) for index in range(10)} for bank in HASH_ALGORITHMS}
+ALL = parse_selection_text("sha1:0-10+sha256:0-10+sha384:0-10+sha512:0-10")
+NOTHING = References(label="", missing=(), registers={}, files=frozenset())
+
+
+def aggregate(bank: HashAlgorithm, last: int, pcrs: dict[HashAlgorithm, dict[int, bytes]] = PCRS) -> bytes:
+    digest = bank.digest(b"".join(pcrs[bank][index] for index in range(last + 1)))
+    return ima_record(b"ima-ng", bank.name.encode() + b":\0" + digest, b"boot_aggregate\0")
+
+
+def measured(log: bytes, selection: PcrSelection = ALL, references: References = NOTHING) -> tuple[bool, list[str]]:
+    """Whether an aggregate differs, and the files that nobody listed."""
+    state = ReplayState(banks=tuple(bank.algorithm for bank in selection.banks))
+    whole = Replay(state, {IMA: log}).whole
+    found = measure(Measured(), whole.consumed, whole.state, references, selection, {})
+    found = judge_aggregates(found, whole.state, PcrValues(PCRS), selection)
+    return found.aggregate_differs, [path for _, path in found.unexpected]
+
+
+@pytest.mark.parametrize(
+    ("bank", "last"),
+    [(SHA1, 7), (SHA256, 9), (SHA384, 9), (SHA512, 9), (SHA256, 7)],
+)
+def test_the_aggregate_of_any_bank_is_accepted(bank: HashAlgorithm, last: int) -> None:
+    assert measured(aggregate(bank, last)) == (False, [])
+
+
+@pytest.mark.parametrize("bank", HASH_ALGORITHMS)
+def test_an_aggregate_of_other_pcrs_contradicts_the_quote(bank: HashAlgorithm) -> None:
+    others = {bank: {index: initial_value(bank, index, 0) for index in range(10)}}
+    assert measured(aggregate(bank, 7 if bank == SHA1 else 9, others)) == (True, [])
+
+
+def test_no_kernel_takes_more_than_eight_pcrs_of_the_sha1_bank() -> None:
+    assert measured(aggregate(SHA1, 9)) == (True, [])
+
+
+def test_a_kernel_started_by_kexec_adds_the_same_aggregate_again() -> None:
+    file = ima_record(b"ima-ng", b"sha256:\0" + bytes(32), b"/bin/true\0")
+    listed = References(label="", missing=(), registers={}, files=frozenset({bytes(32)}))
+    log = aggregate(SHA256, 9) + file + aggregate(SHA256, 9)
+    assert measured(log, references=listed) == (False, [])
+    other = {SHA256: {**PCRS[SHA256], 4: bytes(32)}}
+    assert measured(log + aggregate(SHA256, 9, other), references=listed) == (True, [])
+
+
+def test_an_aggregate_in_a_custom_template_is_refused() -> None:
+    digest = SHA1.digest(b"".join(PCRS[SHA1][index] for index in range(8)))
+    with pytest.raises(PeerError):
+        measured(ima_record(b"d|n", digest, b"boot_aggregate\0"))
+
+
+@pytest.mark.parametrize(
+    ("log", "selection"),
+    [
+        (aggregate(SHA1, 7), "sha256:0-10"),
+        (aggregate(SHA384, 9), "sha256:0-10"),
+        (aggregate(SHA256, 9), "sha256:0-7,10"),
+        (aggregate(SHA256, 9), "sha256:10"),
+        (ima_record(b"ima-ng", b"sm3:\0" + bytes(32), b"boot_aggregate\0"), "sha256:0-10"),
+    ],
+)
+def test_where_the_quote_does_not_say_it_is_a_file_that_nobody_listed(log: bytes, selection: str) -> None:
+    assert measured(log, parse_selection_text(selection)) == (False, ["boot_aggregate"])
+
+
+def test_the_first_eight_pcrs_are_enough_for_an_aggregate_over_them() -> None:
+    assert measured(aggregate(SHA256, 7), parse_selection_text("sha256:0-7,10")) == (False, [])
+
+
+def test_a_listed_digest_needs_no_pcrs() -> None:
+    digest = SHA256.digest(b"".join(PCRS[SHA256][index] for index in range(10)))
+    listed = References(label="", missing=(), registers={}, files=frozenset({digest}))
+    assert measured(aggregate(SHA256, 9), parse_selection_text("sha256:10"), listed) == (False, [])

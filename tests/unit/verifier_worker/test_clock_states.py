@@ -1,0 +1,388 @@
+"""What a TPM's clock and counters can do, row by row, through ``step``."""
+
+from dataclasses import replace
+
+import pytest
+
+from schemas.codecs.tst_info import TstInfo
+from schemas.errors import PeerError
+from schemas.messages.evidence import Evidence, encode_evidence, parse_evidence
+from schemas.messages.handle import Handle
+from schemas.messages.result import Freshness, Tier
+from schemas.reasons import Reason
+from tests.worlds.device import T0_US, FakeDevice, make_handle, make_policy, make_trust
+from verifier_worker.core.clock_changes import ClockChange, ClockReading, clock_change, counted
+from verifier_worker.core.conclusion import resolve
+from verifier_worker.core.state import AttesterState
+from verifier_worker.core.state_codec import decode_state, encode_state
+from verifier_worker.core.step import Step, step
+from verifier_worker.core.trust import Trust
+
+SECOND_US = 1_000_000
+INTERVAL_S = 60
+
+
+class Stamps:
+    """Takes every token: its bytes are the TSA's time."""
+
+    def verify_stamp(self, token: bytes, imprint: bytes) -> TstInfo:
+        """See :class:`schemas.messages.handle.StampVerifier`."""
+        if token == b"bad":
+            raise PeerError(Reason.HANDLE_STAMP_INVALID, "bad")
+        return TstInfo(
+            gen_time_us=int.from_bytes(token), accuracy_us=0, imprint=imprint, serial=1, policy="1.2.3", nonce=None
+        )
+
+
+class World:
+    """A device whose clock is right, a verifier, and a new handle every minute. ``now_us`` is the true time."""
+
+    def __init__(self, **policy: object) -> None:
+        self.device = FakeDevice()
+        self.handles: list[Handle] = []
+        self.policy = make_policy(**policy)
+        self.now_us = T0_US
+        self.state: AttesterState | None = None
+        self.base: Trust = make_trust(self.device, policy=self.policy)
+        self.known = 0
+        self.next_handle()
+        self.pass_time(1)
+        self.push()
+
+    def next_handle(self, *, known: bool = True) -> Handle:
+        """The next handle, which the device binds to at once; the verifier learns it unless told otherwise."""
+        handle = make_handle(len(self.handles), time_us=self.now_us)
+        self.handles.append(handle)
+        self.device.sync(handle)
+        if known:
+            self.known = len(self.handles)
+        return handle
+
+    @property
+    def trust(self) -> Trust:
+        """With the handles that the verifier has."""
+        known = self.handles[: self.known]
+        return replace(
+            self.base,
+            handles={handle.id: handle for handle in known},
+            newest=known[-1].id if known else None,
+            stamps=Stamps(),
+        )
+
+    def pass_time(self, seconds: float, *, rate: float = 1.0) -> None:
+        """True time and the TPM's clock go on."""
+        self.now_us += round(seconds * SECOND_US)
+        self.device.clock_ms += round(seconds * 1000 * rate)
+
+    def push(self, **options: object) -> Step:
+        """A push made and received now."""
+        return self.take(self.device.push(elapsed_ms=1, **options))  # type: ignore[arg-type]
+
+    def take(self, evidence: Evidence) -> Step:
+        """Through the wire form, ``step`` and the stored form."""
+        taken = step(self.state, self.device.ueid, parse_evidence(encode_evidence(evidence)), self.now_us, self.trust)
+        if taken.state is not None:
+            assert decode_state(encode_state(taken.state)) == taken.state
+        self.state = taken.state
+        return taken
+
+    def round(self, *, rate: float = 1.0, seconds: float = INTERVAL_S) -> Step:
+        """Time passes, the next handle comes, the device pushes."""
+        self.pass_time(seconds, rate=rate)
+        self.next_handle()
+        self.pass_time(0.2, rate=rate)
+        return self.push()
+
+    @property
+    def verdict(self) -> tuple[Tier, Freshness, set[Reason]]:
+        """Status, freshness and reasons now."""
+        assert self.state is not None
+        return self.state.verdict.status, self.state.verdict.freshness, set(self.state.verdict.reasons)
+
+
+GOOD = (Tier.AFFIRMING, Freshness.FRESH, set[Reason]())
+
+
+@pytest.fixture
+def world() -> World:
+    """After a baseline that was affirmed."""
+    made = World()
+    assert made.verdict == GOOD
+    return made
+
+
+def reading(clock_ms: int = 1000, resets: int = 5, restarts: int = 2, sequence: int = 7) -> ClockReading:
+    return ClockReading(clock_ms=clock_ms, reset_count=resets, restart_count=restarts, sequence=sequence)
+
+
+@pytest.mark.parametrize(
+    ("now", "newer", "change"),
+    [
+        (reading(clock_ms=1001), False, ClockChange.RUNNING),
+        (reading(sequence=8), False, ClockChange.RUNNING),
+        (reading(), False, ClockChange.REPLAYED),
+        (reading(), True, ClockChange.REPLAYED),
+        (reading(clock_ms=1001, restarts=3), False, ClockChange.RESUMED),
+        (reading(clock_ms=0, resets=6, restarts=0), False, ClockChange.REBOOTED),
+        (reading(clock_ms=0, resets=6, restarts=9), False, ClockChange.REBOOTED),
+        (reading(clock_ms=0, resets=0, restarts=0), False, ClockChange.REPLAYED),
+        (reading(clock_ms=0, resets=0, restarts=0), True, ClockChange.CLEARED),
+        (reading(clock_ms=999), False, ClockChange.REPLAYED),
+        (reading(clock_ms=999), True, ClockChange.RAN_BACK),
+        (reading(clock_ms=2000, restarts=1), False, ClockChange.REPLAYED),
+        (reading(clock_ms=2000, restarts=1), True, ClockChange.RAN_BACK),
+        (reading(clock_ms=999, restarts=3), False, ClockChange.REPLAYED),
+    ],
+)
+def test_the_table(now: ClockReading, newer: bool, change: ClockChange) -> None:
+    assert clock_change(reading(), now, handle_is_newer=newer) is change
+
+
+def test_obfuscated_counters_wrap_around() -> None:
+    top = 2**32 - 1
+    assert counted(top, 0) == 1
+    assert clock_change(reading(resets=top), reading(resets=0), handle_is_newer=False) is ClockChange.REBOOTED
+    assert (
+        clock_change(reading(restarts=top), reading(clock_ms=1001, restarts=0), handle_is_newer=False)
+        is ClockChange.RESUMED
+    )
+
+
+def test_a_resume_is_told_and_the_rate_starts_again(world: World) -> None:
+    world.round()
+    world.now_us += 3600 * SECOND_US  # asleep: the clock stood still
+    world.device.resume()
+    world.next_handle()
+    world.push()
+    assert world.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.RESUMED})
+    for _ in range(3):
+        world.round()
+        assert world.verdict == GOOD
+
+
+def test_resumes_are_counted_around_the_end_of_the_counter() -> None:
+    world = World()
+    world.device.reboot()
+    world.device.restart_count = 2**32 - 1
+    world.next_handle()
+    world.push()
+    world.device.resume()
+    world.device.restart_count = 0
+    world.device.transitions = []  # keeps it to itself
+    world.next_handle()
+    world.push()
+    assert Reason.TRANSITION_UNREPORTED in world.verdict[2]
+
+
+def test_a_reboot_after_a_suspend_starts_over(world: World) -> None:
+    world.device.resume()
+    world.round()
+    world.device.reboot()
+    world.device.clock_ms -= 500  # an unorderly shutdown lost what was not stored
+    world.device.safe = False
+    world.next_handle()
+    world.pass_time(0.2)
+    world.push()
+    assert world.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.REBOOTED, Reason.CLOCK_UNSAFE})
+    world.device.safe = True
+    world.round()
+    assert world.verdict == GOOD
+
+
+def test_a_cleared_tpm_is_accepted_under_a_newer_handle_only(world: World) -> None:
+    world.device.clear()
+    world.device.sync(world.handles[-1])
+    world.device.previous = None
+    taken = world.push(resend={"tcg2": 0, "ima": 0})
+    assert taken.refused is not None
+    assert taken.refused.reason is Reason.EVIDENCE_REPLAYED
+    world.pass_time(INTERVAL_S)
+    world.next_handle()
+    world.device.previous = None
+    world.push(resend={"tcg2": 0, "ima": 0})
+    assert world.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.TPM_CLEARED})
+
+
+def test_after_a_clear_old_evidence_is_no_reboot(world: World) -> None:
+    old = world.device.push(full=True, resend={"tcg2": 0, "ima": 0})
+    world.pass_time(INTERVAL_S)
+    world.device.clear()
+    world.next_handle()
+    world.device.previous = None
+    world.push(resend={"tcg2": 0, "ima": 0})
+    assert Reason.TPM_CLEARED in world.verdict[2]
+    for known in (world.known, 0):  # whether its handle is still known or not
+        world.known = known
+        taken = world.take(old)
+        assert taken.refused is not None
+        assert taken.refused.reason is Reason.EVIDENCE_REPLAYED
+
+
+def test_a_reboot_after_a_clear_is_one(world: World) -> None:
+    world.pass_time(INTERVAL_S)
+    world.device.clear()
+    world.next_handle()
+    world.device.previous = None
+    world.push(resend={"tcg2": 0, "ima": 0})
+    world.device.reboot()
+    world.device.sync(world.handles[-1])
+    world.pass_time(0.2)
+    world.push()
+    assert world.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.REBOOTED})
+
+
+def test_a_tpm_set_back_contradicts_and_recovers(world: World) -> None:
+    before = world.device.clock_ms, world.device.pcrs
+    world.round()
+    world.round()
+    world.device.clock_ms = before[0]
+    world.device.previous = None
+    world.next_handle()
+    world.push(resend={"tcg2": 0, "ima": 0})
+    assert world.verdict == (Tier.NONE, Freshness.CONTRADICTED, {Reason.CLOCK_RAN_BACK})
+    world.round()
+    assert world.verdict == GOOD
+
+
+def test_a_clock_that_runs_back_within_one_push_contradicts(world: World) -> None:
+    world.round()
+    world.device.clock_ms += 5000
+    world.device.sync(world.handles[-1])
+    world.device.clock_ms -= 3000
+    world.push()
+    assert world.verdict == (Tier.NONE, Freshness.CONTRADICTED, {Reason.CLOCK_RAN_BACK})
+
+
+def test_a_clock_set_forward_contradicts_until_the_next_proof(world: World) -> None:
+    world.round()
+    world.device.set_clock(3_000)  # within the drift bound over a minute: only the TPM's own time shows it
+    taken = world.round()
+    assert world.verdict == (Tier.NONE, Freshness.CONTRADICTED, {Reason.CLOCK_SET})
+    assert taken.solicit is not None
+    assert taken.solicit.reason is Reason.CLOCK_SET
+    assert world.state is not None
+    assert world.state.made_after_us == world.handles[-1].time_us  # the clock narrows nothing now
+    world.pass_time(1)
+    world.device.sync(world.handles[-1])  # as solicited: of the same handle
+    world.push()
+    assert world.verdict == GOOD
+
+
+def test_a_clock_set_between_proofs_by_quote_shows_in_the_next_timed_one(world: World) -> None:
+    world.device.set_clock(3_000)
+    world.pass_time(INTERVAL_S)
+    world.next_handle()
+    world.device.sync_by_quote(world.handles[-1])
+    world.pass_time(0.2)
+    world.push()
+    assert world.verdict == GOOD
+    world.round()
+    assert world.verdict == (Tier.NONE, Freshness.CONTRADICTED, {Reason.CLOCK_SET})
+
+
+def test_a_clock_beyond_its_bound_is_unsynchronised_until_it_keeps_it(world: World) -> None:
+    taken = world.round(rate=1.3)
+    assert world.verdict == (Tier.NONE, Freshness.UNSYNCHRONISED, {Reason.CLOCK_TOO_FAST})
+    assert taken.solicit is not None
+    world.pass_time(1, rate=1.3)
+    world.device.sync(world.handles[-1])
+    world.push()
+    assert world.verdict == (Tier.NONE, Freshness.UNSYNCHRONISED, {Reason.CLOCK_TOO_FAST})
+    world.device.reboot()  # no way out
+    world.next_handle()
+    world.push()
+    assert Reason.CLOCK_TOO_FAST in world.verdict[2]
+    world.round()
+    assert world.verdict == GOOD
+
+
+def test_a_late_change_of_rate_is_noticed(world: World) -> None:
+    for _ in range(50):
+        world.round()
+    assert world.verdict == GOOD
+    world.round(rate=1.3)
+    assert Reason.CLOCK_TOO_FAST in world.verdict[2]
+
+
+def test_a_slow_clock_is_told(world: World) -> None:
+    world.round(rate=0.7)
+    assert world.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.CLOCK_TOO_SLOW})
+    assert world.state is not None
+    assert world.state.clock.rate_ppm is not None
+    low, high = world.state.clock.rate_ppm
+    assert low <= high < -250_000
+
+
+def test_new_firmware_is_told(world: World) -> None:
+    world.device.firmware_version += 1
+    world.round()
+    assert world.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.FIRMWARE_CHANGED})
+    world.round()
+    assert world.verdict == GOOD
+
+
+def test_a_pending_push_resolves_when_its_handle_comes(world: World) -> None:
+    world.pass_time(INTERVAL_S)
+    world.next_handle(known=False)
+    world.push()
+    assert world.verdict == (Tier.NONE, Freshness.PENDING, {Reason.HANDLE_UNKNOWN})
+    assert world.state is not None
+    assert resolve(world.device.ueid, world.state, world.trust, world.now_us) is None
+    world.known += 1
+    resolved = resolve(world.device.ueid, world.state, world.trust, world.now_us)
+    assert resolved is not None
+    state, findings = resolved
+    assert (state.verdict.status, state.verdict.reasons, findings) == (Tier.AFFIRMING, (), ())
+    assert state.made_after_us is not None
+    assert resolve(world.device.ueid, state, world.trust, world.now_us) is None
+
+
+def test_a_resolved_push_keeps_what_led_there(world: World) -> None:
+    world.device.push()  # lost
+    world.next_handle(known=False)
+    world.push()
+    assert world.verdict == (Tier.NONE, Freshness.PENDING, {Reason.HANDLE_UNKNOWN, Reason.SEQUENCE_GAP})
+    world.known += 1
+    assert world.state is not None
+    resolved = resolve(world.device.ueid, world.state, world.trust, world.now_us)
+    assert resolved is not None
+    assert resolved[0].verdict.reasons == (Reason.SEQUENCE_GAP,)
+
+
+def test_a_stamp_on_the_proof_bounds_the_quote_from_above(world: World) -> None:
+    world.pass_time(INTERVAL_S)
+    world.next_handle()
+    stamped_us = world.now_us + 123_456
+    world.device.sync_stamp = stamped_us.to_bytes(8)
+    world.pass_time(10)
+    evidence = world.device.push(elapsed_ms=1)
+    world.device.sync_stamp = None
+    quoted_us = world.now_us
+    world.now_us += 100 * SECOND_US  # on its way for long
+    world.take(evidence)
+    assert world.state is not None
+    assert world.state.made_after_us is not None
+    assert world.state.made_before_us is not None
+    assert world.state.made_after_us <= quoted_us <= world.state.made_before_us < quoted_us + 3 * SECOND_US
+    world.device.clock_ms += 100_000
+    world.push()  # the stamp need not be sent again
+    assert world.state.made_before_us is not None
+
+
+def test_a_bad_stamp_is_told_and_bounds_nothing(world: World) -> None:
+    for token in (b"bad", (T0_US - SECOND_US).to_bytes(8)):
+        world.device.sync_stamp = token
+        world.round()
+        assert world.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.SYNC_STAMP_INVALID})
+        assert world.state is not None
+        assert world.state.made_before_us == world.state.received_us
+
+
+def test_a_receipt_is_bound_to_the_newest_handle(world: World) -> None:
+    world.round()
+    newest = world.next_handle()
+    world.device.sync(world.handles[0])
+    world.push()
+    assert world.state is not None
+    assert world.state.received_after == newest.id
+    assert world.state.sync.handle == world.handles[0].id

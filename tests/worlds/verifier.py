@@ -1,0 +1,153 @@
+"""A verifier without a broker: real trust store, worker, database, audit file; handles by real keys and stamps.
+
+Its clock is :attr:`Verifying.now_us`, which moves only when told. Order of effects as in ``verifier_worker.service``.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey, generate_private_key
+
+from runtime.audit_log.frames import FrameFile
+from runtime.time_stamps.verifier import TimeStampVerifier
+from schemas import media_types
+from schemas.audit.entry import ObjectEntry
+from schemas.codecs import cmw, cose, jws
+from schemas.identifiers import ueid_text
+from schemas.media_types import Indicator
+from schemas.messages.endorsement import sign_endorsement
+from schemas.messages.evidence import Evidence, encode_evidence
+from schemas.messages.handle import Handle, verify_handle
+from schemas.messages.reference_values import sign_reference_values
+from schemas.messages.result import AttestationResult, from_claims
+from schemas.topics import Topics
+from tests.fakes.attester import HandleMint
+from tests.fakes.verifier import FakePublisher
+from tests.worlds.device import T0_US, FakeDevice, make_endorsement, make_policy, make_references
+from verifier_worker.adapters.loaded_files import compile_policy
+from verifier_worker.adapters.receipt_clock import ReceiptClock
+from verifier_worker.adapters.solicitor import Identity
+from verifier_worker.adapters.state_store import SqliteStateStore
+from verifier_worker.adapters.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
+from verifier_worker.core.policy.in_force import Policies
+from verifier_worker.worker import Received, Worker
+
+ISSUER = "distributor-1"
+RECORDED = frozenset({HANDLES, ENDORSEMENTS})  # a real worker records the rest, too: most tests are not about it
+
+
+class Verifying:
+    """One verifier, one endorsed device, one distributor."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        mint: HandleMint | None = None,
+        others: Sequence[HandleMint] = (),
+        recorded: frozenset[str] = RECORDED,
+    ) -> None:
+        self.folder, self.recorded = folder, recorded
+        self.now_us = T0_US
+        self.device, self.mint = FakeDevice(), mint or HandleMint()
+        self.others = tuple(others)
+        self.endorser, self.key = generate_private_key(SECP256R1()), generate_private_key(SECP256R1())
+        self.stamps = TimeStampVerifier(self.mint.authority.root.pem)
+        self.policy = make_policy()
+        self._open()
+        values = sign_reference_values(make_references(self.device), self.endorser)
+        self.take(REFERENCE_VALUES, "good", values)
+        vouched = make_endorsement(self.device.ueid, self.device.public)
+        self.take(
+            ENDORSEMENTS, ueid_text(self.device.ueid), sign_endorsement(vouched, self.device.raw_public, self.endorser)
+        )
+
+    @property
+    def audit_file(self) -> Path:
+        return self.folder / "audit.log"
+
+    @property
+    def endorsers(self) -> dict[bytes, EllipticCurvePublicKey]:
+        return {cose.key_id(self.endorser.public_key()): self.endorser.public_key()}
+
+    def _open(self) -> None:
+        self.store = SqliteStateStore(self.folder / "state.db")
+        pending = [item.number for item in self.store.pending() if item.audit is not None]
+        self.audit = FrameFile(self.audit_file, repeated_from=min(pending, default=None))
+        self.publisher, self.receipts = FakePublisher(), ReceiptClock()
+        distributors = dict(self.mint.keys)
+        for other in self.others:
+            distributors |= other.keys
+        policies = Policies(self.policy, compile_policy)
+        self.trust = TrustStore(
+            self.store,
+            endorsers=self.endorsers,
+            distributors=distributors,
+            stamps=self.stamps,
+            policies=policies,
+        )
+        self.worker = Worker(
+            Identity(name="v1", key=self.key, topics=Topics()),
+            self.store,
+            self.audit,
+            self.publisher,
+            trust=self.trust.trust,
+            solicit_interval_s=3600,
+            cached_states=100,
+        )
+        assert self.trust.load(self.now_us) == []
+
+    def restart(self) -> None:
+        """Kill -9, and another start."""
+        self.store.close()
+        self.audit.close()
+        self._open()
+
+    def take(self, kind: str, name: str, raw: bytes, *, retained: bool = False) -> bool:
+        """A trust object arrives; raises what refuses it."""
+        is_new = self.trust.accept(kind, name, raw, self.now_us, retained=retained)
+        if is_new:
+            entry = ObjectEntry(received_us=self.receipt_us(), kind=kind, raw=raw)
+            self.worker.record([entry] if kind in self.recorded else [])
+            self.worker.settle()
+        return is_new
+
+    def take_handle(self, raw: bytes, *, retained: bool = False) -> bool:
+        return self.take(HANDLES, ISSUER, raw, retained=retained)
+
+    def new_handle(self) -> Handle:
+        """Stamped now, heard at once."""
+        raw = self.mint.raw(self.now_us)
+        self.take_handle(raw)
+        return self.verified(raw)
+
+    def verified(self, raw: bytes) -> Handle:
+        return verify_handle(raw, self.mint.keys, self.stamps)
+
+    def receipt_us(self) -> int:
+        return self.receipts.next_us(self.now_us, self.trust.floor_us)
+
+    def pass_s(self, seconds: float) -> None:
+        """Time passes, for the verifier and for the device's TPM."""
+        self.now_us += round(seconds * 1_000_000)
+        self.device.clock_ms += round(seconds * 1000)
+
+    def receive(self, evidence: Evidence) -> AttestationResult:
+        """A push arrives; the result about it."""
+        payload = cmw.wrap(media_types.EVIDENCE, encode_evidence(evidence), Indicator.EVIDENCE)
+        name = ueid_text(self.device.ueid)
+        self.worker.process([Received(ueid_text=name, payload=payload, received_us=self.receipt_us())])
+        self.worker.settle()
+        return self.results[-1]
+
+    def push(self) -> AttestationResult:
+        """The device pushes, and the verifier receives at once."""
+        return self.receive(self.device.push(elapsed_ms=1))
+
+    @property
+    def results(self) -> list[AttestationResult]:
+        """All since the last start, verified."""
+        key = self.key.public_key()
+        tokens = self.publisher.on(ueid_text(self.device.ueid), "results")
+        unwrapped = (cmw.unwrap(token, media_types.RESULT, Indicator.ATTESTATION_RESULTS) for token in tokens)
+        return [from_claims(jws.verify(token, {cose.key_id(key).hex(): key})) for token in unwrapped]

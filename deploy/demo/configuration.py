@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from deploy.demo.broker import HOST
-from deploy.demo.device import Device
 from deploy.demo.embedded_tsa import ROOT_FILE
 from deploy.demo.layout import RunDirectory
+from deploy.demo.machine.device import Device
 
 DISTRIBUTOR: Final = "demo"
 VERIFIER: Final = "verifier-1"

@@ -6,8 +6,8 @@ from typing import Final
 
 from deploy.demo.broker import HOST
 from deploy.demo.configuration import FILE_VALUES, FIRMWARE_VALUES
-from deploy.demo.device import Device
 from deploy.demo.layout import RunDirectory
+from deploy.demo.machine.device import Device
 from endorser.commands.signing import endorse_to_file, publish_files, refer_to_file, statement, ueid_option
 from runtime.mqtt import MqttSettings
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.demo.scenario import devices_for_everything
+from deploy.demo.story.scenario import devices_for_everything
 
 DEFAULT_ATTESTERS: Final = 6
 MAX_ATTESTERS: Final = 64

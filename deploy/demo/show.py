@@ -12,13 +12,13 @@ from deploy.demo.broker import HOST
 from deploy.demo.embedded_tsa import ROOT_FILE
 from deploy.demo.layout import RunDirectory
 from deploy.demo.options import STORY_SECONDS, Options
-from deploy.demo.outcomes import Expectation, History, Moment, judge
 from deploy.demo.problem import DemoError
 from deploy.demo.progress import Progress, StoppedError
-from deploy.demo.report import Outcome, summary, write_report
-from deploy.demo.scenario import Act, Plan, Role, plan
-from deploy.demo.screen import LiveScreen, PlainScreen, Screen
 from deploy.demo.stage import Stage
+from deploy.demo.story.outcomes import Expectation, History, Moment, judge
+from deploy.demo.story.report import Outcome, summary, write_report
+from deploy.demo.story.scenario import Act, Plan, Role, plan
+from deploy.demo.story.screen import LiveScreen, PlainScreen, Screen
 from deploy.demo.temporary import temporary_folder
 from relying_party.result_board import Standing
 from runtime import clock

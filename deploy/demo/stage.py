@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Final
 
 from deploy.demo import broker, configuration, endorsing
-from deploy.demo.device import PATIENCE_S, Device, make_devices
 from deploy.demo.embedded_tsa import create_authority
-from deploy.demo.firmware_log import Firmware, parse_registers
 from deploy.demo.layout import RunDirectory
-from deploy.demo.observer import Observer, newer_clock, replayable
-from deploy.demo.outcomes import History
+from deploy.demo.machine.device import PATIENCE_S, Device, make_devices
+from deploy.demo.machine.firmware_log import Firmware, parse_registers
 from deploy.demo.problem import DemoError
 from deploy.demo.processes import Child, Children, python_command
 from deploy.demo.progress import Progress
 from deploy.demo.reference_files import choose_files, digests_of
-from deploy.demo.scenario import Act, Deed
+from deploy.demo.story.observer import Observer, newer_clock, replayable
+from deploy.demo.story.outcomes import History
+from deploy.demo.story.scenario import Act, Deed
 from relying_party.settings import Settings
 from relying_party.terminal.table import ResultFeed
 from runtime.audit_log.signer import generate_log_key

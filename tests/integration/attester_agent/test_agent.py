@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from deploy.demo.embedded_tsa import answer, create_authority
-from deploy.demo.measuring import MeasuringTpm
+from deploy.demo.machine.measuring import MeasuringTpm
 from runtime.durable import write_durable
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
 from schemas.boot_log.records import parse_event, split_records

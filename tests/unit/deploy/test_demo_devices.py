@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.demo.firmware_log import Firmware, parse_registers
-from deploy.demo.ima_list import BOOT_AGGREGATE, boot_aggregate, measurement
+from deploy.demo.machine.firmware_log import Firmware, parse_registers
+from deploy.demo.machine.ima_list import BOOT_AGGREGATE, boot_aggregate, measurement
 from schemas.errors import ConfigError
 from schemas.hashes import HASH_ALGORITHMS, SHA1, SHA256
 from schemas.ima import records as ima_log

@@ -8,10 +8,10 @@ import pytest
 
 from deploy.demo.layout import RunDirectory
 from deploy.demo.options import MIN_SECONDS, parse
-from deploy.demo.outcomes import Expectation
 from deploy.demo.problem import DemoError
-from deploy.demo.report import Outcome, summary, write_report
-from deploy.demo.scenario import Role, devices_for_everything, plan
+from deploy.demo.story.outcomes import Expectation
+from deploy.demo.story.report import Outcome, summary, write_report
+from deploy.demo.story.scenario import Role, devices_for_everything, plan
 from deploy.demo.temporary import MARKER, remove_stale, temporary_folder
 
 NOBODY = 2**22 + 1  # above the largest number that Linux gives to a process

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from deploy.demo.outcomes import History, Moment, codes_seen, judge
-from deploy.demo.scenario import Deed, Role, plan
+from deploy.demo.story.outcomes import History, Moment, codes_seen, judge
+from deploy.demo.story.scenario import Deed, Role, plan
 from relying_party.result_board import Standing, standing_of
 from schemas.messages.result import Freshness, Rejections, Tier, TrustClaim
 from schemas.reasons import Reason

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.demo.device import Device
 from deploy.demo.layout import RunDirectory
-from deploy.demo.outcomes import Expectation, History, codes_seen, result_counts
+from deploy.demo.machine.device import Device
 from deploy.demo.problem import DemoError
-from deploy.demo.scenario import Plan, devices_for_everything
+from deploy.demo.story.outcomes import Expectation, History, codes_seen, result_counts
+from deploy.demo.story.scenario import Plan, devices_for_everything
 from relying_party.result_board import Standing
 from schemas.identifiers import ueid_text
 

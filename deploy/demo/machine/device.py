@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from deploy.demo.firmware_log import Firmware
-from deploy.demo.kernel import Kernel
 from deploy.demo.layout import RunDirectory
+from deploy.demo.machine.firmware_log import Firmware
+from deploy.demo.machine.kernel import Kernel
 from deploy.demo.processes import Child, Children, python_command
 from deploy.demo.progress import Progress
 from schemas.identifiers import Ueid

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.demo.firmware_log import Firmware
-from deploy.demo.ima_list import AGGREGATED_PCRS, PCR_INDEX, boot_aggregate, measurement
-from deploy.demo.measuring import MeasuringTpm
+from deploy.demo.machine.firmware_log import Firmware
+from deploy.demo.machine.ima_list import AGGREGATED_PCRS, PCR_INDEX, boot_aggregate, measurement
+from deploy.demo.machine.measuring import MeasuringTpm
 from deploy.demo.problem import DemoError
 from schemas.hashes import SHA256
 from schemas.tpm.pcr import PcrBankSelection, PcrSelection

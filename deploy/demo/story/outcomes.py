@@ -7,7 +7,7 @@ so a run that was interrupted is judged by what it came to.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deploy.demo.scenario import Deed, Role
+from deploy.demo.story.scenario import Deed, Role
 from relying_party.result_board import Standing
 from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason

@@ -1,0 +1,120 @@
+"""The command line of every program: one module for each command, one place that makes failures exit statuses.
+
+A command is a module ``<service>/commands/<verb>.py`` with two functions. ``add_to(parsers)`` adds the sub-command and
+its options and calls ``set_defaults(run=run)``. ``run(arguments)`` does the work and returns an exit status; None is 0.
+A command with sub-commands of its own calls their ``add_to``. ``<service>/commands/__init__.py`` lists the modules in
+a :class:`Program`, and ``__main__`` calls :meth:`Program.main`.
+"""
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from runtime.service import installed_version
+from schemas.errors import AttestreamError, ConfigError
+
+if TYPE_CHECKING:
+    Parsers: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 argparse has no public name
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_CONFIG: Final = 2
+EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+EXIT_CLOSED_PIPE: Final = 141  # 128 + SIGPIPE: a verdict that nobody read is no success
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Command(Protocol):
+    """What a module of ``commands`` offers."""
+
+    @property
+    def add_to(self) -> "Callable[[Parsers], None]":
+        """Adds the sub-command and its options; sets ``run``, the function that takes the parsed arguments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """One command line.
+
+    Attributes:
+        name: as people call it: ``endorser``.
+        description: one sentence for ``--help``.
+        commands: modules, in the order of ``--help``.
+        epilog: examples below it, as they stand.
+    """
+
+    name: str
+    description: str
+    commands: Sequence[Command]
+    epilog: str | None = None
+
+    def parser(self) -> argparse.ArgumentParser:
+        """All sub-commands and their options."""
+        top = argparse.ArgumentParser(
+            prog=self.name,
+            description=self.description,
+            epilog=self.epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        top.add_argument("--version", action="version", version=f"{self.name} {installed_version()}")
+        parsers = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+        for command in self.commands:
+            command.add_to(parsers)
+        return top
+
+    def main(self, arguments: Sequence[str] | None = None) -> int:
+        """Runs one command; returns the exit status.
+
+        Args:
+            arguments: of the command line; None for this process's own.
+        """
+
+        def command() -> int | None:
+            options = self.parser().parse_args(arguments)
+            run: Callable[[argparse.Namespace], int | None] = options.run
+            return run(options)
+
+        return exit_status(command)
+
+
+def exit_status(command: Callable[[], int | None]) -> int:
+    """Runs ``command``; an expected failure becomes a line on standard error and an exit status.
+
+    Returns:
+        What ``command`` returned (None counts as 0); 2 for a ``ConfigError``; 1 for any other expected error and for a
+        full disk; 130 for Ctrl-C; 141 when nobody reads standard output any more. An exception that nobody expected
+        passes through: it is a bug and should be seen whole.
+    """
+    try:
+        status = command() or EXIT_OK
+        sys.stdout.flush()
+    except ConfigError as error:
+        return _failed(f"configuration error: {error.detail}", EXIT_CONFIG)
+    except AttestreamError as error:
+        return _failed(f"error: {error}", EXIT_FAILED)
+    except BrokenPipeError:
+        _discard_output()
+        return EXIT_CLOSED_PIPE
+    except KeyboardInterrupt:  # a command without a :class:`runtime.service.Stop`, since it may end at any line
+        return _failed("stopped", EXIT_INTERRUPTED)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _discard_output()
+        where = f" ({error.filename})" if error.filename else ""
+        return _failed(f"error: no space left on the disk{where}; free some, then try again", EXIT_FAILED)
+    return status
+
+
+def _failed(line: str, status: int) -> int:
+    print(line, file=sys.stderr)
+    return status
+
+
+def _discard_output() -> None:
+    """What is still buffered cannot be written; without this, the interpreter tries again at its end and complains."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

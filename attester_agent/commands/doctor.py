@@ -95,7 +95,7 @@ def run_doctor(settings: Settings, endorser_keys: Sequence[Path], stop: Stop) ->
     """Prints each finding as it comes; returns 1 if something keeps the agent from being believed, otherwise 0."""
     failed = False
     for finding in examine(settings, endorser_keys, stop):
-        print(finding.text, flush=True)  # noqa: T201 what the command is for
+        print(finding.text, flush=True)
         failed = failed or finding.grade is Grade.FAIL
     return EXIT_FAILED if failed else EXIT_OK
 

@@ -17,8 +17,9 @@ from schemas.errors import PeerError
 from schemas.identifiers import Ueid, ueid_text
 from schemas.messages import result_token
 from schemas.messages.handle import Handle
-from schemas.messages.result import AttestationResult, Freshness, Tier
+from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier
 
 LEEWAY_S: Final = 30.0  # how far our clock and the verifier's may differ
 _US: Final = 1_000_000

@@ -20,8 +20,8 @@ from schemas.identifiers import Ueid, ueid_text
 from schemas.media_types import Indicator
 from schemas.messages import result_token
 from schemas.messages.evidence import Evidence, parse_evidence
-from schemas.messages.result import Freshness
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness
 
 DEFAULT_WAIT_S: Final = 10.0
 _QUEUE_MESSAGES: Final = 1000

@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.messages import result_token
-from schemas.messages.result import AttestationResult, Freshness, Tier
+from schemas.messages.result import AttestationResult
 from schemas.messages.result_token import result_keys
 from schemas.reasons import Reason
 from schemas.topics import Topics
+from schemas.verdicts import Freshness, Tier
 
 __all__ = ["ResultBoard", "Standing", "result_keys", "standing_of", "verify_result"]
 MAX_CLOCK_SKEW_S: Final = 300  # how far a verifier's clock may be ahead of ours

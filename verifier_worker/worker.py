@@ -18,8 +18,9 @@ from schemas.audit.entry import EvidenceEntry, ObjectEntry, encode_entry
 from schemas.errors import PeerError
 from schemas.identifiers import HandleId, Ueid, parse_ueid_text, ueid_text
 from schemas.messages import result_token
-from schemas.messages.result import AttestationResult, Freshness
+from schemas.messages.result import AttestationResult
 from schemas.messages.result_token import ResultSigner
+from schemas.verdicts import Freshness
 from verifier_worker.adapters import result_metrics
 from verifier_worker.adapters.push_progress import PushProgress
 from verifier_worker.adapters.solicitor import Identity, Solicitor

@@ -22,8 +22,8 @@ from deploy.vm.outside import HEARTBEAT_S, Heard, Outside, parse_push
 from relying_party.result_board import Standing
 from schemas.identifiers import Ueid, parse_ueid_text
 from schemas.messages.evidence import Evidence
-from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier
 
 UNKNOWN: Final = "/opt/unknown-program"
 PAGES: Final = Path(__file__).resolve().parents[2] / "docs"

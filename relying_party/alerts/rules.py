@@ -13,8 +13,9 @@ from typing import Final
 from relying_party.result_board import Standing
 from schemas.identifiers import Ueid, ueid_text
 from schemas.messages.alert import Condition
-from schemas.messages.result import AttestationResult, Freshness, Tier
+from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier
 
 # Reasons that decide nothing by themselves; where a policy gives one a weight it stands first, and counts.
 _TOLD_ONLY: Final = frozenset(

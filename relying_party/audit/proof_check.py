@@ -34,13 +34,14 @@ from schemas.audit.proof import AuditProof, ProvenHead
 from schemas.errors import PeerError
 from schemas.messages import result_token
 from schemas.messages.handle import Handle, StampVerifier
-from schemas.messages.result import AttestationResult, Freshness, Tier
+from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
 from schemas.time_model import Interval, stamped
 from schemas.tlog.checkpoint import Checkpoint, verify_checkpoint, verify_cosignature
 from schemas.tlog.merkle import leaf_hash, verify_consistency, verify_inclusion
 from schemas.tlog.signed_note import NoteKey
 from schemas.tpm.attest import TimeAttestInfo
+from schemas.verdicts import Freshness, Tier
 
 Keys = Mapping[bytes, EllipticCurvePublicKey]
 _PPM: Final = 1_000_000

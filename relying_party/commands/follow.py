@@ -10,8 +10,8 @@ from relying_party.terminal.selection import Selection, SortKey
 from relying_party.terminal.table import ResultFeed
 from runtime.service import EXIT_OK, Stop
 from schemas.errors import ConfigError
-from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier
 
 _WATCH_EPILOG = """examples:
   relying-party watch --config relying-party.toml

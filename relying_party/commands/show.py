@@ -15,7 +15,7 @@ from runtime import clock
 from runtime.service import EXIT_FAILED, EXIT_OK, Stop
 from schemas.errors import ConfigError
 from schemas.identifiers import ueid_text
-from schemas.messages.result import Freshness, Tier
+from schemas.verdicts import Freshness, Tier
 
 EXIT_UNKNOWN = 3
 _US = 1_000_000

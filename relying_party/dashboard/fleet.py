@@ -25,9 +25,10 @@ from relying_party.result_board import ResultBoard, Standing
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.messages import result_token
-from schemas.messages.result import AttestationResult, Freshness, Tier
+from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
 from schemas.topics import Topics
+from schemas.verdicts import Freshness, Tier
 
 MAX_STRANGERS: Final = 256
 MAX_CHANGES: Final = 48

@@ -14,9 +14,10 @@ from relying_party.dashboard.fleet import SHOWN_LOGS, Change, Device, Fleet, Ref
 from relying_party.dashboard.handle_watch import HandleWatch, seen_json
 from relying_party.result_board import Standing
 from schemas.identifiers import HandleId, ueid_text
-from schemas.messages.result import AttestationResult, tier_of
+from schemas.messages.result import AttestationResult
 from schemas.text.reasons import REASON_TEXTS
 from schemas.text.verdicts import CLAIMS_OF
+from schemas.verdicts import tier_of
 
 COLUMNS: Final = (
     "ueid",

@@ -24,7 +24,7 @@ from relying_party.terminal.table import ResultFeed, headline_of, table_of
 from runtime import clock
 from runtime.service import Stop
 from schemas.identifiers import Ueid
-from schemas.messages.result import Tier
+from schemas.verdicts import Tier
 
 _US: Final = 1_000_000
 _REFRESH_S: Final = 0.5

@@ -9,7 +9,7 @@ from typing import Final
 
 from relying_party.result_board import Standing
 from schemas.identifiers import Ueid, ueid_text
-from schemas.messages.result import Freshness, Tier
+from schemas.verdicts import Freshness, Tier
 
 _WORST_FIRST: Final = {Tier.CONTRAINDICATED: 0, Tier.NONE: 1, Tier.WARNING: 2, Tier.AFFIRMING: 3}
 _SHORT_UEID: Final = 12

@@ -24,7 +24,7 @@ from runtime.mqtt import Message, MqttConnection, Session
 from runtime.settings import naming
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
-from schemas.messages.result import Freshness, Tier
+from schemas.verdicts import Freshness, Tier
 
 COLUMNS: Final = (
     "attester",

@@ -10,7 +10,6 @@ the signature: a relying party believes no topic name.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
 from typing import Final
 
 from schemas.errors import PeerError
@@ -18,66 +17,13 @@ from schemas.identifiers import HandleId, Ueid, b64url, parse_b64url, parse_ueid
 from schemas.media_types import EAR_PROFILE
 from schemas.messages.evidence import Transition, TransitionKind
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier, TrustClaim, overall_status
 
 SIGNED_CLAIMS_KEY: Final = "attestream"
-
-
-class Tier(StrEnum):
-    """AR4SI trustworthiness tiers (draft-ietf-rats-ar4si, 2.3)."""
-
-    NONE = "none"
-    AFFIRMING = "affirming"
-    WARNING = "warning"
-    CONTRAINDICATED = "contraindicated"
-
-
-class Freshness(StrEnum):
-    """What the verifier may conclude about time; late is not bad.
-
-    fresh: young enough. stale: too old, or nothing came. pending: the handle is not known yet. unsynchronised: nothing
-    binds this clock epoch to a handle. contradicted: what the TPM signed about time cannot all be true.
-    """
-
-    FRESH = "fresh"
-    STALE = "stale"
-    PENDING = "pending"
-    UNSYNCHRONISED = "unsynchronised"
-    CONTRADICTED = "contradicted"
-
-
-class TrustClaim(IntEnum):
-    """Keys of the AR4SI trustworthiness vector (draft-ietf-rats-ar4si-09, 3)."""
-
-    INSTANCE_IDENTITY = 0
-    CONFIGURATION = 1
-    EXECUTABLES = 2
-    FILE_SYSTEM = 3
-    HARDWARE = 4
-    RUNTIME_OPAQUE = 5
-    STORAGE_OPAQUE = 6
-    SOURCED_DATA = 7
-
-    @property
-    def label(self) -> str:
-        """The claim's JSON name."""
-        return self.name.lower().replace("_", "-")
-
-
 _BY_LABEL: Final = {claim.label: claim for claim in TrustClaim}
-_WARNING_FROM, _CONTRAINDICATED_FROM, _AFFIRMING_FROM = 32, 96, 2
 _CLAIM_VALUES: Final = range(-128, 128)  # AR4SI, 3
 # A vector has at least one entry (AR4SI, 3), and 0 says the same as an absent one: no conclusion (2.3.2).
 _NO_CONCLUSION: Final = {TrustClaim.INSTANCE_IDENTITY: 0}
-
-
-def tier_of(value: int) -> Tier:
-    """The tier of one trustworthiness claim value (AR4SI, 2.3.2): -1, 0 and 1 decide nothing."""
-    magnitude = value if value >= 0 else -value - 1  # the negative ranges are one further out
-    if magnitude >= _CONTRAINDICATED_FROM:
-        return Tier.CONTRAINDICATED
-    if magnitude >= _WARNING_FROM:
-        return Tier.WARNING
-    return Tier.AFFIRMING if value >= _AFFIRMING_FROM or value <= -_AFFIRMING_FROM else Tier.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,16 +97,6 @@ class AttestationResult:
     rejections: Rejections | None = None
     clock_rate_ppm: tuple[int, int] | None = None
     transitions: Sequence[Transition] = ()
-
-
-def overall_status(vector: Mapping[TrustClaim, int]) -> Tier:
-    """The worst tier in a vector; none for an empty one (EAR-04: no more trusted than the worst claim)."""
-    tiers = {tier_of(value) for value in vector.values()}
-    if Tier.CONTRAINDICATED in tiers:
-        return Tier.CONTRAINDICATED
-    if Tier.NONE in tiers or not tiers:
-        return Tier.NONE
-    return Tier.WARNING if Tier.WARNING in tiers else Tier.AFFIRMING
 
 
 def to_claims(result: AttestationResult, developer: str, build: str) -> dict[str, object]:

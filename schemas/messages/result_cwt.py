@@ -15,8 +15,9 @@ from schemas.codecs.fields import as_map, as_tag
 from schemas.errors import PeerError
 from schemas.identifiers import b64url, parse_b64url
 from schemas.limits import MAX_MESSAGE_BYTES
-from schemas.messages.result import SIGNED_CLAIMS_KEY, Tier, TrustClaim
+from schemas.messages.result import SIGNED_CLAIMS_KEY
 from schemas.reasons import Reason
+from schemas.verdicts import Tier, TrustClaim
 
 TAG_CWT: Final = 61  # RFC 8392, 6
 _FIELD: Final = "CWT"

@@ -8,8 +8,8 @@ never more than the result itself says.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from schemas.messages.result import Freshness, Tier, TrustClaim, tier_of
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier, TrustClaim, tier_of
 
 TIER_TEXTS: Final[Mapping[Tier, str]] = {
     Tier.AFFIRMING: "everything that was asked for was checked and is as approved",

@@ -22,6 +22,7 @@ from schemas.messages.evidence import encode_evidence, parse_evidence
 from schemas.messages.reference_values import ReferenceValues, sign_reference_values, verify_reference_values
 from schemas.reasons import Reason
 from schemas.replay.log_replay import IMA, TCG2, Replay, ReplayState
+from schemas.verdicts import Tier
 from tests.bench.table import Measurement
 from tests.builders.log_bytes import FIRMWARE, ima_ng
 from tests.worlds.device import T0_US, FakeDevice, make_handle, make_trust
@@ -72,7 +73,7 @@ def measure_step(pushes: int) -> tuple[Measurement, int]:
             jws.sign(result.to_claims(built, "bench", "1"), key, key_id)
         rate = pushes / (time.perf_counter() - started)
         assert state is not None
-        assert state.verdict.status is result.Tier.AFFIRMING
+        assert state.verdict.status is Tier.AFFIRMING
         return rate
 
     public, algorithm, message = key.public_key(), ec.ECDSA(hashes.SHA256()), bytes(150)

@@ -23,7 +23,7 @@ from typing_extensions import override
 
 from schemas.identifiers import ueid_text
 from schemas.messages import result_token
-from schemas.messages.result import Tier, TrustClaim
+from schemas.verdicts import Tier, TrustClaim
 from tests.programs.dashboard_rig import (
     AFFIRMING_VECTOR,
     DESK,

@@ -19,7 +19,7 @@ from relying_party.terminal.selection import Selection, SortKey, select, summary
 from relying_party.terminal.table import table_of
 from schemas.codecs import cose
 from schemas.identifiers import Ueid
-from schemas.messages.result import Freshness, Tier
+from schemas.verdicts import Freshness, Tier
 from tests.fakes.relying_party import ALICE, NOW_S, TOPICS, VERIFIER_KEY, message_of, result_about
 
 SCREEN_ROWS, WIDTH = 50, 160

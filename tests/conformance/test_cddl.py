@@ -64,9 +64,10 @@ from schemas.messages.handle import HandleClaims, attach_stamp, sign_claims
 from schemas.messages.passport_proof import PassportProof, encode_proof, parse_proof
 from schemas.messages.policy import SignedPolicy, sign_policy, verify_policy
 from schemas.messages.reference_values import sign_reference_values, verify_reference_values
-from schemas.messages.result import AttestationResult, Freshness, Rejections, Tier, TrustClaim
+from schemas.messages.result import AttestationResult, Rejections
 from schemas.messages.solicit import Solicit, sign_solicit, verify_solicit
 from schemas.messages.status import Status, encode_status, parse_unverified_status
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.builders.file_signing import file_key
 from tests.worlds.device import FakeDevice, make_handle, make_references
 

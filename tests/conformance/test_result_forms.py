@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from schemas.identifiers import HandleId
 from schemas.messages import result_token
-from schemas.messages.result import Freshness, Tier, TrustClaim
 from schemas.messages.result_token import ResultFormat, ResultSigner
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.fakes.relying_party import ALICE, NOW_S, VERIFIER_KEY, result_about
 
 VECTOR = json.loads((Path(__file__).parent / "vectors" / "result_cwt.json").read_text())

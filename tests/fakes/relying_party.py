@@ -12,8 +12,9 @@ from schemas.codecs import cmw, cose, jws
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
-from schemas.messages.result import AttestationResult, Freshness, Tier, TrustClaim, to_claims
+from schemas.messages.result import AttestationResult, to_claims
 from schemas.topics import Topics
+from schemas.verdicts import Freshness, Tier, TrustClaim
 
 TOPICS: Final = Topics()
 NOW_S: Final = 1_800_000_000

@@ -23,10 +23,11 @@ from schemas.messages.handle import EPOCH_BELL_IMPRINT, HandleClaims, attach_sta
 from schemas.messages.passport_proof import PassportProof, encode_proof, qualifying_data
 from schemas.messages.policy import SignedPolicy, sign_policy
 from schemas.messages.reference_values import sign_reference_values
-from schemas.messages.result import Freshness, Tier, to_claims
+from schemas.messages.result import to_claims
 from schemas.messages.solicit import Solicit, sign_solicit
 from schemas.messages.status import Status, encode_status
 from schemas.topics import Topics
+from schemas.verdicts import Freshness, Tier
 from tests.builders.token_forge import ForgedAuthority, tst_info
 from tests.fakes.relying_party import result_about
 from tests.fakes.verifier import FakeAuditLog, FakePublisher

@@ -16,8 +16,8 @@ from typing import Any
 from runtime.clock import utc_s
 from runtime.keys import generate_key_pair
 from schemas.identifiers import HandleId, Ueid
-from schemas.messages.result import Tier, TrustClaim
 from schemas.topics import Topics
+from schemas.verdicts import Tier, TrustClaim
 from tests.fakes.relying_party import ALICE, message_of, result_about
 from tests.programs.http_receiver import Received
 from tests.programs.mqtt_client import Listener

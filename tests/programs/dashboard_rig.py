@@ -24,10 +24,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from runtime.keys import generate_key_pair
 from schemas.identifiers import HandleId, Ueid, ueid_text
 from schemas.messages import result_token
-from schemas.messages.result import AttestationResult, Freshness, Tier, TrustClaim
+from schemas.messages.result import AttestationResult
 from schemas.messages.result_token import ResultFormat, ResultSigner
 from schemas.reasons import Reason
 from schemas.topics import Topics
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.programs.mosquitto import Mosquitto, running_mosquitto
 from tests.programs.mqtt_client import Listener
 from tests.programs.stopping import stop_process

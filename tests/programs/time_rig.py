@@ -33,12 +33,13 @@ from schemas.media_types import Indicator
 from schemas.messages.endorsement import sign_endorsement
 from schemas.messages.evidence import Evidence, parse_evidence
 from schemas.messages.reference_values import ReferenceValues, sign_reference_values
-from schemas.messages.result import AttestationResult, Tier, from_claims
+from schemas.messages.result import AttestationResult, from_claims
 from schemas.reasons import Reason
 from schemas.time_model import quote_made, stamped
 from schemas.topics import Topics
 from schemas.tpm.attest import ClockInfo, parse_attest
 from schemas.tpm.public import parse_public
+from schemas.verdicts import Tier
 from tests.builders.token_forge import ForgedAuthority, granted
 from tests.programs.mosquitto import running_mosquitto
 from tests.programs.mqtt_client import Listener

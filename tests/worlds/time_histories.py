@@ -36,9 +36,9 @@ from schemas.messages.evidence import (
     parse_evidence,
 )
 from schemas.messages.handle import Handle, verify_handle
-from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
 from schemas.time_model import quote_made
+from schemas.verdicts import Freshness, Tier
 from tests.builders import tpm_bytes
 from tests.fakes.attester import HandleMint
 from tests.worlds.device import FakeDevice, make_handle, make_policy, make_trust

@@ -4,7 +4,8 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from schemas.messages.result import AttestationResult, Freshness, Tier
+from schemas.messages.result import AttestationResult
+from schemas.verdicts import Freshness, Tier
 from verifier_worker.core.state import Finding
 
 _US: Final = 1_000_000

@@ -13,8 +13,8 @@ from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
 from schemas.messages import result_token
 from schemas.messages.evidence import parse_evidence
-from schemas.messages.result import Tier
 from schemas.reasons import Reason
+from schemas.verdicts import Tier
 from verifier_worker.adapters.trust_store import TrustStore
 from verifier_worker.core.state import AttesterState
 from verifier_worker.core.step import step

@@ -5,9 +5,9 @@ from typing import Final
 
 from schemas.identifiers import Ueid
 from schemas.messages.handle import MAX_ACCURACY_US, Handle
-from schemas.messages.result import Freshness
 from schemas.reasons import Reason
 from schemas.time_model import MAX_DRIFT_PPM, ClockAnchor, Interval, quote_made
+from schemas.verdicts import Freshness
 from verifier_worker.core.checks.appraisal import affirming_vector, appraise_measurements, appraise_moment, verdict_of
 from verifier_worker.core.checks.appraisal_input import Case
 from verifier_worker.core.checks.rules import apply_rules

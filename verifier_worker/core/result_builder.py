@@ -6,8 +6,9 @@ from typing import Final, TypeVar
 from schemas.identifiers import Ueid
 from schemas.limits import MAX_UNEXPECTED_LISTED
 from schemas.messages.handle import Handle
-from schemas.messages.result import AttestationResult, Freshness
+from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.state import AttesterState, Finding
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from schemas.boot_log.facts import BootFacts
 from schemas.identifiers import HandleId
 from schemas.messages.evidence import ClaimValue, Transition
-from schemas.messages.result import Freshness, Rejections, Tier, TrustClaim
+from schemas.messages.result import Rejections
 from schemas.reasons import Reason
 from schemas.replay.log_replay import ReplayState
 from schemas.tpm.pcr import PcrSelection, PcrValues
+from schemas.verdicts import Freshness, Tier, TrustClaim, Weight
 from verifier_worker.core.clock_record import ClockRecord
-from verifier_worker.core.policy.policy_file import AppraisalPolicy, Weight
+from verifier_worker.core.policy.policy_file import AppraisalPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

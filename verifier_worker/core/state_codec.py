@@ -14,11 +14,12 @@ from schemas.hashes import BY_TPM_ID
 from schemas.identifiers import HandleId
 from schemas.ima.records import ImaBankMode
 from schemas.messages.evidence import encode_transitions, parse_transitions
-from schemas.messages.result import Freshness, Rejections, Tier, TrustClaim
+from schemas.messages.result import Rejections
 from schemas.reasons import Reason
 from schemas.replay.log_replay import ReplayState
 from schemas.time_model import ClockAnchor
 from schemas.tpm.pcr import PcrValues, encode_selection, parse_selection
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from verifier_worker.core.clock_record import ClockRecord
 from verifier_worker.core.state import AttesterState, Measured, SyncPoint, Verdict
 

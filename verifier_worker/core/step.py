@@ -18,13 +18,14 @@ from typing import Any
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.messages.evidence import VANISHED, ClaimValue, Evidence, EvidenceBody, check_claims_size
-from schemas.messages.result import Freshness, Rejections, Tier
+from schemas.messages.result import Rejections
 from schemas.reasons import Reason
 from schemas.replay.bank_replay import BankReplay
 from schemas.replay.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
 from schemas.replay.log_replay import Quoted, ReplayState
 from schemas.replay.resume import resumed
 from schemas.tpm.pcr import SAVED_PCRS
+from schemas.verdicts import Freshness, Tier
 from verifier_worker.core.checks.admission import AdmittedEvidence, admit
 from verifier_worker.core.checks.appraisal import (
     EFFECTS,

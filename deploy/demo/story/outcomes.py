@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from deploy.demo.story.scenario import Deed, Role
 from relying_party.result_board import Standing
-from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ from schemas import media_types
 from schemas.codecs import cmw
 from schemas.media_types import Indicator
 from schemas.messages.evidence import LogIncrement, encode_evidence
-from schemas.messages.result import Tier
 from schemas.reasons import Reason
+from schemas.verdicts import Tier
 from tests.builders.log_bytes import ima_ng
 from tests.fakes.attester import read_payload
 from tests.worlds.agent_and_verifier import Coupled, blackhole, faithful, starts_of

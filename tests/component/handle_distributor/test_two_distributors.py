@@ -7,8 +7,8 @@ import pytest
 from attester_agent.core.handle_gate import AcceptedHandle, accept_handle
 from schemas.errors import PeerError
 from schemas.messages.handle import Handle, verify_handle
-from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier
 from tests.fakes.attester import HandleMint
 from tests.worlds.verifier import Verifying
 from verifier_worker.adapters.trust_store import HANDLES

@@ -20,8 +20,8 @@ from schemas.identifiers import ueid_text
 from schemas.media_types import Indicator
 from schemas.messages.endorsement import sign_endorsement
 from schemas.messages.evidence import Evidence, encode_evidence
-from schemas.messages.result import Tier
 from schemas.time_model import quote_made
+from schemas.verdicts import Tier
 from tests.worlds.device import T0_US, make_endorsement
 from tests.worlds.verifier import Verifying
 

@@ -21,9 +21,9 @@ from schemas.media_types import Indicator
 from schemas.messages import result_token
 from schemas.messages.evidence import encode_evidence
 from schemas.messages.passport_proof import PassportProof, encode_proof, qualifying_data
-from schemas.messages.result import Freshness, Tier, TrustClaim
 from schemas.messages.result_token import ResultFormat, ResultSigner
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.fakes.relying_party import ALICE, BOB, result_about
 from tests.worlds.device import FakeDevice, make_handle
 from verifier_worker.__main__ import main as verifier

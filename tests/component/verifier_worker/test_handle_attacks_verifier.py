@@ -12,8 +12,8 @@ from schemas.codecs import cose
 from schemas.errors import PeerError
 from schemas.identifiers import HandleId
 from schemas.messages.handle import EPOCH_BELL_IMPRINT, Handle, HandleClaims, attach_stamp, handle_id, sign_claims
-from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier
 from tests.builders.token_forge import ForgedAuthority, Recipe, certify, tst_info
 from tests.worlds.verifier import ISSUER, Verifying
 

@@ -13,7 +13,7 @@ from runtime.audit_log.any_log import encode_frame, read_entries
 from schemas.audit.entry import HANDLE, OBJECT_KINDS, REFERENCE_VALUES
 from schemas.hashes import SHA256
 from schemas.messages.reference_values import sign_reference_values
-from schemas.messages.result import Tier
+from schemas.verdicts import Tier
 from tests.worlds.device import make_references
 from tests.worlds.verifier import Verifying
 from verifier_worker.__main__ import main

@@ -18,8 +18,8 @@ from schemas.audit.entry import EvidenceEntry, ObjectEntry, parse_entry
 from schemas.audit.proof import parse_proof
 from schemas.codecs import cmw
 from schemas.identifiers import ueid_text
-from schemas.messages.result import Tier
 from schemas.topics import Topics
+from schemas.verdicts import Tier
 from tests.builders.recorded_machine import _OBJECTS, RECORDINGS
 from tests.builders.token_forge import ForgedAuthority
 from tests.component.relying_party.test_audit_proof import iso

@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 
 from schemas.errors import PeerError
 from schemas.messages.policy import SignedPolicy, sign_policy
-from schemas.messages.result import Tier
 from schemas.reasons import Reason
+from schemas.verdicts import Tier
 from tests.worlds.device import T0_US
 from tests.worlds.verifier import Verifying
 from verifier_worker.adapters.trust_store import POLICIES, REFERENCE_VALUES

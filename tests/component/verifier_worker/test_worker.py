@@ -16,11 +16,12 @@ from schemas.identifiers import ueid_text
 from schemas.media_types import Indicator
 from schemas.messages import result_token
 from schemas.messages.evidence import Evidence, encode_evidence
-from schemas.messages.result import AttestationResult, Freshness, Tier
+from schemas.messages.result import AttestationResult
 from schemas.messages.result_token import ResultFormat
 from schemas.messages.solicit import verify_solicit
 from schemas.reasons import Reason
 from schemas.topics import Topics
+from schemas.verdicts import Freshness, Tier
 from tests.fakes.verifier import FakeAuditLog, FakePublisher
 from tests.worlds.device import T0_US, FakeDevice, make_handle, make_trust
 from verifier_worker.adapters.solicitor import Identity

@@ -30,9 +30,10 @@ from schemas.media_types import Indicator
 from schemas.messages.endorsement import Endorsement, sign_endorsement
 from schemas.messages.evidence import TransitionKind
 from schemas.messages.reference_values import ReferenceValues, sign_reference_values
-from schemas.messages.result import AttestationResult, Tier
+from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
 from schemas.tpm.public import parse_public
+from schemas.verdicts import Tier
 from tests.programs.mosquitto import running_mosquitto
 from tests.programs.mqtt_client import Listener, listening
 from tests.programs.swtpm import Swtpm, running_swtpm

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from schemas.messages.evidence import encode_evidence, parse_evidence
-from schemas.messages.result import AttestationResult, Tier
+from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
+from schemas.verdicts import Tier
 from tests.programs.time_rig import TimeRig, time_rig
 from tests.worlds.device import T0_US, make_handle, make_trust
 from tests.worlds.time_histories import FIRMWARE, ClockedDevice

@@ -15,7 +15,7 @@ import pytest
 
 from runtime.clock import utc_s
 from schemas.identifiers import ueid_text
-from schemas.messages.result import Tier, TrustClaim
+from schemas.verdicts import Tier, TrustClaim
 from tests.fakes.relying_party import ALICE
 from tests.programs.alert_rig import AlertRig
 from tests.programs.mosquitto import free_port, running_mosquitto

@@ -12,8 +12,8 @@ from schemas import media_types
 from schemas.codecs import cmw
 from schemas.identifiers import ueid_text
 from schemas.messages.alert import AlertKind, Condition, parse_unverified_alert
-from schemas.messages.result import Freshness, Tier, TrustClaim
 from schemas.topics import Topics
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.fakes.relying_party import ALICE, BOB
 from tests.programs.alert_rig import AlertRig, verified_by_hand, webhook
 from tests.programs.http_receiver import Received, http_receiver

@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from schemas.identifiers import ueid_text
-from schemas.messages.result import Freshness, Tier
 from schemas.messages.result_token import ResultFormat, ResultSigner
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier
 from tests.fakes.relying_party import STRANGERS_KEY
 from tests.programs.dashboard_rig import (
     AFFIRMING_VECTOR,

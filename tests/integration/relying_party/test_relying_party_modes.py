@@ -21,9 +21,9 @@ from schemas.errors import PeerError, WorldError
 from schemas.media_types import Indicator
 from schemas.messages import result_token
 from schemas.messages.evidence import Evidence
-from schemas.messages.result import Freshness
 from schemas.messages.result_token import ResultFormat
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness
 from tests.programs import passport_rig
 from tests.programs.mosquitto import running_mosquitto
 from tests.programs.mqtt_client import Listener, listening

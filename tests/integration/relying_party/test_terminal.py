@@ -19,8 +19,8 @@ import pytest
 from runtime.clock import utc_s
 from runtime.keys import generate_key_pair
 from schemas.identifiers import Ueid, ueid_text
-from schemas.messages.result import Tier, TrustClaim
 from schemas.topics import Topics
+from schemas.verdicts import Tier, TrustClaim
 from tests.fakes.relying_party import ALICE, BOB, message_of, result_about
 from tests.programs.mosquitto import Mosquitto, running_mosquitto
 from tests.programs.mqtt_client import listening

@@ -12,8 +12,9 @@ from schemas.audit.entry import POLICY, ObjectEntry, parse_entry
 from schemas.codecs import cmw, cose
 from schemas.media_types import Indicator
 from schemas.messages.policy import SignedPolicy, sign_policy, verify_policy
-from schemas.messages.result import AttestationResult, Tier
+from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
+from schemas.verdicts import Tier
 from tests.programs.mosquitto import running_mosquitto
 from tests.programs.mqtt_client import Listener, listening
 from tests.programs.verifier_rig import POLICY as OWN

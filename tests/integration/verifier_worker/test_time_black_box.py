@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.messages.result import Tier
+from schemas.verdicts import Tier
 from tests.programs.time_rig import time_rig
 
 pytestmark = pytest.mark.needs(

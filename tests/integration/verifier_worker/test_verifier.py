@@ -16,8 +16,9 @@ from schemas import media_types
 from schemas.audit.entry import OBJECT_KINDS, ObjectEntry, parse_entry
 from schemas.codecs import cmw
 from schemas.media_types import Indicator
-from schemas.messages.result import AttestationResult, Freshness, Tier
+from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier
 from tests.programs.mosquitto import Mosquitto, running_mosquitto
 from tests.programs.mqtt_client import Listener, listening
 from tests.programs.verifier_rig import VerifierRig, verifier_rig

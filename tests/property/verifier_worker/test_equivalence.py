@@ -17,9 +17,9 @@ from attester_agent.push_maker import PushMaker
 from schemas.hashes import SHA256
 from schemas.identifiers import HandleId
 from schemas.messages.evidence import Evidence, LogIncrement, encode_evidence, parse_evidence
-from schemas.messages.result import Tier
 from schemas.messages.solicit import Solicit
 from schemas.tpm.pcr import parse_selection_text
+from schemas.verdicts import Tier
 from tests.builders.log_bytes import ima_ng, ima_record
 from tests.fakes.attester import MemoryLog, SoftTpm, read_payload, state_of
 from tests.worlds.device import GOOD_FILES, SELECTION, T0_US, FakeDevice, make_handle, make_policy, make_trust

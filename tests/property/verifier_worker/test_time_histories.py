@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from schemas.messages.result import Freshness, Tier
+from schemas.verdicts import Freshness, Tier
 from tests.worlds.time_histories import run_history
 
 HISTORIES = int(os.environ.get("ATTESTREAM_HISTORIES", "300"))

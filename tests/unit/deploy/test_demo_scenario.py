@@ -7,8 +7,9 @@ import pytest
 from deploy.demo.story.outcomes import History, Moment, codes_seen, judge
 from deploy.demo.story.scenario import Deed, Role, plan
 from relying_party.result_board import Standing, standing_of
-from schemas.messages.result import Freshness, Rejections, Tier, TrustClaim
+from schemas.messages.result import Rejections
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.fakes.relying_party import NOW_S, result_about
 
 PLANTED = "/devices/1/backdoor"

@@ -24,10 +24,10 @@ from schemas.hashes import SHA256
 from schemas.media_types import Indicator
 from schemas.messages.evidence import Evidence, LogIncrement, encode_evidence, parse_evidence
 from schemas.messages.reference_values import sign_reference_values, verify_reference_values
-from schemas.messages.result import Tier
 from schemas.reasons import Reason
 from schemas.replay.log_replay import IMA, TCG2
 from schemas.tpm.pcr import parse_selection_text
+from schemas.verdicts import Tier
 from tests.builders.log_bytes import FIRMWARE, ima_record
 from tests.worlds.device import (
     T0_US,

@@ -13,7 +13,7 @@ from relying_party.alerts.words import alertmanager_labels, webhook_body
 from relying_party.result_board import Standing, standing_of
 from schemas.identifiers import Ueid
 from schemas.messages.alert import AlertKind, Condition
-from schemas.messages.result import Freshness, Tier, TrustClaim
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.fakes.relying_party import ALICE, NOW_S, result_about
 
 RULE = Rule(name="all", hold_s=30.0)

@@ -8,9 +8,9 @@ from relying_party.attestation import Attestation, Expectations, verify_attestat
 from schemas.errors import PeerError
 from schemas.identifiers import HandleId, Ueid
 from schemas.messages.handle import Handle
-from schemas.messages.result import Freshness, Tier, TrustClaim
 from schemas.messages.result_token import ResultFormat, ResultSigner, result_keys
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.fakes.relying_party import ALICE, BOB, NOW_S, STRANGERS_KEY, VERIFIER_KEY, result_about
 from tests.worlds.device import make_handle
 

@@ -14,8 +14,8 @@ from relying_party.dashboard.settings import DashboardSettings, OidcSettings
 from runtime.keys import generate_key_pair
 from runtime.settings import load
 from schemas.errors import ConfigError
-from schemas.messages.result import TrustClaim
 from schemas.reasons import Reason
+from schemas.verdicts import TrustClaim
 
 ROOT = Path(__file__).resolve().parents[3]
 PASSWORD = "correct horse battery"

@@ -18,8 +18,9 @@ from relying_party.dashboard.status_views import state_of
 from relying_party.result_board import result_keys
 from schemas.codecs import cose
 from schemas.identifiers import Ueid, ueid_text
-from schemas.messages.result import AttestationResult, Freshness, Tier, TrustClaim
+from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.fakes.relying_party import (
     ALICE,
     BOB,

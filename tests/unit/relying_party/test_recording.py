@@ -12,7 +12,8 @@ from schemas.codecs import cmw
 from schemas.errors import PeerError
 from schemas.media_types import Indicator
 from schemas.messages.evidence import Evidence, encode_evidence
-from schemas.messages.result import AttestationResult, Freshness, Tier
+from schemas.messages.result import AttestationResult
+from schemas.verdicts import Freshness, Tier
 from tests.worlds.device import FakeDevice, make_endorsement, make_handle
 
 DEVICE = FakeDevice()

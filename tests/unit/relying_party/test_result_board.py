@@ -8,10 +8,11 @@ from schemas.codecs import cmw, cose, jws
 from schemas.errors import PeerError
 from schemas.media_types import Indicator
 from schemas.messages import result_token
-from schemas.messages.result import Freshness, Tier, to_claims
+from schemas.messages.result import to_claims
 from schemas.messages.result_token import ResultFormat, ResultSigner
 from schemas.reasons import Reason
 from schemas.topics import Topics
+from schemas.verdicts import Freshness, Tier
 from tests.fakes.relying_party import (
     ALICE,
     BOB,

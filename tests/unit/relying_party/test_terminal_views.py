@@ -17,7 +17,8 @@ from relying_party.terminal.selection import Selection, SortKey, select, summary
 from relying_party.terminal.table import table_of
 from schemas.identifiers import HandleId, Ueid, ueid_text
 from schemas.messages.evidence import Transition, TransitionKind
-from schemas.messages.result import AttestationResult, Freshness, Rejections, Tier, TrustClaim
+from schemas.messages.result import AttestationResult, Rejections
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.fakes.relying_party import ALICE, BOB, NOW_S, result_about
 
 NOW_US = NOW_S * 1_000_000

@@ -11,7 +11,8 @@ from relying_party.result_json import json_of
 from relying_party.terminal.selection import name_of
 from relying_party.terminal.table import COLUMNS, cells, headline_of, line_of, table_of
 from schemas.identifiers import HandleId
-from schemas.messages.result import Freshness, Rejections, Tier, TrustClaim
+from schemas.messages.result import Rejections
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.fakes.relying_party import ALICE, BOB, NOW_S, result_about
 
 NOW_US = NOW_S * 1_000_000

@@ -9,8 +9,8 @@ from runtime.settings import build
 from schemas.boot_log.facts import BootFacts, SecureBoot
 from schemas.errors import ConfigError, PeerError
 from schemas.messages.policy import SignedPolicy
-from schemas.messages.result import Tier, TrustClaim
 from schemas.reasons import Reason
+from schemas.verdicts import Tier, TrustClaim, Weight
 from tests.unit.verifier_worker.test_step import Bench
 from tests.worlds.device import make_policy, make_trust
 from verifier_worker.adapters.loaded_files import compile_policy
@@ -22,7 +22,6 @@ from verifier_worker.core.policy.policy_file import (
     ImaTable,
     PolicyTable,
     RuleTable,
-    Weight,
     check_policy,
 )
 from verifier_worker.core.step import overdue
@@ -156,7 +155,7 @@ def test_a_told_reason_can_be_made_to_count() -> None:
 
 
 def test_nothing_that_makes_a_claim_untrue_can_be_only_told() -> None:
-    assert {reason for reason, least in ADJUSTABLE.items() if least is Weight.TOLD}.isdisjoint(
+    assert {reason for reason, least in ADJUSTABLE.items() if least is Weight.REPORTED}.isdisjoint(
         {Reason.FILE_UNEXPECTED, Reason.PCR_UNEXPECTED, Reason.FILE_MEASUREMENT_VIOLATED}
     )
 

@@ -8,8 +8,8 @@ from schemas.codecs.tst_info import TstInfo
 from schemas.errors import PeerError
 from schemas.messages.evidence import Evidence, encode_evidence, parse_evidence
 from schemas.messages.handle import Handle
-from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier
 from tests.worlds.device import T0_US, FakeDevice, make_handle, make_policy, make_trust
 from verifier_worker.core.clock_changes import ClockChange, ClockReading, clock_change, counted
 from verifier_worker.core.conclusion import resolve

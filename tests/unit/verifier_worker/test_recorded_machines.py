@@ -7,10 +7,10 @@ import pytest
 from schemas.boot_log.facts import BootFacts, SecureBoot
 from schemas.boot_log.records import parse_event, split_records
 from schemas.hashes import SHA256
-from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
 from schemas.replay.log_replay import IMA, TCG2
 from schemas.tpm.attest import parse_attest
+from schemas.verdicts import Freshness, Tier
 from tests.builders.recorded_machine import RECORDINGS, VECTORS, acts, pushes, replay
 
 WHOLE = [folder for folder in RECORDINGS if "power cut" in acts(folder)]

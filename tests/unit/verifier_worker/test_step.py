@@ -12,8 +12,8 @@ from schemas.hashes import SHA256
 from schemas.limits import MAX_CLAIMS
 from schemas.messages.evidence import VANISHED, Evidence, LogIncrement, encode_evidence, parse_evidence
 from schemas.messages.handle import Handle
-from schemas.messages.result import Freshness, Tier, TrustClaim
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.builders.file_signing import file_key, sign_file
 from tests.builders.log_bytes import agile_event, ima_record
 from tests.worlds.device import (

@@ -12,11 +12,11 @@ from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256
 from schemas.messages import result
 from schemas.messages.evidence import LogIncrement
-from schemas.messages.result import Freshness, Tier
 from schemas.messages.solicit import Solicit
 from schemas.reasons import Reason
 from schemas.time_model import ClockAnchor, clock_rate_ppm
 from schemas.tpm.pcr import parse_selection_text
+from schemas.verdicts import Freshness, Tier
 from tests.builders.log_bytes import field, ima_ng, ima_record
 from tests.unit.verifier_worker.test_step import RECEIVED_US, Bench
 from tests.worlds.device import GOOD_FILES, FakeDevice, make_handle, make_references, make_trust

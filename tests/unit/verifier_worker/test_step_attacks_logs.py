@@ -8,8 +8,8 @@ from schemas.cel import in_cbor as cel_cbor
 from schemas.cel.records import CelRecord, SystemdContent
 from schemas.hashes import SHA1, SHA256, SHA384, HashAlgorithm
 from schemas.messages.evidence import EvidenceBody, LogIncrement, PcrBanks
-from schemas.messages.result import Tier
 from schemas.tpm.pcr import PcrBankSelection, PcrSelection, encode_selection, parse_selection_text
+from schemas.verdicts import Tier
 from tests.builders import tpm_bytes
 from tests.builders.log_bytes import agile_event, field, ima_record, measured, spec_id_record, uefi_variable
 from tests.unit.verifier_worker.test_step import Bench

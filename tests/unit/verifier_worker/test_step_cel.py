@@ -17,9 +17,9 @@ from schemas.cel.records import (
 from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256
 from schemas.messages.evidence import LogIncrement, TransitionKind, encode_evidence, parse_evidence
-from schemas.messages.result import Tier
 from schemas.reasons import Reason
 from schemas.tpm.pcr import parse_selection_text
+from schemas.verdicts import Tier
 from tests.worlds.device import T0_US, FakeDevice, make_handle, make_policy, make_references, make_trust
 from verifier_worker.core.policy.policy_file import LogsTable
 from verifier_worker.core.result_builder import build_result

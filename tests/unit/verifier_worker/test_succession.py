@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from schemas.ima.signature import FileKey
 from schemas.messages.handle import Handle
 from schemas.messages.reference_values import Outgoing, ReferenceValues
-from schemas.messages.result import Tier
 from schemas.reasons import Reason
+from schemas.verdicts import Tier
 from tests.builders.file_signing import file_key
 from tests.unit.verifier_worker.test_step import Bench
 from tests.worlds.device import GOOD_FILES, T0_US, make_handle, make_policy, make_references

@@ -13,8 +13,8 @@ from schemas.messages.evidence import (
     encode_transitions,
     parse_transitions,
 )
-from schemas.messages.result import Freshness, Tier
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier
 from tests.unit.verifier_worker.test_clock_states import GOOD, INTERVAL_S, SECOND_US, World
 from verifier_worker.core.conclusion import resolve
 from verifier_worker.core.result_builder import build_result

@@ -11,13 +11,13 @@ from typing import Final
 
 from schemas.hashes import HashAlgorithm
 from schemas.ima.records import ImaBankMode
-from schemas.messages.result import Freshness, Tier, TrustClaim, overall_status
 from schemas.reasons import Reason
 from schemas.time_model import quote_made
 from schemas.tpm.pcr import PcrSelection, initial_value
+from schemas.verdicts import Freshness, Tier, TrustClaim, Weight, overall_status
 from verifier_worker.core.checks.appraisal_input import Case, Check
 from verifier_worker.core.checks.boot import loaders_are_as_required, secure_boot_is_as_required
-from verifier_worker.core.policy.policy_file import AppraisalPolicy, Weight
+from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.state import AttesterState, Finding, Verdict
 
 _CLOCK_TOLERANCE_US: Final = 2_000_000  # how far our own clock may differ from the TSA's before we say so
@@ -331,7 +331,7 @@ def _effect_of(finding: Finding, weights: Mapping[Reason, Weight]) -> Effect | N
     match weight:
         case None:
             return standing
-        case Weight.TOLD:
+        case Weight.REPORTED:
             return None
         case Weight.NONE:
             return _UNDECIDED

@@ -8,7 +8,6 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
 from schemas.errors import ConfigError, PeerError
@@ -17,6 +16,7 @@ from schemas.limits import MAX_TEXT_BYTES
 from schemas.reasons import Reason
 from schemas.replay.log_replay import CEL, IMA, TCG2
 from schemas.tpm.pcr import PcrSelection, encode_selection, parse_selection_text
+from schemas.verdicts import Weight
 from verifier_worker.core.policy.cel_rules import MAX_RULES, Rule, compile_rule
 
 _US = 1_000_000
@@ -24,15 +24,6 @@ ALL_GROUPS: Final = "*"
 MAX_EXCLUDED: Final = 64
 _MAX_SECONDS: Final = 10 * 365 * 86_400
 _SHA256_CHARACTERS: Final = 64
-
-
-class Weight(StrEnum):
-    """What a reason, or a rule that holds, does to the verdict."""
-
-    TOLD = "told"
-    WARNING = "warning"
-    NONE = "none"
-    CONTRAINDICATED = "contraindicated"
 
 
 # Reasons whose weight is the policy's to choose, and the least that they can weigh: what makes a claim of the trust
@@ -44,16 +35,16 @@ ADJUSTABLE: Final[Mapping[Reason, Weight]] = {
     Reason.SECURE_BOOT_OFF: Weight.WARNING,
     Reason.TEST_KEYS_ENROLLED: Weight.WARNING,
     Reason.BOOT_LOADER_UNEXPECTED: Weight.WARNING,
-    Reason.TRANSITION_UNREPORTED: Weight.TOLD,
-    Reason.REBOOTED: Weight.TOLD,
-    Reason.RESUMED: Weight.TOLD,
-    Reason.HIBERNATED: Weight.TOLD,
-    Reason.KERNEL_REPLACED: Weight.TOLD,
-    Reason.TPM_CLEARED: Weight.TOLD,
-    Reason.FIRMWARE_CHANGED: Weight.TOLD,
-    Reason.CLOCK_UNSAFE: Weight.TOLD,
-    Reason.CLOCK_TOO_SLOW: Weight.TOLD,
-    Reason.IMA_BANK_PADDED_SHA1: Weight.TOLD,
+    Reason.TRANSITION_UNREPORTED: Weight.REPORTED,
+    Reason.REBOOTED: Weight.REPORTED,
+    Reason.RESUMED: Weight.REPORTED,
+    Reason.HIBERNATED: Weight.REPORTED,
+    Reason.KERNEL_REPLACED: Weight.REPORTED,
+    Reason.TPM_CLEARED: Weight.REPORTED,
+    Reason.FIRMWARE_CHANGED: Weight.REPORTED,
+    Reason.CLOCK_UNSAFE: Weight.REPORTED,
+    Reason.CLOCK_TOO_SLOW: Weight.REPORTED,
+    Reason.IMA_BANK_PADDED_SHA1: Weight.REPORTED,
 }
 
 

@@ -4,23 +4,12 @@ import copy
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from schemas.errors import PeerError
 from schemas.identifiers import HandleId
-from schemas.messages.result import (
-    AttestationResult,
-    Freshness,
-    Rejections,
-    Tier,
-    TrustClaim,
-    from_claims,
-    overall_status,
-    tier_of,
-    to_claims,
-)
+from schemas.messages.result import AttestationResult, Rejections, from_claims, to_claims
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.fakes.relying_party import AFFIRMING, NOW_S, result_about
 
 FULL = result_about(
@@ -63,38 +52,6 @@ def test_the_claims_are_those_of_ear() -> None:
     ((_, appraisal),) = submods.items()
     assert appraisal["ear_trustworthiness_vector"] == {"instance-identity": 2, "executables": 96}
     assert appraisal["ear_appraisal_policy_ids"] == ["demo/1"]
-
-
-# AR4SI, 2.3.2: none -1 to 1; affirming -32 to -2 and 2 to 31; warning -96 to -33 and 32 to 95; the rest contraindicated
-@pytest.mark.parametrize(
-    ("value", "tier"),
-    [
-        (-1, Tier.NONE),
-        (0, Tier.NONE),
-        (1, Tier.NONE),
-        (2, Tier.AFFIRMING),
-        (31, Tier.AFFIRMING),
-        (-2, Tier.AFFIRMING),
-        (-32, Tier.AFFIRMING),
-        (32, Tier.WARNING),
-        (95, Tier.WARNING),
-        (-33, Tier.WARNING),
-        (-96, Tier.WARNING),
-        (96, Tier.CONTRAINDICATED),
-        (127, Tier.CONTRAINDICATED),
-        (-97, Tier.CONTRAINDICATED),
-        (-128, Tier.CONTRAINDICATED),
-    ],
-)
-def test_the_tiers_of_values_are_those_of_ar4si(value: int, tier: Tier) -> None:
-    assert tier_of(value) is tier
-
-
-@given(st.dictionaries(st.sampled_from(TrustClaim), st.integers(-128, 127)))
-def test_the_status_is_never_better_than_the_worst_value(vector: dict[TrustClaim, int]) -> None:
-    order = [Tier.CONTRAINDICATED, Tier.NONE, Tier.WARNING, Tier.AFFIRMING]
-    worst = min((tier_of(value) for value in vector.values()), key=order.index, default=Tier.NONE)
-    assert overall_status(vector) is worst
 
 
 def test_a_status_better_than_its_vector_is_refused() -> None:

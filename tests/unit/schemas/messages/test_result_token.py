@@ -12,9 +12,10 @@ from schemas.errors import PeerError
 from schemas.identifiers import HandleId
 from schemas.media_types import Indicator
 from schemas.messages import result_cwt, result_token
-from schemas.messages.result import AttestationResult, Freshness, Rejections, Tier, TrustClaim, from_claims, to_claims
+from schemas.messages.result import AttestationResult, Rejections, from_claims, to_claims
 from schemas.messages.result_token import ResultFormat, ResultSigner, result_keys
 from schemas.reasons import Reason
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.fakes.relying_party import STRANGERS_KEY, VERIFIER_KEY, result_about
 
 KEYS = result_keys({b"": VERIFIER_KEY.public_key()})

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from schemas.messages.result import Freshness, Tier, TrustClaim
 from schemas.reasons import Reason
 from schemas.text.reasons import REASON_TEXTS, explain
 from schemas.text.verdicts import (
@@ -16,6 +15,7 @@ from schemas.text.verdicts import (
     reasons_behind,
     value_text,
 )
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from verifier_worker.core.checks.appraisal import EFFECTS
 
 THREAT_MODEL = (Path(__file__).resolve().parents[4] / "docs" / "threat-model.md").read_text("utf-8")

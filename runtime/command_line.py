@@ -12,13 +12,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from runtime.service import installed_version
 from schemas.errors import AttestreamError, ConfigError
 
-if TYPE_CHECKING:
-    Parsers: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 argparse has no public name
+Parsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 no public name
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -32,7 +31,7 @@ class Command(Protocol):
     """What a module of ``commands`` offers."""
 
     @property
-    def add_to(self) -> "Callable[[Parsers], None]":
+    def add_to(self) -> Callable[[Parsers], None]:
         """Adds the sub-command and its options; sets ``run``, the function that takes the parsed arguments."""
 
 

@@ -6,8 +6,8 @@ from schemas.boot_log.event_types import EventType
 from schemas.boot_log.records import Tcg2Event, parse_event, split_records
 from schemas.errors import PeerError
 from schemas.hashes import SHA256
+from schemas.text.boot_log import event_line
 from tests.builders.log_bytes import FIRMWARE, uefi_variable
-from verifier_worker.commands.boot_log_text import event_line
 
 _LOG = (FIRMWARE / "binary_bios_measurements").read_bytes()
 _SPLIT = split_records(_LOG)

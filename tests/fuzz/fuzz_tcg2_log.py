@@ -5,8 +5,8 @@ from schemas.boot_log.quirks import without_padding
 from schemas.errors import PeerError
 from schemas.hashes import HASH_ALGORITHMS
 from schemas.replay.log_replay import TCG2, Replay, ReplayState
+from schemas.text.boot_log import boot_log_lines
 from tests.builders.log_bytes import FIRMWARE, measured, sha1_event, spec_id_record, startup_locality, uefi_variable
-from verifier_worker.commands.boot_log_text import boot_log_lines
 
 _SPEC_ID = spec_id_record({4: 20, 11: 32})
 

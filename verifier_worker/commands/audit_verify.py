@@ -12,8 +12,9 @@ from runtime.audit_log.any_log import AuditFileDamagedError, is_tiled_log, read_
 from runtime.audit_log.object_store import open_store
 from runtime.audit_log.signer import load_note_key
 from runtime.audit_log.tile_log import LogReader
-from runtime.clock import monotonic_s
+from runtime.command_line import Parsers
 from runtime.keys import load_public_keys
+from runtime.progress import Progress
 from runtime.settings import naming
 from runtime.time_stamps.verifier import load_time_stamp_verifier, time_stamp_verifier_of
 from schemas.audit.anchors import Anchors, thumbprint
@@ -26,13 +27,12 @@ from schemas.tlog.merkle import Frontier, leaf_hash
 from schemas.tlog.signed_note import parse_note
 from verifier_worker.audit.rederivation import Counts, Pinned, Problem, Rederivation
 
-_PROGRESS_EVERY_S: Final = 0.5
 _MOST_TOLD: Final = 50
 
 
-def add_to(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds ``verify`` to the kinds of ``audit``."""
-    verify = kinds.add_parser(
+def add_to(parsers: Parsers) -> None:
+    """Adds ``audit verify``."""
+    verify = parsers.add_parser(
         "verify",
         help="derive every result once more from what the log holds",
         description="Offline; needs no broker, no TPM and no running service. Keys given here count, and not those "
@@ -53,6 +53,7 @@ def add_to(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="the log goes on from an earlier one: results that rest on that are passed over",
     )
     verify.add_argument("--json", action="store_true", help="a JSON object for each line")
+    verify.set_defaults(run=run)
 
 
 @dataclass(slots=True)
@@ -79,19 +80,18 @@ def run(options: argparse.Namespace) -> int:
         ConfigError: names the option and the file.
     """
     rederivation, tree = Rederivation(_pinned(options)), _Tree(signed=_checkpoint(options))
-    stopped, progress, of_tree = "", _Progress(), _is_tiled(options.log)
+    stopped, of_tree = "", _is_tiled(options.log)
     try:
-        for place, (number, raw) in enumerate(read_entries(options.log)):
-            index = number if of_tree else place
-            rederivation.take(index, raw)
-            tree.take(index, raw)
-            progress.tell(rederivation.counts)
+        with Progress("entries") as progress:
+            for place, (number, raw) in enumerate(read_entries(options.log)):
+                index = number if of_tree else place
+                rederivation.take(index, raw)
+                tree.take(index, raw)
+                progress.tell(rederivation.counts.entries)
     except AuditFileDamagedError as error:
         stopped = error.detail
-    except WorldError as error:  # a torn tail, or a verifier at work: what is whole counts
+    except WorldError as error:  # a torn tail, or a verifier at work: the whole entries are valid
         print(shown(f"note: {error.detail}"), file=sys.stderr)
-    finally:
-        progress.end()
     problems = rederivation.problems + ([tree.problem] if tree.problem is not None else [])
     problems.sort(key=lambda problem: problem.index)
     lines = _json(rederivation, tree, problems) if options.json else _text(options, rederivation, tree, problems)
@@ -146,23 +146,6 @@ def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
 
 def _is_tiled(log: str) -> bool:
     return "://" in log or (Path(log).is_dir() and is_tiled_log(Path(log)))
-
-
-class _Progress:
-    """A line on a terminal, now and then."""
-
-    def __init__(self) -> None:
-        self._shown, self._next_s = sys.stderr.isatty(), monotonic_s() + _PROGRESS_EVERY_S
-
-    def tell(self, counts: Counts) -> None:
-        if not self._shown or monotonic_s() < self._next_s:
-            return
-        self._next_s = monotonic_s() + _PROGRESS_EVERY_S
-        print(f"\r{counts.entries} entries, {counts.results} results", end="", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _json(made: Rederivation, tree: _Tree, problems: list[Problem]) -> Iterator[str]:

@@ -15,8 +15,8 @@ from schemas.boot_log.uefi_variable import parse_boot_order, parse_load_option, 
 from schemas.boot_log.windows_tags import parse_tagged_values
 from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256
+from schemas.text.boot_log import boot_log_lines
 from tests.builders.log_bytes import FIRMWARE, uefi_variable
-from verifier_worker.commands.boot_log_text import boot_log_lines
 
 BANKS = (SHA1, SHA256)
 BOOT_LOG = (FIRMWARE / "binary_bios_measurements").read_bytes()

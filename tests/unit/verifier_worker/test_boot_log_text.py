@@ -7,9 +7,9 @@ import pytest
 from schemas.boot_log.event_types import EventType
 from schemas.boot_log.records import parse_event, split_records
 from schemas.hashes import SHA1, SHA256
+from schemas.text.boot_log import boot_log_lines
 from tests.builders.log_bytes import FIRMWARE, agile_event, measured, sha1_event, spec_id_record, uefi_variable
 from verifier_worker.__main__ import main
-from verifier_worker.commands.boot_log_text import boot_log_lines
 
 SPEC_ID = spec_id_record({4: 20, 11: 32})
 SECURITY_DATABASE = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"

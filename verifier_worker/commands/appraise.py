@@ -1,4 +1,4 @@
-"""``verifier-worker policy-facts`` and ``appraise``: a policy author's tools."""
+"""``verifier-worker appraise``: which verdicts would change under another policy, by recorded evidence."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime.audit_log.captured import read_captured
+from runtime.command_line import Parsers
 from runtime.keys import read_file
 from runtime.settings import load, naming
 from schemas.errors import ConfigError, PeerError
@@ -14,7 +15,6 @@ from schemas.identifiers import ueid_text
 from verifier_worker.adapters.loaded_files import ROLE, compile_policy, load_material, load_policy
 from verifier_worker.adapters.trust_store import TrustStore
 from verifier_worker.audit.policy_trial import Comparison, Forgetful, Judgement, Trial, count_changes
-from verifier_worker.core.policy.cel_rules import FACTS
 from verifier_worker.core.policy.in_force import Policies
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.settings import Settings
@@ -22,8 +22,10 @@ from verifier_worker.settings import Settings
 _SHOWN: Final = 50
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Options of ``appraise``."""
+def add_to(parsers: Parsers) -> None:
+    """Adds ``appraise``."""
+    command = parsers.add_parser("appraise", help="try a policy on recorded evidence; nothing is published")
+    command.set_defaults(run=run)
     command.add_argument(
         "--config", type=Path, required=True, metavar="FILE", help="the worker's settings: whom to trust"
     )
@@ -46,30 +48,24 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="one line of JSON for each push")
 
 
-def appraise(options: argparse.Namespace) -> Iterator[str]:
-    """Replays recorded evidence under a policy and says which verdicts would change. Publishes and changes nothing.
+def run(arguments: argparse.Namespace) -> None:
+    """Replays recorded evidence under a policy and prints which verdicts would change. Changes nothing.
 
     Raises:
         ConfigError: names the file and what is wrong with it.
     """
-    settings = load(options.config, Settings, ROLE)
-    policy = load_policy(options.policy)
-    with naming(options.config):
-        trial = Trial(_trust(settings, policy, options.reference_values))
+    settings = load(arguments.config, Settings, ROLE)
+    policy = load_policy(arguments.policy)
+    with naming(arguments.config):
+        trial = Trial(_trust(settings, policy, arguments.reference_values))
     comparisons = []
-    for compared in trial.run(read_captured(options.evidence)):
+    for compared in trial.run(read_captured(arguments.evidence)):
         comparisons.append(compared)
-        if options.json:
-            yield _json(compared)
-    if not options.json:
-        yield from _report(policy, comparisons, trial.problems)
-
-
-def facts_text() -> Iterator[str]:
-    """What a rule can ask about, one line a fact."""
-    width = max(map(len, FACTS))
-    for name, (kind, meaning) in FACTS.items():
-        yield f"{name:<{width}}  {kind.name().lower():<18} {meaning}"
+        if arguments.json:
+            print(_json(compared), flush=True)
+    if not arguments.json:
+        for line in _report(policy, comparisons, trial.problems):
+            print(line)
 
 
 def _trust(settings: Settings, policy: AppraisalPolicy, references: Iterable[Path]) -> TrustStore:

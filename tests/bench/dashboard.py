@@ -27,7 +27,6 @@ from schemas.verdicts import Tier, TrustClaim
 from tests.programs.dashboard_rig import (
     AFFIRMING_VECTOR,
     DESK,
-    READY_SECONDS,
     TOPICS,
     Dashboard,
     chromium,
@@ -37,6 +36,7 @@ from tests.programs.dashboard_rig import (
     ueid_of,
 )
 from tests.programs.mqtt_client import Listener, listening
+from tests.programs.waiting import PATIENCE_S
 
 SAMPLE_EVERY_S: Final = 2.0
 GIVE_UP_S: Final = 60.0
@@ -143,7 +143,7 @@ def measure(dashboard: Dashboard, page: Page, attesters: int, rate: float, minut
 
 
 def _wait_for_fleet(page: Page, dashboard: Dashboard, attesters: int) -> None:
-    ends_s = time.monotonic() + 10 * READY_SECONDS
+    ends_s = time.monotonic() + 10 * PATIENCE_S
     while True:
         state = page.request.get(f"{dashboard.url}api/fleet").json()["state"]
         if state["attesters"] >= attesters:

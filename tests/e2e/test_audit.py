@@ -12,7 +12,7 @@ def test_the_audit_page_works_as_written(tmp_path: Path) -> None:
     """Good at one time and bad at another, proven, and taken apart by hand."""
     blocks = blocks_of("audit.md")
     assert len(blocks) == 10
-    done = follow(blocks, tmp_path, seconds=240)
+    done = follow(blocks, tmp_path)
     assert done.status == 0, done.everything
     _, _, _, checked, derived, good, bad, apart, stamps, note = done.printed
     assert "hold" in checked, done.everything

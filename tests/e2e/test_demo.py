@@ -17,9 +17,10 @@ from typing import Any, Self
 import httpx
 import pytest
 
+from tests.programs.waiting import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[2]
 STORY_SECONDS = 40
-PATIENCE_S = 30.0
 
 pytestmark = pytest.mark.needs("mosquitto", "swtpm", "openssl", "setpriv")
 

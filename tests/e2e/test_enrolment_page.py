@@ -12,7 +12,7 @@ from tests.programs.page import blocks_of, follow
 def test_the_software_tpm_of_the_enrolment_page_can_be_made_as_written(tmp_path: Path) -> None:
     blocks = blocks_of("enrolment.md")
     assert len(blocks) == 1
-    done = follow(blocks, tmp_path, seconds=60)
+    done = follow(blocks, tmp_path)
     assert done.status == 0, done.everything
     assert "NVRAM area 0x1c00002 for RSA 2048 EK certificate" in done.everything
     vendor = done.folder / "vendor"

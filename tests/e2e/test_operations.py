@@ -12,7 +12,7 @@ from tests.programs.page import blocks_of, follow
 def test_the_operations_page_works_as_written(tmp_path: Path) -> None:
     blocks = blocks_of("operations.md")
     assert len(blocks) == 18
-    done = follow(blocks, tmp_path, seconds=600)
+    done = follow(blocks, tmp_path)
     output = "".join(done.printed)
     assert done.status == 0, done.everything
     assert re.search(r"affirming +fresh", output), done.everything

@@ -12,7 +12,7 @@ def test_the_policies_page_works_as_written(tmp_path: Path) -> None:
     """From no policy to one, another, back again; then a changed file shows as its path."""
     blocks = blocks_of("policies.md")
     assert len(blocks) == 10
-    done = follow(blocks, tmp_path, seconds=120)
+    done = follow(blocks, tmp_path)
     assert done.status == 0, done.everything
     assert len(done.printed) == len(blocks)
     _, fleet, written, bad, published, tried, strict, back, changed, looked_up = done.printed

@@ -22,10 +22,10 @@ from tests.fakes.relying_party import ALICE, message_of, result_about
 from tests.programs.http_receiver import Received
 from tests.programs.mqtt_client import Listener
 from tests.programs.stopping import stop_process
+from tests.programs.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = base64.b64encode(bytes(range(32))).decode()
-STOP_SECONDS = 10.0
 PROBE = Ueid(b"\x01" + b"p" * 32)
 PROBE_IS_BAD: dict[str, Any] = {"status": Tier.CONTRAINDICATED, "vector": {TrustClaim.EXECUTABLES: 96}}
 QUICK = """\
@@ -73,7 +73,7 @@ class AlertRig:
             check=False,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_S,
         )
 
     @contextlib.contextmanager
@@ -91,7 +91,7 @@ class AlertRig:
         try:
             yield process
         finally:
-            stop_process(process, how, STOP_SECONDS)
+            stop_process(process, how, PATIENCE_S)
 
     def wait_subscribed(self, client: Listener) -> None:
         """Waits until the service hears results: it has told of the test's own retained one."""

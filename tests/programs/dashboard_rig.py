@@ -32,11 +32,10 @@ from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.programs.mosquitto import Mosquitto, running_mosquitto
 from tests.programs.mqtt_client import Listener
 from tests.programs.stopping import stop_process
+from tests.programs.waiting import PATIENCE_S
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 ARTEFACTS: Final = ROOT / ".cache" / "artefacts" / "dashboard"
-READY_SECONDS: Final = 20.0
-STOP_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.02
 CHROMIUM: Final = (
     "--no-sandbox",
@@ -173,7 +172,7 @@ def running_dashboard(folder: Path, *options: str, config: str = "") -> Iterator
 
 
 def _wait_until_it_follows(url: str) -> None:
-    ends_s = time.monotonic() + READY_SECONDS
+    ends_s = time.monotonic() + PATIENCE_S
     while httpx.get(f"{url}healthz").status_code != HTTPStatus.OK:
         assert time.monotonic() < ends_s, "the dashboard did not reach the broker"
         time.sleep(POLL_SECONDS)
@@ -190,7 +189,7 @@ def started(command: list[str], log: Path) -> Iterator[tuple[str, subprocess.Pop
         assert found, f"no address; {log.read_text()}"
         yield found[1], process
     finally:
-        stop_process(process, signal.SIGTERM, STOP_SECONDS)
+        stop_process(process, signal.SIGTERM, PATIENCE_S)
         assert process.stdout is not None
         process.stdout.close()
 
@@ -239,7 +238,7 @@ def looking(browser: Browser, **options: object) -> Iterator[Look]:
     context: BrowserContext = browser.new_context(**options)  # type: ignore[arg-type]  # as Playwright names them
     try:
         look = Look(context.new_page())
-        look.page.set_default_timeout(READY_SECONDS * 1000)
+        look.page.set_default_timeout(PATIENCE_S * 1000)
         context.on("request", lambda request: look.requests.append(request.url))
         look.page.on("console", lambda said: _complain(look, said.type, said.text))
         look.page.on("pageerror", lambda error: look.complaints.append(str(error)))

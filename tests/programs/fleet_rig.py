@@ -20,9 +20,9 @@ from tests.programs.mosquitto import Mosquitto, free_port, running_mosquitto
 from tests.programs.stopping import stop_process
 from tests.programs.swtpm import Swtpm, running_swtpm
 from tests.programs.tsa import Tsa, running_tsa
+from tests.programs.waiting import PATIENCE_S
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-WAIT_S: Final = 60.0
 POLL_S: Final = 0.05
 COMMANDS: Final = {
     "distributor": ("handle_distributor", "run"),
@@ -155,7 +155,7 @@ class FleetRig:
             check=False,
             capture_output=True,
             text=True,
-            timeout=WAIT_S,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -185,7 +185,9 @@ class FleetRig:
     def get(self, role: str, path: str) -> tuple[int, str]:
         """What the metrics page of a role answers; status 0 while there is none."""
         try:
-            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.ports[role], timeout=10)) as asking:
+            with contextlib.closing(
+                http.client.HTTPConnection("127.0.0.1", self.ports[role], timeout=PATIENCE_S)
+            ) as asking:
                 asking.request("GET", path)
                 answer = asking.getresponse()
                 return answer.status, answer.read().decode()
@@ -200,7 +202,7 @@ class FleetRig:
 
     def wait_for(self, wanted: Callable[[], bool], what: str) -> None:
         """Waits until ``wanted``; fails with the logs."""
-        deadline_s = time.monotonic() + WAIT_S
+        deadline_s = time.monotonic() + PATIENCE_S
         while not wanted():
             assert time.monotonic() < deadline_s, f"not seen: {what}\n{self._logs()[-6000:]}"
             time.sleep(POLL_S)

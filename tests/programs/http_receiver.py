@@ -10,7 +10,7 @@ from typing import Any
 
 from typing_extensions import override
 
-WAIT_SECONDS = 20.0
+from tests.programs.waiting import PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class HttpReceiver:
         handler.end_headers()
 
     def wait_for(
-        self, wanted: Callable[[list[Received]], bool], what: str, seconds: float = WAIT_SECONDS
+        self, wanted: Callable[[list[Received]], bool], what: str, seconds: float = PATIENCE_S
     ) -> list[Received]:
         """Waits until ``wanted`` of all requests so far is true; fails naming ``what``."""
         with self._changed:

@@ -22,10 +22,9 @@ from typing import Final
 import pytest
 
 from tests.programs.stopping import stop_process
+from tests.programs.waiting import PATIENCE_S
 
 HOST: Final = "127.0.0.1"
-READY_SECONDS: Final = 15.0
-STOP_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.01
 PORT_ATTEMPTS: Final = 5
 MAX_QUEUED_MESSAGES: Final = 100_000
@@ -137,7 +136,7 @@ class Mosquitto:
         return self.directory / "mosquitto.log"
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + READY_SECONDS
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 status = process.wait(POLL_SECONDS)  # between two polls; returns at once when the process ends
@@ -148,13 +147,13 @@ class Mosquitto:
                 with contextlib.suppress(ConnectionRefusedError), socket.create_connection((HOST, self.port), 1):
                     return
             if time.monotonic() > deadline:
-                raise RuntimeError(f"mosquitto not ready within {READY_SECONDS} s: {self.log[-2000:]}")
+                raise RuntimeError(f"mosquitto not ready within {PATIENCE_S} s: {self.log[-2000:]}")
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is None:
             return
-        stop_process(process, how, STOP_SECONDS)
+        stop_process(process, how, PATIENCE_S)
 
 
 @contextlib.contextmanager

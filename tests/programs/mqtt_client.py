@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-WAIT_SECONDS = 20.0
+from tests.programs.waiting import PATIENCE_S
 
 
 class Listener:
@@ -29,7 +29,7 @@ class Listener:
         self._client.reconnect_delay_set(1, 1)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
-        assert self._subscribed.wait(WAIT_SECONDS) if topics else True
+        assert self._subscribed.wait(PATIENCE_S) if topics else True
 
     def _connected(self, *_: object) -> None:
         if self._topics:
@@ -49,7 +49,7 @@ class Listener:
         """Publishes and waits for the broker's acknowledgement, over a reconnection if need be."""
         packet_id = self._client.publish(topic, payload, qos=qos, retain=retain).mid
         with self._changed:
-            arrived = self._changed.wait_for(lambda: packet_id in self._published, WAIT_SECONDS)
+            arrived = self._changed.wait_for(lambda: packet_id in self._published, PATIENCE_S)
         assert arrived, f"the broker did not confirm a message to {topic}"
 
     def publish_soon(self, topic: str, payload: bytes) -> paho.MQTTMessageInfo:
@@ -57,7 +57,7 @@ class Listener:
         return self._client.publish(topic, payload, qos=1)
 
     def wait_for(
-        self, wanted: Callable[[list[tuple[str, bytes]]], bool], what: str, seconds: float = WAIT_SECONDS
+        self, wanted: Callable[[list[tuple[str, bytes]]], bool], what: str, seconds: float = PATIENCE_S
     ) -> list[tuple[str, bytes]]:
         """Waits until ``wanted`` of all messages so far is true; fails naming ``what`` after ``seconds``."""
         with self._changed:

@@ -12,6 +12,7 @@ from typing import Final
 from tests.programs.mosquitto import free_port
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+PAGE_S: Final = 1800.0  # for a page that hangs; no outcome depends on it
 _BLOCKS: Final = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK: Final = "=== block "
 
@@ -36,7 +37,7 @@ def blocks_of(page: str) -> list[str]:
     return _BLOCKS.findall((ROOT / "docs" / page).read_text("utf-8"))
 
 
-def follow(blocks: list[str], folder: Path, *, seconds: float) -> Followed:
+def follow(blocks: list[str], folder: Path, *, seconds: float = PAGE_S) -> Followed:
     """Runs blocks in a new folder, on free ports, and ends what they started in the background.
 
     Raises:

@@ -24,7 +24,8 @@ from schemas.tpm.public import parse_public
 from tests.programs.mqtt_client import Listener
 from tests.programs.stopping import stop_process
 from tests.programs.swtpm import Swtpm
-from tests.programs.verifier_rig import ROOT, STOP_SECONDS, VerifierRig
+from tests.programs.verifier_rig import ROOT, VerifierRig
+from tests.programs.waiting import PATIENCE_S
 from tests.worlds.device import make_endorsement
 
 POLICY = """\
@@ -100,7 +101,7 @@ def running_agent(config: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        stop_process(process, signal.SIGTERM, STOP_SECONDS)
+        stop_process(process, signal.SIGTERM, PATIENCE_S)
 
 
 def forged_proof(tpm: Swtpm, token: bytes, challenge: bytes) -> bytes:

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.programs.stopping import stop_process
-from tests.programs.waiting import wait_until
+from tests.programs.waiting import PATIENCE_S, wait_until
 
 HOST = "127.0.0.1"
-STOP_SECONDS = 10.0
 
 
 @contextlib.contextmanager
@@ -31,16 +30,16 @@ def running_s3(folder: Path, bucket: str) -> Iterator[str]:
             stderr=log,
         )
     try:
-        wait_until(lambda: _made(f"{endpoint}/{bucket}"), "the object store", seconds=60)
+        wait_until(lambda: _made(f"{endpoint}/{bucket}"), "the object store")
         yield endpoint
     finally:
-        stop_process(process, signal.SIGTERM, STOP_SECONDS)
+        stop_process(process, signal.SIGTERM, PATIENCE_S)
 
 
 def _made(url: str) -> bool:
     request = urllib.request.Request(url, method="PUT")  # noqa: S310 a URL of ours
     try:
-        with urllib.request.urlopen(request, timeout=5):  # noqa: S310 as above
+        with urllib.request.urlopen(request, timeout=PATIENCE_S):  # noqa: S310 as above
             return True
     except (urllib.error.URLError, OSError):
         return False

@@ -25,10 +25,8 @@ from typing import Final, Literal
 import pytest
 
 from tests.programs.stopping import stop_process
+from tests.programs.waiting import PATIENCE_S
 
-READY_SECONDS: Final = 10.0
-ANSWER_SECONDS: Final = 5.0
-STOP_SECONDS: Final = 5.0
 MAX_SOCKET_PATH_BYTES: Final = 100  # sockaddr_un has 108, ".ctrl" and the final zero included
 
 TPM_ST_NO_SESSIONS: Final = 0x8001  # TPM 2.0 Part 2, table "TPM_ST Constants"
@@ -147,7 +145,7 @@ class Swtpm:
         self.start("startup-state")
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + READY_SECONDS
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             if process.poll() is not None:
                 message = f"swtpm ended with status {process.returncode}: {self._log()}"
@@ -155,13 +153,13 @@ class Swtpm:
             with contextlib.suppress(ConnectionRefusedError, FileNotFoundError), self._connect():
                 return
             if time.monotonic() > deadline:
-                message = f"swtpm not ready within {READY_SECONDS} s: {self._log()}"
+                message = f"swtpm not ready within {PATIENCE_S} s: {self._log()}"
                 raise RuntimeError(message)
             time.sleep(0.005)  # between two polls, not to synchronise
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(ANSWER_SECONDS)
+        connection.settimeout(PATIENCE_S)
         try:
             connection.connect(str(self._server))
         except BaseException:
@@ -189,7 +187,7 @@ class Swtpm:
         process, self._process = self._process, None
         if process is None:
             return
-        stop_process(process, how, STOP_SECONDS)
+        stop_process(process, how, PATIENCE_S)
         self._unlink_sockets()
 
     def _unlink_sockets(self) -> None:

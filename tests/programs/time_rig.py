@@ -45,10 +45,10 @@ from tests.programs.mosquitto import running_mosquitto
 from tests.programs.mqtt_client import Listener
 from tests.programs.swtpm import Swtpm, require_tool, running_swtpm
 from tests.programs.tsa import Behaviour, Exchange, misbehaving_tsa, parse_query
+from tests.programs.waiting import PATIENCE_S
 from tests.worlds.device import make_endorsement
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-STOP_SECONDS: Final = 10.0
 MAX_AGE_S: Final = 600
 _US: Final = 1_000_000
 
@@ -218,7 +218,7 @@ class TimeRig:
         """SIGKILL, and waits for the end."""
         process = self._processes.pop(config)
         process.send_signal(signal.SIGKILL)
-        process.wait(STOP_SECONDS)
+        process.wait(PATIENCE_S)
 
     def close(self) -> None:
         for config in list(self._processes):
@@ -258,7 +258,7 @@ class TimeRig:
         self.tool("tpm2_setclock", str(now_ms + ms))
         self.sets.append((now_ms, now_ms + ms))
 
-    def wait(self, wanted: Callable[[list[AttestationResult]], bool], what: str, seconds: float = 20.0) -> None:
+    def wait(self, wanted: Callable[[list[AttestationResult]], bool], what: str, seconds: float = PATIENCE_S) -> None:
         """Waits until the results so far, oldest first, are as wanted."""
 
         def there(messages: list[tuple[str, bytes]]) -> bool:

@@ -24,9 +24,9 @@ from schemas.messages.result import AttestationResult, from_claims
 from schemas.topics import Topics
 from tests.builders.token_forge import ForgedAuthority, tst_info
 from tests.programs.mqtt_client import Listener
+from tests.programs.waiting import PATIENCE_S
 from tests.worlds.device import FakeDevice, make_endorsement, make_references
 
-STOP_SECONDS = 10.0
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = """\
 id = "test"
@@ -150,7 +150,7 @@ class VerifierRig:
         process, self._process = self._process, None
         if process.poll() is None:
             process.send_signal(how)
-        return process.wait(STOP_SECONDS)
+        return process.wait(PATIENCE_S)
 
     def results(self, messages: list[tuple[str, bytes]], ueid: Ueid) -> list[AttestationResult]:
         """The verified results about one attester among messages."""

@@ -1,12 +1,17 @@
-"""Waits for something that another thread or process does."""
+"""Waits for something that another thread or process does.
+
+Every wait is for an event. It ends by the clock only so that a broken program ends the test: far beyond what a busy
+machine needs, so that no outcome depends on speed.
+"""
 
 import time
 from collections.abc import Callable
 
+PATIENCE_S = 300.0
 PAUSE_S = 0.01
 
 
-def wait_until(done: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+def wait_until(done: Callable[[], bool], what: str, seconds: float = PATIENCE_S) -> None:
     """Looks again and again; fails naming ``what`` when it does not come about in time."""
     deadline = time.monotonic() + seconds
     while not done():

@@ -23,9 +23,9 @@ from schemas.reasons import Reason
 from tests.builders.token_forge import ForgedAuthority
 from tests.fakes.attester import HandleMint
 from tests.programs.tsa import honest, misbehaving_tsa
+from tests.programs.waiting import PATIENCE_S
 from tests.worlds.agent import T_US, Clock, Rig, S
 
-WAIT_S = 20.0
 AUTHORITY = ForgedAuthority.make()
 CONFIG = """
 name = "main"
@@ -185,7 +185,7 @@ def test_following_exports_every_new_handle_and_survives_what_is_wrong(tmp_path:
     try:
         for number in range(2):
             put(source, raw := mint.raw(T_US + number * S))
-            assert told.get(timeout=WAIT_S).raw == raw
+            assert told.get(timeout=PATIENCE_S).raw == raw
             assert out.read_bytes() == raw
             put(source, b"broken")
     finally:

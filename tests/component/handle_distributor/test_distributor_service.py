@@ -7,8 +7,7 @@ import pytest
 
 from handle_distributor.service import BellService
 from runtime.service import Stop
-
-PATIENCE_S = 20.0
+from tests.programs.waiting import PATIENCE_S
 
 
 class Rings:
@@ -48,15 +47,16 @@ def test_the_first_round_starts_at_once() -> None:
     started = time.monotonic()
     run(BellService(rings, interval_s=3600), stop)
     assert len(rings.at) == 1
-    assert rings.at[0] - started < 5
+    assert rings.at[0] - started < PATIENCE_S  # the second would come after an hour
 
 
 def test_rounds_come_an_interval_apart() -> None:
     stop = Stop()
     rings = Rings(stop, enough=4)
+    started = time.monotonic()
     run(BellService(rings, interval_s=0.1), stop)
     assert len(rings.at) == 4
-    assert rings.at[-1] - rings.at[0] > 0.25
+    assert rings.at[-1] - started > 0.29  # a round may be late, never early
 
 
 def test_after_a_failure_the_next_round_comes_sooner() -> None:

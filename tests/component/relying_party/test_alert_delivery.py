@@ -21,6 +21,7 @@ from schemas.messages.alert import Alert, AlertKind, Condition
 from tests.fakes.relying_party import ALICE
 from tests.programs.alert_rig import SECRET, verified_by_hand
 from tests.programs.http_receiver import HttpReceiver, http_receiver
+from tests.programs.waiting import PATIENCE_S
 
 BOTH = Receivers(queued=("ops",), stateful=("am",), max_queued=5)
 
@@ -133,7 +134,7 @@ def test_retry_after_is_a_number_a_date_or_nothing(receiver: HttpReceiver, text:
 
 def hangs(receiver: HttpReceiver) -> None:
     def hang(_: BaseHTTPRequestHandler) -> None:
-        receiver.released.wait(30)
+        receiver.released.wait(PATIENCE_S)
 
     receiver.misbehave = hang
 

@@ -21,6 +21,7 @@ from schemas.tlog.checkpoint import Checkpoint, sign_checkpoint
 from schemas.tlog.consistency_proof import parse_consistency_proof
 from schemas.tlog.merkle import EMPTY_ROOT, leaf_hash
 from schemas.tlog.tiles import encode_bundle, parse_bundle
+from tests.builders.damage import flipped
 from tests.builders.token_forge import ForgedAuthority
 from tests.fakes.log_store import KEY, LOG_KEY, ORIGIN, LogRig
 
@@ -176,7 +177,7 @@ def blob_gone(log: Path) -> None:
 
 def blob_changed(log: Path) -> None:
     (blob,) = (log / "blob").iterdir()
-    blob.write_bytes(blob.read_bytes()[:-1] + b"!")
+    blob.write_bytes(flipped(blob.read_bytes()))
 
 
 def swapped_checkpoint(log: Path) -> None:

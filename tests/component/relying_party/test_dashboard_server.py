@@ -33,9 +33,9 @@ from tests.programs.dashboard_rig import (
 )
 from tests.programs.mosquitto import free_port
 from tests.programs.stopping import stop_process
+from tests.programs.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.needs("mosquitto")
-WAIT_S = 20.0
 
 
 @pytest.fixture
@@ -56,14 +56,14 @@ def events(lines: Iterator[str], wanted: str) -> Iterator[dict[str, object]]:
 
 def fleet_of(dashboard: Dashboard, rows: int) -> dict[str, object]:
     """The snapshot, once it has so many rows."""
-    ends_s = time.monotonic() + WAIT_S
+    ends_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < ends_s:
         fleet: dict[str, object] = httpx.get(f"{dashboard.url}api/fleet").json()
         found = fleet["rows"]
         assert isinstance(found, list)
         if len(found) >= rows:
             return fleet
-    raise AssertionError(f"no {rows} rows within {WAIT_S} s")
+    raise AssertionError(f"no {rows} rows within {PATIENCE_S} s")
 
 
 def test_every_answer_fences_the_browser_in(dashboard: Dashboard) -> None:
@@ -106,7 +106,7 @@ def test_many_pages_at_once_get_the_same_whole_fleet(dashboard: Dashboard) -> No
 def test_events_go_on_from_the_snapshot(dashboard: Dashboard) -> None:
     dashboard.say(result_now(1))
     fleet = fleet_of(dashboard, 1)
-    with httpx.stream("GET", f"{dashboard.url}api/events?since={fleet['position']}", timeout=WAIT_S) as stream:
+    with httpx.stream("GET", f"{dashboard.url}api/events?since={fleet['position']}", timeout=PATIENCE_S) as stream:
         assert stream.headers["Content-Encoding"] == "gzip"
         news = events(stream.iter_lines(), "rows")
         dashboard.say(contraindicated(1))
@@ -119,7 +119,7 @@ def test_events_go_on_from_the_snapshot(dashboard: Dashboard) -> None:
 def test_whoever_comes_from_elsewhere_fetches_the_fleet_again(dashboard: Dashboard, position: str) -> None:
     dashboard.say(result_now(1))
     fleet_of(dashboard, 1)
-    with httpx.stream("GET", f"{dashboard.url}api/events?since={position}", timeout=WAIT_S) as stream:
+    with httpx.stream("GET", f"{dashboard.url}api/events?since={position}", timeout=PATIENCE_S) as stream:
         assert next(events(stream.iter_lines(), "refetch")) == {}
 
 
@@ -143,7 +143,7 @@ def test_a_reader_that_does_not_read_costs_nothing_and_misses_nothing_that_stand
         assert grown < 40_000_000, "what a reader does not take is not kept for it"
         dashboard.say(contraindicated(7))
         found = b""
-        slow.settimeout(WAIT_S)
+        slow.settimeout(PATIENCE_S)
         while b"contraindicated" not in found:
             found = found[-64:] + slow.recv(65_536)
 
@@ -154,26 +154,26 @@ def test_as_many_may_follow_as_the_settings_say(tmp_path: Path) -> None:
         url = f"{dashboard.url}api/events"
         following = []  # a stream whose reader is forgotten is closed
         for _ in range(2):
-            stream = stack.enter_context(httpx.stream("GET", url, timeout=WAIT_S))
+            stream = stack.enter_context(httpx.stream("GET", url, timeout=PATIENCE_S))
             following.append(events(stream.iter_lines(), "state"))
             assert next(following[-1])
-        with httpx.stream("GET", url, timeout=WAIT_S) as stream:
+        with httpx.stream("GET", url, timeout=PATIENCE_S) as stream:
             assert stream.status_code == 503
         stack.close()
-        ends_s = time.monotonic() + WAIT_S
+        ends_s = time.monotonic() + PATIENCE_S
         status = 503
         while status == 503 and time.monotonic() < ends_s:
-            with httpx.stream("GET", url, timeout=WAIT_S) as stream:
+            with httpx.stream("GET", url, timeout=PATIENCE_S) as stream:
                 status = stream.status_code
         assert status == 200
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_in_order_while_pages_follow(dashboard: Dashboard, how: signal.Signals, tmp_path: Path) -> None:
-    with httpx.stream("GET", f"{dashboard.url}api/events", timeout=WAIT_S) as stream:
+    with httpx.stream("GET", f"{dashboard.url}api/events", timeout=PATIENCE_S) as stream:
         assert next(events(stream.iter_lines(), "state"))
         dashboard.process.send_signal(how)
-        assert dashboard.process.wait(WAIT_S) == 0
+        assert dashboard.process.wait(PATIENCE_S) == 0
     assert "Traceback" not in (tmp_path / "dashboard.log").read_text()
 
 
@@ -196,11 +196,11 @@ def test_it_serves_before_there_is_a_broker(tmp_path: Path, dashboard: Dashboard
 
 def test_it_follows_again_after_it_was_killed(tmp_path: Path, dashboard: Dashboard) -> None:
     dashboard.say(result_now(1), contraindicated(2))
-    stop_process(dashboard.process, signal.SIGKILL, WAIT_S)
+    stop_process(dashboard.process, signal.SIGKILL, PATIENCE_S)
     command = [sys.executable, "-m", "relying_party", "dashboard", "--verifier-key", str(tmp_path / "verifier.pub")]
     command += ["--port", str(dashboard.broker.port), "--listen", "127.0.0.1:0"]
     with started(command, tmp_path / "again.log") as (url, _):
-        ends_s = time.monotonic() + WAIT_S
+        ends_s = time.monotonic() + PATIENCE_S
         rows: list[list[object]] = []
         while len(rows) < 2 and time.monotonic() < ends_s:
             rows = httpx.get(f"{url}api/fleet").json()["rows"]
@@ -215,7 +215,7 @@ def test_operators_have_a_page_of_metrics(tmp_path: Path, dashboard: Dashboard) 
     )
     command = [sys.executable, "-m", "relying_party", "dashboard", "--config", str(tmp_path / "dashboard.toml")]
     with started(command, tmp_path / "metrics.log"):
-        ends_s = time.monotonic() + WAIT_S
+        ends_s = time.monotonic() + PATIENCE_S
         ready = httpx.get(f"http://127.0.0.1:{port}/readyz")
         while ready.status_code != 200 and time.monotonic() < ends_s:
             ready = httpx.get(f"http://127.0.0.1:{port}/readyz")

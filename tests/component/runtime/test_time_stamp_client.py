@@ -15,6 +15,7 @@ from schemas.reasons import Reason
 from tests.builders.token_forge import ForgedAuthority, Recipe, certify
 from tests.programs import tsa
 from tests.programs.tsa import Behaviour, Exchange, misbehaving_tsa
+from tests.programs.waiting import PATIENCE_S
 
 IMPRINT = b"i" * 32
 NONCE = 2**64 - 3
@@ -23,14 +24,13 @@ STAMPS = TimeStampVerifier(AUTHORITY.root.pem)
 STRANGER = ForgedAuthority.make()
 WEB_SERVER = certify("web server", AUTHORITY.root, usages=[ExtendedKeyUsageOID.SERVER_AUTH])
 SHORT_S = 0.3
-LONG_S = 20.0
 
 
-def client(url: str, timeout_s: float = LONG_S) -> HttpTimeStampAuthority:
+def client(url: str, timeout_s: float = PATIENCE_S) -> HttpTimeStampAuthority:
     return HttpTimeStampAuthority(parse_tsa_url(url), STAMPS, timeout_s=timeout_s, monotonic_s=time.monotonic)
 
 
-def failure(url: str, timeout_s: float = LONG_S) -> WorldError:
+def failure(url: str, timeout_s: float = PATIENCE_S) -> WorldError:
     with pytest.raises(WorldError) as caught:
         client(url, timeout_s).stamp(IMPRINT, NONCE)
     return caught.value
@@ -110,7 +110,7 @@ def test_a_tsa_that_takes_its_time_is_left_at_the_deadline(behaviour: Behaviour)
     with misbehaving_tsa(behaviour) as url:
         started = time.monotonic()
         assert failure(url, SHORT_S).reason is Reason.TSA_TIMEOUT
-        assert SHORT_S * 0.9 < time.monotonic() - started < LONG_S
+        assert SHORT_S * 0.9 < time.monotonic() - started < PATIENCE_S
 
 
 def test_a_port_that_accepts_nothing_is_a_timeout() -> None:

@@ -14,6 +14,7 @@ from schemas.audit.entry import HANDLE, OBJECT_KINDS, REFERENCE_VALUES
 from schemas.hashes import SHA256
 from schemas.messages.reference_values import sign_reference_values
 from schemas.verdicts import Tier
+from tests.builders.damage import flipped
 from tests.worlds.device import make_references
 from tests.worlds.verifier import Verifying
 from verifier_worker.__main__ import main
@@ -188,7 +189,7 @@ def test_without_any_reference_values_all_is_undecided(tmp_path: Path, capsys: p
 
 def test_reference_values_of_a_stranger_are_refused(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
     path = Path(recorded.references(version=2))
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    path.write_bytes(flipped(path.read_bytes()))
     assert recorded.appraise(POLICY, "--reference-values", str(path)) == 2
     assert "object-signature-invalid" in capsys.readouterr().err
 

@@ -10,6 +10,7 @@ from schemas.errors import PeerError
 from schemas.messages.policy import SignedPolicy, sign_policy
 from schemas.reasons import Reason
 from schemas.verdicts import Tier
+from tests.builders.damage import flipped
 from tests.worlds.device import T0_US
 from tests.worlds.verifier import Verifying
 from verifier_worker.adapters.trust_store import POLICIES, REFERENCE_VALUES
@@ -109,7 +110,7 @@ def test_a_version_that_has_ended_takes_a_policy_back(verifying: Verifying) -> N
     [
         ("other", signed, Reason.OBJECT_MISDIRECTED),
         ("fleet", lambda verifying: signed(verifying, 2, key=STRANGER), Reason.OBJECT_SIGNATURE_INVALID),
-        ("fleet", lambda verifying: signed(verifying, 2)[:-1] + b"x", Reason.OBJECT_SIGNATURE_INVALID),
+        ("fleet", lambda verifying: flipped(signed(verifying, 2)), Reason.OBJECT_SIGNATURE_INVALID),
         ("fleet", lambda verifying: signed(verifying, 2, text="id = 'fleet'"), Reason.POLICY_INVALID),
         ("fleet", lambda verifying: signed(verifying, 2, text="no TOML"), Reason.POLICY_INVALID),
         ("fleet", lambda verifying: signed(verifying, 2, text=TEXT.replace("fleet", "flee")), Reason.POLICY_INVALID),

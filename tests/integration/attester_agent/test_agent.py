@@ -40,11 +40,11 @@ from tests.fakes.attester import HandleMint, read_payload
 from tests.programs.mosquitto import Mosquitto, running_mosquitto
 from tests.programs.swtpm import Swtpm, require_tool, running_swtpm
 from tests.programs.tsa import running_tsa
+from tests.programs.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.needs("swtpm", "mosquitto", "openssl", "tpm2_checkquote", "tpm2_pcrextend")
 
 ROOT: Final = Path(__file__).resolve().parents[3]
-WAIT_S: Final = 20.0
 TOPICS: Final = Topics()
 HEARTBEAT_BUDGET_BYTES: Final = 700  # DESIGN 13
 MQTT_BYTES: Final = 1 + 2 + 2 + 2 + 1  # PUBLISH: type, remaining length, topic length, packet id, no properties
@@ -130,7 +130,7 @@ class Bench:
             self.status.put(message.payload)
 
     def next(self) -> Evidence:
-        return read_payload(self.evidence.get(timeout=WAIT_S)[1])
+        return read_payload(self.evidence.get(timeout=PATIENCE_S)[1])
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -196,7 +196,7 @@ def bench(directory: Path, *, heartbeat_s: float, algorithm: str = "ecc", **more
         )
         listener.start()
         try:
-            assert listener.wait_subscribed(WAIT_S)
+            assert listener.wait_subscribed(PATIENCE_S)
             made.listener = listener
             yield made
         finally:
@@ -284,7 +284,7 @@ def test_a_device_from_provisioning_to_heartbeats(tmp_path: Path) -> None:
             check_quote(device, heartbeat)
             assert stop(process) == 0
         online, offline = (
-            parse_unverified_status(cmw.unwrap(device.status.get(timeout=WAIT_S), STATUS, None)) for _ in "ab"
+            parse_unverified_status(cmw.unwrap(device.status.get(timeout=PATIENCE_S), STATUS, None)) for _ in "ab"
         )
         assert (online.online, offline.online, online.name) == (True, False, "device-1")
 
@@ -292,7 +292,7 @@ def test_a_device_from_provisioning_to_heartbeats(tmp_path: Path) -> None:
 def next_heartbeat(device: Bench) -> tuple[Evidence, int]:
     """The next push with nothing new in it, and its size on the wire."""
     while True:
-        topic, payload = device.evidence.get(timeout=WAIT_S)
+        topic, payload = device.evidence.get(timeout=PATIENCE_S)
         evidence = read_payload(payload)
         if not evidence.unsigned_increments and evidence.body.previous is not None:
             return evidence, len(payload) + len(topic) + MQTT_BYTES
@@ -300,7 +300,7 @@ def next_heartbeat(device: Bench) -> tuple[Evidence, int]:
 
 def stop(process: "subprocess.Popen[bytes]") -> int:
     process.send_signal(signal.SIGTERM)
-    return process.wait(timeout=3)
+    return process.wait(timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("algorithm", ["ecc", "rsa"])

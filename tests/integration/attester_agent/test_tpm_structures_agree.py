@@ -35,6 +35,7 @@ from schemas.tpm.public import (
 )
 from schemas.tpm.signature import SignatureScheme, parse_signature, verify_signature
 from tests.programs.swtpm import Swtpm, running_swtpm
+from tests.programs.waiting import PATIENCE_S
 
 tpm2_pytss = pytest.importorskip("tpm2_pytss", reason="tpm2-pytss (libtss2) is not installed")
 
@@ -247,7 +248,7 @@ def test_tpm2_checkquote_accepts_what_we_accept(attestation: Attestation, tmp_pa
         (tmp_path / "message").write_bytes(message)
         files = ["-u", "key.pem", "-m", "message", "-s", "signature", "-f", "values"]
         command = ["tpm2_checkquote", *files, "-l", listed, "-g", algorithm.name, "-q", NONCE.hex()]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
     accepted = check(attestation.quote.raw)
     assert accepted.returncode == 0, accepted.stderr
@@ -263,16 +264,18 @@ def test_openssl_verifies_the_signature_as_we_encode_it(attestation: Attestation
     command = ["openssl", "dgst", f"-{signature.hash.name}", "-verify", "key.pem", "-signature", "signature"]
     if signature.scheme is SignatureScheme.RSAPSS:
         command += ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:auto"]
-    done = subprocess.run([*command, "message"], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [*command, "message"], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert done.stdout.strip() == "Verified OK", done.stderr
 
 
 @pytest.mark.needs("tpm2_quote", "tpm2_createprimary")
 def test_tpm2_quote_takes_our_text_and_quotes_what_we_meant(tpm: Swtpm, tmp_path: Path) -> None:
     def tool(*command: str) -> None:
-        subprocess.run([*command, "-T", tpm.tcti], cwd=tmp_path, capture_output=True, timeout=30, check=True)
+        subprocess.run([*command, "-T", tpm.tcti], cwd=tmp_path, capture_output=True, timeout=PATIENCE_S, check=True)
         flush = ["tpm2_flushcontext", "-t", "-T", tpm.tcti]  # no resource manager does it for us
-        subprocess.run(flush, capture_output=True, timeout=30, check=True)
+        subprocess.run(flush, capture_output=True, timeout=PATIENCE_S, check=True)
 
     selection = parse_selection_text("sha256:0-7,16+sha1:10")
     attributes = RESTRICTED_SIGNING

@@ -25,6 +25,7 @@ from tests.programs.mosquitto import running_mosquitto
 from tests.programs.mqtt_client import Listener, listening
 from tests.programs.stopping import stop_process
 from tests.programs.vendor_tpm import make_vendor, vendor_tpm
+from tests.programs.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.needs("swtpm", "swtpm_setup", "swtpm_localca", "mosquitto")
 
@@ -194,7 +195,7 @@ def test_an_endorser_that_is_killed_at_every_answer_enrols_all_the_same(stage: S
             stage.client.wait_for(lambda _, wanted=answers: stage.answers() >= wanted, f"answer {answers}")  # type: ignore[misc]  # bound now
             stage.end(signal.SIGKILL)
             stage.serve()
-        assert device.wait(60) == 0, (stage.folder / "enrol.log").read_text()
+        assert device.wait(PATIENCE_S) == 0, (stage.folder / "enrol.log").read_text()
     finally:
         stop_process(device, signal.SIGTERM, 10.0)
     endorsements = stage.wait_for_endorsements(1)

@@ -23,10 +23,10 @@ from schemas.messages.status import parse_unverified_status
 from schemas.topics import Topics
 from tests.programs.mosquitto import Mosquitto, running_mosquitto
 from tests.programs.tsa import misbehaving_tsa, running_tsa, silent
+from tests.programs.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.needs("mosquitto", "openssl")
 
-PATIENCE_S = 30.0
 TOPICS = Topics()
 
 

@@ -29,6 +29,7 @@ from tests.programs.mosquitto import running_mosquitto
 from tests.programs.mqtt_client import Listener, listening
 from tests.programs.swtpm import running_swtpm
 from tests.programs.tsa import running_tsa
+from tests.programs.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.needs("swtpm", "mosquitto", "openssl")
 
@@ -36,7 +37,6 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 TOPICS: Final = Topics()
 NAMES: Final = ("one", "two")
 MAX_AGE_US: Final = 15_000_000
-PATIENCE_S: Final = 60.0
 
 
 class Scene:

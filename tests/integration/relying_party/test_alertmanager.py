@@ -21,13 +21,13 @@ from tests.programs.alert_rig import AlertRig
 from tests.programs.mosquitto import free_port, running_mosquitto
 from tests.programs.mqtt_client import listening
 from tests.programs.stopping import stop_process
+from tests.programs.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[3]
 TOOLS = ROOT / ".cache" / "tools" / "bin"
 EXAMPLE = ROOT / "deploy" / "alertmanager"
 BAD: dict[str, Any] = {"status": Tier.CONTRAINDICATED, "vector": {TrustClaim.EXECUTABLES: 96}, "reasons": ("x",)}
 TEMPLATES = Path("/usr/share/prometheus/alertmanager/default.tmpl")
-WAIT_SECONDS = 30.0
 
 
 def tool(name: str) -> str:
@@ -75,7 +75,7 @@ def alertmanager(folder: Path, port: int) -> Iterator[None]:
 def alerts_at(port: int) -> list[dict[str, Any]]:
     """Active alerts."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v2/alerts?active=true", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v2/alerts?active=true", timeout=PATIENCE_S) as answer:
             found: list[dict[str, Any]] = json.load(answer)
             return found
     except OSError:
@@ -84,7 +84,7 @@ def alerts_at(port: int) -> list[dict[str, Any]]:
 
 def wait_for(port: int, wanted: Callable[[list[dict[str, Any]]], bool], what: str, log: Path) -> list[dict[str, Any]]:
     """Asks until ``wanted`` is true; each question takes its time, so this does not spin."""
-    deadline_s = time.monotonic() + WAIT_SECONDS
+    deadline_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline_s:
         found = alerts_at(port)
         if wanted(found):

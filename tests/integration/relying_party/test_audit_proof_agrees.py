@@ -9,6 +9,7 @@ from typing import Any
 import cbor2
 import pytest
 
+from tests.builders.damage import flipped
 from tests.component.relying_party.test_audit_proof import run_of
 
 PROGRAM = Path(__file__).resolve().parents[2] / "programs" / "go" / "checkproof.go"
@@ -52,7 +53,7 @@ def test_go_finds_every_entry_in_the_signed_tree(tmp_path: Path) -> None:
         assert judged[-1].stdout.startswith(f"{len(lines)} entries are in the tree of ")
     assert len(judged) == 3
     changed = tmp_path / "head-2" / lines[0].split()[1]
-    changed.write_bytes(changed.read_bytes()[:-1] + b"\xff")
+    changed.write_bytes(flipped(changed.read_bytes()))
     assert subprocess.run(command, capture_output=True, env=environment, check=False).returncode == 1
 
 

@@ -29,10 +29,10 @@ from tests.programs.mosquitto import running_mosquitto
 from tests.programs.mqtt_client import Listener, listening
 from tests.programs.swtpm import running_swtpm
 from tests.programs.verifier_rig import ROOT, VerifierRig, verifier_rig
+from tests.programs.waiting import PATIENCE_S
 
 EXAMPLES = ROOT / "docs" / "examples"
 CHALLENGE = bytes(range(32)).hex()
-PATIENCE_S = 20.0
 SHORT_WAIT_S = 1.0
 
 

@@ -24,10 +24,10 @@ from schemas.verdicts import Tier, TrustClaim
 from tests.fakes.relying_party import ALICE, BOB, message_of, result_about
 from tests.programs.mosquitto import Mosquitto, running_mosquitto
 from tests.programs.mqtt_client import listening
+from tests.programs.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.needs("mosquitto")
 ROOT = Path(__file__).resolve().parents[3]
-WAIT_SECONDS = 20.0
 
 
 class Stage:
@@ -47,7 +47,7 @@ class Stage:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command to its end."""
         command = [sys.executable, "-m", "relying_party", *arguments, *self.trust]
-        return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_options_stand_above_the_file(stage: Stage) -> None:
     config.write_text('verifier_keys = ["v.pub"]\n[mqtt]\nport = 1\n')
     command = [sys.executable, "-m", "relying_party", "results", "--once", "--config", str(config)]
     command += ["--port", str(stage.broker.port)]
-    ended = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
     assert ended.returncode == 0
     assert len(ended.stdout.splitlines()) == 2
 
@@ -144,7 +144,7 @@ class Terminal:
 
     def wait_for(self, text: str) -> bytes:
         """Reads until ``text`` is on the screen."""
-        deadline_s = time.monotonic() + WAIT_SECONDS
+        deadline_s = time.monotonic() + PATIENCE_S
         start = len(self.seen)
         while text.encode() not in self.seen[start:]:
             left_s = deadline_s - time.monotonic()
@@ -159,7 +159,7 @@ class Terminal:
 
     def end(self) -> int:
         """Waits for the end; meanwhile the screen is read, so that nobody waits for us."""
-        deadline_s = time.monotonic() + WAIT_SECONDS
+        deadline_s = time.monotonic() + PATIENCE_S
         while self.process.poll() is None and time.monotonic() < deadline_s:
             if select.select([self.master], [], [], 0.1)[0]:
                 self.seen += os.read(self.master, 65_536)

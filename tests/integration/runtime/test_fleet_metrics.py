@@ -32,6 +32,7 @@ from tests.programs.mosquitto import free_port
 from tests.programs.mqtt_client import listening
 from tests.programs.otlp_collector import Collector, otlp_collector
 from tests.programs.stopping import stop_process
+from tests.programs.waiting import PATIENCE_S
 from tests.worlds.device import make_endorsement
 
 pytestmark = pytest.mark.needs("mosquitto", "swtpm", "openssl")
@@ -179,7 +180,7 @@ def prometheus(fleet: FleetRig) -> Iterator[int]:
 
 
 def ask(port: int, path: str, **query: str) -> Any:  # noqa: ANN401 what an API answers
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as asking:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)) as asking:
         try:
             asking.request("GET", f"/api/v1/{path}?{urllib.parse.urlencode(query)}")
             answer = asking.getresponse()

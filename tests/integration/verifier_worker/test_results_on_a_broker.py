@@ -18,8 +18,7 @@ from schemas.errors import WorldError
 from schemas.reasons import Reason
 from tests.fakes.relying_party import ALICE, BOB, STRANGERS_KEY, TOPICS, message_of, result_about
 from tests.programs.mosquitto import Mosquitto, free_port, running_mosquitto
-
-PATIENCE_S = 15.0
+from tests.programs.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.needs("mosquitto")
 

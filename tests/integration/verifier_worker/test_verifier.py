@@ -22,6 +22,7 @@ from schemas.verdicts import Freshness, Tier
 from tests.programs.mosquitto import Mosquitto, running_mosquitto
 from tests.programs.mqtt_client import Listener, listening
 from tests.programs.verifier_rig import VerifierRig, verifier_rig
+from tests.programs.waiting import PATIENCE_S
 from verifier_worker.__main__ import main as verifier
 
 pytestmark = pytest.mark.needs("mosquitto")
@@ -44,7 +45,7 @@ class Stage:
         """Results about a device so far."""
         return self.rig.results(self.client.messages, self.rig.devices[number].ueid)
 
-    def wait_for_sequence(self, sequence: int, number: int = 0, seconds: float = 20.0) -> AttestationResult:
+    def wait_for_sequence(self, sequence: int, number: int = 0, seconds: float = PATIENCE_S) -> AttestationResult:
         """The result about one push of a device."""
         ueid = self.rig.devices[number].ueid
 
@@ -212,7 +213,7 @@ def test_a_broker_that_dies_and_comes_back_is_taken_up_again(stage: Stage) -> No
     stage.broker.restart()
     stage.client.publish(stage.rig.topics.status("test", "probe"), b"\x80")
     stage.push()
-    assert stage.wait_for_sequence(1, seconds=40).status is Tier.AFFIRMING
+    assert stage.wait_for_sequence(1).status is Tier.AFFIRMING
 
 
 def test_a_queue_that_is_always_full_does_not_stand_still(tmp_path: Path) -> None:
@@ -233,7 +234,7 @@ def test_a_queue_that_is_always_full_does_not_stand_still(tmp_path: Path) -> Non
         topic = rig.topics.evidence(rig.devices[0].ueid)
         for _ in range(500):
             client.publish_soon(topic, rig.payload(rig.devices[0].push(elapsed_ms=1)))
-        assert stage.wait_for_sequence(499, seconds=60).status is Tier.AFFIRMING
+        assert stage.wait_for_sequence(499).status is Tier.AFFIRMING
 
 
 def test_mqtt_3_1_1_will_do(tmp_path: Path) -> None:

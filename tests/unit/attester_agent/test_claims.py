@@ -17,6 +17,7 @@ from schemas.hashes import SHA256
 from schemas.identifiers import Ueid
 from schemas.limits import MAX_CLAIMS, MAX_TEXT_BYTES
 from schemas.messages.evidence import EvidenceBody, SyncProof, encode_body, parse_body
+from tests.programs.waiting import PATIENCE_S
 
 PROJECT = tomllib.loads((Path(__file__).resolve().parents[3] / "pyproject.toml").read_text("utf-8"))
 BUILT_IN: dict[str, Collector] = {
@@ -111,7 +112,7 @@ def test_a_collector_that_hangs_delays_one_call_and_keeps_its_last_value() -> No
     def slow() -> Collected:
         calls.append(1)
         if len(calls) > 1:
-            assert let_go.wait(30)
+            assert let_go.wait(PATIENCE_S)
         return len(calls)
 
     collectors = {"slow": Collector(collect=slow), "quick": Collector(collect=lambda: 1)}

@@ -16,6 +16,7 @@ from runtime.settings import build
 from runtime.telemetry import check_metrics_address
 from schemas.errors import ConfigError
 from tests.programs.mosquitto import free_port
+from tests.programs.waiting import PATIENCE_S
 
 GOOD = Condition(ok=True, state="writable")
 BAD = Condition(ok=False, state="disk full", next="make room")
@@ -47,7 +48,7 @@ def page(health: Health) -> Iterator[MetricsPage]:
 
 
 def get(page: MetricsPage, path: str, method: str = "GET") -> tuple[int, str, str]:
-    with closing(http.client.HTTPConnection("127.0.0.1", page.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", page.port, timeout=PATIENCE_S)) as connection:
         connection.request(method, path)
         answer = connection.getresponse()
         return answer.status, answer.getheader("Content-Type", ""), answer.read().decode()
@@ -117,7 +118,7 @@ def test_the_page_shows_metrics_in_both_formats_and_nothing_else(page: MetricsPa
 def test_who_asks_and_says_nothing_does_not_stop_the_others_for_good(page: MetricsPage) -> None:
     idle = [socket.create_connection(("127.0.0.1", page.port)) for _ in range(MAX_REQUESTS)]
     try:
-        with socket.create_connection(("127.0.0.1", page.port), timeout=10) as one_more:
+        with socket.create_connection(("127.0.0.1", page.port), timeout=PATIENCE_S) as one_more:
             assert one_more.recv(1) == b"", "turned away at once"
     finally:
         for each in idle:
@@ -134,7 +135,7 @@ def test_who_asks_and_says_nothing_does_not_stop_the_others_for_good(page: Metri
 
 def test_nonsense_does_not_stop_the_page(page: MetricsPage) -> None:
     for nonsense in (b"\0" * 100, b"GET\r\n\r\n", b"GET /metrics HTTP/9.9\r\n\r\n", b"x" * 70_000 + b"\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", page.port), timeout=10) as stranger:
+        with socket.create_connection(("127.0.0.1", page.port), timeout=PATIENCE_S) as stranger:
             stranger.sendall(nonsense)
             stranger.shutdown(socket.SHUT_WR)
             stranger.recv(100)

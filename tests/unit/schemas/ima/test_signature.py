@@ -16,6 +16,7 @@ from schemas.ima.signature import (
     verify_file_signature,
 )
 from schemas.reasons import Reason
+from tests.builders.damage import flipped
 from tests.builders.file_signing import PrivateKey, file_key, sign_file
 
 RSA = rsa.generate_private_key(65537, 2048)
@@ -71,8 +72,8 @@ def test_the_key_id_is_the_end_of_sha1_of_the_keys_bits() -> None:
     [
         (sign_file(STRANGER, DIGEST), b"sha256", DIGEST),
         (sign_file(EC, SHA256.digest(b"another")), b"sha256", DIGEST),
-        (sign_file(EC, DIGEST)[:-1] + b"\0", b"sha256", DIGEST),
-        (sign_file(RSA, DIGEST)[:-1] + b"\0", b"sha256", DIGEST),
+        (flipped(sign_file(EC, DIGEST)), b"sha256", DIGEST),
+        (flipped(sign_file(RSA, DIGEST)), b"sha256", DIGEST),
         (
             sign_file(EC, DIGEST, kind=3, version=3)[:1] + b"\x02" + sign_file(EC, DIGEST, version=3)[2:],
             b"sha256",

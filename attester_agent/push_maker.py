@@ -4,7 +4,7 @@ Owns what is rebuilt after a restart: the sync proof and the replay of the logs.
 until the caller has stored a push, making it again from the same state gives another one with the same place in the
 chain.
 
-Order within one push (DESIGN 5): boot and CEL logs, body, quote, PCRs, logs. Logs are read last, so they are never
+Order within one push: boot and CEL logs, body, quote, PCRs, logs. Logs are read last, so they are never
 behind the quote. When they do not reproduce it (a PCR that no log explains moved meanwhile) the same body is quoted
 again, a bounded number of times; then the push goes out as it is, and the operator is told. Once that has happened,
 pushes take one quote until one is reproduced again: a device that is wrong for good does not keep its TPM busy with

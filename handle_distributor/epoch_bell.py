@@ -1,4 +1,4 @@
-"""The epoch bell: one round makes one handle (DESIGN 4). Owns the chain's end; talks to the world through ports.
+"""The epoch bell: one round makes one handle (invariant I27). Owns the chain's end; talks to the world through ports.
 
 A round, for each TSA in the operator's order until one succeeds: have the epoch bell stamped (the marker), sign the
 claims, have the signature stamped, attach the token, verify the result as any attester will, store it, publish it.

@@ -1,7 +1,7 @@
 """Limits on everything that comes from outside; each is checked before the bytes are parsed."""
 
 MAX_MESSAGE_BYTES = 256 * 1024  # any MQTT payload; evidence is split by the agent at half of this
-MAX_EVIDENCE_BYTES_DEFAULT = 128 * 1024  # DESIGN 5: one push
+MAX_EVIDENCE_BYTES_DEFAULT = 128 * 1024  # one push
 MAX_REFERENCE_VALUES_BYTES = 16 * 1024 * 1024  # 100,000 digests of 32 bytes with names
 MAX_CBOR_DEPTH = 16
 MAX_CBOR_ITEMS = 8192  # of anything not signed by a trusted key

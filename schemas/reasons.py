@@ -15,7 +15,7 @@ class Reason(StrEnum):
     MALFORMED = "malformed"
     UNKNOWN_MEDIA_TYPE = "unknown-media-type"
 
-    # Handles (DESIGN 4; REIM 9.2).
+    # Handles (REIM 9.2).
     HANDLE_SIGNATURE_INVALID = "handle-signature-invalid"
     HANDLE_STAMP_INVALID = "handle-stamp-invalid"
     HANDLE_STAMP_IMPRINT_MISMATCH = "handle-stamp-imprint-mismatch"
@@ -96,7 +96,7 @@ class Reason(StrEnum):
     LOG_NOT_BOUND_TO_BODY = "log-not-bound-to-body"
     EVIDENCE_REPLAYED = "evidence-replayed"
 
-    # Clock (DESIGN 6).
+    # Clock.
     CLOCK_EPOCH_MISMATCH = "clock-epoch-mismatch"
     CLOCK_RAN_BACK = "clock-ran-back"
     CLOCK_UNSAFE = "clock-unsafe"

@@ -1,4 +1,4 @@
-"""When a TPM made a quote: the inequalities, and nothing else (DESIGN 6; REIM 7.2; TUDA).
+"""When a TPM made a quote: the inequalities, and nothing else (invariant I15; REIM 7.2; TUDA).
 
 All true times are UTC, integer microseconds; TPM clocks are the integer milliseconds of TPMS_CLOCK_INFO. Every rounding
 goes to the side that keeps the statement true.

@@ -2,8 +2,8 @@
 
 Promises: deltas of claims and PCR values add up to what they are deltas of; a push with ``previous`` absent is
 complete; nothing is in two pushes or in none, as long as the state moves on with what was stored. Entries of logs are
-chosen after the quote, because only then it is known which of them it covers; the body signs where they start (DESIGN
-5). Not so entries of boot and CEL logs: no PCR binds all of their bytes, so they are chosen before the quote and the
+chosen after the quote, because only then it is known which of them it covers; the body signs where they start.
+Not so entries of boot and CEL logs: no PCR binds all of their bytes, so they are chosen before the quote and the
 body signs their digest. A boot log does not grow while we run; of a CEL log the next push brings what is missing. Other
 logs wait until all of a boot log is on its way: the first entry of an IMA list speaks of PCRs that it explains.
 

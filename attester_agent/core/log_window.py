@@ -1,7 +1,7 @@
 """Which log entries a quote covers, and which of them travel now.
 
 The quote comes first and the logs are read after it: a log is never behind its PCR, so some prefix of what was read
-reproduces the quote (DESIGN 5), however fast the machine measures. What is beyond belongs to the next quote.
+reproduces the quote, however fast the machine measures. What is beyond belongs to the next quote.
 """
 
 from collections.abc import Mapping

@@ -1,12 +1,12 @@
-"""Evidence: a signed quote over a body, and beside it what the quoted PCRs bind (DESIGN 5).
+"""Evidence: a signed quote over a body, and beside it what the quoted PCRs bind.
 
 The quote's ``extraData`` is the SHA-256 of the body's bytes; the sync proof inside the body has the SHA-256 of the
 handle as its ``extraData``. What a TPM structure in the message already says -- handle id, reset and restart counts,
 clock, PCR selection and digest -- is not said a second time, so there is nothing to contradict it.
 
-PCR values and log increments are *unsigned*: they count only once they reproduce the quoted PCR digest. The body
-signs where in each log an increment starts, not where it ends: the attester must hash the body before it quotes, and
-learns which entries the quote covers only afterwards (DESIGN 5). Everything here is well-formed and untrusted.
+PCR values and log increments are *unsigned*: they count only once they reproduce the quoted PCR digest (invariant I1).
+The body signs where in each log an increment starts, not where it ends: the attester must hash the body before it
+quotes, and learns which entries the quote covers only afterwards. Everything here is well-formed and untrusted.
 """
 
 import hashlib

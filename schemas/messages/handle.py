@@ -1,4 +1,4 @@
-"""Handles: the distributor's signed claims with a TSA's stamp on the signature (DESIGN 4).
+"""Handles: the distributor's signed claims with a TSA's stamp on the signature (invariant I14).
 
 ``COSE_Sign1`` over CWT claims ``{iss, exp, nbf, nonce, epoch marker, previous}``, the time-stamp token over the COSE
 signature in unprotected header 270 (RFC 9921, 3161-ctt). The id of a handle is the SHA-256 of all its bytes, token

@@ -1,4 +1,4 @@
-"""Whether the handles of one distributor are one chain (DESIGN 4). Pure; for verifiers and attesters alike.
+"""Whether the handles of one distributor are one chain. Pure; for verifiers and attesters alike.
 
 Each handle names the one before it, and a distributor's times never run back. So of two handles of one issuer the later
 descends from the earlier, and between a handle and the one it names there is no third. What is seen can break that in

@@ -1,4 +1,4 @@
-"""Attestation results: EAR (draft-ietf-rats-ear-04), one submodule for the attesting environment (DESIGN 9).
+"""Attestation results: EAR (draft-ietf-rats-ear-04), one submodule for the attesting environment.
 
 Here are the claims of a JWT; :mod:`schemas.messages.result_cwt` says the same in CBOR,
 :mod:`schemas.messages.result_token` signs either.

@@ -1,7 +1,7 @@
 """Replay of log increments to the PCR values that a quote has signed. Attester and verifier use the same.
 
 The quote comes first, the logs are read after it, and a log is never behind its PCR: so some prefix of what was read
-reproduces the quoted digest, and what is beyond belongs to a later quote (DESIGN 5).
+reproduces the quoted digest, and what is beyond belongs to a later quote.
 
 Invariants: a :class:`ReplayState` never changes; replaying a log in any increments gives the state of replaying it at
 once; a state that :meth:`Replay.until` returns has the quoted PCR digest. A PCR that an entry has extended is *owned*

@@ -281,7 +281,7 @@ def test_a_replaced_log_is_told_to_the_caller_and_read_from_the_start() -> None:
 
 
 def test_the_largest_heartbeat_stays_in_the_budget() -> None:
-    """DESIGN 13: at most 700 bytes on the wire, with both logs long and an agent that pushed for decades."""
+    """At most 700 bytes on the wire, with both logs long and an agent that pushed for decades."""
     device = Device()
     boot_log = MemoryLog(name="tcg2")
     maker = PushMaker(device.tpm, [device.ima, boot_log], selection=SELECTION, max_bytes=100_000)

@@ -46,7 +46,7 @@ pytestmark = pytest.mark.needs("swtpm", "mosquitto", "openssl", "tpm2_checkquote
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 TOPICS: Final = Topics()
-HEARTBEAT_BUDGET_BYTES: Final = 700  # DESIGN 13
+HEARTBEAT_BUDGET_BYTES: Final = 700
 MQTT_BYTES: Final = 1 + 2 + 2 + 2 + 1  # PUBLISH: type, remaining length, topic length, packet id, no properties
 
 

@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-
 from attester_agent.adapters import metrics as agent_metrics
 from attester_agent.adapters.inbox import Acknowledged, Connected, Event, Inbox, Received
 from attester_agent.adapters.push_trace import PushTrace
@@ -22,6 +20,7 @@ from attester_agent.core.agent_state import AgentState, on_solicit, require_base
 from attester_agent.core.evidence_builder import Push
 from attester_agent.core.handle_gate import ClockTrust, accept_handle, is_overdue
 from attester_agent.core.solicit_gate import Bucket, check_solicit
+from attester_agent.core.trust import Trust
 from attester_agent.ports import HandleSource, LogRestartedError, MeasurementLog, Spool, Transport
 from attester_agent.push_maker import PushMaker
 from attester_agent.settings import ROLE, EvidenceSettings
@@ -35,7 +34,7 @@ from schemas.errors import PeerError, WorldError
 from schemas.identifiers import HandleId, ueid_text
 from schemas.media_types import HANDLE, SOLICIT, Indicator
 from schemas.messages.evidence import ClaimValue
-from schemas.messages.handle import StampVerifier, verify_handle
+from schemas.messages.handle import verify_handle
 from schemas.messages.solicit import verify_solicit
 from schemas.reasons import Reason
 from schemas.topics import Topics
@@ -47,16 +46,6 @@ FIRST_RETRY_S: Final = 1.0
 LAST_RETRY_S: Final = 60.0
 
 _LOG: Final = Log("agent")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trust:
-    """Whose word counts: keys by ``cose.key_id``, the TSAs, and whether this machine's clock may judge."""
-
-    distributors: Mapping[bytes, EllipticCurvePublicKey]
-    verifiers: Mapping[bytes, EllipticCurvePublicKey]
-    stamps: StampVerifier
-    clock: ClockTrust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

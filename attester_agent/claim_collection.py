@@ -13,7 +13,8 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from attester_agent.claims import Collected, Collector
+from attester_agent.claims import Collected, Collector, container_digests
+from attester_agent.settings import ClaimSettings
 from runtime import clock
 from runtime.telemetry import Log
 from schemas.limits import MAX_CLAIMS, MAX_TEXT_BYTES
@@ -47,6 +48,12 @@ def load_collectors() -> dict[str, Collector]:
         else:
             _failed(point.name, TypeError(f"{point.value} is a {type(loaded).__name__}, not a Collector"))
     return collectors
+
+
+def collectors_of(settings: ClaimSettings) -> dict[str, Collector]:
+    """All installed plug-ins by name, and the one for containers if the configuration names containers."""
+    containers = {"containers": container_digests(settings.containers)} if settings.containers else {}
+    return load_collectors() | containers
 
 
 def is_selected(name: str, collector: Collector, select: Sequence[str]) -> bool:

@@ -1,10 +1,12 @@
-"""``attester-agent measure``: checks what was asked for, measures, says what was done."""
+"""``attester-agent measure``: measures a file into a PCR and a CEL log."""
 
+import argparse
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from attester_agent.commands.options import add_config, settings_of
 from attester_agent.logs.cel_file import CelFile
 from attester_agent.logs.file_measurement import check_owner, digest_of, measure
 from attester_agent.settings import Settings
@@ -13,6 +15,9 @@ from runtime.service import Stop
 from schemas.cel.records import ApplicationContent
 from schemas.errors import ConfigError, PeerError
 from schemas.replay.log_replay import CEL
+
+if TYPE_CHECKING:
+    from runtime.command_line import Parsers
 
 _TYPE: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
@@ -36,12 +41,33 @@ class MeasureRequest:
     log: str | None = None
 
 
+def add_to(parsers: "Parsers") -> None:
+    """Adds the command."""
+    parser = parsers.add_parser("measure", help="measure a file into a PCR and a CEL log; works beside a running agent")
+    add_config(parser)
+    parser.add_argument("--pcr", type=int, required=True, help="PCR to extend, in all banks")
+    parser.add_argument("--type", required=True, help="kind of thing, as dotted words: app.config")
+    parser.add_argument("--file", type=Path, required=True, help="the file to measure")
+    parser.add_argument("--name", help="its name in the log; default: the file's absolute path")
+    parser.add_argument("--log", help="CEL log by its name in [logs.cel]; default: the first there")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measures the file."""
+    settings = settings_of(arguments)
+    request = MeasureRequest(
+        pcr=arguments.pcr, event_type=arguments.type, file=arguments.file, name=arguments.name, log=arguments.log
+    )
+    print(run_measure(settings, request, Stop().on_signals()))
+
+
 def run_measure(settings: Settings, request: MeasureRequest, stop: Stop) -> str:
-    """Measures one file; returns what to tell the operator.
+    """Measures one file; returns the text for the operator.
 
     Raises:
-        ConfigError: what was asked for cannot be; the text says what can.
-        WorldError: TPM or disk.
+        ConfigError: the request cannot be carried out; the text says what can.
+        WorldError: the TPM or the disk failed.
     """
     log = _log_of(settings, request)
     allowed = settings.logs.measure_pcrs

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from attester_agent.commands.run import load_trust
+from attester_agent.adapters.loaded_files import load_trust
+from attester_agent.commands.options import add_config, settings_of
 from attester_agent.ports import Identity
 from attester_agent.settings import Settings
 from attester_agent.tpm.device import TpmDevice
@@ -27,7 +28,7 @@ from schemas.reasons import Reason
 from schemas.tpm.pcr import PcrSelection
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 argparse has no public name for it
+    from runtime.command_line import Parsers
 
 DEFAULT_WAIT_S: Final = 10.0
 _QUEUE_MESSAGES: Final = 16
@@ -51,21 +52,26 @@ class PassportRequest:
     wait_s: float
 
 
-def add_passport(commands: "Commands") -> None:
-    """Describes the command."""
-    command = commands.add_parser("passport", help="fetch the result about this device, to show it to someone")
-    command.add_argument("--config", type=Path, required=True, help="TOML file")
-    command.add_argument("--out", type=Path, metavar="FILE", help="write the token there instead of printing it")
-    command.add_argument("--challenge", metavar="HEX", help="answer a relying party's challenge with the TPM")
-    command.add_argument("--proof", type=Path, metavar="FILE", help="where the answer goes")
-    command.add_argument(
+def add_to(parsers: "Parsers") -> None:
+    """Adds the command."""
+    parser = parsers.add_parser("passport", help="fetch the result about this device, to show it to someone")
+    add_config(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the token there instead of printing it")
+    parser.add_argument("--challenge", metavar="HEX", help="answer a relying party's challenge with the TPM")
+    parser.add_argument("--proof", type=Path, metavar="FILE", help="where the answer goes")
+    parser.add_argument(
         "--wait", type=float, default=DEFAULT_WAIT_S, metavar="S", help="for the result (default: %(default)g)"
     )
+    parser.set_defaults(run=run)
 
 
-def passport_request(options: argparse.Namespace) -> PassportRequest:
-    """What the options ask for."""
-    return PassportRequest(out=options.out, challenge=options.challenge, proof=options.proof, wait_s=options.wait)
+def run(arguments: argparse.Namespace) -> None:
+    """Fetches the result and shows it."""
+    settings = settings_of(arguments)
+    request = PassportRequest(
+        out=arguments.out, challenge=arguments.challenge, proof=arguments.proof, wait_s=arguments.wait
+    )
+    print(run_passport(settings, request, Stop().on_signals()))
 
 
 def run_passport(settings: Settings, request: PassportRequest, stop: Stop) -> str:

@@ -1,19 +1,42 @@
-"""Provisioning: makes the attesting key and writes what an endorser needs to vouch for it."""
+"""``attester-agent provision``: makes the attesting key and writes the files that an endorser needs to endorse it."""
 
+import argparse
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from attester_agent.commands.options import add_config, settings_of
 from attester_agent.ports import Identity
+from attester_agent.tpm.device import TpmDevice
 from runtime.durable import write_durable
+from runtime.service import Stop
 from schemas.errors import ConfigError
 from schemas.identifiers import ueid_text
 from schemas.tpm.public import parse_public
 
+if TYPE_CHECKING:
+    from runtime.command_line import Parsers
+
 UEID_FILE: Final = "attester.ueid"
 PUBLIC_FILE: Final = "ak.tpmt_public"
 PEM_FILE: Final = "ak.pem"
+
+
+def add_to(parsers: "Parsers") -> None:
+    """Adds the command."""
+    parser = parsers.add_parser("provision", help="make the attesting key and write the files that the endorser needs")
+    add_config(parser)
+    parser.add_argument("--out", type=Path, required=True, help="folder for attester.ueid, ak.tpmt_public and ak.pem")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Makes the key if there is none, and writes the files."""
+    stop = Stop().on_signals()
+    identity = TpmDevice(settings_of(arguments).tpm, pause=stop.wait).identity()
+    write_identity(identity, arguments.out)
+    print(next_steps(identity, arguments.out))
 
 
 def write_identity(identity: Identity, folder: Path) -> None:
@@ -36,7 +59,7 @@ def write_identity(identity: Identity, folder: Path) -> None:
 
 
 def next_steps(identity: Identity, folder: Path) -> str:
-    """What to tell the operator after provisioning."""
+    """The text for the operator: what was written, and what to do next."""
     return (
         f"ueid {ueid_text(identity.ueid)}\n"
         f"key  {identity.environment.hex()}\n"

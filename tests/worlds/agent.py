@@ -5,9 +5,10 @@ import itertools
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 
 from attester_agent.adapters.inbox import Acknowledged, Event, Received
-from attester_agent.agent import Agent, Trust, World
+from attester_agent.agent import Agent, World
 from attester_agent.core.agent_state import AgentState
 from attester_agent.core.handle_gate import ClockTrust
+from attester_agent.core.trust import Trust
 from attester_agent.ports import HandleSource, SyncStamper
 from attester_agent.push_maker import PushMaker
 from attester_agent.settings import EvidenceSettings

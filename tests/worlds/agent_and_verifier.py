@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from attester_agent.adapters.inbox import Acknowledged, Event
 from attester_agent.adapters.inbox import Received as Heard
 from attester_agent.adapters.spool import SqliteSpool
-from attester_agent.agent import Agent, Trust, World
+from attester_agent.agent import Agent, World
 from attester_agent.core.handle_gate import ClockTrust
+from attester_agent.core.trust import Trust
 from attester_agent.push_maker import PushMaker
 from attester_agent.settings import EvidenceSettings
 from runtime.clock import utc_us

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from attester_agent import claim_collection
 from attester_agent.__main__ import main
 from attester_agent.claims import Collector
-from attester_agent.commands import run as commands
+from attester_agent.commands.claims import describe_claims
 from attester_agent.commands.provision import next_steps, write_identity
-from attester_agent.commands.run import describe_claims
 from attester_agent.core.handle_gate import AcceptedHandle
 from attester_agent.push_maker import PushMaker
 from attester_agent.settings import ClaimSettings, EvidenceSettings, Settings, TpmSettings, TrustSettings
@@ -58,7 +58,7 @@ def test_claims_are_shown_with_what_else_speaks_for_them(tmp_path: Path, monkeyp
         "command-line": Collector(collect=lambda: "quiet", measured_in="boot log: PCR 8"),
         "hours": Collector(collect=lambda: 5, by_name_only=True),
     }
-    monkeypatch.setattr(commands, "load_collectors", lambda: collectors)
+    monkeypatch.setattr(claim_collection, "load_collectors", lambda: collectors)
     (tmp_path / "web.container").write_bytes(b"image")
     settings = Settings(
         state=tmp_path / "state.db",

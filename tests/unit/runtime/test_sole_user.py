@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from attester_agent.commands.run import run_agent
+from attester_agent.service import run_agent
 from attester_agent.settings import Settings, TrustSettings
 from runtime.durable import check_folder_of, sole_user
 from runtime.keys import generate_key_pair

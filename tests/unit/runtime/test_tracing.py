@@ -21,7 +21,7 @@ BODY = hashlib.sha256(b"a body").digest()
 OFF = """
 import sys
 from runtime.tracing import TracingSettings, open_tracer
-import verifier_worker.service, attester_agent.commands.run, relying_party.results
+import verifier_worker.service, attester_agent.service, relying_party.results
 assert open_tracer(TracingSettings(), "test", "one") is None
 print([name for name in sys.modules if name.startswith("opentelemetry")])
 """

@@ -1,0 +1,352 @@
+"""Examines everything that the agent needs, from the device outwards: one finding a check, and what to do about it.
+
+Changes nothing: no key is made, nothing is published, no session is left on the broker. A check that an earlier finding
+makes impossible says so.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from attester_agent.adapters.loaded_files import check_files, load_stamper, load_trust
+from attester_agent.core.handle_gate import ClockTrust, accept_handle
+from attester_agent.core.trust import Trust
+from attester_agent.logs.kernel_logs import open_logs
+from attester_agent.ports import Identity
+from attester_agent.settings import Settings
+from attester_agent.tpm.device import TpmDevice
+from runtime import clock
+from runtime.durable import check_folder_of, sole_user
+from runtime.keys import load_public_keys
+from runtime.mqtt import Message, MqttConnection, Session
+from runtime.service import Stop
+from runtime.settings import naming
+from schemas import media_types
+from schemas.codecs import cmw
+from schemas.errors import AttestreamError, ConfigError, PeerError, WorldError
+from schemas.identifiers import ueid_text
+from schemas.media_types import Indicator
+from schemas.messages.endorsement import verify_endorsement
+from schemas.messages.handle import Handle, verify_handle
+from schemas.reasons import Reason
+from schemas.replay.log_replay import IMA
+from schemas.tpm.pcr import PcrSelection
+
+PATIENCE_S: Final = 5.0
+_US: Final = 1_000_000
+_DEVICE: Final = "device:"
+_ONE_ENTRY: Final = 1
+
+
+class Grade(StrEnum):
+    """How bad it is: ``fail`` keeps the agent from being believed, ``warn`` may."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one check saw, and what to do about it."""
+
+    grade: Grade
+    check: str
+    seen: str
+    todo: str = ""
+
+    @property
+    def text(self) -> str:
+        """One line, and a second one where there is something to do."""
+        line = f"{self.grade:4}  {self.check}: {self.seen}"
+        return f"{line}\n      → {self.todo}" if self.todo else line
+
+
+@dataclass(slots=True, kw_only=True)
+class _Patient:
+    """What is known so far; each check fills in what later ones need."""
+
+    settings: Settings
+    endorser_keys: Sequence[Path]
+    stop: Stop
+    trust: Trust | None = None
+    identity: Identity | None = None
+    messages: list[Message] = field(default_factory=list)
+    subscribed: bool = False
+
+
+def examine(settings: Settings, endorser_keys: Sequence[Path], stop: Stop) -> Iterator[Finding]:
+    """Makes all checks, in order; each finding as soon as it is there.
+
+    Args:
+        settings: of the agent.
+        endorser_keys: files of public keys; none, and nothing is said about the endorsement's signature.
+        stop: ends waiting.
+    """
+    patient = _Patient(settings=settings, endorser_keys=endorser_keys, stop=stop)
+    for check in CHECKS:
+        yield from check(patient)
+
+
+def _files(patient: _Patient) -> Iterator[Finding]:
+    try:
+        patient.trust = load_trust(patient.settings)
+        load_stamper(patient.settings)
+    except ConfigError as error:
+        yield _fail("keys and roots", error, "put the file there, readable by the agent's user, or correct the setting")
+        return
+    found = patient.trust
+    seen = f"{len(found.distributors)} distributor, {len(found.verifiers)} verifier keys"
+    if found.verifiers:
+        yield _ok("keys and roots", seen)
+    else:
+        yield Finding(
+            grade=Grade.WARN,
+            check="keys and roots",
+            seen=seen,
+            todo="without trust.verifier_keys no verifier can ask for a log again; set them or evidence.baseline_every",
+        )
+
+
+def _state(patient: _Patient) -> Iterator[Finding]:
+    path = patient.settings.state
+    try:
+        check_folder_of(path, "state")
+    except ConfigError as error:
+        user = f"uid {os.geteuid()}"
+        yield _fail("state", error, f"make the folder and give it to the agent's user (this is {user})")
+        return
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        yield Finding(
+            grade=Grade.FAIL,
+            check="state",
+            seen=f"{path}: not ours to read and write (uid {os.geteuid()})",
+            todo=f"run this as the agent's user, or: chown its user {path}",
+        )
+        return
+    try:
+        with sole_user(path, "state"):
+            yield _ok("state", f"{path}; no agent runs on it")
+    except ConfigError:
+        yield _ok("state", f"{path}; an agent runs on it")
+
+
+def _logs(patient: _Patient) -> Iterator[Finding]:
+    settings = patient.settings.logs
+    if settings.tcg2 is None and settings.ima is None and not settings.cel:
+        yield Finding(
+            grade=Grade.WARN,
+            check="logs",
+            seen="none configured; verifiers see PCR values, but not what they are made of",
+            todo="set logs.tcg2 and logs.ima to the kernel's files in /sys/kernel/security",
+        )
+    for log in open_logs(tcg2=settings.tcg2, ima=settings.ima, cel=settings.cel):
+        check = f"log {log.name}"
+        if not log.exists:
+            yield Finding(
+                grade=Grade.FAIL if not log.name.startswith("cel") else Grade.WARN,
+                check=check,
+                seen="the file is not there",
+                todo="mount securityfs on /sys/kernel/security, check that kernel and firmware have it (a boot loader "
+                "that skips the kernel's EFI stub, as grub 2.06's linux without Secure Boot, loses the boot log), or "
+                "take the log out of [logs]",
+            )
+            continue
+        try:
+            count = len(log.read(0).records)
+        except WorldError as error:
+            yield _fail(
+                check,
+                error,
+                "let the agent's user read it: chgrp attestream FILE (the unit does that at each start; the kernel "
+                "forgets it at each boot)",
+            )
+            continue
+        if log.name == IMA and count <= _ONE_ENTRY:
+            yield Finding(
+                grade=Grade.WARN,
+                check=check,
+                seen=f"{count} entries: the kernel measures no files",
+                todo="load an IMA policy: ima_policy=tcb on the kernel's command line, or /etc/ima/ima-policy",
+            )
+        else:
+            yield _ok(check, f"{count} entries")
+
+
+def _tpm(patient: _Patient) -> Iterator[Finding]:
+    settings = patient.settings.tpm
+    if settings.tcti.startswith(_DEVICE):
+        path = Path(settings.tcti.removeprefix(_DEVICE))
+        if not path.exists():
+            todo = (
+                "switch the TPM 2.0 on in the firmware's settings; is the kernel's driver loaded (dmesg | grep -i tpm)?"
+            )
+            yield Finding(grade=Grade.FAIL, check="tpm", seen=f"{path} is not there", todo=todo)
+            return
+        if not os.access(path, os.R_OK | os.W_OK):
+            todo = "add the agent's user to group tss: usermod -aG tss USER (rules of the package tpm-udev)"
+            yield Finding(grade=Grade.FAIL, check="tpm", seen=f"{path}: uid {os.geteuid()} may not open it", todo=todo)
+            return
+    device = TpmDevice(settings, pause=patient.stop.wait)
+    try:
+        with device.registers() as registers:
+            life = registers.life()
+            missing = _missing_banks(patient.settings.evidence.selection, set(registers.read(0)))
+        patient.identity = device.find_identity()
+    except AttestreamError as error:
+        yield _fail("tpm", error, "see docs/threat-model.md for the code; does another program hold the TPM?")
+        return
+    yield _ok("tpm", f"answers; reset {life.reset_count}, restart {life.restart_count}")
+    if missing:
+        todo = "choose another bank in evidence.pcrs, or allocate it: tpm2_pcrallocate, then reboot"
+        seen = f"{', '.join(missing)}: not active in this TPM"
+        yield Finding(grade=Grade.FAIL, check="PCR bank", seen=seen, todo=todo)
+    if patient.identity is None:
+        todo = "attester-agent enrol --config … --endorser-key … (or: attester-agent provision)"
+        seen = f"none at {settings.ak_handle:#x}"
+        yield Finding(grade=Grade.FAIL, check="attesting key", seen=seen, todo=todo)
+    else:
+        yield _ok("attesting key", f"{settings.ak_handle:#x}, of {ueid_text(patient.identity.ueid)}")
+
+
+def _missing_banks(wanted: PcrSelection, active: set[object]) -> list[str]:
+    return [bank.algorithm.name for bank in wanted.banks if bank.algorithm not in active]
+
+
+def _broker(patient: _Patient) -> Iterator[Finding]:
+    mqtt = patient.settings.mqtt
+    topics = mqtt.topics
+    filters = [topics.all_handles]
+    if patient.identity is not None:
+        filters.append(topics.endorsements(patient.identity.ueid))
+    session = Session(client_id=f"doctor-{clock.random_bytes(6).hex()}", subscriptions=tuple(filters))
+    where = f"{mqtt.host}:{mqtt.port}"
+    try:
+        connection = MqttConnection(mqtt, session, on_message=patient.messages.append)
+    except ConfigError as error:
+        yield _fail("broker", error, "correct table [mqtt]")
+        return
+    connection.start()
+    try:
+        patient.subscribed = connection.wait_subscribed(PATIENCE_S)
+        if patient.subscribed:
+            patient.stop.wait(1.0)  # what is retained comes right behind
+    finally:
+        connection.stop()
+    if patient.subscribed:
+        yield _ok("broker", f"{where} lets us subscribe")
+    else:
+        todo = "does it run, does a firewall let us out, are user, password and certificates of [mqtt] right?"
+        seen = f"{where}: no subscription within {PATIENCE_S:g} s"
+        yield Finding(grade=Grade.FAIL, check="broker", seen=seen, todo=todo)
+
+
+def _handle(patient: _Patient) -> Iterator[Finding]:
+    if not patient.subscribed or patient.trust is None:
+        yield Finding(grade=Grade.WARN, check="handle", seen="not looked at: broker or keys are missing")
+        return
+    topics, trust, newest = patient.settings.mqtt.topics, patient.trust, list[Handle]()
+    problem = ""
+    for message in patient.messages:
+        if topics.kind_of(message.topic) == "handles":
+            try:
+                raw = cmw.unwrap(message.payload, media_types.HANDLE, Indicator.HANDLE)
+                newest.append(verify_handle(raw, trust.distributors, trust.stamps))
+            except PeerError as error:
+                problem = f"{error.reason}: {error.detail}"
+    if not newest:
+        seen = problem or "none on the broker"
+        todo = (
+            "does handle-distributor run? Are trust.distributor_keys and trust.tsa_roots its, and mqtt.root the same?"
+        )
+        yield Finding(grade=Grade.FAIL, check="handle", seen=seen, todo=todo)
+        return
+    yield from _judge_time(max(newest, key=lambda each: each.time_us), trust.clock)
+
+
+def _judge_time(handle: Handle, judge: ClockTrust) -> Iterator[Finding]:
+    now_us = clock.utc_us()
+    age_s = (now_us - handle.time_us) / _US
+    try:
+        accept_handle(handle, None, now_us=now_us)
+    except PeerError as error:
+        early = error.reason == Reason.HANDLE_FROM_FUTURE
+        untrusted = judge is ClockTrust.UNTRUSTED
+        yield Finding(
+            grade=Grade.WARN if untrusted else Grade.FAIL,
+            check="clock" if early else "handle",
+            seen=f"stamped {abs(age_s):.0f} s {'after' if early else 'before'} this machine's time",
+            todo='set this machine\'s clock (NTP), or trust.clock = "untrusted" if it has none'
+            if early
+            else "either no distributor makes handles any more, or this machine's clock is ahead: compare it with NTP",
+        )
+        return
+    yield _ok("handle", f"of {handle.claims.issuer}, stamped {age_s:.0f} s ago")
+    yield _ok("clock", "agrees with the time stamp authority")
+
+
+def _enrolment(patient: _Patient) -> Iterator[Finding]:
+    identity = patient.identity
+    if identity is None or not patient.subscribed:
+        yield Finding(grade=Grade.WARN, check="enrolment", seen="not looked at: broker or attesting key is missing")
+        return
+    enrol = "attester-agent enrol --config … --endorser-key …; what the endorser answers says what it wants"
+    topic = patient.settings.mqtt.topics.endorsements(identity.ueid)
+    payloads = [message.payload for message in patient.messages if message.topic == topic]
+    if not payloads:
+        seen = f"no endorsement of {ueid_text(identity.ueid)} on the broker"
+        yield Finding(grade=Grade.FAIL, check="enrolment", seen=seen, todo=enrol)
+        return
+    if not patient.endorser_keys:
+        seen = "an endorsement is on the broker; who signed it was not checked"
+        yield Finding(grade=Grade.WARN, check="enrolment", seen=seen, todo="name --endorser-key to have it checked")
+        return
+    try:
+        with naming("--endorser-key"):
+            keys = load_public_keys(patient.endorser_keys)
+        raw = cmw.unwrap(payloads[-1], media_types.SIGNED_CORIM, Indicator.ENDORSEMENTS)
+        endorsement = verify_endorsement(raw, keys)
+    except AttestreamError as error:
+        yield _fail("enrolment", error, "is --endorser-key the endorser's that the verifiers trust?")
+        return
+    now_s = clock.utc_s()
+    if endorsement.attesting_key.name != identity.environment:
+        seen = "the endorsement is of another attesting key of this device"
+        yield Finding(grade=Grade.FAIL, check="enrolment", seen=seen, todo=enrol)
+    elif not endorsement.not_before_s <= now_s < endorsement.not_after_s:
+        seen = "the endorsement has ended, or was withdrawn"
+        yield Finding(grade=Grade.FAIL, check="enrolment", seen=seen, todo=enrol)
+    else:
+        days = (endorsement.not_after_s - now_s) / 86_400
+        yield _ok("enrolment", f"endorsed by {endorsement.signer} for {days:.0f} more days")
+
+
+def _rest(patient: _Patient) -> Iterator[Finding]:
+    """What ``run --check-config`` sees beyond the above."""
+    try:
+        check_files(patient.settings)
+    except ConfigError as error:
+        yield _fail("configuration", error, "correct it; attester-agent run would end with status 2")
+
+
+def _ok(check: str, seen: str) -> Finding:
+    return Finding(grade=Grade.OK, check=check, seen=seen)
+
+
+def _fail(check: str, error: AttestreamError, todo: str) -> Finding:
+    return Finding(grade=Grade.FAIL, check=check, seen=f"{error.reason}: {error.detail}", todo=todo)
+
+
+CHECKS: Final[tuple[Callable[[_Patient], Iterator[Finding]], ...]] = (
+    _files,
+    _state,
+    _logs,
+    _tpm,
+    _broker,
+    _handle,
+    _enrolment,
+    _rest,
+)

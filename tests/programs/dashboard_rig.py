@@ -19,7 +19,7 @@ from typing import Final
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from runtime.keys import generate_key_pair
 from schemas.identifiers import HandleId, Ueid, ueid_text
@@ -239,6 +239,7 @@ def looking(browser: Browser, **options: object) -> Iterator[Look]:
     try:
         look = Look(context.new_page())
         look.page.set_default_timeout(PATIENCE_S * 1000)
+        expect.set_options(timeout=PATIENCE_S * 1000)  # five seconds otherwise
         context.on("request", lambda request: look.requests.append(request.url))
         look.page.on("console", lambda said: _complain(look, said.type, said.text))
         look.page.on("pageerror", lambda error: look.complaints.append(str(error)))

@@ -14,24 +14,11 @@ from relying_party.result_board import Standing
 from schemas.identifiers import Ueid, ueid_text
 from schemas.messages.alert import Condition
 from schemas.messages.result import AttestationResult
-from schemas.reasons import Reason
+from schemas.reasons.table import REASONS
 from schemas.verdicts import Freshness, Tier
 
-# Reasons that decide nothing by themselves; where a policy gives one a weight it stands first, and counts.
-_TOLD_ONLY: Final = frozenset(
-    {
-        Reason.REBOOTED,
-        Reason.TPM_CLEARED,
-        Reason.FIRMWARE_CHANGED,
-        Reason.RESUMED,
-        Reason.IMA_BANK_PADDED_SHA1,
-        Reason.HIBERNATED,
-        Reason.KERNEL_REPLACED,
-        Reason.CLOCK_UNSAFE,
-        Reason.CLOCK_TOO_SLOW,
-        Reason.SYNC_STAMP_INVALID,
-    }
-)
+# They decide nothing by themselves. Where a policy gives one of them a weight it comes first, and then it is deciding.
+_REPORTED_ONLY: Final = frozenset(code for code, row in REASONS.items() if row.reported_only)
 _AT_ONCE: Final = frozenset({Condition.CONTRAINDICATED, Condition.CONTRADICTED})
 
 
@@ -143,7 +130,7 @@ def headline_of(standing: Standing) -> Headline:
     condition = condition_of(standing)
     if condition is Condition.AFFIRMING:
         return WELL
-    deciding = {code for number, code in enumerate(standing.reasons) if number == 0 or code not in _TOLD_ONLY}
+    deciding = {code for number, code in enumerate(standing.reasons) if number == 0 or code not in _REPORTED_ONLY}
     return Headline(condition=condition, reasons=tuple(sorted(deciding)))
 
 

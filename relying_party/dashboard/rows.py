@@ -15,8 +15,7 @@ from relying_party.dashboard.handle_watch import HandleWatch, seen_json
 from relying_party.result_board import Standing
 from schemas.identifiers import HandleId, ueid_text
 from schemas.messages.result import AttestationResult
-from schemas.text.reasons import REASON_TEXTS
-from schemas.text.verdicts import CLAIMS_OF
+from schemas.reasons.table import REASONS
 from schemas.verdicts import tier_of
 
 COLUMNS: Final = (
@@ -47,12 +46,12 @@ _SAMPLE_DIGITS: Final = 3
 def reasons_json() -> dict[str, list[object]]:
     """What each reason code means, which trust claims it can be the reason for (none: any), and what to do next."""
     return {
-        reason.value: [
-            _sentence(text.meaning),
-            [claim.label for claim in CLAIMS_OF.get(reason, ())],
-            _sentence(text.next_step),
+        row.code.value: [
+            _sentence(row.meaning),
+            [claim.label for claim in row.claims],
+            _sentence(row.next_step),
         ]
-        for reason, text in REASON_TEXTS.items()
+        for row in REASONS.values()
     }
 
 

@@ -8,7 +8,7 @@ never more than the result itself says.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from schemas.reasons import Reason
+from schemas.reasons.table import REASONS
 from schemas.verdicts import Freshness, Tier, TrustClaim, tier_of
 
 TIER_TEXTS: Final[Mapping[Tier, str]] = {
@@ -55,17 +55,6 @@ _TIER_VALUE_TEXTS: Final[Mapping[Tier, str]] = {
     Tier.CONTRAINDICATED: "not to be trusted",
     Tier.NONE: "nothing concluded",
 }
-_CONFIGURATION: Final = (TrustClaim.CONFIGURATION,)
-CLAIMS_OF: Final[Mapping[Reason, Sequence[TrustClaim]]] = {
-    Reason.PCR_UNEXPECTED: (TrustClaim.CONFIGURATION, TrustClaim.EXECUTABLES),
-    Reason.FILE_UNEXPECTED: (TrustClaim.EXECUTABLES, TrustClaim.FILE_SYSTEM),
-    Reason.BOOT_AGGREGATE_MISMATCH: (TrustClaim.CONFIGURATION, TrustClaim.EXECUTABLES),
-    Reason.FILE_MEASUREMENT_VIOLATED: (TrustClaim.EXECUTABLES, TrustClaim.FILE_SYSTEM),
-    Reason.TRANSITION_UNREPORTED: _CONFIGURATION,
-    Reason.SECURE_BOOT_OFF: _CONFIGURATION,
-    Reason.TEST_KEYS_ENROLLED: _CONFIGURATION,
-    Reason.BOOT_LOADER_UNEXPECTED: (TrustClaim.EXECUTABLES,),
-}
 
 
 def value_text(claim: TrustClaim, value: int) -> str:
@@ -85,8 +74,8 @@ def reasons_behind(claim: TrustClaim, value: int, reasons: Sequence[str]) -> lis
     """
     if tier_of(value) not in {Tier.WARNING, Tier.CONTRAINDICATED}:
         return []
-    by_code = {reason.value: claims for reason, claims in CLAIMS_OF.items()}
-    behind = [code for code in reasons if claim in by_code.get(code, ())]
+    claims = {code: REASONS[code].claims if code in REASONS else () for code in reasons}
+    behind = [code for code in reasons if claim in claims[code]]
     if not behind and claim is TrustClaim.CONFIGURATION:
-        return [code for code in reasons if code not in by_code]
+        return [code for code in reasons if not claims[code]]
     return behind

@@ -43,7 +43,7 @@ def test_every_code_is_used_somewhere() -> None:
             "endorser",
         )
         for path in (ROOT / package).rglob("*.py")
-        if path.name != "reasons.py"
+        if "schemas/reasons" not in path.as_posix()
     )
     unused = {reason.name for reason in Reason if f"Reason.{reason.name}" not in source}
     assert unused == set()

@@ -7,7 +7,7 @@ from schemas.identifiers import Ueid
 from schemas.limits import MAX_UNEXPECTED_LISTED
 from schemas.messages.handle import Handle
 from schemas.messages.result import AttestationResult
-from schemas.reasons import Reason
+from schemas.reasons.table import REASONS
 from schemas.verdicts import Freshness
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.state import AttesterState, Finding
@@ -40,7 +40,7 @@ def build_result(
         handle: of the evidence's sync proof, if known; a fresh result never outlives it and its grace.
     """
     verdict, measured = state.verdict, state.measured
-    shown = [finding for finding in findings if finding.reason in _NAMED and finding.detail]
+    shown = [finding for finding in findings if REASONS[finding.reason].listed and finding.detail]
     hidden = max(0, measured.unexpected_total - len(measured.unexpected)) if shown else 0
     return AttestationResult(
         ueid=ueid,
@@ -78,20 +78,6 @@ def build_result(
 def _sorted(items: Mapping[str, V]) -> dict[str, V]:
     """In one order, whether the state comes from memory or from the database: a result has one text."""
     return dict(sorted(items.items()))
-
-
-_NAMED: Final = frozenset(
-    {
-        Reason.FILE_UNEXPECTED,
-        Reason.PCR_UNEXPECTED,
-        Reason.BOOT_AGGREGATE_MISMATCH,
-        Reason.BOOT_LOADER_UNEXPECTED,
-        Reason.POLICY_CONFLICT,
-        Reason.REFERENCE_VALUES_MISSING,
-        Reason.POLICY_RULE,
-        Reason.POLICY_RULE_FAILED,
-    }
-)
 
 
 def _expiry_us(state: AttesterState, now_us: int, policy: AppraisalPolicy | None, handle: Handle | None) -> int:

@@ -20,6 +20,7 @@ from schemas.identifiers import Ueid
 from schemas.messages.evidence import VANISHED, ClaimValue, Evidence, EvidenceBody, check_claims_size
 from schemas.messages.result import Rejections
 from schemas.reasons import Reason
+from schemas.reasons.table import REASONS
 from schemas.replay.bank_replay import BankReplay
 from schemas.replay.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
 from schemas.replay.log_replay import Quoted, ReplayState
@@ -28,7 +29,6 @@ from schemas.tpm.pcr import SAVED_PCRS
 from schemas.verdicts import Freshness, Tier
 from verifier_worker.core.checks.admission import AdmittedEvidence, admit
 from verifier_worker.core.checks.appraisal import (
-    EFFECTS,
     missing_registers,
 )
 from verifier_worker.core.checks.transitions import tell_transitions
@@ -119,7 +119,10 @@ def overdue(state: AttesterState, now_us: int) -> AttesterState:
     verdict = state.verdict
     kept = verdict.status is Tier.CONTRAINDICATED
     # What stays bad keeps its reasons: a policy's rule, or its weights, may have made it so.
-    reasons = [Reason.EVIDENCE_OVERDUE, *(reason for reason in verdict.reasons if kept or reason in EFFECTS)]
+    reasons = [
+        Reason.EVIDENCE_OVERDUE,
+        *(reason for reason in verdict.reasons if kept or REASONS[reason].effect is not None),
+    ]
     stale = replace(
         verdict,
         status=verdict.status if kept else Tier.NONE,

@@ -1,17 +1,18 @@
 """Appraisal: what an accepted push says about its attester. Each check answers with findings, or with nothing.
 
-``EFFECTS`` says, for every reason code, what it does to the verdict: which AR4SI claims it sets, whether it leaves the
-verdict undecided, what it says about time. A reason that is not in it changes nothing and is only told.
+The table of reasons states what a reason does to the verdict; a policy may give some of them another weight. A reason
+with no effect changes nothing and is only reported.
 """
 
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.hashes import HashAlgorithm
 from schemas.ima.records import ImaBankMode
 from schemas.reasons import Reason
+from schemas.reasons.row import UNDECIDED, Effect
+from schemas.reasons.table import REASONS
 from schemas.time_model import quote_made
 from schemas.tpm.pcr import PcrSelection, initial_value
 from schemas.verdicts import Freshness, Tier, TrustClaim, Weight, overall_status
@@ -21,61 +22,6 @@ from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.state import AttesterState, Finding, Verdict
 
 _CLOCK_TOLERANCE_US: Final = 2_000_000  # how far our own clock may differ from the TSA's before we say so
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
-    """What a reason does to a verdict.
-
-    Attributes:
-        values: trustworthiness claims it sets, if worse than they were.
-        undecided: nothing can be affirmed.
-        freshness: what it says about time, None for nothing.
-    """
-
-    values: Mapping[TrustClaim, int] = field(default_factory=dict)
-    undecided: bool = False
-    freshness: Freshness | None = None
-
-
-_UNDECIDED: Final = Effect(undecided=True)
-_STALE: Final = Effect(undecided=True, freshness=Freshness.STALE)
-_UNSYNCHRONISED: Final = Effect(undecided=True, freshness=Freshness.UNSYNCHRONISED)
-_CONTRADICTED: Final = Effect(undecided=True, freshness=Freshness.CONTRADICTED)
-
-# Values: AR4SI, 2.3.4. 96 contraindicated; 33 unrecognised executables; 32 unrecognised files or configuration.
-EFFECTS: Final[Mapping[Reason, Effect]] = {
-    Reason.POLICY_MISSING: _UNDECIDED,
-    Reason.REFERENCE_VALUES_MISSING: _UNDECIDED,
-    Reason.BASELINE_REQUIRED: _UNDECIDED,
-    Reason.SEQUENCE_GAP: _UNDECIDED,
-    Reason.LOG_GAP: _UNDECIDED,
-    Reason.LOG_INCOMPLETE: _UNDECIDED,
-    Reason.LOG_REPLAY_MISMATCH: _UNDECIDED,  # unsigned bytes: whoever carries them may have changed them
-    Reason.LOG_MALFORMED: _UNDECIDED,
-    Reason.LOG_MISSING: _UNDECIDED,
-    Reason.PCR_NOT_QUOTED: _UNDECIDED,
-    Reason.PCR_UNEXPECTED: Effect(values={TrustClaim.CONFIGURATION: 96, TrustClaim.EXECUTABLES: 96}),
-    Reason.FILE_UNEXPECTED: Effect(values={TrustClaim.EXECUTABLES: 96, TrustClaim.FILE_SYSTEM: 96}),
-    Reason.BOOT_AGGREGATE_MISMATCH: Effect(values={TrustClaim.CONFIGURATION: 96, TrustClaim.EXECUTABLES: 96}),
-    Reason.FILE_MEASUREMENT_VIOLATED: Effect(values={TrustClaim.EXECUTABLES: 33, TrustClaim.FILE_SYSTEM: 32}),
-    Reason.TRANSITION_UNREPORTED: Effect(values={TrustClaim.CONFIGURATION: 32}),
-    Reason.SECURE_BOOT_OFF: Effect(values={TrustClaim.CONFIGURATION: 96}),
-    Reason.TEST_KEYS_ENROLLED: Effect(values={TrustClaim.CONFIGURATION: 96}),
-    Reason.BOOT_LOADER_UNEXPECTED: Effect(values={TrustClaim.EXECUTABLES: 96}),
-    Reason.BOOT_UNKNOWN: _UNDECIDED,
-    Reason.POLICY_CONFLICT: _UNDECIDED,
-    Reason.POLICY_RULE_FAILED: _UNDECIDED,
-    Reason.HANDLE_UNKNOWN: Effect(undecided=True, freshness=Freshness.PENDING),
-    Reason.HANDLE_EXPIRED: _STALE,
-    Reason.EVIDENCE_TOO_OLD: _STALE,
-    Reason.EVIDENCE_OVERDUE: _STALE,
-    Reason.CLOCK_EPOCH_MISMATCH: _UNSYNCHRONISED,
-    Reason.CLOCK_TOO_FAST: _UNSYNCHRONISED,
-    Reason.CLOCK_RAN_BACK: _CONTRADICTED,
-    Reason.CLOCK_AHEAD_OF_VERIFIER: _CONTRADICTED,
-    Reason.CLOCK_SET: _CONTRADICTED,
-}
 
 
 def policy_applies(case: Case) -> Iterator[Finding]:
@@ -325,18 +271,18 @@ def verdict_of(
 
 
 def _effect_of(finding: Finding, weights: Mapping[Reason, Weight]) -> Effect | None:
-    """What a finding does: as it stands in ``EFFECTS``, or as the policy, or the rule itself, weighs it."""
-    standing = EFFECTS.get(finding.reason)
+    """What a finding does: the effect in its row, or the weight that the policy, or the rule itself, gives it."""
+    row = REASONS[finding.reason]
     weight = finding.weight or weights.get(finding.reason)
     match weight:
         case None:
-            return standing
+            return row.effect
         case Weight.REPORTED:
             return None
         case Weight.NONE:
-            return _UNDECIDED
+            return UNDECIDED
         case Weight.WARNING | Weight.CONTRAINDICATED:
-            claims = standing.values if standing is not None and standing.values else (TrustClaim.CONFIGURATION,)
+            claims = row.claims or (TrustClaim.CONFIGURATION,)
             return Effect(values={claim: _value(claim, weight) for claim in claims})
 
 

@@ -14,6 +14,7 @@ from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import parse_log_name
 from schemas.limits import MAX_TEXT_BYTES
 from schemas.reasons import Reason
+from schemas.reasons.table import REASONS
 from schemas.replay.log_replay import CEL, IMA, TCG2
 from schemas.tpm.pcr import PcrSelection, encode_selection, parse_selection_text
 from schemas.verdicts import Weight
@@ -24,28 +25,6 @@ ALL_GROUPS: Final = "*"
 MAX_EXCLUDED: Final = 64
 _MAX_SECONDS: Final = 10 * 365 * 86_400
 _SHA256_CHARACTERS: Final = 64
-
-
-# Reasons whose weight is the policy's to choose, and the least that they can weigh: what makes a claim of the trust
-# vector untrue cannot be only told, or the vector would say what nobody checked.
-ADJUSTABLE: Final[Mapping[Reason, Weight]] = {
-    Reason.PCR_UNEXPECTED: Weight.WARNING,
-    Reason.FILE_UNEXPECTED: Weight.WARNING,
-    Reason.FILE_MEASUREMENT_VIOLATED: Weight.WARNING,
-    Reason.SECURE_BOOT_OFF: Weight.WARNING,
-    Reason.TEST_KEYS_ENROLLED: Weight.WARNING,
-    Reason.BOOT_LOADER_UNEXPECTED: Weight.WARNING,
-    Reason.TRANSITION_UNREPORTED: Weight.REPORTED,
-    Reason.REBOOTED: Weight.REPORTED,
-    Reason.RESUMED: Weight.REPORTED,
-    Reason.HIBERNATED: Weight.REPORTED,
-    Reason.KERNEL_REPLACED: Weight.REPORTED,
-    Reason.TPM_CLEARED: Weight.REPORTED,
-    Reason.FIRMWARE_CHANGED: Weight.REPORTED,
-    Reason.CLOCK_UNSAFE: Weight.REPORTED,
-    Reason.CLOCK_TOO_SLOW: Weight.REPORTED,
-    Reason.IMA_BANK_PADDED_SHA1: Weight.REPORTED,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,16 +279,14 @@ def _check_weights(table: Mapping[str, str]) -> dict[Reason, Weight]:
     order = list(Weight)
     weights = {}
     for code, text in table.items():
-        known = next((reason for reason in ADJUSTABLE if reason == code), None)
-        if known is None:
-            raise ConfigError(
-                f"weights.{code}: not a reason whose weight can be chosen: {', '.join(sorted(ADJUSTABLE))}"
-            )
-        least = ADJUSTABLE[known]
-        allowed = order[order.index(least) :]
+        row = REASONS.get(code)
+        if row is None or row.least_weight is None:
+            adjustable = sorted(each.code for each in REASONS.values() if each.least_weight is not None)
+            raise ConfigError(f"weights.{code}: not a reason whose weight can be chosen: {', '.join(adjustable)}")
+        allowed = order[order.index(row.least_weight) :]
         if text not in allowed:
             raise ConfigError(f"weights.{code}: {text!r}, expected {', '.join(allowed)}")
-        weights[known] = Weight(text)
+        weights[row.code] = Weight(text)
     return weights
 
 

@@ -1,7 +1,6 @@
-"""Reason codes: the one list of words in which the system says why.
+"""The reason codes. Results, the audit log, metrics, logging and ``docs/threat-model.md`` all use them.
 
-The same codes stand in attestation results, the audit log, metrics, logs, ``docs/threat-model.md`` and the
-test vectors; ``tests/architecture`` holds them together. A code, once released, never changes its meaning.
+A released code never changes its spelling or its meaning.
 """
 
 from enum import StrEnum
@@ -82,7 +81,7 @@ class Reason(StrEnum):
     ENROLMENT_REJECTED = "enrolment-rejected"
     ENROLMENT_RATE_LIMITED = "enrolment-rate-limited"
 
-    # Evidence: who says it, and are the bytes bound to a key (rejected: state does not move).
+    # Evidence: sender and signatures (the message is refused, the state does not move).
     UEID_MISMATCH = "ueid-mismatch"
     ATTESTER_UNENDORSED = "attester-unendorsed"
     ENDORSEMENT_EXPIRED = "endorsement-expired"
@@ -96,7 +95,7 @@ class Reason(StrEnum):
     LOG_NOT_BOUND_TO_BODY = "log-not-bound-to-body"
     EVIDENCE_REPLAYED = "evidence-replayed"
 
-    # Clock.
+    # The clock.
     CLOCK_EPOCH_MISMATCH = "clock-epoch-mismatch"
     CLOCK_RAN_BACK = "clock-ran-back"
     CLOCK_UNSAFE = "clock-unsafe"
@@ -136,7 +135,7 @@ class Reason(StrEnum):
     POLICY_CONFLICT = "policy-conflict"
     POLICY_INVALID = "policy-invalid"
 
-    # Things worth telling that change no verdict.
+    # Reported; they change no verdict unless a policy weighs them.
     REBOOTED = "rebooted"
     TPM_CLEARED = "tpm-cleared"
     FIRMWARE_CHANGED = "firmware-changed"
@@ -145,7 +144,7 @@ class Reason(StrEnum):
     HIBERNATED = "woke-from-hibernation"
     KERNEL_REPLACED = "kernel-replaced"
 
-    # The audit log, as whoever reads it finds it.
+    # The audit log, as an auditor finds it.
     AUDIT_PROOF_INVALID = "audit-proof-invalid"
     AUDIT_CHECKPOINT_INVALID = "audit-checkpoint-invalid"
     AUDIT_LOG_ALTERED = "audit-log-altered"
@@ -155,7 +154,7 @@ class Reason(StrEnum):
     AUDIT_BACK_DATED = "audit-back-dated"
     AUDIT_PRUNED = "audit-pruned"
 
-    # The world around us.
+    # The machine that a service runs on, and the broker.
     BROKER_UNREACHABLE = "broker-unreachable"
     BROKER_REFUSED = "broker-refused"
     TPM_UNREACHABLE = "tpm-unreachable"

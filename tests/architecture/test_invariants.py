@@ -3,7 +3,7 @@
 import re
 import subprocess
 
-from tests.architecture.references import REFERENCE, ROOT, missing_in, names_in
+from tests.architecture.references import REFERENCE, ROOT, definitions_in, missing_in
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 ITEM = re.compile(r"^\* \*\*I(\d+)\. (.*?)(?=^\* |^#|\Z)", re.MULTILINE | re.DOTALL)
@@ -67,5 +67,5 @@ def test_a_wrong_reference_and_every_citation_are_found() -> None:
         "schemas/errors.py::Nothing",
         "schemas/none.py::x",
     ]
-    assert "Fleet::take" in names_in("relying_party/dashboard/fleet.py")
+    assert "Fleet::take" in definitions_in("relying_party/dashboard/fleet.py")
     assert cited_in("see invariant I7; invariants I1, I2 and I30 hold; not I99") == {1, 2, 7, 30}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from prometheus_client import REGISTRY
 
 from endorser.adapters.registry import Registry
 from endorser.adapters.vendor_files import load_vendors
@@ -126,6 +127,21 @@ def test_an_activation_out_of_the_blue_is_told_so(desk: Desk) -> None:
     made = Activation(request=request_digest(b""), challenge=ChallengeDigest(bytes(32)), proof=bytes(32))
     desk.say(cmw.wrap(media_types.ENROLMENT_ACTIVATION, encode_activation(made), None))
     assert [outcome.reason for outcome in desk.outcomes()] == [Reason.ACTIVATION_UNSOLICITED]
+
+
+@pytest.mark.parametrize(
+    ("payload_", "reason"),
+    [
+        (b"", Reason.MALFORMED),
+        (cmw.wrap(media_types.STATUS, b"", None), Reason.UNKNOWN_MEDIA_TYPE),
+        (bytes(MAX_PAYLOAD_BYTES + 1), Reason.TOO_LARGE),
+    ],
+)
+def test_what_is_no_request_is_counted_by_its_reason(desk: Desk, payload_: bytes, reason: Reason) -> None:
+    counter = ("attestream_enrolments_total", {"outcome": reason.value})
+    before = REGISTRY.get_sample_value(*counter) or 0.0
+    desk.say(payload_)
+    assert (REGISTRY.get_sample_value(*counter) or 0.0) - before == 1
 
 
 @pytest.mark.parametrize("noise", [b"", b"\x80", b"x" * 100, cmw.wrap(media_types.STATUS, b"", None)])

@@ -24,6 +24,7 @@ from schemas.errors import PeerError
 from schemas.identifiers import Ueid, ueid_text
 from schemas.media_types import AUDIT_PROOF
 from schemas.messages.evidence import TransitionKind
+from schemas.reasons import Reason
 from schemas.tlog.checkpoint import cosign_checkpoint, verify_checkpoint
 from schemas.tlog.signed_note import COSIGNATURE_V1, note_key
 from tests.fakes.log_store import LOG_KEY
@@ -174,18 +175,21 @@ def test_another_key_another_root(tmp_path: Path) -> None:
 
 
 def test_no_flipped_bit_passes(tmp_path: Path) -> None:
-    """The checksum finds each of them."""
+    """The checksum finds each of them, where the file still parses."""
     proven = run_of(tmp_path)
     raw = proven.prove().read_bytes()
-    passed = []
+    passed, reasons = [], set()
     for place in range(len(raw)):
         for bit in range(8) if place % 16 == 0 else (place % 8,):
             changed = bytearray(raw)
             changed[place] ^= 1 << bit
-            with contextlib.suppress(PeerError):
+            try:
                 proven.log.check(bytes(changed))
                 passed.append((place, bit))
+            except PeerError as error:
+                reasons.add(error.reason)
     assert passed == []
+    assert reasons == {Reason.AUDIT_PROOF_INVALID, Reason.MALFORMED}
 
 
 def resealed(content: bytes) -> bytes:
@@ -201,13 +205,15 @@ def test_no_flipped_bit_passes_under_a_new_checksum_but_in_the_question(tmp_path
     content = outer[1]
     asked = content.index((proven.at_us).to_bytes(8, "big"))
     question = {*range(asked, asked + 8), *range(len(content) - 4, len(content))}
+    reasons = set()
     for place in (*range(64), *range(64, len(content), 23), *sorted(question)):
         for bit in range(8) if place in question else (place % 8,):
             changed = bytearray(content)
             changed[place] ^= 1 << bit
             try:
                 answer = proven.log.check(resealed(bytes(changed)))
-            except PeerError:
+            except PeerError as error:
+                reasons.add(error.reason)
                 continue
             assert place in question, (place, bit)
             assert answer.before is not None
@@ -215,6 +221,7 @@ def test_no_flipped_bit_passes_under_a_new_checksum_but_in_the_question(tmp_path
             assert answer.before.stamped_us is not None
             within = answer.before.stamped_us <= answer.proof.at_us <= answer.after.after_us
             assert (answer.verdict is Verdict.YES) == within
+    assert {Reason.AUDIT_PROOF_INVALID, Reason.AUDIT_CHECKPOINT_INVALID, Reason.AUDIT_STAMP_INVALID} <= reasons
 
 
 def test_a_proof_without_one_of_its_entries_does_not_pass(tmp_path: Path) -> None:
@@ -236,33 +243,51 @@ def test_a_proof_without_one_of_its_entries_does_not_pass(tmp_path: Path) -> Non
 
 
 Change = Callable[[AuditProof], AuditProof]
-ATTACKS: dict[str, Change] = {
-    "sides exchanged": lambda proof: replace(proof, before=proof.after, after=proof.before),
-    "one side twice": lambda proof: replace(proof, before=proof.after),
-    "another device": lambda proof: replace(proof, ueid=Ueid(b"\x01" + bytes(32))),
-    "heads exchanged": lambda proof: replace(proof, heads=proof.heads[::-1]),
-    "the later stamp on the earlier head": lambda proof: replace(
-        proof, heads=(replace(proof.heads[0], stamp=proof.heads[1].stamp), *proof.heads[1:])
+ATTACKS: dict[str, tuple[Change, Reason | None]] = {  # None: the proof verifies and proves nothing
+    "sides exchanged": (lambda proof: replace(proof, before=proof.after, after=proof.before), None),
+    "one side twice": (lambda proof: replace(proof, before=proof.after), None),
+    "another device": (
+        lambda proof: replace(proof, ueid=Ueid(b"\x01" + bytes(32))),
+        Reason.AUDIT_PROOF_INVALID,
     ),
-    "no consistency": lambda proof: replace(proof, consistency=()),
-    "no stamps": lambda proof: replace(proof, heads=tuple(replace(each, stamp=None) for each in proof.heads)),
-    "another place": lambda proof: replace(
-        proof, entries=(*proof.entries[:-1], replace(proof.entries[-1], index=proof.entries[-1].index + 1))
+    "heads exchanged": (lambda proof: replace(proof, heads=proof.heads[::-1]), Reason.AUDIT_PROOF_INVALID),
+    "the later stamp on the earlier head": (
+        lambda proof: replace(proof, heads=(replace(proof.heads[0], stamp=proof.heads[1].stamp), *proof.heads[1:])),
+        Reason.AUDIT_STAMP_INVALID,
     ),
-    "an entry of somebody else": lambda proof: replace(
-        proof, entries=(*proof.entries[:-1], replace(proof.entries[-1], entry=b"\xa0"))
+    "no consistency": (lambda proof: replace(proof, consistency=()), Reason.AUDIT_PROOF_INVALID),
+    "no stamps": (
+        lambda proof: replace(proof, heads=tuple(replace(each, stamp=None) for each in proof.heads)),
+        None,
     ),
-    "asked for a side that is no evidence": lambda proof: replace(proof, before=proof.entries[0].index),
+    "another place": (
+        lambda proof: replace(
+            proof, entries=(*proof.entries[:-1], replace(proof.entries[-1], index=proof.entries[-1].index + 1))
+        ),
+        Reason.AUDIT_PROOF_INVALID,
+    ),
+    "an entry of somebody else": (
+        lambda proof: replace(proof, entries=(*proof.entries[:-1], replace(proof.entries[-1], entry=b"\xa0"))),
+        Reason.AUDIT_PROOF_INVALID,
+    ),
+    "asked for a side that is no evidence": (
+        lambda proof: replace(proof, before=proof.entries[0].index),
+        Reason.AUDIT_PROOF_INVALID,
+    ),
 }
 
 
-@pytest.mark.parametrize("change", ATTACKS.values(), ids=ATTACKS.keys())
-def test_what_a_dishonest_maker_tries(tmp_path: Path, change: Change) -> None:
+@pytest.mark.parametrize(("change", "reason"), ATTACKS.values(), ids=ATTACKS.keys())
+def test_what_a_dishonest_maker_tries(tmp_path: Path, change: Change, reason: Reason | None) -> None:
     proven = run_of(tmp_path)
     made = parse_proof(proven.prove().read_bytes())
     changed = parse_proof(encode_proof(change(made)))
-    with contextlib.suppress(PeerError):
+    if reason is None:
         assert check_proof(changed, proven.log.trust).verdict is Verdict.UNKNOWN
+        return
+    with pytest.raises(PeerError) as caught:
+        check_proof(changed, proven.log.trust)
+    assert caught.value.reason is reason
 
 
 def test_a_tpm_that_was_cleared_and_counted_up_again_proves_nothing(tmp_path: Path) -> None:
@@ -351,20 +376,22 @@ def test_a_device_that_was_just_started_can_not_show_that_it_went_on(tmp_path: P
     assert answers == [Verdict.UNKNOWN, Verdict.YES, Verdict.UNKNOWN, Verdict.YES]
 
 
-def test_keys_of_ones_own_count_and_not_the_logs_word(tmp_path: Path) -> None:
+def test_keys_of_ones_own_count_and_not_the_logs_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     proven = run_of(tmp_path)
     proof = proven.prove()
     stranger = generate_private_key(SECP256R1()).public_key()
-    for role, key in (
-        ("endorser", proven.log.recording.endorser.public_key()),
-        ("verifier", proven.log.recording.key.public_key()),
-        ("distributor", proven.log.recording.mint.key.public_key()),
+    for role, key, reason in (
+        ("endorser", proven.log.recording.endorser.public_key(), Reason.OBJECT_SIGNATURE_INVALID),
+        ("verifier", proven.log.recording.key.public_key(), Reason.RESULT_SIGNATURE_INVALID),
+        ("distributor", proven.log.recording.mint.key.public_key(), Reason.HANDLE_SIGNATURE_INVALID),
     ):
         file = tmp_path / f"{role}.pub"
         file.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
         assert proven.check(proof, f"--{role}-key", str(file)) == 0
         file.write_bytes(stranger.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        capsys.readouterr()
         assert proven.check(proof, f"--{role}-key", str(file)) == 1
+        assert reason in capsys.readouterr().err
 
 
 def test_wrong_options_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,7 +101,7 @@ def test_a_stranger_cannot_clear_a_finding_from_the_screen(tier: Tier, vector: d
     take(fleet, result_about(status=tier, vector=vector))
     forge(fleet)
     assert view(fleet).value == tier.value
-    assert row(fleet)["refused"] == 1
+    assert (row(fleet)["refused"], row(fleet)["refused_code"]) == (1, Reason.RESULT_SIGNATURE_INVALID)
 
 
 def test_a_true_result_of_before_repeated_is_told_and_changes_nothing() -> None:
@@ -141,6 +141,7 @@ def test_strangers_fill_their_places_and_no_more() -> None:
     assert news is not None
     changed, gone = news
     assert (len(changed), len(gone)) == (MAX_STRANGERS, 50)
+    assert fleet.refused == {Reason.RESULT_SIGNATURE_INVALID: MAX_STRANGERS + 50}
 
 
 def test_a_reader_that_missed_what_is_gone_must_begin_again() -> None:
@@ -177,6 +178,7 @@ def test_nonsense_and_topics_of_nobody_are_counted() -> None:
         fleet.take(TOPICS.results(ALICE), dice.randbytes(dice.randint(0, 80)), NOW_US)
     fleet.take("attestream/v1/results/nobody!", b"x", NOW_US)
     assert sum(fleet.refused.values()) == 201
+    assert fleet.refused[Reason.MALFORMED] > 190
     assert len(fleet) == 1
     assert view(fleet) is View.UNVERIFIED
 

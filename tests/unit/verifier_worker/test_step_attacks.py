@@ -120,7 +120,7 @@ def test_the_boot_aggregate_is_no_licence_for_a_script() -> None:
     pcrs = {SHA256: {index: script[32 * index : 32 * index + 32] for index in range(10)}}
     body = replace(push.body, logs={"ima": 0}, increment_digests={}, sequence=5)
     bench.take(device.sign(body, {"ima": push.unsigned_increments["ima"]}, pcrs))
-    assert bench.verdict()[0] is Tier.CONTRAINDICATED
+    assert bench.verdict() == (Tier.CONTRAINDICATED, {Reason.FILE_UNEXPECTED})
 
 
 def test_an_aggregate_of_zeros_is_not_taken_where_no_quote_shows_the_bank_it_would_be_of() -> None:

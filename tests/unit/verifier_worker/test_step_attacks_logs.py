@@ -8,6 +8,7 @@ from schemas.cel import in_cbor as cel_cbor
 from schemas.cel.records import CelRecord, SystemdContent
 from schemas.hashes import SHA1, SHA256, SHA384, HashAlgorithm
 from schemas.messages.evidence import EvidenceBody, LogIncrement, PcrBanks
+from schemas.reasons import Reason
 from schemas.tpm.pcr import PcrBankSelection, PcrSelection, encode_selection, parse_selection_text
 from schemas.verdicts import Tier
 from tests.builders import tpm_bytes
@@ -64,7 +65,7 @@ def test_entries_of_one_bank_hide_nothing_behind_another() -> None:
     device.ima_list = device.ima_list[2:]
     device.boot_log = [spec_id_record(BOTH), *(measured(index, b"firmware %d" % index) for index in range(8))]
     bench.take(device.push())
-    assert bench.verdict()[0] is not Tier.AFFIRMING
+    assert bench.verdict() == (Tier.NONE, {Reason.LOG_MISSING})
 
 
 def test_a_renamed_template_makes_no_healthy_device_look_bad() -> None:
@@ -75,7 +76,8 @@ def test_a_renamed_template_makes_no_healthy_device_look_bad() -> None:
         forged = first[:24] + field(name) + first[34:]
         increments = {**push.unsigned_increments, "ima": LogIncrement(records=forged, total=1)}
         taken = bench.take(replace(push, unsigned_increments=increments))
-        assert taken.refused is not None or bench.verdict()[0] is Tier.AFFIRMING, name
+        assert taken.refused is not None, name
+        assert taken.refused.reason is Reason.LOG_MALFORMED, name
         bench.state = None
     bench.take(push)
     assert bench.verdict()[0] is Tier.AFFIRMING
@@ -93,7 +95,7 @@ def test_a_boot_aggregate_waits_for_values_that_a_quote_settles() -> None:
     send(bench, {"tcg2": 0, "ima": 1}, {"ima": LogIncrement(records=evil, total=3)}, fake)
     boot = LogIncrement(records=b"".join(device.boot_log), total=len(device.boot_log))
     send(bench, {"tcg2": 0, "ima": 2}, {"tcg2": boot}, {SHA256: {8: bytes(32), 9: bytes(32)}})
-    assert bench.verdict()[0] is not Tier.AFFIRMING
+    assert bench.verdict() == (Tier.CONTRAINDICATED, {Reason.BOOT_AGGREGATE_MISMATCH})
 
 
 def _quotes(device: FakeDevice, registers: dict[HashAlgorithm, bytes]) -> None:
@@ -126,7 +128,8 @@ def test_what_is_good_in_one_bank_is_not_good_in_the_other() -> None:
     ]
     taken = send(bench, {"cel/s": 0}, {"cel/s": LogIncrement(records=b"".join(records), total=4)}, {}, full=True)
     assert taken.refused is None
-    assert bench.verdict()[0] is Tier.CONTRAINDICATED
+    assert bench.verdict() == (Tier.CONTRAINDICATED, {Reason.FILE_UNEXPECTED})
+    assert [finding.detail for finding in taken.findings] == ["entry 0 of PCR 14 (cel/s)", "entry 2 of PCR 14 (cel/s)"]
 
 
 def test_secure_boot_is_not_vouched_for_when_another_log_extended_pcr_7_first() -> None:

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.time_stamps.verifier import TimeStampVerifier
-from schemas.codecs import cbor, cose
+from schemas import media_types
+from schemas.codecs import cbor, cmw, cose
 from schemas.codecs.tst_info import extract_tst_info, parse_tst_info
 from schemas.errors import PeerError
 from schemas.identifiers import HandleId
+from schemas.media_types import Indicator
 from schemas.messages.handle import (
     EPOCH_BELL_IMPRINT,
     MAX_LIFETIME_S,
@@ -199,6 +201,13 @@ def test_what_is_malleable_gives_another_id_and_no_other_meaning() -> None:
     handle = verify(HANDLE)
     assert twin.id != handle.id
     assert (twin.claims, twin.time_us, twin.accuracy_us) == (handle.claims, handle.time_us, handle.accuracy_us)
+
+
+def test_a_message_of_another_media_type_is_no_handle() -> None:
+    message = cmw.wrap(media_types.EVIDENCE, make(), Indicator.EVIDENCE)
+    with pytest.raises(PeerError) as caught:
+        cmw.unwrap(message, media_types.HANDLE, Indicator.HANDLE)
+    assert caught.value.reason is Reason.UNKNOWN_MEDIA_TYPE
 
 
 @given(st.binary(max_size=200))

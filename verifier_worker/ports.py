@@ -9,7 +9,7 @@ from verifier_worker.core.state import AttesterState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class Arrival:
     """What tells how long a push takes; not stored, and nothing depends on it.
 
     Attributes:
@@ -31,7 +31,7 @@ class Outcome:
         result: signed result to publish; None when there is none.
         expires_us: when the result expires.
         audit: encoded audit entry; None when nothing is to be recorded.
-        mark: of the push that it is about; None when it is about none.
+        arrival: of the push that it is about; None when it is about none.
     """
 
     ueid: Ueid
@@ -39,14 +39,14 @@ class Outcome:
     result: bytes | None
     expires_us: int
     audit: bytes | None
-    mark: Mark | None = None
+    arrival: Arrival | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
     """A stored outcome that is not published or not recorded yet. ``number`` grows by the order of storing.
 
-    ``mark`` is None after a restart.
+    ``arrival`` is None after a restart.
     """
 
     number: int
@@ -54,7 +54,7 @@ class Pending:
     result: bytes | None
     expires_us: int
     audit: bytes | None
-    mark: Mark | None = None
+    arrival: Arrival | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

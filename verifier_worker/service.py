@@ -31,15 +31,15 @@ from schemas.messages.handle import handle_id
 from schemas.messages.result_token import ResultFormat
 from schemas.messages.status import Status, encode_status
 from verifier_worker.adapters import queue_metrics, result_metrics
-from verifier_worker.adapters.loaded_files import ROLE, compile_policy, load_material
+from verifier_worker.adapters.build import BUILD
+from verifier_worker.adapters.loaded_files import ROLE, compile_policy, load_files
 from verifier_worker.adapters.push_progress import PushProgress
 from verifier_worker.adapters.readiness import Readiness
 from verifier_worker.adapters.receipt_clock import ReceiptClock
 from verifier_worker.adapters.solicitor import Identity
 from verifier_worker.adapters.state_store import SqliteStateStore
 from verifier_worker.adapters.trust_store import ENDORSEMENTS, HANDLES, POLICIES, REFERENCE_VALUES, TrustStore
-from verifier_worker.audit.opening_entries import beginning
-from verifier_worker.core.decision import BUILD
+from verifier_worker.audit.opening_entries import opening_entries
 from verifier_worker.core.policy.in_force import Policies
 from verifier_worker.settings import Settings
 from verifier_worker.worker import Received, Worker
@@ -76,26 +76,26 @@ class Service:
         # Packet id and when: appended to by the network thread, emptied by the loop.
         self._published: deque[tuple[int, float]] = deque()
         self._batch: Sequence[Message] = ()  # what the loop works on; replaced whole, read by the metrics page
-        self._material = material = load_material(settings)
+        self._files = files = load_files(settings)
         self._store = SqliteStateStore(settings.database)
         pending = [item.number for item in self._store.pending() if item.audit is not None]
         self._audit = AuditWriter(_audit_place(settings), repeated_from=min(pending, default=None))
         self._trust = TrustStore(
             self._store,
-            endorsers=material.endorsers,
-            distributors=material.distributors,
-            stamps=material.stamps,
-            policies=Policies(material.policy, compile_policy),
+            endorsers=files.endorsers,
+            distributors=files.distributors,
+            stamps=files.stamps,
+            policies=Policies(files.policy, compile_policy),
         )
         self._trust_connection, self._evidence_connection = self._connections()
         self._readiness = Readiness(ROLE, self._trust_connection, self._evidence_connection)
         self._lag = queue_metrics.PartitionLag()
         self._tracer = open_tracer(settings.tracing, ROLE, settings.name)
-        self._log_is_new = self._audit.last_number() == 0
+        self._audit_log_is_new = self._audit.last_number() == 0
         self._worker = Worker(
             Identity(
                 name=settings.name,
-                key=material.key,
+                key=files.key,
                 topics=self._topics,
                 result_format=ResultFormat(settings.result_format),
             ),
@@ -114,7 +114,7 @@ class Service:
         self._show_queue()
         for error in self._trust.load(utc_us()):
             _LOG.warning("stored-object-refused", reason=error.reason, detail=error.detail)
-        if not self._begin_log():
+        if not self._record_start():
             self._shut_down(evidence_started=False)
             return
         self._audit.start()
@@ -146,9 +146,9 @@ class Service:
             waiting = list(self._queue.queue)
         return [item for item in (*self._batch, *waiting) if self._topics.kind_of(item.topic) == "evidence"]
 
-    def _begin_log(self) -> bool:
+    def _record_start(self) -> bool:
         """Records this start, and what an auditor needs to come to the same results; False when stopped before."""
-        made = beginning(self._settings, self._material, self._store, log_is_new=self._log_is_new)
+        made = opening_entries(self._settings, self._files, self._store, log_is_new=self._audit_log_is_new)
         entries = [ObjectEntry(received_us=self._receipt_us(), kind=kind, raw=raw) for kind, raw in made]
         self._trust.trust(entries[-1].received_us)  # what is in force counts from the start on
         return self._until_done(lambda: self._worker.record(entries)) and self._until_done(self._worker.settle)
@@ -358,7 +358,7 @@ def check_service(settings: Settings) -> None:
     Raises:
         ConfigError: names the field and the file.
     """
-    load_material(settings)
+    load_files(settings)
     check_folder_of(settings.database, "database")
     _audit_place(settings).check()
 

@@ -22,15 +22,16 @@ from schemas.messages.result import AttestationResult
 from schemas.messages.result_token import ResultSigner
 from schemas.verdicts import Freshness
 from verifier_worker.adapters import result_metrics
+from verifier_worker.adapters.build import BUILD
 from verifier_worker.adapters.push_progress import PushProgress
 from verifier_worker.adapters.solicitor import Identity, Solicitor
+from verifier_worker.core.awaited_handles import AwaitedHandles
 from verifier_worker.core.conclusion import resolve
-from verifier_worker.core.decision import BUILD, DEVELOPER, result_about, take
+from verifier_worker.core.decision import DEVELOPER, result_about, take
 from verifier_worker.core.state import AttesterState, Finding
 from verifier_worker.core.step import SolicitRequest, overdue
 from verifier_worker.core.trust import Trust
-from verifier_worker.core.waiting import Waiting
-from verifier_worker.ports import AuditLog, Mark, Outcome, Pending, Publisher, StateStore, StoredAttester
+from verifier_worker.ports import Arrival, AuditLog, Outcome, Pending, Publisher, StateStore, StoredAttester
 
 _US: Final = 1_000_000
 _DUE_AT_ONCE: Final = 256
@@ -55,7 +56,7 @@ class Received:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Entry:
+class _Cached:
     """What the cache holds of one attester: ``stored`` is durable, ``state`` may be ahead of it by rejections."""
 
     state: AttesterState | None
@@ -65,7 +66,7 @@ class _Entry:
 
 class _UnderWay(NamedTuple):
     number: int
-    mark: Mark | None
+    arrival: Arrival | None
     since_s: float  # when the publisher took it
 
 
@@ -102,10 +103,10 @@ class Worker:
         self._store, self._audit, self._publisher, self._trust = store, audit, publisher, trust
         self._solicitor = Solicitor(identity, publisher, interval_s=solicit_interval_s, limit=cached_states)
         self._cached_states = cached_states
-        self._cache: OrderedDict[Ueid, _Entry] = OrderedDict()
+        self._cache: OrderedDict[Ueid, _Cached] = OrderedDict()
         self._under_way: dict[int, _UnderWay] = {}  # by publisher's id
         self._done: list[int] = []
-        self._waiting = Waiting(cached_states)
+        self._awaited = AwaitedHandles(cached_states)
         store.number_after(audit.last_number())
         self._unpublished: list[Pending] = []
         self._unrecorded: list[Pending] = list(store.pending())
@@ -127,24 +128,24 @@ class Worker:
         Raises:
             WorldError: ``store-unavailable``; nothing of the batch has taken effect, call again with the same.
         """
-        changed: dict[Ueid, _Entry] = {}
+        changed: dict[Ueid, _Cached] = {}
         outcomes, solicits = [], []
         self._progress.begins(len(batch))
         for received in batch:
             self._progress.takes(received.payload)
-            outcome, wish = self._take(received, changed)
+            outcome, solicit = self._take(received, changed)
             self._progress.took(received.arrived_s)
             if outcome is not None:
                 outcomes.append(outcome)
-            if wish is not None:
-                solicits.append(wish)
+            if solicit is not None:
+                solicits.append(solicit)
         self._store_all(outcomes, changed)
         for ueid, request in solicits:
             self._solicitor.ask(ueid, request)
 
     def expire(self, now_us: int) -> int:
         """Stores stale results for attesters whose deadline has passed, for :meth:`settle`; returns how many."""
-        changed: dict[Ueid, _Entry] = {}
+        changed: dict[Ueid, _Cached] = {}
         outcomes = []
         for ueid in self._store.due(now_us, _DUE_AT_ONCE):
             entry = self._entry(ueid, changed)
@@ -166,9 +167,9 @@ class Worker:
         Raises:
             WorldError: ``store-unavailable``; call again with the same.
         """
-        changed: dict[Ueid, _Entry] = {}
+        changed: dict[Ueid, _Cached] = {}
         outcomes = []
-        waited = self._waiting.take(handle)
+        waited = self._awaited.take(handle)
         try:
             for ueid in waited:
                 state = self._entry(ueid, changed).state
@@ -179,7 +180,7 @@ class Worker:
                 self._store_all(outcomes, changed)
         except BaseException:
             for ueid in waited:
-                self._waiting.add(ueid, handle)
+                self._awaited.add(ueid, handle)
             raise
         return len(outcomes)
 
@@ -201,8 +202,8 @@ class Worker:
         item = self._under_way.pop(publisher_id, None)
         if item is not None:
             self._done.append(item.number)
-            if item.mark is not None and at_s is not None:
-                self._progress.confirmed(item.mark, item.since_s, at_s)
+            if item.arrival is not None and at_s is not None:
+                self._progress.confirmed(item.arrival, item.since_s, at_s)
 
     def publish_pending(self) -> None:
         """Hands the publisher what it has not taken yet, in order, until it refuses."""
@@ -216,9 +217,9 @@ class Worker:
                 if publisher_id is None:
                     break
                 now_s = monotonic_s()
-                self._under_way[publisher_id] = _UnderWay(item.number, item.mark, now_s)
-                if item.mark is not None:
-                    self._progress.handed_over(item.mark, now_s)
+                self._under_way[publisher_id] = _UnderWay(item.number, item.arrival, now_s)
+                if item.arrival is not None:
+                    self._progress.handed_over(item.arrival, now_s)
             taken += 1
         del self._unpublished[:taken]
 
@@ -244,27 +245,27 @@ class Worker:
         self._store.commit([], self._take_done())
 
     def _take(
-        self, received: Received, changed: dict[Ueid, _Entry]
+        self, received: Received, changed: dict[Ueid, _Cached]
     ) -> tuple[Outcome | None, tuple[Ueid, SolicitRequest] | None]:
         """One message through decoding and ``step``; puts the attester's next entry into ``changed``."""
         try:
             ueid = parse_ueid_text(received.ueid_text)
         except PeerError as error:
-            _refused(received, error)
+            _report_refusal(received, error)
             return None, None
         entry = self._entry(ueid, changed)
         trust = self._trust(received.received_us, ueid)
         taken = take(entry.state, ueid, received.payload, received.received_us, trust)
-        wish = (ueid, taken.solicit) if taken.solicit is not None else None
+        solicit = (ueid, taken.solicit) if taken.solicit is not None else None
         if taken.duplicate:
             result_metrics.DUPLICATES.inc()
-            return _again(ueid, entry, received.received_us), None
+            return _repeated_result(ueid, entry, received.received_us), None
         if taken.refused is not None:
-            _refused(received, taken.refused)
+            _report_refusal(received, taken.refused)
             entry.state = taken.state
             audit = _audit_entry(received, ueid, reasons=[taken.refused.reason], result=None, whole=False)
             self._progress.refused(taken.refused.reason)
-            return Outcome(ueid=ueid, state=None, result=None, expires_us=0, audit=audit), wish
+            return Outcome(ueid=ueid, state=None, result=None, expires_us=0, audit=audit), solicit
         result_metrics.ACCEPTED.inc()
         if taken.state is None:
             message = "step accepted a push without a state"
@@ -272,17 +273,17 @@ class Worker:
         if taken.solicit is None and taken.state.settled:
             self._solicitor.answered(ueid)
         outcome = self._conclude(ueid, taken.state, taken.findings, received.received_us, changed, evidence=received)
-        return outcome, wish
+        return outcome, solicit
 
-    def _entry(self, ueid: Ueid, changed: dict[Ueid, _Entry]) -> _Entry:
+    def _entry(self, ueid: Ueid, changed: dict[Ueid, _Cached]) -> _Cached:
         """The attester's entry for this batch: a copy, so that a failed batch leaves the cache as it was."""
         if ueid in changed:
             return changed[ueid]
         cached = self._cache.get(ueid)
         if cached is None:
             stored = self._store.load(ueid)
-            cached = _entry_of(stored)
-        changed[ueid] = _Entry(state=cached.state, result=cached.result, result_expires_us=cached.result_expires_us)
+            cached = _cached_from(stored)
+        changed[ueid] = _Cached(state=cached.state, result=cached.result, result_expires_us=cached.result_expires_us)
         return changed[ueid]
 
     def _conclude(
@@ -291,7 +292,7 @@ class Worker:
         state: AttesterState,
         findings: tuple[Finding, ...],
         now_us: int,
-        changed: dict[Ueid, _Entry],
+        changed: dict[Ueid, _Cached],
         *,
         evidence: Received | None,
     ) -> Outcome:
@@ -299,18 +300,18 @@ class Worker:
         built = result_about(ueid, state, findings, now_us, self._trust(now_us, ueid), self._identity.name)
         result_metrics.count_result(built, findings)
         if built.freshness is Freshness.PENDING:
-            self._waiting.add(ueid, state.sync.handle)
+            self._awaited.add(ueid, state.sync.handle)
         else:
-            self._waiting.remove(ueid)
-        self._log_change(ueid, changed[ueid].state, built)
+            self._awaited.remove(ueid)
+        self._report_change(ueid, changed[ueid].state, built)
         token, expires_us = self._signer.sign(built), built.expires_s * _US
-        changed[ueid] = _Entry(state=state, result=token, result_expires_us=expires_us)
+        changed[ueid] = _Cached(state=state, result=token, result_expires_us=expires_us)
         source = evidence or Received(ueid_text=ueid_text(ueid), payload=b"", received_us=now_us)
         audit = _audit_entry(source, ueid, reasons=list(built.reasons), result=token, whole=evidence is not None)
-        mark = None if source.arrived_s is None else Mark(arrived_s=source.arrived_s, body=state.evidence)
-        return Outcome(ueid=ueid, state=state, result=token, expires_us=expires_us, audit=audit, mark=mark)
+        arrival = None if source.arrived_s is None else Arrival(arrived_s=source.arrived_s, body=state.evidence)
+        return Outcome(ueid=ueid, state=state, result=token, expires_us=expires_us, audit=audit, arrival=arrival)
 
-    def _store_all(self, outcomes: Sequence[Outcome], changed: dict[Ueid, _Entry]) -> None:
+    def _store_all(self, outcomes: Sequence[Outcome], changed: dict[Ueid, _Cached]) -> None:
         """The first of the effects: one transaction, all or nothing."""
         done, started_s = self._take_done(), monotonic_s()
         try:
@@ -322,7 +323,7 @@ class Worker:
         self._remember(changed)
         self._unrecorded.extend(stored)
 
-    def _remember(self, changed: dict[Ueid, _Entry]) -> None:
+    def _remember(self, changed: dict[Ueid, _Cached]) -> None:
         for ueid, entry in changed.items():
             if entry.state is not None:
                 self._cache[ueid] = entry
@@ -334,25 +335,25 @@ class Worker:
         done, self._done = self._done, []
         return done
 
-    def _log_change(self, ueid: Ueid, before: AttesterState | None, built: AttestationResult) -> None:
+    def _report_change(self, ueid: Ueid, before: AttesterState | None, built: AttestationResult) -> None:
         if before is None or (before.verdict.status, before.verdict.reasons) != (built.status, built.reasons):
             _LOG.info("verdict", ueid=ueid_text(ueid), status=built.status, reasons=",".join(built.reasons))
 
 
-def _entry_of(stored: StoredAttester | None) -> _Entry:
+def _cached_from(stored: StoredAttester | None) -> _Cached:
     if stored is None:
-        return _Entry(state=None, result=None, result_expires_us=0)
-    return _Entry(state=stored.state, result=stored.result, result_expires_us=stored.result_expires_us)
+        return _Cached(state=None, result=None, result_expires_us=0)
+    return _Cached(state=stored.state, result=stored.result, result_expires_us=stored.result_expires_us)
 
 
-def _again(ueid: Ueid, entry: _Entry, now_us: int) -> Outcome | None:
+def _repeated_result(ueid: Ueid, entry: _Cached, now_us: int) -> Outcome | None:
     """The stored result once more: the first one may have been lost with the broker."""
     if entry.result is None or entry.result_expires_us <= now_us:
         return None
     return Outcome(ueid=ueid, state=None, result=entry.result, expires_us=entry.result_expires_us, audit=None)
 
 
-def _refused(received: Received, error: PeerError) -> None:
+def _report_refusal(received: Received, error: PeerError) -> None:
     result_metrics.REFUSED.inc()
     result_metrics.REFUSED_TOTAL.labels("evidence", error.reason).inc()
     _LOG.warning("evidence-refused", ueid=received.ueid_text[:64], reason=error.reason, detail=error.detail)

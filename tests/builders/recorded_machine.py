@@ -17,7 +17,7 @@ from schemas.messages.evidence import Evidence, parse_evidence
 from schemas.topics import Topics
 from verifier_worker.adapters.loaded_files import compile_policy, load_policy
 from verifier_worker.adapters.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
-from verifier_worker.audit.policy_trial import Forgetful
+from verifier_worker.audit.policy_trial import DiscardedObjects
 from verifier_worker.core.policy.in_force import Policies
 from verifier_worker.core.state import AttesterState
 from verifier_worker.core.step import Step, step
@@ -62,7 +62,7 @@ def pushes(folder: Path) -> list[Evidence]:
 def replay(folder: Path) -> Iterator[Replayed]:
     """Every push through ``verifier_worker.core.step``, with the trust of that moment."""
     trust = TrustStore(
-        Forgetful(),
+        DiscardedObjects(),
         endorsers=load_public_keys([folder / "endorser.pub"]),
         distributors=load_public_keys([folder / "distributor.pub"]),
         stamps=load_time_stamp_verifier([folder / "tsa-root.pem"]),

@@ -25,10 +25,10 @@ from schemas.reasons import Reason
 from tests.fakes.attester import HandleMint
 from tests.worlds.device import make_references
 from tests.worlds.verifier import ISSUER, Verifying
-from verifier_worker.adapters.loaded_files import Material, compile_local_policy
+from verifier_worker.adapters.loaded_files import LoadedFiles, compile_local_policy
 from verifier_worker.adapters.trust_store import HANDLES, POLICIES, REFERENCE_VALUES
-from verifier_worker.audit.opening_entries import beginning
-from verifier_worker.audit.rederivation import Pinned, Rederivation
+from verifier_worker.audit.opening_entries import opening_entries
+from verifier_worker.audit.rederivation import PinnedTrust, Rederivation
 from verifier_worker.settings import Settings, TrustSettings
 from verifier_worker.worker import Received
 
@@ -67,7 +67,7 @@ class Recording(Verifying):
         unused = TrustSettings(endorser_keys=(), distributor_keys=(), tsa_roots=())
         folder = self.folder
         settings = Settings(name="v1", trust=unused, signing_key=folder, database=folder, audit_log=folder)
-        material = Material(
+        files = LoadedFiles(
             key=self.key,
             endorsers=self.endorsers,
             distributors=self.mint.keys,
@@ -75,7 +75,7 @@ class Recording(Verifying):
             policy=self.policy,
             policy_text=self.policy_text.encode(),
         )
-        made = beginning(settings, material, self.store, log_is_new=log_is_new)
+        made = opening_entries(settings, files, self.store, log_is_new=log_is_new)
         entries = [ObjectEntry(received_us=self.receipt_us(), kind=kind, raw=raw) for kind, raw in made]
         self.trust.trust(entries[-1].received_us)
         self.worker.record(entries)
@@ -273,7 +273,7 @@ class Recording(Verifying):
 
 def rederived(entries: Sequence[bytes], **pinned: object) -> Rederivation:
     """What an auditor finds in a log; believes whom the log names."""
-    made = Rederivation(Pinned(stamps_of=time_stamp_verifier_of, **pinned))  # type: ignore[arg-type]  # by name
+    made = Rederivation(PinnedTrust(stamps_of=time_stamp_verifier_of, **pinned))  # type: ignore[arg-type]  # by name
     for index, raw in enumerate(entries):
         made.take(index, raw)
     return made

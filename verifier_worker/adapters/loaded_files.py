@@ -19,7 +19,7 @@ ROLE: Final = "verifier-worker"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
+class LoadedFiles:
     """What the files named in the settings hold: our key, whom we believe, what we demand."""
 
     key: EllipticCurvePrivateKey
@@ -30,7 +30,7 @@ class Material:
     policy_text: bytes | None = None
 
 
-def load_material(settings: Settings) -> Material:
+def load_files(settings: Settings) -> LoadedFiles:
     """Reads keys, roots and policy.
 
     Raises:
@@ -50,7 +50,7 @@ def load_material(settings: Settings) -> Material:
         text = keys.read_file(settings.policy) if settings.policy is not None else None
     if settings.policy is not None and text is not None:
         _check_recordable(settings.policy, text)
-    return Material(
+    return LoadedFiles(
         key=key, endorsers=endorsers, distributors=distributors, stamps=stamps, policy=policy, policy_text=text
     )
 

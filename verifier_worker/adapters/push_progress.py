@@ -16,7 +16,7 @@ from schemas.codecs import cmw
 from schemas.errors import PeerError
 from schemas.media_types import Indicator
 from schemas.messages.evidence import parse_evidence
-from verifier_worker.ports import Mark, Pending
+from verifier_worker.ports import Arrival, Pending
 
 BATCH_MESSAGES: Final = Histogram(
     "attestream_batch_messages",
@@ -93,23 +93,23 @@ class PushProgress:
             AUDIT_BYTES.inc(sum(written))
         self._record("verifier audit", pending, started_s)
 
-    def handed_over(self, mark: Mark, at_s: float) -> None:
+    def handed_over(self, arrival: Arrival, at_s: float) -> None:
         """The broker connection has taken the result at ``at_s``."""
-        _HANDED_OVER.observe(at_s - mark.arrived_s)
+        _HANDED_OVER.observe(at_s - arrival.arrived_s)
 
-    def confirmed(self, mark: Mark, handed_over_s: float, at_s: float) -> None:
+    def confirmed(self, arrival: Arrival, handed_over_s: float, at_s: float) -> None:
         """The broker has said, at ``at_s``, that it has the result."""
-        _CONFIRMED.observe(at_s - mark.arrived_s)
+        _CONFIRMED.observe(at_s - arrival.arrived_s)
         if self._tracer is not None:
-            self._tracer.record(mark.body, "verifier publish", handed_over_s, at_s)
+            self._tracer.record(arrival.body, "verifier publish", handed_over_s, at_s)
 
     def _record(self, name: str, pending: Sequence[Pending], started_s: float) -> None:
         if self._tracer is None:
             return
         now_s = monotonic_s()
         for item in pending:
-            if item.mark is not None:
-                self._tracer.record(item.mark.body, name, started_s, now_s, {"messages": len(pending)})
+            if item.arrival is not None:
+                self._tracer.record(item.arrival.body, name, started_s, now_s, {"messages": len(pending)})
 
 
 def _body_of(payload: bytes) -> bytes | None:

@@ -116,7 +116,7 @@ class SqliteStateStore(StateStore):
                         result=outcome.result,
                         expires_us=outcome.expires_us,
                         audit=outcome.audit,
-                        mark=outcome.mark,
+                        arrival=outcome.arrival,
                     )
                 )
             db.executemany("DELETE FROM pending WHERE number = ?", [(number,) for number in done])

@@ -45,7 +45,7 @@ _HANDLE_KEPT_US: Final = 86_400 * _US  # after expiry: evidence that refers to i
 _MAX_SKEW_US: Final = 10 * _US
 _MAX_HANDLES: Final = 10_000
 _LOG: Final = Log("verifier")
-_MAX_SPELLINGS: Final = 4  # a token's certificates can be spelled in many ways (ADR 3); a distributor has one
+_MAX_ENCODINGS: Final = 4  # a token's certificates can be spelled in many ways (ADR 3); a distributor has one
 
 PROPAGATION_SECONDS: Final = Histogram(
     "attestream_handle_propagation_seconds",
@@ -81,7 +81,7 @@ class TrustStore:
         self._stamps = stamps
         self._policies = policies
         self._handles: dict[HandleId, Handle] = {}
-        self._spellings: dict[tuple[str, bytes], int] = {}
+        self._encodings: dict[tuple[str, bytes], int] = {}
         self._chain = ChainWatch(_LOG)
         self._floor_us = 0
         self._endorsed: dict[Ueid, EndorsedKey] = {}
@@ -126,7 +126,7 @@ class TrustStore:
 
     def _forget(self, handle: Handle) -> None:
         del self._handles[handle.id]
-        self._spellings.pop((handle.claims.issuer, handle.claims.nonce), None)
+        self._encodings.pop((handle.claims.issuer, handle.claims.nonce), None)
 
     def accept(
         self,
@@ -303,9 +303,9 @@ class TrustStore:
         if keep_until_us < now_us:
             raise PeerError(Reason.HANDLE_EXPIRED, "handle: expired more than a day ago")
         signed = (handle.claims.issuer, handle.claims.nonce)
-        if self._spellings.get(signed, 0) >= _MAX_SPELLINGS:
-            raise PeerError(Reason.HANDLE_NOT_NEWER, f"handle: one more spelling of one we have {_MAX_SPELLINGS} of")
-        self._spellings[signed] = self._spellings.get(signed, 0) + 1
+        if self._encodings.get(signed, 0) >= _MAX_ENCODINGS:
+            raise PeerError(Reason.HANDLE_NOT_NEWER, f"handle: one more spelling of one we have {_MAX_ENCODINGS} of")
+        self._encodings[signed] = self._encodings.get(signed, 0) + 1
         self._handles[handle.id] = dataclasses.replace(handle, raw=b"")  # the bytes have served
         self._handles_until_us = min(self._handles_until_us, keep_until_us)
         newest = self._handles.get(self._newest) if self._newest is not None else None

@@ -10,8 +10,8 @@ from typing import Final
 
 from schemas.audit.anchors import Anchors, Start, encode_anchors, encode_start, public_der
 from schemas.audit.entry import ANCHORS, HANDLE, LOCAL_POLICY, OBJECT_KINDS, START
-from verifier_worker.adapters.loaded_files import Material
-from verifier_worker.core.decision import BUILD
+from verifier_worker.adapters.build import BUILD
+from verifier_worker.adapters.loaded_files import LoadedFiles
 from verifier_worker.core.state_codec import VERSION
 from verifier_worker.ports import StateStore
 from verifier_worker.settings import Settings
@@ -19,14 +19,14 @@ from verifier_worker.settings import Settings
 _FOREVER_US: Final = 2**62
 
 
-def beginning(
-    settings: Settings, material: Material, store: StateStore, *, log_is_new: bool
+def opening_entries(
+    settings: Settings, files: LoadedFiles, store: StateStore, *, log_is_new: bool
 ) -> Iterator[tuple[str, bytes]]:
     """Kind and content of each entry, in order; what is to be remembered is saved with the next transaction.
 
     Args:
         settings: of the worker.
-        material: what its files hold.
+        files: what its files hold.
         store: its database.
         log_is_new: the audit log has no entry.
 
@@ -35,7 +35,7 @@ def beginning(
     """
     stored = list(store.load_trust())
     written: Mapping[str, bytes] = {} if log_is_new else {kind: raw for kind, raw in stored if kind not in OBJECT_KINDS}
-    anchors, policy = encode_anchors(_anchors(settings, material)), material.policy_text
+    anchors, policy = encode_anchors(_anchors(settings, files)), files.policy_text
     for kind, raw in ((ANCHORS, anchors), (LOCAL_POLICY, policy)):
         if raw is not None and written.get(kind) != raw:
             store.save_trust(kind, b"", raw, _FOREVER_US)
@@ -52,15 +52,15 @@ def beginning(
     yield START, encode_start(start)
 
 
-def _anchors(settings: Settings, material: Material) -> Anchors:
+def _anchors(settings: Settings, files: LoadedFiles) -> Anchors:
     return Anchors(
         verifier=settings.name,
         build=BUILD,
         result_format=settings.result_format,
-        key=public_der(material.key.public_key()),
-        endorsers=tuple(map(public_der, material.endorsers.values())),
-        distributors=tuple(map(public_der, material.distributors.values())),
-        tsa_roots=material.stamps.roots,
-        tsa_intermediates=material.stamps.intermediates,
+        key=public_der(files.key.public_key()),
+        endorsers=tuple(map(public_der, files.endorsers.values())),
+        distributors=tuple(map(public_der, files.distributors.values())),
+        tsa_roots=files.stamps.roots,
+        tsa_intermediates=files.stamps.intermediates,
         state_version=VERSION,
     )

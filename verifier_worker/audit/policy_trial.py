@@ -61,8 +61,8 @@ class Comparison:
         )
 
 
-class Forgetful(TrustObjects):
-    """Keeps nothing: what is tried has no effect."""
+class DiscardedObjects(TrustObjects):
+    """Keeps nothing: a trial has no effect."""
 
     @override
     def load_trust(self) -> Sequence[tuple[str, bytes]]:
@@ -78,7 +78,7 @@ class Forgetful(TrustObjects):
 
 
 @dataclass(slots=True)
-class Trial:
+class PolicyTrial:
     """Owned by one thread.
 
     Attributes:

@@ -31,13 +31,13 @@ from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import Ueid
 from schemas.messages import result_token
 from schemas.messages.handle import StampVerifier
-from schemas.messages.result import AttestationResult, Rejections
+from schemas.messages.result import AttestationResult, Rejections, to_claims
 from schemas.messages.result_token import ResultFormat
 from verifier_worker.adapters.loaded_files import compile_local_policy, compile_policy
 from verifier_worker.adapters.trust_store import TrustStore
 from verifier_worker.audit.remembered_objects import RememberedObjects
 from verifier_worker.core.conclusion import resolve
-from verifier_worker.core.decision import claims_of, result_about, take
+from verifier_worker.core.decision import DEVELOPER, result_about, take
 from verifier_worker.core.policy.in_force import Policies
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.state import AttesterState, Finding
@@ -52,7 +52,7 @@ _EMPTY: Final = hashlib.sha256(b"").digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pinned:
+class PinnedTrust:
     """Whom the auditor believes, whatever the log says; None: whom the log says.
 
     Attributes:
@@ -84,7 +84,7 @@ class Problem:
 
 
 @dataclass(slots=True)
-class Counts:
+class EntryCounts:
     """How many entries of each kind, and what became of them.
 
     Attributes:
@@ -131,10 +131,10 @@ class Rederivation:
         gaps: entries are missing, as where old ones were given up.
     """
 
-    def __init__(self, pinned: Pinned) -> None:
+    def __init__(self, pinned: PinnedTrust) -> None:
         """Stands before the first entry."""
         self.problems: list[Problem] = []
-        self.counts = Counts()
+        self.counts = EntryCounts()
         self.anchors: Anchors | None = None
         self.gaps = False
         self._pinned = pinned
@@ -366,7 +366,7 @@ class Rederivation:
             return
         if tuple(entry.reasons) != tuple(map(str, built.reasons)):
             yield self._difference("reasons", list(entry.reasons), list(map(str, built.reasons)))
-        claims = claims_of(built, anchors.build)
+        claims = to_claims(built, DEVELOPER, anchors.build)
         form = ResultFormat(anchors.result_format)
         if result_token.signed_part(token) == result_token.to_be_signed(claims, self._key_id, form):
             return

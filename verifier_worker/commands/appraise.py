@@ -12,9 +12,9 @@ from runtime.keys import read_file
 from runtime.settings import load, naming
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import ueid_text
-from verifier_worker.adapters.loaded_files import ROLE, compile_policy, load_material, load_policy
+from verifier_worker.adapters.loaded_files import ROLE, compile_policy, load_files, load_policy
 from verifier_worker.adapters.trust_store import TrustStore
-from verifier_worker.audit.policy_trial import Comparison, Forgetful, Judgement, Trial, count_changes
+from verifier_worker.audit.policy_trial import Comparison, DiscardedObjects, Judgement, PolicyTrial, count_changes
 from verifier_worker.core.policy.in_force import Policies
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.settings import Settings
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
     settings = load(arguments.config, Settings, ROLE)
     policy = load_policy(arguments.policy)
     with naming(arguments.config):
-        trial = Trial(_trust(settings, policy, arguments.reference_values))
+        trial = PolicyTrial(_trust(settings, policy, arguments.reference_values))
     comparisons = []
     for compared in trial.run(read_captured(arguments.evidence)):
         comparisons.append(compared)
@@ -69,12 +69,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _trust(settings: Settings, policy: AppraisalPolicy, references: Iterable[Path]) -> TrustStore:
-    material = load_material(settings)
+    files = load_files(settings)
     trust = TrustStore(
-        Forgetful(),
-        endorsers=material.endorsers,
-        distributors=material.distributors,
-        stamps=material.stamps,
+        DiscardedObjects(),
+        endorsers=files.endorsers,
+        distributors=files.distributors,
+        stamps=files.stamps,
         policies=Policies(policy, compile_policy),
     )
     for path in references:

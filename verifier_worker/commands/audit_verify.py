@@ -25,9 +25,9 @@ from schemas.reasons import Reason
 from schemas.tlog.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
 from schemas.tlog.merkle import Frontier, leaf_hash
 from schemas.tlog.signed_note import parse_note
-from verifier_worker.audit.rederivation import Counts, Pinned, Problem, Rederivation
+from verifier_worker.audit.rederivation import EntryCounts, PinnedTrust, Problem, Rederivation
 
-_MOST_TOLD: Final = 50
+_MAX_REPORTED: Final = 50
 
 
 def add_to(parsers: Parsers) -> None:
@@ -57,7 +57,7 @@ def add_to(parsers: Parsers) -> None:
 
 
 @dataclass(slots=True)
-class _Tree:
+class _EntryTree:
     """The tree over the entries that were read, beside the one that was signed."""
 
     signed: Checkpoint | None
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ConfigError: names the option and the file.
     """
-    rederivation, tree = Rederivation(_pinned(options)), _Tree(signed=_checkpoint(options))
+    rederivation, tree = Rederivation(_pinned(options)), _EntryTree(signed=_checkpoint(options))
     stopped, of_tree = "", _is_tiled(options.log)
     try:
         with Progress("entries") as progress:
@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
     return int(bool(problems or stopped or short or underivable or not rederivation.counts.entries))
 
 
-def _pinned(options: argparse.Namespace) -> Pinned:
+def _pinned(options: argparse.Namespace) -> PinnedTrust:
     keys = {}
     for name in ("endorser_key", "distributor_key", "verifier_key"):
         with naming(f"--{name.replace('_', '-')}"):
@@ -115,7 +115,7 @@ def _pinned(options: argparse.Namespace) -> Pinned:
             stamps = load_time_stamp_verifier(options.tsa_root, options.tsa_intermediate)
     elif options.tsa_intermediate:
         raise ConfigError("--tsa-intermediate: of no use without --tsa-root")
-    return Pinned(
+    return PinnedTrust(
         stamps_of=time_stamp_verifier_of,
         endorsers=keys["endorser_key"],
         distributors=keys["distributor_key"],
@@ -148,7 +148,7 @@ def _is_tiled(log: str) -> bool:
     return "://" in log or (Path(log).is_dir() and is_tiled_log(Path(log)))
 
 
-def _json(made: Rederivation, tree: _Tree, problems: list[Problem]) -> Iterator[str]:
+def _json(made: Rederivation, tree: _EntryTree, problems: list[Problem]) -> Iterator[str]:
     for problem in problems:
         yield json.dumps({"index": problem.index, "field": problem.field, "detail": problem.detail})
     counts = made.counts
@@ -170,12 +170,12 @@ def _json(made: Rederivation, tree: _Tree, problems: list[Problem]) -> Iterator[
     )
 
 
-def _text(options: argparse.Namespace, made: Rederivation, tree: _Tree, problems: list[Problem]) -> Iterator[str]:
+def _text(options: argparse.Namespace, made: Rederivation, tree: _EntryTree, problems: list[Problem]) -> Iterator[str]:
     counts = made.counts
-    for problem in problems[:_MOST_TOLD]:
+    for problem in problems[:_MAX_REPORTED]:
         yield f"entry {problem.index}: {problem.field}: {problem.detail}"
-    if len(problems) > _MOST_TOLD:
-        yield f"… and {len(problems) - _MOST_TOLD} more"
+    if len(problems) > _MAX_REPORTED:
+        yield f"… and {len(problems) - _MAX_REPORTED} more"
     if made.anchors is not None:
         yield from _anchors_text(options, made.anchors)
     yield _tree_text(options, tree, counts, pruned=made.gaps)
@@ -214,7 +214,7 @@ def _anchors_text(options: argparse.Namespace, anchors: Anchors) -> Iterator[str
             yield f"  {name:<12} SHA-256 {thumbprint(der)}  {given}"
 
 
-def _tree_text(options: argparse.Namespace, tree: _Tree, counts: Counts, *, pruned: bool) -> str:
+def _tree_text(options: argparse.Namespace, tree: _EntryTree, counts: EntryCounts, *, pruned: bool) -> str:
     if tree.signed is None:
         return "no checkpoint: nothing but the verifier's word keeps these entries together"
     signed = "" if options.log_key is not None else "; its signature was not checked: no --log-key"

@@ -9,12 +9,12 @@ from schemas.reasons import Reason
 from schemas.time_model import MAX_DRIFT_PPM, ClockAnchor, Interval, quote_made
 from schemas.verdicts import Freshness
 from verifier_worker.core.checks.appraisal import affirming_vector, appraise_measurements, appraise_moment, verdict_of
-from verifier_worker.core.checks.appraisal_input import Case
+from verifier_worker.core.checks.appraisal_input import AppraisalInput
 from verifier_worker.core.checks.rules import apply_rules
 from verifier_worker.core.clock_record import synchronised
 from verifier_worker.core.measured import verify_claims
 from verifier_worker.core.state import Appraised, AttesterState, Finding
-from verifier_worker.core.succession import go_on
+from verifier_worker.core.succession import carry_over
 from verifier_worker.core.trust import Trust, label_of
 
 _US: Final = 1_000_000
@@ -35,7 +35,7 @@ def conclude(
         deadline_us=state.received_us + policy.deadline_us if policy is not None else None,
     )
     key = trust.endorsed.get(ueid)
-    case = Case(
+    given = AppraisalInput(
         state=state,
         handle=handle,
         policy=policy,
@@ -50,15 +50,15 @@ def conclude(
         appraised = Appraised(
             policy=policy,
             references=trust.references.label,
-            findings=appraise_measurements(case),
+            findings=appraise_measurements(given),
             verified_claims=claims,
         )
-    findings = [*findings, *appraise_moment(case), *appraised.findings]
+    findings = [*findings, *appraise_moment(given), *appraised.findings]
     if policy is not None and state.settled:  # before a baseline the facts are missing, and late is not bad
-        findings += apply_rules(policy.rules, case, ueid, tuple(findings), appraised.verified_claims)
+        findings += apply_rules(policy.rules, given, ueid, tuple(findings), appraised.verified_claims)
     # After a gap the state is that of an earlier quote: good for what it found, not for what this quote vouches for.
     vouched = appraised.verified_claims if state.chained == state.evidence else {}
-    verdict = verdict_of(findings, affirming_vector(case), policy, vouched)
+    verdict = verdict_of(findings, affirming_vector(given), policy, vouched)
     return replace(state, verdict=verdict, appraised=appraised), findings
 
 
@@ -133,7 +133,7 @@ def resolve(
     if state.deadline_us is not None and now_us >= state.deadline_us:
         return None
     if state.measured.label != label_of(trust):
-        succession = go_on(state, ueid, trust, now_us)
+        succession = carry_over(state, ueid, trust, now_us)
         if succession is None:
             return None
         state = succession.state

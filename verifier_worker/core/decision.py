@@ -3,7 +3,6 @@
 The worker decides by it, and an auditor comes by it to the same again: what is not decided here decides nothing. Pure.
 """
 
-from collections.abc import Mapping
 from typing import Final
 
 from schemas import media_types
@@ -12,14 +11,13 @@ from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
 from schemas.messages.evidence import parse_evidence
-from schemas.messages.result import AttestationResult, to_claims
+from schemas.messages.result import AttestationResult
 from verifier_worker.core.result_builder import build_result
 from verifier_worker.core.state import AttesterState, Finding
 from verifier_worker.core.step import Step, refuse, step
 from verifier_worker.core.trust import Trust
 
 DEVELOPER: Final = "attestream"
-BUILD: Final = "verifier_worker 0.1.0"
 
 
 def take(state: AttesterState | None, ueid: Ueid, payload: bytes, received_us: int, trust: Trust) -> Step:
@@ -54,8 +52,3 @@ def result_about(
     """
     handle = trust.handles.get(state.sync.handle)
     return build_result(ueid, state, findings, now_us, verifier, policy=trust.policy, handle=handle)
-
-
-def claims_of(result: AttestationResult, build: str = BUILD) -> Mapping[str, object]:
-    """What is signed of a result, by the verifier's software ``build``."""
-    return to_claims(result, DEVELOPER, build)

@@ -60,7 +60,7 @@ def measure(
             if not any(digest in references.files for digest in digests):
                 measured = _add_unexpected(measured, digests[0], text)
         if part.ima is not None:
-            _check_spelling(part.ima, part.count)
+            _refuse_disguised(part.ima, part.count)
             for template, file in zip(part.ima.template_names, part.ima.files(part.count), strict=False):
                 if file.pcr_index in quoted and file.digest not in references.files:
                     measured = _add_unlisted(measured, file, template, references, excluded)
@@ -87,7 +87,7 @@ def judge_aggregates(measured: Measured, state: ReplayState, unlogged: PcrValues
     return measured
 
 
-def _check_spelling(records: ImaRecords, count: int) -> None:
+def _refuse_disguised(records: ImaRecords, count: int) -> None:
     """Refuses an entry of template ``ima`` that is one of another template, spelled anew.
 
     A template's name is bound by no PCR, and the 276 bytes that ``ima`` hashes can be the data of an ``ima-ng`` entry

@@ -31,14 +31,14 @@ from verifier_worker.core.checks.admission import AdmittedEvidence, admit
 from verifier_worker.core.checks.appraisal import (
     missing_registers,
 )
-from verifier_worker.core.checks.transitions import tell_transitions
+from verifier_worker.core.checks.transitions import report_transitions
 from verifier_worker.core.clock_changes import OUTCOMES, ClockChange
 from verifier_worker.core.clock_record import ClockRecord, next_epoch, went_back
 from verifier_worker.core.conclusion import conclude
 from verifier_worker.core.measured import judge_aggregates, measure
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.state import AttesterState, Finding, Measured
-from verifier_worker.core.succession import go_on
+from verifier_worker.core.succession import carry_over
 from verifier_worker.core.trust import References, Trust, label_of
 
 
@@ -89,7 +89,7 @@ def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, rece
         base, findings, remeasure = _continue_from(state, admitted, trust)
         advanced, more, solicit = _advance(base, admitted, trust)
         solicit = solicit or remeasure
-        findings += tell_transitions(state, admitted)
+        findings += report_transitions(state, admitted)
     except PeerError as error:
         return Step(
             state=refuse(state, error.reason, received_us), refused=error, solicit=_ask_again(state, evidence, error)
@@ -156,7 +156,7 @@ def _continue_from(
     if state.measured.label != label:  # appraised against other values
         body = admitted.evidence.body
         baseline = body.previous is None and not any(body.logs.values())
-        succession = go_on(state, body.ueid, trust, admitted.received_us) if not baseline else None
+        succession = carry_over(state, body.ueid, trust, admitted.received_us) if not baseline else None
         if succession is None:  # measure everything again
             return replace(_fresh(admitted, label, state), claims=state.claims), findings, None
         ask = SolicitRequest(reason=Reason.BASELINE_REQUIRED, logs=dict.fromkeys(body.logs, 0))

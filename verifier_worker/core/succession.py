@@ -26,7 +26,7 @@ class Succession:
     ask: bool = False
 
 
-def go_on(state: AttesterState, ueid: Ueid, trust: Trust, now_us: int) -> Succession | None:
+def carry_over(state: AttesterState, ueid: Ueid, trust: Trust, now_us: int) -> Succession | None:
     """The state to go on with after its label has become another one.
 
     Args:

@@ -26,11 +26,11 @@ from tests.component.relying_party.test_audit_proof import iso
 from tests.fakes.log_store import LOG_KEY, LogRig
 from tests.fakes.verifier import FakePublisher
 from tests.worlds.recorded_verifier import rederived
-from verifier_worker.adapters.loaded_files import Material, compile_local_policy, compile_policy
+from verifier_worker.adapters.loaded_files import LoadedFiles, compile_local_policy, compile_policy
 from verifier_worker.adapters.solicitor import Identity
 from verifier_worker.adapters.state_store import SqliteStateStore
 from verifier_worker.adapters.trust_store import REFERENCE_VALUES, TrustStore
-from verifier_worker.audit.opening_entries import beginning
+from verifier_worker.audit.opening_entries import opening_entries
 from verifier_worker.core.policy.in_force import Policies
 from verifier_worker.settings import Settings, TrustSettings
 from verifier_worker.worker import Received, Worker
@@ -38,9 +38,9 @@ from verifier_worker.worker import Received, Worker
 TOPICS = Topics()
 
 
-def material_of(vectors: Path, text: bytes) -> Material:
+def files_of(vectors: Path, text: bytes) -> LoadedFiles:
     """Whom the recorded verifier believed."""
-    return Material(
+    return LoadedFiles(
         key=generate_private_key(SECP256R1()),
         endorsers=load_public_keys([vectors / "endorser.pub"]),
         distributors=load_public_keys([vectors / "distributor.pub"]),
@@ -54,17 +54,17 @@ def recorded(vectors: Path, folder: Path) -> list[bytes]:
     """The log of a worker that hears a recording."""
     messages = cbor2.loads((vectors / "messages.cbor").read_bytes())
     text = (vectors / "policy.toml").read_bytes()
-    material = material_of(vectors, text)
+    files = files_of(vectors, text)
     store, audit = SqliteStateStore(folder / "state.db"), FrameFile(folder / "audit.log")
     trust = TrustStore(
         store,
-        endorsers=material.endorsers,
-        distributors=material.distributors,
-        stamps=material.stamps,
-        policies=Policies(material.policy, compile_policy),
+        endorsers=files.endorsers,
+        distributors=files.distributors,
+        stamps=files.stamps,
+        policies=Policies(files.policy, compile_policy),
     )
     worker = Worker(
-        Identity(name="v1", key=material.key, topics=TOPICS),
+        Identity(name="v1", key=files.key, topics=TOPICS),
         store,
         audit,
         FakePublisher(),
@@ -80,7 +80,7 @@ def recorded(vectors: Path, folder: Path) -> list[bytes]:
         worker.record([ObjectEntry(received_us=received_us, kind=kind, raw=raw)])
         worker.settle()
 
-    for kind, raw in list(beginning(settings, material, store, log_is_new=True)):
+    for kind, raw in list(opening_entries(settings, files, store, log_is_new=True)):
         record(kind, raw, first_us)
     trust.trust(first_us)
     golden = (vectors / "golden.corim").read_bytes()

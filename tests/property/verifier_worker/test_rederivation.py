@@ -29,7 +29,7 @@ from schemas.media_types import Indicator
 from schemas.messages import result_token
 from schemas.messages.evidence import Evidence, parse_evidence
 from tests.worlds.recorded_verifier import POLICY, Recording, rederived
-from verifier_worker.audit.rederivation import Pinned, Rederivation
+from verifier_worker.audit.rederivation import PinnedTrust, Rederivation
 
 STEPS = 60
 STRANGER = generate_private_key(SECP256R1())
@@ -300,7 +300,7 @@ def test_where_evidence_was_given_up_all_is_derived_once_the_device_starts_over(
     for action in (*[recording._push] * 4, recording._reboot, recording._push, recording._push):
         recording.pass_s(1)
         action(dice)
-    made, entries = Rederivation(Pinned(stamps_of=time_stamp_verifier_of)), recording.entries
+    made, entries = Rederivation(PinnedTrust(stamps_of=time_stamp_verifier_of)), recording.entries
     pushes = list(of_kind(recording, "push"))
     for index, raw in enumerate(entries):
         if index > pushes[1] or isinstance(parse_entry(raw), ObjectEntry):
@@ -314,7 +314,7 @@ def test_where_evidence_was_given_up_all_is_derived_once_the_device_starts_over(
         claims.clear()
         claims.update(json.loads(text))
 
-    made = Rederivation(Pinned(stamps_of=time_stamp_verifier_of))
+    made = Rederivation(PinnedTrust(stamps_of=time_stamp_verifier_of))
     entries[-1] = encode_entry(resigned(recording, parse_entry(entries[-1]), turn))
     for index, raw in enumerate(entries):
         if index > pushes[1] or isinstance(parse_entry(raw), ObjectEntry):

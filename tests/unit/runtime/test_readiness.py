@@ -16,7 +16,7 @@ from schemas.reasons import Reason
 from tests.programs.mosquitto import free_port
 from verifier_worker.adapters.push_progress import PushProgress
 from verifier_worker.adapters.readiness import Readiness as VerifierReadiness
-from verifier_worker.ports import Mark
+from verifier_worker.ports import Arrival
 
 S = 1_000_000
 
@@ -103,10 +103,10 @@ def latency(stage: str) -> tuple[float, float]:
 
 def test_latency_counts_from_the_networks_receipt() -> None:
     spans = Spans()
-    progress, mark = PushProgress(spans), Mark(arrived_s=100.0, body=b"b" * 32)
+    progress, arrival = PushProgress(spans), Arrival(arrived_s=100.0, body=b"b" * 32)
     before = {stage: latency(stage) for stage in ("handed-over", "confirmed")}
-    progress.handed_over(mark, 100.25)
-    progress.confirmed(mark, 100.25, 101.0)
+    progress.handed_over(arrival, 100.25)
+    progress.confirmed(arrival, 100.25, 101.0)
     for stage, seconds in (("handed-over", 0.25), ("confirmed", 1.0)):
         count, total = latency(stage)
         assert count - before[stage][0] == 1

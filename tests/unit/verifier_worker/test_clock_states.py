@@ -34,7 +34,7 @@ class Stamps:
         )
 
 
-class World:
+class WatchedDevice:
     """A device whose clock is right, a verifier, and a new handle every minute. ``now_us`` is the true time."""
 
     def __init__(self, **policy: object) -> None:
@@ -104,9 +104,9 @@ GOOD = (Tier.AFFIRMING, Freshness.FRESH, set[Reason]())
 
 
 @pytest.fixture
-def world() -> World:
+def watched() -> WatchedDevice:
     """After a baseline that was affirmed."""
-    made = World()
+    made = WatchedDevice()
     assert made.verdict == GOOD
     return made
 
@@ -148,241 +148,241 @@ def test_obfuscated_counters_wrap_around() -> None:
     )
 
 
-def test_a_resume_is_told_and_the_rate_starts_again(world: World) -> None:
-    world.round()
-    world.now_us += 3600 * SECOND_US  # asleep: the clock stood still
-    world.device.resume()
-    world.next_handle()
-    world.push()
-    assert world.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.RESUMED})
+def test_a_resume_is_told_and_the_rate_starts_again(watched: WatchedDevice) -> None:
+    watched.round()
+    watched.now_us += 3600 * SECOND_US  # asleep: the clock stood still
+    watched.device.resume()
+    watched.next_handle()
+    watched.push()
+    assert watched.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.RESUMED})
     for _ in range(3):
-        world.round()
-        assert world.verdict == GOOD
+        watched.round()
+        assert watched.verdict == GOOD
 
 
 def test_resumes_are_counted_around_the_end_of_the_counter() -> None:
-    world = World()
-    world.device.reboot()
-    world.device.restart_count = 2**32 - 1
-    world.next_handle()
-    world.push()
-    world.device.resume()
-    world.device.restart_count = 0
-    world.device.transitions = []  # keeps it to itself
-    world.next_handle()
-    world.push()
-    assert Reason.TRANSITION_UNREPORTED in world.verdict[2]
+    watched = WatchedDevice()
+    watched.device.reboot()
+    watched.device.restart_count = 2**32 - 1
+    watched.next_handle()
+    watched.push()
+    watched.device.resume()
+    watched.device.restart_count = 0
+    watched.device.transitions = []  # keeps it to itself
+    watched.next_handle()
+    watched.push()
+    assert Reason.TRANSITION_UNREPORTED in watched.verdict[2]
 
 
-def test_a_reboot_after_a_suspend_starts_over(world: World) -> None:
-    world.device.resume()
-    world.round()
-    world.device.reboot()
-    world.device.clock_ms -= 500  # an unorderly shutdown lost what was not stored
-    world.device.safe = False
-    world.next_handle()
-    world.pass_time(0.2)
-    world.push()
-    assert world.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.REBOOTED, Reason.CLOCK_UNSAFE})
-    world.device.safe = True
-    world.round()
-    assert world.verdict == GOOD
+def test_a_reboot_after_a_suspend_starts_over(watched: WatchedDevice) -> None:
+    watched.device.resume()
+    watched.round()
+    watched.device.reboot()
+    watched.device.clock_ms -= 500  # an unorderly shutdown lost what was not stored
+    watched.device.safe = False
+    watched.next_handle()
+    watched.pass_time(0.2)
+    watched.push()
+    assert watched.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.REBOOTED, Reason.CLOCK_UNSAFE})
+    watched.device.safe = True
+    watched.round()
+    assert watched.verdict == GOOD
 
 
-def test_a_cleared_tpm_is_accepted_under_a_newer_handle_only(world: World) -> None:
-    world.device.clear()
-    world.device.sync(world.handles[-1])
-    world.device.previous = None
-    taken = world.push(resend={"tcg2": 0, "ima": 0})
+def test_a_cleared_tpm_is_accepted_under_a_newer_handle_only(watched: WatchedDevice) -> None:
+    watched.device.clear()
+    watched.device.sync(watched.handles[-1])
+    watched.device.previous = None
+    taken = watched.push(resend={"tcg2": 0, "ima": 0})
     assert taken.refused is not None
     assert taken.refused.reason is Reason.EVIDENCE_REPLAYED
-    world.pass_time(INTERVAL_S)
-    world.next_handle()
-    world.device.previous = None
-    world.push(resend={"tcg2": 0, "ima": 0})
-    assert world.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.TPM_CLEARED})
+    watched.pass_time(INTERVAL_S)
+    watched.next_handle()
+    watched.device.previous = None
+    watched.push(resend={"tcg2": 0, "ima": 0})
+    assert watched.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.TPM_CLEARED})
 
 
-def test_after_a_clear_old_evidence_is_no_reboot(world: World) -> None:
-    old = world.device.push(full=True, resend={"tcg2": 0, "ima": 0})
-    world.pass_time(INTERVAL_S)
-    world.device.clear()
-    world.next_handle()
-    world.device.previous = None
-    world.push(resend={"tcg2": 0, "ima": 0})
-    assert Reason.TPM_CLEARED in world.verdict[2]
-    for known in (world.known, 0):  # whether its handle is still known or not
-        world.known = known
-        taken = world.take(old)
+def test_after_a_clear_old_evidence_is_no_reboot(watched: WatchedDevice) -> None:
+    old = watched.device.push(full=True, resend={"tcg2": 0, "ima": 0})
+    watched.pass_time(INTERVAL_S)
+    watched.device.clear()
+    watched.next_handle()
+    watched.device.previous = None
+    watched.push(resend={"tcg2": 0, "ima": 0})
+    assert Reason.TPM_CLEARED in watched.verdict[2]
+    for known in (watched.known, 0):  # whether its handle is still known or not
+        watched.known = known
+        taken = watched.take(old)
         assert taken.refused is not None
         assert taken.refused.reason is Reason.EVIDENCE_REPLAYED
 
 
-def test_a_reboot_after_a_clear_is_one(world: World) -> None:
-    world.pass_time(INTERVAL_S)
-    world.device.clear()
-    world.next_handle()
-    world.device.previous = None
-    world.push(resend={"tcg2": 0, "ima": 0})
-    world.device.reboot()
-    world.device.sync(world.handles[-1])
-    world.pass_time(0.2)
-    world.push()
-    assert world.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.REBOOTED})
+def test_a_reboot_after_a_clear_is_one(watched: WatchedDevice) -> None:
+    watched.pass_time(INTERVAL_S)
+    watched.device.clear()
+    watched.next_handle()
+    watched.device.previous = None
+    watched.push(resend={"tcg2": 0, "ima": 0})
+    watched.device.reboot()
+    watched.device.sync(watched.handles[-1])
+    watched.pass_time(0.2)
+    watched.push()
+    assert watched.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.REBOOTED})
 
 
-def test_a_tpm_set_back_contradicts_and_recovers(world: World) -> None:
-    before = world.device.clock_ms, world.device.pcrs
-    world.round()
-    world.round()
-    world.device.clock_ms = before[0]
-    world.device.previous = None
-    world.next_handle()
-    world.push(resend={"tcg2": 0, "ima": 0})
-    assert world.verdict == (Tier.NONE, Freshness.CONTRADICTED, {Reason.CLOCK_RAN_BACK})
-    world.round()
-    assert world.verdict == GOOD
+def test_a_tpm_set_back_contradicts_and_recovers(watched: WatchedDevice) -> None:
+    before = watched.device.clock_ms, watched.device.pcrs
+    watched.round()
+    watched.round()
+    watched.device.clock_ms = before[0]
+    watched.device.previous = None
+    watched.next_handle()
+    watched.push(resend={"tcg2": 0, "ima": 0})
+    assert watched.verdict == (Tier.NONE, Freshness.CONTRADICTED, {Reason.CLOCK_RAN_BACK})
+    watched.round()
+    assert watched.verdict == GOOD
 
 
-def test_a_clock_that_runs_back_within_one_push_contradicts(world: World) -> None:
-    world.round()
-    world.device.clock_ms += 5000
-    world.device.sync(world.handles[-1])
-    world.device.clock_ms -= 3000
-    world.push()
-    assert world.verdict == (Tier.NONE, Freshness.CONTRADICTED, {Reason.CLOCK_RAN_BACK})
+def test_a_clock_that_runs_back_within_one_push_contradicts(watched: WatchedDevice) -> None:
+    watched.round()
+    watched.device.clock_ms += 5000
+    watched.device.sync(watched.handles[-1])
+    watched.device.clock_ms -= 3000
+    watched.push()
+    assert watched.verdict == (Tier.NONE, Freshness.CONTRADICTED, {Reason.CLOCK_RAN_BACK})
 
 
-def test_a_clock_set_forward_contradicts_until_the_next_proof(world: World) -> None:
-    world.round()
-    world.device.set_clock(3_000)  # within the drift bound over a minute: only the TPM's own time shows it
-    taken = world.round()
-    assert world.verdict == (Tier.NONE, Freshness.CONTRADICTED, {Reason.CLOCK_SET})
+def test_a_clock_set_forward_contradicts_until_the_next_proof(watched: WatchedDevice) -> None:
+    watched.round()
+    watched.device.set_clock(3_000)  # within the drift bound over a minute: only the TPM's own time shows it
+    taken = watched.round()
+    assert watched.verdict == (Tier.NONE, Freshness.CONTRADICTED, {Reason.CLOCK_SET})
     assert taken.solicit is not None
     assert taken.solicit.reason is Reason.CLOCK_SET
-    assert world.state is not None
-    assert world.state.made_after_us == world.handles[-1].time_us  # the clock narrows nothing now
-    world.pass_time(1)
-    world.device.sync(world.handles[-1])  # as solicited: of the same handle
-    world.push()
-    assert world.verdict == GOOD
+    assert watched.state is not None
+    assert watched.state.made_after_us == watched.handles[-1].time_us  # the clock narrows nothing now
+    watched.pass_time(1)
+    watched.device.sync(watched.handles[-1])  # as solicited: of the same handle
+    watched.push()
+    assert watched.verdict == GOOD
 
 
-def test_a_clock_set_between_proofs_by_quote_shows_in_the_next_timed_one(world: World) -> None:
-    world.device.set_clock(3_000)
-    world.pass_time(INTERVAL_S)
-    world.next_handle()
-    world.device.sync_by_quote(world.handles[-1])
-    world.pass_time(0.2)
-    world.push()
-    assert world.verdict == GOOD
-    world.round()
-    assert world.verdict == (Tier.NONE, Freshness.CONTRADICTED, {Reason.CLOCK_SET})
+def test_a_clock_set_between_proofs_by_quote_shows_in_the_next_timed_one(watched: WatchedDevice) -> None:
+    watched.device.set_clock(3_000)
+    watched.pass_time(INTERVAL_S)
+    watched.next_handle()
+    watched.device.sync_by_quote(watched.handles[-1])
+    watched.pass_time(0.2)
+    watched.push()
+    assert watched.verdict == GOOD
+    watched.round()
+    assert watched.verdict == (Tier.NONE, Freshness.CONTRADICTED, {Reason.CLOCK_SET})
 
 
-def test_a_clock_beyond_its_bound_is_unsynchronised_until_it_keeps_it(world: World) -> None:
-    taken = world.round(rate=1.3)
-    assert world.verdict == (Tier.NONE, Freshness.UNSYNCHRONISED, {Reason.CLOCK_TOO_FAST})
+def test_a_clock_beyond_its_bound_is_unsynchronised_until_it_keeps_it(watched: WatchedDevice) -> None:
+    taken = watched.round(rate=1.3)
+    assert watched.verdict == (Tier.NONE, Freshness.UNSYNCHRONISED, {Reason.CLOCK_TOO_FAST})
     assert taken.solicit is not None
-    world.pass_time(1, rate=1.3)
-    world.device.sync(world.handles[-1])
-    world.push()
-    assert world.verdict == (Tier.NONE, Freshness.UNSYNCHRONISED, {Reason.CLOCK_TOO_FAST})
-    world.device.reboot()  # no way out
-    world.next_handle()
-    world.push()
-    assert Reason.CLOCK_TOO_FAST in world.verdict[2]
-    world.round()
-    assert world.verdict == GOOD
+    watched.pass_time(1, rate=1.3)
+    watched.device.sync(watched.handles[-1])
+    watched.push()
+    assert watched.verdict == (Tier.NONE, Freshness.UNSYNCHRONISED, {Reason.CLOCK_TOO_FAST})
+    watched.device.reboot()  # no way out
+    watched.next_handle()
+    watched.push()
+    assert Reason.CLOCK_TOO_FAST in watched.verdict[2]
+    watched.round()
+    assert watched.verdict == GOOD
 
 
-def test_a_late_change_of_rate_is_noticed(world: World) -> None:
+def test_a_late_change_of_rate_is_noticed(watched: WatchedDevice) -> None:
     for _ in range(50):
-        world.round()
-    assert world.verdict == GOOD
-    world.round(rate=1.3)
-    assert Reason.CLOCK_TOO_FAST in world.verdict[2]
+        watched.round()
+    assert watched.verdict == GOOD
+    watched.round(rate=1.3)
+    assert Reason.CLOCK_TOO_FAST in watched.verdict[2]
 
 
-def test_a_slow_clock_is_told(world: World) -> None:
-    world.round(rate=0.7)
-    assert world.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.CLOCK_TOO_SLOW})
-    assert world.state is not None
-    assert world.state.clock.rate_ppm is not None
-    low, high = world.state.clock.rate_ppm
+def test_a_slow_clock_is_told(watched: WatchedDevice) -> None:
+    watched.round(rate=0.7)
+    assert watched.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.CLOCK_TOO_SLOW})
+    assert watched.state is not None
+    assert watched.state.clock.rate_ppm is not None
+    low, high = watched.state.clock.rate_ppm
     assert low <= high < -250_000
 
 
-def test_new_firmware_is_told(world: World) -> None:
-    world.device.firmware_version += 1
-    world.round()
-    assert world.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.FIRMWARE_CHANGED})
-    world.round()
-    assert world.verdict == GOOD
+def test_new_firmware_is_told(watched: WatchedDevice) -> None:
+    watched.device.firmware_version += 1
+    watched.round()
+    assert watched.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.FIRMWARE_CHANGED})
+    watched.round()
+    assert watched.verdict == GOOD
 
 
-def test_a_pending_push_resolves_when_its_handle_comes(world: World) -> None:
-    world.pass_time(INTERVAL_S)
-    world.next_handle(known=False)
-    world.push()
-    assert world.verdict == (Tier.NONE, Freshness.PENDING, {Reason.HANDLE_UNKNOWN})
-    assert world.state is not None
-    assert resolve(world.device.ueid, world.state, world.trust, world.now_us) is None
-    world.known += 1
-    resolved = resolve(world.device.ueid, world.state, world.trust, world.now_us)
+def test_a_pending_push_resolves_when_its_handle_comes(watched: WatchedDevice) -> None:
+    watched.pass_time(INTERVAL_S)
+    watched.next_handle(known=False)
+    watched.push()
+    assert watched.verdict == (Tier.NONE, Freshness.PENDING, {Reason.HANDLE_UNKNOWN})
+    assert watched.state is not None
+    assert resolve(watched.device.ueid, watched.state, watched.trust, watched.now_us) is None
+    watched.known += 1
+    resolved = resolve(watched.device.ueid, watched.state, watched.trust, watched.now_us)
     assert resolved is not None
     state, findings = resolved
     assert (state.verdict.status, state.verdict.reasons, findings) == (Tier.AFFIRMING, (), ())
     assert state.made_after_us is not None
-    assert resolve(world.device.ueid, state, world.trust, world.now_us) is None
+    assert resolve(watched.device.ueid, state, watched.trust, watched.now_us) is None
 
 
-def test_a_resolved_push_keeps_what_led_there(world: World) -> None:
-    world.device.push()  # lost
-    world.next_handle(known=False)
-    world.push()
-    assert world.verdict == (Tier.NONE, Freshness.PENDING, {Reason.HANDLE_UNKNOWN, Reason.SEQUENCE_GAP})
-    world.known += 1
-    assert world.state is not None
-    resolved = resolve(world.device.ueid, world.state, world.trust, world.now_us)
+def test_a_resolved_push_keeps_what_led_there(watched: WatchedDevice) -> None:
+    watched.device.push()  # lost
+    watched.next_handle(known=False)
+    watched.push()
+    assert watched.verdict == (Tier.NONE, Freshness.PENDING, {Reason.HANDLE_UNKNOWN, Reason.SEQUENCE_GAP})
+    watched.known += 1
+    assert watched.state is not None
+    resolved = resolve(watched.device.ueid, watched.state, watched.trust, watched.now_us)
     assert resolved is not None
     assert resolved[0].verdict.reasons == (Reason.SEQUENCE_GAP,)
 
 
-def test_a_stamp_on_the_proof_bounds_the_quote_from_above(world: World) -> None:
-    world.pass_time(INTERVAL_S)
-    world.next_handle()
-    stamped_us = world.now_us + 123_456
-    world.device.sync_stamp = stamped_us.to_bytes(8)
-    world.pass_time(10)
-    evidence = world.device.push(elapsed_ms=1)
-    world.device.sync_stamp = None
-    quoted_us = world.now_us
-    world.now_us += 100 * SECOND_US  # on its way for long
-    world.take(evidence)
-    assert world.state is not None
-    assert world.state.made_after_us is not None
-    assert world.state.made_before_us is not None
-    assert world.state.made_after_us <= quoted_us <= world.state.made_before_us < quoted_us + 3 * SECOND_US
-    world.device.clock_ms += 100_000
-    world.push()  # the stamp need not be sent again
-    assert world.state.made_before_us is not None
+def test_a_stamp_on_the_proof_bounds_the_quote_from_above(watched: WatchedDevice) -> None:
+    watched.pass_time(INTERVAL_S)
+    watched.next_handle()
+    stamped_us = watched.now_us + 123_456
+    watched.device.sync_stamp = stamped_us.to_bytes(8)
+    watched.pass_time(10)
+    evidence = watched.device.push(elapsed_ms=1)
+    watched.device.sync_stamp = None
+    quoted_us = watched.now_us
+    watched.now_us += 100 * SECOND_US  # on its way for long
+    watched.take(evidence)
+    assert watched.state is not None
+    assert watched.state.made_after_us is not None
+    assert watched.state.made_before_us is not None
+    assert watched.state.made_after_us <= quoted_us <= watched.state.made_before_us < quoted_us + 3 * SECOND_US
+    watched.device.clock_ms += 100_000
+    watched.push()  # the stamp need not be sent again
+    assert watched.state.made_before_us is not None
 
 
-def test_a_bad_stamp_is_told_and_bounds_nothing(world: World) -> None:
+def test_a_bad_stamp_is_told_and_bounds_nothing(watched: WatchedDevice) -> None:
     for token in (b"bad", (T0_US - SECOND_US).to_bytes(8)):
-        world.device.sync_stamp = token
-        world.round()
-        assert world.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.SYNC_STAMP_INVALID})
-        assert world.state is not None
-        assert world.state.made_before_us == world.state.received_us
+        watched.device.sync_stamp = token
+        watched.round()
+        assert watched.verdict == (Tier.AFFIRMING, Freshness.FRESH, {Reason.SYNC_STAMP_INVALID})
+        assert watched.state is not None
+        assert watched.state.made_before_us == watched.state.received_us
 
 
-def test_a_receipt_is_bound_to_the_newest_handle(world: World) -> None:
-    world.round()
-    newest = world.next_handle()
-    world.device.sync(world.handles[0])
-    world.push()
-    assert world.state is not None
-    assert world.state.received_after == newest.id
-    assert world.state.sync.handle == world.handles[0].id
+def test_a_receipt_is_bound_to_the_newest_handle(watched: WatchedDevice) -> None:
+    watched.round()
+    newest = watched.next_handle()
+    watched.device.sync(watched.handles[0])
+    watched.push()
+    assert watched.state is not None
+    assert watched.state.received_after == newest.id
+    assert watched.state.sync.handle == watched.handles[0].id

@@ -16,7 +16,7 @@ from tests.unit.verifier_worker.test_step import Bench
 from tests.worlds.device import GOOD_FILES, T0_US, make_handle, make_policy, make_references
 from verifier_worker.core.conclusion import resolve
 from verifier_worker.core.policy.policy_file import ImaTable, LogsTable
-from verifier_worker.core.succession import go_on
+from verifier_worker.core.succession import carry_over
 from verifier_worker.core.trust import References, merge_references, succeed
 
 NEW, OLD = b"new", b"true"
@@ -154,7 +154,7 @@ def test_a_fleet_is_asked_bit_by_bit(fleet: Fleet) -> None:
         ueid = type(fleet.device.ueid)(b"\x01" + hashlib.sha256(b"%d" % number).digest())
         for tenth in range(10):
             now_us = start_us + REMEASURE_S * 100_000 * (tenth + 1) - 1
-            gone_on = go_on(fleet.state, ueid, fleet.trust, now_us)
+            gone_on = carry_over(fleet.state, ueid, fleet.trust, now_us)
             assert gone_on is not None
             if gone_on.ask:
                 first[tenth] += 1
@@ -279,5 +279,5 @@ def test_a_clock_set_back_does_not_prolong_what_was_taken_away(fleet: Fleet) -> 
     fleet.now_us += 86_400_000_000
     fleet.publish(files=without_old())
     assert fleet.state is not None
-    assert go_on(fleet.state, fleet.device.ueid, fleet.trust, fleet.now_us) is not None
-    assert go_on(fleet.state, fleet.device.ueid, fleet.trust, right_us) is None
+    assert carry_over(fleet.state, fleet.device.ueid, fleet.trust, fleet.now_us) is not None
+    assert carry_over(fleet.state, fleet.device.ueid, fleet.trust, right_us) is None

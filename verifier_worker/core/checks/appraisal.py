@@ -16,7 +16,7 @@ from schemas.reasons.table import REASONS
 from schemas.time_model import quote_made
 from schemas.tpm.pcr import PcrSelection, initial_value
 from schemas.verdicts import Freshness, Tier, TrustClaim, Weight, overall_status
-from verifier_worker.core.checks.appraisal_input import Case, Check
+from verifier_worker.core.checks.appraisal_input import AppraisalInput, Check
 from verifier_worker.core.checks.boot import loaders_are_as_required, secure_boot_is_as_required
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.state import AttesterState, Finding, Verdict
@@ -24,77 +24,77 @@ from verifier_worker.core.state import AttesterState, Finding, Verdict
 _CLOCK_TOLERANCE_US: Final = 2_000_000  # how far our own clock may differ from the TSA's before we say so
 
 
-def policy_applies(case: Case) -> Iterator[Finding]:
+def policy_applies(given: AppraisalInput) -> Iterator[Finding]:
     """There is one policy, and the reference values it names are there."""
-    if case.conflict:
-        yield Finding(reason=Reason.POLICY_CONFLICT, detail=case.conflict)
-    elif case.policy is None:
+    if given.conflict:
+        yield Finding(reason=Reason.POLICY_CONFLICT, detail=given.conflict)
+    elif given.policy is None:
         yield Finding(reason=Reason.POLICY_MISSING)
-    for name in case.references.missing:
+    for name in given.references.missing:
         yield Finding(reason=Reason.REFERENCE_VALUES_MISSING, detail=name)
-    if not case.references.registers and not case.references.files and not case.references.keys:
+    if not given.references.registers and not given.references.files and not given.references.keys:
         yield Finding(reason=Reason.REFERENCE_VALUES_MISSING)
 
 
-def handle_is_known_and_current(case: Case) -> Iterator[Finding]:
+def handle_is_known_and_current(given: AppraisalInput) -> Iterator[Finding]:
     """The handle is one we verified, and was not expired on receipt."""
-    if case.handle is None:
+    if given.handle is None:
         yield Finding(reason=Reason.HANDLE_UNKNOWN)
-    elif case.policy is not None and case.state.received_us > case.handle.expires_us + case.policy.grace_us:
+    elif given.policy is not None and given.state.received_us > given.handle.expires_us + given.policy.grace_us:
         yield Finding(reason=Reason.HANDLE_EXPIRED)
 
 
-def clock_is_synchronised(case: Case) -> Iterator[Finding]:
+def clock_is_synchronised(given: AppraisalInput) -> Iterator[Finding]:
     """Sync proof and quote are of one reset and restart epoch, in order, and do not lie in our future."""
-    state, sync = case.state, case.state.sync
+    state, sync = given.state, given.state.sync
     if (sync.reset_count, sync.restart_count) != (state.reset_count, state.restart_count):
         yield Finding(reason=Reason.CLOCK_EPOCH_MISMATCH)
     elif state.clock_ms < sync.clock_ms:
         yield Finding(reason=Reason.CLOCK_RAN_BACK)
-    elif case.handle is not None and case.policy is not None:
-        made = quote_made(case.handle.made, sync.clock_ms, state.clock_ms, case.policy.drift_ppm)
+    elif given.handle is not None and given.policy is not None:
+        made = quote_made(given.handle.made, sync.clock_ms, state.clock_ms, given.policy.drift_ppm)
         if made.after_us > state.received_us + _CLOCK_TOLERANCE_US:
             yield Finding(reason=Reason.CLOCK_AHEAD_OF_VERIFIER)
 
 
-def evidence_is_fresh(case: Case) -> Iterator[Finding]:
+def evidence_is_fresh(given: AppraisalInput) -> Iterator[Finding]:
     """The quote cannot be older than the policy allows.
 
     Whoever owns the device can set the TPM's clock forward, make quotes for later and hold them back; his quotes are
     still not older than their handle. So the handle's age is bounded, too.
     """
-    if case.policy is None or case.handle is None or case.state.made_after_us is None:
+    if given.policy is None or given.handle is None or given.state.made_after_us is None:
         return
-    received_us = case.state.received_us
-    too_old = received_us - case.state.made_after_us > case.policy.max_age_us
-    if too_old or received_us - case.handle.earliest_us > case.policy.max_handle_age_us:
+    received_us = given.state.received_us
+    too_old = received_us - given.state.made_after_us > given.policy.max_age_us
+    if too_old or received_us - given.handle.earliest_us > given.policy.max_handle_age_us:
         yield Finding(reason=Reason.EVIDENCE_TOO_OLD)
 
 
-def clock_keeps_its_rate(case: Case) -> Iterator[Finding]:
+def clock_keeps_its_rate(given: AppraisalInput) -> Iterator[Finding]:
     """The clock is not known to have been set, set back, or to run faster than the policy's bound on drift.
 
     One that is too slow makes evidence look older than it is, never younger; it is told.
     """
-    if case.state.clock.suspect is not None:
-        yield Finding(reason=case.state.clock.suspect, detail=_rate_text(case.state.clock.rate_ppm))
+    if given.state.clock.suspect is not None:
+        yield Finding(reason=given.state.clock.suspect, detail=_rate_text(given.state.clock.rate_ppm))
 
 
 def _rate_text(rate_ppm: tuple[int, int] | None) -> str:
     return f"{rate_ppm[0]:+d} to {rate_ppm[1]:+d} ppm" if rate_ppm is not None else ""
 
 
-def logs_are_complete(case: Case) -> Iterator[Finding]:
+def logs_are_complete(given: AppraisalInput) -> Iterator[Finding]:
     """All entries that the quote covers are here."""
-    if not case.state.settled:
+    if not given.state.settled:
         yield Finding(reason=Reason.LOG_INCOMPLETE)
 
 
-def required_pcrs_are_quoted(case: Case) -> Iterator[Finding]:
+def required_pcrs_are_quoted(given: AppraisalInput) -> Iterator[Finding]:
     """The signed selection covers what the policy requires."""
-    if case.policy is None:
+    if given.policy is None:
         return
-    for bank, index in missing_registers(case.policy, case.state.selection):
+    for bank, index in missing_registers(given.policy, given.state.selection):
         yield Finding(reason=Reason.PCR_NOT_QUOTED, detail=_register_text(bank.name, index))
 
 
@@ -108,22 +108,22 @@ def _lacking(required: PcrSelection, selection: PcrSelection) -> tuple[tuple[Has
     return tuple(register for register in required if register not in selection)
 
 
-def logs_explain_their_pcrs(case: Case) -> Iterator[Finding]:
+def logs_explain_their_pcrs(given: AppraisalInput) -> Iterator[Finding]:
     """Each PCR that the policy gives to a log was extended by that log, and by no log that it does not give it to.
 
     Without it an attester could send PCR 10 as a bare value, or explain it with invented entries of another log, and
     keep the list of what it really ran to itself.
     """
-    if case.policy is None:
+    if given.policy is None:
         return
-    owners, positions = case.state.measured.owners, case.state.replay.next_index
-    for name, indices in case.policy.logs.items():
+    owners, positions = given.state.measured.owners, given.state.replay.next_index
+    for name, indices in given.policy.logs.items():
         if not positions.get(name):
             yield Finding(reason=Reason.LOG_MISSING, detail=name)
             continue
         for index in sorted(indices):
-            if _is_bare(case.state, index) or any(
-                index not in case.policy.logs.get(owner, ()) for owner in owners.get(index, ())
+            if _is_bare(given.state, index) or any(
+                index not in given.policy.logs.get(owner, ()) for owner in owners.get(index, ())
             ):
                 yield Finding(reason=Reason.LOG_MISSING, detail=f"{name}: PCR {index}")
 
@@ -138,48 +138,48 @@ def _is_bare(state: AttesterState, index: int) -> bool:
     return False
 
 
-def pcrs_have_reference_values(case: Case) -> Iterator[Finding]:
+def pcrs_have_reference_values(given: AppraisalInput) -> Iterator[Finding]:
     """PCRs for which reference values exist have one of them."""
-    for bank, registers in case.references.registers.items():
-        owned = case.state.replay.registers.get(bank, {})
+    for bank, registers in given.references.registers.items():
+        owned = given.state.replay.registers.get(bank, {})
         for index, acceptable in registers.items():
-            if (bank, index) not in case.state.selection:
+            if (bank, index) not in given.state.selection:
                 yield Finding(reason=Reason.PCR_NOT_QUOTED, detail=_register_text(bank.name, index))
                 continue
-            value = owned.get(index) or case.state.unlogged.get(bank, index)
-            value = value or initial_value(bank, index, case.state.replay.startup_locality)
+            value = owned.get(index) or given.state.unlogged.get(bank, index)
+            value = value or initial_value(bank, index, given.state.replay.startup_locality)
             if value not in acceptable:
                 yield Finding(reason=Reason.PCR_UNEXPECTED, detail=_register_text(bank.name, index), digest=value)
 
 
-def files_have_reference_values(case: Case) -> Iterator[Finding]:
+def files_have_reference_values(given: AppraisalInput) -> Iterator[Finding]:
     """Every measured file is one of the reference values, or signed by one of their keys."""
-    for digest, path in case.state.measured.unexpected:
+    for digest, path in given.state.measured.unexpected:
         yield Finding(reason=Reason.FILE_UNEXPECTED, detail=path, digest=digest)
 
 
-def files_were_measured_soundly(case: Case) -> Iterator[Finding]:
+def files_were_measured_soundly(given: AppraisalInput) -> Iterator[Finding]:
     """No file was written while it was measured."""
-    if case.state.measured.violations:
+    if given.state.measured.violations:
         yield Finding(reason=Reason.FILE_MEASUREMENT_VIOLATED)
 
 
-def boot_aggregate_is_of_the_quoted_pcrs(case: Case) -> Iterator[Finding]:
+def boot_aggregate_is_of_the_quoted_pcrs(given: AppraisalInput) -> Iterator[Finding]:
     """The IMA list belongs to the boot that the quoted PCRs are of."""
-    if case.state.measured.aggregate_differs:
+    if given.state.measured.aggregate_differs:
         yield Finding(reason=Reason.BOOT_AGGREGATE_MISMATCH, detail="boot_aggregate")
 
 
-def banks_are_as_strong_as_their_names(case: Case) -> Iterator[Finding]:
+def banks_are_as_strong_as_their_names(given: AppraisalInput) -> Iterator[Finding]:
     """Told, not judged: in a bank that the kernel extends with padded SHA-1, the IMA list is bound by SHA-1 alone."""
-    for bank, mode in case.state.replay.ima_bank_modes.items():
+    for bank, mode in given.state.replay.ima_bank_modes.items():
         if mode is ImaBankMode.PADDED_SHA1:
             yield Finding(reason=Reason.IMA_BANK_PADDED_SHA1, detail=bank.name)
 
 
-def clock_was_stored(case: Case) -> Iterator[Finding]:
+def clock_was_stored(given: AppraisalInput) -> Iterator[Finding]:
     """Told, not judged: after a power cut the clock may repeat values of an earlier boot; the reset count does not."""
-    if not case.state.clock_safe:
+    if not given.state.clock_safe:
         yield Finding(reason=Reason.CLOCK_UNSAFE)
 
 
@@ -207,19 +207,19 @@ MEASUREMENT_CHECKS: Final[tuple[Check, ...]] = (
 )
 
 
-def appraise_moment(case: Case) -> list[Finding]:
+def appraise_moment(given: AppraisalInput) -> list[Finding]:
     """What this push says about policy, time and completeness."""
-    return [finding for check in MOMENT_CHECKS for finding in check(case)]
+    return [finding for check in MOMENT_CHECKS for finding in check(given)]
 
 
-def appraise_measurements(case: Case) -> tuple[Finding, ...]:
+def appraise_measurements(given: AppraisalInput) -> tuple[Finding, ...]:
     """What was measured; while logs are incomplete, no quote binds it, and it is not judged."""
-    if not case.state.settled:
+    if not given.state.settled:
         return ()
-    return tuple(finding for check in MEASUREMENT_CHECKS for finding in check(case))
+    return tuple(finding for check in MEASUREMENT_CHECKS for finding in check(given))
 
 
-def affirming_vector(case: Case) -> dict[TrustClaim, int]:
+def affirming_vector(given: AppraisalInput) -> dict[TrustClaim, int]:
     """What can be affirmed when nothing was found: no more than the reference values speak of (AR4SI, 2.3.4).
 
     The key is endorsed: recognised instance; and proven to be in a manufacturer's TPM: genuine hardware. PCRs have
@@ -227,11 +227,11 @@ def affirming_vector(case: Case) -> dict[TrustClaim, int]:
     executables and files.
     """
     vector = {TrustClaim.INSTANCE_IDENTITY: 2}
-    if case.genuine:
+    if given.genuine:
         vector[TrustClaim.HARDWARE] = 2
-    if case.references.registers:
+    if given.references.registers:
         vector.update({TrustClaim.CONFIGURATION: 2, TrustClaim.EXECUTABLES: 3})
-    if case.policy is not None and "ima" in case.policy.logs and (case.references.files or case.references.keys):
+    if given.policy is not None and "ima" in given.policy.logs and (given.references.files or given.references.keys):
         vector.update({TrustClaim.EXECUTABLES: 2, TrustClaim.FILE_SYSTEM: 2})
     return vector
 

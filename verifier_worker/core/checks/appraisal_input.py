@@ -11,7 +11,7 @@ from verifier_worker.core.trust import References
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class AppraisalInput:
     """What appraisal looks at: the state after the push, and what was in force when it was received.
 
     Attributes:
@@ -33,4 +33,4 @@ class Case:
     genuine: bool = False
 
 
-Check: TypeAlias = Callable[[Case], Iterator[Finding]]
+Check: TypeAlias = Callable[[AppraisalInput], Iterator[Finding]]

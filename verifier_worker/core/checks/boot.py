@@ -6,16 +6,16 @@ from schemas.boot_log.facts import IMAGES_PCR, SECURE_BOOT_PCR, SecureBoot
 from schemas.hashes import SHA256
 from schemas.reasons import Reason
 from schemas.replay.log_replay import TCG2
-from verifier_worker.core.checks.appraisal_input import Case
+from verifier_worker.core.checks.appraisal_input import AppraisalInput
 from verifier_worker.core.state import Finding
 
 
-def secure_boot_is_as_required(case: Case) -> Iterator[Finding]:
+def secure_boot_is_as_required(given: AppraisalInput) -> Iterator[Finding]:
     """Secure Boot was enforced, with no keys for tests; what PCR 7 does not say is not assumed."""
-    policy, boot = case.policy, case.state.measured.boot
+    policy, boot = given.policy, given.state.measured.boot
     if policy is None or not (policy.secure_boot or policy.no_test_keys):
         return
-    if not _vouched(case, SECURE_BOOT_PCR) or boot.secure_boot is SecureBoot.UNKNOWN:
+    if not _vouched(given, SECURE_BOOT_PCR) or boot.secure_boot is SecureBoot.UNKNOWN:
         yield Finding(reason=Reason.BOOT_UNKNOWN, detail="Secure Boot (PCR 7)")
         return
     if policy.secure_boot and boot.secure_boot is SecureBoot.DISABLED:
@@ -24,13 +24,13 @@ def secure_boot_is_as_required(case: Case) -> Iterator[Finding]:
         yield Finding(reason=Reason.TEST_KEYS_ENROLLED)
 
 
-def loaders_are_as_required(case: Case) -> Iterator[Finding]:
+def loaders_are_as_required(given: AppraisalInput) -> Iterator[Finding]:
     """PCR 4 was extended with listed boot images only."""
-    policy, boot = case.policy, case.state.measured.boot
+    policy, boot = given.policy, given.state.measured.boot
     if policy is None or not policy.loaders:
         return
-    strongest = max(case.state.replay.banks, key=lambda bank: bank.size, default=None)
-    if not _vouched(case, IMAGES_PCR) or not boot.images or boot.images_unknown or strongest is not SHA256:
+    strongest = max(given.state.replay.banks, key=lambda bank: bank.size, default=None)
+    if not _vouched(given, IMAGES_PCR) or not boot.images or boot.images_unknown or strongest is not SHA256:
         yield Finding(reason=Reason.BOOT_UNKNOWN, detail="boot images (PCR 4), by SHA-256")
         return
     for digest in boot.images:
@@ -41,8 +41,8 @@ def loaders_are_as_required(case: Case) -> Iterator[Finding]:
         yield Finding(reason=Reason.BOOT_LOADER_UNEXPECTED, detail=f"{more} boot images more than can be known")
 
 
-def _vouched(case: Case, index: int) -> bool:
+def _vouched(given: AppraisalInput, index: int) -> bool:
     """The boot log alone explains the PCR, and the quote covers it in every bank."""
-    banks = case.state.replay.banks
-    alone = case.state.measured.owners.get(index) == (TCG2,)
-    return alone and all((bank, index) in case.state.selection for bank in banks)
+    banks = given.state.replay.banks
+    alone = given.state.measured.owners.get(index) == (TCG2,)
+    return alone and all((bank, index) in given.state.selection for bank in banks)

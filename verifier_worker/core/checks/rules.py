@@ -6,7 +6,7 @@ from typing import Final
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid, ueid_text
 from schemas.reasons import Reason
-from verifier_worker.core.checks.appraisal_input import Case
+from verifier_worker.core.checks.appraisal_input import AppraisalInput
 from verifier_worker.core.policy.cel_rules import holds
 from verifier_worker.core.policy.policy_file import WeighedRule
 from verifier_worker.core.state import AttesterState, Finding
@@ -16,18 +16,22 @@ _HOUR_US: Final = 3_600 * _US
 
 
 def apply_rules(
-    rules: Iterable[WeighedRule], case: Case, ueid: Ueid, findings: Iterable[Finding], vouched: Mapping[str, object]
+    rules: Iterable[WeighedRule],
+    given: AppraisalInput,
+    ueid: Ueid,
+    findings: Iterable[Finding],
+    vouched: Mapping[str, object],
 ) -> Iterator[Finding]:
     """Asks every rule; one that cannot be answered leaves the verdict undecided.
 
     Args:
         rules: of the policy.
-        case: as the checks see it.
+        given: as the checks see it.
         ueid: the attester.
         findings: of all checks.
         vouched: what quoted PCRs vouch for.
     """
-    facts = facts_of(case.state, ueid, case.group, findings, vouched)
+    facts = facts_of(given.state, ueid, given.group, findings, vouched)
     for each in rules:
         try:
             if holds(each.rule, facts):

@@ -20,7 +20,7 @@ _TOLD: Final = {
 }
 
 
-def tell_transitions(state: AttesterState | None, admitted: AdmittedEvidence) -> Iterator[Finding]:
+def report_transitions(state: AttesterState | None, admitted: AdmittedEvidence) -> Iterator[Finding]:
     """What happened to the machine since ``state``, and whether the attester left out any of it.
 
     Args:

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from schemas.identifiers import HandleId, Ueid
 
 
-class Waiting:
+class AwaitedHandles:
     """Who waits for which handle. In memory and bounded: an attester that is forgotten resolves with its next push."""
 
     def __init__(self, limit: int) -> None:

@@ -100,6 +100,7 @@ def test_the_last_part_may_be_a_quote_without_entries() -> None:
     found = BankReplay(state, {}).until(quoted(device((SHA384,), FILES[0])))
     assert found is not None
     assert found.state.ima_bank_modes == {SHA384: ImaBankMode.PADDED_SHA1}
+    assert found.state.padded == {}
     assert found.consumed == {}
 
 
@@ -126,3 +127,99 @@ def test_four_banks_at_once() -> None:
     found = BankReplay(ReplayState(banks=HASH_ALGORITHMS), {IMA: FILES[0]}).until(quote)
     assert found is not None
     assert found.state.registers == there.registers
+
+
+# ── what one quote tells of each bank ────────────────────────────────────────────────────────────────────────────────
+
+
+def selected(*banks: HashAlgorithm, indices: tuple[int, ...] = (10,)) -> PcrSelection:
+    return PcrSelection(banks=tuple(PcrBankSelection(algorithm=bank, indices=indices) for bank in banks))
+
+
+def test_a_quote_tells_of_the_banks_that_it_selects_and_of_no_other() -> None:
+    there = device((SHA256, SHA384), FILES[0])
+    first = BankReplay(FRESH, {IMA: FILES[0]}).until(quoted(there, selected(SHA1, SHA256)))
+    assert first is not None
+    assert first.state.ima_bank_modes == {SHA256: ImaBankMode.PADDED_SHA1}
+    assert first.state.padded == {SHA384: {10: there.registers[SHA384][10]}}
+    later = device((SHA256, SHA384), FILES[0] + FILES[1])
+    last = BankReplay(first.state, {IMA: FILES[1]}).until(quoted(later, selected(SHA384)))
+    assert last is not None
+    assert last.state.ima_bank_modes == {SHA256: ImaBankMode.PADDED_SHA1, SHA384: ImaBankMode.PADDED_SHA1}
+    assert last.state.registers == later.registers
+    assert last.state.padded == {}
+
+
+def test_one_entry_in_a_selected_pcr_is_enough_to_tell() -> None:
+    log = FILES[0] + ima_ng(b"/bin/x", b"", pcr_index=11) + VIOLATION
+    for padded in ((), (SHA256, SHA384)):
+        found = BankReplay(FRESH, {IMA: log}).until(quoted(device(padded, log), selected(*BANKS)))
+        assert found is not None
+        assert found.state.ima_bank_modes == dict.fromkeys(padded, ImaBankMode.PADDED_SHA1)
+        assert found.state.padded == {}
+
+
+def test_an_entry_of_an_earlier_part_tells_too() -> None:
+    """The quote comes with an entry that tells nothing, but an entry before it does."""
+    state = BankReplay(FRESH, {IMA: FILES[0]}).whole.state
+    found = BankReplay(state, {IMA: VIOLATION}).until(quoted(device((), FILES[0] + VIOLATION), selected(*BANKS)))
+    assert found is not None
+    assert found.state.ima_bank_modes == {}
+    assert found.state.padded == {}
+
+
+def test_what_is_left_open_goes_as_far_as_the_quote() -> None:
+    """Entries beyond the quote are replayed again: they must not be in the other assumption already."""
+    log = VIOLATION + ima_ng(b"/bin/x", b"", pcr_index=11)
+    there = device((), log)
+    found = BankReplay(FRESH, {IMA: log + FILES[0] + FILES[1]}).until(quoted(there, selected(*BANKS)))
+    assert found is not None
+    assert found.consumed[IMA].count == 2
+    assert found.state.padded == {bank: device((bank,), log).registers[bank] for bank in (SHA256, SHA384)}
+    whole = device((SHA384,), log + FILES[0] + FILES[1])
+    last = BankReplay(found.state, {IMA: FILES[0] + FILES[1]}).until(quoted(whole, selected(*BANKS)))
+    assert last is not None
+    assert last.state.registers == whole.registers
+
+
+def test_a_quote_before_the_list_leaves_nothing_open() -> None:
+    """With no entry covered there is nothing to carry: the boot log is the same under either assumption."""
+    found = BankReplay(FRESH, {TCG2: BOOT, IMA: FILES[0]}).until(quoted(device((), b"", BOOT)))
+    assert found is not None
+    assert found.state.next_index == {TCG2: 2}
+    assert (found.state.ima_bank_modes, found.state.padded) == ({}, {})
+
+
+def test_without_a_list_nothing_is_open() -> None:
+    replay = BankReplay(FRESH, {TCG2: BOOT})
+    assert replay.next_index == {TCG2: 2}
+    assert replay.whole.state.padded == {}
+    found = replay.until(quoted(device((), b"", BOOT)))
+    assert found is not None
+    assert found.state.padded == {}
+
+
+def test_a_bank_whose_mode_is_given_stays_beside_one_that_is_open() -> None:
+    start = ReplayState(banks=BANKS, ima_bank_modes={SHA384: ImaBankMode.PADDED_SHA1})
+    for padded in ((SHA384,), (SHA256, SHA384)):
+        there = device(padded, FILES[0] + FILES[1])
+        state = BankReplay(start, {IMA: FILES[0]}).whole.state
+        assert state.padded.keys() == {SHA256}
+        found = BankReplay(state, {IMA: FILES[1]}).until(quoted(there))
+        assert found is not None
+        assert found.state.registers == there.registers
+        assert found.state.ima_bank_modes == dict.fromkeys(padded, ImaBankMode.PADDED_SHA1)
+
+
+def test_sha1_is_never_open() -> None:
+    """SHA-1 of the template data is in the list itself."""
+    assert BankReplay(FRESH, {IMA: FILES[0]}).whole.state.padded.keys() == {SHA256, SHA384}
+
+
+def test_the_state_carries_both_assumptions_over_boot_and_list() -> None:
+    state = BankReplay(FRESH, {TCG2: BOOT, IMA: FILES[0]}).whole.state
+    assert state.registers == device((), FILES[0], BOOT).registers
+    padded = device((SHA256, SHA384), FILES[0], BOOT).registers
+    assert state.padded == {bank: padded[bank] for bank in (SHA256, SHA384)}
+    again = BankReplay(state, {}).whole.state
+    assert again.padded == state.padded

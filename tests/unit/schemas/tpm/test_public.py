@@ -6,11 +6,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from schemas.errors import PeerError
-from schemas.hashes import SHA256, SHA384
+from schemas.hashes import SHA256, SHA384, HashAlgorithm
 from schemas.reasons import Reason
 from schemas.tpm.public import (
+    ATTESTATION_KEY_ATTRIBUTES,
     TPM_RH_ENDORSEMENT,
     TPM_RH_OWNER,
+    TPM_RH_PLATFORM,
     EccCurve,
     EccKey,
     KeyScheme,
@@ -218,3 +220,140 @@ def test_what_is_no_name_is_not_qualified(name: bytes) -> None:
     with pytest.raises(PeerError) as caught:
         qualified_name(TPM_RH_OWNER, name)
     assert caught.value.reason is Reason.MALFORMED
+
+
+# ── numbers of the standard ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_attributes_are_the_bits_of_the_standard() -> None:
+    """TPM 2.0 Part 2, table "Definition of TPMA_OBJECT Bits"."""
+    assert {attribute.name: attribute.bit_length() - 1 for attribute in ObjectAttributes} == {
+        "FIXED_TPM": 1,
+        "ST_CLEAR": 2,
+        "FIXED_PARENT": 4,
+        "SENSITIVE_DATA_ORIGIN": 5,
+        "USER_WITH_AUTH": 6,
+        "ADMIN_WITH_POLICY": 7,
+        "FIRMWARE_LIMITED": 8,
+        "SVN_LIMITED": 9,
+        "NO_DA": 10,
+        "ENCRYPTED_DUPLICATION": 11,
+        "RESTRICTED": 16,
+        "DECRYPT": 17,
+        "SIGN_ENCRYPT": 18,
+        "X509_SIGN": 19,
+    }
+    assert ATTESTATION_KEY_ATTRIBUTES == 0x0005_0032
+
+
+@pytest.mark.parametrize("bit", range(32))
+def test_only_bits_that_the_standard_defines_may_be_set(bit: int) -> None:
+    raw = ecc_public(1 << bit)
+    if bit in {attribute.bit_length() - 1 for attribute in ObjectAttributes}:
+        assert parse_public(raw).attributes == 1 << bit
+        return
+    with pytest.raises(PeerError, match="reserved bits"):
+        parse_public(raw)
+
+
+def test_hierarchies_have_the_handles_of_the_standard() -> None:
+    """TPM 2.0 Part 2, table "TPM_RH Constants"; a name begins with four bytes of it."""
+    assert (TPM_RH_OWNER, TPM_RH_ENDORSEMENT, TPM_RH_PLATFORM) == (0x4000_0001, 0x4000_000B, 0x4000_000C)
+    assert qualified_name(TPM_RH_OWNER, REAL_NAME)[2:] == SHA256.digest(b"\x40\0\0\x01" + REAL_NAME)
+
+
+@pytest.mark.parametrize(
+    ("number", "curve", "size"),
+    [(3, ec.SECP256R1(), 32), (4, ec.SECP384R1(), 48), (5, ec.SECP521R1(), 66)],
+    ids=["P-256", "P-384", "P-521"],
+)
+def test_each_curve_has_its_number(number: int, curve: ec.EllipticCurve, size: int) -> None:
+    """TCG Algorithm Registry, table 4."""
+    key = ec.derive_private_key(7, curve).public_key()
+    point = key.public_numbers()
+    public = parse_public(head(0x0023) + NULL + ECDSA_SHA256 + ecc_tail(number, x=point.x, y=point.y, size=size))
+    assert public.public_key() == key
+    check_attestation_key(public)
+
+
+@pytest.mark.parametrize("number", [1, 2, 6])
+def test_other_curves_are_refused(number: int) -> None:
+    with pytest.raises(PeerError, match="curveID"):
+        parse_public(head(0x0023) + NULL + ECDSA_SHA256 + ecc_tail(number))
+
+
+def test_a_curve_that_the_library_lacks_is_malformed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some builds of OpenSSL leave curves out."""
+
+    class Missing(ec.SECP256R1):
+        name = "missing"
+
+    monkeypatch.setattr("schemas.tpm.public._CRYPTOGRAPHY_CURVES", {EccCurve.NIST_P256: Missing()})
+    with pytest.raises(PeerError) as caught:
+        parse_public(REAL_PUBLIC).public_key()
+    assert caught.value.reason is Reason.MALFORMED
+
+
+@pytest.mark.parametrize("bits", [128, 192, 256])
+def test_a_storage_key_protects_its_children_with_aes(bits: int) -> None:
+    def storage(bits: int) -> bytes:
+        return head(0x0023, 0x0003_0072) + struct.pack(">HHH", 0x0006, bits, 0x0043) + NULL + ecc_tail()
+
+    assert parse_public(storage(bits)).symmetric_bits == bits
+    for wrong in (bits - 1, bits + 1):
+        with pytest.raises(PeerError, match="symmetric"):
+            parse_public(storage(wrong))
+
+
+@pytest.mark.parametrize("scheme", [0x0014, 0x0016, 0x0017, 0x0018, 0x0019])
+@pytest.mark.parametrize("algorithm", [SHA256, SHA384], ids=lambda algorithm: algorithm.name)
+def test_a_scheme_with_a_hash_is_read(scheme: int, algorithm: HashAlgorithm) -> None:
+    public = parse_public(ecc_public(scheme=struct.pack(">HH", scheme, algorithm.tpm_id)))
+    assert public.scheme == KeyScheme(tpm_id=scheme, hash=algorithm)
+
+
+def test_rsaes_has_no_hash_and_other_schemes_are_unknown() -> None:
+    assert parse_public(rsa_public(scheme=b"\x00\x15")).scheme == KeyScheme(tpm_id=0x0015, hash=None)
+    for scheme in (0x0013, 0x001A):
+        with pytest.raises(PeerError, match="scheme"):
+            parse_public(ecc_public(scheme=struct.pack(">HH", scheme, 0x000B)))
+
+
+def test_either_rsa_signature_scheme_may_attest() -> None:
+    for scheme in (SignatureScheme.RSASSA, SignatureScheme.RSAPSS):
+        check_attestation_key(parse_public(rsa_public(scheme=struct.pack(">HH", scheme, 0x000B))))
+
+
+@pytest.mark.parametrize("kdf", [0x0020, 0x0021, 0x0022])
+def test_a_key_derivation_scheme_has_a_hash(kdf: int) -> None:
+    raw = head(0x0023) + NULL + NULL + ecc_tail(kdf=struct.pack(">HH", kdf, 0x000B))
+    assert parse_public(raw).key == parse_public(ecc_public()).key
+    with pytest.raises(PeerError, match="hash algorithm"):
+        parse_public(head(0x0023) + NULL + NULL + ecc_tail(kdf=struct.pack(">HH", kdf, 0x0004)))
+
+
+@pytest.mark.parametrize("kdf", [0x001F, 0x0023])
+def test_other_key_derivation_schemes_are_refused(kdf: int) -> None:
+    with pytest.raises(PeerError, match="kdf"):
+        parse_public(head(0x0023) + NULL + NULL + ecc_tail(kdf=struct.pack(">HH", kdf, 0x000B)))
+
+
+# ── limits ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_largest_key_we_accept_fits() -> None:
+    modulus = b"\x80" + bytes(1022) + b"\x01"
+    raw = head(0x0001, policy=bytes(64), name_alg=0x000D) + NULL + RSASSA_SHA256 + rsa_tail(8192, modulus=modulus)
+    public = parse_public(raw)
+    assert (len(public.auth_policy), public.name_alg.name) == (64, "sha512")
+    check_attestation_key(public)
+
+
+def test_a_public_area_at_its_limit_is_parsed_and_one_byte_more_is_not() -> None:
+    raw = rsa_public()
+    for size, reason in ((1280, Reason.MALFORMED), (1281, Reason.TOO_LARGE)):
+        with pytest.raises(PeerError) as caught:
+            parse_public(raw.ljust(size, b"\0"))
+        assert caught.value.reason is reason
+    with pytest.raises(PeerError, match="public area: 1281 bytes"):
+        parse_sized_public(sized(raw.ljust(1281, b"\0")))

@@ -20,7 +20,7 @@ from attester_agent.core.log_window import Entries
 from attester_agent.logs.cel_file import CelFile
 from attester_agent.ports import Life, LogRestartedError, MeasurementLog
 from runtime.telemetry import Log
-from schemas.boot_log import records as tcg2_log
+from schemas.boot_log import records as boot_records
 from schemas.errors import PeerError, WorldError
 from schemas.ima.ascii import Converted
 from schemas.ima.formats import ListFormat, convert, detect_format
@@ -50,7 +50,7 @@ class LogFile:
         self._max_bytes = max_bytes
         self._ends = array("Q", [0])  # offset after each entry known, from 0
         self._file: tuple[int, int] | None = None  # device and inode of the file the offsets are of
-        self._format: tcg2_log.Tcg2Format | None = None
+        self._format: boot_records.BootLogFormat | None = None
         self._form: ListFormat | None = None  # of an IMA list
         self._failed = False  # the last reading; what cannot be read has not grown, or we would try without end
 
@@ -158,7 +158,7 @@ class LogFile:
         """Whole entries of ``data``, whose first has the index ``index``."""
         try:
             if self._name == TCG2:
-                split = tcg2_log.split_records(data, self._format if index else None)
+                split = boot_records.split_records(data, self._format if index else None)
                 self._format = split.format
                 return Converted(split.records, tuple(itertools.accumulate(map(len, split.records))))
             form = self._form or detect_format(data)

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from endorser.core.working_set import WorkingSet, plain_path
-from schemas.boot_log import records as tcg2_log
+from schemas.boot_log import records as boot_records
 from schemas.cel import in_cbor as cel_cbor
 from schemas.cel.records import ApplicationContent
 from schemas.errors import ConfigError, PeerError
 from schemas.hashes import BY_NI_ID, HashAlgorithm
-from schemas.ima import records as ima_log
+from schemas.ima import records as ima_records
 from schemas.ima.formats import convert, detect_format
 from schemas.ima.template import BUILT_IN_TEMPLATES
 from schemas.messages.endorsement import Endorsement
@@ -57,7 +57,7 @@ class _Boot:
     """The unsigned parts of one boot's pushes, put together."""
 
     logs: dict[str, list[bytes]] = field(default_factory=dict)
-    format: tcg2_log.Tcg2Format | None = None
+    format: boot_records.BootLogFormat | None = None
     values: PcrValues = field(default_factory=lambda: PcrValues({}))
 
 
@@ -119,7 +119,7 @@ def learn_from_logs(logs: Mapping[str, bytes], selection: PcrSelection) -> Learn
             raw = increments[IMA]
             increments[IMA] = b"".join(convert(raw, detect_format(raw)).records)
         if TCG2 in increments:
-            increments[TCG2] = b"".join(tcg2_log.split_records(increments[TCG2]).records)
+            increments[TCG2] = b"".join(boot_records.split_records(increments[TCG2]).records)
         banks = tuple(bank.algorithm for bank in selection.banks)
         outcome = BankReplay(ReplayState(banks=banks), increments).whole
     except PeerError as error:
@@ -188,10 +188,10 @@ def _put_together(pushes: Sequence[_Push]) -> _Boot:
 
 def _split(name: str, records: bytes, boot: _Boot, start: int) -> Sequence[bytes]:
     if name == IMA:
-        return ima_log.split_records(records)[0]
+        return ima_records.split_records(records)[0]
     if name != TCG2:
         return cel_cbor.split_records(records)[0]
-    found = tcg2_log.split_records(records, boot.format if start else None)
+    found = boot_records.split_records(records, boot.format if start else None)
     boot.format = found.format
     return found.records
 

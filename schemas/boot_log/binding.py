@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from schemas.boot_log.quirks import Part, measured_parts
-from schemas.boot_log.records import Tcg2Event
+from schemas.boot_log.records import BootEvent
 from schemas.hashes import BY_TPM_ID, HashAlgorithm
 
 
@@ -52,7 +52,7 @@ Binding: TypeAlias = AuthenticatedData | DescriptiveData
 _NOTHING: Final = b""
 
 
-def bind(event: Tcg2Event, banks: Collection[HashAlgorithm]) -> Binding:
+def bind(event: BootEvent, banks: Collection[HashAlgorithm]) -> Binding:
     """Compares event data with the event's digests.
 
     Args:
@@ -69,6 +69,6 @@ def bind(event: Tcg2Event, banks: Collection[HashAlgorithm]) -> Binding:
     return DescriptiveData(unverified_data=event.data)
 
 
-def hashable_banks(event: Tcg2Event) -> tuple[HashAlgorithm, ...]:
+def hashable_banks(event: BootEvent) -> tuple[HashAlgorithm, ...]:
     """The banks of an event's digests, those of unknown algorithms left out; for logs looked at without a quote."""
     return tuple(BY_TPM_ID[tpm_id] for tpm_id, _ in event.digests if tpm_id in BY_TPM_ID)

@@ -2,8 +2,8 @@
 
 Promises: exact and bounded parsing of the structures that the PC Client profile names; data of a type that it leaves
 open, or does not know, stay as they are (``Opaque``).
-Does not: say whether any of it is true. What is decoded from ``tcg2_binding.DescriptiveData`` anyone may have
-written; ask ``tcg2_binding.bind`` first.
+Does not: say whether any of it is true. What is decoded from ``binding.DescriptiveData`` anyone may have
+written; ask ``binding.bind`` first.
 
 Source: PFP 1.06, 10.2 and 10.4. All integers little-endian.
 """

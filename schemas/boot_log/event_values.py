@@ -1,6 +1,6 @@
 """Decoded event data of a boot log, one type a kind. Each has a line of ``text`` for people.
 
-None of it is true because it is here: see ``tcg2_binding`` for what a digest covers.
+None of it is true because it is here: see ``binding`` for what a digest covers.
 
 Source: PFP 1.06, 10.2 and 10.4.
 """
@@ -161,7 +161,7 @@ class TaggedEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpecId:
-    """Entry 0: the profile's version, and data of the vendor. ``tcg2_log`` reads its algorithms."""
+    """Entry 0: the profile's version, and data of the vendor. ``records`` reads its algorithms."""
 
     version: str
     platform_class: int

@@ -27,7 +27,7 @@ from schemas.boot_log.event_data import decode_event_data
 from schemas.boot_log.event_types import EventType
 from schemas.boot_log.event_values import Text
 from schemas.boot_log.quirks import ERROR_SEPARATOR
-from schemas.boot_log.records import Tcg2Event
+from schemas.boot_log.records import BootEvent
 from schemas.boot_log.uefi_text import guess_text, shown
 from schemas.boot_log.uefi_variable import GLOBAL_VARIABLE, parse_variable
 from schemas.errors import PeerError
@@ -95,7 +95,7 @@ class BootFacts:
         broken = self.secure_boot_broken or not self.secure_boot_ended
         return SecureBoot.UNKNOWN if broken else self.secure_boot_value
 
-    def after(self, events: Iterable[Tcg2Event], banks: Collection[HashAlgorithm]) -> "BootFacts":
+    def after(self, events: Iterable[BootEvent], banks: Collection[HashAlgorithm]) -> "BootFacts":
         """The facts with more events.
 
         Args:
@@ -108,7 +108,7 @@ class BootFacts:
                 facts = facts._with(event, banks)
         return facts
 
-    def _with(self, event: Tcg2Event, banks: Collection[HashAlgorithm]) -> "BootFacts":
+    def _with(self, event: BootEvent, banks: Collection[HashAlgorithm]) -> "BootFacts":
         digests = dict(event.digests)
         if not any(bank.tpm_id in digests for bank in banks):  # extended nothing that anyone looks at
             return self
@@ -124,7 +124,7 @@ class BootFacts:
             case _:
                 return self._with_secure_boot(event, banks, separator=separator)
 
-    def _with_version(self, event: Tcg2Event, banks: Collection[HashAlgorithm]) -> "BootFacts":
+    def _with_version(self, event: BootEvent, banks: Collection[HashAlgorithm]) -> "BootFacts":
         if self.version_ended or event.event_type != EventType.EV_S_CRTM_VERSION:
             return self
         version = None
@@ -135,7 +135,7 @@ class BootFacts:
                 version = shown(decoded.value)[:MAX_VERSION_CHARACTERS]
         return replace(self, version=version if not self.versions else None, versions=min(self.versions + 1, 2))
 
-    def _with_image(self, event: Tcg2Event, digests: dict[int, bytes], banks: Collection[HashAlgorithm]) -> "BootFacts":
+    def _with_image(self, event: BootEvent, digests: dict[int, bytes], banks: Collection[HashAlgorithm]) -> "BootFacts":
         if len(event.data) <= MAX_ACTION_BYTES and guess_text(event.data):
             bound = bind(event, banks)
             if isinstance(bound, AuthenticatedData) and bound.whole:
@@ -146,7 +146,7 @@ class BootFacts:
             images = (*images, digests.get(strongest.tpm_id, b""))
         return replace(self, images=images, images_total=self.images_total + 1)
 
-    def _with_secure_boot(self, event: Tcg2Event, banks: Collection[HashAlgorithm], *, separator: bool) -> "BootFacts":
+    def _with_secure_boot(self, event: BootEvent, banks: Collection[HashAlgorithm], *, separator: bool) -> "BootFacts":
         if self.secure_boot_ended:
             return self
         if separator:
@@ -169,7 +169,7 @@ class BootFacts:
         return replace(self, secure_boot_value=value)
 
 
-def secure_boot_state(events: Iterable[Tcg2Event], banks: Collection[HashAlgorithm]) -> SecureBoot:
+def secure_boot_state(events: Iterable[BootEvent], banks: Collection[HashAlgorithm]) -> SecureBoot:
     """Whether a boot enforced Secure Boot, by the PCR 7 events that the digests authenticate.
 
     Args:

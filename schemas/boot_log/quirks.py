@@ -2,7 +2,7 @@
 
 An event's digest is, by PFP 1.06, 10.4.1, the hash of its event data, or of something that the event data describe.
 Firmware and loaders also hash parts of what they log. :func:`measured_parts` lists the bytes that may have been hashed;
-whether they were, is for the digest to say (``tcg2_binding``): a quirk can never make bytes authentic that no digest
+whether they were, is for the digest to say (``binding``): a quirk can never make bytes authentic that no digest
 covers.
 
 Names of logs are those of the corpus in ``../shared/vectors``; ``deploy/demo/firmware`` is the project's own.
@@ -120,7 +120,7 @@ def without_padding(log: bytes) -> bytes:
     The Linux kernel leaves it out; copies of the buffer made by other means do not.
 
     Raises:
-        PeerError: as ``tcg2_log.split_records``.
+        PeerError: as ``records.split_records``.
     """
     for filler in (b"\0", b"\xff"):
         end = len(log.rstrip(filler))  # the last record may end with the same bytes: look for its end from there on

@@ -1,7 +1,7 @@
 """The boot log: TCG PC Client Platform Firmware Profile event log, crypto-agile or SHA-1 only.
 
 Promises: records are cut and parsed exactly, within limits, from index 0 or from any later index when the
-:class:`Tcg2Format` of index 0 is at hand. Entry 0 of a crypto-agile log is its Spec ID record.
+:class:`BootLogFormat` of index 0 is at hand. Entry 0 of a crypto-agile log is its Spec ID record.
 Does not: replay (``log_replay``), decode event data, or accept bytes after the last record. The kernel ends its
 ``binary_bios_measurements`` at the first empty record (``drivers/char/tpm/eventlog``), so that padding of the
 firmware's buffer never arrives.
@@ -37,7 +37,7 @@ _SIZE: Final = struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tcg2Format:
+class BootLogFormat:
     """What entry 0 says about all later entries.
 
     Attributes:
@@ -68,11 +68,11 @@ class Tcg2Format:
         return b"".join(_SPEC_ID_ALGORITHM.pack(*pair) for pair in self.digest_sizes)
 
 
-SHA1_ONLY: Final = Tcg2Format(digest_sizes=())
+SHA1_ONLY: Final = BootLogFormat(digest_sizes=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tcg2Event:
+class BootEvent:
     """One entry.
 
     Attributes:
@@ -121,12 +121,12 @@ class Tcg2Records:
         rest: the bytes of an entry that is cut short, usually none.
     """
 
-    format: Tcg2Format | None
+    format: BootLogFormat | None
     records: tuple[bytes, ...]
     rest: bytes
 
 
-def split_records(data: bytes, log_format: Tcg2Format | None = None) -> Tcg2Records:
+def split_records(data: bytes, log_format: BootLogFormat | None = None) -> Tcg2Records:
     """Cuts entries from ``data``.
 
     Args:
@@ -153,7 +153,7 @@ def split_records(data: bytes, log_format: Tcg2Format | None = None) -> Tcg2Reco
     return Tcg2Records(format=log_format, records=tuple(records), rest=data[offset:])
 
 
-def parse_format(record: bytes) -> Tcg2Format:
+def parse_format(record: bytes) -> BootLogFormat:
     """The format that entry 0 announces: crypto-agile if it is a Spec ID record, else SHA-1 only.
 
     Args:
@@ -177,18 +177,18 @@ def parse_format(record: bytes) -> Tcg2Format:
     return decode_format(data[_SPEC_ID_HEADER.size : end])
 
 
-def decode_format(stored: bytes) -> Tcg2Format:
-    """The inverse of :meth:`Tcg2Format.encode`.
+def decode_format(stored: bytes) -> BootLogFormat:
+    """The inverse of :meth:`BootLogFormat.encode`.
 
     Raises:
         PeerError: ``log-malformed``.
     """
     if len(stored) % _SPEC_ID_ALGORITHM.size:
         raise _malformed(f"format: {len(stored)} bytes, expected a multiple of {_SPEC_ID_ALGORITHM.size}")
-    return Tcg2Format(digest_sizes=tuple(_SPEC_ID_ALGORITHM.iter_unpack(stored)))
+    return BootLogFormat(digest_sizes=tuple(_SPEC_ID_ALGORITHM.iter_unpack(stored)))
 
 
-def parse_event(record: bytes, log_format: Tcg2Format | None) -> Tcg2Event:
+def parse_event(record: bytes, log_format: BootLogFormat | None) -> BootEvent:
     """Parses one entry.
 
     Args:
@@ -211,7 +211,7 @@ def parse_event(record: bytes, log_format: Tcg2Format | None) -> Tcg2Event:
         digests, data = _digests_and_data(record, dict(log_format.digest_sizes))
     if event_type != EV_NO_ACTION and pcr_index > limits.MAX_PCR_INDEX:
         raise _malformed(f"PCR {pcr_index}: expected 0 to {limits.MAX_PCR_INDEX}")
-    return Tcg2Event(pcr_index=pcr_index, event_type=event_type, digests=digests, data=data)
+    return BootEvent(pcr_index=pcr_index, event_type=event_type, digests=digests, data=data)
 
 
 def _digests_and_data(record: bytes, sizes: dict[int, int]) -> tuple[tuple[tuple[int, bytes], ...], bytes]:
@@ -229,7 +229,7 @@ def _digests_and_data(record: bytes, sizes: dict[int, int]) -> tuple[tuple[tuple
     return tuple(digests), record[offset + _SIZE.size :]
 
 
-def _ends(data: bytes, offset: int, log_format: Tcg2Format) -> Iterator[int]:
+def _ends(data: bytes, offset: int, log_format: BootLogFormat) -> Iterator[int]:
     """Where each whole entry from ``offset`` on ends."""
     sizes = dict(log_format.digest_sizes)
     while offset < len(data):

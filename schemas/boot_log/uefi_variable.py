@@ -1,6 +1,6 @@
 """UEFI variables as a boot log carries them: the variable, signature databases, boot options.
 
-Does not: check any signature, or say whether the bytes were measured (``tcg2_quirks``). A certificate is read for its
+Does not: check any signature, or say whether the bytes were measured (``quirks``). A certificate is read for its
 names alone.
 
 Source: PFP 1.06, 10.2.6, "UEFI_VARIABLE_DATA"; UEFI 2.10, 3.1.3 "Load Options", 32.4.1 "Signature Database".
@@ -52,7 +52,7 @@ class Variable:
         vendor: GUID of the variable's name space.
         name: of the variable.
         content: its value.
-        trailing: bytes after it; some loaders log too many (``tcg2_quirks``).
+        trailing: bytes after it; some loaders log too many (``quirks``).
     """
 
     vendor: str

@@ -12,8 +12,7 @@ from schemas import limits
 from schemas.cel import in_cbor as cel_cbor
 from schemas.cel import in_json as cel_json
 from schemas.cel import in_tlv as cel_tlv
-from schemas.cel import records as cel
-from schemas.cel.records import CelRecord
+from schemas.cel.records import CelRecord, malformed
 
 _TLV_FIRST: Final = cel_tlv.RECNUM
 _CBOR_MAPS: Final = range(0xA0, 0xB8)  # a map of up to 23 items
@@ -60,7 +59,7 @@ def detect_encoding(data: bytes) -> CelEncoding:
         return CelEncoding.JSON_SEQUENCE
     if data[:1] in (b"[", b" ", b"\n", b"\t", b"\r"):
         return CelEncoding.JSON_ARRAY
-    raise cel.malformed(f"a log that begins with {first:#04x}")
+    raise malformed(f"a log that begins with {first:#04x}")
 
 
 def read_records(data: bytes, encoding: CelEncoding) -> CelRecords:
@@ -74,7 +73,7 @@ def read_records(data: bytes, encoding: CelEncoding) -> CelRecords:
         PeerError: ``log-malformed``.
     """
     if len(data) > limits.MAX_BOOT_LOG_BYTES:
-        raise cel.malformed(f"{len(data)} bytes, the limit is {limits.MAX_BOOT_LOG_BYTES}")
+        raise malformed(f"{len(data)} bytes, the limit is {limits.MAX_BOOT_LOG_BYTES}")
     match encoding:
         case CelEncoding.JSON_ARRAY:
             return CelRecords(records=cel_json.parse_array(data), size=len(data))

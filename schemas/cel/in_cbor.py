@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from schemas import limits
-from schemas.cel import records as cel
 from schemas.cel.records import (
+    MANAGEMENT_EVENTS,
     ApplicationContent,
     CelRecord,
     Content,
@@ -21,6 +21,8 @@ from schemas.cel.records import (
     OpaqueContent,
     PcClientContent,
     SystemdContent,
+    content_type,
+    malformed,
 )
 from schemas.codecs import cbor
 from schemas.codecs.fields import as_array, as_bytes, as_map, as_text, as_uint
@@ -42,14 +44,14 @@ def encode_record(record: CelRecord) -> bytes:
         PeerError: ``log-malformed`` for a record without a recnum.
     """
     if record.recnum is None:
-        raise cel.malformed("no recnum")
+        raise malformed("no recnum")
     index = {PCR: record.pcr} if record.pcr is not None else {NV_INDEX: record.nv_index}
     return cbor.encode(
         {
             RECNUM: record.recnum,
             **index,
             DIGESTS: [{_ALGORITHM: tpm_id, _DIGEST: digest} for tpm_id, digest in record.digests],
-            CONTENT_TYPE: cel.content_type(record.content),
+            CONTENT_TYPE: content_type(record.content),
             CONTENT: _encode_content(record.content),
         }
     )
@@ -64,7 +66,7 @@ def parse_record(raw: bytes) -> CelRecord:
     try:
         return _parse(cbor.decode(raw, "CEL record", max_bytes=limits.MAX_LOG_ENTRY_BYTES))
     except PeerError as error:
-        raise cel.malformed(error.detail) from error
+        raise malformed(error.detail) from error
 
 
 def split_records(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
@@ -85,10 +87,10 @@ def split_records(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
         end = _item_end(data, offset)
         if end is None:
             if len(data) - offset > limits.MAX_LOG_ENTRY_BYTES:
-                raise cel.malformed(f"more than {limits.MAX_LOG_ENTRY_BYTES} bytes at offset {offset}")
+                raise malformed(f"more than {limits.MAX_LOG_ENTRY_BYTES} bytes at offset {offset}")
             break
         if end - offset > limits.MAX_LOG_ENTRY_BYTES:
-            raise cel.malformed(f"{end - offset} bytes at offset {offset}, the limit is {limits.MAX_LOG_ENTRY_BYTES}")
+            raise malformed(f"{end - offset} bytes at offset {offset}, the limit is {limits.MAX_LOG_ENTRY_BYTES}")
         records.append(data[offset:end])
         offset = end
     return tuple(records), data[offset:]
@@ -102,10 +104,10 @@ def split_array(data: bytes) -> tuple[bytes, ...]:
     """
     head = _head(data, 0)
     if head is None or head[0] != _ARRAY:
-        raise cel.malformed("not an array of records")
+        raise malformed("not an array of records")
     records, rest = split_records(data[head[2] :])
     if rest or len(records) != head[1]:
-        raise cel.malformed(f"an array of {head[1]} records holds {len(records)}")
+        raise malformed(f"an array of {head[1]} records holds {len(records)}")
     return records
 
 
@@ -126,7 +128,7 @@ def _item_end(data: bytes, offset: int) -> int | None:
         elif major in (_ARRAY, _MAP, _TAG):
             pending.append(1 if major == _TAG else argument * (2 if major == _MAP else 1))
             if len(pending) > limits.MAX_CBOR_DEPTH:
-                raise cel.malformed(f"more than {limits.MAX_CBOR_DEPTH} levels deep")
+                raise malformed(f"more than {limits.MAX_CBOR_DEPTH} levels deep")
         if offset > len(data):
             return None
     return offset
@@ -142,10 +144,10 @@ def _head(data: bytes, offset: int) -> tuple[int, int, int] | None:
     if end > len(data):
         return None
     if information > max(_ARGUMENT_BYTES):
-        raise cel.malformed(f"indefinite length or reserved value at offset {offset}")
+        raise malformed(f"indefinite length or reserved value at offset {offset}")
     argument = int.from_bytes(data[offset + 1 : end], "big") if size else information
     if major in (*_TEXT_OR_BYTES, _ARRAY, _MAP) and argument > limits.MAX_BOOT_LOG_BYTES:
-        raise cel.malformed(f"length {argument} at offset {offset}")
+        raise malformed(f"length {argument} at offset {offset}")
     return major, argument, end
 
 
@@ -216,8 +218,8 @@ def _parse_content(number: int, value: object) -> Content:
 
 def _parse_management(items: Mapping[object, object]) -> ManagementContent:
     event = as_uint(items[0], "cel event")
-    if event not in cel.MANAGEMENT_EVENTS:
-        raise cel.malformed(f"cel event {event}")
+    if event not in MANAGEMENT_EVENTS:
+        raise malformed(f"cel event {event}")
     if event == ManagementEvent.CEL_VERSION:
         version = _map(items.get(1), "cel_version", required=(0, 1), optional=())
         values: tuple[int, ...] = (as_uint(version[0], "major"), as_uint(version[1], "minor"))
@@ -236,5 +238,5 @@ def _map(
     """A map with these keys, all of them integers: in Python ``True`` and ``1.0`` are the key 1."""
     items = as_map(value, field, required=required, optional=optional)
     if any(type(key) is not int for key in items):
-        raise cel.malformed(f"{field}: a key that is no integer")
+        raise malformed(f"{field}: a key that is no integer")
     return items

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Final, NoReturn, TypeVar
 
 from schemas import limits
-from schemas.cel import records as cel
 from schemas.cel.records import (
+    MANAGEMENT_EVENTS,
     ApplicationContent,
     CelRecord,
     Content,
@@ -22,6 +22,8 @@ from schemas.cel.records import (
     PcClientContent,
     StateTransition,
     SystemdContent,
+    content_type,
+    malformed,
 )
 from schemas.codecs.fields import as_array, as_map, as_text, as_uint
 from schemas.errors import PeerError
@@ -75,7 +77,7 @@ T = TypeVar("T")
 def encode_record(record: CelRecord) -> bytes:
     """One record, on one line."""
     index = {"pcr": record.pcr} if record.pcr is not None else {"nv_index": record.nv_index}
-    number = cel.content_type(record.content)
+    number = content_type(record.content)
     digests = [
         {
             "hashAlg": BY_TPM_ID[tpm_id].name if tpm_id in BY_TPM_ID else tpm_id,
@@ -100,7 +102,7 @@ def parse_record(raw: bytes) -> CelRecord:
         PeerError: ``log-malformed``.
     """
     if len(raw) > _TEXT_LIMIT:
-        raise cel.malformed(f"{len(raw)} bytes, the limit is {_TEXT_LIMIT}")
+        raise malformed(f"{len(raw)} bytes, the limit is {_TEXT_LIMIT}")
     return _translated(lambda: _parse(_load(raw)))
 
 
@@ -114,10 +116,10 @@ def split_sequence(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
         PeerError: ``log-malformed`` for bytes before the first record separator, or a text that is too long.
     """
     if data and not data.startswith(RECORD_SEPARATOR):
-        raise cel.malformed("a JSON text sequence begins with a record separator")
+        raise malformed("a JSON text sequence begins with a record separator")
     *texts, last = data.split(RECORD_SEPARATOR) if data else [b""]
     if any(len(text) > _TEXT_LIMIT for text in (*texts, last)):
-        raise cel.malformed(f"more than {_TEXT_LIMIT} bytes in one text")
+        raise malformed(f"more than {_TEXT_LIMIT} bytes in one text")
     whole = [text for text in texts if text.strip()]
     if last.endswith(b"\n"):
         whole.append(last)
@@ -132,7 +134,7 @@ def parse_array(data: bytes) -> tuple[CelRecord, ...]:
         PeerError: ``log-malformed``.
     """
     if len(data) > limits.MAX_BOOT_LOG_BYTES:
-        raise cel.malformed(f"{len(data)} bytes, the limit is {limits.MAX_BOOT_LOG_BYTES}")
+        raise malformed(f"{len(data)} bytes, the limit is {limits.MAX_BOOT_LOG_BYTES}")
     return _translated(lambda: tuple(map(_parse, as_array(_load(data), "log", limit=limits.MAX_LOG_ENTRIES))))
 
 
@@ -140,7 +142,7 @@ def _translated(work: Callable[[], T]) -> T:
     try:
         return work()
     except PeerError as error:
-        raise cel.malformed(error.detail) from error
+        raise malformed(error.detail) from error
 
 
 def _load(raw: bytes) -> object:
@@ -152,19 +154,19 @@ def _load(raw: bytes) -> object:
             parse_constant=_refuse,
         )
     except (ValueError, RecursionError) as error:
-        raise cel.malformed(f"not JSON ({str(error)[:80]})") from error
+        raise malformed(f"not JSON ({str(error)[:80]})") from error
     return value
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     items = dict(pairs)
     if len(items) != len(pairs):
-        raise cel.malformed("the same key twice")
+        raise malformed("the same key twice")
     return items
 
 
 def _refuse(text: str) -> NoReturn:
-    raise cel.malformed(f"number {text[:40]!r}: expected an integer")
+    raise malformed(f"number {text[:40]!r}: expected an integer")
 
 
 def _parse(value: object) -> CelRecord:
@@ -253,8 +255,8 @@ def _parse_content(number: int, value: object) -> Content:
 
 def _parse_management(items: Mapping[object, object]) -> ManagementContent:
     event = _number(items["type"], _EVENTS, "cel event")
-    if event not in cel.MANAGEMENT_EVENTS:
-        raise cel.malformed(f"cel event {event}")
+    if event not in MANAGEMENT_EVENTS:
+        raise malformed(f"cel event {event}")
     data = items.get("data")
     values: tuple[int, ...]
     if event == ManagementEvent.CEL_VERSION:
@@ -279,7 +281,7 @@ def _number(value: object, names: Mapping[str, int], field: str) -> int:
     if isinstance(value, str):
         number = names.get(value.lower())
         if number is None:
-            raise cel.malformed(f"{field} {value[:40]!r}: unknown")
+            raise malformed(f"{field} {value[:40]!r}: unknown")
         return number
     return as_uint(value, field)
 
@@ -289,7 +291,7 @@ def _hex(value: object, field: str) -> bytes:
     try:
         raw = bytes.fromhex(text)
     except ValueError as error:
-        raise cel.malformed(f"{field}: not hexadecimal") from error
+        raise malformed(f"{field}: not hexadecimal") from error
     if len(raw) * 2 != len(text):  # fromhex skips spaces
-        raise cel.malformed(f"{field}: not hexadecimal")
+        raise malformed(f"{field}: not hexadecimal")
     return raw

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from schemas import limits
-from schemas.cel import records as cel
 from schemas.cel.records import (
+    MANAGEMENT_EVENTS,
     ApplicationContent,
     CelRecord,
     Content,
@@ -20,6 +20,8 @@ from schemas.cel.records import (
     OpaqueContent,
     PcClientContent,
     SystemdContent,
+    content_type,
+    malformed,
 )
 from schemas.codecs.reader import Reader
 from schemas.errors import PeerError
@@ -37,12 +39,12 @@ def encode_record(record: CelRecord) -> bytes:
         PeerError: ``log-malformed`` for a record without a recnum, or with an algorithm that one byte cannot name.
     """
     if record.recnum is None:
-        raise cel.malformed("no recnum")
+        raise malformed("no recnum")
     if any(tpm_id > 0xFF for tpm_id, _ in record.digests):  # noqa: PLR2004 the type is one byte
-        raise cel.malformed("an algorithm that TLV cannot name")
+        raise malformed("an algorithm that TLV cannot name")
     index = _uint(PCR, record.pcr) if record.pcr is not None else _uint(NV_INDEX, record.nv_index or 0)
     digests = b"".join(_tlv(tpm_id, digest) for tpm_id, digest in record.digests)
-    content = _tlv(cel.content_type(record.content), _encode_content(record.content))
+    content = _tlv(content_type(record.content), _encode_content(record.content))
     return _uint(RECNUM, record.recnum) + index + _tlv(DIGESTS, digests) + content
 
 
@@ -55,7 +57,7 @@ def parse_record(raw: bytes) -> CelRecord:
     try:
         return _parse(raw)
     except PeerError as error:
-        raise cel.malformed(error.detail) from error
+        raise malformed(error.detail) from error
 
 
 def split_records(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
@@ -75,7 +77,7 @@ def split_records(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
             value = end + _HEAD_BYTES
             size = int.from_bytes(data[end + 1 : value], "big")
             if value <= len(data) and value + size - offset > limits.MAX_LOG_ENTRY_BYTES:
-                raise cel.malformed(f"more than {limits.MAX_LOG_ENTRY_BYTES} bytes at offset {offset}")
+                raise malformed(f"more than {limits.MAX_LOG_ENTRY_BYTES} bytes at offset {offset}")
             end = value + size
             if end > len(data):
                 return tuple(records), data[offset:]
@@ -86,13 +88,13 @@ def split_records(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
 
 def _parse(raw: bytes) -> CelRecord:
     if len(raw) > limits.MAX_LOG_ENTRY_BYTES:
-        raise cel.malformed(f"{len(raw)} bytes, the limit is {limits.MAX_LOG_ENTRY_BYTES}")
+        raise malformed(f"{len(raw)} bytes, the limit is {limits.MAX_LOG_ENTRY_BYTES}")
     fields = _fields(raw, _FIELDS)
     if len(fields) != _FIELDS or [fields[0][0], fields[2][0]] != [RECNUM, DIGESTS]:
-        raise cel.malformed("expected recnum, index, digests and content")
+        raise malformed("expected recnum, index, digests and content")
     (_, recnum), (kind, index), (_, digests), (number, content) = fields
     if kind not in (PCR, NV_INDEX):
-        raise cel.malformed(f"field {kind} instead of a PCR or NV index")
+        raise malformed(f"field {kind} instead of a PCR or NV index")
     return CelRecord(
         recnum=_integer(recnum),
         pcr=_integer(index) if kind == PCR else None,
@@ -138,7 +140,7 @@ def _parse_content(number: int, value: bytes) -> Content:
             fields = _fields(value, 4)
             members = dict(fields)
             if [kind for kind, _ in fields] != sorted(members) or not members.keys() <= {0, 1, 2, 3}:
-                raise cel.malformed("systemd content: unknown, repeated or unordered fields")
+                raise malformed("systemd content: unknown, repeated or unordered fields")
             return SystemdContent(
                 event_type=_text(members[0]) if 0 in members else None,
                 boot_id=_text(members[1]) if 1 in members else None,
@@ -154,8 +156,8 @@ def _parse_content(number: int, value: bytes) -> Content:
 
 def _parse_management(value: bytes) -> ManagementContent:
     fields = _fields(value, 1)
-    if len(fields) != 1 or fields[0][0] not in cel.MANAGEMENT_EVENTS:
-        raise cel.malformed("cel content: not one known event")
+    if len(fields) != 1 or fields[0][0] not in MANAGEMENT_EVENTS:
+        raise malformed("cel content: not one known event")
     event, data = ManagementEvent(fields[0][0]), fields[0][1]
     if event is ManagementEvent.CEL_VERSION:
         return ManagementContent(event=event, values=tuple(_integer(each) for each in _members(data, (0, 1))))
@@ -168,7 +170,7 @@ def _fields(data: bytes, limit: int) -> list[tuple[int, bytes]]:
     fields: list[tuple[int, bytes]] = []
     while reader.remaining:
         if len(fields) == limit:
-            raise cel.malformed(f"more than {limit} fields")
+            raise malformed(f"more than {limit} fields")
         kind = reader.uint(1, "type")
         fields.append((kind, reader.sized(4, limits.MAX_LOG_ENTRY_BYTES, "value")))
     return fields
@@ -178,13 +180,13 @@ def _members(data: bytes, kinds: Sequence[int]) -> list[bytes]:
     """The values of exactly these TLVs, in this order."""
     fields = _fields(data, len(kinds))
     if [kind for kind, _ in fields] != list(kinds):
-        raise cel.malformed(f"expected the fields {', '.join(map(str, kinds))}")
+        raise malformed(f"expected the fields {', '.join(map(str, kinds))}")
     return [value for _, value in fields]
 
 
 def _integer(value: bytes) -> int:
     if not 0 < len(value) <= _MAX_INTEGER_BYTES:
-        raise cel.malformed(f"an integer of {len(value)} bytes")
+        raise malformed(f"an integer of {len(value)} bytes")
     return int.from_bytes(value, "big")
 
 
@@ -192,7 +194,7 @@ def _text(value: bytes) -> str:
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise cel.malformed("text that is not UTF-8") from error
+        raise malformed("text that is not UTF-8") from error
 
 
 def _tlv(kind: int, value: bytes) -> bytes:

@@ -13,7 +13,7 @@ from typing import Final
 
 from schemas.errors import PeerError
 from schemas.hashes import HASH_ALGORITHMS, SHA1, HashAlgorithm
-from schemas.ima import records as ima_log
+from schemas.ima import records as ima_records
 from schemas.ima.ascii import Converted, check_template_hash, convert_ascii
 from schemas.reasons import Reason
 
@@ -49,7 +49,7 @@ def detect_format(data: bytes) -> ListFormat:
         return ListFormat(text=True, algorithm=_BY_DIGITS.get(len(digits), SHA1))
     for algorithm in HASH_ALGORITHMS:
         try:
-            columns = ima_log.cut_records(data[:_FIRST_ENTRY_BYTES], algorithm)
+            columns = ima_records.cut_records(data[:_FIRST_ENTRY_BYTES], algorithm)
             if columns.ends:
                 check_template_hash(columns.template_hashes[0], columns.hashed[0], algorithm)
                 return ListFormat(algorithm=algorithm)
@@ -71,14 +71,14 @@ def convert(data: bytes, form: ListFormat) -> Converted:
     if form.text:
         return convert_ascii(data, form.algorithm)
     if form.algorithm == SHA1:
-        records, _ = ima_log.split_records(data)
+        records, _ = ima_records.split_records(data)
         return Converted(records, tuple(itertools.accumulate(map(len, records))))
     return _convert_bank(data, form.algorithm)
 
 
 def _convert_bank(data: bytes, algorithm: HashAlgorithm) -> Converted:
     """``binary_runtime_measurements_<alg>``."""
-    columns = ima_log.cut_records(data, algorithm)
+    columns = ima_records.cut_records(data, algorithm)
     records = []
     start, after_hash = 0, 4 + algorithm.size
     for number, end in enumerate(columns.ends):

@@ -7,10 +7,10 @@ checks a proof later.
 from collections.abc import Mapping
 from typing import Final
 
-from schemas.boot_log import records as tcg2_log
+from schemas.boot_log import records as boot_records
 from schemas.cel import in_cbor as cel_cbor
 from schemas.errors import PeerError
-from schemas.ima import records as ima_log
+from schemas.ima import records as ima_records
 from schemas.limits import MAX_MESSAGE_BYTES
 from schemas.messages.evidence import Evidence
 from schemas.reasons import Reason
@@ -61,12 +61,12 @@ def join_increments(
 def _split(name: str, data: bytes, replay: ReplayState, *, from_start: bool = False) -> tuple[bytes, ...]:
     match name.partition("/")[0]:
         case "ima":
-            return ima_log.split_records(data)[0]
+            return ima_records.split_records(data)[0]
         case "cel":
             return cel_cbor.split_records(data)[0]
         case _:
             pass
-    return tcg2_log.split_records(data, None if from_start else replay.tcg2_format).records
+    return boot_records.split_records(data, None if from_start else replay.boot_log_format).records
 
 
 def cut_tails(increments: Mapping[str, bytes], outcome: Replayed) -> dict[str, bytes]:

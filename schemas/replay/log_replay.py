@@ -21,14 +21,13 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from schemas import limits
-from schemas.boot_log import records as tcg2_log
-from schemas.boot_log.records import Tcg2Event, Tcg2Format
+from schemas.boot_log import records as boot_records
+from schemas.boot_log.records import BootEvent, BootLogFormat
 from schemas.cel import in_cbor as cel_cbor
-from schemas.cel import records as cel
-from schemas.cel.records import CelRecord
+from schemas.cel.records import CelRecord, check_record
 from schemas.errors import PeerError
 from schemas.hashes import HashAlgorithm
-from schemas.ima import records as ima_log
+from schemas.ima import records as ima_records
 from schemas.ima.records import ImaBankMode, ImaRecords
 from schemas.reasons import Reason
 from schemas.replay.prefix_search import Steps, longest_prefixes
@@ -55,7 +54,7 @@ class ReplayState:
         ima_bank_modes: what the attester's kernel extends into each bank; ``HASHED`` for a bank not named. Read-only.
         registers: bank to index to value of the PCRs that the logs own. Read-only.
         next_index: by log name, the index of the first entry not replayed yet; 0 for a log not named. Read-only.
-        tcg2_format: of the boot log; None before its entry 0.
+        boot_log_format: of the boot log; None before its entry 0.
         startup_locality: how PCR 0 started, by the boot log.
         padded: by bank, the PCRs if the kernel pads in it, where no quote has told yet (``bank_replay``); kept by
             :class:`schemas.replay.bank_replay.BankReplay`, dropped by :class:`Replay`. Read-only.
@@ -65,7 +64,7 @@ class ReplayState:
     ima_bank_modes: Mapping[HashAlgorithm, ImaBankMode] = field(default_factory=dict)
     registers: Registers = field(default_factory=dict)
     next_index: Mapping[str, int] = field(default_factory=dict)
-    tcg2_format: Tcg2Format | None = None
+    boot_log_format: BootLogFormat | None = None
     startup_locality: int = 0
     padded: Registers = field(default_factory=dict, compare=False)
 
@@ -84,7 +83,7 @@ class Consumed:
 
     count: int
     size: int
-    events: tuple[Tcg2Event, ...] = ()
+    events: tuple[BootEvent, ...] = ()
     cel: tuple[CelRecord, ...] = ()
     ima: ImaRecords | None = None
 
@@ -188,13 +187,13 @@ class Replay:
         """The result for ``counts`` entries of each log, after which the PCRs are ``registers``."""
         start = self._start
         next_index = dict(start.next_index)
-        tcg2_format, locality = start.tcg2_format, start.startup_locality
+        boot_log_format, locality = start.boot_log_format, start.startup_locality
         consumed = {}
         for log, count in zip(self._logs, counts, strict=True):
             if count:
                 next_index[log.name] = next_index.get(log.name, 0) + count
             if log.name == TCG2 and count:
-                tcg2_format = log.tcg2_format
+                boot_log_format = log.boot_log_format
                 locality = _locality(start, log.events[:count])
             size = log.ends[count - 1] if count else 0
             consumed[log.name] = Consumed(
@@ -205,7 +204,7 @@ class Replay:
             ima_bank_modes=start.ima_bank_modes,
             registers={bank: values for bank, values in registers.items() if values},
             next_index=next_index,
-            tcg2_format=tcg2_format,
+            boot_log_format=boot_log_format,
             startup_locality=locality,
         )
         return Replayed(state=state, consumed=consumed)
@@ -222,7 +221,7 @@ class _Log:
         digests: what each entry extended into each replayed bank; None for nothing.
         before: the PCRs before the increment, and after those of the logs before this one.
         after: by bank, the value of the extended PCR after each entry; None where nothing was extended.
-        tcg2_format: of a boot log.
+        boot_log_format: of a boot log.
         events: of a boot log.
         cel: of a CEL log.
         ima: of an IMA list.
@@ -234,8 +233,8 @@ class _Log:
     digests: Mapping[HashAlgorithm, Sequence[bytes | None]]
     before: Registers = field(default_factory=dict)
     after: dict[HashAlgorithm, list[bytes | None]] = field(default_factory=dict)
-    tcg2_format: Tcg2Format | None = None
-    events: tuple[Tcg2Event, ...] = ()
+    boot_log_format: BootLogFormat | None = None
+    events: tuple[BootEvent, ...] = ()
     cel: tuple[CelRecord, ...] = ()
     ima: ImaRecords | None = None
 
@@ -303,7 +302,7 @@ class _Log:
 
 
 def _read(name: str, data: bytes, state: ReplayState) -> _Log:
-    read = {TCG2: _read_tcg2, IMA: _read_ima}.get(name)
+    read = {TCG2: _read_boot_log, IMA: _read_ima}.get(name)
     log = read(data, state) if read is not None else _read_cel(name, data, state)
     total = state.next_index.get(name, 0) + len(log)
     if total > limits.MAX_LOG_ENTRIES:
@@ -311,16 +310,16 @@ def _read(name: str, data: bytes, state: ReplayState) -> _Log:
     return log
 
 
-def _read_tcg2(data: bytes, state: ReplayState) -> _Log:
-    split = tcg2_log.split_records(data, state.tcg2_format)
+def _read_boot_log(data: bytes, state: ReplayState) -> _Log:
+    split = boot_records.split_records(data, state.boot_log_format)
     if split.rest:
         raise PeerError(Reason.LOG_MALFORMED, f"boot log: its last entry is cut short, {len(split.rest)} bytes")
-    event_format = state.tcg2_format
+    event_format = state.boot_log_format
     events = []
     ends = []
     end = 0
     for record in split.records:
-        events.append(tcg2_log.parse_event(record, event_format))
+        events.append(boot_records.parse_event(record, event_format))
         event_format = split.format
         end += len(record)
         ends.append(end)
@@ -330,13 +329,13 @@ def _read_tcg2(data: bytes, state: ReplayState) -> _Log:
         ends=ends,
         indices=[event.pcr_index for event in events],
         digests={bank: [digests.get(bank.tpm_id) for digests in listed] for bank in state.banks},
-        tcg2_format=split.format,
+        boot_log_format=split.format,
         events=tuple(events),
     )
 
 
 def _read_ima(data: bytes, state: ReplayState) -> _Log:
-    records = ima_log.read_records(data)
+    records = ima_records.read_records(data)
     return _Log(
         name=IMA,
         ends=records.ends,
@@ -354,7 +353,7 @@ def _read_cel(name: str, data: bytes, state: ReplayState) -> _Log:
         raise PeerError(Reason.LOG_MALFORMED, f"log {name}: its last record is cut short, {len(rest)} bytes")
     records = tuple(map(cel_cbor.parse_record, raw))
     for record in records:
-        cel.check_record(record)
+        check_record(record)
     listed = [dict(record.digests) if record.extended and record.pcr is not None else {} for record in records]
     return _Log(
         name=name,
@@ -384,7 +383,7 @@ def _copied(state: ReplayState) -> _Registers:
     return {bank: dict(state.registers.get(bank, {})) for bank in state.banks}
 
 
-def _locality(start: ReplayState, events: Sequence[Tcg2Event]) -> int:
+def _locality(start: ReplayState, events: Sequence[BootEvent]) -> int:
     """The startup locality after ``events``: the last one named before anything was extended into PCR 0."""
     locality = start.startup_locality
     if any(0 in registers for registers in start.registers.values()):

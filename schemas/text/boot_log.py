@@ -9,7 +9,7 @@ from schemas.boot_log.event_types import EventType, event_type_name
 from schemas.boot_log.event_values import Separator, VariableEvent
 from schemas.boot_log.facts import secure_boot_state
 from schemas.boot_log.quirks import without_padding
-from schemas.boot_log.records import Tcg2Event, parse_event, split_records
+from schemas.boot_log.records import BootEvent, parse_event, split_records
 from schemas.boot_log.uefi_text import guess_text, shown
 from schemas.boot_log.uefi_variable import (
     GLOBAL_VARIABLE,
@@ -59,13 +59,13 @@ def boot_log_lines(log: bytes) -> Iterator[str]:
     yield f"secure boot, where PCR 7 is quoted: {secure_boot_state(events, banks)}"
 
 
-def event_line(index: int, event: Tcg2Event) -> str:
+def event_line(index: int, event: BootEvent) -> str:
     """One line: index, PCR, type, start of the strongest digest, what the digest covers, text."""
     head = f"{index:4} {event.pcr_index:3} {event_type_name(event.event_type)}"
     return f"{head} {_digest_text(event)} {_covered_text(event)} {_text(event)}".rstrip()
 
 
-def _digest_text(event: Tcg2Event) -> str:
+def _digest_text(event: BootEvent) -> str:
     digests = dict(event.digests)
     if not digests or not event.extended:
         return "-"
@@ -74,14 +74,14 @@ def _digest_text(event: Tcg2Event) -> str:
     return f"{name}:{digests[strongest].hex()[:_DIGEST_CHARACTERS]}"
 
 
-def _covered_text(event: Tcg2Event) -> str:
+def _covered_text(event: BootEvent) -> str:
     if not event.extended:
         return "not extended"
     bound = bind(event, hashable_banks(event))
     return bound.part if isinstance(bound, AuthenticatedData) else "descriptive"
 
 
-def _text(event: Tcg2Event) -> str:
+def _text(event: BootEvent) -> str:
     try:
         decoded = decode_event_data(event.event_type, event.data)
         text = decoded.text

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from schemas import media_types
-from schemas.boot_log import records as tcg2_log
+from schemas.boot_log import records as boot_records
 from schemas.boot_log.facts import BootFacts
 from schemas.codecs import cmw, cose, jws
 from schemas.hashes import SHA1, SHA256
@@ -94,7 +94,7 @@ def measure_step(pushes: int) -> tuple[Measurement, int]:
 
 def measure_boot_log(rounds: int) -> BootLogTime:
     """Parse and replay of a boot log in two banks; what it adds up to (``boot_facts``) is timed beside it."""
-    split = tcg2_log.split_records((FIRMWARE / "binary_bios_measurements").read_bytes())
+    split = boot_records.split_records((FIRMWARE / "binary_bios_measurements").read_bytes())
     first, *others = split.records
     log = first + b"".join(itertools.islice(itertools.cycle(others), BOOT_LOG_EVENTS - 1))
     banks = (SHA1, SHA256)

@@ -33,7 +33,7 @@ from schemas.audit.entry import (
     parse_entry,
 )
 from schemas.cel import in_cbor as cel_cbor
-from schemas.cel import records as cel
+from schemas.cel.records import ApplicationContent, application_record
 from schemas.codecs import cbor, cmw, cose
 from schemas.errors import PeerError
 from schemas.hashes import SHA256
@@ -265,8 +265,8 @@ def alert() -> bytes:
 
 def cel_record() -> bytes:
     """A record of ours."""
-    content = cel.ApplicationContent(event_type="app.config", name="/etc/app.conf", digest=bytes(32))
-    return cel_cbor.encode_record(cel.application_record(16, content, (SHA256.tpm_id,), 3))
+    content = ApplicationContent(event_type="app.config", name="/etc/app.conf", digest=bytes(32))
+    return cel_cbor.encode_record(application_record(16, content, (SHA256.tpm_id,), 3))
 
 
 def full_result() -> AttestationResult:

@@ -16,7 +16,7 @@ from schemas.boot_log.event_types import EventType, event_type_name
 from schemas.boot_log.event_values import FirmwareBlob, ImageLoad, PartitionTable, VariableEvent
 from schemas.boot_log.facts import BootFacts, SecureBoot
 from schemas.boot_log.quirks import Part
-from schemas.boot_log.records import Tcg2Event, parse_event, split_records
+from schemas.boot_log.records import BootEvent, parse_event, split_records
 from schemas.boot_log.uefi_variable import Signature, parse_load_option, parse_signature, parse_signature_lists
 from tests.builders.log_bytes import FIRMWARE
 
@@ -73,7 +73,7 @@ def vector(name: str) -> bytes:
     return base64.b64decode(content) if path.suffix == ".b64" else content
 
 
-def events_of(log: bytes) -> list[Tcg2Event]:
+def events_of(log: bytes) -> list[BootEvent]:
     split = split_records(log)
     return [parse_event(record, split.format if index else None) for index, record in enumerate(split.records)]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from schemas.boot_log import records as tcg2_log
+from schemas.boot_log import records as boot_records
 from schemas.hashes import BY_NAME, HASH_ALGORITHMS, SHA1, SHA256, SHA384, SHA512, HashAlgorithm
-from schemas.ima import records as ima_log
+from schemas.ima import records as ima_records
 from schemas.ima.records import ImaBankMode
 from schemas.replay.bank_replay import BankReplay
 from schemas.replay.log_replay import IMA, TCG2, Quoted, Replay, ReplayState
@@ -80,7 +80,7 @@ def test_boot_logs_replay_to_the_pcrs_that_tpm2_tools_prints(name: str, entries:
 @pytest.mark.parametrize(("name", "entries"), GO_EVENTLOG.items())
 def test_boot_logs_of_real_machines_are_cut_to_the_last_byte(name: str, entries: int) -> None:
     log = vector(f"go-eventlog/{name}.bin")
-    split = tcg2_log.split_records(log)
+    split = boot_records.split_records(log)
     assert (len(split.records), split.rest) == (entries, b"")
     assert b"".join(split.records) == log
     assert Replay(ALL_BANKS, {TCG2: log}).whole.consumed[TCG2].size == len(log)
@@ -90,12 +90,12 @@ def test_pcr_0_after_an_h_crtm_is_what_the_machine_had() -> None:
     state = Replay(ALL_BANKS, {TCG2: vector("tpm2-tss/binary_measurements_hcrtm.b64")}).whole.state
     assert state.startup_locality == 4
     assert state.registers[SHA1][0].hex() == "15f4e6ca457d1af6bc49511a93ba3500ad69acc5"
-    assert state.tcg2_format == tcg2_log.Tcg2Format(digest_sizes=((4, 20), (11, 32), (0x12, 32)))
+    assert state.boot_log_format == boot_records.BootLogFormat(digest_sizes=((4, 20), (11, 32), (0x12, 32)))
 
 
 def test_a_spec_id_record_may_carry_vendor_data() -> None:
-    split = tcg2_log.split_records(vector("tpm2-tss/specid-vendordata.b64"))
-    assert split.format == tcg2_log.Tcg2Format(digest_sizes=((4, 20), (11, 32)))
+    split = boot_records.split_records(vector("tpm2-tss/specid-vendordata.b64"))
+    assert split.format == boot_records.BootLogFormat(digest_sizes=((4, 20), (11, 32)))
 
 
 @pytest.mark.parametrize(
@@ -108,27 +108,27 @@ def test_a_spec_id_record_may_carry_vendor_data() -> None:
     ],
 )
 def test_ima_lists_parse(name: str, entries: int, rest: bytes, last_hash: str, last_path: str) -> None:
-    records, left = ima_log.split_records(vector(f"tpm2-tss/sml-{name}.b64"))
-    parsed = [ima_log.parse_entry(record) for record in records]
+    records, left = ima_records.split_records(vector(f"tpm2-tss/sml-{name}.b64"))
+    parsed = [ima_records.parse_entry(record) for record in records]
     assert (len(parsed), left) == (entries, rest)
     assert (parsed[-1].template_hash.hex(), parsed[-1].path) == (last_hash, last_path)
     assert parsed[0].path == "boot_aggregate"
     assert not any(entry.violation for entry in parsed)
-    assert len(list(ima_log.read_records(b"".join(records)).files(entries))) == entries
+    assert len(list(ima_records.read_records(b"".join(records)).files(entries))) == entries
 
 
 @pytest.mark.parametrize(("name", "violations"), [("ima-sha1", [True]), ("ima-sig-sha256", [False, True])])
 def test_ima_lists_with_violations_extend_ones(name: str, violations: list[bool]) -> None:
     data = vector(f"tpm2-tss/sml-{name}-invalidated.b64")
-    records = ima_log.read_records(data)
+    records = ima_records.read_records(data)
     assert [entry.digest is None for entry in records.files(2)] == violations
     assert [each == b"\xff" * 20 for each in records.extensions(SHA1, ImaBankMode.HASHED)] == violations
 
 
 def test_the_violation_that_lacks_its_last_byte_is_an_incomplete_entry() -> None:
     data = vector("tpm2-tss/sml-ima-ng-sha1-invalidated.b64")  # tpm2-tss has its own check of it switched off
-    assert ima_log.split_records(data) == ((), data)
-    assert ima_log.parse_entry(data + b"\0").violation
+    assert ima_records.split_records(data) == ((), data)
+    assert ima_records.parse_entry(data + b"\0").violation
 
 
 def recorded(name: str, folder: Path = FIRMWARE) -> bytes:
@@ -185,8 +185,8 @@ def test_the_boot_aggregate_of_a_kernel_is_that_of_its_tpms_pcrs(folder: Path) -
 
 
 def test_the_recorded_list_has_every_template_that_the_kernel_makes() -> None:
-    records, rest = ima_log.split_records(recorded("binary_runtime_measurements"))
-    entries = [ima_log.parse_entry(record) for record in records]
+    records, rest = ima_records.split_records(recorded("binary_runtime_measurements"))
+    entries = [ima_records.parse_entry(record) for record in records]
     assert rest == b""
     assert {entry.template_name for entry in entries} == {
         "ima",

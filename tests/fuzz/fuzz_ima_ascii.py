@@ -4,7 +4,7 @@ from typing import Final
 
 from schemas.errors import PeerError
 from schemas.hashes import HASH_ALGORITHMS, SHA1, SHA384
-from schemas.ima import records as ima_log
+from schemas.ima import records as ima_records
 from schemas.ima.ascii import convert_ascii
 from tests.builders.ima_shown import show_ascii
 from tests.builders.log_bytes import ima_legacy, ima_ng, ima_record
@@ -30,13 +30,13 @@ def one(data: bytes) -> None:
         except PeerError:
             continue
         assert len(converted.records) == len(converted.ends)
-        records = ima_log.read_records(b"".join(converted.records))
+        records = ima_records.read_records(b"".join(converted.records))
         assert len(records.ends) == len(converted.records)
         if algorithm == SHA1:
             _files(records)
 
 
-def _files(records: ima_log.ImaRecords) -> None:
+def _files(records: ima_records.ImaRecords) -> None:
     try:
         list(records.files(len(records.ends)))
     except PeerError:

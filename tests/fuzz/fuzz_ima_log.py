@@ -4,7 +4,7 @@ from typing import Final
 
 from schemas.errors import PeerError
 from schemas.hashes import HASH_ALGORITHMS, SHA256
-from schemas.ima import records as ima_log
+from schemas.ima import records as ima_records
 from schemas.ima.formats import convert, detect_format
 from schemas.replay.log_replay import IMA, Replay, ReplayState
 from tests.builders.ima_shown import show_bank
@@ -26,7 +26,7 @@ SEEDS: Final = (
 def one(data: bytes) -> None:
     """One input."""
     try:
-        records, rest = ima_log.split_records(data)
+        records, rest = ima_records.split_records(data)
         assert b"".join(records) + rest == data
         for record in records:
             _entry(record)
@@ -45,6 +45,6 @@ def one(data: bytes) -> None:
 
 def _entry(record: bytes) -> None:
     try:
-        ima_log.parse_entry(record)
+        ima_records.parse_entry(record)
     except PeerError:
         return

@@ -3,7 +3,7 @@
 from schemas.boot_log.binding import bind
 from schemas.boot_log.event_data import decode_event_data
 from schemas.boot_log.event_types import EventType
-from schemas.boot_log.records import Tcg2Event, parse_event, split_records
+from schemas.boot_log.records import BootEvent, parse_event, split_records
 from schemas.errors import PeerError
 from schemas.hashes import SHA256
 from schemas.text.boot_log import event_line
@@ -22,7 +22,7 @@ SEEDS = [
 def one(data: bytes) -> None:
     """Anything but a decoded value or a ``PeerError`` is a bug; a line for people never breaks."""
     event_type, content = int.from_bytes(data[:4], "little"), data[4:]
-    event = Tcg2Event(
+    event = BootEvent(
         pcr_index=0, event_type=event_type, digests=((SHA256.tpm_id, SHA256.digest(content)),), data=content
     )
     bind(event, (SHA256,))

@@ -7,7 +7,7 @@ it is the attester's word and no measurement.
 
 from collections.abc import Collection, Iterator, Mapping
 
-from schemas.boot_log.records import Tcg2Event
+from schemas.boot_log.records import BootEvent
 from schemas.cel.records import ApplicationContent, CelRecord, SystemdContent, is_content_bound
 from schemas.hashes import HashAlgorithm
 from schemas.replay.log_replay import CEL, TCG2, Consumed
@@ -77,5 +77,5 @@ def _text(log: str, record: CelRecord) -> str:
     return f"entry {record.recnum} of PCR {record.pcr} ({log})"
 
 
-def _event_text(log: str, event: Tcg2Event) -> str:
+def _event_text(log: str, event: BootEvent) -> str:
     return f"event {event.event_type:#x} of PCR {event.pcr_index} ({log})"

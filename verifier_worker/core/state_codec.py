@@ -6,7 +6,7 @@ baseline, which is slower but never wrong.
 
 from typing import Any, Final
 
-from schemas.boot_log import records as tcg2_log
+from schemas.boot_log import records as boot_records
 from schemas.boot_log.facts import BootFacts, SecureBoot
 from schemas.codecs import cbor
 from schemas.errors import PeerError
@@ -45,7 +45,7 @@ def encode_state(state: AttesterState) -> bytes:
                 {bank.tpm_id: mode for bank, mode in replay.ima_bank_modes.items()},
                 {bank.tpm_id: dict(values) for bank, values in replay.registers.items()},
                 dict(replay.next_index),
-                replay.tcg2_format.encode() if replay.tcg2_format is not None else None,
+                replay.boot_log_format.encode() if replay.boot_log_format is not None else None,
                 replay.startup_locality,
                 {bank.tpm_id: dict(values) for bank, values in replay.padded.items()},
             ],
@@ -168,13 +168,13 @@ def _decode_anchor(items: Any) -> ClockAnchor | None:  # noqa: ANN401 as above
 
 
 def _decode_replay(items: Any) -> ReplayState:  # noqa: ANN401 as above
-    banks, modes, registers, next_index, tcg2_format, locality, padded = items
+    banks, modes, registers, next_index, boot_log_format, locality, padded = items
     return ReplayState(
         banks=tuple(BY_TPM_ID[bank] for bank in banks),
         ima_bank_modes={BY_TPM_ID[bank]: ImaBankMode(mode) for bank, mode in modes.items()},
         registers={BY_TPM_ID[bank]: values for bank, values in registers.items()},
         next_index=next_index,
-        tcg2_format=tcg2_log.decode_format(tcg2_format) if tcg2_format is not None else None,
+        boot_log_format=boot_records.decode_format(boot_log_format) if boot_log_format is not None else None,
         startup_locality=locality,
         padded={BY_TPM_ID[bank]: values for bank, values in padded.items()},
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from schemas.boot_log import records as tcg2_log
+from schemas.boot_log import records as boot_records
 from schemas.errors import ConfigError
 from schemas.hashes import BY_NAME, BY_TPM_ID, HashAlgorithm
 from schemas.tpm.pcr import PcrValues
@@ -23,9 +23,9 @@ class Firmware:
 
     def extensions(self) -> Iterator[tuple[int, dict[HashAlgorithm, bytes]]]:
         """PCR index and digest by bank of every event that was extended, in order."""
-        cut = tcg2_log.split_records(self.boot_log)
+        cut = boot_records.split_records(self.boot_log)
         for number, record in enumerate(cut.records):
-            event = tcg2_log.parse_event(record, cut.format if number else None)
+            event = boot_records.parse_event(record, cut.format if number else None)
             if event.extended:
                 yield event.pcr_index, {BY_TPM_ID[tpm_id]: digest for tpm_id, digest in event.digests}
 

@@ -10,7 +10,7 @@ from schemas.boot_log.event_data import decode_event_data
 from schemas.boot_log.event_types import EventType
 from schemas.boot_log.facts import BootFacts, SecureBoot
 from schemas.boot_log.quirks import measured_parts
-from schemas.boot_log.records import Tcg2Event, parse_event, split_records
+from schemas.boot_log.records import BootEvent, parse_event, split_records
 from schemas.boot_log.uefi_variable import parse_boot_order, parse_load_option, parse_signature, parse_signature_lists
 from schemas.boot_log.windows_tags import parse_tagged_values
 from schemas.errors import PeerError
@@ -27,9 +27,9 @@ types = st.one_of(st.sampled_from(EventType), st.integers(0, 2**32 - 1))
 contents = st.sampled_from([b"", b"\0", b"\1", bytes(4), b"\1\0\0\0", b"text", uefi_variable("SecureBoot", b"\1")])
 
 
-def made(pcr_index: int, event_type: int, data: bytes, hashed: bytes) -> Tcg2Event:
+def made(pcr_index: int, event_type: int, data: bytes, hashed: bytes) -> BootEvent:
     digests = tuple((bank.tpm_id, bank.digest(hashed)) for bank in BANKS)
-    return Tcg2Event(pcr_index=pcr_index, event_type=event_type, digests=digests, data=data)
+    return BootEvent(pcr_index=pcr_index, event_type=event_type, digests=digests, data=data)
 
 
 events = st.builds(made, st.sampled_from([0, 4, 7]), types, contents, contents)
@@ -46,7 +46,7 @@ def test_any_data_of_any_type_decode_or_are_refused(event_type: int, data: bytes
 
 @given(st.sampled_from(RECORDED), st.integers(0, 4000), st.integers(0, 255), st.integers(0, 4000))
 def test_damaged_data_of_real_events_decode_or_are_refused(
-    event: Tcg2Event, position: int, value: int, size: int
+    event: BootEvent, position: int, value: int, size: int
 ) -> None:
     damaged = bytearray(event.data[:size])
     if damaged:
@@ -90,7 +90,7 @@ def test_any_bytes_are_shown_or_refused(data: bytes) -> None:
 
 
 @given(st.lists(events, max_size=12), st.data())
-def test_facts_do_not_depend_on_the_split(listed: list[Tcg2Event], data: st.DataObject) -> None:
+def test_facts_do_not_depend_on_the_split(listed: list[BootEvent], data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(listed)))
     parts = BootFacts().after(listed[:at], BANKS).after(listed[at:], BANKS)
     assert parts == BootFacts().after(listed, BANKS)
@@ -107,7 +107,7 @@ def test_what_is_bound_is_what_was_hashed(event_type: int, data: bytes) -> None:
 
 
 @given(st.lists(events, max_size=8), st.lists(events, max_size=8))
-def test_nothing_after_the_firmware_turns_secure_boot_on(before: list[Tcg2Event], after: list[Tcg2Event]) -> None:
+def test_nothing_after_the_firmware_turns_secure_boot_on(before: list[BootEvent], after: list[BootEvent]) -> None:
     """The firmware said off first; the log may call that event, and all others, what it likes."""
     off = uefi_variable("SecureBoot", b"\0")
     for said in (made(7, 4, off, off), made(7, 4, b"junk", off)):

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from schemas.boot_log import records as tcg2_log
+from schemas.boot_log import records as boot_records
 from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256, SHA384, HashAlgorithm
-from schemas.ima import records as ima_log
+from schemas.ima import records as ima_records
 from schemas.ima.ascii import convert_ascii
 from schemas.ima.formats import ListFormat, convert, detect_format
 from schemas.ima.records import ImaBankMode
@@ -33,7 +33,7 @@ from tests.builders.log_bytes import (
 
 BANKS = (SHA1, SHA256, SHA384)
 SPEC_ID = spec_id_record({4: 20, 11: 32, 0x12: 32})
-FORMAT = tcg2_log.parse_format(SPEC_ID)
+FORMAT = boot_records.parse_format(SPEC_ID)
 FRESH = ReplayState(banks=BANKS)
 BOOT_LOG = (FIRMWARE / "binary_bios_measurements").read_bytes()
 IMA_LIST = (FIRMWARE / "binary_runtime_measurements").read_bytes()
@@ -68,15 +68,15 @@ def ima_replay(data: bytes) -> object:
 
 
 PARSERS: list[Callable[[bytes], object]] = [
-    tcg2_log.split_records,
-    tcg2_log.parse_format,
-    tcg2_log.decode_format,
-    lambda data: tcg2_log.split_records(data, FORMAT),
-    lambda data: tcg2_log.parse_event(data, FORMAT),
-    lambda data: tcg2_log.parse_event(data, None).startup_locality,
+    boot_records.split_records,
+    boot_records.parse_format,
+    boot_records.decode_format,
+    lambda data: boot_records.split_records(data, FORMAT),
+    lambda data: boot_records.parse_event(data, FORMAT),
+    lambda data: boot_records.parse_event(data, None).startup_locality,
     tcg2_replay,
-    ima_log.split_records,
-    ima_log.parse_entry,
+    ima_records.split_records,
+    ima_records.parse_entry,
     ima_replay,
     convert_ascii,
     lambda data: convert(data, detect_format(data)),
@@ -106,14 +106,14 @@ def test_any_bytes_parse_or_raise_a_peer_error(parse: Callable[[bytes], object],
 
 @given(records=boot_logs, rest=st.binary(max_size=11))
 def test_cutting_a_boot_log_gives_back_its_records(records: list[bytes], rest: bytes) -> None:
-    split = tcg2_log.split_records(b"".join(records) + rest)
+    split = boot_records.split_records(b"".join(records) + rest)
     assert (split.records, split.rest) == (tuple(records), rest)
 
 
 @given(records=ima_lists, rest=st.binary(max_size=27))
 def test_cutting_an_ima_list_gives_back_its_entries(records: list[bytes], rest: bytes) -> None:
-    assert ima_log.split_records(b"".join(records) + rest) == (tuple(records), rest)
-    assert len(ima_log.read_records(b"".join(records)).ends) == len(records)
+    assert ima_records.split_records(b"".join(records) + rest) == (tuple(records), rest)
+    assert len(ima_records.read_records(b"".join(records)).ends) == len(records)
 
 
 @given(events_=boot_logs, files_=ima_lists, cuts=st.lists(st.integers(0, 13), max_size=4))
@@ -190,13 +190,13 @@ def test_no_bit_of_an_ima_entry_can_be_flipped_unnoticed(record: bytes, data: st
 
 @given(path=names, name=st.binary(min_size=1, max_size=10).filter(lambda name: name != b"ima"))
 def test_another_template_name_never_makes_another_file_of_an_entry(path: bytes, name: bytes) -> None:
-    (true,) = ima_log.read_records(ima_ng(path, b"content")).files(1)
+    (true,) = ima_records.read_records(ima_ng(path, b"content")).files(1)
     renamed = ima_ng(path, b"content").replace(b"\x06\0\0\0ima-ng", len(name).to_bytes(4, "little") + name, 1)
     try:
-        (claimed,) = ima_log.read_records(renamed).files(1)
+        (claimed,) = ima_records.read_records(renamed).files(1)
     except PeerError:
         return
-    assert claimed in {true, ima_log.ImaFile(10, b"", b"", b"", b"")}
+    assert claimed in {true, ima_records.ImaFile(10, b"", b"", b"", b"")}
 
 
 @given(index=st.integers(0, 23), content=st.binary(max_size=20), data=st.data())

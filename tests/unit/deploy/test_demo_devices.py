@@ -9,7 +9,7 @@ from deploy.demo.machine.firmware_log import Firmware, parse_registers
 from deploy.demo.machine.ima_list import BOOT_AGGREGATE, boot_aggregate, measurement
 from schemas.errors import ConfigError
 from schemas.hashes import HASH_ALGORITHMS, SHA1, SHA256
-from schemas.ima import records as ima_log
+from schemas.ima import records as ima_records
 from schemas.ima.records import ImaBankMode
 from schemas.tpm.pcr import PcrValues, extend, initial_value
 
@@ -35,7 +35,9 @@ def test_the_recorded_log_leads_to_the_recorded_registers_in_every_bank() -> Non
 
 
 def test_the_first_entry_is_that_of_the_recorded_kernel() -> None:
-    recorded = ima_log.parse_entry(ima_log.split_records((RECORDED / "binary_runtime_measurements").read_bytes())[0][0])
+    recorded = ima_records.parse_entry(
+        ima_records.split_records((RECORDED / "binary_runtime_measurements").read_bytes())[0][0]
+    )
     ours = boot_aggregate(FIRMWARE.registers)
     assert recorded.path == ours.path == BOOT_AGGREGATE
     assert recorded.file_digest == (SHA256, ours.digest)
@@ -44,7 +46,7 @@ def test_the_first_entry_is_that_of_the_recorded_kernel() -> None:
 @pytest.mark.parametrize("path", ["/usr/bin/true", "/tmp/ein Wörterbuch", "/odd/\udcff"])
 def test_the_reading_side_understands_our_records(path: str) -> None:
     written = measurement(path, DIGEST)
-    entry = ima_log.parse_entry(written.record)
+    entry = ima_records.parse_entry(written.record)
     assert (entry.template_name, entry.pcr_index, entry.violation) == ("ima-ng", 10, False)
     assert entry.raw_path == path.encode("utf-8", "surrogateescape")
     assert entry.file_digest == (SHA256, DIGEST)
@@ -52,7 +54,7 @@ def test_the_reading_side_understands_our_records(path: str) -> None:
 
 def test_the_reading_side_extends_what_we_extend() -> None:
     written = measurement("/usr/bin/true", DIGEST)
-    records = ima_log.read_records(written.record)
+    records = ima_records.read_records(written.record)
     for bank in (SHA1, SHA256):
         assert records.extensions(bank, ImaBankMode.HASHED) == [written.extensions([bank])[bank]]
 

@@ -5,16 +5,16 @@ import pytest
 from schemas.boot_log.binding import AuthenticatedData, DescriptiveData, bind, hashable_banks
 from schemas.boot_log.event_types import EventType
 from schemas.boot_log.quirks import Part, measured_parts, without_padding
-from schemas.boot_log.records import Tcg2Event, parse_event
+from schemas.boot_log.records import BootEvent, parse_event
 from schemas.hashes import SHA1, SHA256, SHA384
 from tests.builders.log_bytes import measured, sha1_event, spec_id_record, uefi_variable
 
 BANKS = (SHA1, SHA256)
 
 
-def event(event_type: int, data: bytes, hashed: bytes, pcr_index: int = 1) -> Tcg2Event:
+def event(event_type: int, data: bytes, hashed: bytes, pcr_index: int = 1) -> BootEvent:
     digests = tuple((bank.tpm_id, bank.digest(hashed)) for bank in BANKS)
-    return Tcg2Event(pcr_index=pcr_index, event_type=event_type, digests=digests, data=data)
+    return BootEvent(pcr_index=pcr_index, event_type=event_type, digests=digests, data=data)
 
 
 VARIABLE = uefi_variable("BootOrder", b"\1\0")
@@ -65,7 +65,7 @@ def test_every_bank_must_agree() -> None:
     assert isinstance(bind(made, BANKS), AuthenticatedData)
     assert isinstance(bind(made, (SHA256, SHA384)), DescriptiveData)  # it extended nothing into the third bank
     assert isinstance(bind(made, ()), DescriptiveData)
-    lying = Tcg2Event(
+    lying = BootEvent(
         pcr_index=1,
         event_type=EventType.EV_EFI_ACTION,
         digests=((SHA1.tpm_id, SHA1.digest(b"b")), (SHA256.tpm_id, SHA256.digest(b"a"))),
@@ -82,7 +82,7 @@ def test_a_sha1_only_event_is_bound_by_its_one_digest() -> None:
 
 
 def test_digests_of_unknown_algorithms_are_passed_over() -> None:
-    made = Tcg2Event(pcr_index=0, event_type=1, digests=((0x12, bytes(32)), (11, bytes(32))), data=b"")
+    made = BootEvent(pcr_index=0, event_type=1, digests=((0x12, bytes(32)), (11, bytes(32))), data=b"")
     assert hashable_banks(made) == (SHA256,)
 
 

@@ -6,24 +6,24 @@ import pytest
 
 from schemas.boot_log.event_types import EventType
 from schemas.boot_log.facts import MAX_IMAGES, MAX_VERSION_CHARACTERS, BootFacts, SecureBoot, secure_boot_state
-from schemas.boot_log.records import Tcg2Event
+from schemas.boot_log.records import BootEvent
 from schemas.hashes import SHA1, SHA256
 from tests.builders.log_bytes import uefi_variable
 
 BANKS = (SHA1, SHA256)
 
 
-def event(pcr_index: int, event_type: int, data: bytes, hashed: bytes | None = None) -> Tcg2Event:
+def event(pcr_index: int, event_type: int, data: bytes, hashed: bytes | None = None) -> BootEvent:
     content = data if hashed is None else hashed
     digests = tuple((bank.tpm_id, bank.digest(content)) for bank in BANKS)
-    return Tcg2Event(pcr_index=pcr_index, event_type=event_type, digests=digests, data=data)
+    return BootEvent(pcr_index=pcr_index, event_type=event_type, digests=digests, data=data)
 
 
-def secure_boot(content: bytes, name: str = "SecureBoot") -> Tcg2Event:
+def secure_boot(content: bytes, name: str = "SecureBoot") -> BootEvent:
     return event(7, EventType.EV_EFI_VARIABLE_DRIVER_CONFIG, uefi_variable(name, content))
 
 
-def image(content: bytes) -> Tcg2Event:
+def image(content: bytes) -> BootEvent:
     return event(4, EventType.EV_EFI_BOOT_SERVICES_APPLICATION, bytes(32), content)
 
 
@@ -62,7 +62,7 @@ HIDDEN_END = event(7, EventType.EV_POST_CODE, b"junk", bytes(4))
         ([], SecureBoot.UNKNOWN),
     ],
 )
-def test_secure_boot(events: list[Tcg2Event], state: SecureBoot) -> None:
+def test_secure_boot(events: list[BootEvent], state: SecureBoot) -> None:
     assert secure_boot_state(events, BANKS) is state
 
 
@@ -75,7 +75,7 @@ def test_events_that_extend_only_one_of_the_banks_are_not_believed() -> None:
     assert secure_boot_state([ON, END], ()) is SecureBoot.UNKNOWN
 
 
-def version(text: str) -> Tcg2Event:
+def version(text: str) -> BootEvent:
     return event(0, EventType.EV_S_CRTM_VERSION, f"{text}\0".encode("utf-16-le"))
 
 

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from schemas import limits
-from schemas.boot_log.records import SHA1_ONLY, Tcg2Format, decode_format, parse_event, parse_format, split_records
+from schemas.boot_log.records import SHA1_ONLY, BootLogFormat, decode_format, parse_event, parse_format, split_records
 from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256
 from schemas.reasons import Reason
@@ -21,7 +21,7 @@ from tests.builders.log_bytes import (
 )
 
 SM3 = 0x0012  # an algorithm that we do not hash with
-TWO_BANKS = Tcg2Format(digest_sizes=((4, 20), (11, 32)))
+TWO_BANKS = BootLogFormat(digest_sizes=((4, 20), (11, 32)))
 SPEC_ID = spec_id_record({4: 20, 11: 32})
 
 
@@ -84,11 +84,11 @@ def test_entry_0_itself_is_parsed_without_a_format() -> None:
 
 
 def test_vendor_data_in_the_spec_id_record_are_skipped() -> None:
-    assert parse_format(spec_id_record({4: 20}, vendor=b"\xde\xad\xbe\xef")) == Tcg2Format(digest_sizes=((4, 20),))
+    assert parse_format(spec_id_record({4: 20}, vendor=b"\xde\xad\xbe\xef")) == BootLogFormat(digest_sizes=((4, 20),))
 
 
-@pytest.mark.parametrize("log_format", [SHA1_ONLY, TWO_BANKS, Tcg2Format(digest_sizes=((SM3, 32),))])
-def test_a_format_survives_storage(log_format: Tcg2Format) -> None:
+@pytest.mark.parametrize("log_format", [SHA1_ONLY, TWO_BANKS, BootLogFormat(digest_sizes=((SM3, 32),))])
+def test_a_format_survives_storage(log_format: BootLogFormat) -> None:
     assert decode_format(log_format.encode()) == log_format
 
 
@@ -106,7 +106,7 @@ def test_other_events_say_nothing_of_the_startup(record: bytes) -> None:
     assert parse_event(record, TWO_BANKS).startup_locality is None
 
 
-def refused(record: bytes, log_format: Tcg2Format | None = TWO_BANKS) -> str:
+def refused(record: bytes, log_format: BootLogFormat | None = TWO_BANKS) -> str:
     with pytest.raises(PeerError) as caught:
         parse_event(record, log_format)
     assert caught.value.reason is Reason.LOG_MALFORMED

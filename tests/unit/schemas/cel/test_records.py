@@ -9,12 +9,12 @@ from schemas.cel import any_encoding as cel_log
 from schemas.cel import in_cbor as cel_cbor
 from schemas.cel import in_json as cel_json
 from schemas.cel import in_tlv as cel_tlv
-from schemas.cel import records as cel
 from schemas.cel.any_encoding import CelEncoding, detect_encoding, read_records
 from schemas.cel.records import (
     ApplicationContent,
     CelRecord,
     Content,
+    ContentType,
     ImaContent,
     ManagementContent,
     ManagementEvent,
@@ -23,6 +23,7 @@ from schemas.cel.records import (
     SystemdContent,
     application_record,
     check_record,
+    content_type,
     is_content_bound,
     numbered,
 )
@@ -262,4 +263,4 @@ def test_a_record_without_a_number_is_not_written_where_numbers_are_needed() -> 
     for encode in (cel_cbor.encode_record, cel_tlv.encode_record):
         with pytest.raises(PeerError, match="recnum"):
             encode(unnumbered)
-    assert cel.content_type(APPLICATION) == cel.ContentType.APPLICATION
+    assert content_type(APPLICATION) == ContentType.APPLICATION

@@ -51,7 +51,7 @@ def at(**counts: int) -> ReplayState:
     return ReplayState(
         banks=FRESH.banks,
         next_index={names[name]: count for name, count in counts.items()},
-        tcg2_format=state.tcg2_format,
+        boot_log_format=state.boot_log_format,
     )
 
 
@@ -146,7 +146,7 @@ def test_a_log_that_the_body_does_not_name_is_not_joined() -> None:
 def test_a_boot_log_that_starts_again_is_cut_by_its_own_format() -> None:
     """From entry 0 on the format is in the bytes; a format that we remember would take entry 0 for an event."""
     state = at(tcg2=2)
-    assert state.tcg2_format is not None
+    assert state.boot_log_format is not None
     assert joined(state, TCG2, 0, b"".join(BOOT)) == ({TCG2: b"".join(BOOT[2:])}, None)
     assert joined(state, TCG2, 1, b"".join(BOOT[1:])) == ({TCG2: b"".join(BOOT[2:])}, None)
     assert joined(state, TCG2, 3, BOOT[3], {TCG2: BOOT[2]}) == ({TCG2: BOOT[2] + BOOT[3]}, None)

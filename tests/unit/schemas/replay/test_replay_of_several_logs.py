@@ -204,9 +204,9 @@ def test_what_the_boot_log_said_stays_while_other_logs_grow() -> None:
     log = SPEC_ID + startup_locality(3) + measured(0, b"a")
     booted = Replay(FRESH, {TCG2: log}).whole.state
     later = Replay(booted, {IMA: FILES[0], SYSTEMD: cel(text(0, 15, "a"))}).whole.state
-    assert (later.tcg2_format, later.startup_locality) == (booted.tcg2_format, 3)
+    assert (later.boot_log_format, later.startup_locality) == (booted.boot_log_format, 3)
     both = Replay(FRESH, {TCG2: log, IMA: FILES[0]}).whole.state
-    assert (both.tcg2_format, both.startup_locality) == (booted.tcg2_format, 3)
+    assert (both.boot_log_format, both.startup_locality) == (booted.boot_log_format, 3)
 
 
 def test_a_log_of_which_nothing_was_quoted_leaves_nothing_behind() -> None:
@@ -219,7 +219,7 @@ def test_a_log_of_which_nothing_was_quoted_leaves_nothing_behind() -> None:
     nothing = plain.until(quoted(FRESH, 0, bank=SHA1))
     assert nothing is not None
     assert nothing.state == FRESH
-    assert nothing.state.tcg2_format is None
+    assert nothing.state.boot_log_format is None
 
 
 def measured_sha1(pcr_index: int, data: bytes) -> bytes:

@@ -27,6 +27,6 @@ def test_only_lost_logs_begin_again() -> None:
 def test_everything_else_stays() -> None:
     after = resumed(STATE, {"cel/lost"})
     assert (after.banks, after.ima_bank_modes) == (STATE.banks, STATE.ima_bank_modes)
-    assert (after.tcg2_format, after.startup_locality) == (STATE.tcg2_format, 3)
+    assert (after.boot_log_format, after.startup_locality) == (STATE.boot_log_format, 3)
     assert STATE.registers[SHA256].keys() == {0, 15, 16}
     assert STATE.next_index["cel/lost"] == 3

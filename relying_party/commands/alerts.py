@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from relying_party.alerts.delivery import Receivers
 from relying_party.alerts.ledger import Batch, Outgoing
@@ -12,13 +12,17 @@ from relying_party.alerts.store import AlertStore
 from relying_party.alerts.words import alert_id, plain, time_text
 from runtime import clock
 from runtime import settings as settings_files
+from runtime.command_line import EXIT_FAILED, EXIT_OK
 from runtime.durable import check_folder_of, sole_user
 from runtime.metrics_page import serve_metrics
-from runtime.service import EXIT_FAILED, EXIT_OK, Stop
+from runtime.service import Stop
 from runtime.settings import naming
 from runtime.telemetry import LEVELS, configure_logging
 from schemas.errors import ConfigError
 from schemas.messages.alert import Alert, AlertKind
+
+if TYPE_CHECKING:
+    from runtime.command_line import Parsers
 
 _EPILOG: Final = """examples:
   relying-party alerts --config alerts.toml --check-config   read the settings, the keys and the secrets, then stop
@@ -31,9 +35,9 @@ deploy/alerts.toml.example explains every setting, docs/alerts.md what is told w
 Exit status: 0, 1 when something failed, 2 for a wrong configuration."""
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds the command ``alerts``."""
-    command = commands.add_parser(
+def add_to(parsers: "Parsers") -> None:
+    """Adds the command."""
+    command = parsers.add_parser(
         "alerts",
         help="tell webhooks, Alertmanager and a topic of changed verdicts",
         description="Follow the results topic; on a change of verdict tell webhooks, Alertmanager and an MQTT topic.",

@@ -3,8 +3,9 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from relying_party.commands.check_and_submit import add_trust_options, settings_of
+from relying_party.commands.trust_options import add_trust_options, trust_settings
 from relying_party.result_board import Standing
 from relying_party.result_json import json_of
 from relying_party.terminal.follow import heard_retained
@@ -12,10 +13,14 @@ from relying_party.terminal.result_text import text_of
 from relying_party.terminal.selection import name_of, printable, summary_of
 from relying_party.terminal.table import REFRESH_S, ResultFeed, headline_of
 from runtime import clock
-from runtime.service import EXIT_FAILED, EXIT_OK, Stop
+from runtime.command_line import EXIT_FAILED, EXIT_OK
+from runtime.service import Stop
 from schemas.errors import ConfigError
 from schemas.identifiers import ueid_text
 from schemas.verdicts import Freshness, Tier
+
+if TYPE_CHECKING:
+    from runtime.command_line import Parsers
 
 EXIT_UNKNOWN = 3
 _US = 1_000_000
@@ -29,9 +34,9 @@ _EPILOG = """examples:
 Exit status: 0 affirming and fresh, 1 anything else or no broker, 2 wrong options or an ambiguous name, 3 unknown."""
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds the command ``show``."""
-    command = commands.add_parser(
+def add_to(parsers: "Parsers") -> None:
+    """Adds the command."""
+    command = parsers.add_parser(
         "show",
         help="everything about one attester; exit status 0 if it is affirming and fresh",
         description="Print everything that the newest result says of one attester.",
@@ -42,7 +47,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     command.add_argument("--json", action="store_true", help="as JSON, one line")
     command.add_argument("--follow", action="store_true", help="print again at every change, until Ctrl-C")
     add_trust_options(command, broker=True)
-    command.set_defaults(execute=run)
+    command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,7 +57,8 @@ def run(options: argparse.Namespace) -> int:
         ConfigError: a file or an option is wrong, or the name is of several attesters.
     """
     stop = Stop().on_signals()
-    feed = ResultFeed(settings_of(options))
+    with trust_settings(options) as settings:
+        feed = ResultFeed(settings)
     feed.start()
     try:
         if not heard_retained(feed, stop):

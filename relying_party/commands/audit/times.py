@@ -1,4 +1,4 @@
-"""``relying-party audit times``: a verifier's audit log recomputed offline, as a table or as JSON lines."""
+"""``relying-party audit times``: recomputes the times of a verifier's audit log offline; a table or JSON lines."""
 
 import argparse
 import json
@@ -6,25 +6,22 @@ import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from relying_party.audit.recorder import RecorderSettings, check_recorder, run_recorder
 from relying_party.audit.time_audit import Believed, Row, TimeAudit
-from relying_party.commands import audit_check as check_command
-from relying_party.commands import audit_fsck as audit_log_commands
-from relying_party.commands import audit_prove as prove_command
-from relying_party.commands import audit_witness as witness_commands
-from relying_party.settings import ROLE
 from runtime.audit_log.any_log import AuditFileDamagedError, read_entries
 from runtime.keys import load_public_keys
 from runtime.progress import Progress
-from runtime.settings import load, naming
+from runtime.settings import naming
 from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas.boot_log.uefi_text import shown
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.identifiers import Ueid, parse_ueid_text, ueid_text
 from schemas.messages.handle import Handle
 from schemas.time_model import MAX_DRIFT_PPM
+
+if TYPE_CHECKING:
+    from runtime.command_line import Parsers
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_DRIFT_PPM: Final = 1_000_000
@@ -34,67 +31,33 @@ _COLUMNS: Final = (
 )
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds the command ``audit``."""
-    audit = commands.add_parser("audit", help="record, check and prove what verifiers said, and recompute it")
-    kinds = audit.add_subparsers(dest="audit", required=True)
-    prove_command.add_to(kinds)
-    check_command.add_to(kinds)
-    times = kinds.add_parser(
+def add_to(parsers: "Parsers") -> None:
+    """Adds the command."""
+    command = parsers.add_parser(
         "times",
         help="when each quote was made, without believing the verifier",
         description="Exit status: 0 all holds, 1 something does not, 2 a wrong option or file.",
     )
-    audit_log_commands.add_to(kinds)
-    witness_commands.add_to(kinds)
-    record = kinds.add_parser("record", help="write an audit log of what is heard, until SIGTERM or Ctrl-C")
-    record.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML settings of this recorder")
-    record.add_argument("--check-config", action="store_true", help="read settings and keys, then exit")
     files: dict[str, Any] = {"type": Path, "action": "append", "default": [], "metavar": "PEM"}
-    times.add_argument("--audit-log", required=True, metavar="LOG", help="of a verifier: folder, URL, or a file")
-    times.add_argument("--distributor-key", **files, help="public key of a handle distributor")
-    times.add_argument("--tsa-root", **files, help="root certificate of a Time Stamp Authority")
-    times.add_argument("--tsa-intermediate", **files, help="certificate below it that tokens leave out")
-    times.add_argument("--endorser-key", **files, help="public key of an endorser; without, no quote is verified")
-    times.add_argument(
+    command.add_argument("--audit-log", required=True, metavar="LOG", help="of a verifier: folder, URL, or a file")
+    command.add_argument("--distributor-key", **files, help="public key of a handle distributor")
+    command.add_argument("--tsa-root", **files, help="root certificate of a Time Stamp Authority")
+    command.add_argument("--tsa-intermediate", **files, help="certificate below it that tokens leave out")
+    command.add_argument("--endorser-key", **files, help="public key of an endorser; without, no quote is verified")
+    command.add_argument(
         "--drift-ppm", type=int, default=MAX_DRIFT_PPM, help="bound on clocks' rate error (default: %(default)s)"
     )
-    times.add_argument("--ueid", help="evidence of this attester alone")
-    times.add_argument("--json", action="store_true", help="a JSON object for each line")
-    audit.set_defaults(run=run)
+    command.add_argument("--ueid", help="evidence of this attester alone")
+    command.add_argument("--json", action="store_true", help="a JSON object for each line")
+    command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs what was asked for; 0 when all holds, 1 when something does not.
+    """Recomputes and prints; returns 0 when all holds, 1 when something does not.
 
     Raises:
         ConfigError: names the option and the file.
     """
-    if options.audit in audit_log_commands.KINDS:
-        return audit_log_commands.run(options)
-    match options.audit:
-        case "record":
-            return _record(options)
-        case "witness":
-            return witness_commands.run(options)
-        case "prove":
-            return prove_command.run(options)
-        case "check":
-            return check_command.run(options)
-        case _:
-            return _times(options)
-
-
-def _record(options: argparse.Namespace) -> int:
-    settings = load(options.config, RecorderSettings, f"{ROLE}-recorder")
-    with naming(options.config):
-        (check_recorder if options.check_config else run_recorder)(settings)
-    if options.check_config:
-        print(f"{options.config}: settings and keys are fine")
-    return 0
-
-
-def _times(options: argparse.Namespace) -> int:
     audit = TimeAudit(_believed(options), _only(options.ueid))
     stopped = ""
     try:
@@ -106,7 +69,7 @@ def _times(options: argparse.Namespace) -> int:
                 progress.tell(done, size)
     except AuditFileDamagedError as error:
         stopped = error.detail
-    except WorldError as error:  # a torn tail, or a verifier at work: what is whole counts
+    except WorldError as error:  # the last entry is incomplete, or a verifier is writing it: the whole ones are audited
         print(shown(f"note: {error.detail}"), file=sys.stderr)
     except ConfigError as error:
         raise ConfigError(f"--audit-log: {error.detail}") from error
@@ -117,7 +80,7 @@ def _times(options: argparse.Namespace) -> int:
 
 
 def _size_of(log: str) -> int | None:
-    """For the progress alone; None for what is no single file: a folder, a URL, or nothing, which its reader tells."""
+    """The size of a single file, for the progress; None for a folder, a URL or a missing file."""
     path = Path(log)
     return path.stat().st_size if path.is_file() else None
 

@@ -1,10 +1,10 @@
-"""``relying-party audit check``: what a proof proves, from the TSA's root and the log's key alone."""
+"""``relying-party audit check``: checks a proof, given only the TSA's root and the audit log's key."""
 
 import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from relying_party.audit.proof_check import ProofTrust, Verdict, check_proof
 from relying_party.audit.proof_text import answer_json, answer_lines
@@ -18,28 +18,34 @@ from schemas.boot_log.uefi_text import shown
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.tlog.signed_note import COSIGNATURE_V1, ED25519, NoteKey
 
+if TYPE_CHECKING:
+    from runtime.command_line import Parsers
 
-def add_to(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds ``check``."""
-    check = kinds.add_parser(
+
+def add_to(parsers: "Parsers") -> None:
+    """Adds the command."""
+    command = parsers.add_parser(
         "check",
         help="say what a proof proves, without its log and without a verifier",
         description="Exit status: 0 proven, and the answer is yes; 1 not proven, or the answer is no, or the file does "
         "not hold; 2 a wrong option or file.",
     )
     files: dict[str, Any] = {"type": Path, "action": "append", "default": []}
-    check.add_argument("proof", type=Path, metavar="FILE", help="of relying-party audit prove")
-    check.add_argument("--log-key", required=True, metavar="VKEY", help="the log's verifier key, or a file with it")
-    check.add_argument(
+    command.add_argument("proof", type=Path, metavar="FILE", help="of relying-party audit prove")
+    command.add_argument("--log-key", required=True, metavar="VKEY", help="the log's verifier key, or a file with it")
+    command.add_argument(
         "--tsa-root", **files, metavar="PEM", help="root certificate of a Time Stamp Authority; more than one is fine"
     )
-    check.add_argument("--tsa-intermediate", **files, metavar="PEM", help="certificate below it that tokens leave out")
-    check.add_argument("--witness", action="append", default=[], metavar="VKEY", help="a witness whose word counts")
+    command.add_argument(
+        "--tsa-intermediate", **files, metavar="PEM", help="certificate below it that tokens leave out"
+    )
+    command.add_argument("--witness", action="append", default=[], metavar="VKEY", help="a witness whose word counts")
     for role in ("endorser", "distributor", "verifier"):
-        check.add_argument(
+        command.add_argument(
             f"--{role}-key", **files, metavar="PEM", help=f"{role}'s public key; without, the log's word on it counts"
         )
-    check.add_argument("--json", action="store_true", help="as JSON")
+    command.add_argument("--json", action="store_true", help="as JSON")
+    command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

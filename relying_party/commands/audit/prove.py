@@ -1,38 +1,41 @@
 """``relying-party audit prove``: one file that answers what a device ran at a time."""
 
 import argparse
-import sys
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from relying_party.audit.proof_maker import Choice, LogScan
 from runtime.audit_log.any_log import is_tiled_log
 from runtime.audit_log.object_store import open_store
 from runtime.audit_log.tile_log import LogReader
 from runtime.durable import write_durable
+from runtime.progress import Progress
 from schemas.audit.proof import AuditProof, ProvenEntry, ProvenHead, encode_proof
 from schemas.codecs.tst_info import extract_tst_info, parse_tst_info
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import Ueid, parse_ueid_text
 from schemas.time_model import stamped
 
+if TYPE_CHECKING:
+    from runtime.command_line import Parsers
+
 _US: Final = 1_000_000
-_PROGRESS_EVERY: Final = 5000
 
 
-def add_to(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds ``prove``."""
-    prove = kinds.add_parser(
+def add_to(parsers: "Parsers") -> None:
+    """Adds the command."""
+    command = parsers.add_parser(
         "prove",
         help="write a file that proves what a device ran at a time",
         description="The file needs nothing beside it but the TSA's root and the log's key: relying-party audit check.",
     )
-    prove.add_argument("--audit-log", required=True, metavar="LOG", help="folder or URL of a tiled log")
-    prove.add_argument("--attester", required=True, metavar="UEID", help="the device")
-    prove.add_argument("--at", required=True, metavar="TIME", help="ISO 8601 with its zone, as 2026-11-29T12:00:00Z")
-    prove.add_argument("--out", required=True, type=Path, metavar="FILE", help="the proof; replaced if there is one")
+    command.add_argument("--audit-log", required=True, metavar="LOG", help="folder or URL of a tiled log")
+    command.add_argument("--attester", required=True, metavar="UEID", help="the device")
+    command.add_argument("--at", required=True, metavar="TIME", help="ISO 8601 with its zone, as 2026-11-29T12:00:00Z")
+    command.add_argument("--out", required=True, type=Path, metavar="FILE", help="the proof; replaced if there is one")
+    command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -50,12 +53,10 @@ def run(options: argparse.Namespace) -> int:
     reader = LogReader(open_store(options.audit_log))
     newest, stamps = reader.unverified_size(), _stamps(reader)
     scan = LogScan(ueid)
-    for index, raw in reader.entries(0, newest):
-        scan.take(index, raw)
-        if index % _PROGRESS_EVERY == 0 and sys.stderr.isatty():
-            print(f"\r{index} of {newest} entries", end="", file=sys.stderr, flush=True)
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    with Progress("entries") as progress:
+        for index, raw in reader.entries(0, newest):
+            scan.take(index, raw)
+            progress.tell(index, newest)
     choice = scan.choose(at_us, stamps, newest)
     proof = _proof(reader, ueid, at_us, choice)
     raw = encode_proof(proof)

@@ -1,0 +1,169 @@
+"""``relying-party audit fsck``: checks a whole audit log; repairs it where entries and checkpoints decide how."""
+
+import argparse
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from relying_party.audit.fsck import MAX_FINDINGS, Demands, Finding, LogCheck
+from relying_party.audit.repair import repair
+from runtime.audit_log.any_log import JOURNAL
+from runtime.audit_log.frames import AuditFileDamagedError
+from runtime.audit_log.journal import JournalCursor, segments
+from runtime.audit_log.object_store import open_store
+from runtime.audit_log.signer import load_note_key
+from runtime.audit_log.tile_log import LogReader
+from runtime.command_line import EXIT_FAILED, EXIT_OK
+from runtime.durable import sole_user
+from runtime.keys import read_file
+from runtime.progress import Progress
+from runtime.settings import naming
+from runtime.time_stamps.verifier import load_time_stamp_verifier
+from schemas.boot_log.uefi_text import shown
+from schemas.errors import ConfigError, PeerError, WorldError
+from schemas.reasons import Reason
+
+if TYPE_CHECKING:
+    from runtime.command_line import Parsers
+
+_US: Final = 1_000_000
+
+
+def add_to(parsers: "Parsers") -> None:
+    """Adds the command."""
+    command = parsers.add_parser(
+        "fsck",
+        help="check a log from its first entry to its last",
+        description="Exit status: 0 all holds, 1 something does not, 2 a wrong option or file.",
+    )
+    command.add_argument("log", metavar="LOG", help="folder, or s3://bucket/prefix")
+    command.add_argument("--log-key", required=True, metavar="VKEY", help="the log's verifier key, or its file")
+    files: dict[str, Any] = {"type": Path, "action": "append", "default": []}
+    command.add_argument(
+        "--tsa-root", **files, metavar="PEM", help="root certificate of a TSA; without, stamps are not looked at"
+    )
+    command.add_argument(
+        "--tsa-intermediate", **files, metavar="PEM", help="certificate below it that tokens leave out"
+    )
+    command.add_argument(
+        "--known", **files, metavar="NOTE", help="a checkpoint that was seen earlier: the log must extend it"
+    )
+    command.add_argument(
+        "--tolerance-s", type=float, default=60.0, help="between clocks, receipt and stamp (default: %(default)s)"
+    )
+    command.add_argument("--repair", action="store_true", help="make tiles again that entries and checkpoints decide")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Checks a whole audit log; returns 0 when all holds, 1 when something does not.
+
+    Raises:
+        ConfigError: names the option and the file.
+        WorldError: the store does not answer.
+    """
+    store = open_store(options.log)
+    demands = _demands(options)
+    reader = LogReader(store)
+    if not reader.has_checkpoint() and not reader.checkpoints():
+        if not segments(Path(options.log) / JOURNAL):
+            raise ConfigError(f"{options.log}: no audit log: no checkpoint in it, and no journal")
+        print("note: nothing was published yet; only its journal is there", file=sys.stderr)
+    check = _checked(reader, demands)
+    journaled = _check_journal(check, Path(options.log) / JOURNAL)
+    if options.repair and check.findings and all(each.repairable for each in check.findings) and check.entries_hold:
+        with _alone(Path(options.log)):
+            print(f"repaired: {repair(store, check.size)} objects written", file=sys.stderr)
+        check = _checked(LogReader(store), demands)
+        journaled = _check_journal(check, Path(options.log) / JOURNAL)
+    for finding in sorted(check.findings, key=lambda each: each.index):
+        print(shown(_line(finding)))
+    _summarize(check, journaled, stamped=demands.stamps is not None)
+    return EXIT_FAILED if check.findings else EXIT_OK
+
+
+def _demands(options: argparse.Namespace) -> Demands:
+    with naming("--log-key"):
+        key = load_note_key(options.log_key)
+    if options.tolerance_s < 0:
+        raise ConfigError(f"--tolerance-s: {options.tolerance_s:g}, expected 0 or more")
+    stamps = None
+    if options.tsa_root:
+        with naming("--tsa-root"):
+            stamps = load_time_stamp_verifier(options.tsa_root, options.tsa_intermediate)
+    return Demands(
+        key=key,
+        stamps=stamps,
+        known=[read_file(path) for path in options.known],
+        tolerance_us=round(options.tolerance_s * _US),
+    )
+
+
+def _checked(reader: LogReader, demands: Demands) -> LogCheck:
+    check = LogCheck(reader=reader, demands=demands)
+    total = check.open()
+    with Progress("entries") as progress:
+        for done in check.walk():
+            progress.tell(done, total)
+    return check
+
+
+def _check_journal(check: LogCheck, folder: Path) -> int:
+    """Entries in the journal behind the tree; what is wrong with it goes to the findings."""
+    there = segments(folder) if folder.is_dir() else []
+    if not there:
+        return 0
+    if check.size < there[0].start <= check.reader.unverified_size():
+        return 0  # the log's writer went on meanwhile
+    if there[0].start > check.size:
+        problem = f"the journal begins at {there[0].start}, the newest checkpoint has {check.size} entries"
+        check.findings.append(Finding(index=check.size, reason=Reason.AUDIT_LOG_TRUNCATED, detail=problem))
+        return 0
+    start = max(there[0].start, 0)
+    cursor, behind = JournalCursor(folder, start), 0
+    try:
+        for index, entry in enumerate(cursor.read(), start):
+            if index >= check.size:
+                behind += 1
+            elif index >= check.pruned and entry != check.reader.entry(index):
+                problem = "another entry in the journal than in the tree"
+                check.findings.append(Finding(index=index, reason=Reason.AUDIT_LOG_FORKED, detail=problem))
+                return behind
+    except (AuditFileDamagedError, WorldError) as error:
+        check.findings.append(Finding(index=cursor.index, reason=Reason.AUDIT_LOG_ALTERED, detail=error.detail))
+        return behind
+    except PeerError:
+        return behind  # the tree was found wanting already
+    if cursor.unread_bytes():
+        print("note: the journal is torn at its end, or is being written", file=sys.stderr)
+    return behind
+
+
+def _alone(log: Path) -> contextlib.AbstractContextManager[None]:
+    return sole_user(log / JOURNAL, "LOG") if log.is_dir() else contextlib.nullcontext()
+
+
+def _line(finding: Finding) -> str:
+    place = f"entry {finding.index}" if finding.index >= 0 else "log"
+    return f"{place}: {finding.reason}: {finding.detail}{' (can be repaired)' if finding.repairable else ''}"
+
+
+def _summarize(check: LogCheck, journaled: int, *, stamped: bool) -> None:
+    print(
+        f"{check.size} entries ({check.evidence} evidence), {len(check.checkpoints)} checkpoints, "
+        f"{len(check.stamps)} stamps, {journaled} more in the journal"
+    )
+    if check.pruned:
+        print(f"pruned: the first entry that is left is {check.pruned}; of older ones the objects alone")
+    if not stamped:
+        print("note: no --tsa-root, so nobody but the log's key says when")
+    if check.unreadable:
+        print(f"note: {check.unreadable} entries of a kind that this software does not know")
+    if len(check.findings) >= MAX_FINDINGS:
+        print("note: there may be more; the first ones are shown")
+    if check.findings:
+        first = min(each.index for each in check.findings)
+        print(f"does not hold; first bad entry: {first if first >= 0 else 'none, the log itself'}")
+    else:
+        print("holds")

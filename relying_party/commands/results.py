@@ -1,0 +1,45 @@
+"""``relying-party results``: a line for each result."""
+
+import argparse
+from typing import TYPE_CHECKING, Final
+
+from relying_party.commands.selection_options import add_follower, selection_of, stop_of
+from relying_party.commands.trust_options import trust_settings
+from relying_party.terminal.follow import results
+from relying_party.terminal.table import ResultFeed
+from runtime.command_line import EXIT_OK
+
+if TYPE_CHECKING:
+    from runtime.command_line import Parsers
+
+_EPILOG: Final = """examples:
+  relying-party results --config relying-party.toml --once --json | jq -r 'select(.status != "affirming") | .ueid'
+  relying-party results --verifier-key verifier.jwks --json --reason file-unexpected
+  relying-party results --verifier-key verifier.jwks --once --freshness stale
+
+docs/terminal.md has the form of a line of JSON."""
+
+
+def add_to(parsers: "Parsers") -> None:
+    """Adds the command."""
+    command = add_follower(parsers, "results", "a line for each result", _EPILOG)
+    command.add_argument("--json", action="store_true", help="as JSON")
+    command.add_argument("--once", action="store_true", help="the results that the broker retains, then end")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    with trust_settings(options) as settings:
+        selection = selection_of(options)
+        if options.check_config:
+            ResultFeed(settings)
+            return EXIT_OK
+        return results(
+            settings,
+            stop_of(options),
+            selection,
+            as_json=options.json,
+            once=options.once,
+            only_changes=options.only_changes,
+        )

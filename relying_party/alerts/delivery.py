@@ -1,4 +1,4 @@
-"""What waits for receivers: values that the store keeps and the receivers' threads take. Pure."""
+"""Values that pass between the store and the receivers' threads. Pure."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from schemas.messages.alert import Alert
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receivers:
-    """Who hears of alerts, and how much may wait for each.
+    """Names of the receivers, and the limit of their queues.
 
     Attributes:
-        queued: names of those that are told each alert once.
-        stateful: names of those that are told what stands, again and again.
-        max_queued: alerts that may wait for one; beyond that the oldest is given up.
+        queued: get each alert once.
+        stateful: get all open alerts, repeatedly.
+        max_queued: alerts that may wait for one receiver; beyond that the oldest is given up.
     """
 
     queued: tuple[str, ...]
@@ -25,12 +25,12 @@ class Delivery:
     """An alert that waits for a receiver, or was given up.
 
     Attributes:
-        number: in the order of being made.
+        number: grows from alert to alert.
         receiver: its name.
-        alert: what to say.
+        alert: its content.
         made_s: when it was queued, UTC seconds.
         tries: how often it was tried.
-        why: what the last try met.
+        why: why the last try failed.
     """
 
     number: int
@@ -42,8 +42,8 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """What stood and stands no more, as one receiver is to be told."""
+class ClosedAlert:
+    """An alert that is no longer open, for one stateful receiver."""
 
     number: int
     alert: Alert
@@ -53,7 +53,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
-    """How much waits for a receiver: alerts, when the oldest was made, and how many were given up."""
+    """One receiver's queue: alerts that wait, when the oldest was queued (UTC seconds), and alerts given up."""
 
     queued: int
     oldest_s: int | None

@@ -1,16 +1,16 @@
-"""From what stands, what was said and the time to the alerts to store and send. Pure; the one place where they meet.
+"""Turns standings, earlier reports and the time into alerts. Pure.
 
-Order of effects: :meth:`AlertDesk.tick` says what to tell and changes nothing that it could not say again; the caller
-stores all of it in one step; :meth:`AlertDesk.stored` then takes it as said. A process killed between the two says the
-same again, under an id of its own, and nothing of it was sent; killed after, it says nothing again.
+Order of effects (invariant I33): :meth:`AlertLedger.tick` makes a batch without changing the ledger, the caller stores
+the batch in one transaction, and :meth:`AlertLedger.mark_stored` takes it over. A process killed before the transaction
+makes the batch again, under new ids; none of it was sent. A process killed after it repeats nothing.
 
-Each mutable thing has one owner: a desk belongs to the thread that calls it.
+Owned by the thread that calls it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from relying_party.alerts.rules import Change, Memory, Rule, judge, rule_for
+from relying_party.alerts.rules import Change, Reported, Rule, judge, rule_for
 from relying_party.alerts.silence import Notice, Silence
 from relying_party.alerts.storms import StormNotice, Storms
 from relying_party.alerts.words import alert_id, alert_of_change, alert_of_notice, alert_of_storm
@@ -24,32 +24,35 @@ class Outgoing:
     """An alert to send.
 
     Attributes:
-        alert: what to say.
-        receivers: names of who is to hear it; empty for all.
-        asked_for: the rule wants it said; else it only ends what stands at receivers that keep state.
+        alert: its content.
+        receivers: names of the receivers; empty for all.
+        is_wanted: queue it for receivers that get each alert once. False for an alert that the rule does not ask for:
+            it only closes the open alert at receivers that keep state.
     """
 
     alert: Alert
     receivers: tuple[str, ...] = ()
-    asked_for: bool = True
+    is_wanted: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """All of one moment, to be stored in one step.
+    """The outcome of one tick, to be stored in one transaction.
 
     Attributes:
-        outgoing: alerts, in order.
-        raised: what stands from now on, by key.
-        lowered: keys of what stands no more.
-        memories: what is known to be said, of the attesters it changed for.
+        outgoing: alerts to send, in order.
+        opened: alerts that are open from now on, by key.
+        closed: keys of alerts that are no longer open.
+        reported: the last report about each attester for which it changed.
         serial: of the last alert.
+        notices: in ``outgoing``, about the broker and verifiers.
+        storm_notices: in ``outgoing``, about storms.
     """
 
     outgoing: tuple[Outgoing, ...]
-    raised: Mapping[str, Outgoing]
-    lowered: tuple[str, ...]
-    memories: tuple[Memory, ...]
+    opened: Mapping[str, Outgoing]
+    closed: tuple[str, ...]
+    reported: tuple[Reported, ...]
     serial: int
     notices: tuple[Notice, ...] = ()
     storm_notices: tuple[StormNotice, ...] = ()
@@ -57,54 +60,56 @@ class Batch:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to store."""
-        return not (self.outgoing or self.raised or self.lowered or self.memories)
+        return not (self.outgoing or self.opened or self.closed or self.reported)
 
 
 @dataclass(slots=True)
-class _Making:
+class _Draft:
+    """A batch in the making."""
+
     outgoing: list[Outgoing] = field(default_factory=list)
-    raised: dict[str, Outgoing] = field(default_factory=dict)
-    lowered: list[str] = field(default_factory=list)
-    memories: dict[Ueid, Memory] = field(default_factory=dict)
+    opened: dict[str, Outgoing] = field(default_factory=dict)
+    closed: list[str] = field(default_factory=list)
+    reported: dict[Ueid, Reported] = field(default_factory=dict)
 
-    def say(self, key: str, outgoing: Outgoing, *, stands: bool) -> None:
-        """Sends an alert that stands under ``key`` from now on, or ends what stood there."""
+    def add(self, key: str, outgoing: Outgoing, *, is_open: bool) -> None:
+        """Adds an alert to send; it is open under ``key`` from now on, or closes the alert there."""
         self.outgoing.append(outgoing)
-        if stands:
-            self.raised[key] = outgoing
+        if is_open:
+            self.opened[key] = outgoing
         else:
-            self.lowered.append(key)
+            self.closed.append(key)
 
 
-class AlertDesk:
-    """Knows what was said of every attester."""
+class AlertLedger:
+    """Remembers the last report about every attester."""
 
     def __init__(
         self,
         rules: Sequence[Rule],
         storms: Storms,
         silence: Silence,
-        memories: Iterable[Memory],
+        reported: Iterable[Reported],
         installation: bytes,
         serial: int,
     ) -> None:
-        """Continues from what was stored.
+        """Continues from the stored state.
 
         Args:
-            rules: the first that is about an attester counts.
-            storms: sorts many from few.
-            silence: knows what is silent; the caller feeds it.
-            memories: as stored.
+            rules: the first that matches an attester decides.
+            storms: combines changes of many attesters.
+            silence: of the broker and the verifiers; the caller feeds it.
+            reported: the stored last report about each attester.
             installation: random bytes of the database.
-            serial: of the last alert stored.
+            serial: of the last stored alert.
         """
         self._rules, self._storms, self._silence = tuple(rules), storms, silence
-        self._memories = {memory.ueid: memory for memory in memories}
+        self._reported = {each.ueid: each for each in reported}
         self._installation, self._serial = installation, serial
 
     def waiting(self) -> list[Ueid]:
-        """Attesters about which something is held, to be looked at at every tick."""
-        return [ueid for ueid, memory in self._memories.items() if memory.differs_since_s is not None]
+        """Attesters with a held change; each tick needs their standings."""
+        return [ueid for ueid, reported in self._reported.items() if reported.differs_since_s is not None]
 
     def tick(
         self,
@@ -113,101 +118,103 @@ class AlertDesk:
         now_s: int,
         monotonic_s: float,
     ) -> Batch:
-        """What to tell now.
+        """The batch that is due now.
 
         Args:
-            standings: of attesters that something new came of, that expired, or that are :meth:`waiting`.
-            token_of: gives the signed result that a standing is of.
+            standings: of attesters with a new result, with an expired one, or :meth:`waiting`.
+            token_of: returns the signed result behind a standing.
             now_s: UTC seconds.
-            monotonic_s: seconds that never run back.
+            monotonic_s: monotonic seconds.
         """
-        making, changes = _Making(), []
+        draft, changes = _Draft(), []
         for standing in standings:
             ueid = standing.result.ueid
-            before = self._memories.get(ueid)
-            memory, change = judge(before or Memory(ueid=ueid), standing, rule_for(self._rules, standing.result), now_s)
+            before = self._reported.get(ueid)
+            reported, change = judge(
+                before or Reported(ueid=ueid), standing, rule_for(self._rules, standing.result), now_s
+            )
             if change is not None:
                 changes.append(change)
-            elif memory != before and (before is not None or memory.differs_since_s is not None):
-                making.memories[ueid] = memory
-        told = self._storms.sort(changes, monotonic_s)
-        for change in told.alone:
-            self._tell(making, change, token_of(change.standing), now_s)
-        for change in told.together:
-            making.memories[change.memory.ueid] = replace(change.memory, storm=change.memory.is_open)
-            making.lowered += [_key(change.memory.ueid)] if not change.in_storm else []
-        for change in told.silent:
-            making.memories[change.memory.ueid] = change.memory
-        storm_notices = tuple(self._storms.notices(self._members(making), monotonic_s))
+            elif reported != before and (before is not None or reported.differs_since_s is not None):
+                draft.reported[ueid] = reported
+        by_storm = self._storms.sort(changes, monotonic_s)
+        for change in by_storm.alone:
+            self._add_change(draft, change, token_of(change.standing), now_s)
+        for change in by_storm.combined:
+            draft.reported[change.reported.ueid] = replace(change.reported, storm=change.reported.is_open)
+            draft.closed += [_key(change.reported.ueid)] if not change.in_storm else []
+        for change in by_storm.silent:
+            draft.reported[change.reported.ueid] = change.reported
+        storm_notices = tuple(self._storms.notices(self._storm_members(draft), monotonic_s))
         for storm in storm_notices:
-            self._tell_storm(making, storm, now_s)
+            self._add_storm(draft, storm, now_s)
         notices = tuple(self._silence.notices(monotonic_s))
         for notice in notices:
-            alert = alert_of_notice(notice, self._next_id(making), now_s)
-            quiet = notice.kind is AlertKind.RESULTS_UNVERIFIED and notice.over
-            making.say(notice.key, Outgoing(alert=alert, asked_for=not quiet), stands=not notice.over)
+            alert = alert_of_notice(notice, self._next_id(draft), now_s)
+            is_wanted = not (notice.kind is AlertKind.RESULTS_UNVERIFIED and notice.closes)
+            draft.add(notice.key, Outgoing(alert=alert, is_wanted=is_wanted), is_open=not notice.closes)
         return Batch(
-            outgoing=tuple(making.outgoing),
-            raised=making.raised,
-            lowered=tuple(key for key in dict.fromkeys(making.lowered) if key not in making.raised),
-            memories=tuple(making.memories.values()),
-            serial=self._serial + len(making.outgoing),
+            outgoing=tuple(draft.outgoing),
+            opened=draft.opened,
+            closed=tuple(key for key in dict.fromkeys(draft.closed) if key not in draft.opened),
+            reported=tuple(draft.reported.values()),
+            serial=self._serial + len(draft.outgoing),
             notices=notices,
             storm_notices=storm_notices,
         )
 
-    def stored(self, batch: Batch, monotonic_s: float) -> None:
-        """Takes a batch as said: it is stored."""
+    def mark_stored(self, batch: Batch, monotonic_s: float) -> None:
+        """Takes over a batch that is stored; :meth:`tick` does not repeat it."""
         self._serial = batch.serial
-        self._memories.update({memory.ueid: memory for memory in batch.memories})
+        self._reported.update({each.ueid: each for each in batch.reported})
         for notice in batch.notices:
-            self._silence.said(notice, monotonic_s)
+            self._silence.mark_reported(notice, monotonic_s)
         for storm in batch.storm_notices:
-            self._storms.said(storm, monotonic_s)
+            self._storms.mark_reported(storm, monotonic_s)
 
-    def _tell(self, making: _Making, change: Change, token: bytes | None, now_s: int) -> None:
-        alert = alert_of_change(change, self._next_id(making), now_s, token)
-        asked_for = change.rule.recovery or not change.is_recovery
-        outgoing = Outgoing(alert=alert, receivers=change.rule.receivers, asked_for=asked_for)
-        making.say(_key(change.memory.ueid), outgoing, stands=change.memory.is_open)
-        making.memories[change.memory.ueid] = change.memory
+    def _add_change(self, draft: _Draft, change: Change, token: bytes | None, now_s: int) -> None:
+        alert = alert_of_change(change, self._next_id(draft), now_s, token)
+        is_wanted = change.rule.recovery or not change.is_recovery
+        outgoing = Outgoing(alert=alert, receivers=change.rule.receivers, is_wanted=is_wanted)
+        draft.add(_key(change.reported.ueid), outgoing, is_open=change.reported.is_open)
+        draft.reported[change.reported.ueid] = change.reported
 
-    def _tell_storm(self, making: _Making, storm: StormNotice, now_s: int) -> None:
-        alert = alert_of_storm(storm, self._next_id(making), now_s)
-        stands = not storm.over and storm.condition is not Condition.AFFIRMING
-        making.say(storm.key, Outgoing(alert=alert), stands=stands)
-        if not storm.over:
+    def _add_storm(self, draft: _Draft, storm: StormNotice, now_s: int) -> None:
+        alert = alert_of_storm(storm, self._next_id(draft), now_s)
+        is_open = not storm.closes and storm.condition is not Condition.AFFIRMING
+        draft.add(storm.key, Outgoing(alert=alert), is_open=is_open)
+        if not storm.closes:
             return
-        for ueid in self._members(making).get(storm.condition, []):  # few enough to stand for themselves
-            memory = making.memories.get(ueid) or self._memories[ueid]
-            making.memories[ueid] = replace(memory, storm=False)
+        for ueid in self._storm_members(draft).get(storm.condition, []):  # few: each gets an open alert of its own
+            reported = draft.reported.get(ueid) or self._reported[ueid]
+            draft.reported[ueid] = replace(reported, storm=False)
             still = replace(
                 alert,
                 kind=AlertKind.VERDICT,
-                summary=f"{ueid_text(ueid)} is still {memory.said.condition}.",
+                summary=f"{ueid_text(ueid)} is still {reported.headline.condition}.",
                 ueid=ueid,
-                reasons=memory.said.reasons,
+                reasons=reported.headline.reasons,
                 count=None,
                 attesters=(),
-                rule=memory.rule,
+                rule=reported.rule,
             )
-            making.raised[_key(ueid)] = Outgoing(alert=still, receivers=self._receivers_of(memory.rule))
+            draft.opened[_key(ueid)] = Outgoing(alert=still, receivers=self._receivers_of(reported.rule))
 
     def _receivers_of(self, rule_name: str) -> tuple[str, ...]:
         return next((rule.receivers for rule in self._rules if rule.name == rule_name), ())
 
-    def _members(self, making: _Making) -> dict[Condition, list[Ueid]]:
-        """Attesters told by a storm and not well again, by the condition said of them."""
+    def _storm_members(self, draft: _Draft) -> dict[Condition, list[Ueid]]:
+        """Attesters in a storm that have not recovered, by reported condition."""
         members: dict[Condition, list[Ueid]] = {}
-        if not self._storms.is_raging:
+        if not self._storms.is_active:
             return members
-        for memory in (self._memories | making.memories).values():
-            if memory.storm:
-                members.setdefault(memory.said.condition, []).append(memory.ueid)
+        for each in (self._reported | draft.reported).values():
+            if each.storm:
+                members.setdefault(each.headline.condition, []).append(each.ueid)
         return members
 
-    def _next_id(self, making: _Making) -> str:
-        return alert_id(self._installation, self._serial + len(making.outgoing) + 1)
+    def _next_id(self, draft: _Draft) -> str:
+        return alert_id(self._installation, self._serial + len(draft.outgoing) + 1)
 
 
 def _key(ueid: Ueid) -> str:

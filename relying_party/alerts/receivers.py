@@ -1,14 +1,12 @@
-"""The receivers of alerts: each has its queue in the store and a thread of its own; a dead one holds nobody up.
+"""The receivers of alerts. Each has a queue in the store and a thread, so a dead receiver does not delay the others.
 
-Delivery is at least once: an alert is removed from its queue after the receiver has it, so one killed in between is
-sent again under the same id. A receiver that is down is left alone for a while, longer each time; an alert that it
-refuses is tried again later while others go on. Delivery is in order while the receiver takes what it is given.
+Delivery is at least once: an alert is removed from the queue after the receiver has it. If the process is killed in
+between, the alert is sent again under the same id. A receiver that is down is left alone for a while, longer each time.
+An alert that it refuses is tried again later, and the alerts after it are not held up; only then is the order changed.
 """
 
 import json
 import queue
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -23,41 +21,40 @@ from relying_party.alerts.words import MAX_BODY_BYTES, alertmanager_alert, webho
 from runtime import clock
 from runtime.keys import read_file
 from runtime.mqtt import MqttConnection, MqttSettings, Session
-from runtime.service import Backoff, Stop
+from runtime.service import Backoff
 from runtime.settings import naming
 from runtime.telemetry import Log
 from schemas import media_types
 from schemas.codecs import cmw
-from schemas.errors import ConfigError, WorldError
+from schemas.errors import ConfigError
 from schemas.messages.alert import Alert, AlertKind, encode_alert
 
 _LOG: Final = Log("alerts")
 DELIVERIES: Final = Counter(
     "attestream_alert_deliveries_total", "Tries to deliver an alert by what became of them", ["receiver", "outcome"]
 )
-_IDLE_S: Final = 1.0
 _CONFIRM_S: Final = 10.0
 _AM_BATCH: Final = 100  # alerts in one request
-_AM_ENDED: Final = 1000
-_TEST_STANDS_S: Final = 300
+_AM_CLOSED: Final = 1000
+_TEST_OPEN_S: Final = 300
 _MAX_SECRET_BYTES: Final = 1024
 
 
 class Sender(Protocol):
-    """Takes an alert to one receiver, once; says what became of it and raises for nothing that it does."""
+    """Tries once to deliver an alert to one receiver. Never raises for a receiver's behaviour: returns the outcome."""
 
     def send(self, alert: Alert) -> Answer:
         """Tries once."""
 
 
 class WebhookSender:
-    """POSTs alerts, signed."""
+    """POSTs signed alerts."""
 
     def __init__(self, settings: WebhookSettings) -> None:
         """Reads the secret.
 
         Raises:
-            ConfigError: a file is missing or is not what it should be.
+            ConfigError: a file is missing or has the wrong content.
         """
         self._key = _secret(settings.secret_file)
         self._poster = Poster(settings.url, timeout_s=settings.timeout_s, ca_file=settings.ca_file)
@@ -71,7 +68,7 @@ class WebhookSender:
 
 
 class TopicSender:
-    """Publishes alerts, at least once, not retained."""
+    """Publishes alerts on the broker, at least once, not retained."""
 
     def __init__(self, settings: MqttSettings) -> None:
         """Connects in the background at :meth:`start`."""
@@ -89,11 +86,11 @@ class TopicSender:
         self._connection.stop()
 
     def send(self, alert: Alert) -> Answer:
-        """Publishes, and waits until the broker has it."""
+        """Publishes, and waits until the broker confirms."""
         topic = self._topics.fleet_alerts if alert.ueid is None else self._topics.alerts(alert.ueid)
         packet_id = self._connection.publish(topic, cmw.wrap(media_types.ALERT, encode_alert(alert), None))
         if packet_id is None:
-            return Answer(delivered=False, outcome="unreachable", why="no broker", is_down=True)
+            return Answer(delivered=False, outcome="unreachable", why="not connected to the broker", is_down=True)
         deadline_s = clock.monotonic_s() + _CONFIRM_S
         while (left_s := deadline_s - clock.monotonic_s()) > 0:
             try:
@@ -105,7 +102,7 @@ class TopicSender:
 
 
 class QueueRunner:
-    """Takes one receiver's queue to it. Owned by its thread but for :meth:`wake`."""
+    """Delivers one receiver's queue. Owned by its thread."""
 
     def __init__(
         self,
@@ -116,36 +113,21 @@ class QueueRunner:
         last_s: float = 60.0,
         give_up_after_s: float = 86_400.0,
     ) -> None:
-        """Sends nothing yet."""
+        """Sends nothing yet.
+
+        Args:
+            name: of the receiver.
+            sender: tries once.
+            first_s: the shortest pause between tries.
+            last_s: the longest.
+            give_up_after_s: age at which an undelivered alert is given up.
+        """
         self.name: Final = name
         self._sender, self._first_s, self._last_s, self._give_up_after_s = sender, first_s, last_s, give_up_after_s
         self._backoff = Backoff(first_s, last_s)
-        self._woken = threading.Event()
-
-    def wake(self) -> None:
-        """Says that there may be something to send."""
-        self._woken.set()
-
-    def run(self, database: Path, stop: Stop) -> None:
-        """Sends until ``stop``."""
-        store = AlertStore(database)
-        try:
-            while not stop.requested:
-                try:
-                    pause_s = self.step(store)
-                except WorldError as error:
-                    _LOG.error("store-failed", receiver=self.name, reason=error.reason, detail=error.detail)
-                    pause_s = _IDLE_S
-                if pause_s is None:
-                    self._woken.wait(_IDLE_S)
-                    self._woken.clear()
-                elif pause_s > 0:
-                    stop.wait(pause_s)
-        finally:
-            store.close()
 
     def step(self, store: AlertStore) -> float | None:
-        """One try; returns how long to leave the receiver alone, None when nothing is due.
+        """Tries the alert that is due; returns how many seconds to pause, None when no alert is due.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -172,7 +154,7 @@ class QueueRunner:
         if answer.is_down:
             pause_s = max(self._backoff.next_s(), answer.retry_after_s or 0.0)
             store.put_off(delivery, now_s, answer.why)
-        else:  # this one alone: later ones need not wait for it
+        else:  # only this alert is refused: later ones need not wait for it
             own = min(self._first_s * 2 ** min(delivery.tries, 30), self._last_s) * (1 - clock.random_fraction() / 2)
             store.put_off(delivery, now_s + max(1, round(max(own, answer.retry_after_s or 0.0))), answer.why)
             pause_s = 0.0
@@ -181,13 +163,13 @@ class QueueRunner:
 
 
 class AlertmanagerRunner:
-    """Tells one Alertmanager what stands, again and again, and what has ended. Owned by its thread but for wake."""
+    """Sends one Alertmanager all open alerts, repeatedly, and the closed ones. Owned by its thread."""
 
     def __init__(self, settings: AlertmanagerSettings) -> None:
-        """Reads the token.
+        """Reads the bearer token.
 
         Raises:
-            ConfigError: a file is missing or is not what it should be.
+            ConfigError: a file is missing or has the wrong content.
         """
         self.name: Final = settings.name
         self._settings = settings
@@ -198,66 +180,48 @@ class AlertmanagerRunner:
             with naming("bearer_token_file"):
                 self._headers = {"authorization": f"Bearer {_one_line(settings.bearer_token_file)}"}
         self._backoff = Backoff(1.0, settings.resend_s)
-        self._woken = threading.Event()
         self._sent: dict[str, str] = {}  # id of the alert that Alertmanager has, by key
         self._resent_s = float("-inf")
 
-    def wake(self) -> None:
-        """Says that what stands may have changed."""
-        self._woken.set()
-
-    def run(self, database: Path, stop: Stop) -> None:
-        """Tells until ``stop``."""
-        store = AlertStore(database)
-        try:
-            while not stop.requested:
-                try:
-                    told = self.step(store)
-                except WorldError as error:
-                    _LOG.error("store-failed", receiver=self.name, reason=error.reason, detail=error.detail)
-                    told = False
-                if told:
-                    self._backoff.reset()
-                    self._woken.wait(_IDLE_S)
-                    self._woken.clear()
-                else:
-                    stop.wait(self._backoff.next_s())
-        finally:
-            store.close()
-
-    def step(self, store: AlertStore) -> bool:
-        """Tells what is new, or everything where it is time to; whether all of it was taken.
+    def step(self, store: AlertStore) -> float | None:
+        """Sends new and closed alerts, or all open ones when that is due; returns a pause if it did not accept all.
 
         Raises:
             WorldError: ``store-unavailable``.
         """
+        if not self._send(store):
+            return self._backoff.next_s()
+        self._backoff.reset()
+        return None
+
+    def _send(self, store: AlertStore) -> bool:
         now_s, monotonic_s = clock.utc_s(), clock.monotonic_s()
         everything = monotonic_s - self._resent_s >= self._settings.resend_s
-        standing = {
+        opened = {
             key: (alert, starts_s)
-            for key, alert, receivers, starts_s in store.standing()
+            for key, alert, receivers, starts_s in store.open_alerts()
             if not receivers or self.name in receivers
         }
-        new = [key for key, (alert, _) in standing.items() if everything or self._sent.get(key) != alert.id]
-        ended = store.ended(self.name, _AM_ENDED)
-        for start in range(0, len(ended), _AM_BATCH):
-            some = ended[start : start + _AM_BATCH]
+        new = [key for key, (alert, _) in opened.items() if everything or self._sent.get(key) != alert.id]
+        closed = store.closed_alerts(self.name, _AM_CLOSED)
+        for start in range(0, len(closed), _AM_BATCH):
+            some = closed[start : start + _AM_BATCH]
             if not self._post([alertmanager_alert(each.alert, each.starts_s, each.ends_s) for each in some], now_s):
                 return False
-            store.told_ended(each.number for each in some)
+            store.forget_closed(each.number for each in some)
         for start in range(0, len(new), _AM_BATCH):
             keys = new[start : start + _AM_BATCH]
-            if not self._post([self._standing(*standing[key], now_s) for key in keys], now_s):
+            if not self._post([self._open_json(*opened[key], now_s) for key in keys], now_s):
                 return False
-            self._sent.update({key: standing[key][0].id for key in keys})
-        self._sent = {key: identity for key, identity in self._sent.items() if key in standing}
+            self._sent.update({key: opened[key][0].id for key in keys})
+        self._sent = {key: identity for key, identity in self._sent.items() if key in opened}
         if everything:
             self._resent_s = monotonic_s
         return True
 
-    def _standing(self, alert: Alert, starts_s: int, now_s: int) -> dict[str, object]:
+    def _open_json(self, alert: Alert, starts_s: int, now_s: int) -> dict[str, object]:
         is_test = alert.kind is AlertKind.TEST
-        ends_s = starts_s + _TEST_STANDS_S if is_test else now_s + round(self._settings.stands_s)
+        ends_s = starts_s + _TEST_OPEN_S if is_test else now_s + round(self._settings.stands_s)
         return alertmanager_alert(alert, starts_s, ends_s)
 
     def _post(self, alerts: list[dict[str, object]], now_s: int) -> bool:
@@ -272,7 +236,7 @@ def webhook_runner(settings: WebhookSettings) -> QueueRunner:
     """The runner of a webhook.
 
     Raises:
-        ConfigError: a file is missing or is not what it should be.
+        ConfigError: a file is missing or has the wrong content.
     """
     with naming(f"webhooks: {settings.name}"):
         sender = WebhookSender(settings)
@@ -288,13 +252,6 @@ def webhook_runner(settings: WebhookSettings) -> QueueRunner:
 def topic_runner(sender: TopicSender) -> QueueRunner:
     """The runner of the topic."""
     return QueueRunner(MQTT_RECEIVER, sender)
-
-
-def start_thread(run: Callable[[Path, Stop], None], database: Path, stop: Stop, name: str) -> threading.Thread:
-    """Runs a receiver in a thread of its own; one that hangs does not hold up the end of the process."""
-    thread = threading.Thread(target=run, args=(database, stop), name=f"alerts-{name}", daemon=True)
-    thread.start()
-    return thread
 
 
 def _secret(path: Path) -> bytes:

@@ -1,9 +1,9 @@
-"""When a standing is worth an alert: what was said of an attester, what stands now, and a rule that says what matters.
+"""Decides which changes of an attester are reported: compares its standing with its last report, under a rule. Pure.
 
-Pure. Invariants: only what a verified result says, or its expiry, moves a verdict here. Undecided and stale are never a
-recovery: what was said to be bad stays said until a verifier affirms again, or finds nothing worse than a rule's owner
-wants to hear of. What becomes contraindicated or contradicted is told at once; all else may be held, and what goes back
-to what was said within that time was never told.
+Invariants: only a verified result, or its expiry, leads to a report. Undecided and stale are never a recovery: an open
+alert stays open until a verifier affirms the attester again, or its condition is one that the rule does not alert on.
+An attester that becomes contraindicated or contradicted is reported at once. Every other change may be held; a change
+that is undone within the hold time is never reported.
 """
 
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ from schemas.messages.result import AttestationResult
 from schemas.reasons.table import REASONS
 from schemas.verdicts import Freshness, Tier
 
-# They decide nothing by themselves. Where a policy gives one of them a weight it comes first, and then it is deciding.
+# Reasons that decide no verdict by themselves. Where a policy gives one of them a weight it comes first and decides.
 _REPORTED_ONLY: Final = frozenset(code for code, row in REASONS.items() if row.reported_only)
 _AT_ONCE: Final = frozenset({Condition.CONTRAINDICATED, Condition.CONTRADICTED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headline:
-    """What can change about an attester: its condition, and why.
+    """The part of a standing that is worth a report when it changes.
 
     Attributes:
-        condition: the worst that status and freshness say.
+        condition: the worst of status and freshness.
         reasons: the deciding reason codes, sorted.
     """
 
@@ -35,22 +35,22 @@ class Headline:
     reasons: tuple[str, ...] = ()
 
 
-WELL: Final = Headline(condition=Condition.AFFIRMING)
+AFFIRMING: Final = Headline(condition=Condition.AFFIRMING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """Which changes of which attesters matter, to whom.
+    """The changes to report, of which attesters, to which receivers.
 
     Attributes:
         name: for people.
-        policies: ids of appraisal policies, with or without version; empty for all. A result that names none matches:
-            nobody knows which would have applied.
+        policies: ids of appraisal policies, with or without version; empty for all. A result without a policy matches,
+            because nobody knows which policy would have applied.
         attesters: beginnings of UEIDs, as text; empty for all.
         to: conditions worth an alert.
-        recovery: tell when an attester is well again.
-        reasons: tell when the reasons change though the condition stays.
-        hold_s: tell of a change only when it has lasted so long; never holds what becomes contraindicated.
+        recovery: report when an attester is affirming again.
+        reasons: report when the reasons change under the same condition.
+        hold_s: report a change only when it has lasted this long; never holds contraindicated and contradicted.
         receivers: names of receivers; empty for all.
     """
 
@@ -65,42 +65,42 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """What was said of one attester.
+class Reported:
+    """The last report about one attester.
 
     Attributes:
         ueid: of the attester.
-        said: what receivers believe.
-        rule: the name of the rule by which they were told last; empty while nothing was said.
-        differs_since_s: since when something else stands, UTC seconds; None while it does not.
-        storm: it was told as one of many, and is not well again.
+        headline: the reported one; affirming before the first report.
+        rule: name of the rule behind the report; empty before the first report.
+        differs_since_s: since when the standing differs from the report, UTC seconds; None while it does not.
+        storm: the report was part of a storm, and the attester has not recovered.
     """
 
     ueid: Ueid
-    said: Headline = WELL
+    headline: Headline = AFFIRMING
     rule: str = ""
     differs_since_s: int | None = None
     storm: bool = False
 
     @property
     def is_open(self) -> bool:
-        """Whether something bad was said and not taken back."""
-        return self.said.condition is not Condition.AFFIRMING
+        """Whether an alert about the attester is open."""
+        return self.headline.condition is not Condition.AFFIRMING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What is to be told of one attester.
+    """A change to report about one attester.
 
     Attributes:
-        memory: of it, once it is told.
-        before: what was said before.
-        standing: what stands.
-        rule: by which it matters.
-        in_storm: what was said before was said of many at once.
+        reported: the new last report.
+        before: the headline reported before.
+        standing: of the attester.
+        rule: that asks for the report.
+        in_storm: the report before was part of a storm.
     """
 
-    memory: Memory
+    reported: Reported
     before: Headline
     standing: Standing
     rule: Rule
@@ -108,12 +108,12 @@ class Change:
 
     @property
     def is_recovery(self) -> bool:
-        """Whether it takes back what was said."""
-        return not self.memory.is_open
+        """Whether it closes the open alert."""
+        return not self.reported.is_open
 
 
 def condition_of(standing: Standing) -> Condition:
-    """The worst that a standing says, in one word."""
+    """The worst of a standing's status and freshness, as one word."""
     if standing.status is Tier.CONTRAINDICATED:
         return Condition.CONTRAINDICATED
     if standing.freshness is Freshness.CONTRADICTED:
@@ -126,58 +126,63 @@ def condition_of(standing: Standing) -> Condition:
 
 
 def headline_of(standing: Standing) -> Headline:
-    """The headline of a standing; one that affirms needs no reasons."""
+    """The headline of a standing; an affirming one has no reasons."""
     condition = condition_of(standing)
     if condition is Condition.AFFIRMING:
-        return WELL
+        return AFFIRMING
     deciding = {code for number, code in enumerate(standing.reasons) if number == 0 or code not in _REPORTED_ONLY}
     return Headline(condition=condition, reasons=tuple(sorted(deciding)))
 
 
 def rule_for(rules: Sequence[Rule], result: AttestationResult) -> Rule | None:
-    """The first rule that is about this attester; None when there is none."""
+    """The first rule that matches the attester; None without a match."""
     text = ueid_text(result.ueid)
-    return next((rule for rule in rules if _is_about(rule, text, result.policies)), None)
+    return next((rule for rule in rules if _matches(rule, text, result.policies)), None)
 
 
-def judge(memory: Memory, standing: Standing, rule: Rule | None, now_s: int) -> tuple[Memory, Change | None]:
-    """Whether to tell of an attester.
+def judge(reported: Reported, standing: Standing, rule: Rule | None, now_s: int) -> tuple[Reported, Change | None]:
+    """Decides whether to report an attester now.
 
     Args:
-        memory: what was said of it.
-        standing: what stands at ``now_s``.
+        reported: the last report about it.
+        standing: at ``now_s``.
         rule: of :func:`rule_for`.
         now_s: UTC seconds.
 
     Returns:
-        The memory as it is to be kept if nothing is told, and the change if it is to be told now; its own memory
-        replaces the other once the alert is stored.
+        The last report with its hold time updated, and the change if it is to be reported now. Once the alert is
+        stored, the change's own ``reported`` replaces the former.
     """
-    now = None if rule is None else _to_say(memory.said, headline_of(standing), rule)
-    if rule is None or now is None:
-        return (memory if memory.differs_since_s is None else replace(memory, differs_since_s=None)), None
-    since_s = now_s if memory.differs_since_s is None else memory.differs_since_s
-    urgent = now.condition in _AT_ONCE and now.condition is not memory.said.condition
-    if not urgent and 0 <= now_s - since_s < rule.hold_s:  # a clock set back holds nothing longer
-        return (memory if memory.differs_since_s == since_s else replace(memory, differs_since_s=since_s)), None
-    told = Memory(ueid=memory.ueid, said=now, rule=rule.name)
-    change = Change(memory=told, before=memory.said, standing=standing, rule=rule, in_storm=memory.storm)
-    return memory, change
+    new = None if rule is None else _headline_to_report(reported.headline, headline_of(standing), rule)
+    if rule is None or new is None:
+        return (reported if reported.differs_since_s is None else replace(reported, differs_since_s=None)), None
+    since_s = now_s if reported.differs_since_s is None else reported.differs_since_s
+    urgent = new.condition in _AT_ONCE and new.condition is not reported.headline.condition
+    if not urgent and 0 <= now_s - since_s < rule.hold_s:  # a clock that was set back does not prolong the hold
+        return (reported if reported.differs_since_s == since_s else replace(reported, differs_since_s=since_s)), None
+    change = Change(
+        reported=Reported(ueid=reported.ueid, headline=new, rule=rule.name),
+        before=reported.headline,
+        standing=standing,
+        rule=rule,
+        in_storm=reported.storm,
+    )
+    return reported, change
 
 
-def _to_say(said: Headline, now: Headline, rule: Rule) -> Headline | None:
-    """What should be said instead of ``said``; None if that still does."""
+def _headline_to_report(reported: Headline, now: Headline, rule: Rule) -> Headline | None:
+    """The headline to report in place of ``reported``; None if that is still right."""
     if now.condition in rule.to:
-        if now.condition is not said.condition:
+        if now.condition is not reported.condition:
             return now
-        return now if rule.reasons and now.reasons != said.reasons else None
-    if said.condition is Condition.AFFIRMING:
+        return now if rule.reasons and now.reasons != reported.reasons else None
+    if reported.condition is Condition.AFFIRMING:
         return None
-    well = now.condition is Condition.AFFIRMING or now.condition is Condition.WARNING
-    return WELL if well else None
+    recovered = now.condition is Condition.AFFIRMING or now.condition is Condition.WARNING
+    return AFFIRMING if recovered else None
 
 
-def _is_about(rule: Rule, ueid: str, policies: Sequence[str]) -> bool:
+def _matches(rule: Rule, ueid: str, policies: Sequence[str]) -> bool:
     if rule.attesters and not ueid.startswith(rule.attesters):
         return False
     if not rule.policies or not policies:

@@ -1,27 +1,26 @@
-"""The alert service: results in, changes of verdict stored, receivers woken.
+"""The alert service: takes results, stores the changes, wakes the receivers.
 
-Effects in this order, written once: results and what they change are stored in one step; what was said counts as said
-only then; only what is stored is sent. Killed between any two of them it neither forgets a change nor tells one anew
-that it had stored: the board is restored from the stored results, so that it does not go back, and retained results
-bring what changed meanwhile.
+Order of effects (invariant I33): results and the alerts that follow from them are stored in one transaction; then the
+ledger counts them as reported; only stored alerts are sent. Killed in between, the service neither loses a change nor
+repeats a stored report: it restores the board from the stored results, so the board does not go back, and retained
+results bring the changes of the meantime.
 
-While the broker is away, and until what it retains has come again, results that expire are nobody's fault but ours:
-they move no verdict, the silence of the broker is what is told.
+While the broker is away, and until retained results have been redelivered, an expiring result is an artefact of our own
+disconnection. It leads to no alert about its attester; the lost broker is reported instead.
 """
 
 import queue
-import threading
 from typing import Final
 
 from prometheus_client import Counter, Gauge
 
 from relying_party.alerts.delivery import Receivers
-from relying_party.alerts.ledger import AlertDesk, Batch
+from relying_party.alerts.ledger import AlertLedger, Batch
+from relying_party.alerts.receiver_thread import ReceiverThread
 from relying_party.alerts.receivers import (
     AlertmanagerRunner,
     QueueRunner,
     TopicSender,
-    start_thread,
     topic_runner,
     webhook_runner,
 )
@@ -50,53 +49,54 @@ from schemas.reasons import Reason
 _LOG: Final = Log("alerts")
 _ALERTS: Final = Counter("attestream_alerts_total", "Alerts made, by kind", ["kind"])
 _REFUSED: Final = Counter(
-    "attestream_alert_results_refused_total", "Messages on the results topic that moved no verdict", ["reason"]
+    "attestream_alert_results_refused_total", "Messages on the results topic that were refused", ["reason"]
 )
-_ATTESTERS: Final = Gauge("attestream_alert_attesters", "Attesters that results were heard of")
+_ATTESTERS: Final = Gauge("attestream_alert_attesters", "Attesters with a result")
 _QUEUED: Final = Gauge("attestream_alert_queue_depth", "Alerts that wait for a receiver", ["receiver"])
 _OLDEST: Final = Gauge("attestream_alert_oldest_seconds", "Age of the oldest alert that waits", ["receiver"])
 _FAILED: Final = Gauge("attestream_alert_failed", "Alerts given up and kept for an operator", ["receiver"])
 _DROPPED: Final = Counter("attestream_alert_queue_full_total", "Times a queue was full", ["receiver"])
-_QUEUE_MESSAGES: Final = 256  # each at most MAX_MESSAGE_BYTES; beyond that the network thread waits, the broker keeps
+_QUEUE_MESSAGES: Final = 256  # each at most MAX_MESSAGE_BYTES; then the network thread waits and the broker queues
 _TAKE_S: Final = 0.2
 _MAX_AT_ONCE: Final = 5000  # messages between two looks at the time
 _GAUGES_S: Final = 5.0
-_MAX_BEHIND_S: Final = 60  # what waits to be looked at may be newer results; a flood of anything must not hide expiries
+_MAX_BEHIND_S: Final = 60  # waiting messages may be newer results; a flood of messages must not hide an expiry longer
 
 
 class Runners:
-    """The receivers, each with its thread."""
+    """All receivers, each in its thread."""
 
     def __init__(self, settings: AlertSettings) -> None:
-        """Reads what they need; connects to nothing.
+        """Reads secrets and certificates; connects to nothing.
 
         Raises:
-            ConfigError: a file is missing or is not what it should be.
+            ConfigError: a file is missing or has the wrong content.
         """
         self._database = settings.database
-        self._runners: list[QueueRunner | AlertmanagerRunner] = [webhook_runner(each) for each in settings.webhooks]
+        self._receivers: list[QueueRunner | AlertmanagerRunner] = [webhook_runner(each) for each in settings.webhooks]
         for each in settings.alertmanagers:
             with naming(f"alertmanagers: {each.name}"):
-                self._runners.append(AlertmanagerRunner(each))
+                self._receivers.append(AlertmanagerRunner(each))
         self._topic = TopicSender(settings.mqtt) if settings.publish else None
         if self._topic is not None:
-            self._runners.append(topic_runner(self._topic))
-        self._threads: list[threading.Thread] = []
+            self._receivers.append(topic_runner(self._topic))
+        self._threads: list[ReceiverThread] = []
 
     def start(self, stop: Stop) -> None:
-        """Starts them all."""
+        """Starts all threads."""
         if self._topic is not None:
             self._topic.start()
-        for each in self._runners:
-            self._threads.append(start_thread(each.run, self._database, stop, each.name))
+        self._threads = [ReceiverThread(each, self._database, stop) for each in self._receivers]
+        for thread in self._threads:
+            thread.start()
 
     def wake(self) -> None:
-        """Says that something was stored for them."""
-        for runner in self._runners:
-            runner.wake()
+        """Makes all receivers look now for something to send."""
+        for thread in self._threads:
+            thread.wake()
 
     def stop(self) -> None:
-        """Waits a little for what is under way; what is not delivered is stored."""
+        """Waits a moment for deliveries under way; undelivered alerts are stored."""
         self.wake()
         for thread in self._threads:
             thread.join(1.0)
@@ -105,10 +105,10 @@ class Runners:
 
 
 class AlertService:
-    """Owned by the thread that calls :meth:`run`; only ``_inbox`` is shared with the network's."""
+    """Owned by the thread that calls :meth:`run`; only ``_inbox`` is shared with the network thread."""
 
     def __init__(self, settings: AlertSettings, store: AlertStore) -> None:
-        """Loads keys and what was said; does not connect yet.
+        """Loads keys and the last reports; does not connect yet.
 
         Raises:
             ConfigError: a key file is missing or holds no key.
@@ -121,13 +121,13 @@ class AlertService:
         self._receivers = receivers_of(settings)
         self._inbox: queue.Queue[Message] = queue.Queue(_QUEUE_MESSAGES)
         now_s = clock.monotonic_s()
-        standing = [key for key, *_ in store.standing()]
-        self._silence = Silence(settings.silence, standing, now_s)
-        storms = Storms(settings.storm, standing, now_s)
+        open_keys = [key for key, *_ in store.open_alerts()]
+        self._silence = Silence(settings.silence, open_keys, now_s)
+        storms = Storms(settings.storm, open_keys, now_s)
         rules = [each.rule for each in settings.rules]
-        self._desk = AlertDesk(rules, storms, self._silence, store.memories(), store.installation, store.serial)
+        self._ledger = AlertLedger(rules, storms, self._silence, store.reported(), store.installation, store.serial)
         self._tokens: dict[tuple[Ueid, str], bytes] = {}  # not stored yet
-        self._news: set[Ueid] = set()  # to be looked at
+        self._changed: set[Ueid] = set()  # attesters with a result since the last tick
         self._expires_s: dict[Ueid, int] = {}  # of results that have not expired
         session = Session(
             client_id=f"relying-party-alerts-{clock.random_bytes(6).hex()}",
@@ -138,7 +138,7 @@ class AlertService:
         self.health.ask("broker", lambda: broker_condition(self._connection))
 
     def restore(self) -> None:
-        """Puts the stored results on the board; what a key that is believed no more has signed is left out.
+        """Puts the stored results on the board, except those signed by a key that is no longer trusted.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -176,19 +176,18 @@ class AlertService:
             self._connection.stop()
 
     def tick(self, runners: Runners) -> None:
-        """Looks at what is new, stores what is to be told, wakes the receivers.
+        """Makes the alerts that are due, stores them, wakes the receivers.
 
         Raises:
-            WorldError: ``store-unavailable``; then it is all still new.
+            WorldError: ``store-unavailable``; then the next tick makes them again.
         """
         now_s, monotonic_s = clock.utc_s(), clock.monotonic_s()
         self._silence.connected(monotonic_s, connected=self._connection.wait_subscribed(0))
         behind_s = 0 if self._inbox.empty() else _MAX_BEHIND_S
         settled_s = now_s - behind_s if self._silence.is_settled(monotonic_s - behind_s) else 0
         expired = [ueid for ueid, expires_s in self._expires_s.items() if expires_s <= settled_s]
-        looked_at = {*self._news, *self._desk.waiting(), *expired}
         standings, unsettled = [], set()
-        for ueid in looked_at:
+        for ueid in {*self._changed, *self._ledger.waiting(), *expired}:
             standing = self._board.standing(ueid, now_s)
             if standing is None:
                 continue
@@ -196,23 +195,23 @@ class AlertService:
                 unsettled.add(ueid)
             else:
                 standings.append(standing)
-        batch = self._desk.tick(standings, self._token_of, now_s, monotonic_s)
+        batch = self._ledger.tick(standings, self._token_of, now_s, monotonic_s)
         if not batch.is_empty or self._tokens:
             dropped = self._store.commit(self._tokens, batch, self._receivers, now_s)
             for receiver in dropped:
                 _DROPPED.labels(receiver).inc()
                 _LOG.error("queue-full", receiver=receiver, limit=self._settings.max_queued)
-        self._desk.stored(batch, monotonic_s)
+        self._ledger.mark_stored(batch, monotonic_s)
         self._tokens = {}
-        self._news = unsettled
+        self._changed = unsettled
         for ueid in expired:
             self._expires_s.pop(ueid, None)
-        if batch.outgoing or batch.raised or batch.lowered:
+        if batch.outgoing or batch.opened or batch.closed:
             _report(batch)
             runners.wake()
 
     def _take(self) -> None:
-        """Applies what has arrived; waits a little for the first message."""
+        """Takes the messages that have arrived; waits a moment for the first one."""
         wait_s = _TAKE_S
         for _ in range(_MAX_AT_ONCE):
             try:
@@ -222,14 +221,14 @@ class AlertService:
             wait_s = 0.0
             if self._topics.kind_of(message.topic) == "status":
                 self._take_status(message)
-            elif message.payload:  # an empty one removes what was retained
+            elif message.payload:  # an empty one deletes the retained result
                 self._take_result(message)
 
     def _take_status(self, message: Message) -> None:
         try:
             status = parse_unverified_status(cmw.unwrap(message.payload, media_types.STATUS, None))
         except PeerError:
-            return  # unsigned, and decides nothing
+            return  # a status is unsigned, and no verdict depends on it
         if status.role == "verifier" and message.topic == self._topics.status("verifier", status.name):
             self._silence.status(status.name, clock.monotonic_s(), online=status.online)
 
@@ -238,7 +237,7 @@ class AlertService:
             result = self._board.apply(message.topic, message.payload, clock.utc_s())
         except PeerError as error:
             _REFUSED.labels(error.reason).inc()
-            if error.reason is not Reason.OBJECT_ROLLED_BACK:  # true once, and overtaken: nobody's fault
+            if error.reason is not Reason.OBJECT_ROLLED_BACK:  # an older genuine result, repeated: no alert
                 self._silence.refused(error.reason, plain(error.detail, 200))
             return
         self._tokens[result.ueid, result.verifier] = result_token.unwrap(message.payload)
@@ -246,7 +245,7 @@ class AlertService:
         self._note(result)
 
     def _note(self, result: AttestationResult) -> None:
-        self._news.add(result.ueid)
+        self._changed.add(result.ueid)
         standing = self._board.standing(result.ueid, 0)
         if standing is not None:
             self._expires_s[result.ueid] = standing.result.expires_s
@@ -262,14 +261,14 @@ class AlertService:
             try:
                 depth = self._store.depth(receiver)
             except WorldError:
-                continue  # told where something is to be stored
+                continue  # the next tick reports it
             _QUEUED.labels(receiver).set(depth.queued)
             _OLDEST.labels(receiver).set(0 if depth.oldest_s is None else max(0, clock.utc_s() - depth.oldest_s))
             _FAILED.labels(receiver).set(depth.failed)
 
 
 def check_keys(settings: AlertSettings) -> None:
-    """Reads the verifiers' keys and forgets them.
+    """Checks that the verifiers' keys can be read.
 
     Raises:
         ConfigError: a key file is missing or holds no key.
@@ -279,7 +278,7 @@ def check_keys(settings: AlertSettings) -> None:
 
 
 def receivers_of(settings: AlertSettings) -> Receivers:
-    """Who hears of alerts, for the store."""
+    """The names of all receivers, by kind."""
     queued = [each.name for each in settings.webhooks]
     return Receivers(
         queued=tuple([*queued, MQTT_RECEIVER] if settings.publish else queued),
@@ -290,7 +289,7 @@ def receivers_of(settings: AlertSettings) -> Receivers:
 
 def _report(batch: Batch) -> None:
     for each in batch.outgoing:
-        if not each.asked_for:
+        if not each.is_wanted:
             continue
         alert = each.alert
         _ALERTS.labels(alert.kind).inc()

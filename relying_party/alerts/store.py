@@ -1,9 +1,9 @@
-"""What was said, what stands, and what is still to be delivered, in one SQLite file.
+"""Stores results, reports, open alerts and the receivers' queues in one SQLite file.
 
-Promises: what :meth:`AlertStore.commit` took is on disk when it returns, all of it or nothing (WAL, synchronous FULL).
-An alert leaves a receiver's queue only by :meth:`AlertStore.delivered`, by being given up, or by the queue's limit:
-then the oldest is given up. Alerts given up are kept, the newest of them, for :meth:`AlertStore.failed`. Each instance
-is used by one thread; several may have the same file open.
+Promises: :meth:`AlertStore.commit` stores everything or nothing, and all of it is on disk when it returns (WAL,
+synchronous FULL). An alert leaves a queue only by :meth:`AlertStore.delivered` or :meth:`AlertStore.give_up`, or when
+the queue is full: then the oldest is given up. The newest alerts that were given up are kept for
+:meth:`AlertStore.failed`. Each instance belongs to one thread; several may open the same file.
 """
 
 import json
@@ -13,16 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from relying_party.alerts.delivery import Delivery, Depth, Ended, Receivers
+from relying_party.alerts.delivery import ClosedAlert, Delivery, Depth, Receivers
 from relying_party.alerts.ledger import Batch, Outgoing
-from relying_party.alerts.rules import Headline, Memory
+from relying_party.alerts.rules import Headline, Reported
 from runtime import clock
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.identifiers import Ueid
 from schemas.messages.alert import Alert, Condition, encode_alert, parse_unverified_alert
 from schemas.reasons import Reason
 
-MAX_FAILED: Final = 1000  # of one receiver; the oldest are forgotten
+MAX_FAILED: Final = 1000  # per receiver; the oldest are deleted
 _VERSION: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL,
@@ -47,10 +47,10 @@ class AlertStore:
     """One connection to the file."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the file, or makes it.
+        """Opens the file, or creates it.
 
         Raises:
-            ConfigError: it is not such a database, or cannot be opened.
+            ConfigError: it is not a database of alerts, or cannot be opened.
         """
         self._path = path
         try:
@@ -65,18 +65,18 @@ class AlertStore:
         except sqlite3.Error as error:
             raise ConfigError(
                 f"database: {path}: {error}. It must be a file that `relying-party alerts` made, in a folder it may "
-                "write to; if it is damaged, move it away: what is bad then is told again"
+                "write to; if it is damaged, move it away: open alerts are then reported again"
             ) from error
         if version != _VERSION:
             self._database.close()
             raise ConfigError(f"database: {path}: of version {version}, expected {_VERSION}")
 
     def close(self) -> None:
-        """Closes the file; nothing is lost without."""
+        """Closes the file; a process that ends without closing it loses nothing."""
         self._database.close()
 
     def tokens(self) -> Iterator[bytes]:
-        """The newest result of each attester by each verifier, as they were signed.
+        """The newest signed result about each attester from each verifier.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -85,7 +85,7 @@ class AlertStore:
             yield from (row[0] for row in self._database.execute("SELECT token FROM result"))
 
     def token(self, ueid: Ueid, verifier: str) -> bytes | None:
-        """The newest stored result about an attester by a verifier.
+        """The newest stored result about an attester from a verifier.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -95,8 +95,8 @@ class AlertStore:
             row = self._database.execute(query, (ueid, verifier)).fetchone()
         return None if row is None else bytes(row[0])
 
-    def memories(self) -> list[Memory]:
-        """What was said of each attester.
+    def reported(self) -> list[Reported]:
+        """The last report about each attester.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -104,9 +104,9 @@ class AlertStore:
         with self._translated():
             rows = self._database.execute("SELECT * FROM memory").fetchall()
         return [
-            Memory(
+            Reported(
                 ueid=Ueid(ueid),
-                said=Headline(condition=Condition(condition), reasons=tuple(json.loads(reasons))),
+                headline=Headline(condition=Condition(condition), reasons=tuple(json.loads(reasons))),
                 rule=rule,
                 differs_since_s=differs_since_s,
                 storm=bool(storm),
@@ -117,19 +117,19 @@ class AlertStore:
     def commit(
         self, tokens: Mapping[tuple[Ueid, str], bytes], batch: Batch, receivers: Receivers, now_s: int
     ) -> list[str]:
-        """Stores results, and everything of one moment, in one step.
+        """Stores new results and one batch in one transaction.
 
         Args:
             tokens: the newest result by attester and verifier.
-            batch: what to say, what stands, what is known to be said.
-            receivers: whose queues it goes to.
+            batch: of :meth:`AlertLedger.tick`.
+            receivers: all of them; each alert goes to the queues of those that it is for.
             now_s: UTC seconds.
 
         Returns:
-            receivers whose oldest alert was given up, once for each.
+            the receivers whose queue was full, so that their oldest alert was given up.
 
         Raises:
-            WorldError: ``store-unavailable``; then nothing of it happened.
+            WorldError: ``store-unavailable``; then nothing was stored.
         """
         with self._transaction() as database:
             database.executemany(
@@ -141,30 +141,30 @@ class AlertStore:
                 [
                     (
                         each.ueid,
-                        each.said.condition.value,
-                        json.dumps(each.said.reasons),
+                        each.headline.condition.value,
+                        json.dumps(each.headline.reasons),
                         each.rule,
                         each.differs_since_s,
                         int(each.storm),
                     )
-                    for each in batch.memories
+                    for each in batch.reported
                 ],
             )
-            for key in (*batch.lowered, *batch.raised):
-                self._end(key, batch.raised.get(key), receivers, now_s)
+            for key in (*batch.closed, *batch.opened):
+                self._close(key, batch.opened.get(key), receivers, now_s)
             database.executemany(
                 "INSERT OR REPLACE INTO stands VALUES (?, ?, ?, ?)",
                 [
                     (key, encode_alert(each.alert), json.dumps(each.receivers), each.alert.made_s)
-                    for key, each in batch.raised.items()
+                    for key, each in batch.opened.items()
                 ],
             )
             dropped = self._queue(batch.outgoing, receivers, now_s)
             database.execute("UPDATE meta SET serial = max(serial, ?)", (batch.serial,))
         return dropped
 
-    def standing(self) -> list[tuple[str, Alert, tuple[str, ...], int]]:
-        """What stands: its key, its alert, who is to hear of it (empty for all), since when.
+    def open_alerts(self) -> list[tuple[str, Alert, tuple[str, ...], int]]:
+        """All open alerts: key, alert, names of its receivers (empty for all), since when (UTC seconds).
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -175,8 +175,8 @@ class AlertStore:
             (key, parse_unverified_alert(alert), tuple(json.loads(to)), starts_s) for key, alert, to, starts_s in rows
         ]
 
-    def ended(self, receiver: str, limit: int) -> list[Ended]:
-        """What a stateful receiver was not told to have ended, oldest first.
+    def closed_alerts(self, receiver: str, limit: int) -> list[ClosedAlert]:
+        """The closed alerts that a stateful receiver does not know to be closed, oldest first.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -185,21 +185,21 @@ class AlertStore:
         with self._translated():
             rows = self._database.execute(query, (receiver, limit)).fetchall()
         return [
-            Ended(number=number, alert=parse_unverified_alert(alert), starts_s=starts_s, ends_s=ends_s)
+            ClosedAlert(number=number, alert=parse_unverified_alert(alert), starts_s=starts_s, ends_s=ends_s)
             for number, alert, starts_s, ends_s in rows
         ]
 
-    def told_ended(self, numbers: Iterable[int]) -> None:
-        """Removes what a receiver was told to have ended.
+    def forget_closed(self, numbers: Iterable[int]) -> None:
+        """Removes closed alerts that their receiver now knows to be closed.
 
         Raises:
-            WorldError: ``store-unavailable``; then it is told again.
+            WorldError: ``store-unavailable``; then they are sent again.
         """
         with self._transaction() as database:
             database.executemany("DELETE FROM ended WHERE number = ?", [(number,) for number in numbers])
 
     def due(self, receiver: str, now_s: int) -> Delivery | None:
-        """The oldest alert that is to be tried now.
+        """The oldest alert in a receiver's queue that is due.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -213,7 +213,7 @@ class AlertStore:
         return None if row is None else _delivery(row)
 
     def delivered(self, delivery: Delivery) -> None:
-        """Removes an alert that its receiver has.
+        """Removes an alert that its receiver has received.
 
         Raises:
             WorldError: ``store-unavailable``; then it is sent again, under the same id.
@@ -222,7 +222,7 @@ class AlertStore:
             database.execute("DELETE FROM outbox WHERE number = ?", (delivery.number,))
 
     def put_off(self, delivery: Delivery, until_s: int, why: str) -> None:
-        """Notes a try that failed, and when the next is to be, UTC seconds.
+        """Notes a failed try, and when to try again, UTC seconds.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -232,7 +232,7 @@ class AlertStore:
             database.execute(query, (until_s, why, delivery.number))
 
     def give_up(self, delivery: Delivery, why: str) -> None:
-        """Sets an alert aside: it is not tried again unless an operator says so.
+        """Sets an alert aside: it is not tried again unless an operator asks for it.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -243,7 +243,7 @@ class AlertStore:
             self._forget_failed(delivery.receiver)
 
     def failed(self) -> list[Delivery]:
-        """What was given up, oldest first.
+        """The alerts that were given up, oldest first.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -253,7 +253,7 @@ class AlertStore:
             return [_delivery(row) for row in self._database.execute(query).fetchall()]
 
     def retry_failed(self, now_s: int) -> int:
-        """Queues again what was given up, as if made now, UTC seconds; returns how many.
+        """Queues the alerts that were given up again, as if made at ``now_s``, UTC seconds; returns how many.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -263,7 +263,7 @@ class AlertStore:
             return database.execute(query, (now_s, now_s)).rowcount
 
     def depth(self, receiver: str) -> Depth:
-        """How much waits for a receiver.
+        """The state of a receiver's queue.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -274,8 +274,8 @@ class AlertStore:
             failed, _ = self._database.execute(query, (receiver, 1)).fetchone()
         return Depth(queued=queued, oldest_s=oldest_s, failed=failed)
 
-    def _end(self, key: str, successor: Outgoing | None, receivers: Receivers, now_s: int) -> None:
-        """Takes down what stands under ``key``; stateful receivers are to be told, unless it goes on as it was."""
+    def _close(self, key: str, successor: Outgoing | None, receivers: Receivers, now_s: int) -> None:
+        """Closes the open alert under ``key``, for stateful receivers too; unless its successor is the same to them."""
         query = "SELECT alert, receivers, starts_s FROM stands WHERE key = ?"
         row = self._database.execute(query, (key,)).fetchone()
         if row is None:
@@ -297,7 +297,7 @@ class AlertStore:
         )
         dropped = []
         for receiver in receivers.queued:
-            mine = [each for each in outgoing if each.asked_for and (not each.receivers or receiver in each.receivers)]
+            mine = [each for each in outgoing if each.is_wanted and (not each.receivers or receiver in each.receivers)]
             self._database.executemany(insert, [(receiver, encode_alert(each.alert), now_s, now_s) for each in mine])
             over = (
                 "UPDATE outbox SET failed = 1, why = 'the queue was full' WHERE number IN (SELECT number FROM outbox "
@@ -317,7 +317,7 @@ class AlertStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing; on disk at its end."""
+        """Stores everything or nothing; it is on disk at the end."""
         with self._translated(), self._database:
             self._database.execute("BEGIN IMMEDIATE")
             yield self._database
@@ -331,7 +331,7 @@ class AlertStore:
 
 
 def _same_alert(before: Alert, after: Alert) -> bool:
-    """Whether stateful receivers take both for one."""
+    """Whether stateful receivers treat both as one alert."""
     return (before.kind, before.ueid, before.condition, before.verifier, before.rule) == (
         after.kind,
         after.ueid,

@@ -1,7 +1,7 @@
-"""Alerts in words and on the wire: the sentences, the body of a webhook, the alerts of Alertmanager. Pure.
+"""Writes alerts: their sentences, the body of a webhook, the JSON for Alertmanager. Pure.
 
-Names and paths come from attesters: they are escaped, shortened, and said to be their own word. No label of
-Alertmanager holds one: labels decide which alerts are the same, and that is nobody's choice but ours.
+Names and paths come from attesters: they are escaped, shortened, and marked as the attester's own words. No label for
+Alertmanager contains one: labels decide which alerts are the same alert, and no attester may influence that.
 """
 
 import hashlib
@@ -24,22 +24,22 @@ _SENTENCE: Final = 1000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CRITICAL: Final = frozenset({Condition.CONTRAINDICATED, Condition.CONTRADICTED})
 _CRITICAL_KINDS: Final = frozenset({AlertKind.BROKER_LOST, AlertKind.VERIFIER_SILENT})
-_SAID: Final[Mapping[Condition, str]] = {
+_TEXTS: Final[Mapping[Condition, str]] = {
     Condition.AFFIRMING: "affirming again",
     Condition.WARNING: "affirmed with a warning",
     Condition.UNDECIDED: "undecided",
-    Condition.STALE: "stale: nothing recent is known of it",
+    Condition.STALE: "stale: there is no recent result about it",
     Condition.CONTRADICTED: "contradicting itself about time",
     Condition.CONTRAINDICATED: "contraindicated",
 }
 
 
 def alert_id(installation: bytes, serial: int) -> str:
-    """The id of an alert: the same at every delivery, another for every alert of every installation.
+    """The id of an alert: the same at every delivery, and unique across installations.
 
     Args:
         installation: random bytes of this alert service's database.
-        serial: counts its alerts.
+        serial: number of the alert in this database.
     """
     return hashlib.sha256(b"attestream alert" + installation + serial.to_bytes(8, "big")).hexdigest()[:32]
 
@@ -48,24 +48,25 @@ def alert_of_change(change: Change, identity: str, made_s: int, token: bytes | N
     """The alert about one attester.
 
     Args:
-        change: what to tell.
+        change: to report.
         identity: of :func:`alert_id`.
         made_s: UTC seconds.
-        token: the signed result that it is about; left out if it is too large.
+        token: the signed result behind it; left out of the alert if it is too large.
     """
-    result, now = change.standing.result, change.memory.said
+    result, now = change.standing.result, change.reported.headline
     name = ueid_text(result.ueid)
     claimed = result.claims.get("label")
-    called = f" (it calls itself {plain(claimed)!r})" if isinstance(claimed, str) else ""
-    was = f", was {change.before.condition}" if change.before.condition is not now.condition else ", for other reasons"
+    called = f" (its own label: {plain(claimed)!r})" if isinstance(claimed, str) else ""
+    changed = change.before.condition is not now.condition
+    was = f"; it was {change.before.condition}" if changed else ", now for other reasons"
     shown = change.standing.reasons[:1] if change.is_recovery else change.standing.reasons
     first = explain(shown[0]) if shown else None
     if change.is_recovery:
-        summary = f"{name}{called} is {_SAID[_standing_condition(change)]}, was {change.before.condition}."
+        summary = f"{name}{called} is {_TEXTS[_current_condition(change)]}; it was {change.before.condition}."
         step = "Nothing."
     else:
         why = f" {_capital(first.meaning)} ({plain(shown[0])}{_about(change)})." if first is not None else ""
-        summary = f"{name}{called} is {_SAID[now.condition]}{was}.{why}"
+        summary = f"{name}{called} is {_TEXTS[now.condition]}{was}.{why}"
         step = f"{_capital(first.next_step)}." if first is not None else "Look at the result."
     return Alert(
         id=identity,
@@ -74,7 +75,7 @@ def alert_of_change(change: Change, identity: str, made_s: int, token: bytes | N
         summary=summary[:_SENTENCE],
         next_step=step,
         ueid=result.ueid,
-        condition=_standing_condition(change),
+        condition=_current_condition(change),
         before=change.before.condition,
         reasons=tuple(plain(code)[:64] for code in change.standing.reasons[:MAX_REASONS]),
         verifier=plain(result.verifier),
@@ -85,34 +86,35 @@ def alert_of_change(change: Change, identity: str, made_s: int, token: bytes | N
 
 def alert_of_storm(notice: StormNotice, identity: str, made_s: int) -> Alert:
     """The alert about many attesters."""
-    count, said = notice.count, notice.condition
-    if notice.over:
-        rest = f"{count} of its attesters are still {said}." if count else "All of its attesters are well again."
-        summary, step = f"The storm of {said} attesters is over. {rest}", "Look at those that remain."
-    elif said is Condition.AFFIRMING:
+    count, condition = notice.count, notice.condition
+    if notice.closes:
+        rest = f"{count} of its attesters are still {condition}." if count else "All of its attesters have recovered."
+        step = "Look at the attesters that remain." if count else "Nothing."
+        summary = f"The storm of {condition} attesters is over. {rest}"
+    elif condition is Condition.AFFIRMING:
         summary, step = f"{count} attesters have recovered.", "Nothing."
     else:
-        summary = f"{count} attesters have become {said} at about the same time."
+        summary = f"{count} attesters have become {condition} at about the same time."
         step = (
-            "Look for one cause: a policy or reference values published now, an update of many devices."
-            if said in _CRITICAL
-            else "Look for one cause: handle distributor, Time Stamp Authority, verifier, network."
+            "Look for a common cause: a new policy, new reference values, or an update of many devices."
+            if condition in _CRITICAL
+            else "Look for a common cause: the handle distributor, the Time Stamp Authority, the verifier, the network."
         )
         step += " `relying-party results --once --json` lists all attesters."
     return Alert(
         id=identity,
-        kind=AlertKind.STORM_OVER if notice.over else AlertKind.STORM,
+        kind=AlertKind.STORM_OVER if notice.closes else AlertKind.STORM,
         made_s=made_s,
         summary=summary,
         next_step=step,
-        condition=said,
+        condition=condition,
         count=count,
         attesters=notice.named,
     )
 
 
 def alert_of_notice(notice: Notice, identity: str, made_s: int) -> Alert:
-    """The alert about the fleet."""
+    """The alert about the broker, a verifier or refused messages."""
     return Alert(
         id=identity,
         kind=notice.kind,
@@ -148,7 +150,7 @@ def webhook_body(alert: Alert) -> bytes:
 
 
 def alertmanager_labels(alert: Alert) -> dict[str, str]:
-    """What tells one alert from another there: nothing that an attester could choose."""
+    """The labels by which Alertmanager identifies an alert; an attester can choose none of them."""
     labels = {"alertname": _alert_name(alert), "severity": severity_of(alert), "service": "attestream"}
     optional = {
         "ueid": None if alert.ueid is None else ueid_text(alert.ueid),
@@ -163,9 +165,9 @@ def alertmanager_alert(alert: Alert, starts_s: int, ends_s: int) -> dict[str, ob
     """An alert as Alertmanager's ``/api/v2/alerts`` takes it.
 
     Args:
-        alert: the one that says what stands.
-        starts_s: since when, UTC seconds.
-        ends_s: until when; in the past for one that is resolved.
+        alert: to send.
+        starts_s: since when it has been open, UTC seconds.
+        ends_s: when it ends; in the past for a closed alert.
     """
     annotations = {
         "summary": alert.summary,
@@ -199,16 +201,16 @@ def time_text(seconds: int) -> str:
 
 
 def plain(text: object, limit: int = _WORD) -> str:
-    """Text from outside, made harmless: nothing that moves a cursor or breaks a line, and not too long."""
+    """Text from outside, escaped and shortened: it cannot move a cursor or break a line."""
     escaped = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text)[: 2 * limit])
     return escaped if len(escaped) <= limit else escaped[: limit - 1] + "…"
 
 
-def _standing_condition(change: Change) -> Condition:
-    """A recovery may be to a warning that nobody wants to hear of; it is called what it is."""
+def _current_condition(change: Change) -> Condition:
+    """The condition to name: a recovery can be to a warning, if the rule does not alert on warnings."""
     if change.is_recovery and change.standing.status == "warning":
         return Condition.WARNING
-    return change.memory.said.condition
+    return change.reported.headline.condition
 
 
 def _about(change: Change) -> str:

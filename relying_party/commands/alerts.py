@@ -1,4 +1,4 @@
-"""``relying-party alerts``: run the alert service, see what it could not deliver, try whether receivers hear."""
+"""``relying-party alerts``: runs the alert service, lists and retries undelivered alerts, tests the receivers."""
 
 import argparse
 from pathlib import Path
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 _EPILOG: Final = """examples:
   relying-party alerts --config alerts.toml --check-config   read the settings, the keys and the secrets, then stop
   relying-party alerts --config alerts.toml                  run until SIGTERM or Ctrl-C
-  relying-party alerts --config alerts.toml --test           queue an alert that says it is a test, for every receiver
-  relying-party alerts --config alerts.toml --failed         list what was given up; exit status 1 if there is any
-  relying-party alerts --config alerts.toml --retry          queue it again
+  relying-party alerts --config alerts.toml --test           queue a test alert for every receiver
+  relying-party alerts --config alerts.toml --failed         list alerts that were given up; exit status 1 if any
+  relying-party alerts --config alerts.toml --retry          queue them again
 
-deploy/alerts.toml.example explains every setting, docs/alerts.md what is told when, and how a receiver verifies it.
+deploy/alerts.toml.example explains every setting. docs/alerts.md says when an alert is sent and how to verify it.
 Exit status: 0, 1 when something failed, 2 for a wrong configuration."""
 
 
@@ -39,8 +39,8 @@ def add_to(parsers: "Parsers") -> None:
     """Adds the command."""
     command = parsers.add_parser(
         "alerts",
-        help="tell webhooks, Alertmanager and a topic of changed verdicts",
-        description="Follow the results topic; on a change of verdict tell webhooks, Alertmanager and an MQTT topic.",
+        help="send alerts about changed verdicts to webhooks, Alertmanager and a topic",
+        description="Follow the results topic; when a verdict changes, alert webhooks, Alertmanager and an MQTT topic.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -94,16 +94,16 @@ def _serve(settings: AlertSettings) -> int:
 
 
 def _check(settings: AlertSettings) -> int:
-    """Reads everything that a run would; makes no file."""
+    """Reads everything that a run reads; creates no file."""
     Runners(settings)
     check_keys(settings)
-    print(f"settings are right: {len(settings.rules)} rules, told to {', '.join(settings.receivers)}")
+    print(f"settings are right: {len(settings.rules)} rules, alerts go to {', '.join(settings.receivers)}")
     return EXIT_OK
 
 
 def _failed(settings: AlertSettings) -> int:
     if not settings.database.exists():
-        print("nothing was given up: there is no database yet")
+        print("no alert was given up: there is no database yet")
         return EXIT_OK
     store = AlertStore(settings.database)
     try:
@@ -113,7 +113,7 @@ def _failed(settings: AlertSettings) -> int:
     for each in given_up:
         line = (time_text(each.made_s), each.receiver, each.alert.kind, f"{each.tries} tries", plain(each.why, 200))
         print("  ".join(line), f"    {each.alert.id}  {each.alert.summary}", sep="\n")
-    print(f"{len(given_up)} given up" if given_up else "nothing was given up")
+    print(f"{len(given_up)} given up" if given_up else "no alert was given up")
     return EXIT_FAILED if given_up else EXIT_OK
 
 
@@ -134,12 +134,12 @@ def _queue_test(store: AlertStore, receivers: Receivers) -> None:
     now_s = clock.utc_s()
     outgoing = Outgoing(
         alert=Alert(
-            id=alert_id(clock.random_bytes(16), 0),  # of no service's count: it may be running beside us
+            id=alert_id(clock.random_bytes(16), 0),  # not a serial of the database: the service may be running
             kind=AlertKind.TEST,
             made_s=now_s,
-            summary="This is a test: an operator asked for it, nothing has happened.",
+            summary="This is a test alert that an operator asked for. Nothing has happened.",
             next_step="Nothing.",
         )
     )
-    empty = Batch(outgoing=(outgoing,), raised={"test": outgoing}, lowered=(), memories=(), serial=store.serial)
-    store.commit({}, empty, receivers, now_s)
+    batch = Batch(outgoing=(outgoing,), opened={"test": outgoing}, closed=(), reported=(), serial=store.serial)
+    store.commit({}, batch, receivers, now_s)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from relying_party.alerts.ledger import AlertDesk
+from relying_party.alerts.ledger import AlertLedger
 from relying_party.alerts.rules import Rule
 from relying_party.alerts.silence import Silence, SilenceSettings
 from relying_party.alerts.storms import Storms, StormSettings
@@ -62,8 +62,8 @@ def main() -> None:
 
     def tick() -> None:
         silence = Silence(SilenceSettings(), (), 0.0)
-        desk = AlertDesk([Rule(name="all")], Storms(StormSettings(), (), 0.0), silence, (), b"", 0)
-        desk.stored(desk.tick(fleet, lambda _: None, NOW_S, 0.0), 0.0)
+        ledger = AlertLedger([Rule(name="all")], Storms(StormSettings(), (), 0.0), silence, (), b"", 0)
+        ledger.mark_stored(ledger.tick(fleet, lambda _: None, NOW_S, 0.0), 0.0)
 
     message = message_of(result_about())
     keys = result_keys({cose.key_id(VERIFIER_KEY.public_key()): VERIFIER_KEY.public_key()})

@@ -11,7 +11,7 @@ from relying_party.alerts.delivery import Receivers
 from relying_party.alerts.http_post import Poster
 from relying_party.alerts.ledger import Batch, Outgoing
 from relying_party.alerts.receivers import QueueRunner, WebhookSender
-from relying_party.alerts.rules import Headline, Memory
+from relying_party.alerts.rules import Headline, Reported
 from relying_party.alerts.settings import WebhookSettings
 from relying_party.alerts.store import MAX_FAILED, AlertStore
 from relying_party.alerts.webhook_signature import parse_secret, signed_headers
@@ -52,9 +52,9 @@ def alert(number: int = 1) -> Alert:
     )
 
 
-def batch(*alerts: Alert, raised: dict[str, Outgoing] | None = None, lowered: tuple[str, ...] = ()) -> Batch:
+def batch(*alerts: Alert, opened: dict[str, Outgoing] | None = None, closed: tuple[str, ...] = ()) -> Batch:
     outgoing = tuple(Outgoing(alert=each) for each in alerts)
-    return Batch(outgoing=outgoing, raised=raised or {}, lowered=lowered, memories=(), serial=len(alerts))
+    return Batch(outgoing=outgoing, opened=opened or {}, closed=closed, reported=(), serial=len(alerts))
 
 
 def runner_to(receiver: HttpReceiver, folder: Path, **more: float) -> QueueRunner:
@@ -234,26 +234,26 @@ def test_a_full_queue_gives_up_its_oldest(store: AlertStore) -> None:
 
 def test_what_ends_is_told_to_receivers_that_keep_state_unless_it_goes_on(store: AlertStore) -> None:
     stands = Outgoing(alert=alert(1))
-    store.commit({}, batch(raised={"k": stands}), BOTH, utc_s())
-    store.commit({}, batch(raised={"k": Outgoing(alert=alert(2))}), BOTH, utc_s())
-    assert store.ended("am", 9) == []
-    assert [found.id for _, found, _, _ in store.standing()] == [alert(2).id]
-    store.commit({}, batch(lowered=("k",)), BOTH, utc_s())
-    (ended,) = store.ended("am", 9)
+    store.commit({}, batch(opened={"k": stands}), BOTH, utc_s())
+    store.commit({}, batch(opened={"k": Outgoing(alert=alert(2))}), BOTH, utc_s())
+    assert store.closed_alerts("am", 9) == []
+    assert [found.id for _, found, _, _ in store.open_alerts()] == [alert(2).id]
+    store.commit({}, batch(closed=("k",)), BOTH, utc_s())
+    (ended,) = store.closed_alerts("am", 9)
     assert ended.ends_s > ended.starts_s
-    store.told_ended([ended.number])
-    assert store.standing() == []
-    assert store.ended("am", 9) == []
+    store.forget_closed([ended.number])
+    assert store.open_alerts() == []
+    assert store.closed_alerts("am", 9) == []
 
 
 def test_all_of_a_moment_is_stored_or_nothing(store: AlertStore, tmp_path: Path) -> None:
-    memory = Memory(
-        ueid=ALICE, said=Headline(condition=Condition.STALE, reasons=("evidence-overdue",)), rule="r", storm=True
+    memory = Reported(
+        ueid=ALICE, headline=Headline(condition=Condition.STALE, reasons=("evidence-overdue",)), rule="r", storm=True
     )
-    whole = Batch(outgoing=(Outgoing(alert=alert()),), raised={}, lowered=(), memories=(memory,), serial=4)
+    whole = Batch(outgoing=(Outgoing(alert=alert()),), opened={}, closed=(), reported=(memory,), serial=4)
     store.commit({(ALICE, "v"): b"ey"}, whole, BOTH, utc_s())
     again = AlertStore(tmp_path / "alerts.db")
-    assert (again.memories(), again.serial, list(again.tokens())) == ([memory], 4, [b"ey"])
+    assert (again.reported(), again.serial, list(again.tokens())) == ([memory], 4, [b"ey"])
     assert again.token(ALICE, "v") == b"ey"
     assert again.installation == store.installation
     again.close()

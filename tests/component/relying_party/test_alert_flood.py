@@ -43,6 +43,6 @@ def test_a_flood_puts_an_expiry_off_and_no_more(
         topic = Topics().status("attester", "x")
         service._inbox.put(Message(topic=topic, payload=b"\xff", retained=False, packet_id=2, connection=1))
     service.tick(Runners(settings))
-    told = [each.condition for each in (row.said for row in store.memories())]
+    told = [each.condition for each in (row.headline for row in store.reported())]
     store.close()
     assert told == ([Condition.STALE] if told_in_a_flood or not flooded else [])

@@ -6,8 +6,8 @@ from schemas.messages.alert import AlertKind
 SETTINGS = SilenceSettings(broker_s=60.0, verifier_s=600.0, gone_s=30.0, unverified_every_s=300.0, settle_s=10.0)
 
 
-def silence(*standing: str, settings: SilenceSettings = SETTINGS) -> Silence:
-    made = Silence(settings, standing, 0.0)
+def silence(*open_keys: str, settings: SilenceSettings = SETTINGS) -> Silence:
+    made = Silence(settings, open_keys, 0.0)
     made.connected(0.0, connected=True)
     return made
 
@@ -16,7 +16,7 @@ def told(made: Silence, now_s: float) -> list[AlertKind]:
     """What it says, taken as stored."""
     notices = list(made.notices(now_s))
     for notice in notices:
-        made.said(notice, now_s)
+        made.mark_reported(notice, now_s)
     return [notice.kind for notice in notices]
 
 
@@ -107,7 +107,7 @@ def test_a_flood_of_strangers_is_one_alert_in_a_while() -> None:
     (notice,) = made.notices(1.0)
     assert (notice.kind, notice.count) == (AlertKind.RESULTS_UNVERIFIED, 10_000)
     assert "No verdict changed" in notice.summary
-    made.said(notice, 1.0)
+    made.mark_reported(notice, 1.0)
     made.refused("malformed", "bytes")
     assert told(made, 300.0) == []
     assert told(made, 301.0) == [AlertKind.RESULTS_UNVERIFIED]

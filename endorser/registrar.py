@@ -6,11 +6,14 @@ answer, which asking again brings, and never a decision.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from endorser.adapters.registry import Registry
+from endorser.adapters.vendor_files import load_vendors
 from endorser.core.certificate_path import Vendors
 from endorser.core.credential import make_credential
 from endorser.core.endorsements import BACKDATED_S, DAY_S
@@ -28,6 +31,7 @@ from endorser.core.enrolment import (
 )
 from endorser.settings import Settings
 from runtime import clock
+from runtime.keys import load_signing_key
 from schemas import media_types
 from schemas.codecs import cmw
 from schemas.errors import ConfigError, PeerError
@@ -266,6 +270,22 @@ class Registrar:
             not_after_s=not_after_s,
             signed=sign_endorsement(endorsement, ak.raw, self._key),
         )
+
+
+@contextmanager
+def open_registrar(settings: Settings) -> Iterator[tuple[Registrar, Registry]]:
+    """Loads the signing key and the vendors' certificates, and opens the registry; closes it at the end.
+
+    Raises:
+        ConfigError: names the file that is missing or wrong.
+    """
+    key = load_signing_key(settings.signing_key, made_by="endorser keygen")
+    vendors = load_vendors(settings.vendors)
+    registry = Registry(settings.registry)
+    try:
+        yield Registrar(settings, vendors, key, registry), registry
+    finally:
+        registry.close()
 
 
 def unwrap_request(payload: bytes) -> bytes:

@@ -1,222 +1,68 @@
-"""The enrolment service: requests and activations from the broker to the registrar, its answers back, endorsements out.
+"""Runs the enrolment service: opens registry, broker and metrics, hands them to :class:`EnrolmentService`."""
 
-Everything on the request topics is a stranger's word: payloads have a size, the queue has a length, each topic and all
-of them together have a rate; beyond these, messages are dropped and counted. An endorsement is published, retained,
-until the broker has confirmed it: those that ``endorser approve`` made beside this process, too.
-"""
-
-import queue
-from typing import Final, Protocol
-
-from prometheus_client import Counter, Gauge, Histogram
-
-from endorser.adapters.registry import Registry
-from endorser.core.enrolment import Standing
-from endorser.core.rate_limit import RateLimit
-from endorser.registrar import Registrar, digest_of
-from endorser.settings import LimitSettings
+from endorser.adapters.vendor_files import load_vendors
+from endorser.enrolment_service import MAX_PAYLOAD_BYTES, EnrolmentService, Inbox
+from endorser.registrar import open_registrar
+from endorser.settings import ROLE, Settings
 from runtime import clock
-from runtime.health import Condition, Health
-from runtime.mqtt import Message, Will
-from runtime.service import Stop
-from runtime.telemetry import Log
+from runtime.durable import check_folder_of, sole_user
+from runtime.health import Health, broker_condition
+from runtime.keys import load_signing_key
+from runtime.metrics_page import serve_metrics
+from runtime.mqtt import MqttConnection, Session, Will
+from runtime.service import Stop, installed_version
 from schemas import media_types
 from schemas.codecs import cmw
-from schemas.errors import PeerError, WorldError
-from schemas.identifiers import Ueid, ueid_text
-from schemas.media_types import Indicator
-from schemas.messages.enrolment import MAX_REQUEST_BYTES
-from schemas.reasons import Reason
-from schemas.topics import Topics
-
-MAX_PAYLOAD_BYTES: Final = MAX_REQUEST_BYTES + 128
-WHO: Final = "service"
-_LOG: Final = Log("endorser")
-_ENROLMENTS: Final = Counter(
-    "attestream_enrolments_total", "Requests and activations by what became of them", ["outcome"]
-)
-_QUEUE: Final = Gauge("attestream_enrolment_queue_messages", "Requests and activations that wait for the registrar")
-_SECONDS: Final = Histogram("attestream_enrolment_seconds", "Time to answer one request or activation, or to refuse it")
-_PENDING: Final = Gauge("attestream_enrolments_pending", "Devices that proved who they are and wait for an operator")
-_UNPUBLISHED: Final = Gauge("attestream_endorsements_unpublished", "Endorsements that the broker has not confirmed yet")
-_DEVICES: Final = Gauge("attestream_devices", "Devices in the registry, by standing", ["standing"])
-_WELL: Final = Condition(ok=True, state="took the last transaction")
-_MEND: Final = "make room, or mend the disk or the file's owner; senders ask again"
-_GAUGES_EVERY_S: Final = 5.0
-_QUEUED_MESSAGES: Final = 1000
-_TICK_S: Final = 0.5
-_RESEND_S: Final = 30.0
+from schemas.messages.status import Status, encode_status
 
 
-class Transport(Protocol):
-    """The broker, as ``runtime.mqtt.MqttConnection`` is it."""
+def check_files(settings: Settings) -> None:
+    """Reads all files that the configuration names.
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False, expiry_s: int | None = None) -> int | None:
-        """Hands over a QoS 1 message; the id that will be reported once it is acknowledged, None to try again."""
-
-
-class Inbox:
-    """What the connection's thread tells the service's: bounded, never blocks; what does not fit is dropped."""
-
-    def __init__(self) -> None:
-        self._messages: queue.Queue[Message] = queue.Queue(_QUEUED_MESSAGES)
-        self._confirmed: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._connections: queue.SimpleQueue[None] = queue.SimpleQueue()
-
-    def message(self, message: Message) -> None:
-        """Takes a received message."""
-        if len(message.payload) > MAX_PAYLOAD_BYTES:  # MQTT 5 brokers keep these away themselves
-            _ENROLMENTS.labels(Reason.TOO_LARGE).inc()
-            return
-        try:
-            self._messages.put_nowait(message)
-        except queue.Full:
-            _ENROLMENTS.labels(Reason.ENROLMENT_RATE_LIMITED).inc()
-
-    def published(self, packet_id: int) -> None:
-        """Takes the id of a message that the broker has."""
-        self._confirmed.put(packet_id)
-
-    def next_message(self, seconds: float) -> Message | None:
-        """The next message; None when there is none in time."""
-        try:
-            return self._messages.get(timeout=seconds)
-        except queue.Empty:
-            return None
-
-    def waiting(self) -> int:
-        """Messages that wait."""
-        return self._messages.qsize()
-
-    def connected(self) -> None:
-        """Notes a connection."""
-        self._connections.put(None)
-
-    def is_newly_connected(self) -> bool:
-        """Whether there was a connection since the last call."""
-        newly = not self._connections.empty()
-        while not self._connections.empty():
-            self._connections.get()
-        return newly
-
-    def confirmations(self) -> list[int]:
-        """Ids that have come since the last call."""
-        return [self._confirmed.get() for _ in range(self._confirmed.qsize())]
+    Raises:
+        ConfigError: names the file that is missing or wrong.
+    """
+    check_folder_of(settings.registry, "registry")
+    load_signing_key(settings.signing_key, made_by="endorser keygen")
+    load_vendors(settings.vendors)
 
 
-class EnrolmentService:
-    """Owned by the thread that calls :meth:`run`."""
+def run_service(settings: Settings, stop: Stop) -> None:
+    """Serves until ``stop``.
 
-    def __init__(
-        self,
-        registrar: Registrar,
-        registry: Registry,
-        transport: Transport,
-        topics: Topics,
-        limits: LimitSettings,
-        online: Will,
-        health: Health,
-    ) -> None:
-        """Touches nothing yet; ``online`` is the status to publish at each connection, and its topic."""
-        self._health = health
-        self._gauges_s = float("-inf")
-        self._registrar = registrar
-        self._registry = registry
-        self._transport = transport
-        self._topics = topics
-        self._limit = RateLimit(
-            burst=limits.burst,
-            per_minute=limits.requests_per_minute,
-            key_burst=limits.device_burst,
-            key_per_minute=limits.device_requests_per_minute,
+    Raises:
+        ConfigError: names the file that is missing or wrong, or in use by another process.
+    """
+    check_folder_of(settings.registry, "registry")
+    with sole_user(settings.registry, "registry"), open_registrar(settings) as (registrar, registry):
+        health = Health(ROLE, monotonic_s=clock.monotonic_s)
+        serve_metrics(settings.metrics_port, health, host=settings.metrics_host)
+        inbox = Inbox()
+        topics, status = settings.mqtt.topics, settings.mqtt.topics.status(ROLE, settings.name)
+        offline = Will(topic=status, payload=_status(settings.name, online=False))
+        connection = MqttConnection(
+            settings.mqtt,
+            Session(
+                client_id=f"{ROLE}-{settings.name}",
+                subscriptions=(topics.all_enrol,),
+                max_payload_bytes=MAX_PAYLOAD_BYTES,
+                will=offline,
+            ),
+            on_message=inbox.message,
+            on_published=inbox.published,
+            on_connected=inbox.connected,
         )
-        self._online = online
-        self._under_way: dict[int, tuple[Ueid, int]] = {}
-        self._sent_s: dict[tuple[Ueid, int], float] = {}
-
-    def run(self, inbox: Inbox, stop: Stop) -> None:
-        """Serves until ``stop``."""
-        self._health.tell("registry", _WELL)
-        _QUEUE.set_function(inbox.waiting)
-        while not stop.requested:
-            self._health.beat()
-            message = inbox.next_message(_TICK_S)
-            if inbox.is_newly_connected():
-                self._sent_s.clear()
-                self._transport.publish(self._online.topic, self._online.payload, retain=True)
-            try:
-                if message is not None:
-                    self.handle(message.topic, message.payload, clock.utc_s(), clock.monotonic_s())
-                self._note(inbox.confirmations())
-                self.publish_endorsements(clock.monotonic_s())
-                self._show_registry(clock.monotonic_s())
-            except WorldError as error:
-                self._health.tell("registry", Condition(ok=False, state=error.detail, next=_MEND))
-                self._gauges_s = float("-inf")
-                _LOG.error("store-failed", reason=error.reason, detail=error.detail)
-                stop.wait(_TICK_S)
-
-    def _show_registry(self, monotonic_s: float) -> None:
-        if monotonic_s < self._gauges_s + _GAUGES_EVERY_S:
-            return
-        self._gauges_s = monotonic_s
-        tally = self._registry.tally()
-        _PENDING.set(tally.pending)
-        _UNPUBLISHED.set(tally.unpublished)
-        for standing in Standing:
-            _DEVICES.labels(standing).set(tally.standings.get(standing, 0))
-        self._health.tell("registry", _WELL)
-
-    def handle(self, topic: str, payload: bytes, now_s: int, monotonic_s: float) -> None:
-        """Answers one message, or drops it.
-
-        Raises:
-            WorldError: ``store-unavailable``; the message is lost, its sender asks again.
-        """
+        online = Will(topic=status, payload=_status(settings.name, online=True))
+        health.ask("broker", lambda: broker_condition(connection))
+        service = EnrolmentService(registrar, registry, connection, topics, settings.limits, online, health)
+        connection.start()
         try:
-            ueid = self._topics.ueid_of(topic)
-            if not self._limit.allows(topic, monotonic_s):
-                raise PeerError(Reason.ENROLMENT_RATE_LIMITED, "too many messages")
-        except PeerError as error:
-            _ENROLMENTS.labels(error.reason).inc()
-            return
-        try:
-            with _SECONDS.time():
-                answer = self._answer(ueid, payload, now_s)
-        except PeerError as error:
-            self._refuse(ueid, payload, error)
-            return
-        _ENROLMENTS.labels("answered").inc()
-        self._transport.publish(self._topics.enrolment(ueid), answer)
+            service.run(inbox, stop)
+        finally:
+            connection.publish(offline.topic, offline.payload, retain=True)
+            connection.stop()
 
-    def publish_endorsements(self, monotonic_s: float) -> None:
-        """Hands the broker what it has not confirmed; again, when it keeps silent about it."""
-        for ueid, version, signed in self._registry.unpublished():
-            if monotonic_s - self._sent_s.get((ueid, version), float("-inf")) < _RESEND_S:
-                continue
-            payload = cmw.wrap(media_types.SIGNED_CORIM, signed, Indicator.ENDORSEMENTS)
-            packet_id = self._transport.publish(self._topics.endorsements(ueid), payload, retain=True)
-            if packet_id is None:  # not connected; with the next tick
-                return
-            self._under_way[packet_id] = (ueid, version)
-            self._sent_s[ueid, version] = monotonic_s
 
-    def _note(self, confirmed: list[int]) -> None:
-        for packet_id in confirmed:
-            sent = self._under_way.pop(packet_id, None)
-            if sent is not None:
-                self._registry.published(*sent)
-                self._sent_s.pop(sent, None)
-                _LOG.info("endorsement-published", ueid=ueid_text(sent[0]), version=sent[1])
-
-    def _answer(self, ueid: Ueid, payload: bytes, now_s: int) -> bytes:
-        if cmw.unverified_type(payload, max_bytes=MAX_PAYLOAD_BYTES) == media_types.ENROLMENT_ACTIVATION:
-            return self._registrar.accept(payload, ueid, now_s, WHO)[1]
-        return self._registrar.challenge(payload, ueid, now_s)[1]
-
-    def _refuse(self, ueid: Ueid, payload: bytes, error: PeerError) -> None:
-        _ENROLMENTS.labels(error.reason).inc()
-        _LOG.warning("refused", ueid=ueid_text(ueid), reason=error.reason, detail=error.detail)
-        request = digest_of(payload)
-        if request is not None:
-            self._transport.publish(self._topics.enrolment(ueid), self._registrar.refusal(ueid, request, error))
+def _status(name: str, *, online: bool) -> bytes:
+    status = Status(role=ROLE, name=name, online=online, version=installed_version())
+    return cmw.wrap(media_types.STATUS, encode_status(status), None)

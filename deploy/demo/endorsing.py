@@ -8,7 +8,9 @@ from deploy.demo.broker import HOST
 from deploy.demo.configuration import FILE_VALUES, FIRMWARE_VALUES
 from deploy.demo.layout import RunDirectory
 from deploy.demo.machine.device import Device
-from endorser.commands.signing import endorse_to_file, publish_files, refer_to_file, statement, ueid_option
+from endorser.core.endorsements import parse_any_ueid
+from endorser.signed_files import endorse_to_file, publish_files, refer_to_file, statement
+from runtime.keys import read_file
 from runtime.mqtt import MqttSettings
 
 SIGNER: Final = "demo-endorser"
@@ -37,7 +39,7 @@ def publish_endorsements(run: RunDirectory, port: int, devices: Sequence[Device]
     """Signs and publishes who has which attesting key, from the files that ``attester-agent provision`` wrote."""
     outs = []
     for device in devices:
-        device.ueid = ueid_option(str(device.directory / "attester.ueid"))
+        device.ueid = parse_any_ueid(read_file(device.directory / "attester.ueid"))
         out = run.signed / f"{device.name}.corim"
         public = device.directory / "ak.tpmt_public"
         endorse_to_file(statement(SIGNER, "1", _DAYS), run.private_key("endorser"), device.ueid, public, out)

@@ -20,8 +20,8 @@ from deploy.demo.problem import DemoError
 from deploy.demo.processes import Children, python_command
 from deploy.demo.progress import Progress
 from deploy.vm.machine import Machine
-from endorser.commands.reference_values import from_attester, from_packages, sign, write_learned
-from endorser.commands.signing import publish_files, statement
+from endorser.reference_sets import from_attester, from_packages, sign, write_learned
+from endorser.signed_files import publish_files, statement
 from relying_party.result_board import Standing
 from relying_party.settings import Settings
 from relying_party.terminal.table import ResultFeed

@@ -1,1 +1,43 @@
-"""The commands of ``endorser``."""
+"""The commands of ``endorser``, one module each; a folder for ``reference-values``, which has commands of its own."""
+
+from typing import Final
+
+from endorser.commands import (
+    approve,
+    change_standing,
+    corim,
+    devices,
+    endorse,
+    enrolment,
+    keygen,
+    pending,
+    policy,
+    publish,
+    record,
+    reference_values,
+    serve,
+    show,
+)
+from endorser.settings import ROLE
+from runtime.command_line import Program
+
+PROGRAM: Final = Program(
+    name=ROLE,
+    description="Enrol devices; sign and publish the objects that verifiers trust.",
+    commands=(
+        keygen,
+        endorse,
+        reference_values,
+        policy,
+        corim,
+        serve,
+        pending,
+        devices,
+        record,
+        approve,
+        change_standing,
+        enrolment,
+        publish,
+        show,
+    ),
+)

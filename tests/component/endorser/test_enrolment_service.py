@@ -11,8 +11,8 @@ from prometheus_client import REGISTRY
 from endorser.adapters.registry import Registry
 from endorser.adapters.vendor_files import load_vendors
 from endorser.core.enrolment import Decision, Device, Endorsed, Standing, examine
+from endorser.enrolment_service import MAX_PAYLOAD_BYTES, EnrolmentService, Inbox
 from endorser.registrar import Registrar
-from endorser.service import MAX_PAYLOAD_BYTES, EnrolmentService, Inbox
 from endorser.settings import LimitSettings, Settings, VendorSettings
 from runtime.health import Health
 from runtime.mqtt import Message, Will

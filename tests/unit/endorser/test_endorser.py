@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from endorser.__main__ import main
 from endorser.adapters.publisher import publication_of
-from endorser.commands.signing import statement
 from endorser.core.endorsements import (
     BACKDATED_S,
     parse_any_public,
@@ -22,6 +21,7 @@ from endorser.core.endorsements import (
     parse_pcr_lines,
     verify_any,
 )
+from endorser.signed_files import statement
 from runtime.keys import load_public_keys
 from schemas import media_types
 from schemas.codecs import cmw

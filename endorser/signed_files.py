@@ -1,4 +1,4 @@
-"""One function a sub-command: reads the files it is given, calls the pure part, writes or publishes the outcome."""
+"""Writes, publishes and shows files of signed objects. Reads keys and inputs from files too."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,6 @@ from endorser.core.endorsements import (
     describe,
     endorse,
     parse_any_file_key,
-    parse_any_ueid,
     parse_digest_lines,
     parse_pcr_lines,
     refer,
@@ -22,12 +21,11 @@ from endorser.core.endorsements import (
 )
 from runtime import clock
 from runtime.durable import write_durable
-from runtime.keys import generate_key_pair, load_public_keys, load_signing_key, public_path, read_file
+from runtime.keys import load_public_keys, load_signing_key, read_file
 from runtime.mqtt import MqttSettings
 from runtime.settings import naming
-from schemas.codecs import cose
 from schemas.errors import ConfigError, PeerError
-from schemas.identifiers import Ueid, parse_ueid_text
+from schemas.identifiers import Ueid
 from schemas.topics import check_name
 from schemas.tpm.pcr import parse_selection_text
 
@@ -47,22 +45,6 @@ def statement(signer: str, version: str, days: int) -> Statement:
     if days <= 0:
         raise ConfigError(f"--days {days}: expected at least 1")
     return Statement(signer=signer, version=now_s if version == AUTO else int(version), now_s=now_s, days=days)
-
-
-def make_key(out: Path) -> str:
-    """Makes the endorser's key; returns what to tell the operator."""
-    key = generate_key_pair(out)
-    return f"{public_path(out)}: give this to verifiers (key id {cose.key_id(key.public_key()).hex()})"
-
-
-def ueid_option(text: str) -> Ueid:
-    """A UEID from an option: the path of a file that holds it, or its base64url text."""
-    if Path(text).is_file():
-        return parse_any_ueid(read_file(Path(text)))
-    try:
-        return parse_ueid_text(text)
-    except PeerError as error:
-        raise ConfigError(f"--ueid {text[:80]!r}: no such file, and {error.detail}") from error
 
 
 def endorse_to_file(
@@ -119,7 +101,7 @@ def refer_to_file(
     write_durable(out, refer(made, name, registers, files, load_signing_key(key), file_keys))
 
 
-def digest_files(paths: Iterable[Path]) -> dict[bytes, str]:
+def _digest_files(paths: Iterable[Path]) -> dict[bytes, str]:
     """SHA-256 of each file, with its path.
 
     Raises:
@@ -135,10 +117,10 @@ def digest_files(paths: Iterable[Path]) -> dict[bytes, str]:
     return files
 
 
-def digests_option(listed: Path | None, paths: Sequence[Path]) -> dict[bytes, str]:
+def digests_of(listed: Path | None, paths: Sequence[Path]) -> dict[bytes, str]:
     """The files of a set: those of a list as ``sha256sum`` prints it, and those at ``paths``, measured now."""
     from_list = {} if listed is None else parse_digest_lines(read_file(listed).decode("utf-8", "surrogateescape"))
-    return from_list | digest_files(paths)
+    return from_list | _digest_files(paths)
 
 
 def publish_files(settings: MqttSettings, endorser_keys: Sequence[Path], paths: Sequence[Path]) -> list[Publication]:

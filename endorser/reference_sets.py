@@ -1,4 +1,4 @@
-"""``endorser reference-values SOURCE``: learn, merge, compare and sign sets of reference values."""
+"""Learns, merges, compares and signs sets of reference values, from and to files."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -54,14 +54,14 @@ def from_attester(
         raise ConfigError(f"{endorsement}: {error}") from error
     if vouched.ueid != ueid:
         raise ConfigError(f"{endorsement}: endorses {vouched.ueid.hex()}, not {ueid.hex()}")
-    return learn_from_pushes(vouched, read_evidence(evidence), selection_option(pcrs))
+    return learn_from_pushes(vouched, read_evidence(evidence), _selection_of(pcrs))
 
 
 def from_logs(tcg2: Path | None, ima: Path | None, pcrs: str) -> Learned:
     """Learns from log files; from the kernel's own, if none is named."""
     named = {name: path for name, path in ((TCG2, tcg2), (IMA, ima)) if path is not None}
     logs = {name: read_file(path) for name, path in (named or KERNEL_LOGS).items()}
-    return learn_from_logs(logs, selection_option(pcrs))
+    return learn_from_logs(logs, _selection_of(pcrs))
 
 
 def from_packages(root: Path | None, debs: Sequence[Path]) -> Learned:
@@ -158,7 +158,7 @@ def sign(
     return signed
 
 
-def selection_option(text: str) -> PcrSelection:
+def _selection_of(text: str) -> PcrSelection:
     """PCRs as ``sha256:0-9``.
 
     Raises:
@@ -219,7 +219,7 @@ def _verified(path: Path, endorser_keys: Sequence[Path]) -> ReferenceValues:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def overlap_option(previous: Path | None, keys: Sequence[Path], days: float) -> Overlap | None:
+def overlap_of(previous: Path | None, keys: Sequence[Path], days: float) -> Overlap | None:
     """What the options say about the version that is replaced."""
     if previous is None:
         return None

@@ -5,21 +5,25 @@ process killed at any moment neither loses a push that the state counts nor coun
 FULL). Pushes leave only by :meth:`Spool.remove` and :meth:`Spool.clear`. Used by one thread.
 """
 
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from attester_agent.core.agent_state import AgentState, decode_state, encode_state
 from attester_agent.ports import StoredPush
-from schemas.errors import ConfigError, PeerError, WorldError
-from schemas.reasons import Reason
+from runtime.database import Database, Schema
+from schemas.errors import ConfigError, PeerError
 
-_SCHEMA: Final = """
+_VERSION_1: Final = """
 CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), value BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS push (number INTEGER PRIMARY KEY AUTOINCREMENT, payload BLOB NOT NULL) STRICT;
 """
+SCHEMA: Final = Schema(
+    field="state",
+    program="agent",
+    migrations=(_VERSION_1,),
+    if_damaged="If it is damaged, move it away: the agent then starts with a full push",
+)
 _BUSY_S: Final = 5.0
 
 
@@ -36,19 +40,10 @@ class SqliteSpool:
         Raises:
             ConfigError: the file is not such a database, or cannot be opened.
         """
-        self._path = path
         self._max_bytes = max_bytes
-        try:
-            self._database = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")
-            self._database.executescript(_SCHEMA)
-            (self._bytes, self._count) = self._totals()
-        except sqlite3.Error as error:
-            raise ConfigError(
-                f"state: {path}: {error}. It must be a file this agent made, in a folder it may write to; if it is "
-                "damaged, move it away: the agent then starts with a full push"
-            ) from error
+        self._database = Database(path, SCHEMA, busy_s=_BUSY_S)
+        with self._database.first_use():
+            self._bytes, self._count = self._totals()
 
     def close(self) -> None:
         """Closes the file; nothing is lost without."""
@@ -71,13 +66,14 @@ class SqliteSpool:
             ConfigError: the state is damaged or of another version.
             WorldError: ``store-unavailable``.
         """
-        with self._transaction() as database:
-            row = database.execute("SELECT value FROM state").fetchone()
+        with self._database.transaction() as database:
+            row = database.first_row("SELECT value FROM state")
         try:
             return None if row is None else decode_state(row[0])
         except PeerError as error:
             raise ConfigError(
-                f"state: {self._path}: {error.detail}; move the file away: the agent then starts with a full push"
+                f"state: {self._database.path}: {error.detail}; move the file away: the agent then starts with a full "
+                "push"
             ) from error
 
     def save(self, state: AgentState) -> None:
@@ -86,7 +82,7 @@ class SqliteSpool:
         Raises:
             WorldError: ``store-unavailable``.
         """
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             _replace_state(database, state)
 
     def fits(self, size: int) -> bool:
@@ -99,7 +95,7 @@ class SqliteSpool:
         Raises:
             WorldError: ``store-unavailable``; then neither happened.
         """
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             database.execute("INSERT INTO push (payload) VALUES (?)", (payload,))
             _replace_state(database, state)
         self._bytes += len(payload)
@@ -111,7 +107,7 @@ class SqliteSpool:
         Raises:
             WorldError: ``store-unavailable``; then neither happened.
         """
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             database.execute("DELETE FROM push")
             _replace_state(database, state)
         self._bytes = self._count = 0
@@ -122,10 +118,10 @@ class SqliteSpool:
         Raises:
             WorldError: ``store-unavailable``.
         """
-        with self._transaction() as database:
-            rows = database.execute(
+        with self._database.transaction() as database:
+            rows = database.rows(
                 "SELECT number, payload FROM push WHERE number > ? ORDER BY number LIMIT ?", (after, limit)
-            ).fetchall()
+            )
         return tuple(StoredPush(number=number, payload=payload) for number, payload in rows)
 
     def remove(self, numbers: Sequence[int]) -> None:
@@ -134,25 +130,15 @@ class SqliteSpool:
         Raises:
             WorldError: ``store-unavailable``; then they stay and are published again after a restart.
         """
-        with self._transaction() as database:
-            database.executemany("DELETE FROM push WHERE number = ?", [(number,) for number in numbers])
+        with self._database.transaction() as database:
+            database.execute_many("DELETE FROM push WHERE number = ?", [(number,) for number in numbers])
             totals = self._totals()
         self._bytes, self._count = totals
 
     def _totals(self) -> tuple[int, int]:
-        row = self._database.execute("SELECT coalesce(sum(length(payload)), 0), count(*) FROM push").fetchone()
-        return int(row[0]), int(row[1])
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing; on disk at its end."""
-        try:
-            with self._database:
-                self._database.execute("BEGIN IMMEDIATE")
-                yield self._database
-        except sqlite3.Error as error:
-            raise WorldError(Reason.STORE_UNAVAILABLE, f"{self._path}: {error}") from error
+        [(size, count)] = self._database.rows("SELECT coalesce(sum(length(payload)), 0), count(*) FROM push")
+        return size, count
 
 
-def _replace_state(database: sqlite3.Connection, state: AgentState) -> None:
+def _replace_state(database: Database, state: AgentState) -> None:
     database.execute("INSERT OR REPLACE INTO state (id, value) VALUES (1, ?)", (encode_state(state),))

@@ -7,13 +7,11 @@ Several processes may use the file: the service, and commands beside it.
 """
 
 import hashlib
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from endorser.adapters.registry_schema import COUNT_STANDINGS, COUNT_WAITING, SCHEMA, SCHEMA_VERSION, Tally
+from endorser.adapters.registry_schema import COUNT_STANDINGS, COUNT_WAITING, SCHEMA, Tally
 from endorser.core.enrolment import (
     Candidate,
     Decision,
@@ -24,7 +22,8 @@ from endorser.core.enrolment import (
     Standing,
     check_standing,
 )
-from schemas.errors import ConfigError, PeerError, WorldError
+from runtime.database import Database
+from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.messages.endorsement import Genuine
 from schemas.messages.enrolment import ChallengeDigest, RequestDigest
@@ -45,27 +44,7 @@ class Registry:
         Raises:
             ConfigError: the file is not a registry, or cannot be opened.
         """
-        self._path = path
-        try:
-            path.touch(mode=0o600)
-            self._database = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")
-            self._database.execute("PRAGMA foreign_keys = ON")
-            with self._database:
-                self._database.execute("BEGIN IMMEDIATE")
-                self._prepare()
-        except (sqlite3.Error, OSError) as error:
-            raise ConfigError(f"registry: {path}: {error}; expected a file that an endorser made, or none") from error
-
-    def _prepare(self) -> None:
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            for statement in SCHEMA:
-                self._database.execute(statement)
-            self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif version != SCHEMA_VERSION:
-            raise ConfigError(f"registry: {self._path}: version {version}, this software knows {SCHEMA_VERSION}")
+        self._database = Database(path, SCHEMA, busy_s=_BUSY_S)
 
     def close(self) -> None:
         """Closes the file; nothing is lost without."""
@@ -84,7 +63,7 @@ class Registry:
             PeerError: ``enrolment-rate-limited`` when ``limit`` challenges are open.
             WorldError: ``store-unavailable``.
         """
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             database.execute(
                 "DELETE FROM challenge WHERE expires_s < ? OR (expires_s < ? AND secret IS NOT NULL)",
                 (now_s - _USED_KEPT_S, now_s - _ENDED_KEPT_S),
@@ -94,9 +73,9 @@ class Registry:
                 "secret IS NOT NULL ORDER BY expires_s DESC, rowid DESC LIMIT -1 OFFSET ?)",
                 (challenge.ueid, _OPEN_PER_DEVICE - 1),
             )
-            (count,) = database.execute(
+            [(count,)] = database.rows(
                 "SELECT count(*) FROM challenge WHERE secret IS NOT NULL AND expires_s >= ?", (now_s,)
-            ).fetchone()
+            )
             if count >= limit:
                 raise PeerError(Reason.ENROLMENT_RATE_LIMITED, f"{count} challenges are open; come back later")
             row = (challenge.digest, challenge.ueid, challenge.request, challenge.expires_s)
@@ -110,10 +89,10 @@ class Registry:
         Raises:
             WorldError: ``store-unavailable``.
         """
-        with self._transaction() as database:
-            row = database.execute(
+        with self._database.transaction() as database:
+            row = database.first_row(
                 "SELECT ueid, request, expires_s, secret, raw_request FROM challenge WHERE digest = ?", (digest,)
-            ).fetchone()
+            )
         if row is None or row[3] is None:
             return None, row is not None
         ueid, request, expires_s, secret, raw_request = row
@@ -137,7 +116,7 @@ class Registry:
         Raises:
             WorldError: ``store-unavailable``.
         """
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             return _device(database, ueid)
 
     def devices(self) -> Sequence[Device]:
@@ -146,14 +125,15 @@ class Registry:
         Raises:
             WorldError: ``store-unavailable``.
         """
-        with self._transaction() as database:
-            ueids = database.execute("SELECT ueid FROM device ORDER BY name, ueid").fetchall()
+        with self._database.transaction() as database:
+            ueids = database.rows("SELECT ueid FROM device ORDER BY name, ueid")
             return [device for (ueid,) in ueids if (device := _device(database, Ueid(ueid))) is not None]
 
     def tally(self) -> Tally:
         """How many there are of what; ``WorldError`` as everywhere."""
-        with self._transaction() as database:
-            return Tally(dict(database.execute(COUNT_STANDINGS)), *database.execute(COUNT_WAITING).fetchone())
+        with self._database.transaction() as database:
+            [waiting] = database.rows(COUNT_WAITING)
+            return Tally(dict(database.rows(COUNT_STANDINGS)), *waiting)
 
     def owner_of(self, name: str | None) -> Ueid | None:
         """Whose a name is; None for no name or one that is free.
@@ -161,8 +141,8 @@ class Registry:
         Raises:
             WorldError: ``store-unavailable``.
         """
-        with self._transaction() as database:
-            row = database.execute("SELECT ueid FROM device WHERE name = ?", (name,)).fetchone()
+        with self._database.transaction() as database:
+            row = database.first_row("SELECT ueid FROM device WHERE name = ?", (name,))
         return None if row is None else Ueid(row[0])
 
     def admit(
@@ -180,9 +160,9 @@ class Registry:
                 challenge was used meanwhile.
             WorldError: ``store-unavailable``; then nothing of this happened.
         """
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             _use(database, used)
-            owner = database.execute("SELECT ueid FROM device WHERE name = ?", (candidate.name,)).fetchone()
+            owner = database.first_row("SELECT ueid FROM device WHERE name = ?", (candidate.name,))
             check_standing(
                 candidate, _device(database, candidate.ueid), None if owner is None else Ueid(owner[0])
             )  # again: another process may have decided meanwhile
@@ -217,7 +197,7 @@ class Registry:
         Raises:
             WorldError: ``store-unavailable``; then nothing of this happened.
         """
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             endorsed = end(_device(database, decision.ueid), _last_endorsement(database, decision.ueid))
             database.execute(
                 "INSERT INTO device (ueid, standing) VALUES (?, ?) "
@@ -241,7 +221,7 @@ class Registry:
             PeerError: ``activation-replayed`` when the challenge was used meanwhile; ``iak-certificate-taken``.
             WorldError: ``store-unavailable``; then nothing of this happened.
         """
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             _use(database, used)
             if candidate.genuine is Genuine.IAK_CERTIFICATE:
                 _bind_iak(database, candidate)
@@ -257,12 +237,12 @@ class Registry:
         Raises:
             WorldError: ``store-unavailable``.
         """
-        with self._transaction() as database:
-            rows = database.execute(
+        with self._database.transaction() as database:
+            rows = database.rows(
                 "SELECT ueid, request, raw_request, since_s, name, summary FROM pending "
                 "WHERE ? IS NULL OR ueid = ? ORDER BY since_s, ueid",
                 (ueid, ueid),
-            ).fetchall()
+            )
         return [
             Pending(
                 ueid=Ueid(row[0]),
@@ -283,10 +263,10 @@ class Registry:
         Raises:
             WorldError: ``store-unavailable``.
         """
-        with self._transaction() as database:
-            rows = database.execute(
+        with self._database.transaction() as database:
+            rows = database.rows(
                 "SELECT ueid, max(version), signed FROM endorsement WHERE published = 0 GROUP BY ueid LIMIT 100"
-            ).fetchall()
+            )
         return [(Ueid(ueid), version, signed) for ueid, version, signed in rows]
 
     def published(self, ueid: Ueid, version: int) -> None:
@@ -295,7 +275,7 @@ class Registry:
         Raises:
             WorldError: ``store-unavailable``.
         """
-        with self._transaction() as database:
+        with self._database.transaction() as database:
             database.execute("UPDATE endorsement SET published = 1 WHERE ueid = ? AND version <= ?", (ueid, version))
 
     def records(self) -> Sequence[Decision]:
@@ -304,31 +284,21 @@ class Registry:
         Raises:
             WorldError: ``store-unavailable``.
         """
-        with self._transaction() as database:
-            rows = database.execute("SELECT at_s, ueid, action, who, detail FROM record ORDER BY number").fetchall()
+        with self._database.transaction() as database:
+            rows = database.rows("SELECT at_s, ueid, action, who, detail FROM record ORDER BY number")
         return [
             Decision(at_s=at_s, ueid=Ueid(ueid), action=action, who=who, detail=detail)
             for at_s, ueid, action, who, detail in rows
         ]
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing; on disk at its end."""
-        try:
-            with self._database:
-                self._database.execute("BEGIN IMMEDIATE")
-                yield self._database
-        except sqlite3.Error as error:
-            raise WorldError(Reason.STORE_UNAVAILABLE, f"{self._path}: {error}") from error
 
-
-def _device(database: sqlite3.Connection, ueid: Ueid) -> Device | None:
-    row = database.execute("SELECT standing, name, grouped FROM device WHERE ueid = ?", (ueid,)).fetchone()
+def _device(database: Database, ueid: Ueid) -> Device | None:
+    row = database.first_row("SELECT standing, name, grouped FROM device WHERE ueid = ?", (ueid,))
     if row is None:
         return None
-    last = database.execute(
+    last = database.first_row(
         "SELECT ak_name, version FROM endorsement WHERE ueid = ? ORDER BY version DESC LIMIT 1", (ueid,)
-    ).fetchone()
+    )
     return Device(
         ueid=ueid,
         standing=Standing(row[0]),
@@ -339,7 +309,7 @@ def _device(database: sqlite3.Connection, ueid: Ueid) -> Device | None:
     )
 
 
-def _bind_iak(database: sqlite3.Connection, candidate: Candidate) -> None:
+def _bind_iak(database: Database, candidate: Candidate) -> None:
     """Binds the certified key to its device for good, whatever certificates either has later.
 
     Raises:
@@ -347,18 +317,18 @@ def _bind_iak(database: sqlite3.Connection, candidate: Candidate) -> None:
     """
     row = (hashlib.sha256(candidate.certificate.key).digest(), candidate.ueid)
     database.execute("INSERT INTO iak VALUES (?, ?) ON CONFLICT (key) DO NOTHING", row)
-    (owner,) = database.execute("SELECT ueid FROM iak WHERE key = ?", row[:1]).fetchone()
+    [(owner,)] = database.rows("SELECT ueid FROM iak WHERE key = ?", row[:1])
     if owner != candidate.ueid:
         serial = candidate.certificate.serial
         raise PeerError(Reason.IAK_CERTIFICATE_TAKEN, f"IAK certificate {serial}: its key is of another device")
 
 
-def _last_endorsement(database: sqlite3.Connection, ueid: Ueid) -> Endorsed | None:
-    row = database.execute(
+def _last_endorsement(database: Database, ueid: Ueid) -> Endorsed | None:
+    row = database.first_row(
         "SELECT version, ak_name, ak_public, genuine, not_after_s, signed FROM endorsement WHERE ueid = ? "
         "ORDER BY version DESC LIMIT 1",
         (ueid,),
-    ).fetchone()
+    )
     if row is None:
         return None
     version, ak_name, ak_public, genuine, not_after_s, signed = row
@@ -373,17 +343,17 @@ def _last_endorsement(database: sqlite3.Connection, ueid: Ueid) -> Endorsed | No
     )
 
 
-def _use(database: sqlite3.Connection, used: ChallengeDigest | None) -> None:
+def _use(database: Database, used: ChallengeDigest | None) -> None:
     if used is None:
         return
-    cursor = database.execute(
+    changed = database.execute(
         "UPDATE challenge SET secret = NULL, raw_request = NULL WHERE digest = ? AND secret IS NOT NULL", (used,)
     )
-    if cursor.rowcount != 1:
+    if changed != 1:
         raise PeerError(Reason.ACTIVATION_REPLAYED, "this challenge was answered before; ask for another")
 
 
-def _add_endorsement(database: sqlite3.Connection, endorsed: Endorsed) -> None:
+def _add_endorsement(database: Database, endorsed: Endorsed) -> None:
     e = endorsed
     row = (e.ueid, e.version, e.ak_name, e.ak_public, e.genuine, e.not_after_s, e.signed)
     database.execute(
@@ -393,6 +363,6 @@ def _add_endorsement(database: sqlite3.Connection, endorsed: Endorsed) -> None:
     )
 
 
-def _add_record(database: sqlite3.Connection, decision: Decision) -> None:
+def _add_record(database: Database, decision: Decision) -> None:
     row = (decision.at_s, decision.ueid, decision.action, decision.who, decision.detail)
     database.execute("INSERT INTO record (at_s, ueid, action, who, detail) VALUES (?, ?, ?, ?, ?)", row)

@@ -8,42 +8,41 @@ answered ones without. ``pending``: who waits for an operator. ``record``: who d
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-SCHEMA_VERSION: Final = 1
-SCHEMA: Final = (
-    """
-    CREATE TABLE device (
-        ueid BLOB PRIMARY KEY, name TEXT UNIQUE, standing TEXT NOT NULL, grouped TEXT, certificate TEXT, root TEXT
-    ) STRICT;
-    """,
-    """
-    CREATE TABLE endorsement (
-        ueid BLOB NOT NULL REFERENCES device, version INTEGER NOT NULL, ak_name BLOB NOT NULL, ak_public BLOB NOT NULL,
-        genuine TEXT, not_after_s INTEGER NOT NULL, signed BLOB NOT NULL, published INTEGER NOT NULL DEFAULT 0,
-        PRIMARY KEY (ueid, version)
-    ) STRICT;
-    """,
-    "CREATE TABLE iak (key BLOB PRIMARY KEY, ueid BLOB NOT NULL) STRICT;",
-    "CREATE INDEX unpublished ON endorsement (ueid) WHERE published = 0;",
-    """
-    CREATE TABLE challenge (
-        digest BLOB PRIMARY KEY, ueid BLOB NOT NULL, request BLOB NOT NULL, expires_s INTEGER NOT NULL,
-        secret BLOB, raw_request BLOB
-    ) STRICT;
-    """,
-    """
-    CREATE TABLE pending (
-        ueid BLOB PRIMARY KEY, request BLOB NOT NULL, raw_request BLOB NOT NULL, since_s INTEGER NOT NULL,
-        name TEXT, ak_name BLOB NOT NULL, summary TEXT NOT NULL
-    ) STRICT;
-    """,
-    """
-    CREATE TABLE record (
-        number INTEGER PRIMARY KEY AUTOINCREMENT, at_s INTEGER NOT NULL, ueid BLOB NOT NULL, action TEXT NOT NULL,
-        who TEXT NOT NULL, detail TEXT NOT NULL
-    ) STRICT;
-    """,
-    "CREATE TRIGGER record_is_kept BEFORE DELETE ON record BEGIN SELECT RAISE(ABORT, 'append-only'); END;",
-    "CREATE TRIGGER record_stays BEFORE UPDATE ON record BEGIN SELECT RAISE(ABORT, 'append-only'); END;",
+from runtime.database import Schema
+
+_VERSION_1: Final = """
+CREATE TABLE IF NOT EXISTS device (
+    ueid BLOB PRIMARY KEY, name TEXT UNIQUE, standing TEXT NOT NULL, grouped TEXT, certificate TEXT, root TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS endorsement (
+    ueid BLOB NOT NULL REFERENCES device, version INTEGER NOT NULL, ak_name BLOB NOT NULL, ak_public BLOB NOT NULL,
+    genuine TEXT, not_after_s INTEGER NOT NULL, signed BLOB NOT NULL, published INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (ueid, version)
+) STRICT;
+CREATE TABLE IF NOT EXISTS iak (key BLOB PRIMARY KEY, ueid BLOB NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS unpublished ON endorsement (ueid) WHERE published = 0;
+CREATE TABLE IF NOT EXISTS challenge (
+    digest BLOB PRIMARY KEY, ueid BLOB NOT NULL, request BLOB NOT NULL, expires_s INTEGER NOT NULL,
+    secret BLOB, raw_request BLOB
+) STRICT;
+CREATE TABLE IF NOT EXISTS pending (
+    ueid BLOB PRIMARY KEY, request BLOB NOT NULL, raw_request BLOB NOT NULL, since_s INTEGER NOT NULL,
+    name TEXT, ak_name BLOB NOT NULL, summary TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS record (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, at_s INTEGER NOT NULL, ueid BLOB NOT NULL, action TEXT NOT NULL,
+    who TEXT NOT NULL, detail TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER IF NOT EXISTS record_is_kept BEFORE DELETE ON record
+BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+CREATE TRIGGER IF NOT EXISTS record_stays BEFORE UPDATE ON record
+BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+"""
+SCHEMA: Final = Schema(
+    field="registry",
+    program="endorser",
+    migrations=(_VERSION_1,),
+    if_damaged="If it is damaged, put a backup in its place: without it every device must be enrolled again",
 )
 
 

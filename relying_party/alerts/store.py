@@ -7,7 +7,6 @@ the queue is full: then the oldest is given up. The newest alerts that were give
 """
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,14 +16,14 @@ from relying_party.alerts.delivery import ClosedAlert, Delivery, Depth, Receiver
 from relying_party.alerts.ledger import Batch, Outgoing
 from relying_party.alerts.rules import Headline, Reported
 from runtime import clock
-from schemas.errors import ConfigError, PeerError, WorldError
+from runtime.database import Database, Schema
+from schemas.errors import PeerError, WorldError
 from schemas.identifiers import Ueid
 from schemas.messages.alert import Alert, Condition, encode_alert, parse_unverified_alert
 from schemas.reasons import Reason
 
 MAX_FAILED: Final = 1000  # per receiver; the oldest are deleted
-_VERSION: Final = 1
-_SCHEMA: Final = """
+_VERSION_1: Final = """
 CREATE TABLE IF NOT EXISTS meta (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL,
   installation BLOB NOT NULL, serial INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS result (ueid BLOB NOT NULL, verifier TEXT NOT NULL, token BLOB NOT NULL,
@@ -40,6 +39,13 @@ CREATE TABLE IF NOT EXISTS outbox (number INTEGER PRIMARY KEY AUTOINCREMENT, rec
   failed INTEGER NOT NULL, why TEXT NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS outbox_due ON outbox (receiver, failed, next_s, number);
 """
+SCHEMA: Final = Schema(
+    field="database",
+    program="alert service",
+    migrations=(_VERSION_1,),  # a later one also sets meta.version, which is all that the first release looks at
+    if_damaged="If it is damaged, move it away: open alerts are then reported again",
+)
+_INSTALL: Final = "INSERT OR IGNORE INTO meta VALUES (1, 1, ?, 0)"
 _BUSY_S: Final = 10.0
 
 
@@ -52,24 +58,10 @@ class AlertStore:
         Raises:
             ConfigError: it is not a database of alerts, or cannot be opened.
         """
-        self._path = path
-        try:
-            self._database = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")
-            self._database.executescript(_SCHEMA)
-            self._database.execute("INSERT OR IGNORE INTO meta VALUES (1, ?, ?, 0)", (_VERSION, clock.random_bytes(16)))
-            version, self.installation, self.serial = self._database.execute(
-                "SELECT version, installation, serial FROM meta"
-            ).fetchone()
-        except sqlite3.Error as error:
-            raise ConfigError(
-                f"database: {path}: {error}. It must be a file that `relying-party alerts` made, in a folder it may "
-                "write to; if it is damaged, move it away: open alerts are then reported again"
-            ) from error
-        if version != _VERSION:
-            self._database.close()
-            raise ConfigError(f"database: {path}: of version {version}, expected {_VERSION}")
+        self._database = Database(path, SCHEMA, busy_s=_BUSY_S)
+        with self._database.first_use():
+            self._database.execute(_INSTALL, (clock.random_bytes(16),))
+            [(self.installation, self.serial)] = self._database.rows("SELECT installation, serial FROM meta")
 
     def close(self) -> None:
         """Closes the file; a process that ends without closing it loses nothing."""
@@ -81,8 +73,8 @@ class AlertStore:
         Raises:
             WorldError: ``store-unavailable``.
         """
-        with self._translated():
-            yield from (row[0] for row in self._database.execute("SELECT token FROM result"))
+        for (token,) in self._database.each_row("SELECT token FROM result"):
+            yield token
 
     def token(self, ueid: Ueid, verifier: str) -> bytes | None:
         """The newest stored result about an attester from a verifier.
@@ -91,8 +83,7 @@ class AlertStore:
             WorldError: ``store-unavailable``.
         """
         query = "SELECT token FROM result WHERE ueid = ? AND verifier = ?"
-        with self._translated():
-            row = self._database.execute(query, (ueid, verifier)).fetchone()
+        row = self._database.first_row(query, (ueid, verifier))
         return None if row is None else bytes(row[0])
 
     def reported(self) -> list[Reported]:
@@ -101,8 +92,7 @@ class AlertStore:
         Raises:
             WorldError: ``store-unavailable``.
         """
-        with self._translated():
-            rows = self._database.execute("SELECT * FROM memory").fetchall()
+        rows = self._database.rows("SELECT * FROM memory")
         return [
             Reported(
                 ueid=Ueid(ueid),
@@ -132,11 +122,11 @@ class AlertStore:
             WorldError: ``store-unavailable``; then nothing was stored.
         """
         with self._transaction() as database:
-            database.executemany(
+            database.execute_many(
                 "INSERT OR REPLACE INTO result VALUES (?, ?, ?)",
                 [(ueid, verifier, token) for (ueid, verifier), token in tokens.items()],
             )
-            database.executemany(
+            database.execute_many(
                 "INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?, ?, ?)",
                 [
                     (
@@ -152,7 +142,7 @@ class AlertStore:
             )
             for key in (*batch.closed, *batch.opened):
                 self._close(key, batch.opened.get(key), receivers, now_s)
-            database.executemany(
+            database.execute_many(
                 "INSERT OR REPLACE INTO stands VALUES (?, ?, ?, ?)",
                 [
                     (key, encode_alert(each.alert), json.dumps(each.receivers), each.alert.made_s)
@@ -169,8 +159,7 @@ class AlertStore:
         Raises:
             WorldError: ``store-unavailable``.
         """
-        with self._translated():
-            rows = self._database.execute("SELECT key, alert, receivers, starts_s FROM stands ORDER BY key").fetchall()
+        rows = self._database.rows("SELECT key, alert, receivers, starts_s FROM stands ORDER BY key")
         return [
             (key, parse_unverified_alert(alert), tuple(json.loads(to)), starts_s) for key, alert, to, starts_s in rows
         ]
@@ -182,8 +171,7 @@ class AlertStore:
             WorldError: ``store-unavailable``.
         """
         query = "SELECT number, alert, starts_s, ends_s FROM ended WHERE receiver = ? ORDER BY number LIMIT ?"
-        with self._translated():
-            rows = self._database.execute(query, (receiver, limit)).fetchall()
+        rows = self._database.rows(query, (receiver, limit))
         return [
             ClosedAlert(number=number, alert=parse_unverified_alert(alert), starts_s=starts_s, ends_s=ends_s)
             for number, alert, starts_s, ends_s in rows
@@ -196,7 +184,7 @@ class AlertStore:
             WorldError: ``store-unavailable``; then they are sent again.
         """
         with self._transaction() as database:
-            database.executemany("DELETE FROM ended WHERE number = ?", [(number,) for number in numbers])
+            database.execute_many("DELETE FROM ended WHERE number = ?", [(number,) for number in numbers])
 
     def due(self, receiver: str, now_s: int) -> Delivery | None:
         """The oldest alert in a receiver's queue that is due.
@@ -208,8 +196,7 @@ class AlertStore:
             "SELECT number, receiver, alert, made_s, tries, why FROM outbox WHERE receiver = ? AND failed = 0 "
             "AND next_s <= ? ORDER BY number LIMIT 1"
         )
-        with self._translated():
-            row = self._database.execute(query, (receiver, now_s)).fetchone()
+        row = self._database.first_row(query, (receiver, now_s))
         return None if row is None else _delivery(row)
 
     def delivered(self, delivery: Delivery) -> None:
@@ -249,8 +236,7 @@ class AlertStore:
             WorldError: ``store-unavailable``.
         """
         query = "SELECT number, receiver, alert, made_s, tries, why FROM outbox WHERE failed = 1 ORDER BY number"
-        with self._translated():
-            return [_delivery(row) for row in self._database.execute(query).fetchall()]
+        return [_delivery(row) for row in self._database.rows(query)]
 
     def retry_failed(self, now_s: int) -> int:
         """Queues the alerts that were given up again, as if made at ``now_s``, UTC seconds; returns how many.
@@ -260,7 +246,7 @@ class AlertStore:
         """
         with self._transaction() as database:
             query = "UPDATE outbox SET failed = 0, tries = 0, made_s = ?, next_s = ? WHERE failed = 1"
-            return database.execute(query, (now_s, now_s)).rowcount
+            return database.execute(query, (now_s, now_s))
 
     def depth(self, receiver: str) -> Depth:
         """The state of a receiver's queue.
@@ -269,15 +255,14 @@ class AlertStore:
             WorldError: ``store-unavailable``.
         """
         query = "SELECT count(*), min(made_s) FROM outbox WHERE receiver = ? AND failed = ?"
-        with self._translated():
-            queued, oldest_s = self._database.execute(query, (receiver, 0)).fetchone()
-            failed, _ = self._database.execute(query, (receiver, 1)).fetchone()
+        [(queued, oldest_s)] = self._database.rows(query, (receiver, 0))
+        [(failed, _)] = self._database.rows(query, (receiver, 1))
         return Depth(queued=queued, oldest_s=oldest_s, failed=failed)
 
     def _close(self, key: str, successor: Outgoing | None, receivers: Receivers, now_s: int) -> None:
         """Closes the open alert under ``key``, for stateful receivers too; unless its successor is the same to them."""
         query = "SELECT alert, receivers, starts_s FROM stands WHERE key = ?"
-        row = self._database.execute(query, (key,)).fetchone()
+        row = self._database.first_row(query, (key,))
         if row is None:
             return
         alert, to, starts_s = row
@@ -298,12 +283,12 @@ class AlertStore:
         dropped = []
         for receiver in receivers.queued:
             mine = [each for each in outgoing if each.is_wanted and (not each.receivers or receiver in each.receivers)]
-            self._database.executemany(insert, [(receiver, encode_alert(each.alert), now_s, now_s) for each in mine])
+            self._database.execute_many(insert, [(receiver, encode_alert(each.alert), now_s, now_s) for each in mine])
             over = (
                 "UPDATE outbox SET failed = 1, why = 'the queue was full' WHERE number IN (SELECT number FROM outbox "
                 "WHERE receiver = ? AND failed = 0 ORDER BY number DESC LIMIT -1 OFFSET ?)"
             )
-            if self._database.execute(over, (receiver, receivers.max_queued)).rowcount > 0:
+            if self._database.execute(over, (receiver, receivers.max_queued)) > 0:
                 dropped.append(receiver)
                 self._forget_failed(receiver)
         return dropped
@@ -316,18 +301,13 @@ class AlertStore:
         self._database.execute(query, (receiver, MAX_FAILED))
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Stores everything or nothing; it is on disk at the end."""
-        with self._translated(), self._database:
-            self._database.execute("BEGIN IMMEDIATE")
-            yield self._database
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _transaction(self) -> Iterator[Database]:
+        """All or nothing; on disk at its end. A stored alert that does not parse is a fault of the file."""
         try:
-            yield
-        except (sqlite3.Error, PeerError) as error:
-            raise WorldError(Reason.STORE_UNAVAILABLE, f"{self._path}: {error}") from error
+            with self._database.transaction() as database:
+                yield database
+        except PeerError as error:
+            raise WorldError(Reason.STORE_UNAVAILABLE, f"{self._database.path}: {error}") from error
 
 
 def _same_alert(before: Alert, after: Alert) -> bool:

@@ -265,7 +265,7 @@ def test_a_file_that_is_no_such_database_is_refused(tmp_path: Path) -> None:
         AlertStore(tmp_path / "x")
     AlertStore(tmp_path / "y").close()
     with sqlite3.connect(tmp_path / "y") as database:
-        database.execute("UPDATE meta SET version = 9")
+        database.execute("PRAGMA user_version = 9")
     database.close()
-    with pytest.raises(ConfigError, match="of version 9"):
+    with pytest.raises(ConfigError, match="version 9, this software knows versions up to 1"):
         AlertStore(tmp_path / "y")

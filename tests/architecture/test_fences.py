@@ -192,3 +192,13 @@ def test_run_refuses_a_sub_command_that_it_does_not_have() -> None:
     assert answer.returncode == 2
     assert '"nonsense"' in answer.stderr
     assert "./run demo" in answer.stderr
+
+
+def test_no_test_is_imported() -> None:
+    importing = [
+        f"{name}: {node.module}"
+        for name in TEST_MODULES
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.ImportFrom) and re.fullmatch(r"tests\..*\btest_\w+", node.module or "")
+    ]
+    assert importing == [], "several tests share it: put it into tests/worlds, builders, programs or fakes"

@@ -1,22 +1,15 @@
-"""Every codec and its CDDL agree: what we encode validates, what the CDDL refuses we refuse.
-
-zcbor 0.9.1 was written for cbor2 5: it names an exception that is gone, and knows neither the immutable containers that
-cbor2 6 puts into tags nor that maps have no order. It is given the exception, plain containers, and maps in the order
-of the CDDL, which for our integer keys is the deterministic order.
-"""
+"""Every codec and its CDDL agree: what we encode validates, what the CDDL refuses we refuse."""
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import cbor2
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+import zcbor
+from zcbor.zcbor import zcbor as zcbor_internals
 
-import schemas
 from schemas import media_types
 from schemas.audit import proof as audit_proofs
 from schemas.audit.anchors import Anchors, Start, encode_anchors, encode_start, parse_anchors, parse_start, public_der
@@ -33,7 +26,7 @@ from schemas.audit.entry import (
     parse_entry,
 )
 from schemas.cel import in_cbor as cel_cbor
-from schemas.cel.records import ApplicationContent, application_record
+from schemas.cel import records as cel
 from schemas.codecs import cbor, cmw, cose
 from schemas.errors import PeerError
 from schemas.hashes import SHA256
@@ -68,63 +61,12 @@ from schemas.messages.result import AttestationResult, Rejections
 from schemas.messages.solicit import Solicit, sign_solicit, verify_solicit
 from schemas.messages.status import Status, encode_status, parse_unverified_status
 from schemas.verdicts import Freshness, Tier, TrustClaim
-from tests.builders.file_signing import file_key
-from tests.worlds.device import FakeDevice, make_handle, make_references
-
-if not hasattr(cbor2, "CBORDecodeValueError"):
-    cbor2.CBORDecodeValueError = cbor2.CBORDecodeError  # type: ignore[attr-defined]  # for zcbor
-import zcbor
-from zcbor.zcbor import zcbor as zcbor_internals
-
-
-def thaw(value: object) -> object:
-    """The same with plain dicts and lists."""
-    match value:
-        case Mapping():
-            return {key: thaw(item) for key, item in value.items()}
-        case list() | tuple():
-            return [thaw(item) for item in value]
-        case cbor.Tag():
-            return cbor.Tag(value.tag, thaw(value.value))
-        case _:
-            return value
-
-
-def load(raw: bytes) -> object:
-    """Decodes as our codec does."""
-    return thaw(cbor.decode(raw, "item"))
-
+from tests.builders.cddl import KEY, conforms, device, endorsement, load, reference_values, rule
+from tests.worlds.device import make_references
 
 zcbor_internals.loads = load
 
-CDDL = Path(schemas.__file__).parent / "cddl"
-KEY = ec.generate_private_key(ec.SECP256R1())
 KEYS = {cose.key_id(KEY.public_key()): KEY.public_key()}
-
-
-def rule(file: str, name: str) -> Any:  # noqa: ANN401 zcbor has no types
-    """A rule of one CDDL file, the common ones before it."""
-    text = (CDDL / "common.cddl").read_text() + (CDDL / file).read_text()
-    return zcbor.DataTranslator.from_cddl(text, 1000).my_types[name]
-
-
-def conforms(file: str, name: str, raw: bytes) -> bool:
-    """Whether ``raw`` is what the rule describes."""
-    try:
-        rule(file, name).validate_obj(json.loads(raw) if raw[:1] == b"{" else load(raw))
-    except (zcbor.CddlValidationError, PeerError):
-        return False
-    return True
-
-
-def device() -> FakeDevice:
-    """A device with a sync proof and something measured."""
-    made = FakeDevice()
-    made.sync(make_handle())
-    made.run(b"/usr/bin/true", b"true")
-    made.measure_file("cel/app", "/etc/app.conf", b"x")
-    made.tell(TransitionKind.SUSPEND)
-    return made
 
 
 def evidence() -> bytes:
@@ -153,15 +95,6 @@ def solicit() -> bytes:
         ueid=device().ueid, verifier="v", issued_us=1, reason="sequence-gap", full=True, logs={"ima": 3, "tcg2": 0}
     )
     return sign_solicit(asked, KEY)
-
-
-def endorsement() -> bytes:
-    """An endorsement of the device's key."""
-    made = device()
-    vouched = Endorsement(
-        ueid=made.ueid, attesting_key=made.public, version=1, signer="e", not_before_s=0, not_after_s=9
-    )
-    return sign_endorsement(vouched, made.raw_public, KEY)
 
 
 def full_endorsement() -> bytes:
@@ -216,11 +149,6 @@ def enrolment_outcome() -> bytes:
     return sign_outcome(Outcome(ueid=device().ueid, request=request_digest(b""), endorsement=endorsement()), KEY)
 
 
-def reference_values() -> bytes:
-    """PCRs, files, and a key that signs files."""
-    return sign_reference_values(make_references(device(), keys=(file_key(KEY),)), KEY)
-
-
 def policy() -> bytes:
     """A signed policy."""
     made = SignedPolicy(id="fleet", version=1, signer="e", not_before_s=0, not_after_s=9, text='id = "fleet"')
@@ -265,8 +193,8 @@ def alert() -> bytes:
 
 def cel_record() -> bytes:
     """A record of ours."""
-    content = ApplicationContent(event_type="app.config", name="/etc/app.conf", digest=bytes(32))
-    return cel_cbor.encode_record(application_record(16, content, (SHA256.tpm_id,), 3))
+    content = cel.ApplicationContent(event_type="app.config", name="/etc/app.conf", digest=bytes(32))
+    return cel_cbor.encode_record(cel.application_record(16, content, (SHA256.tpm_id,), 3))
 
 
 def full_result() -> AttestationResult:

@@ -14,8 +14,8 @@ import pytest
 from schemas.codecs import cbor, cose
 from schemas.hashes import SHA256, SHA384
 from schemas.messages.reference_values import Outgoing, ReferenceValues, sign_reference_values
+from tests.builders.cddl import KEY, conforms, endorsement, load, reference_values, rule
 from tests.builders.file_signing import file_key
-from tests.conformance.test_cddl import KEY, conforms, endorsement, load, reference_values, rule
 
 if not hasattr(cbor2, "CBORDecodeValueError"):
     cbor2.CBORDecodeValueError = cbor2.CBORDecodeError  # type: ignore[attr-defined]  # for zcbor, as in test_cddl

@@ -4,8 +4,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,74 +27,8 @@ from schemas.reasons import Reason
 from schemas.tlog.checkpoint import cosign_checkpoint, verify_checkpoint
 from schemas.tlog.signed_note import COSIGNATURE_V1, note_key
 from tests.fakes.log_store import LOG_KEY
-from tests.worlds.proven_log import ProvenLog
+from tests.worlds.proven_log import Proven, ProvenLog, go_on, run_of
 from tests.worlds.recorded_verifier import POLICY
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def iso(time_us: int) -> str:
-    return (EPOCH + timedelta(microseconds=time_us)).isoformat()
-
-
-@dataclass
-class Proven:
-    """A log and the time to ask about: between two stamped checkpoints and handles."""
-
-    log: ProvenLog
-    at_us: int
-
-    def prove(self, at_us: int | None = None, name: str = "proof") -> Path:
-        out = self.log.folder / name
-        files = ["--audit-log", str(self.log.log), "--attester", self.log.ueid, "--out", str(out)]
-        assert main(["audit", "prove", *files, "--at", iso(at_us or self.at_us)]) == 0
-        return out
-
-    def check(self, proof: Path, *more: str) -> int:
-        files = ["--log-key", str(self.log.folder / "audit.vkey"), "--tsa-root", str(self.log.folder / "tsa.pem")]
-        return main(["audit", "check", str(proof), *files, *more])
-
-
-def run_of(folder: Path, *, evil_before: bool = False, evil_after: bool = False, reboot: bool = False) -> Proven:
-    """Evidence, a stamped checkpoint, the time asked for, a handle, evidence, a stamped checkpoint."""
-    log = ProvenLog(folder)
-    device = log.recording.device
-    device.sync(log.recording.new_handle())
-    log.recording.pass_s(3600)
-    device.sync(log.recording.new_handle())
-    log.recording.deliver(log.recording._made())
-    log.recording.pass_s(1)
-    device.run(b"/usr/bin/true", b"true")
-    if evil_before:
-        device.run(b"/tmp/evil", b"evil")
-    log.recording.deliver(log.recording._made())
-    log.recording.pass_s(1)
-    log.publish()
-    log.recording.pass_s(20)
-    at_us = log.recording.now_us
-    log.recording.pass_s(20)
-    if reboot:
-        device.reboot()
-    if evil_after:
-        device.run(b"/tmp/evil", b"evil")
-    device.run(b"/usr/bin/cat", b"cat")
-    device.sync(log.recording.new_handle())
-    log.recording.pass_s(1)
-    log.recording.deliver(log.recording._made())
-    log.recording.pass_s(1)
-    log.publish()
-    go_on(log)
-    return Proven(log=log, at_us=at_us)
-
-
-def go_on(log: ProvenLog) -> None:
-    """One more synchronisation, under one more stamp: the boot did not end."""
-    log.recording.pass_s(5)
-    log.recording.device.sync(log.recording.new_handle())
-    log.recording.pass_s(1)
-    log.recording.deliver(log.recording._made())
-    log.recording.pass_s(1)
-    log.publish()
 
 
 def test_a_good_device_is_proven_to_have_been_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,9 +13,9 @@ from schemas.codecs import cbor
 from schemas.errors import PeerError
 from schemas.tlog.checkpoint import Checkpoint, sign_checkpoint
 from schemas.tlog.merkle import leaf_hash, node_hash, prove_inclusion, root_of
-from tests.component.relying_party.test_audit_proof import Proven, run_of
 from tests.fakes.log_store import KEY, ORIGIN
 from tests.fuzz.cbor_tree import mutate_cbor
+from tests.worlds.proven_log import Proven, run_of
 
 TRIES = 150
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from schemas.audit.entry import EvidenceEntry, encode_entry, parse_entry
 from schemas.codecs import cose, jws
 from schemas.messages.result import from_claims, to_claims
-from tests.component.relying_party.test_audit_times import audited, bad, entries
+from tests.worlds.audited_times import audited, bad, entries
 from tests.worlds.verifier import Verifying
 
 

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from relying_party.__main__ import main
-from relying_party.audit.time_audit import PENDING, Believed, Row, TimeAudit, audit_times
-from runtime.audit_log.any_log import encode_frame, read_entries
+from relying_party.audit.time_audit import PENDING, Row, TimeAudit
+from runtime.audit_log.any_log import encode_frame
 from schemas import media_types
 from schemas.audit.entry import ENDORSEMENT, HANDLE, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
 from schemas.codecs import cmw
@@ -22,11 +22,9 @@ from schemas.messages.endorsement import sign_endorsement
 from schemas.messages.evidence import Evidence, encode_evidence
 from schemas.time_model import quote_made
 from schemas.verdicts import Tier
+from tests.worlds.audited_times import DRIFT_PPM, Entries, audited, bad, entries
 from tests.worlds.device import T0_US, make_endorsement
 from tests.worlds.verifier import Verifying
-
-Entries = list[tuple[int, bytes]]
-DRIFT_PPM = 150_000
 
 
 def record(folder: Path) -> Verifying:
@@ -46,24 +44,6 @@ def record(folder: Path) -> Verifying:
 @pytest.fixture(name="verifying")
 def a_recorded_log(tmp_path: Path) -> Verifying:
     return record(tmp_path)
-
-
-def entries(verifying: Verifying) -> Entries:
-    return list(read_entries(verifying.audit_file))
-
-
-def audited(verifying: Verifying, log: Entries, *, drift_ppm: int = DRIFT_PPM) -> list[Row]:
-    believed = Believed(
-        distributors=verifying.mint.keys,
-        stamps=verifying.stamps,
-        endorsers=verifying.endorsers,
-        drift_ppm=drift_ppm,
-    )
-    return audit_times(log, believed)
-
-
-def bad(rows: list[Row]) -> list[tuple[int, str]]:
-    return [(row.index, problem) for row in rows for problem in row.problems]
 
 
 def places(log: Entries, kind: str) -> list[int]:

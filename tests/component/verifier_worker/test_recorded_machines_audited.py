@@ -22,9 +22,9 @@ from schemas.topics import Topics
 from schemas.verdicts import Tier
 from tests.builders.recorded_machine import _OBJECTS, RECORDINGS
 from tests.builders.token_forge import ForgedAuthority
-from tests.component.relying_party.test_audit_proof import iso
 from tests.fakes.log_store import LOG_KEY, LogRig
 from tests.fakes.verifier import FakePublisher
+from tests.worlds.proven_log import iso
 from tests.worlds.recorded_verifier import rederived
 from verifier_worker.adapters.loaded_files import LoadedFiles, compile_local_policy, compile_policy
 from verifier_worker.adapters.solicitor import Identity

@@ -5,103 +5,34 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from runtime.audit_log.any_log import read_entries
 from runtime.audit_log.frames import FrameFile
 from schemas import media_types
-from schemas.codecs import cmw, cose
+from schemas.codecs import cmw
 from schemas.errors import ConfigError, WorldError
-from schemas.identifiers import ueid_text
 from schemas.media_types import Indicator
 from schemas.messages import result_token
-from schemas.messages.evidence import Evidence, encode_evidence
-from schemas.messages.result import AttestationResult
 from schemas.messages.result_token import ResultFormat
 from schemas.messages.solicit import verify_solicit
 from schemas.reasons import Reason
-from schemas.topics import Topics
 from schemas.verdicts import Freshness, Tier
-from tests.fakes.verifier import FakeAuditLog, FakePublisher
-from tests.worlds.device import T0_US, FakeDevice, make_handle, make_trust
-from verifier_worker.adapters.solicitor import Identity
+from tests.worlds.device import make_trust
+from tests.worlds.worker import KEY, KEY_ID, NOW_US, WorkerRig
 from verifier_worker.adapters.state_store import SqliteStateStore
 from verifier_worker.audit.entry_text import entry_line
-from verifier_worker.worker import Received, Worker
-
-KEY = ec.generate_private_key(ec.SECP256R1())
-KEY_ID = cose.key_id(KEY.public_key())
-NOW_US = T0_US + 5_000_000
-
-
-class Rig:
-    """A worker on a database file, and a device."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.device = FakeDevice()
-        self.handle = make_handle()
-        self.device.sync(self.handle)
-        self.name = ueid_text(self.device.ueid)
-        self.trust = make_trust(self.device, handles=(self.handle,))
-        self.audit, self.publisher = FakeAuditLog(), FakePublisher()
-        self.store = SqliteStateStore(folder / "state.db")
-        self.worker = self.start()
-
-    result_format = ResultFormat.JWT
-
-    def start(self) -> Worker:
-        """A worker over the stored state, as after a restart."""
-        return Worker(
-            Identity(name="v1", key=KEY, topics=Topics(), result_format=self.result_format),
-            self.store,
-            self.audit,
-            self.publisher,
-            trust=lambda _now_us, _ueid: self.trust,
-            solicit_interval_s=3600,
-            cached_states=100,
-        )
-
-    def process(self, batch: list[Received]) -> None:
-        """A batch through all effects."""
-        self.worker.process(batch)
-        self.worker.settle()
-
-    def expire(self, now_us: int) -> int:
-        """Missed deadlines through all effects."""
-        count = self.worker.expire(now_us)
-        self.worker.settle()
-        return count
-
-    def crash(self, *, publisher_lost: bool = True) -> None:
-        """The process dies without a word and starts again."""
-        self.store.close()
-        self.store = SqliteStateStore(self.folder / "state.db")
-        if publisher_lost:
-            self.publisher = FakePublisher()
-        self.worker = self.start()
-
-    def message(self, evidence: Evidence, now_us: int = NOW_US) -> Received:
-        """A push as it arrives."""
-        payload = cmw.wrap(media_types.EVIDENCE, encode_evidence(evidence), Indicator.EVIDENCE)
-        return Received(ueid_text=self.name, payload=payload, received_us=now_us)
-
-    def results(self) -> list[AttestationResult]:
-        """What was published about the device, verified."""
-        keys = {KEY_ID.hex(): KEY.public_key()}
-        tokens = [result_token.unwrap(payload) for payload in self.publisher.on(self.name, "results")]
-        return [result_token.verify(token, keys) for token in tokens]
+from verifier_worker.worker import Received
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
+def rig(tmp_path: Path) -> Iterator[WorkerRig]:
     """A fresh rig."""
-    made = Rig(tmp_path)
+    made = WorkerRig(tmp_path)
     yield made
     made.store.close()
 
 
-def test_a_push_becomes_a_stored_recorded_published_result(rig: Rig) -> None:
+def test_a_push_becomes_a_stored_recorded_published_result(rig: WorkerRig) -> None:
     rig.process([rig.message(rig.device.push())])
     (result,) = rig.results()
     assert (result.status, result.freshness, result.ueid) == (Tier.AFFIRMING, Freshness.FRESH, rig.device.ueid)
@@ -113,7 +44,7 @@ def test_a_push_becomes_a_stored_recorded_published_result(rig: Rig) -> None:
     assert stored.result is not None
 
 
-def test_a_change_of_format_finds_results_of_the_old_one_in_the_outbox(rig: Rig) -> None:
+def test_a_change_of_format_finds_results_of_the_old_one_in_the_outbox(rig: WorkerRig) -> None:
     """Each travels under the media type of what it is."""
     rig.publisher.connected = False
     rig.process([rig.message(rig.device.push())])
@@ -127,7 +58,7 @@ def test_a_change_of_format_finds_results_of_the_old_one_in_the_outbox(rig: Rig)
     assert [result.sequence for result in rig.results()] == [0, 1, 2, 2]
 
 
-def test_a_batch_keeps_the_order_of_one_attesters_pushes(rig: Rig) -> None:
+def test_a_batch_keeps_the_order_of_one_attesters_pushes(rig: WorkerRig) -> None:
     pushes = [rig.device.push() for _ in range(3)]
     rig.device.run(b"/tmp/evil", b"evil")
     rig.process([rig.message(push) for push in [*pushes, rig.device.push()]])
@@ -135,7 +66,7 @@ def test_a_batch_keeps_the_order_of_one_attesters_pushes(rig: Rig) -> None:
     assert rig.results()[-1].unexpected == ("/tmp/evil",)
 
 
-def test_a_redelivered_push_publishes_the_stored_result_again(rig: Rig) -> None:
+def test_a_redelivered_push_publishes_the_stored_result_again(rig: WorkerRig) -> None:
     message = rig.message(rig.device.push())
     rig.process([message])
     rig.crash()
@@ -146,7 +77,7 @@ def test_a_redelivered_push_publishes_the_stored_result_again(rig: Rig) -> None:
     assert len(rig.audit.entries) == 1
 
 
-def test_after_a_crash_state_goes_on_without_a_baseline(rig: Rig) -> None:
+def test_after_a_crash_state_goes_on_without_a_baseline(rig: WorkerRig) -> None:
     rig.process([rig.message(rig.device.push())])
     rig.crash()
     rig.device.run(b"/usr/bin/cat", b"cat")
@@ -155,7 +86,7 @@ def test_after_a_crash_state_goes_on_without_a_baseline(rig: Rig) -> None:
     assert not rig.publisher.on(rig.name, "solicit")
 
 
-def test_a_result_stored_while_the_broker_is_away_is_published_after_a_crash(rig: Rig) -> None:
+def test_a_result_stored_while_the_broker_is_away_is_published_after_a_crash(rig: WorkerRig) -> None:
     rig.publisher.connected = False
     rig.process([rig.message(rig.device.push())])
     assert rig.worker.unpublished == 1
@@ -165,7 +96,7 @@ def test_a_result_stored_while_the_broker_is_away_is_published_after_a_crash(rig
     assert rig.worker.unpublished == 0
 
 
-def test_what_was_published_is_forgotten_only_when_the_broker_has_it(rig: Rig) -> None:
+def test_what_was_published_is_forgotten_only_when_the_broker_has_it(rig: WorkerRig) -> None:
     rig.process([rig.message(rig.device.push())])
     rig.crash()
     rig.worker.publish_pending()
@@ -177,7 +108,7 @@ def test_what_was_published_is_forgotten_only_when_the_broker_has_it(rig: Rig) -
     assert rig.results() == []
 
 
-def test_a_crash_between_store_and_audit_loses_no_audit_entry(rig: Rig) -> None:
+def test_a_crash_between_store_and_audit_loses_no_audit_entry(rig: WorkerRig) -> None:
     rig.audit.fail_next = True
     with pytest.raises(WorldError):
         rig.process([rig.message(rig.device.push())])
@@ -186,7 +117,7 @@ def test_a_crash_between_store_and_audit_loses_no_audit_entry(rig: Rig) -> None:
     assert len(rig.audit.entries) == 1
 
 
-def test_a_failing_audit_disk_delays_and_then_records_once(rig: Rig) -> None:
+def test_a_failing_audit_disk_delays_and_then_records_once(rig: WorkerRig) -> None:
     message = rig.message(rig.device.push())
     rig.audit.fail_next = True
     with pytest.raises(WorldError):
@@ -198,7 +129,7 @@ def test_a_failing_audit_disk_delays_and_then_records_once(rig: Rig) -> None:
     assert result.rejections is None
 
 
-def test_a_failing_transaction_leaves_everything_as_it_was(rig: Rig) -> None:
+def test_a_failing_transaction_leaves_everything_as_it_was(rig: WorkerRig) -> None:
     rig.process([rig.message(rig.device.push())])
     message = rig.message(rig.device.push())
     blocker = rig.store._db  # the connection itself, to make the next write fail
@@ -211,7 +142,7 @@ def test_a_failing_transaction_leaves_everything_as_it_was(rig: Rig) -> None:
     assert [result.sequence for result in rig.results()] == [0, 1]
 
 
-def test_garbage_on_any_topic_is_refused_and_counted(rig: Rig) -> None:
+def test_garbage_on_any_topic_is_refused_and_counted(rig: WorkerRig) -> None:
     rig.process([rig.message(rig.device.push())])
     for payload in (b"", b"\xff", b"\x83", bytes(300_000), cmw.wrap("text/plain", b"x", Indicator.EVIDENCE)):
         rig.process([Received(ueid_text=rig.name, payload=payload, received_us=NOW_US)])
@@ -223,7 +154,7 @@ def test_garbage_on_any_topic_is_refused_and_counted(rig: Rig) -> None:
     assert (last.rejections.count, last.rejections.last) == (5, Reason.UNKNOWN_MEDIA_TYPE)
 
 
-def test_silence_becomes_a_stale_result_also_across_a_restart(rig: Rig) -> None:
+def test_silence_becomes_a_stale_result_also_across_a_restart(rig: WorkerRig) -> None:
     rig.process([rig.message(rig.device.push())])
     assert rig.expire(NOW_US + 9_000_000) == 0
     rig.crash()
@@ -235,7 +166,7 @@ def test_silence_becomes_a_stale_result_also_across_a_restart(rig: Rig) -> None:
     assert rig.results()[-1].status is Tier.AFFIRMING
 
 
-def test_a_gap_is_solicited_once_in_a_while(rig: Rig) -> None:
+def test_a_gap_is_solicited_once_in_a_while(rig: WorkerRig) -> None:
     rig.process([rig.message(rig.device.push())])
     rig.device.push()
     rig.process([rig.message(rig.device.push()), rig.message(rig.device.push())])
@@ -246,7 +177,7 @@ def test_a_gap_is_solicited_once_in_a_while(rig: Rig) -> None:
 
 
 def test_an_attester_that_asking_does_not_help_is_asked_less_and_less_often(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: WorkerRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = iter(range(0, 10**9, 1800))
     monkeypatch.setattr("verifier_worker.adapters.solicitor.monotonic_s", lambda: float(next(seconds)))
@@ -270,7 +201,7 @@ def test_an_attester_that_asking_does_not_help_is_asked_less_and_less_often(
     assert len(rig.publisher.on(rig.name, "solicit")) >= before + 2
 
 
-def test_a_lost_database_does_not_lose_audit_entries(rig: Rig) -> None:
+def test_a_lost_database_does_not_lose_audit_entries(rig: WorkerRig) -> None:
     rig.process([rig.message(rig.device.push()), rig.message(rig.device.push())])
     rig.store.close()
     (rig.folder / "state.db").unlink()
@@ -280,12 +211,12 @@ def test_a_lost_database_does_not_lose_audit_entries(rig: Rig) -> None:
     assert [number for number, _ in rig.audit.entries] == [1, 2, 3]
 
 
-def test_two_workers_cannot_share_a_database(rig: Rig) -> None:
+def test_two_workers_cannot_share_a_database(rig: WorkerRig) -> None:
     with pytest.raises(ConfigError, match="another verifier"):
         SqliteStateStore(rig.folder / "state.db")
 
 
-def test_a_state_that_does_not_parse_reads_as_unknown(rig: Rig) -> None:
+def test_a_state_that_does_not_parse_reads_as_unknown(rig: WorkerRig) -> None:
     rig.process([rig.message(rig.device.push())])
     rig.store.close()
     with sqlite3.connect(rig.folder / "state.db") as db:
@@ -342,7 +273,7 @@ def test_a_damaged_length_is_no_torn_tail(tmp_path: Path) -> None:
 
 
 def test_what_was_pending_resolves_when_its_handle_comes(tmp_path: Path) -> None:
-    rig = Rig(tmp_path)
+    rig = WorkerRig(tmp_path)
     handles, rig.trust = rig.trust, make_trust(rig.device)
     rig.process([rig.message(rig.device.push())])
     assert [(each.status, each.freshness) for each in rig.results()] == [(Tier.NONE, Freshness.PENDING)]
@@ -364,7 +295,7 @@ def test_what_was_pending_resolves_when_its_handle_comes(tmp_path: Path) -> None
 
 
 def test_what_a_failing_database_kept_from_resolving_resolves_when_it_works_again(tmp_path: Path) -> None:
-    rig = Rig(tmp_path)
+    rig = WorkerRig(tmp_path)
     handles, rig.trust = rig.trust, make_trust(rig.device)
     rig.process([rig.message(rig.device.push())])
     rig.trust = handles

@@ -1,216 +1,41 @@
 """The agent as a process, on a real broker, a software TPM and openssl's Time Stamp Authority."""
 
-import json
 import os
-import queue
 import secrets
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from deploy.demo.embedded_tsa import answer, create_authority
-from deploy.demo.machine.measuring import MeasuringTpm
 from runtime.durable import write_durable
-from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
-from schemas.boot_log.records import parse_event, split_records
 from schemas.codecs import cmw
 from schemas.hashes import SHA256
-from schemas.identifiers import Ueid, parse_ueid_text, ueid_text
+from schemas.identifiers import ueid_text
 from schemas.media_types import SOLICIT, STATUS
 from schemas.messages.evidence import Evidence
 from schemas.messages.solicit import Solicit, sign_solicit
 from schemas.messages.status import parse_unverified_status
 from schemas.replay.log_replay import Quoted, Replay, ReplayState
-from schemas.topics import Topics
 from schemas.tpm.attest import QuoteInfo, parse_attest
 from schemas.tpm.pcr import PcrValues
 from schemas.tpm.public import check_attestation_key, parse_public
-from tests.builders.log_bytes import FIRMWARE, ima_ng
-from tests.fakes.attester import HandleMint, read_payload
-from tests.programs.mosquitto import Mosquitto, running_mosquitto
-from tests.programs.swtpm import Swtpm, require_tool, running_swtpm
+from tests.fakes.attester import read_payload
+from tests.programs.agent_rig import ROOT, TOPICS, AgentRig, agent_rig, publish_handle
+from tests.programs.swtpm import require_tool
 from tests.programs.tsa import running_tsa
 from tests.programs.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.needs("swtpm", "mosquitto", "openssl", "tpm2_checkquote", "tpm2_pcrextend")
 
-ROOT: Final = Path(__file__).resolve().parents[3]
-TOPICS: Final = Topics()
 HEARTBEAT_BUDGET_BYTES: Final = 700
 MQTT_BYTES: Final = 1 + 2 + 2 + 2 + 1  # PUBLISH: type, remaining length, topic length, packet id, no properties
 
 
-@dataclass
-class Bench:
-    """One device in its folder, and someone who listens on the broker."""
-
-    directory: Path
-    tpm: Swtpm
-    broker: Mosquitto
-    mint: HandleMint
-    heartbeat_s: float
-    verifier = generate_private_key(SECP256R1())
-    evidence: "queue.SimpleQueue[tuple[str, bytes]]" = field(default_factory=queue.SimpleQueue)
-    status: "queue.SimpleQueue[bytes]" = field(default_factory=queue.SimpleQueue)
-    measured: int = 0
-    listener: MqttConnection | None = None
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        assert self.listener is not None
-        assert self.listener.publish(topic, payload, retain=retain) is not None
-
-    @property
-    def config(self) -> Path:
-        return self.directory / "agent.toml"
-
-    @property
-    def ima(self) -> Path:
-        return self.directory / "binary_runtime_measurements"
-
-    def write_config(self, tsa_root: Path, algorithm: str, **more: dict[str, object]) -> None:
-        for name, key in (("distributor", self.mint.key), ("verifier", self.verifier)):
-            pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-            (self.directory / f"{name}.pub").write_bytes(pem)
-        tables: dict[str, dict[str, object]] = {
-            "mqtt": {"host": self.broker.host, "port": self.broker.port},
-            "tpm": {"tcti": self.tpm.tcti, "ak_algorithm": algorithm},
-            "evidence": {"pcrs": "sha256:0-10", "heartbeat_s": self.heartbeat_s, "log_poll_s": 0.1},
-            "logs": {"ima": self.ima.name, "tcg2": "binary_bios_measurements"},
-            "trust": {
-                "distributor_keys": ["distributor.pub"],
-                "verifier_keys": ["verifier.pub"],
-                "tsa_roots": [str(tsa_root)],
-            },
-            **more,
-        }
-        lines = ['name = "device-1"', 'state = "agent.db"']
-        for table, values in tables.items():
-            lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
-        self.config.write_text("\n".join(lines), encoding="utf-8")
-
-    def measure(self, count: int = 1) -> None:
-        """As the kernel: the record first, then the PCR."""
-        for _ in range(count):
-            record = ima_ng(b"/usr/bin/%d" % self.measured, b"%d" % self.measured)
-            with self.ima.open("ab") as file:
-                file.write(record)
-            digest = SHA256.digest(record[28 + len(b"ima-ng") + 4 :]).hex()
-            command = [require_tool("tpm2_pcrextend"), "-Q", "-T", self.tpm.tcti, f"10:sha256={digest}"]
-            subprocess.run(command, check=True)
-            self.measured += 1
-
-    def boot(self) -> int:
-        """Extends the recorded boot into the TPM and puts its log in place; returns the number of entries."""
-        raw = (FIRMWARE / "binary_bios_measurements").read_bytes()
-        split = split_records(raw)
-        firmware = MeasuringTpm(self.tpm.tcti)
-        for number, record in enumerate(split.records):
-            event = parse_event(record, split.format if number else None)
-            digests = dict(event.digests)
-            if event.extended and SHA256.tpm_id in digests:
-                firmware.extend(event.pcr_index, {SHA256: digests[SHA256.tpm_id]})
-        firmware.close()
-        (self.directory / "binary_bios_measurements").write_bytes(raw)
-        return len(split.records)
-
-    def received(self, message: Message) -> None:
-        if TOPICS.kind_of(message.topic) == "evidence":
-            self.evidence.put((message.topic, message.payload))
-        else:
-            self.status.put(message.payload)
-
-    def next(self) -> Evidence:
-        return read_payload(self.evidence.get(timeout=PATIENCE_S)[1])
-
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "attester_agent", *arguments],
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-
-    def provision(self) -> Ueid:
-        done = self.command("provision", "--config", str(self.config), "--out", str(self.directory))
-        assert done.returncode == 0, done.stderr
-        return parse_ueid_text((self.directory / "attester.ueid").read_text().strip())
-
-    @contextmanager
-    def running_agent(self, *options: str) -> Iterator["subprocess.Popen[bytes]"]:
-        with (self.directory / "agent.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "attester_agent", "run", "--config", str(self.config), *options],
-                cwd=ROOT,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
-                stdin=subprocess.DEVNULL,
-                stderr=log,
-            )
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
-
-
-def openssl_stamp(directory: Path) -> Callable[[bytes, int], bytes]:
-    """Asks the embedded TSA as a client of RFC 3161 does, with openssl's tools."""
-
-    def stamp(imprint: bytes, _time_us: int) -> bytes:
-        query = subprocess.run(
-            ["openssl", "ts", "-query", "-digest", imprint.hex(), "-sha256", "-cert"], check=True, capture_output=True
-        ).stdout
-        return subprocess.run(
-            ["openssl", "ts", "-reply", "-in", "/dev/stdin", "-token_out"],
-            input=answer(directory, query),
-            check=True,
-            capture_output=True,
-        ).stdout
-
-    return stamp
-
-
-@contextmanager
-def bench(directory: Path, *, heartbeat_s: float, algorithm: str = "ecc", **more: dict[str, object]) -> Iterator[Bench]:
-    for name in ("tpm", "broker", "tsa"):
-        (directory / name).mkdir()
-    root = create_authority(directory / "tsa")
-    with running_swtpm(directory / "tpm") as tpm, running_mosquitto(directory / "broker") as broker:
-        made = Bench(directory, tpm, broker, HandleMint(openssl_stamp(directory / "tsa")), heartbeat_s)
-        made.write_config(root, algorithm, **more)
-        listener = MqttConnection(
-            MqttSettings(host=broker.host, port=broker.port),
-            Session(client_id="listener", subscriptions=(TOPICS.all_evidence, TOPICS.all_status), persistent=True),
-            on_message=made.received,
-        )
-        listener.start()
-        try:
-            assert listener.wait_subscribed(PATIENCE_S)
-            made.listener = listener
-            yield made
-        finally:
-            listener.stop()
-
-
-def publish_handle(device: Bench) -> bytes:
-    payload = device.mint.payload(time.time_ns() // 1000)
-    device.publish(TOPICS.handles("distributor-1"), payload, retain=True)
-    assert device.mint.previous is not None
-    return device.mint.previous
-
-
-def check_quote(device: Bench, evidence: Evidence) -> None:
+def check_quote(device: AgentRig, evidence: Evidence) -> None:
     """tpm2-tools, which share no code with us, accept quote and sync proof."""
     quote, signature = device.directory / "quote.attest", device.directory / "quote.signature"
     quote.write_bytes(evidence.quote)
@@ -246,7 +71,7 @@ class Replayer:
 
 
 def test_a_device_from_provisioning_to_heartbeats(tmp_path: Path) -> None:
-    with bench(tmp_path, heartbeat_s=0.5) as device:
+    with agent_rig(tmp_path, heartbeat_s=0.5) as device:
         device.measure(3)
         ueid = device.provision()
         public = parse_public((tmp_path / "ak.tpmt_public").read_bytes())
@@ -289,7 +114,7 @@ def test_a_device_from_provisioning_to_heartbeats(tmp_path: Path) -> None:
         assert (online.online, offline.online, online.name) == (True, False, "device-1")
 
 
-def next_heartbeat(device: Bench) -> tuple[Evidence, int]:
+def next_heartbeat(device: AgentRig) -> tuple[Evidence, int]:
     """The next push with nothing new in it, and its size on the wire."""
     while True:
         topic, payload = device.evidence.get(timeout=PATIENCE_S)
@@ -305,7 +130,7 @@ def stop(process: "subprocess.Popen[bytes]") -> int:
 
 @pytest.mark.parametrize("algorithm", ["ecc", "rsa"])
 def test_a_recorded_boot_is_pushed_bound_and_reproduces_the_quote(tmp_path: Path, algorithm: str) -> None:
-    with bench(tmp_path, heartbeat_s=60, algorithm=algorithm) as device:
+    with agent_rig(tmp_path, heartbeat_s=60, algorithm=algorithm) as device:
         count = device.boot()
         device.measure(2)
         publish_handle(device)
@@ -324,7 +149,7 @@ def test_in_two_sided_mode_openssl_confirms_the_stamp_over_the_sync_proof(tmp_pa
     (tmp_path / "second").mkdir()
     with (
         running_tsa(tmp_path / "second") as tsa,
-        bench(tmp_path, heartbeat_s=0.3, sync_stamp={"urls": [tsa.url], "roots": [str(tsa.root_file)]}) as device,
+        agent_rig(tmp_path, heartbeat_s=0.3, sync_stamp={"urls": [tsa.url], "roots": [str(tsa.root_file)]}) as device,
     ):
         device.provision()
         handle = publish_handle(device)
@@ -349,7 +174,7 @@ def test_in_two_sided_mode_openssl_confirms_the_stamp_over_the_sync_proof(tmp_pa
 def test_an_agent_that_no_brokers_handle_reaches_is_fed_by_a_file(tmp_path: Path) -> None:
     handles = tmp_path / "handles"
     handles.mkdir()
-    with bench(tmp_path, heartbeat_s=0.3) as device:
+    with agent_rig(tmp_path, heartbeat_s=0.3) as device:
         device.provision()
         with device.running_agent("--handle-file", str(handles / "newest")):
             for _ in "ab":
@@ -364,7 +189,7 @@ def test_an_agent_that_no_brokers_handle_reaches_is_fed_by_a_file(tmp_path: Path
 
 
 def test_a_solicit_is_followed(tmp_path: Path) -> None:
-    with bench(tmp_path, heartbeat_s=60) as device:
+    with agent_rig(tmp_path, heartbeat_s=60) as device:
         device.measure(4)
         publish_handle(device)
         ueid = device.provision()
@@ -382,7 +207,7 @@ def test_a_solicit_is_followed(tmp_path: Path) -> None:
 
 def test_the_chain_is_whole_however_often_the_agent_is_killed(tmp_path: Path) -> None:
     received: list[Evidence] = []
-    with bench(tmp_path, heartbeat_s=0.01) as device:
+    with agent_rig(tmp_path, heartbeat_s=0.01) as device:
         publish_handle(device)
         for _ in range(6):
             device.measure()
@@ -404,7 +229,7 @@ def test_the_chain_is_whole_however_often_the_agent_is_killed(tmp_path: Path) ->
 
 
 def test_what_is_pushed_while_the_broker_is_away_arrives_in_order(tmp_path: Path) -> None:
-    with bench(tmp_path, heartbeat_s=0.05) as device:
+    with agent_rig(tmp_path, heartbeat_s=0.05) as device:
         publish_handle(device)
         with device.running_agent():
             received = [device.next()]
@@ -418,7 +243,7 @@ def test_what_is_pushed_while_the_broker_is_away_arrives_in_order(tmp_path: Path
 
 
 def test_a_reboot_of_the_device_is_a_baseline(tmp_path: Path) -> None:
-    with bench(tmp_path, heartbeat_s=0.2) as device:
+    with agent_rig(tmp_path, heartbeat_s=0.2) as device:
         device.measure(3)
         publish_handle(device)
         with device.running_agent():

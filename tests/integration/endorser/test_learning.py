@@ -13,7 +13,7 @@ from schemas.codecs import cmw
 from schemas.hashes import SHA256
 from schemas.media_types import Indicator
 from schemas.messages.evidence import encode_evidence
-from tests.integration.attester_agent.test_agent import bench, publish_handle
+from tests.programs.agent_rig import agent_rig, publish_handle
 from tests.programs.swtpm import require_tool
 
 pytestmark = pytest.mark.needs("swtpm", "mosquitto", "openssl", "tpm2_pcrextend", "tpm2_pcrread")
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.needs("swtpm", "mosquitto", "openssl", "tpm2_pcrextend"
 def test_values_are_learned_from_a_real_quote_and_refused_without_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with bench(tmp_path, heartbeat_s=0.5) as device:
+    with agent_rig(tmp_path, heartbeat_s=0.5) as device:
         device.boot()
         device.measure(3)
         device.provision()

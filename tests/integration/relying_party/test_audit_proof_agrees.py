@@ -10,7 +10,7 @@ import cbor2
 import pytest
 
 from tests.builders.damage import flipped
-from tests.component.relying_party.test_audit_proof import run_of
+from tests.worlds.proven_log import run_of
 
 PROGRAM = Path(__file__).resolve().parents[2] / "programs" / "go" / "checkproof.go"
 

@@ -11,8 +11,8 @@ from schemas.errors import ConfigError, PeerError
 from schemas.messages.policy import SignedPolicy
 from schemas.reasons import Reason
 from schemas.verdicts import Tier, TrustClaim, Weight
-from tests.unit.verifier_worker.test_step import Bench
 from tests.worlds.device import make_policy, make_trust
+from tests.worlds.step_bench import Bench
 from verifier_worker.adapters.loaded_files import compile_policy
 from verifier_worker.core.policy.cel_rules import FACTS, compile_rule
 from verifier_worker.core.policy.in_force import Policies

@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.messages.result import AttestationResult
-from tests.unit.verifier_worker.test_clock_states import SECOND_US, WatchedDevice
+from tests.worlds.watched_device import SECOND_US, WatchedDevice
 from verifier_worker.core.result_builder import UNAPPRAISED_LIFETIME_US, build_result
 
 

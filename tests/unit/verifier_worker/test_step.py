@@ -11,54 +11,20 @@ from schemas.errors import PeerError
 from schemas.hashes import SHA256
 from schemas.limits import MAX_CLAIMS
 from schemas.messages.evidence import VANISHED, Evidence, LogIncrement, encode_evidence, parse_evidence
-from schemas.messages.handle import Handle
 from schemas.reasons import Reason
 from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.builders.file_signing import file_key, sign_file
 from tests.builders.log_bytes import agile_event, ima_record
 from tests.worlds.device import (
     GOOD_FILES,
-    T0_US,
     FakeDevice,
     make_handle,
-    make_policy,
     make_references,
     make_trust,
 )
-from verifier_worker.core.state import AttesterState
+from tests.worlds.step_bench import RECEIVED_US, Bench
 from verifier_worker.core.state_codec import decode_state, encode_state
 from verifier_worker.core.step import Step, overdue, step
-from verifier_worker.core.trust import Trust
-
-RECEIVED_US = T0_US + 5_000_000
-
-
-class Bench:
-    """A device, a verifier's trust and state, and the time."""
-
-    def __init__(self, *, policy_changes: dict[str, object] | None = None) -> None:
-        self.device = FakeDevice()
-        self.handle: Handle = make_handle()
-        self.policy = make_policy(**(policy_changes or {}))
-        self.trust: Trust = make_trust(self.device, handles=(self.handle,), policy=self.policy)
-        self.state: AttesterState | None = None
-        self.now_us = RECEIVED_US
-        self.device.sync(self.handle)
-
-    def take(self, evidence: Evidence) -> Step:
-        """One push through the wire form and ``step``; the stored form must give the same state back."""
-        parsed = parse_evidence(encode_evidence(evidence))
-        taken = step(self.state, self.device.ueid, parsed, self.now_us, self.trust)
-        if taken.state is not None:
-            assert decode_state(encode_state(taken.state)) == taken.state
-        self.state = taken.state
-        self.now_us += 1_000_000
-        return taken
-
-    def verdict(self) -> tuple[Tier, set[Reason]]:
-        """Status and reasons now."""
-        assert self.state is not None
-        return self.state.verdict.status, set(self.state.verdict.reasons)
 
 
 @pytest.fixture

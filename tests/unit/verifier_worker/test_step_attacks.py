@@ -18,8 +18,8 @@ from schemas.time_model import ClockAnchor, clock_rate_ppm
 from schemas.tpm.pcr import parse_selection_text
 from schemas.verdicts import Freshness, Tier
 from tests.builders.log_bytes import field, ima_ng, ima_record
-from tests.unit.verifier_worker.test_step import RECEIVED_US, Bench
 from tests.worlds.device import GOOD_FILES, FakeDevice, make_handle, make_references, make_trust
+from tests.worlds.step_bench import RECEIVED_US, Bench
 from verifier_worker.core.policy.policy_file import LogsTable
 from verifier_worker.core.result_builder import build_result
 from verifier_worker.core.step import Step

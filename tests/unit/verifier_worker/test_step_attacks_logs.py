@@ -13,8 +13,8 @@ from schemas.tpm.pcr import PcrBankSelection, PcrSelection, encode_selection, pa
 from schemas.verdicts import Tier
 from tests.builders import tpm_bytes
 from tests.builders.log_bytes import agile_event, field, ima_record, measured, spec_id_record, uefi_variable
-from tests.unit.verifier_worker.test_step import Bench
 from tests.worlds.device import FakeDevice, make_references, make_trust
+from tests.worlds.step_bench import Bench
 from verifier_worker.core.policy.policy_file import LogsTable
 from verifier_worker.core.step import Step
 

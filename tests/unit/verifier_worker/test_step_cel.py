@@ -1,6 +1,5 @@
 """``step`` with CEL logs and state transitions: by honest devices and by attackers."""
 
-import hashlib
 from dataclasses import replace
 
 import pytest
@@ -18,60 +17,16 @@ from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256
 from schemas.messages.evidence import LogIncrement, TransitionKind, encode_evidence, parse_evidence
 from schemas.reasons import Reason
-from schemas.tpm.pcr import parse_selection_text
 from schemas.verdicts import Tier
-from tests.worlds.device import T0_US, FakeDevice, make_handle, make_policy, make_references, make_trust
-from verifier_worker.core.policy.policy_file import LogsTable
+from tests.worlds.device import FakeDevice, make_handle
+from tests.worlds.step_bench import APP, SYSTEMD, CelBench
 from verifier_worker.core.result_builder import build_result
-from verifier_worker.core.state import AttesterState
-from verifier_worker.core.state_codec import decode_state, encode_state
 from verifier_worker.core.step import Step, step
-
-APP, SYSTEMD = "cel/app", "cel/systemd"
-GOOD = {b"good config": "/etc/app.conf", b"enter-initrd": "phase", b"stub section": "stub"}
-
-
-class Bench:
-    """A device with CEL logs, and a verifier whose policy gives PCRs 14 and 11, 15 to them."""
-
-    def __init__(self) -> None:
-        self.device = FakeDevice()
-        self.device.selection = parse_selection_text("sha256:0-11,14-16")
-        self.handle = make_handle()
-        logs = LogsTable(tcg2=(*range(10), 11), ima=(10,), cel={"app": (14,), "systemd": (11, 15)})
-        policy = make_policy(pcrs="sha256:0-11,14-16", logs=logs)
-        files = {hashlib.sha256(content).digest(): name for content, name in GOOD.items()}
-        references = make_references(self.device, files=files)
-        self.trust = make_trust(self.device, handles=(self.handle,), policy=policy, references=(references,))
-        self.state: AttesterState | None = None
-        self.now_us = T0_US + 5_000_000
-        self.device.sync(self.handle)
-        self.device.measure_boot(11, b"stub section")
-        self.device.measure_file(APP, "/etc/app.conf", b"good config")
-        self.phase("enter-initrd")
-
-    def phase(self, text: str, index: int = 11, digest: bytes | None = None) -> None:
-        digests = ((SHA256.tpm_id, digest or SHA256.digest(text.encode())),)
-        content = SystemdContent(event_type="phase", string=text)
-        self.device.log_record(SYSTEMD, CelRecord(recnum=0, pcr=index, digests=digests, content=content))
-
-    def push(self, **changes: object) -> Step:
-        evidence = parse_evidence(encode_evidence(self.device.push(**changes)))  # type: ignore[arg-type]  # by name
-        taken = step(self.state, self.device.ueid, evidence, self.now_us, self.trust)
-        if taken.state is not None:
-            assert decode_state(encode_state(taken.state)) == taken.state
-        self.state = taken.state
-        self.now_us += 1_000_000
-        return taken
-
-    def verdict(self) -> tuple[Tier, set[Reason]]:
-        assert self.state is not None
-        return self.state.verdict.status, set(self.state.verdict.reasons)
 
 
 @pytest.fixture
-def bench() -> Bench:
-    made = Bench()
+def bench() -> CelBench:
+    made = CelBench()
     made.push()
     assert made.verdict() == (Tier.AFFIRMING, set())
     return made
@@ -81,7 +36,7 @@ def details(taken: Step) -> list[str]:
     return [finding.detail for finding in taken.findings]
 
 
-def test_two_cel_logs_and_a_pcr_shared_with_the_boot_log_are_affirmed(bench: Bench) -> None:
+def test_two_cel_logs_and_a_pcr_shared_with_the_boot_log_are_affirmed(bench: CelBench) -> None:
     assert bench.state is not None
     assert bench.state.replay.next_index == {"tcg2": 10, "ima": 1, APP: 1, SYSTEMD: 1}
     assert bench.state.measured.owners[11] == (SYSTEMD, "tcg2")
@@ -91,20 +46,20 @@ def test_two_cel_logs_and_a_pcr_shared_with_the_boot_log_are_affirmed(bench: Ben
     assert bench.verdict() == (Tier.AFFIRMING, set())
 
 
-def test_a_file_without_a_reference_value_is_named(bench: Bench) -> None:
+def test_a_file_without_a_reference_value_is_named(bench: CelBench) -> None:
     bench.device.measure_file(APP, "/etc/evil.conf", b"evil config")
     taken = bench.push()
     assert bench.verdict() == (Tier.CONTRAINDICATED, {Reason.FILE_UNEXPECTED})
     assert details(taken) == ["/etc/evil.conf (app.config, cel/app)"]
 
 
-def test_an_entry_whose_text_no_pcr_binds_is_not_called_by_it(bench: Bench) -> None:
+def test_an_entry_whose_text_no_pcr_binds_is_not_called_by_it(bench: CelBench) -> None:
     bench.phase("enter-initrd", index=15, digest=b"\x99" * 32)
     assert details(bench.push()) == ["entry 0 of PCR 15 (cel/systemd)"]
 
 
 def test_a_boot_event_does_not_explain_what_an_application_measured() -> None:
-    bench = Bench()
+    bench = CelBench()
     bench.device.boot()
     bench.device.sync(bench.handle)
     bench.device.measure_file(APP, "/etc/app.conf", b"good config")
@@ -114,7 +69,7 @@ def test_a_boot_event_does_not_explain_what_an_application_measured() -> None:
     assert bench.verdict() == (Tier.CONTRAINDICATED, {Reason.FILE_UNEXPECTED})
 
 
-def test_entries_that_extend_nothing_are_counted_and_not_judged(bench: Bench) -> None:
+def test_entries_that_extend_nothing_are_counted_and_not_judged(bench: CelBench) -> None:
     version = ManagementContent(event=ManagementEvent.CEL_VERSION, values=(1, 1))
     bench.device.log_record(APP, CelRecord(recnum=0, pcr=14, digests=((11, bytes(32)),), content=version))
     nv_entry = SystemdContent(string="product-uuid")
@@ -127,7 +82,7 @@ def test_entries_that_extend_nothing_are_counted_and_not_judged(bench: Bench) ->
     assert bench.state.replay.next_index[APP] == 4
 
 
-def test_an_increment_that_is_not_the_quoted_one_is_refused(bench: Bench) -> None:
+def test_an_increment_that_is_not_the_quoted_one_is_refused(bench: CelBench) -> None:
     bench.device.measure_file(APP, "/etc/app.conf", b"good config")
     evidence = bench.device.push()
     (increment,) = evidence.unsigned_increments.values()
@@ -142,7 +97,7 @@ def test_an_increment_that_is_not_the_quoted_one_is_refused(bench: Bench) -> Non
     assert taken.refused.reason is Reason.LOG_NOT_BOUND_TO_BODY
 
 
-def test_a_renamed_entry_is_refused(bench: Bench) -> None:
+def test_a_renamed_entry_is_refused(bench: CelBench) -> None:
     good = ApplicationContent(event_type="app.config", name="/etc/app.conf", digest=SHA256.digest(b"good config"))
     true = application_record(14, replace(good, digest=SHA256.digest(b"evil")), (SHA256.tpm_id,), 1)
     bench.device.log_record(APP, replace(true, content=good))  # the operating system lies about what it extended
@@ -151,7 +106,7 @@ def test_a_renamed_entry_is_refused(bench: Bench) -> None:
     assert taken.refused.reason is Reason.LOG_MALFORMED
 
 
-def test_an_entry_logged_and_not_extended_yet_waits_for_the_next_quote(bench: Bench) -> None:
+def test_an_entry_logged_and_not_extended_yet_waits_for_the_next_quote(bench: CelBench) -> None:
     pcrs = dict(bench.device.pcrs)
     bench.device.measure_file(APP, "/etc/evil.conf", b"evil config")
     extended, bench.device.pcrs = bench.device.pcrs, pcrs
@@ -165,7 +120,7 @@ def test_an_entry_logged_and_not_extended_yet_waits_for_the_next_quote(bench: Be
 
 
 def test_a_log_that_the_policy_names_must_be_there() -> None:
-    bench = Bench()
+    bench = CelBench()
     bench.device.cel_logs.pop(APP)
     bench.device.pcrs[14] = bytes(32)
     taken = bench.push()
@@ -173,7 +128,7 @@ def test_a_log_that_the_policy_names_must_be_there() -> None:
     assert details(taken) == [APP]
 
 
-def test_a_suspend_is_told_and_reported(bench: Bench) -> None:
+def test_a_suspend_is_told_and_reported(bench: CelBench) -> None:
     bench.device.resume()
     bench.device.sync(bench.handle)
     bench.push()
@@ -189,7 +144,7 @@ def test_a_suspend_is_told_and_reported(bench: Bench) -> None:
     assert bench.verdict() == (Tier.AFFIRMING, set())
 
 
-def test_all_transitions_are_reported_in_order(bench: Bench) -> None:
+def test_all_transitions_are_reported_in_order(bench: CelBench) -> None:
     for _ in range(3):
         bench.device.resume()
     bench.device.tell(TransitionKind.KEXEC)
@@ -200,7 +155,7 @@ def test_all_transitions_are_reported_in_order(bench: Bench) -> None:
     assert [each.restart_count for each in bench.state.transitions] == [1, 2, 3, 3]
 
 
-def test_a_log_of_a_pcr_that_a_suspend_clears_starts_anew(bench: Bench) -> None:
+def test_a_log_of_a_pcr_that_a_suspend_clears_starts_anew(bench: CelBench) -> None:
     for _ in range(3):
         bench.device.measure_file("cel/volatile", "/v", b"anything", index=16)
     bench.push()
@@ -217,7 +172,7 @@ def test_a_log_of_a_pcr_that_a_suspend_clears_starts_anew(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("reported", [0, 1])
-def test_a_resume_that_was_not_reported_is_a_warning(bench: Bench, reported: int) -> None:
+def test_a_resume_that_was_not_reported_is_a_warning(bench: CelBench, reported: int) -> None:
     bench.device.restart_count += 2 - reported
     for _ in range(reported):
         bench.device.resume()
@@ -227,7 +182,7 @@ def test_a_resume_that_was_not_reported_is_a_warning(bench: Bench, reported: int
     assert f"{2 - reported} of 2 resumes" in details(taken)
 
 
-def test_a_hibernation_is_a_reset_that_says_so(bench: Bench) -> None:
+def test_a_hibernation_is_a_reset_that_says_so(bench: CelBench) -> None:
     bench.device.reboot()
     bench.device.tell(TransitionKind.HIBERNATE)
     bench.device.measure_boot(11, b"stub section")

@@ -12,8 +12,8 @@ from schemas.messages.reference_values import Outgoing, ReferenceValues
 from schemas.reasons import Reason
 from schemas.verdicts import Tier
 from tests.builders.file_signing import file_key
-from tests.unit.verifier_worker.test_step import Bench
 from tests.worlds.device import GOOD_FILES, T0_US, make_handle, make_policy, make_references
+from tests.worlds.step_bench import Bench
 from verifier_worker.core.conclusion import resolve
 from verifier_worker.core.policy.policy_file import ImaTable, LogsTable
 from verifier_worker.core.succession import carry_over

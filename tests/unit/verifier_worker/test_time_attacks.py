@@ -15,7 +15,7 @@ from schemas.messages.evidence import (
 )
 from schemas.reasons import Reason
 from schemas.verdicts import Freshness, Tier
-from tests.unit.verifier_worker.test_clock_states import GOOD, INTERVAL_S, SECOND_US, WatchedDevice
+from tests.worlds.watched_device import GOOD, INTERVAL_S, SECOND_US, WatchedDevice
 from verifier_worker.core.conclusion import resolve
 from verifier_worker.core.result_builder import build_result
 

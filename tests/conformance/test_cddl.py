@@ -7,8 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import zcbor
-from zcbor.zcbor import zcbor as zcbor_internals
 
 from schemas import media_types
 from schemas.audit import proof as audit_proofs
@@ -61,10 +59,8 @@ from schemas.messages.result import AttestationResult, Rejections
 from schemas.messages.solicit import Solicit, sign_solicit, verify_solicit
 from schemas.messages.status import Status, encode_status, parse_unverified_status
 from schemas.verdicts import Freshness, Tier, TrustClaim
-from tests.builders.cddl import KEY, conforms, device, endorsement, load, reference_values, rule
+from tests.builders.cddl import KEY, Invalid, conforms, device, endorsement, reference_values, rule
 from tests.worlds.device import make_references
-
-zcbor_internals.loads = load
 
 KEYS = {cose.key_id(KEY.public_key()): KEY.public_key()}
 
@@ -511,7 +507,7 @@ def test_codec_and_cddl_refuse_the_same_changes(name: str) -> None:
         count += 1
         try:
             described.validate_str(raw)
-        except zcbor.CddlValidationError:
+        except Invalid:
             try:
                 parse(raw)
             except PeerError:

@@ -8,21 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cbor2
 import pytest
 
 from schemas.codecs import cbor, cose
 from schemas.hashes import SHA256, SHA384
 from schemas.messages.reference_values import Outgoing, ReferenceValues, sign_reference_values
-from tests.builders.cddl import KEY, conforms, endorsement, load, reference_values, rule
+from tests.builders.cddl import KEY, Invalid, conforms, endorsement, load, reference_values, rule, rules_of
 from tests.builders.file_signing import file_key
 
-if not hasattr(cbor2, "CBORDecodeValueError"):
-    cbor2.CBORDecodeValueError = cbor2.CBORDecodeError  # type: ignore[attr-defined]  # for zcbor, as in test_cddl
-import zcbor
-
 PUBLISHED = Path(__file__).with_name("published_corim.cddl")
-RULES = zcbor.DataTranslator.from_cddl(PUBLISHED.read_text(encoding="utf-8"), 1000).my_types
+RULES = rules_of(PUBLISHED.read_text(encoding="utf-8"))
 RULE, COMID = RULES["signed-corim"], RULES["comid"]
 
 
@@ -88,10 +83,10 @@ def test_the_published_grammar_takes_what_we_sign(name: str) -> None:
 def test_neither_grammar_takes_another_comid(name: str, change: dict[int, object]) -> None:
     _, rules, make = SIGNED[name]
     comid = {**comids_of(make())[0], **change}
-    with pytest.raises((zcbor.CddlValidationError, StopIteration)):
+    with pytest.raises((Invalid, StopIteration)):
         rule("corim.cddl", rules[0]).validate_obj(comid)
     if change != {4: {}}:  # zcbor has no word for a map that must not be empty
-        with pytest.raises((zcbor.CddlValidationError, StopIteration)):
+        with pytest.raises((Invalid, StopIteration)):
             COMID.validate_obj(comid)
 
 
@@ -146,5 +141,5 @@ def test_the_published_grammar_is_not_a_rubber_stamp(name: str) -> None:
     changes: tuple[dict[int, object], ...] = (no_comid, other_tag, {4: {}}, {4: {1: 5}}, {0: 5})
     for change in changes:
         changed = cbor.encode(cbor.Tag(501, {**other.value, **change}))
-        with pytest.raises((zcbor.CddlValidationError, StopIteration)):
+        with pytest.raises((Invalid, StopIteration)):
             RULE.validate_obj(cbor.Tag(18, [protected, unprotected, changed, signature]))

@@ -26,10 +26,9 @@ from verifier_worker.adapters.build import BUILD
 from verifier_worker.adapters.push_progress import PushProgress
 from verifier_worker.adapters.solicitor import Identity, Solicitor
 from verifier_worker.core.awaited_handles import AwaitedHandles
-from verifier_worker.core.conclusion import resolve
-from verifier_worker.core.decision import DEVELOPER, result_about, take
-from verifier_worker.core.state import AttesterState, Finding
-from verifier_worker.core.step import SolicitRequest, overdue
+from verifier_worker.core.decision import DEVELOPER, Decision, decide_handle, decide_push, decide_silence
+from verifier_worker.core.state import AttesterState
+from verifier_worker.core.step import SolicitRequest
 from verifier_worker.core.trust import Trust
 from verifier_worker.ports import Arrival, AuditLog, Outcome, Pending, Publisher, StateStore, StoredAttester
 
@@ -152,11 +151,11 @@ class Worker:
             if entry.state is None:  # stored by another version, or damaged: nothing can be said of it any more
                 self._store.forget(ueid)
                 continue
-            state = overdue(entry.state, now_us)
-            if state is entry.state:
+            late = decide_silence(ueid, entry.state, now_us, self._trust(now_us, ueid), self._identity.name)
+            if late is None:
                 continue
-            outcomes.append(self._conclude(ueid, state, (), now_us, changed, evidence=None))
-            _LOG.info("attester-overdue", ueid=ueid_text(ueid), last_received_us=state.received_us)
+            outcomes.append(self._outcome(ueid, late, now_us, changed, evidence=None))
+            _LOG.info("attester-overdue", ueid=ueid_text(ueid), last_received_us=late.state.received_us)
         if outcomes:
             self._store_all(outcomes, changed)
         return len(outcomes)
@@ -173,9 +172,11 @@ class Worker:
         try:
             for ueid in waited:
                 state = self._entry(ueid, changed).state
-                resolved = resolve(ueid, state, self._trust(now_us, ueid), now_us) if state is not None else None
+                if state is None:
+                    continue
+                resolved = decide_handle(ueid, state, now_us, self._trust(now_us, ueid), self._identity.name)
                 if resolved is not None:
-                    outcomes.append(self._conclude(ueid, *resolved, now_us, changed, evidence=None))
+                    outcomes.append(self._outcome(ueid, resolved, now_us, changed, evidence=None))
             if outcomes:
                 self._store_all(outcomes, changed)
         except BaseException:
@@ -253,27 +254,23 @@ class Worker:
         except PeerError as error:
             _report_refusal(received, error)
             return None, None
-        entry = self._entry(ueid, changed)
-        trust = self._trust(received.received_us, ueid)
-        taken = take(entry.state, ueid, received.payload, received.received_us, trust)
-        solicit = (ueid, taken.solicit) if taken.solicit is not None else None
-        if taken.duplicate:
+        entry, received_us = self._entry(ueid, changed), received.received_us
+        trust = self._trust(received_us, ueid)
+        decided = decide_push(ueid, entry.state, received.payload, received_us, trust, self._identity.name)
+        solicit = (ueid, decided.solicit) if decided.solicit is not None else None
+        if isinstance(decided, Decision):
+            result_metrics.ACCEPTED.inc()
+            if decided.solicit is None and decided.state.settled:
+                self._solicitor.answered(ueid)
+            return self._outcome(ueid, decided, received_us, changed, evidence=received), solicit
+        if decided.refused is None:
             result_metrics.DUPLICATES.inc()
-            return _repeated_result(ueid, entry, received.received_us), None
-        if taken.refused is not None:
-            _report_refusal(received, taken.refused)
-            entry.state = taken.state
-            audit = _audit_entry(received, ueid, reasons=[taken.refused.reason], result=None, whole=False)
-            self._progress.refused(taken.refused.reason)
-            return Outcome(ueid=ueid, state=None, result=None, expires_us=0, audit=audit), solicit
-        result_metrics.ACCEPTED.inc()
-        if taken.state is None:
-            message = "step accepted a push without a state"
-            raise AssertionError(message)
-        if taken.solicit is None and taken.state.settled:
-            self._solicitor.answered(ueid)
-        outcome = self._conclude(ueid, taken.state, taken.findings, received.received_us, changed, evidence=received)
-        return outcome, solicit
+            return _repeated_result(ueid, entry, received_us), None
+        _report_refusal(received, decided.refused)
+        entry.state = decided.state
+        audit = _audit_entry(received, ueid, reasons=[decided.refused.reason], result=None, whole=False)
+        self._progress.refused(decided.refused.reason)
+        return Outcome(ueid=ueid, state=None, result=None, expires_us=0, audit=audit), solicit
 
     def _entry(self, ueid: Ueid, changed: dict[Ueid, _Cached]) -> _Cached:
         """The attester's entry for this batch: a copy, so that a failed batch leaves the cache as it was."""
@@ -286,28 +283,21 @@ class Worker:
         changed[ueid] = _Cached(state=cached.state, result=cached.result, result_expires_us=cached.result_expires_us)
         return changed[ueid]
 
-    def _conclude(
-        self,
-        ueid: Ueid,
-        state: AttesterState,
-        findings: tuple[Finding, ...],
-        now_us: int,
-        changed: dict[Ueid, _Cached],
-        *,
-        evidence: Received | None,
+    def _outcome(
+        self, ueid: Ueid, decided: Decision, now_us: int, changed: dict[Ueid, _Cached], *, evidence: Received | None
     ) -> Outcome:
-        """Builds and signs the result of an appraisal or a missed deadline."""
-        built = result_about(ueid, state, findings, now_us, self._trust(now_us, ueid), self._identity.name)
-        result_metrics.count_result(built, findings)
-        if built.freshness is Freshness.PENDING:
+        """Signs the result of a decision, counts and reports it, and makes its audit entry."""
+        state, result = decided.state, decided.result
+        result_metrics.count_result(result, decided.findings)
+        if result.freshness is Freshness.PENDING:
             self._awaited.add(ueid, state.sync.handle)
         else:
             self._awaited.remove(ueid)
-        self._report_change(ueid, changed[ueid].state, built)
-        token, expires_us = self._signer.sign(built), built.expires_s * _US
+        self._report_change(ueid, changed[ueid].state, result)
+        token, expires_us = self._signer.sign(result), result.expires_s * _US
         changed[ueid] = _Cached(state=state, result=token, result_expires_us=expires_us)
         source = evidence or Received(ueid_text=ueid_text(ueid), payload=b"", received_us=now_us)
-        audit = _audit_entry(source, ueid, reasons=list(built.reasons), result=token, whole=evidence is not None)
+        audit = _audit_entry(source, ueid, reasons=list(result.reasons), result=token, whole=evidence is not None)
         arrival = None if source.arrived_s is None else Arrival(arrived_s=source.arrived_s, body=state.evidence)
         return Outcome(ueid=ueid, state=state, result=token, expires_us=expires_us, audit=audit, arrival=arrival)
 

@@ -36,13 +36,11 @@ from schemas.messages.result_token import ResultFormat
 from verifier_worker.adapters.loaded_files import compile_local_policy, compile_policy
 from verifier_worker.adapters.trust_store import TrustStore
 from verifier_worker.audit.remembered_objects import RememberedObjects
-from verifier_worker.core.conclusion import resolve
-from verifier_worker.core.decision import DEVELOPER, result_about, take
+from verifier_worker.core.decision import DEVELOPER, Decision, decide_handle, decide_push, decide_silence
 from verifier_worker.core.policy.in_force import Policies
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
-from verifier_worker.core.state import AttesterState, Finding
+from verifier_worker.core.state import AttesterState
 from verifier_worker.core.state_codec import decode_state, encode_state
-from verifier_worker.core.step import overdue
 from verifier_worker.core.trust import Trust
 
 Keys = Mapping[bytes, EllipticCurvePublicKey]
@@ -290,15 +288,14 @@ class Rederivation:
         state = self._forget_refusals(attester, recorded)
         if entry.payload is not None:
             self._count_silence(state, entry.received_us)
-        derived = self._derive(entry, state, trust)
+        derived = self._derive(entry, state, trust, self.anchors.verifier)
         if isinstance(derived, str):
             self._fail(attester, [Problem(index=self._index, field="result", detail=derived)])
             return
-        after, findings = derived
-        built = result_about(entry.ueid, after, findings, entry.received_us, trust, self.anchors.verifier)
-        differences = list(self._compare(entry, built))
+        differences = list(self._compare(entry, derived.result))
         attester.is_guess = bool(differences) and self._fail(attester, differences)
         # What the verifier knew besides is in no log; what a push brings anew, and what it counted, is there.
+        after = derived.state
         attester.state = replace(after, rejections=recorded.rejections) if attester.is_guess else after
         attester.refusals.clear()
 
@@ -339,26 +336,24 @@ class Rederivation:
             return state
         return replace(state, rejections=replace(refusals[-1], count=before + kept))
 
-    def _derive(
-        self, entry: EvidenceEntry, state: AttesterState | None, trust: Trust
-    ) -> tuple[AttesterState, tuple[Finding, ...]] | str:
-        """The state after an entry and what was found; or why no result can have come of it."""
+    def _derive(self, entry: EvidenceEntry, state: AttesterState | None, trust: Trust, verifier: str) -> Decision | str:
+        """The decision that an entry records; or why no result can have come of it."""
         if entry.payload is not None:
             if hashlib.sha256(entry.payload).digest() != entry.digest:
                 return "the payload is not the one whose digest was recorded"
-            step = take(state, entry.ueid, entry.payload, entry.received_us, trust)
-            if step.refused is not None:
-                return f"this evidence is refused: {step.refused}"
-            if step.duplicate or step.state is None:
-                return "this evidence is the one before once more: it gets no result of its own"
-            return step.state, step.findings
+            decided = decide_push(entry.ueid, state, entry.payload, entry.received_us, trust, verifier)
+            if isinstance(decided, Decision):
+                return decided
+            if decided.refused is not None:
+                return f"this evidence is refused: {decided.refused}"
+            return "this evidence is the one before once more: it gets no result of its own"
         if state is None or entry.digest != _EMPTY:
             return "a result without evidence about an attester of which nothing was accepted before"
         if entry.cause == "overdue":
-            late = overdue(state, entry.received_us)
-            return (late, ()) if late is not state else "the deadline had not passed"
-        resolved = resolve(entry.ueid, state, trust, entry.received_us)
-        return resolved if resolved is not None else "no handle had come that the evidence waited for"
+            late = decide_silence(entry.ueid, state, entry.received_us, trust, verifier)
+            return late or "the deadline had not passed"
+        resolved = decide_handle(entry.ueid, state, entry.received_us, trust, verifier)
+        return resolved or "no handle had come that the evidence waited for"
 
     def _compare(self, entry: EvidenceEntry, built: AttestationResult) -> Iterator[Problem]:
         token, anchors = entry.result, self.anchors

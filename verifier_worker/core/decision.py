@@ -1,8 +1,10 @@
-"""How a result comes about: from a message, or a deadline, and what is in force, to the claims that are signed.
+"""Turns a message, an arrived handle or a missed deadline, plus the trust in force, into the claims of a signed result.
 
-The worker decides by it, and an auditor comes by it to the same again: what is not decided here decides nothing. Pure.
+The worker and the offline auditor both call this module, so they reach the same result. Nothing outside it influences a
+verdict. Pure.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 from schemas import media_types
@@ -12,43 +14,79 @@ from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
 from schemas.messages.evidence import parse_evidence
 from schemas.messages.result import AttestationResult
+from verifier_worker.core.conclusion import resolve
 from verifier_worker.core.result_builder import build_result
 from verifier_worker.core.state import AttesterState, Finding
-from verifier_worker.core.step import Step, refuse, step
+from verifier_worker.core.step import SolicitRequest, Step, overdue, refuse, step
 from verifier_worker.core.trust import Trust
 
 DEVELOPER: Final = "attestream"
 
 
-def take(state: AttesterState | None, ueid: Ueid, payload: bytes, received_us: int, trust: Trust) -> Step:
-    """One message: decoded, then through ``step``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A new state of an attester, and the result that states it.
+
+    Attributes:
+        state: to go on with.
+        findings: of appraisal.
+        result: to sign.
+        solicit: the full push to request, if any.
+    """
+
+    state: AttesterState
+    findings: tuple[Finding, ...]
+    result: AttestationResult
+    solicit: SolicitRequest | None = None
+
+
+def decide_push(
+    ueid: Ueid, state: AttesterState | None, payload: bytes, received_us: int, trust: Trust, verifier: str
+) -> Decision | Step:
+    """Decodes a message, takes it through ``step``, and builds the result.
 
     Args:
-        state: what is known of the attester; None for nothing.
-        ueid: the attester on whose topic it came.
+        ueid: the attester on whose topic the message came.
+        state: what is known of it; None for nothing.
         payload: as it arrived.
         received_us: receipt, UTC microseconds.
         trust: in force at the receipt, for this attester.
+        verifier: the verifier's name.
+
+    Returns:
+        The step alone where the push is refused or a duplicate: neither gets a result.
     """
     try:
         evidence = parse_evidence(cmw.unwrap(payload, media_types.EVIDENCE, Indicator.EVIDENCE))
     except PeerError as error:
         return Step(state=refuse(state, error.reason, received_us), refused=error)
-    return step(state, ueid, evidence, received_us, trust)
+    taken = step(state, ueid, evidence, received_us, trust)
+    if taken.state is None or taken.refused is not None or taken.duplicate:
+        return taken
+    return _decided(ueid, taken.state, taken.findings, received_us, trust, verifier, taken.solicit)
 
 
-def result_about(
-    ueid: Ueid, state: AttesterState, findings: tuple[Finding, ...], now_us: int, trust: Trust, verifier: str
-) -> AttestationResult:
-    """The result of an appraisal, of a handle that came, or of a missed deadline.
+def decide_handle(ueid: Ueid, state: AttesterState, now_us: int, trust: Trust, verifier: str) -> Decision | None:
+    """Appraises a pending push again, now that its handle is known; None as :func:`resolve` has it."""
+    resolved = resolve(ueid, state, trust, now_us)
+    return _decided(ueid, *resolved, now_us, trust, verifier) if resolved is not None else None
 
-    Args:
-        ueid: the attester.
-        state: after it.
-        findings: of it.
-        now_us: receipt of the message, or the time of the rest.
-        trust: in force then.
-        verifier: its name.
-    """
+
+def decide_silence(ueid: Ueid, state: AttesterState, now_us: int, trust: Trust, verifier: str) -> Decision | None:
+    """Makes the result of a silent attester stale; None while its deadline has not passed."""
+    late = overdue(state, now_us)
+    return _decided(ueid, late, (), now_us, trust, verifier) if late is not state else None
+
+
+def _decided(
+    ueid: Ueid,
+    state: AttesterState,
+    findings: tuple[Finding, ...],
+    now_us: int,
+    trust: Trust,
+    verifier: str,
+    solicit: SolicitRequest | None = None,
+) -> Decision:
     handle = trust.handles.get(state.sync.handle)
-    return build_result(ueid, state, findings, now_us, verifier, policy=trust.policy, handle=handle)
+    result = build_result(ueid, state, findings, now_us, verifier, policy=trust.policy, handle=handle)
+    return Decision(state=state, findings=findings, result=result, solicit=solicit)

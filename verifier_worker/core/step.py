@@ -28,9 +28,7 @@ from schemas.replay.resume import resumed
 from schemas.tpm.pcr import SAVED_PCRS
 from schemas.verdicts import Freshness, Tier
 from verifier_worker.core.checks.admission import AdmittedEvidence, admit
-from verifier_worker.core.checks.appraisal import (
-    missing_registers,
-)
+from verifier_worker.core.checks.appraisal import missing_registers
 from verifier_worker.core.checks.transitions import report_transitions
 from verifier_worker.core.clock_changes import OUTCOMES, ClockChange
 from verifier_worker.core.clock_record import ClockRecord, next_epoch, went_back
@@ -84,12 +82,13 @@ def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, rece
     """
     if state is not None and state.envelope == evidence.envelope:
         return Step(state=state, duplicate=True)
+    known = state if state is not None and state.environment == evidence.body.environment else None  # of this key
     try:
-        admitted = admit(topic_ueid, evidence, state, received_us, trust)
-        base, findings, remeasure = _continue_from(state, admitted, trust)
+        admitted = admit(topic_ueid, evidence, known, received_us, trust)
+        base, findings, remeasure = _continue_from(known, admitted, trust)
         advanced, more, solicit = _advance(base, admitted, trust)
         solicit = solicit or remeasure
-        findings += report_transitions(state, admitted)
+        findings += report_transitions(known, admitted)
     except PeerError as error:
         return Step(
             state=refuse(state, error.reason, received_us), refused=error, solicit=_ask_again(state, evidence, error)
@@ -138,7 +137,7 @@ def _continue_from(
 ) -> tuple[AttesterState, list[Finding], SolicitRequest | None]:
     """The state to build on -- the old one, or an empty one for a new boot or key -- and what that itself says."""
     label = label_of(trust)
-    if state is None or state.environment != admitted.evidence.body.environment:
+    if state is None:
         return _fresh(admitted, label, None), [], None
     findings = []
     if state.firmware_version != admitted.quote.firmware_version:

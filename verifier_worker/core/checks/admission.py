@@ -41,7 +41,8 @@ class Candidate:
         unverified_sync: parsed from its sync proof.
         handle: that the sync proof names; None when it is not known. The body, and so the quote, was made after it.
         key: the endorsed key of the attester; None when there is none.
-        state: what is known of the attester; None for the first push.
+        state: what is known of this key; None for its first push.
+        change: of the TPM's clock and counters since the last accepted quote by this key.
         received_us: receipt.
     """
 
@@ -53,6 +54,7 @@ class Candidate:
     handle: Handle | None
     key: EndorsedKey | None
     state: AttesterState | None
+    change: ClockChange
     received_us: int
 
 
@@ -111,10 +113,9 @@ def evidence_is_newer(candidate: Candidate) -> None:
     any push accepted before.
     """
     state, clock = candidate.state, candidate.unverified_quote.clock_info
-    change = _clock_change(candidate)
-    if state is None or state.environment != candidate.evidence.body.environment:
+    if state is None:
         return
-    if change is ClockChange.REPLAYED:
+    if candidate.change is ClockChange.REPLAYED:
         resets, ahead_ms = counted(state.reset_count, clock.reset_count), clock.clock - state.clock_ms
         message = f"quoted {resets} resets and {ahead_ms} ms after the last accepted quote, under no newer handle"
         raise PeerError(Reason.EVIDENCE_REPLAYED, message)
@@ -123,29 +124,6 @@ def evidence_is_newer(candidate: Candidate) -> None:
         if candidate.handle is None or (newest_us is not None and candidate.handle.time_us < newest_us):
             message = "the TPM's counters have gone back before, and this push is under no handle that is newer"
             raise PeerError(Reason.EVIDENCE_REPLAYED, message)
-
-
-def _clock_change(candidate: Candidate) -> ClockChange:
-    """Row of the table; a first push of a key counts as running."""
-    state, clock = candidate.state, candidate.unverified_quote.clock_info
-    if state is None or state.environment != candidate.evidence.body.environment:
-        return ClockChange.RUNNING
-    newest_us, handle = state.handle_time_us, candidate.handle
-    return clock_change(
-        ClockReading(
-            clock_ms=state.clock_ms,
-            reset_count=state.reset_count,
-            restart_count=state.restart_count,
-            sequence=state.sequence,
-        ),
-        ClockReading(
-            clock_ms=clock.clock,
-            reset_count=clock.reset_count,
-            restart_count=clock.restart_count,
-            sequence=candidate.evidence.body.sequence,
-        ),
-        handle_is_newer=handle is not None and newest_us is not None and handle.time_us > newest_us,
-    )
 
 
 def quote_is_signed(candidate: Candidate) -> None:
@@ -212,15 +190,17 @@ def admit(
     if quote.type is not AttestType.QUOTE or not isinstance(quote.attested, QuoteInfo):
         raise PeerError(Reason.ATTEST_TYPE_WRONG, f"the quote is a {quote.type.name} attestation")
     sync = _parse_sync(evidence, state)
+    handle = trust.handles.get(sync.handle)
     candidate = Candidate(
         topic_ueid=topic_ueid,
         evidence=evidence,
         unverified_quote=quote,
         signature=parse_signature(evidence.signature),
         unverified_sync=sync,
-        handle=trust.handles.get(sync.handle),
+        handle=handle,
         key=trust.endorsed.get(topic_ueid),
         state=state,
+        change=_clock_change(evidence, quote, handle, state),
         received_us=received_us,
     )
     for check in ADMISSION:
@@ -234,7 +214,7 @@ def admit(
         sync=replace(sync, stamped_before_us=stamped_before_us) if stamped_before_us is not None else sync,
         received_us=received_us,
         received_after=trust.newest,
-        change=_clock_change(candidate),
+        change=candidate.change,
         sync_stamp_problem=problem,
     )
 
@@ -248,11 +228,33 @@ def _parse_bounded(raw: bytes) -> Attest:
     return attest
 
 
+def _clock_change(evidence: Evidence, quote: Attest, handle: Handle | None, state: AttesterState | None) -> ClockChange:
+    """Row of the table; a first push of a key counts as running."""
+    if state is None:
+        return ClockChange.RUNNING
+    clock, newest_us = quote.clock_info, state.handle_time_us
+    return clock_change(
+        ClockReading(
+            clock_ms=state.clock_ms,
+            reset_count=state.reset_count,
+            restart_count=state.restart_count,
+            sequence=state.sequence,
+        ),
+        ClockReading(
+            clock_ms=clock.clock,
+            reset_count=clock.reset_count,
+            restart_count=clock.restart_count,
+            sequence=evidence.body.sequence,
+        ),
+        handle_is_newer=handle is not None and newest_us is not None and handle.time_us > newest_us,
+    )
+
+
 def _parse_sync(evidence: Evidence, state: AttesterState | None) -> SyncPoint:
     """The sync proof, unverified unless it is the last push's again; which handle, and when, is for appraisal."""
     proof = evidence.body.sync
     digest = hashlib.sha256(len(proof.attest).to_bytes(4, "big") + proof.attest + proof.signature).digest()
-    if state is not None and state.environment == evidence.body.environment and state.sync.digest == digest:
+    if state is not None and state.sync.digest == digest:
         return state.sync
     attest = _parse_bounded(proof.attest)
     if len(attest.extra_data) != HANDLE_ID_BYTES:
@@ -277,7 +279,4 @@ def _verify_stamp(candidate: Candidate, trust: Trust) -> tuple[int | None, str]:
         stamp = trust.stamps.verify_stamp(body.sync_stamp, body.sync_imprint)
     except PeerError as error:
         return None, f"{error.reason}: {error.detail}"
-    latest_us = stamped(stamp.gen_time_us, stamp.accuracy_us).before_us
-    if candidate.handle is not None and latest_us is not None and latest_us < candidate.handle.made.after_us:
-        return None, "stamped before the handle that the proof is over"
-    return latest_us, ""
+    return stamped(stamp.gen_time_us, stamp.accuracy_us).before_us, ""

@@ -24,11 +24,11 @@ def report_transitions(state: AttesterState | None, admitted: AdmittedEvidence) 
     """What happened to the machine since ``state``, and whether the attester left out any of it.
 
     Args:
-        state: before the push; None, or of another key, for nothing known.
+        state: before the push; None for the first push of a key.
         admitted: the push.
     """
     body, clock = admitted.evidence.body, admitted.quote.clock_info
-    if state is None or state.environment != body.environment:
+    if state is None:
         yield from (Finding(reason=_TOLD[kind]) for kind in dict.fromkeys(each.kind for each in body.transitions))
         return
     same_reset = state.reset_count == clock.reset_count

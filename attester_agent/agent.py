@@ -37,7 +37,7 @@ from schemas.messages.evidence import ClaimValue
 from schemas.messages.handle import verify_handle
 from schemas.messages.solicit import verify_solicit
 from schemas.reasons import Reason
-from schemas.topics import Topics
+from schemas.topics import TopicKind, Topics
 
 IN_FLIGHT_MESSAGES: Final = 16  # published and not acknowledged
 PUBLISH_AGAIN_S: Final = 60.0  # a broker that refused a push, or forgot to acknowledge it
@@ -185,9 +185,9 @@ class Agent:
 
     def _receive(self, message: Message) -> None:
         kind = self._topics.kind_of(message.topic)
-        if kind == "handles":
+        if kind is TopicKind.HANDLES:
             self._receive_handle(message.payload)
-        elif kind == "solicit":
+        elif kind is TopicKind.SOLICIT:
             self._receive_solicit(message.payload)
 
     def _receive_handle(self, payload: bytes) -> None:

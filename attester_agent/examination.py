@@ -33,6 +33,7 @@ from schemas.messages.endorsement import verify_endorsement
 from schemas.messages.handle import Handle, verify_handle
 from schemas.reasons import Reason
 from schemas.replay.log_replay import IMA
+from schemas.topics import TopicKind
 from schemas.tpm.pcr import PcrSelection
 
 PATIENCE_S: Final = 5.0
@@ -251,7 +252,7 @@ def _handle(patient: _Patient) -> Iterator[Finding]:
     topics, trust, newest = patient.settings.mqtt.topics, patient.trust, list[Handle]()
     problem = ""
     for message in patient.messages:
-        if topics.kind_of(message.topic) == "handles":
+        if topics.kind_of(message.topic) is TopicKind.HANDLES:
             try:
                 raw = cmw.unwrap(message.payload, media_types.HANDLE, Indicator.HANDLE)
                 newest.append(verify_handle(raw, trust.distributors, trust.stamps))

@@ -15,10 +15,10 @@ from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import parse_log_name
 from schemas.limits import MAX_EVIDENCE_BYTES_DEFAULT, MAX_LOGS, MAX_MESSAGE_BYTES, MAX_PCR_INDEX
 from schemas.replay.log_replay import CEL
-from schemas.topics import check_name
+from schemas.topics import Role, check_name
 from schemas.tpm.pcr import PcrSelection, parse_selection_text
 
-ROLE: Final = "attester"  # in topics and in the status
+ROLE: Final = Role.ATTESTER
 COMMAND: Final = "attester-agent"
 _TCTIS: Final = ("device", "swtpm", "mssim", "tabrmd", "libtpms", "cmd", "pcap")  # tpm2-tss, tctildr
 MIN_EVIDENCE_BYTES: Final = 4096

@@ -11,9 +11,9 @@ from runtime.mqtt import MqttSettings
 from runtime.telemetry import check_metrics_address
 from schemas.errors import ConfigError, PeerError
 from schemas.messages.endorsement import MAX_GROUP_BYTES
-from schemas.topics import check_name
+from schemas.topics import Role, check_name
 
-ROLE: Final = "endorser"
+ROLE: Final = Role.ENDORSER
 _HEXADECIMAL: Final = re.compile(r"[0-9a-f]+")
 _MAX_CHALLENGE_LIFETIME_S: Final = 7 * 86_400  # files travel slowly
 
@@ -125,7 +125,7 @@ class Settings:
     vendors: VendorSettings
     approve: ApprovalSettings = field(default_factory=ApprovalSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
-    name: str = ROLE
+    name: str = ROLE.value
     days: int = 365
     group: str | None = None
     metrics_port: int = 0

@@ -16,6 +16,7 @@ from typing import Final
 
 from prometheus_client import Counter
 
+from handle_distributor.settings import ROLE
 from runtime.health import Condition, broker_condition
 from runtime.mqtt import MqttConnection, MqttSettings, Session, Will
 from schemas import media_types
@@ -24,7 +25,6 @@ from schemas.media_types import Indicator
 from schemas.messages.handle import Handle
 from schemas.messages.status import Status, encode_status
 
-ROLE: Final = "handle-distributor"
 _US: Final = 1_000_000
 _MAY_LAG_US: Final = 10 * _US  # an acknowledgement may be under way
 _GOODBYE_S: Final = 2.0

@@ -9,9 +9,9 @@ from runtime.telemetry import check_metrics_address
 from runtime.time_stamps.address import TsaAddress, parse_tsa_urls
 from schemas.errors import ConfigError, PeerError
 from schemas.messages.handle import MAX_ACCURACY_US, MAX_LIFETIME_S
-from schemas.topics import check_name
+from schemas.topics import Role, check_name
 
-ROLE: Final = "handle-distributor"
+ROLE: Final = Role.HANDLE_DISTRIBUTOR
 _US: Final = 1_000_000
 _MAX_TIMEOUT_S: Final = 25.0  # marker and stamp must be made within the 60 s that a handle allows between them
 

@@ -7,6 +7,7 @@ separator or a wildcard into a topic.
 import hashlib
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from schemas.errors import ConfigError, PeerError
@@ -16,6 +17,35 @@ from schemas.reasons import Reason
 DEFAULT_ROOT: Final = "attestream/v1"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ROOT = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+
+
+class TopicKind(StrEnum):
+    """The first level of a topic below the root. Trust objects have the same kind in the audit log."""
+
+    HANDLES = "handles"
+    EVIDENCE = "evidence"
+    RESULTS = "results"
+    ENDORSEMENTS = "endorsements"
+    REFERENCE_VALUES = "reference-values"
+    POLICIES = "policies"
+    SOLICIT = "solicit"
+    ENROL = "enrol"
+    ENROLMENT = "enrolment"
+    STATUS = "status"
+    ALERTS = "alerts"
+
+
+class Role(StrEnum):
+    """The role of a process that publishes its status."""
+
+    ATTESTER = "attester"
+    ENDORSER = "endorser"
+    HANDLE_DISTRIBUTOR = "handle-distributor"
+    VERIFIER = "verifier"
+
+
+_KINDS: Final = {kind.value: kind for kind in TopicKind}
+_TWO_LEVELS: Final = frozenset({TopicKind.EVIDENCE, TopicKind.STATUS})  # partition and attester, role and name
 
 
 def check_name(name: str) -> str:
@@ -46,101 +76,95 @@ class Topics:
 
     def handles(self, distributor: str) -> str:
         """Where one distributor publishes its handles (retained)."""
-        return f"{self.root}/handles/{check_name(distributor)}"
-
-    @property
-    def all_handles(self) -> str:
-        """Filter: the handles of every distributor."""
-        return f"{self.root}/handles/+"
+        return f"{self.root}/{TopicKind.HANDLES}/{check_name(distributor)}"
 
     def evidence(self, ueid: Ueid) -> str:
         """Where one attester pushes its evidence."""
-        return f"{self.root}/evidence/{partition_of(ueid)}/{ueid_text(ueid)}"
-
-    @property
-    def all_evidence(self) -> str:
-        """Filter: the evidence of every attester."""
-        return f"{self.root}/evidence/+/+"
+        return f"{self.root}/{TopicKind.EVIDENCE}/{partition_of(ueid)}/{ueid_text(ueid)}"
 
     def evidence_partition(self, partition: str) -> str:
         """Filter: the evidence of one partition (two hex digits)."""
-        return f"{self.root}/evidence/{partition}/+"
+        return f"{self.root}/{TopicKind.EVIDENCE}/{partition}/+"
 
     def results(self, ueid: Ueid) -> str:
         """Where the results about one attester are published (retained, expiring)."""
-        return f"{self.root}/results/{ueid_text(ueid)}"
-
-    @property
-    def all_results(self) -> str:
-        """Filter: the results about every attester."""
-        return f"{self.root}/results/+"
+        return f"{self.root}/{TopicKind.RESULTS}/{ueid_text(ueid)}"
 
     def endorsements(self, ueid: Ueid) -> str:
         """Where the endorsement of one attester's key is published (retained)."""
-        return f"{self.root}/endorsements/{ueid_text(ueid)}"
-
-    @property
-    def all_endorsements(self) -> str:
-        """Filter: every endorsement."""
-        return f"{self.root}/endorsements/+"
+        return f"{self.root}/{TopicKind.ENDORSEMENTS}/{ueid_text(ueid)}"
 
     def reference_values(self, name: str) -> str:
         """Where one set of reference values is published (retained)."""
-        return f"{self.root}/reference-values/{check_name(name)}"
-
-    @property
-    def all_reference_values(self) -> str:
-        """Filter: every set of reference values."""
-        return f"{self.root}/reference-values/+"
+        return f"{self.root}/{TopicKind.REFERENCE_VALUES}/{check_name(name)}"
 
     def policies(self, name: str) -> str:
         """Where one appraisal policy is published (retained)."""
-        return f"{self.root}/policies/{check_name(name)}"
-
-    @property
-    def all_policies(self) -> str:
-        """Filter: every appraisal policy."""
-        return f"{self.root}/policies/+"
+        return f"{self.root}/{TopicKind.POLICIES}/{check_name(name)}"
 
     def solicit(self, ueid: Ueid) -> str:
         """Where a verifier asks one attester to push now, or to resend."""
-        return f"{self.root}/solicit/{ueid_text(ueid)}"
+        return f"{self.root}/{TopicKind.SOLICIT}/{ueid_text(ueid)}"
 
     def enrol(self, ueid: Ueid) -> str:
         """Where one attester asks the endorser to be enrolled, and answers its challenge."""
-        return f"{self.root}/enrol/{ueid_text(ueid)}"
-
-    @property
-    def all_enrol(self) -> str:
-        """Filter: what every attester says to the endorser."""
-        return f"{self.root}/enrol/+"
+        return f"{self.root}/{TopicKind.ENROL}/{ueid_text(ueid)}"
 
     def enrolment(self, ueid: Ueid) -> str:
         """Where the endorser challenges one attester, and tells it the outcome."""
-        return f"{self.root}/enrolment/{ueid_text(ueid)}"
+        return f"{self.root}/{TopicKind.ENROLMENT}/{ueid_text(ueid)}"
 
-    def status(self, role: str, name: str) -> str:
+    def status(self, role: Role, name: str) -> str:
         """Where a process says that it is there (retained; last will)."""
-        return f"{self.root}/status/{check_name(role)}/{check_name(name)}"
-
-    @property
-    def all_status(self) -> str:
-        """Filter: the status of every process."""
-        return f"{self.root}/status/+/+"
+        return f"{self.root}/{TopicKind.STATUS}/{role}/{check_name(name)}"
 
     def alerts(self, ueid: Ueid) -> str:
         """Where an alert service tells of one attester."""
-        return f"{self.root}/alerts/{ueid_text(ueid)}"
+        return f"{self.root}/{TopicKind.ALERTS}/{ueid_text(ueid)}"
 
     @property
     def fleet_alerts(self) -> str:
         """Where it tells of many, or of none: no UEID is spelled like that, it would be too short."""
-        return f"{self.root}/alerts/fleet"
+        return f"{self.root}/{TopicKind.ALERTS}/fleet"
+
+    def all_of(self, kind: TopicKind) -> str:
+        """Filter: all topics of a kind."""
+        return f"{self.root}/{kind}/+/+" if kind in _TWO_LEVELS else f"{self.root}/{kind}/+"
+
+    @property
+    def all_handles(self) -> str:
+        """Filter: the handles of every distributor."""
+        return self.all_of(TopicKind.HANDLES)
+
+    @property
+    def all_evidence(self) -> str:
+        """Filter: the evidence of every attester."""
+        return self.all_of(TopicKind.EVIDENCE)
+
+    @property
+    def all_results(self) -> str:
+        """Filter: the results about every attester."""
+        return self.all_of(TopicKind.RESULTS)
+
+    @property
+    def all_endorsements(self) -> str:
+        """Filter: every endorsement."""
+        return self.all_of(TopicKind.ENDORSEMENTS)
+
+    @property
+    def all_enrol(self) -> str:
+        """Filter: all that attesters send to the endorser."""
+        return self.all_of(TopicKind.ENROL)
+
+    @property
+    def all_status(self) -> str:
+        """Filter: the status of every process."""
+        return self.all_of(TopicKind.STATUS)
 
     @property
     def all_alerts(self) -> str:
         """Filter: every alert."""
-        return f"{self.root}/alerts/+"
+        return self.all_of(TopicKind.ALERTS)
 
     def last_level(self, topic: str) -> str:
         """The last level of a topic: the distributor, UEID or name it is about."""
@@ -154,7 +178,8 @@ class Topics:
         """
         return parse_ueid_text(self.last_level(topic))
 
-    def kind_of(self, topic: str) -> str:
-        """The first level below the root (``evidence``, ``handles`` …), empty when the topic is not ours."""
+    def kind_of(self, topic: str) -> TopicKind | None:
+        """The kind of a topic; None for one that is not below the root, or of no known kind."""
         prefix = self.root + "/"
-        return topic[len(prefix) :].partition("/")[0] if topic.startswith(prefix) else ""
+        level = topic[len(prefix) :].partition("/")[0] if topic.startswith(prefix) else ""
+        return _KINDS.get(level)

@@ -26,10 +26,11 @@ from schemas.codecs import cmw
 from schemas.errors import PeerError, WorldError
 from schemas.identifiers import HandleId
 from schemas.limits import MAX_REFERENCE_VALUES_BYTES
-from schemas.media_types import Indicator
 from schemas.messages.handle import handle_id
 from schemas.messages.result_token import ResultFormat
 from schemas.messages.status import Status, encode_status
+from schemas.messages.trust_objects import TRUST_OBJECTS
+from schemas.topics import Role, TopicKind
 from verifier_worker.adapters import queue_metrics, result_metrics
 from verifier_worker.adapters.build import BUILD
 from verifier_worker.adapters.loaded_files import ROLE, compile_policy, load_files
@@ -38,7 +39,7 @@ from verifier_worker.adapters.readiness import Readiness
 from verifier_worker.adapters.receipt_clock import ReceiptClock
 from verifier_worker.adapters.solicitor import Identity
 from verifier_worker.adapters.state_store import SqliteStateStore
-from verifier_worker.adapters.trust_store import ENDORSEMENTS, HANDLES, POLICIES, REFERENCE_VALUES, TrustStore
+from verifier_worker.adapters.trust_store import TrustStore
 from verifier_worker.audit.opening_entries import opening_entries
 from verifier_worker.core.policy.in_force import Policies
 from verifier_worker.settings import Settings
@@ -50,12 +51,6 @@ _EXPIRE_EVERY_S: Final = 0.5
 _PRUNE_EVERY_S: Final = 600.0
 _COUNT_EVERY_S: Final = 5.0
 _TRUST_WAIT_S: Final = 10.0
-_TRUST_TYPES: Final = {
-    HANDLES: (media_types.HANDLE, Indicator.HANDLE),
-    ENDORSEMENTS: (media_types.SIGNED_CORIM, Indicator.ENDORSEMENTS),
-    REFERENCE_VALUES: (media_types.SIGNED_CORIM, Indicator.REFERENCE_VALUES),
-    POLICIES: (media_types.POLICY, Indicator.APPRAISAL_POLICY),
-}
 
 
 class Service:
@@ -144,7 +139,7 @@ class Service:
         """Oldest first; on the thread of the metrics page."""
         with self._queue.mutex:
             waiting = list(self._queue.queue)
-        return [item for item in (*self._batch, *waiting) if self._topics.kind_of(item.topic) == "evidence"]
+        return [item for item in (*self._batch, *waiting) if self._topics.kind_of(item.topic) == TopicKind.EVIDENCE]
 
     def _record_start(self) -> bool:
         """Records this start, and what an auditor needs to come to the same results; False when stopped before."""
@@ -159,17 +154,12 @@ class Service:
 
     def _connections(self) -> tuple[MqttConnection, MqttConnection]:
         settings, topics, name = self._settings.mqtt, self._topics, self._settings.name
-        will = Will(topic=topics.status("verifier", name), payload=_status(name, online=False))
+        will = Will(topic=topics.status(Role.VERIFIER, name), payload=_status(name, online=False))
         trust = MqttConnection(
             settings,
             Session(
                 client_id=f"verifier-{name}-trust",
-                subscriptions=(
-                    topics.all_handles,
-                    topics.all_endorsements,
-                    topics.all_reference_values,
-                    topics.all_policies,
-                ),
+                subscriptions=tuple(topics.all_of(kind.name) for kind in TRUST_OBJECTS.values()),
                 max_payload_bytes=MAX_REFERENCE_VALUES_BYTES,
             ),
             on_message=self._enqueue,
@@ -190,7 +180,7 @@ class Service:
         return trust, evidence
 
     def _announce(self) -> None:
-        topic = self._topics.status("verifier", self._settings.name)
+        topic = self._topics.status(Role.VERIFIER, self._settings.name)
         self._evidence_connection.publish(topic, _status(self._settings.name, online=True), retain=True)
 
     def _enqueue(self, message: Message) -> None:
@@ -224,8 +214,8 @@ class Service:
 
     def _take(self, batch: list[Message]) -> None:
         self._note_published()
-        evidence = [item for item in batch if self._topics.kind_of(item.topic) == "evidence"]
-        objects = [item for item in batch if self._topics.kind_of(item.topic) != "evidence"]
+        evidence = [item for item in batch if self._topics.kind_of(item.topic) == TopicKind.EVIDENCE]
+        objects = [item for item in batch if self._topics.kind_of(item.topic) != TopicKind.EVIDENCE]
         self._lag.heard(evidence)
         if not self._take_trust_objects(objects) or not evidence:
             return
@@ -287,7 +277,7 @@ class Service:
         self._count_s = 0.0  # there may be one attester more, or less
         for name, entry in new:
             _LOG.info("object-accepted", kind=entry.kind, name=name)
-        self._resolve([handle_id(entry.raw) for entry in objects if entry.kind == HANDLES])
+        self._resolve([handle_id(entry.raw) for entry in objects if entry.kind == TopicKind.HANDLES])
         return True
 
     def _resolve(self, handles: Sequence[HandleId]) -> None:
@@ -303,18 +293,19 @@ class Service:
         """Name and entry of an object that is new; None for what was there, is refused, or is none."""
         kind = self._topics.kind_of(message.topic)
         name = self._topics.last_level(message.topic)
-        if kind not in _TRUST_TYPES or not message.payload:  # an empty retained message is a deletion on the broker
+        if kind is None or kind not in TRUST_OBJECTS:
             return None
-        media_type, indicator = _TRUST_TYPES[kind]
+        if not message.payload:  # an empty retained message is a deletion on the broker
+            return None
         try:
-            raw = cmw.unwrap(message.payload, media_type, indicator, max_bytes=MAX_REFERENCE_VALUES_BYTES)
+            raw = TRUST_OBJECTS[kind].unwrap(message.payload)
             received_us = self._receipt_us()
             is_new = self._trust.accept(kind, name, raw, utc_us(), retained=message.retained, received_us=received_us)
         except PeerError as error:
             result_metrics.REFUSED_TOTAL.labels(kind, error.reason).inc()
             _LOG.warning("object-refused", kind=kind, name=name, reason=error.reason, detail=error.detail)
             return None
-        if kind == HANDLES:  # received after it was stamped
+        if kind == TopicKind.HANDLES:  # received after it was stamped
             received_us = self._receipt_us()
         return (name, ObjectEntry(received_us=received_us, kind=kind, raw=raw)) if is_new else None
 
@@ -338,7 +329,7 @@ class Service:
         self._trust_connection.stop()
         if evidence_started:
             self._evidence_connection.publish(
-                self._topics.status("verifier", self._settings.name),
+                self._topics.status(Role.VERIFIER, self._settings.name),
                 _status(self._settings.name, online=False),
                 retain=True,
             )
@@ -383,5 +374,5 @@ def run_service(settings: Settings) -> None:
 
 
 def _status(name: str, *, online: bool) -> bytes:
-    status = Status(role="verifier", name=name, online=online, version=BUILD)
+    status = Status(role=Role.VERIFIER, name=name, online=online, version=BUILD)
     return cmw.wrap(media_types.STATUS, encode_status(status), None)

@@ -25,6 +25,7 @@ from runtime import clock
 from runtime.service import EXIT_FAILED, EXIT_OK, Stop
 from schemas.errors import AttestreamError
 from schemas.identifiers import Ueid
+from schemas.topics import TopicKind
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
 REFRESH_S: Final = 0.25
@@ -136,7 +137,9 @@ class Show:
         counts = self._stage.observer.counts()
         seconds = self._options.seconds
         end = "Ctrl-C stops everything" if seconds is None else f"{max(0.0, seconds - at_s):.0f} s left"
-        return f"{counts.get('handles', 0)} handles, {counts.get('evidence', 0)} pushes of evidence; {end}"
+        return (
+            f"{counts.get(TopicKind.HANDLES, 0)} handles, {counts.get(TopicKind.EVIDENCE, 0)} pushes of evidence; {end}"
+        )
 
     def _judge(self) -> Outcome:
         stage = self._stage

@@ -24,6 +24,7 @@ from relying_party.terminal.table import ResultFeed
 from runtime.audit_log.signer import generate_log_key
 from runtime.keys import generate_key_pair
 from runtime.mqtt import MqttSettings
+from schemas.topics import TopicKind
 
 FIRMWARE: Final = Path(__file__).with_name("firmware")
 PROVISIONING_S: Final = 120.0
@@ -187,7 +188,7 @@ class Stage:
         self._wait_until_it_answers("Time Stamp Authority", child, tsa_port)
         path = configuration.write_distributor(self.run, self.port, self._tsa_url)
         self.children.start("handle-distributor", python_command("handle_distributor", "run", "--config", path))
-        self._progress.wait("first handle", lambda: self.observer.counts().get("handles", 0) > 0, PATIENCE_S)
+        self._progress.wait("first handle", lambda: self.observer.counts().get(TopicKind.HANDLES, 0) > 0, PATIENCE_S)
 
     def _publish_reference_values(self) -> None:
         files = choose_files()

@@ -34,6 +34,7 @@ from schemas.codecs import cmw
 from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
 from schemas.messages.evidence import Evidence, parse_evidence
+from schemas.topics import TopicKind
 
 GOLDEN: Final = "golden"
 HANDLE_EVERY_S: Final = 15
@@ -111,7 +112,7 @@ class Outside:
             },
         )
         self._start("endorser", python_command("endorser", "serve", "--config", path))
-        self.wait_heard("first handle", lambda each: self.kind(each) == "handles")
+        self.wait_heard("first handle", lambda each: self.kind(each) is TopicKind.HANDLES)
 
     def start_verifier(self, pcrs: str) -> None:
         """Starts the verifier worker: logs must explain PCRs 0 to 10, and be good."""
@@ -170,7 +171,7 @@ class Outside:
         topic = MqttSettings().topics.evidence(ueid)
         for number, each in enumerate(heard for heard in self.heard if heard.topic == topic):
             (evidence / f"{number:05}").write_bytes(each.payload)
-        endorsement = next(each for each in self.heard if self.kind(each) == "endorsements")
+        endorsement = next(each for each in self.heard if self.kind(each) is TopicKind.ENDORSEMENTS)
         raw = cmw.unwrap(endorsement.payload, media_types.SIGNED_CORIM, Indicator.ENDORSEMENTS)
         (signed / "device.endorsement").write_bytes(raw)
         learned = from_attester(ueid, [evidence], signed / "device.endorsement", [public], pcrs)
@@ -197,8 +198,8 @@ class Outside:
     def _mqtt(self) -> MqttSettings:
         return MqttSettings(host=broker.HOST, port=self.port)
 
-    def kind(self, heard: Heard) -> str:
-        """Of a message: ``handles``, ``evidence``, …."""
+    def kind(self, heard: Heard) -> TopicKind | None:
+        """The kind of a message's topic."""
         return self._mqtt.topics.kind_of(heard.topic)
 
     def listen(self) -> None:

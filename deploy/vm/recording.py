@@ -25,8 +25,9 @@ from runtime.keys import load_public_keys, load_signing_key
 from schemas.codecs import cbor
 from schemas.messages.reference_values import sign_reference_values, verify_reference_values
 from schemas.replay.log_replay import IMA, TCG2
+from schemas.topics import TopicKind
 
-_KEPT: Final = frozenset({"handles", "endorsements", "evidence"})
+_KEPT: Final = frozenset({TopicKind.HANDLES, TopicKind.ENDORSEMENTS, TopicKind.EVIDENCE})
 
 
 def write_recording(folder: Path, outside: Outside, run: RunDirectory, report: Report) -> None:
@@ -34,7 +35,7 @@ def write_recording(folder: Path, outside: Outside, run: RunDirectory, report: R
     folder.mkdir(parents=True, exist_ok=True)
     kept = [each for each in outside.heard if outside.kind(each) in _KEPT]
     (folder / "messages.cbor").write_bytes(cbor.encode([[each.topic, each.received_us, each.payload] for each in kept]))
-    pushes = [each for each in kept if outside.kind(each) == "evidence"]
+    pushes = [each for each in kept if outside.kind(each) is TopicKind.EVIDENCE]
     (folder / f"{GOLDEN}.corim").write_bytes(_trimmed(run, pushes))
     first = parse_push(pushes[0])
     for name, file in ((TCG2, "boot-log.bin"), (IMA, "ima-list.bin")):

@@ -23,6 +23,7 @@ from relying_party.result_board import Standing
 from schemas.identifiers import Ueid, parse_ueid_text
 from schemas.messages.evidence import Evidence
 from schemas.reasons import Reason
+from schemas.topics import TopicKind
 from schemas.verdicts import Freshness, Tier
 
 UNKNOWN: Final = "/opt/unknown-program"
@@ -249,7 +250,7 @@ class Story:
 
     def _learn(self) -> None:
         def is_first(each: Heard) -> bool:
-            return self._outside.kind(each) == "evidence"
+            return self._outside.kind(each) is TopicKind.EVIDENCE
 
         try:
             first = self._outside.wait_heard("the first push", is_first, _FIRST_PUSH_S)
@@ -346,7 +347,7 @@ class Story:
 
     def _pushes(self) -> list[Heard]:
         self._outside.listen()
-        return [each for each in self._outside.heard if self._outside.kind(each) == "evidence"]
+        return [each for each in self._outside.heard if self._outside.kind(each) is TopicKind.EVIDENCE]
 
     def _note(self, act: str, seen: str) -> None:
         self.report.acts.append(Act(name=act, seen=seen, heard=len(self._outside.heard)))

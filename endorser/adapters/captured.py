@@ -14,16 +14,11 @@ from schemas import media_types
 from schemas.audit.entry import EvidenceEntry
 from schemas.codecs import cmw
 from schemas.errors import ConfigError, PeerError
-from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.media_types import Indicator
 from schemas.messages.evidence import Evidence, parse_evidence
+from schemas.messages.trust_objects import TRUST_OBJECTS
 
 _RECORD_OF_THREE: Final = b"\x83"  # the head of a CMW record with an indicator; a signed object begins with its tag
-_SIGNED: Final = (
-    (media_types.SIGNED_CORIM, Indicator.ENDORSEMENTS),
-    (media_types.SIGNED_CORIM, Indicator.REFERENCE_VALUES),
-    (media_types.POLICY, Indicator.APPRAISAL_POLICY),
-)
 
 
 def read_evidence(paths: Iterable[Path]) -> Iterator[Evidence]:
@@ -59,9 +54,9 @@ def read_signed(path: Path) -> bytes:
     raw = read_file(path)
     if raw[:1] != _RECORD_OF_THREE:
         return raw
-    for media_type, indicator in _SIGNED:
+    for kind in TRUST_OBJECTS.values():
         try:
-            return cmw.unwrap(raw, media_type, indicator, max_bytes=MAX_REFERENCE_VALUES_BYTES)
+            return kind.unwrap(raw)
         except PeerError:
             continue
     return raw

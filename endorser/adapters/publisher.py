@@ -7,13 +7,11 @@ from typing import Final
 
 from runtime import clock
 from runtime.mqtt import MqttConnection, MqttSettings, Session
-from schemas import media_types
-from schemas.codecs import cmw
 from schemas.errors import WorldError
-from schemas.media_types import Indicator
 from schemas.messages.endorsement import Endorsement
 from schemas.messages.policy import SignedPolicy
 from schemas.messages.reference_values import ReferenceValues
+from schemas.messages.trust_objects import kind_of, topic_of
 from schemas.reasons import Reason
 from schemas.topics import Topics
 
@@ -39,14 +37,7 @@ def publication_of(verified: Endorsement | ReferenceValues | SignedPolicy, raw: 
     Raises:
         PeerError: ``malformed`` when the name of a set of reference values is no topic level.
     """
-    if isinstance(verified, SignedPolicy):
-        payload = cmw.wrap(media_types.POLICY, raw, Indicator.APPRAISAL_POLICY)
-        return Publication(topic=topics.policies(verified.id), payload=payload)
-    if isinstance(verified, Endorsement):
-        topic, indicator = topics.endorsements(verified.ueid), Indicator.ENDORSEMENTS
-    else:
-        topic, indicator = topics.reference_values(verified.name), Indicator.REFERENCE_VALUES
-    return Publication(topic=topic, payload=cmw.wrap(media_types.SIGNED_CORIM, raw, indicator))
+    return Publication(topic=topic_of(verified, topics), payload=kind_of(verified).wrap(raw))
 
 
 def publish(settings: MqttSettings, publications: Sequence[Publication], patience_s: float = BROKER_PATIENCE_S) -> None:

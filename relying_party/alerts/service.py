@@ -45,6 +45,7 @@ from schemas.messages import result_token
 from schemas.messages.result import AttestationResult
 from schemas.messages.status import parse_unverified_status
 from schemas.reasons import Reason
+from schemas.topics import Role, TopicKind
 
 _LOG: Final = Log("alerts")
 _ALERTS: Final = Counter("attestream_alerts_total", "Alerts made, by kind", ["kind"])
@@ -219,7 +220,7 @@ class AlertService:
             except queue.Empty:
                 return
             wait_s = 0.0
-            if self._topics.kind_of(message.topic) == "status":
+            if self._topics.kind_of(message.topic) is TopicKind.STATUS:
                 self._take_status(message)
             elif message.payload:  # an empty one deletes the retained result
                 self._take_result(message)
@@ -229,7 +230,7 @@ class AlertService:
             status = parse_unverified_status(cmw.unwrap(message.payload, media_types.STATUS, None))
         except PeerError:
             return  # a status is unsigned, and no verdict depends on it
-        if status.role == "verifier" and message.topic == self._topics.status("verifier", status.name):
+        if status.role == Role.VERIFIER and message.topic == self._topics.status(Role.VERIFIER, status.name):
             self._silence.status(status.name, clock.monotonic_s(), online=status.online)
 
     def _take_result(self, message: Message) -> None:

@@ -15,17 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from relying_party.audit.proof_objects import policy_table
 from schemas import media_types
 from schemas.audit.anchors import keys_by_id, parse_anchors
-from schemas.audit.entry import (
-    ANCHORS,
-    ENDORSEMENT,
-    LOCAL_POLICY,
-    POLICY,
-    REFERENCE_VALUES,
-    START,
-    EvidenceEntry,
-    ObjectEntry,
-    parse_entry,
-)
+from schemas.audit.entry import ANCHORS, LOCAL_POLICY, START, EvidenceEntry, ObjectEntry, parse_entry
 from schemas.codecs import cmw, cose
 from schemas.codecs.tst_info import extract_tst_info, parse_tst_info
 from schemas.errors import PeerError
@@ -39,6 +29,7 @@ from schemas.messages.reference_values import verify_reference_values
 from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
 from schemas.time_model import MAX_DRIFT_PPM, Interval, quote_made, stamped
+from schemas.topics import TopicKind
 from schemas.tpm.attest import ClockInfo, TimeAttestInfo, parse_attest
 
 _UNSETTLED: Final = frozenset(
@@ -126,11 +117,11 @@ class LogScan:
 
     def _take_object(self, index: int, entry: ObjectEntry) -> None:
         match entry.kind:
-            case "handles":
+            case TopicKind.HANDLES:
                 self._handles.setdefault(handle_id(entry.raw), (index, _stamp_of(entry.raw)))
-            case "endorsements":
+            case TopicKind.ENDORSEMENTS:
                 if bytes(self.ueid) in entry.raw:  # whoever it is about, its UEID stands in it
-                    self._objects.append((index, ENDORSEMENT, ""))
+                    self._objects.append((index, TopicKind.ENDORSEMENTS, ""))
             case "anchors":
                 self._endorsers = keys_by_id(parse_anchors(entry.raw).endorsers)
                 self._objects.append((index, ANCHORS, ""))
@@ -138,12 +129,12 @@ class LogScan:
                 self._objects.append((index, START, ""))
             case "local-policy":
                 self._take_policy(index, LOCAL_POLICY, "", entry.raw.decode("utf-8", "replace"))
-            case "policies":
+            case TopicKind.POLICIES:
                 policy = verify_policy(entry.raw, self._endorsers)
-                self._take_policy(index, POLICY, policy.id, policy.text)
+                self._take_policy(index, TopicKind.POLICIES, policy.id, policy.text)
             case _:
                 values = verify_reference_values(entry.raw, self._endorsers)
-                self._objects.append((index, REFERENCE_VALUES, values.name))
+                self._objects.append((index, TopicKind.REFERENCE_VALUES, values.name))
 
     def _take_policy(self, index: int, kind: str, name: str, text: str) -> None:
         table = policy_table(text)
@@ -256,7 +247,7 @@ class LogScan:
         first = chain[0].index
         policies = {label.rpartition("/")[0] for label in side.policies}
         sets = {name for each in policies for name in self._policies.get(each, ())}
-        wanted = {POLICY: policies, REFERENCE_VALUES: sets}
+        wanted: dict[str, set[str]] = {TopicKind.POLICIES: policies, TopicKind.REFERENCE_VALUES: sets}
         latest: dict[tuple[str, str], int] = {}
         for index, kind, name in self._objects:
             if index > side.index:

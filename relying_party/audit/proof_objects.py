@@ -21,6 +21,7 @@ from schemas.messages.policy import MAX_POLICY_CHARACTERS, SignedPolicy, verify_
 from schemas.messages.reference_values import ReferenceValues, verify_reference_values
 from schemas.reasons import Reason
 from schemas.time_model import MAX_DRIFT_PPM
+from schemas.topics import TopicKind
 from schemas.tpm.attest import Attest, parse_attest
 
 Keys = Mapping[bytes, EllipticCurvePublicKey]
@@ -183,12 +184,12 @@ class Objects:
                 self._starts.append(parse_start(raw))
             case "local-policy":
                 self._take_local_policy(raw)
-            case "handles":
+            case TopicKind.HANDLES:
                 handle = verify_handle(raw, self.distributors, self._stamps)
                 self.handles[handle.id] = handle
-            case "endorsements":
+            case TopicKind.ENDORSEMENTS:
                 self._take_endorsement(verify_endorsement(raw, self.endorsers))
-            case "policies":
+            case TopicKind.POLICIES:
                 policy = verify_policy(raw, self.endorsers)
                 self.signed_policies.append(policy)
                 # One version of a policy at a time: a new one replaces it.

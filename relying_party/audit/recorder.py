@@ -28,30 +28,17 @@ from runtime.service import Backoff, Stop
 from runtime.settings import naming
 from runtime.telemetry import Log, check_metrics_address, configure_logging
 from runtime.time_stamps.verifier import load_time_stamp_verifier
-from schemas import media_types
-from schemas.audit.entry import ENDORSEMENT, HANDLE, POLICY, REFERENCE_VALUES
-from schemas.codecs import cmw
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.limits import MAX_MESSAGE_BYTES, MAX_REFERENCE_VALUES_BYTES
-from schemas.media_types import Indicator
 from schemas.messages import result_token
-from schemas.messages.endorsement import verify_endorsement
-from schemas.messages.handle import verify_handle
-from schemas.messages.policy import verify_policy
-from schemas.messages.reference_values import verify_reference_values
-from schemas.topics import check_name
+from schemas.messages.trust_objects import TRUST_OBJECTS, TrustedSigners
+from schemas.topics import TopicKind, check_name
 
 _LOG: Final = Log("recorder")
 _TICK_S: Final = 0.25
 _BATCH_MAX: Final = 256
 _QUEUE_MAX: Final = 4096
 _REMEMBERED: Final = 16_384
-_TYPES: Final = {
-    HANDLE: (media_types.HANDLE, Indicator.HANDLE),
-    ENDORSEMENT: (media_types.SIGNED_CORIM, Indicator.ENDORSEMENTS),
-    REFERENCE_VALUES: (media_types.SIGNED_CORIM, Indicator.REFERENCE_VALUES),
-    POLICY: (media_types.POLICY, Indicator.APPRAISAL_POLICY),
-}
 
 RECORDED_TOTAL: Final = Counter("attestream_recorded_total", "Entries written by the recorder")
 REFUSED_TOTAL: Final = Counter(
@@ -140,27 +127,21 @@ class _Believed:
         with naming("trust.verifier_keys"):
             self.results = result_keys(load_public_keys(trust.verifier_keys))
         with naming("trust.distributor_keys"):
-            self._distributors = load_public_keys(trust.distributor_keys)
+            distributors = load_public_keys(trust.distributor_keys)
         with naming("trust.endorser_keys"):
-            self._endorsers = load_public_keys(trust.endorser_keys)
+            endorsers = load_public_keys(trust.endorser_keys)
         with naming("trust.tsa_roots"):
-            self._stamps = load_time_stamp_verifier(trust.tsa_roots)
+            stamps = load_time_stamp_verifier(trust.tsa_roots)
+        self._signers = TrustedSigners(endorsers=endorsers, distributors=distributors, stamps=stamps)
 
-    def verified(self, kind: str, payload: bytes) -> bytes:
+    def verified(self, kind: TopicKind, payload: bytes) -> bytes:
         """The object in a message, if it is signed by whom it must be.
 
         Raises:
             PeerError: it is not.
         """
-        raw = cmw.unwrap(payload, *_TYPES[kind], max_bytes=MAX_REFERENCE_VALUES_BYTES)
-        if kind == HANDLE:
-            verify_handle(raw, self._distributors, self._stamps)
-        elif kind == ENDORSEMENT:
-            verify_endorsement(raw, self._endorsers)
-        elif kind == REFERENCE_VALUES:
-            verify_reference_values(raw, self._endorsers)
-        else:
-            verify_policy(raw, self._endorsers)
+        raw = TRUST_OBJECTS[kind].unwrap(payload)
+        TRUST_OBJECTS[kind].verify(raw, self._signers)
         return raw
 
 
@@ -184,7 +165,7 @@ class Recorder:
         self._writer = AuditWriter(settings.place)
         self._recording.remember(self._writer.recent(_REMEMBERED))
         topics = self._topics
-        objects = (topics.all_handles, topics.all_endorsements, topics.all_reference_values, topics.all_policies)
+        objects = (topics.all_of(kind.name) for kind in TRUST_OBJECTS.values())
         self._spoken = self._connection("", (topics.all_results, *objects), MAX_REFERENCE_VALUES_BYTES)
         self._evidence = self._connection("-evidence", (topics.all_evidence,), MAX_MESSAGE_BYTES)
 
@@ -249,22 +230,22 @@ class Recorder:
 
     def _take(self, connection: MqttConnection, message: Message) -> list[Recorded[tuple[MqttConnection, Message]]]:
         """One message into the recording; what is refused is settled at once."""
-        tag, kind = (connection, message), self._topics.kind_of(message.topic) or "unknown"
+        tag, kind = (connection, message), self._topics.kind_of(message.topic)
         nothing: list[Recorded[tuple[MqttConnection, Message]]] = [Recorded(entry=None, tags=(tag,))]
         if not message.payload:  # an empty retained message is a deletion on the broker
             return nothing
         try:
-            if kind == "evidence":
+            if kind == TopicKind.EVIDENCE:
                 return self._recording.take_evidence(message.payload, tag, monotonic_s())
-            if kind == "results":
+            if kind == TopicKind.RESULTS:
                 token = result_token.unwrap(message.payload)
                 result = verify_result(message.topic, message.payload, self._believed.results)
                 return self._recording.take_result(token, result, tag, monotonic_s())
-            if kind in _TYPES:
+            if kind is not None and kind in TRUST_OBJECTS:
                 raw = self._believed.verified(kind, message.payload)
                 return self._recording.take_object(kind, raw, tag, utc_us())
         except PeerError as error:
-            REFUSED_TOTAL.labels(kind, error.reason).inc()
+            REFUSED_TOTAL.labels(kind or "unknown", error.reason).inc()
             _LOG.warning("message-refused", kind=kind, reason=error.reason, detail=error.detail)
         return nothing
 

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from relying_party.audit.time_anchors import Anchor, AnchorTable, clock_eras
 from schemas import media_types
-from schemas.audit.entry import ENDORSEMENT, HANDLE, EvidenceEntry, ObjectEntry, parse_entry
+from schemas.audit.entry import EvidenceEntry, ObjectEntry, parse_entry
 from schemas.codecs import cmw
 from schemas.errors import PeerError
 from schemas.identifiers import HandleId, Ueid
@@ -36,6 +36,7 @@ from schemas.messages.handle import Handle, StampVerifier, verify_handle
 from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
 from schemas.time_model import quote_made, stamped
+from schemas.topics import TopicKind
 from schemas.tpm.attest import Attest, AttestType, TimeAttestInfo, parse_attest
 from schemas.tpm.signature import parse_signature, verify_signature
 
@@ -220,9 +221,9 @@ class TimeAudit:
     def _read_object(self, row: Row, entry: ObjectEntry) -> None:
         row.kind = entry.kind
         try:
-            if entry.kind == HANDLE:
+            if entry.kind == TopicKind.HANDLES:
                 self._take_handle(verify_handle(entry.raw, self._believed.distributors, self._believed.stamps))
-            elif entry.kind == ENDORSEMENT and self._believed.endorsers is not None:
+            elif entry.kind == TopicKind.ENDORSEMENTS and self._believed.endorsers is not None:
                 self._take_endorsement(verify_endorsement(entry.raw, self._believed.endorsers))
         except PeerError as error:
             self._blame(row, error)

@@ -27,6 +27,7 @@ from schemas import media_types
 from schemas.codecs import cmw
 from schemas.errors import PeerError
 from schemas.messages.status import Status, parse_unverified_status
+from schemas.topics import TopicKind
 
 QUEUE_MESSAGES: Final = 10_000
 MAX_PROCESSES: Final = 256
@@ -112,14 +113,14 @@ class Feed:
 
     def _take(self, message: Message) -> None:
         kind = self._topics.kind_of(message.topic)
-        _MESSAGES.labels(kind).inc()
-        if kind == "results":
+        _MESSAGES.labels(kind or "unknown").inc()
+        if kind is TopicKind.RESULTS:
             if message.payload:  # an empty one only clears what the broker had retained
                 self.fleet.take(message.topic, message.payload, clock.utc_us())
-        elif kind == "handles":
+        elif kind is TopicKind.HANDLES:
             name = self._topics.last_level(message.topic)
             self.handles.take(name, message.payload, clock.utc_us(), retained=message.retained)
-        elif kind == "status":
+        elif kind is TopicKind.STATUS:
             self._take_status(message)
 
     def _take_status(self, message: Message) -> None:

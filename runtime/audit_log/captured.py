@@ -10,27 +10,15 @@ from typing import Final
 from runtime.audit_log.any_log import is_tiled_log, read_entries
 from runtime.keys import read_file
 from schemas import media_types
-from schemas.audit.entry import (
-    ENDORSEMENT,
-    HANDLE,
-    REFERENCE_VALUES,
-    AuditEntry,
-    EvidenceEntry,
-    ObjectEntry,
-    parse_entry,
-)
+from schemas.audit.entry import AuditEntry, EvidenceEntry, ObjectEntry, parse_entry
 from schemas.codecs import cmw
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.media_types import Indicator
 from schemas.messages.evidence import parse_evidence
+from schemas.messages.trust_objects import TRUST_OBJECTS
 
 _NS_PER_US: Final = 1000
-_OBJECTS: Final = (
-    (HANDLE, media_types.HANDLE, Indicator.HANDLE),
-    (ENDORSEMENT, media_types.SIGNED_CORIM, Indicator.ENDORSEMENTS),
-    (REFERENCE_VALUES, media_types.SIGNED_CORIM, Indicator.REFERENCE_VALUES),
-)
 
 
 def read_captured(path: Path) -> Iterator[tuple[int, AuditEntry]]:
@@ -86,10 +74,9 @@ def _can_be_message(path: Path) -> bool:
 
 def _message(raw: bytes, path: Path) -> AuditEntry | None:
     received_us = path.stat().st_mtime_ns // _NS_PER_US
-    for kind, media_type, indicator in _OBJECTS:
+    for kind in TRUST_OBJECTS.values():
         try:
-            value = cmw.unwrap(raw, media_type, indicator, max_bytes=MAX_REFERENCE_VALUES_BYTES)
-            return ObjectEntry(received_us=received_us, kind=kind, raw=value)
+            return ObjectEntry(received_us=received_us, kind=kind.name, raw=kind.unwrap(raw))
         except PeerError:
             continue
     try:

@@ -29,20 +29,16 @@ from schemas.codecs.fields import as_array, as_bytes, as_map, as_text, as_uint
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid, parse_ueid
 from schemas.limits import MAX_REFERENCE_VALUES_BYTES
+from schemas.messages.trust_objects import TRUST_OBJECTS
 from schemas.reasons import Reason
 from schemas.tlog.tiles import MAX_LEAF_BYTES
 
 MAX_ENTRY_BYTES: Final = 2 * MAX_REFERENCE_VALUES_BYTES
-HANDLE: Final = "handles"
-ENDORSEMENT: Final = "endorsements"
-REFERENCE_VALUES: Final = "reference-values"
-POLICY: Final = "policies"
-OBJECT_KINDS: Final = frozenset({HANDLE, ENDORSEMENT, REFERENCE_VALUES, POLICY})
 ANCHORS: Final = "anchors"
 LOCAL_POLICY: Final = "local-policy"
 START: Final = "start"
 UNSIGNED_KINDS: Final = frozenset({ANCHORS, LOCAL_POLICY, START})
-_ALL_KINDS: Final = OBJECT_KINDS | UNSIGNED_KINDS
+_ALL_KINDS: Final = UNSIGNED_KINDS | {str(kind) for kind in TRUST_OBJECTS}
 DIGEST_BYTES: Final = 32
 _TIME, _UEID, _REASONS, _RESULT, _DIGEST, _PAYLOAD, _KIND, _OBJECT = range(1, 9)
 _REFERENCE_DIGEST, _REFERENCE_LENGTH = 9, 10
@@ -82,7 +78,7 @@ class ObjectEntry:
 
     Attributes:
         received_us: when, UTC microseconds of the verifier's clock.
-        kind: one of :data:`OBJECT_KINDS` or :data:`UNSIGNED_KINDS`.
+        kind: one of ``TRUST_OBJECTS`` or :data:`UNSIGNED_KINDS`.
         raw: the object; of a handle with its time-stamp token.
     """
 

@@ -14,9 +14,10 @@ from schemas.codecs import cmw
 from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
 from schemas.messages.evidence import Evidence, parse_evidence
-from schemas.topics import Topics
+from schemas.messages.trust_objects import TRUST_OBJECTS
+from schemas.topics import TopicKind, Topics
 from verifier_worker.adapters.loaded_files import compile_policy, load_policy
-from verifier_worker.adapters.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
+from verifier_worker.adapters.trust_store import TrustStore
 from verifier_worker.audit.policy_trial import DiscardedObjects
 from verifier_worker.core.policy.in_force import Policies
 from verifier_worker.core.state import AttesterState
@@ -25,10 +26,6 @@ from verifier_worker.core.step import Step, step
 VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "vm"
 RECORDINGS = tuple(sorted(path.parent for path in VECTORS.glob("*/messages.cbor")))
 _TOPICS = Topics()
-_OBJECTS = {
-    HANDLES: (media_types.HANDLE, Indicator.HANDLE),
-    ENDORSEMENTS: (media_types.SIGNED_CORIM, Indicator.ENDORSEMENTS),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +52,7 @@ def pushes(folder: Path) -> list[Evidence]:
     return [
         parse_evidence(cmw.unwrap(payload, media_types.EVIDENCE, Indicator.EVIDENCE))
         for topic, _, payload in cbor2.loads((folder / "messages.cbor").read_bytes())
-        if _TOPICS.kind_of(topic) == "evidence"
+        if _TOPICS.kind_of(topic) is TopicKind.EVIDENCE
     ]
 
 
@@ -69,12 +66,12 @@ def replay(folder: Path) -> Iterator[Replayed]:
         policies=Policies(load_policy(folder / "policy.toml"), compile_policy),
     )
     messages = cbor2.loads((folder / "messages.cbor").read_bytes())
-    trust.accept(REFERENCE_VALUES, "golden", (folder / "golden.corim").read_bytes(), messages[-1][1])
+    trust.accept(TopicKind.REFERENCE_VALUES, "golden", (folder / "golden.corim").read_bytes(), messages[-1][1])
     states: dict[Ueid, AttesterState] = {}
     for number, (topic, received_us, payload) in enumerate(messages):
         kind = _TOPICS.kind_of(topic)
-        if kind in _OBJECTS:
-            raw = cmw.unwrap(payload, *_OBJECTS[kind])
+        if kind is not None and kind in TRUST_OBJECTS:
+            raw = TRUST_OBJECTS[kind].unwrap(payload)
             trust.accept(kind, topic.rpartition("/")[2], raw, received_us, retained=True)
             continue
         ueid = _TOPICS.ueid_of(topic)

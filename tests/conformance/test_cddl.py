@@ -13,9 +13,7 @@ from schemas.audit import proof as audit_proofs
 from schemas.audit.anchors import Anchors, Start, encode_anchors, encode_start, parse_anchors, parse_start, public_der
 from schemas.audit.entry import (
     ANCHORS,
-    HANDLE,
     LOCAL_POLICY,
-    POLICY,
     START,
     EvidenceEntry,
     ObjectEntry,
@@ -58,6 +56,7 @@ from schemas.messages.reference_values import sign_reference_values, verify_refe
 from schemas.messages.result import AttestationResult, Rejections
 from schemas.messages.solicit import Solicit, sign_solicit, verify_solicit
 from schemas.messages.status import Status, encode_status, parse_unverified_status
+from schemas.topics import TopicKind
 from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.builders.cddl import KEY, Invalid, conforms, device, endorsement, reference_values, rule
 from tests.worlds.device import make_references
@@ -158,7 +157,7 @@ def policy_claims() -> bytes:
 
 def audit_policy() -> bytes:
     """An audit entry about a policy."""
-    return encode_entry(ObjectEntry(received_us=1, kind=POLICY, raw=policy()))
+    return encode_entry(ObjectEntry(received_us=1, kind=TopicKind.POLICIES, raw=policy()))
 
 
 def status() -> bytes:
@@ -248,7 +247,7 @@ def audit_evidence() -> bytes:
 
 def audit_object() -> bytes:
     """An audit entry about a handle."""
-    return encode_entry(ObjectEntry(received_us=1, kind=HANDLE, raw=handle()))
+    return encode_entry(ObjectEntry(received_us=1, kind=TopicKind.HANDLES, raw=handle()))
 
 
 def audit_reference() -> bytes:

@@ -13,7 +13,7 @@ from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
 from schemas.messages.result import AttestationResult, to_claims
-from schemas.topics import Topics
+from schemas.topics import TopicKind, Topics
 from schemas.verdicts import Freshness, Tier, TrustClaim
 
 TOPICS: Final = Topics()
@@ -65,7 +65,7 @@ class RecordingRelyingParty:
 
     def receive(self, topic: str, payload: bytes, now_s: int = NOW_S) -> None:
         """One message of any topic; those of other topics are not for it."""
-        if TOPICS.kind_of(topic) != "results":
+        if TOPICS.kind_of(topic) is not TopicKind.RESULTS:
             return
         try:
             self.seen.append(self.board.apply(topic, payload, now_s))

@@ -1,8 +1,9 @@
 """Entries of an audit log, which an auditor reads from whoever kept it."""
 
 from schemas.audit.anchors import Anchors, Start, encode_anchors, encode_start, parse_anchors, parse_start, public_der
-from schemas.audit.entry import ANCHORS, HANDLE, START, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
+from schemas.audit.entry import ANCHORS, START, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
 from schemas.identifiers import Ueid
+from schemas.topics import TopicKind
 from tests.fuzz.cbor_tree import mutate_cbor
 from tests.fuzz.samples import KEY
 from verifier_worker.audit.entry_text import entry_line
@@ -23,7 +24,7 @@ _START = Start(anchors=bytes(32), policy=None, attesters=1, objects=2)
 SEEDS = [
     encode_entry(ObjectEntry(received_us=1, kind=ANCHORS, raw=encode_anchors(_ANCHORS))),
     encode_entry(ObjectEntry(received_us=1, kind=START, raw=encode_start(_START))),
-    encode_entry(ObjectEntry(received_us=1, kind=HANDLE, raw=b"handle")),
+    encode_entry(ObjectEntry(received_us=1, kind=TopicKind.HANDLES, raw=b"handle")),
     encode_entry(
         EvidenceEntry(
             received_us=1,

@@ -22,7 +22,7 @@ from schemas.boot_log.records import parse_event, split_records
 from schemas.hashes import SHA256
 from schemas.identifiers import Ueid, parse_ueid_text
 from schemas.messages.evidence import Evidence
-from schemas.topics import Topics
+from schemas.topics import TopicKind, Topics
 from tests.builders.log_bytes import FIRMWARE, ima_ng
 from tests.fakes.attester import HandleMint, read_payload
 from tests.programs.mosquitto import Mosquitto, running_mosquitto
@@ -109,7 +109,7 @@ class AgentRig:
         return len(split.records)
 
     def received(self, message: Message) -> None:
-        if TOPICS.kind_of(message.topic) == "evidence":
+        if TOPICS.kind_of(message.topic) is TopicKind.EVIDENCE:
             self.evidence.put((message.topic, message.payload))
         else:
             self.status.put(message.payload)

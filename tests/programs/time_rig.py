@@ -36,7 +36,7 @@ from schemas.messages.reference_values import ReferenceValues, sign_reference_va
 from schemas.messages.result import AttestationResult, from_claims
 from schemas.reasons import Reason
 from schemas.time_model import quote_made, stamped
-from schemas.topics import Topics
+from schemas.topics import TopicKind, Topics
 from schemas.tpm.attest import ClockInfo, parse_attest
 from schemas.tpm.public import parse_public
 from schemas.verdicts import Tier
@@ -289,7 +289,7 @@ class TimeRig:
         return [
             from_claims(jws.verify(cmw.unwrap(payload, media_types.RESULT, Indicator.ATTESTATION_RESULTS), keys))
             for topic, payload in (self.watch.messages if messages is None else messages)
-            if self.topics.kind_of(topic) == "results" and payload
+            if self.topics.kind_of(topic) is TopicKind.RESULTS and payload
         ]
 
     # ── the truth ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -298,7 +298,7 @@ class TimeRig:
         """All pushes heard, by body digest; of a push heard twice, the first time."""
         heard: dict[bytes, Push] = {}
         for (topic, payload), heard_us in zip(list(self.watch.messages), self.watch.heard_us, strict=False):
-            if self.topics.kind_of(topic) != "evidence":
+            if self.topics.kind_of(topic) is not TopicKind.EVIDENCE:
                 continue
             evidence = parse_evidence(cmw.unwrap(payload, media_types.EVIDENCE, Indicator.EVIDENCE))
             sync = parse_attest(evidence.body.sync.attest)
@@ -316,7 +316,7 @@ class TimeRig:
         """By handle id: genTime and accuracy as the token says, and when it was truly stamped."""
         found = {}
         for topic, payload in list(self.watch.messages):
-            if self.topics.kind_of(topic) == "handles" and payload:
+            if self.topics.kind_of(topic) is TopicKind.HANDLES and payload:
                 raw = cmw.unwrap(payload, media_types.HANDLE, Indicator.HANDLE)
                 signed = cose.parse(raw, "handle", max_bytes=2**17)
                 token = signed.unprotected[cose.HEADER_3161_CTT]

@@ -12,7 +12,7 @@ from typing_extensions import override
 from runtime.audit_log.any_log import read_entries
 from runtime.time_stamps.verifier import time_stamp_verifier_of
 from schemas import media_types
-from schemas.audit.entry import OBJECT_KINDS, ObjectEntry
+from schemas.audit.entry import ObjectEntry
 from schemas.codecs import cmw
 from schemas.errors import WorldError
 from schemas.identifiers import ueid_text
@@ -21,12 +21,13 @@ from schemas.messages.evidence import Evidence, encode_evidence
 from schemas.messages.handle import handle_id
 from schemas.messages.policy import SignedPolicy, sign_policy
 from schemas.messages.reference_values import sign_reference_values
+from schemas.messages.trust_objects import TRUST_OBJECTS
 from schemas.reasons import Reason
+from schemas.topics import TopicKind
 from tests.fakes.attester import HandleMint
 from tests.worlds.device import make_references
 from tests.worlds.verifier import ISSUER, Verifying
 from verifier_worker.adapters.loaded_files import LoadedFiles, compile_local_policy
-from verifier_worker.adapters.trust_store import HANDLES, POLICIES, REFERENCE_VALUES
 from verifier_worker.audit.opening_entries import opening_entries
 from verifier_worker.audit.rederivation import PinnedTrust, Rederivation
 from verifier_worker.settings import Settings, TrustSettings
@@ -55,7 +56,7 @@ class Recording(Verifying):
     result_format = "jwt"
 
     def __init__(self, folder: Path, *, mint: HandleMint | None = None) -> None:
-        super().__init__(folder, recorded=OBJECT_KINDS, mint=mint)
+        super().__init__(folder, recorded=frozenset(TRUST_OBJECTS), mint=mint)
         self.versions = {"good": 1, "fleet": 0}
         self.last: Evidence | None = None
 
@@ -86,10 +87,10 @@ class Recording(Verifying):
         received_us = self.receipt_us()
         is_new = self.trust.accept(kind, name, raw, self.now_us, retained=retained, received_us=received_us)
         if is_new:
-            received_us = self.receipt_us() if kind == HANDLES else received_us
+            received_us = self.receipt_us() if kind == TopicKind.HANDLES else received_us
             self.worker.record([ObjectEntry(received_us=received_us, kind=kind, raw=raw)])
             self.worker.settle()
-        if is_new and kind == HANDLES:
+        if is_new and kind == TopicKind.HANDLES:
             self.worker.resolve(handle_id(raw), self.receipt_us())
             self.worker.settle()
         return is_new
@@ -203,7 +204,7 @@ class Recording(Verifying):
             self.worker.expire(self.receipt_us())
             self.worker.settle()
         self.pass_s(0.5)
-        self.take(HANDLES, ISSUER, raw)
+        self.take(TopicKind.HANDLES, ISSUER, raw)
 
     def _reboot(self, dice: random.Random) -> None:
         self.device.reboot()
@@ -216,7 +217,9 @@ class Recording(Verifying):
         if dice.random() < 0.6:
             changes["files"] = {b"\x01" * 32: "/a", **dict.fromkeys(self._digests(dice), "/b")}
         self.take(
-            REFERENCE_VALUES, "good", sign_reference_values(make_references(self.device, **changes), self.endorser)
+            TopicKind.REFERENCE_VALUES,
+            "good",
+            sign_reference_values(make_references(self.device, **changes), self.endorser),
         )
 
     def _digests(self, dice: random.Random) -> Sequence[bytes]:
@@ -237,7 +240,7 @@ class Recording(Verifying):
             not_after_s=now_s + dice.choice((20, 1000)),
             text=text,
         )
-        self.take(POLICIES, "fleet", sign_policy(policy, self.endorser))
+        self.take(TopicKind.POLICIES, "fleet", sign_policy(policy, self.endorser))
 
     def _restart(self, dice: random.Random) -> None:
         self.restart()

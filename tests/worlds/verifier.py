@@ -20,7 +20,7 @@ from schemas.messages.evidence import Evidence, encode_evidence
 from schemas.messages.handle import Handle, verify_handle
 from schemas.messages.reference_values import sign_reference_values
 from schemas.messages.result import AttestationResult, from_claims
-from schemas.topics import Topics
+from schemas.topics import TopicKind, Topics
 from tests.fakes.attester import HandleMint
 from tests.fakes.verifier import FakePublisher
 from tests.worlds.device import T0_US, FakeDevice, make_endorsement, make_policy, make_references
@@ -28,12 +28,13 @@ from verifier_worker.adapters.loaded_files import compile_policy
 from verifier_worker.adapters.receipt_clock import ReceiptClock
 from verifier_worker.adapters.solicitor import Identity
 from verifier_worker.adapters.state_store import SqliteStateStore
-from verifier_worker.adapters.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
+from verifier_worker.adapters.trust_store import TrustStore
 from verifier_worker.core.policy.in_force import Policies
 from verifier_worker.worker import Received, Worker
 
 ISSUER = "distributor-1"
-RECORDED = frozenset({HANDLES, ENDORSEMENTS})  # a real worker records the rest, too: most tests are not about it
+# A real worker records objects of all kinds. Most tests are not about the others.
+RECORDED: frozenset[str] = frozenset({TopicKind.HANDLES, TopicKind.ENDORSEMENTS})
 
 
 class Verifying:
@@ -56,10 +57,12 @@ class Verifying:
         self.policy = make_policy()
         self._open()
         values = sign_reference_values(make_references(self.device), self.endorser)
-        self.take(REFERENCE_VALUES, "good", values)
+        self.take(TopicKind.REFERENCE_VALUES, "good", values)
         vouched = make_endorsement(self.device.ueid, self.device.public)
         self.take(
-            ENDORSEMENTS, ueid_text(self.device.ueid), sign_endorsement(vouched, self.device.raw_public, self.endorser)
+            TopicKind.ENDORSEMENTS,
+            ueid_text(self.device.ueid),
+            sign_endorsement(vouched, self.device.raw_public, self.endorser),
         )
 
     @property
@@ -113,7 +116,7 @@ class Verifying:
         return is_new
 
     def take_handle(self, raw: bytes, *, retained: bool = False) -> bool:
-        return self.take(HANDLES, ISSUER, raw, retained=retained)
+        return self.take(TopicKind.HANDLES, ISSUER, raw, retained=retained)
 
     def new_handle(self) -> Handle:
         """Stamped now, heard at once."""

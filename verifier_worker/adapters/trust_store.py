@@ -14,7 +14,7 @@ Handles are followed along their distributor's chain. A gap or a fork is logged 
 import dataclasses
 import hashlib
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Final, assert_never
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from prometheus_client import Histogram
@@ -23,21 +23,19 @@ from runtime.chain_watch import ChainWatch
 from runtime.telemetry import Log
 from schemas.audit.entry import UNSIGNED_KINDS
 from schemas.errors import PeerError
-from schemas.identifiers import HandleId, Ueid, ueid_text
-from schemas.messages.endorsement import verify_endorsement
-from schemas.messages.handle import Handle, StampVerifier, verify_handle
-from schemas.messages.policy import verify_policy
+from schemas.identifiers import HandleId, Ueid
+from schemas.messages.endorsement import Endorsement
+from schemas.messages.handle import Handle, StampVerifier
+from schemas.messages.policy import SignedPolicy
 from schemas.messages.reference_values import ReferenceValues, verify_reference_values
+from schemas.messages.trust_objects import TRUST_OBJECTS, TrustedSigners, name_of
 from schemas.reasons import Reason
+from schemas.topics import TopicKind
 from verifier_worker.core.policy.in_force import Policies
 from verifier_worker.core.trust import EndorsedKey, References, Trust, endorsed_key, merge_references, succeed
 from verifier_worker.ports import TrustObjects
 
-HANDLES: Final = "handles"
-ENDORSEMENTS: Final = "endorsements"
-REFERENCE_VALUES: Final = "reference-values"
-POLICIES: Final = "policies"
-_MERGED_KINDS: Final = frozenset({REFERENCE_VALUES, POLICIES})
+_MERGED_KINDS: Final = frozenset({TopicKind.REFERENCE_VALUES, TopicKind.POLICIES})
 _US: Final = 1_000_000
 _FOREVER_US: Final = 2**62
 _FOREVER_S: Final = _FOREVER_US // _US
@@ -76,9 +74,7 @@ class TrustStore:
             policies: the appraisal policies in force.
         """
         self._store = store
-        self._endorsers = endorsers
-        self._distributors = distributors
-        self._stamps = stamps
+        self._signers = TrustedSigners(endorsers=endorsers, distributors=distributors, stamps=stamps)
         self._policies = policies
         self._handles: dict[HandleId, Handle] = {}
         self._encodings: dict[tuple[str, bytes], int] = {}
@@ -141,8 +137,9 @@ class TrustStore:
         """Verifies an object that arrived, and stores it.
 
         Args:
-            kind: :data:`HANDLES`, :data:`ENDORSEMENTS`, :data:`REFERENCE_VALUES` or :data:`POLICIES`.
-            name: last level of the topic; must be what the signed object says of itself. None where it came on none.
+            kind: one of ``TRUST_OBJECTS``.
+            name: last level of the topic; must be the name that the signed object states of itself. None where it came
+                on no topic.
             raw: the signed object.
             now_us: the verifier's clock.
             retained: the broker had kept it, so that its age says nothing about how long handles are under way.
@@ -177,7 +174,7 @@ class TrustStore:
         Raises:
             PeerError: what their verification raises.
         """
-        values = verify_reference_values(raw, self._endorsers)
+        values = verify_reference_values(raw, self._signers.endorsers)
         self._references[values.name] = dataclasses.replace(values, not_before_s=0, not_after_s=_FOREVER_S)
         self._views_until_s, self._merged_s = 0, None
 
@@ -223,7 +220,7 @@ class TrustStore:
                 group=group,
                 conflict=choice.conflict,
                 newest=self._newest,
-                stamps=self._stamps,
+                stamps=self._signers.stamps,
             )
             self._views[group] = view
         return view
@@ -277,26 +274,29 @@ class TrustStore:
 
     def _take(self, kind: str, name: str | None, raw: bytes, now_us: int) -> tuple[bytes, int]:
         """Verifies ``raw`` and puts it in force; returns its key and how long to keep it."""
-        match kind:
-            case "handles":
-                taken = self._take_handle(name, raw, now_us)
-            case "endorsements":
-                taken = self._take_endorsement(name, raw)
-            case "policies":
-                taken = self._take_policy(name, raw)
-            case "reference-values":
-                taken = self._take_reference_values(name, raw)
+        if kind not in TRUST_OBJECTS:
+            raise PeerError(Reason.MALFORMED, f"{kind[:32]!r}: not a kind of trust object")
+        verified = TRUST_OBJECTS[kind].verify(raw, self._signers)
+        own_name = name_of(verified)
+        if name is not None and name != own_name:
+            raise PeerError(Reason.OBJECT_MISDIRECTED, f"{kind}: {own_name[:64]} came on the topic of {name[:64]}")
+        match verified:
+            case Handle():
+                return self._take_handle(verified, now_us)
+            case Endorsement():
+                key = self._take_endorsement(verified)
+            case ReferenceValues():
+                key = self._take_reference_values(verified)
+            case SignedPolicy():
+                key = self._take_policy(verified, stored=name is None)
             case _:
-                raise PeerError(Reason.MALFORMED, f"{kind[:32]!r}: not a kind of trust object")
-        if kind != HANDLES:
-            digest = hashlib.sha256(raw).digest()
-            self._seen[digest] = kind, taken[0]
-            self._current[kind, taken[0]] = digest
-        return taken
+                assert_never(verified)
+        digest = hashlib.sha256(raw).digest()
+        self._seen[digest] = kind, key
+        self._current[kind, key] = digest
+        return key, _FOREVER_US
 
-    def _take_handle(self, name: str | None, raw: bytes, now_us: int) -> tuple[bytes, int]:
-        handle = verify_handle(raw, self._distributors, self._stamps)
-        _check_name(HANDLES, name, handle.claims.issuer)
+    def _take_handle(self, handle: Handle, now_us: int) -> tuple[bytes, int]:
         keep_until_us = handle.expires_us + _HANDLE_KEPT_US
         if handle.earliest_us > now_us + _MAX_SKEW_US:
             raise PeerError(Reason.HANDLE_FROM_FUTURE, "handle: the TSA's time is ahead of this machine's clock")
@@ -317,36 +317,26 @@ class TrustStore:
             self._forget(min(self._handles.values(), key=lambda each: each.time_us))
         return handle.id, keep_until_us
 
-    def _take_endorsement(self, name: str | None, raw: bytes) -> tuple[bytes, int]:
-        endorsement = verify_endorsement(raw, self._endorsers)
-        _check_name(ENDORSEMENTS, name, ueid_text(endorsement.ueid))
+    def _take_endorsement(self, endorsement: Endorsement) -> bytes:
         before = self._endorsed.get(endorsement.ueid)
-        _check_version(ENDORSEMENTS, endorsement.version, before.endorsement.version if before else None)
+        known = before.endorsement.version if before is not None else None
+        _check_version(TopicKind.ENDORSEMENTS, endorsement.version, known)
         self._endorsed[endorsement.ueid] = endorsed_key(endorsement)
-        return endorsement.ueid, _FOREVER_US
+        return endorsement.ueid
 
-    def _take_reference_values(self, name: str | None, raw: bytes) -> tuple[bytes, int]:
-        values = verify_reference_values(raw, self._endorsers)
-        _check_name(REFERENCE_VALUES, name, values.name)
+    def _take_reference_values(self, values: ReferenceValues) -> bytes:
         before = self._references.get(values.name)
-        _check_version(REFERENCE_VALUES, values.version, before.version if before else None)
+        _check_version(TopicKind.REFERENCE_VALUES, values.version, before.version if before is not None else None)
         self._references[values.name] = values
-        return values.name.encode(), _FOREVER_US
+        return values.name.encode()
 
-    def _take_policy(self, name: str | None, raw: bytes) -> tuple[bytes, int]:
-        policy = verify_policy(raw, self._endorsers)
-        _check_name(POLICIES, name, policy.id)
-        _check_version(POLICIES, policy.version, self._policies.version(policy.id))
-        self._policies.take(policy, stored=name is None)
-        return policy.id.encode(), _FOREVER_US
+    def _take_policy(self, policy: SignedPolicy, *, stored: bool) -> bytes:
+        _check_version(TopicKind.POLICIES, policy.version, self._policies.version(policy.id))
+        self._policies.take(policy, stored=stored)
+        return policy.id.encode()
 
 
-def _check_name(kind: str, topic_name: str | None, own_name: str) -> None:
-    if topic_name is not None and topic_name != own_name:
-        raise PeerError(Reason.OBJECT_MISDIRECTED, f"{kind}: {own_name[:64]} came on the topic of {topic_name[:64]}")
-
-
-def _check_version(kind: str, version: int, known: int | None) -> None:
+def _check_version(kind: TopicKind, version: int, known: int | None) -> None:
     if known is not None and version <= known:
         raise PeerError(Reason.OBJECT_ROLLED_BACK, f"{kind}: version {version}, version {known} is in force")
 

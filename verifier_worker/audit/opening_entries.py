@@ -5,11 +5,12 @@ them whatever was written before, and the objects in force with them.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from schemas.audit.anchors import Anchors, Start, encode_anchors, encode_start, public_der
-from schemas.audit.entry import ANCHORS, HANDLE, LOCAL_POLICY, OBJECT_KINDS, START
+from schemas.audit.entry import ANCHORS, LOCAL_POLICY, START
+from schemas.messages.trust_objects import TRUST_OBJECTS
 from verifier_worker.adapters.build import BUILD
 from verifier_worker.adapters.loaded_files import LoadedFiles
 from verifier_worker.core.state_codec import VERSION
@@ -34,20 +35,20 @@ def opening_entries(
         WorldError: ``store-unavailable``.
     """
     stored = list(store.load_trust())
-    written: Mapping[str, bytes] = {} if log_is_new else {kind: raw for kind, raw in stored if kind not in OBJECT_KINDS}
+    objects = [(kind, raw) for kind, raw in stored if kind in TRUST_OBJECTS]
+    written = {} if log_is_new else {kind: raw for kind, raw in stored if kind not in TRUST_OBJECTS}
     anchors, policy = encode_anchors(_anchors(settings, files)), files.policy_text
     for kind, raw in ((ANCHORS, anchors), (LOCAL_POLICY, policy)):
         if raw is not None and written.get(kind) != raw:
             store.save_trust(kind, b"", raw, _FOREVER_US)
             yield kind, raw
-    objects = [(kind, raw) for kind, raw in stored if kind in OBJECT_KINDS]
     if log_is_new:
         yield from objects
     start = Start(
         anchors=hashlib.sha256(anchors).digest(),
         policy=hashlib.sha256(policy).digest() if policy is not None else None,
         attesters=store.attesters(),
-        objects=sum(kind != HANDLE for kind, _ in objects),
+        objects=sum(not TRUST_OBJECTS[kind].expires for kind, _ in objects),
     )
     yield START, encode_start(start)
 

@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from typing_extensions import override
 
 from schemas import media_types
-from schemas.audit.entry import POLICY, AuditEntry, EvidenceEntry, ObjectEntry
+from schemas.audit.entry import AuditEntry, EvidenceEntry, ObjectEntry
 from schemas.codecs import cmw
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
 from schemas.messages import result_token
 from schemas.messages.evidence import parse_evidence
+from schemas.messages.trust_objects import TRUST_OBJECTS
 from schemas.reasons import Reason
+from schemas.topics import TopicKind
 from schemas.verdicts import Tier
 from verifier_worker.adapters.trust_store import TrustStore
 from verifier_worker.core.state import AttesterState
@@ -108,7 +110,7 @@ class PolicyTrial:
                     yield compared
 
     def _take(self, number: int, entry: ObjectEntry) -> None:
-        if entry.kind == POLICY:
+        if entry.kind not in TRUST_OBJECTS or entry.kind == TopicKind.POLICIES:
             return
         try:
             self.trust.accept(entry.kind, None, entry.raw, entry.received_us, retained=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
-from schemas.audit.entry import HANDLE
+from schemas.messages.trust_objects import TRUST_OBJECTS
 from verifier_worker.ports import TrustObjects
 
 
@@ -22,7 +22,7 @@ class RememberedObjects(TrustObjects):
     @property
     def lasting(self) -> int:
         """How many there are, but for handles."""
-        return sum(kind != HANDLE for kind, _ in self._objects)
+        return sum(not TRUST_OBJECTS[kind].expires for kind, _ in self._objects)
 
     @override
     def load_trust(self) -> Sequence[tuple[str, bytes]]:

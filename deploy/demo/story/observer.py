@@ -15,6 +15,7 @@ from schemas.codecs import cmw
 from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
 from schemas.messages.evidence import encode_evidence, parse_evidence
+from schemas.topics import TopicKind
 
 CAPTURED_PER_ATTESTER: Final = 200
 OLD_ENOUGH: Final = 3  # that many newer pushes make an old one old
@@ -47,7 +48,7 @@ class Observer:
         self._connection.stop()
 
     def counts(self) -> dict[str, int]:
-        """Messages so far by kind: ``handles``, ``evidence``."""
+        """Messages so far by the kind of their topic."""
         with self._lock:
             return dict(self._counts)
 
@@ -63,8 +64,8 @@ class Observer:
     def _received(self, message: Message) -> None:
         kind = self._topics.kind_of(message.topic)
         with self._lock:
-            self._counts[kind] += 1
-            if kind == "evidence":
+            self._counts[kind or "unknown"] += 1
+            if kind is TopicKind.EVIDENCE:
                 self._captured.setdefault(message.topic, deque(maxlen=CAPTURED_PER_ATTESTER)).append(message.payload)
 
 

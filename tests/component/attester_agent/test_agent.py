@@ -9,6 +9,7 @@ from runtime import clock
 from runtime.service import Stop
 from schemas.errors import WorldError
 from schemas.reasons import Reason
+from schemas.topics import Role
 from tests.fakes.attester import HandleMint, state_of
 from tests.worlds.agent import T_US, TOPICS, Clock, Rig, S, received
 
@@ -92,7 +93,7 @@ def test_the_chain_is_whole_after_the_broker_was_away(rig: Rig) -> None:
     published = rig.broker.evidence
     assert [later.body.previous for later in published[1:]] == [each.body_digest for each in published[:-1]]
     assert rig.broker.published[0] == (
-        TOPICS.status("attester", TOPICS.last_level(rig.broker.published[1][0])),
+        TOPICS.status(Role.ATTESTER, TOPICS.last_level(rig.broker.published[1][0])),
         b"here",
     )
 

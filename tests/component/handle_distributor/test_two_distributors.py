@@ -8,10 +8,10 @@ from attester_agent.core.handle_gate import AcceptedHandle, accept_handle
 from schemas.errors import PeerError
 from schemas.messages.handle import Handle, verify_handle
 from schemas.reasons import Reason
+from schemas.topics import TopicKind
 from schemas.verdicts import Freshness, Tier
 from tests.fakes.attester import HandleMint
 from tests.worlds.verifier import Verifying
-from verifier_worker.adapters.trust_store import HANDLES
 
 EVERY_S = 60
 
@@ -35,7 +35,7 @@ class Pair:
 
     def publish(self, number: int, raw: bytes) -> bool:
         """A handle reaches everyone, for the first time or again; returns whether the device binds to it."""
-        self.verifying.take(HANDLES, self.mints[number].issuer, raw)
+        self.verifying.take(TopicKind.HANDLES, self.mints[number].issuer, raw)
         handle = verify_handle(raw, self.mints[number].keys, self.verifying.stamps)
         try:
             self.last = accept_handle(handle, self.last, now_us=self.verifying.now_us)

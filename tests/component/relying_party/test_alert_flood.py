@@ -12,7 +12,7 @@ from runtime import settings as settings_files
 from runtime.clock import utc_s
 from runtime.mqtt import Message
 from schemas.messages.alert import Condition
-from schemas.topics import Topics
+from schemas.topics import Role, Topics
 from tests.programs.alert_rig import AlertRig, webhook
 
 RULE = '[[rules]]\nname = "all"\nhold_s = 0.0\n'
@@ -40,7 +40,7 @@ def test_a_flood_puts_an_expiry_off_and_no_more(
     topic, payload = rig.result(issued_s=utc_s() - 600, expires_s=utc_s() - ago_s)
     service._take_result(Message(topic=topic, payload=payload, retained=False, packet_id=1, connection=1))
     if flooded:
-        topic = Topics().status("attester", "x")
+        topic = Topics().status(Role.ATTESTER, "x")
         service._inbox.put(Message(topic=topic, payload=b"\xff", retained=False, packet_id=2, connection=1))
     service.tick(Runners(settings))
     told = [each.condition for each in (row.headline for row in store.reported())]

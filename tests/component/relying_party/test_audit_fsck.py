@@ -14,13 +14,14 @@ from runtime.audit_log.frames import encode_frame
 from runtime.audit_log.store import FolderStore
 from runtime.audit_log.tile_log import LogReader
 from runtime.audit_log.tree_writer import TreeWriter
-from schemas.audit.entry import HANDLE, EvidenceEntry, ObjectEntry, encode_entry
+from schemas.audit.entry import EvidenceEntry, ObjectEntry, encode_entry
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.tlog.checkpoint import Checkpoint, sign_checkpoint
 from schemas.tlog.consistency_proof import parse_consistency_proof
 from schemas.tlog.merkle import EMPTY_ROOT, leaf_hash
 from schemas.tlog.tiles import encode_bundle, parse_bundle
+from schemas.topics import TopicKind
 from tests.builders.damage import flipped
 from tests.builders.token_forge import ForgedAuthority
 from tests.fakes.log_store import KEY, LOG_KEY, ORIGIN, LogRig
@@ -35,7 +36,7 @@ def entry(number: int, *, received_us: int | None = None, payload: bytes = b"evi
     """One a second."""
     when = T0_US + number * S if received_us is None else received_us
     if number % 50 == 0:
-        return encode_entry(ObjectEntry(received_us=when, kind=HANDLE, raw=b"handle %d" % number))
+        return encode_entry(ObjectEntry(received_us=when, kind=TopicKind.HANDLES, raw=b"handle %d" % number))
     return encode_entry(
         EvidenceEntry(
             received_us=when,

@@ -14,13 +14,14 @@ from relying_party.__main__ import main
 from relying_party.audit.time_audit import PENDING, Row, TimeAudit
 from runtime.audit_log.any_log import encode_frame
 from schemas import media_types
-from schemas.audit.entry import ENDORSEMENT, HANDLE, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
+from schemas.audit.entry import EvidenceEntry, ObjectEntry, encode_entry, parse_entry
 from schemas.codecs import cmw
 from schemas.identifiers import ueid_text
 from schemas.media_types import Indicator
 from schemas.messages.endorsement import sign_endorsement
 from schemas.messages.evidence import Evidence, encode_evidence
 from schemas.time_model import quote_made
+from schemas.topics import TopicKind
 from schemas.verdicts import Tier
 from tests.worlds.audited_times import DRIFT_PPM, Entries, audited, bad, entries
 from tests.worlds.device import T0_US, make_endorsement
@@ -68,8 +69,8 @@ def flip(raw: bytes | None, at: int) -> bytes:
 
 def test_handles_and_endorsements_stand_in_front_of_the_evidence_judged_with_them(verifying: Verifying) -> None:
     log = entries(verifying)
-    assert places(log, ENDORSEMENT) == [0]
-    assert places(log, HANDLE) == [1, 4, 7]
+    assert places(log, TopicKind.ENDORSEMENTS) == [0]
+    assert places(log, TopicKind.HANDLES) == [1, 4, 7]
     assert places(log, "evidence") == [2, 3, 5, 6, 8, 9]
 
 
@@ -178,7 +179,7 @@ def test_an_endorsement_that_was_replaced_does_not_come_back(verifying: Verifyin
     log = entries(verifying)
     newer = replace(make_endorsement(verifying.device.ueid, verifying.device.public), version=2, not_after_s=1)
     raw = sign_endorsement(newer, verifying.device.raw_public, verifying.endorser)
-    log[0] = (log[0][0], encode_entry(ObjectEntry(received_us=T0_US, kind=ENDORSEMENT, raw=raw)))
+    log[0] = (log[0][0], encode_entry(ObjectEntry(received_us=T0_US, kind=TopicKind.ENDORSEMENTS, raw=raw)))
     assert "was not valid then" in bad(audited(verifying, log))[0][1]
     rolled_back = [log[0], entries(verifying)[0], *log[1:]]
     assert bad(audited(verifying, rolled_back))[0] == (1, "object-rolled-back: version 1 after version 2")

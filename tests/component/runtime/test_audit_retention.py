@@ -10,10 +10,11 @@ from runtime.audit_log.any_log import read_entries
 from runtime.audit_log.frames import encode_frame
 from runtime.audit_log.retention import LogRetention
 from runtime.audit_log.store import FolderStore, LogStore
-from schemas.audit.entry import HANDLE, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
+from schemas.audit.entry import EvidenceEntry, ObjectEntry, encode_entry, parse_entry
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.tlog.merkle import leaf_hash, verify_inclusion
+from schemas.topics import TopicKind
 from tests.fakes.log_store import LOG_KEY, FailingStore, Killed, LogRig
 
 DAY_US = 86_400_000_000
@@ -25,7 +26,7 @@ LARGE = {5: 70_000, 10: 70_000}  # evidence, and a handle, that lie beside the t
 def entry(number: int) -> bytes:
     when_us = T0_US + number * 60_000_000
     if number % 10 == 0:
-        return encode_entry(ObjectEntry(received_us=when_us, kind=HANDLE, raw=b"h" * LARGE.get(number, 9)))
+        return encode_entry(ObjectEntry(received_us=when_us, kind=TopicKind.HANDLES, raw=b"h" * LARGE.get(number, 9)))
     payload = b"e" * LARGE.get(number, 9)
     digest = hashlib.sha256(payload).digest()
     return encode_entry(

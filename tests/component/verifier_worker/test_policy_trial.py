@@ -10,9 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from runtime.audit_log.any_log import encode_frame, read_entries
-from schemas.audit.entry import HANDLE, OBJECT_KINDS, REFERENCE_VALUES
+from schemas.audit.entry import START, ObjectEntry, encode_entry
 from schemas.hashes import SHA256
 from schemas.messages.reference_values import sign_reference_values
+from schemas.messages.trust_objects import TRUST_OBJECTS
+from schemas.topics import TopicKind
 from schemas.verdicts import Tier
 from tests.builders.damage import flipped
 from tests.worlds.device import make_references
@@ -87,7 +89,7 @@ class Recorded:
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Recorded:
-    return Recorded(tmp_path, OBJECT_KINDS)
+    return Recorded(tmp_path, frozenset(TRUST_OBJECTS))
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -96,6 +98,14 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def test_the_same_demands_change_nothing(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
     assert recorded.appraise(POLICY) == 0
+    assert lines(capsys) == ["policy tried/0: 3 pushes of 1 attesters", "  0 verdicts of 0 attesters would change"]
+
+
+def test_entries_that_nobody_signs_are_no_problem(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
+    start = encode_entry(ObjectEntry(received_us=1, kind=START, raw=b""))
+    entries = [start, *(raw for _, raw in read_entries(recorded.verifying.audit_file))]
+    (recorded.folder / "part.log").write_bytes(b"".join(encode_frame(*each) for each in enumerate(entries, 1)))
+    assert recorded.appraise(POLICY, evidence="part.log") == 0
     assert lines(capsys) == ["policy tried/0: 3 pushes of 1 attesters", "  0 verdicts of 0 attesters would change"]
 
 
@@ -180,7 +190,7 @@ def test_reference_values_to_come_are_tried_on_evidence_older_than_they_are(
 
 
 def test_without_any_reference_values_all_is_undecided(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    recorded = Recorded(tmp_path, OBJECT_KINDS - {REFERENCE_VALUES})
+    recorded = Recorded(tmp_path, frozenset(TRUST_OBJECTS) - {TopicKind.REFERENCE_VALUES})
     assert recorded.appraise(POLICY) == 0
     told = lines(capsys)
     assert any("-> none reference-values-missing" in line for line in told)
@@ -197,7 +207,7 @@ def test_reference_values_of_a_stranger_are_refused(recorded: Recorded, capsys: 
 def test_an_object_that_is_not_trusted_is_named(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
     (recorded.folder / "distributor.pub").write_bytes(pem(recorded.verifying.endorser.public_key()))
     assert recorded.appraise(POLICY) == 0
-    assert any(f"{HANDLE}: handle-signature-invalid" in line for line in lines(capsys))
+    assert any(f"{TopicKind.HANDLES}: handle-signature-invalid" in line for line in lines(capsys))
 
 
 def test_a_bad_policy_is_named_by_its_file(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:

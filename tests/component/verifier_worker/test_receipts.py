@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from runtime.audit_log.any_log import read_entries
-from schemas.audit.entry import ENDORSEMENT, HANDLE, ObjectEntry, encode_entry, parse_entry
+from schemas.audit.entry import ObjectEntry, encode_entry, parse_entry
 from schemas.errors import PeerError, WorldError
 from schemas.reasons import Reason
+from schemas.topics import TopicKind
 from tests.worlds.verifier import Verifying
 from verifier_worker.adapters.receipt_clock import CLOCK_BEHIND, ReceiptClock
-from verifier_worker.adapters.trust_store import HANDLES
 from verifier_worker.audit.entry_text import entry_line
 
 S = 1_000_000
@@ -38,7 +38,7 @@ def test_handles_and_endorsements_are_recorded_once_also_across_restarts(verifyi
     verifying.pass_s(1)
     verifying.new_handle()
     verifying.push()
-    assert kinds(verifying) == [ENDORSEMENT, HANDLE, "evidence", HANDLE, "evidence"]
+    assert kinds(verifying) == [TopicKind.ENDORSEMENTS, TopicKind.HANDLES, "evidence", TopicKind.HANDLES, "evidence"]
     recorded = [parse_entry(each) for _, each in read_entries(verifying.audit_file)]
     assert isinstance(recorded[1], ObjectEntry)
     assert recorded[1].raw == raw
@@ -56,28 +56,28 @@ def test_a_crash_between_store_and_log_loses_no_handle_and_keeps_the_order(
     monkeypatch.setattr(verifying.audit, "append", fail)
     with pytest.raises(WorldError):
         verifying.take_handle(raw)
-    assert kinds(verifying) == [ENDORSEMENT]
+    assert kinds(verifying) == [TopicKind.ENDORSEMENTS]
     verifying.restart()
-    assert kinds(verifying) == [ENDORSEMENT, HANDLE]
+    assert kinds(verifying) == [TopicKind.ENDORSEMENTS, TopicKind.HANDLES]
     assert verifying.take_handle(raw) is False
     verifying.device.sync(verifying.verified(raw))
     verifying.push()
-    assert kinds(verifying) == [ENDORSEMENT, HANDLE, "evidence"]
+    assert kinds(verifying) == [TopicKind.ENDORSEMENTS, TopicKind.HANDLES, "evidence"]
 
 
 def test_a_crash_before_the_transaction_leaves_a_handle_neither_stored_nor_recorded(verifying: Verifying) -> None:
     raw = verifying.mint.raw(verifying.now_us)
-    verifying.trust.accept(HANDLES, "distributor-1", raw, verifying.now_us)
+    verifying.trust.accept(TopicKind.HANDLES, "distributor-1", raw, verifying.now_us)
     verifying.restart()
-    assert kinds(verifying) == [ENDORSEMENT]
+    assert kinds(verifying) == [TopicKind.ENDORSEMENTS]
     assert verifying.take_handle(raw) is True
-    assert kinds(verifying) == [ENDORSEMENT, HANDLE]
+    assert kinds(verifying) == [TopicKind.ENDORSEMENTS, TopicKind.HANDLES]
 
 
 def test_a_failing_database_has_the_handle_recorded_once_when_it_works_again(verifying: Verifying) -> None:
     raw = verifying.mint.raw(verifying.now_us)
-    verifying.trust.accept(HANDLES, "distributor-1", raw, verifying.now_us)
-    entry = ObjectEntry(received_us=verifying.receipt_us(), kind=HANDLE, raw=raw)
+    verifying.trust.accept(TopicKind.HANDLES, "distributor-1", raw, verifying.now_us)
+    entry = ObjectEntry(received_us=verifying.receipt_us(), kind=TopicKind.HANDLES, raw=raw)
     verifying.store._db.execute("PRAGMA query_only = ON")
     for _ in range(2):
         with pytest.raises(WorldError):
@@ -85,7 +85,7 @@ def test_a_failing_database_has_the_handle_recorded_once_when_it_works_again(ver
     verifying.store._db.execute("PRAGMA query_only = OFF")
     verifying.worker.record([entry])
     verifying.worker.settle()
-    assert kinds(verifying) == [ENDORSEMENT, HANDLE]
+    assert kinds(verifying) == [TopicKind.ENDORSEMENTS, TopicKind.HANDLES]
     verifying.restart()
     assert verifying.take_handle(raw) is False
 

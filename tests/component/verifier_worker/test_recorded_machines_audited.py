@@ -16,11 +16,11 @@ from runtime.keys import load_public_keys
 from runtime.time_stamps.verifier import TimeStampVerifier, load_time_stamp_verifier
 from schemas.audit.entry import EvidenceEntry, ObjectEntry, parse_entry
 from schemas.audit.proof import parse_proof
-from schemas.codecs import cmw
 from schemas.identifiers import ueid_text
-from schemas.topics import Topics
+from schemas.messages.trust_objects import TRUST_OBJECTS
+from schemas.topics import TopicKind, Topics
 from schemas.verdicts import Tier
-from tests.builders.recorded_machine import _OBJECTS, RECORDINGS
+from tests.builders.recorded_machine import RECORDINGS
 from tests.builders.token_forge import ForgedAuthority
 from tests.fakes.log_store import LOG_KEY, LogRig
 from tests.fakes.verifier import FakePublisher
@@ -29,7 +29,7 @@ from tests.worlds.recorded_verifier import rederived
 from verifier_worker.adapters.loaded_files import LoadedFiles, compile_local_policy, compile_policy
 from verifier_worker.adapters.solicitor import Identity
 from verifier_worker.adapters.state_store import SqliteStateStore
-from verifier_worker.adapters.trust_store import REFERENCE_VALUES, TrustStore
+from verifier_worker.adapters.trust_store import TrustStore
 from verifier_worker.audit.opening_entries import opening_entries
 from verifier_worker.core.policy.in_force import Policies
 from verifier_worker.settings import Settings, TrustSettings
@@ -84,14 +84,14 @@ def recorded(vectors: Path, folder: Path) -> list[bytes]:
         record(kind, raw, first_us)
     trust.trust(first_us)
     golden = (vectors / "golden.corim").read_bytes()
-    trust.accept(REFERENCE_VALUES, "golden", golden, first_us)
-    record(REFERENCE_VALUES, golden, first_us)
+    trust.accept(TopicKind.REFERENCE_VALUES, "golden", golden, first_us)
+    record(TopicKind.REFERENCE_VALUES, golden, first_us)
     for topic, received_us, payload in messages:
-        kind, name = TOPICS.kind_of(topic) or "", topic.rpartition("/")[2]
-        if kind in _OBJECTS:
-            raw = cmw.unwrap(payload, *_OBJECTS[kind])
-            if trust.accept(kind, name, raw, received_us, retained=True):
-                record(kind, raw, received_us)
+        topic_kind, name = TOPICS.kind_of(topic), topic.rpartition("/")[2]
+        if topic_kind is not None and topic_kind in TRUST_OBJECTS:
+            raw = TRUST_OBJECTS[topic_kind].unwrap(payload)
+            if trust.accept(topic_kind, name, raw, received_us, retained=True):
+                record(topic_kind, raw, received_us)
             continue
         worker.process([Received(ueid_text=name, payload=payload, received_us=received_us)])
         worker.settle()

@@ -9,11 +9,11 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from schemas.errors import PeerError
 from schemas.messages.policy import SignedPolicy, sign_policy
 from schemas.reasons import Reason
+from schemas.topics import TopicKind
 from schemas.verdicts import Tier
 from tests.builders.damage import flipped
 from tests.worlds.device import T0_US
 from tests.worlds.verifier import Verifying
-from verifier_worker.adapters.trust_store import POLICIES, REFERENCE_VALUES
 
 STRANGER = generate_private_key(SECP256R1())
 NOW_S = T0_US // 1_000_000
@@ -62,37 +62,37 @@ def next_push(verifying: Verifying) -> tuple[Tier, tuple[str, ...]]:
 
 def test_a_published_policy_counts_from_the_next_push_on(verifying: Verifying) -> None:
     """Nothing that decides measurements has changed: no log is asked for."""
-    assert verifying.take(POLICIES, "fleet", signed(verifying)) is True
+    assert verifying.take(TopicKind.POLICIES, "fleet", signed(verifying)) is True
     assert next_push(verifying) == (Tier.AFFIRMING, ("fleet/1",))
     verifying.device.run(b"/opt/odd", b"odd")
     assert next_push(verifying) == (Tier.CONTRAINDICATED, ("fleet/1",))
-    verifying.take(POLICIES, "fleet", signed(verifying, 2, text=LAX))
+    verifying.take(TopicKind.POLICIES, "fleet", signed(verifying, 2, text=LAX))
     assert next_push(verifying) == (Tier.WARNING, ("fleet/2",))
     assert not [topic for topic, _ in verifying.publisher.messages if "/solicit/" in topic]
 
 
 def test_rolling_back_is_a_new_version_of_the_old_text(verifying: Verifying) -> None:
     first = signed(verifying)
-    verifying.take(POLICIES, "fleet", first)
-    assert verifying.take(POLICIES, "fleet", first) is False  # retained: it comes with every connection
-    verifying.take(POLICIES, "fleet", signed(verifying, 2, text=LAX))
+    verifying.take(TopicKind.POLICIES, "fleet", first)
+    assert verifying.take(TopicKind.POLICIES, "fleet", first) is False  # retained: it comes with every connection
+    verifying.take(TopicKind.POLICIES, "fleet", signed(verifying, 2, text=LAX))
     with pytest.raises(PeerError) as caught:
-        verifying.take(POLICIES, "fleet", first)
+        verifying.take(TopicKind.POLICIES, "fleet", first)
     assert caught.value.reason is Reason.OBJECT_ROLLED_BACK
     assert next_push(verifying) == (Tier.AFFIRMING, ("fleet/2",))
-    verifying.take(POLICIES, "fleet", signed(verifying, 3))
+    verifying.take(TopicKind.POLICIES, "fleet", signed(verifying, 3))
     assert next_push(verifying) == (Tier.AFFIRMING, ("fleet/3",))
 
 
 def test_another_object_of_the_same_version_is_refused(verifying: Verifying) -> None:
-    verifying.take(POLICIES, "fleet", signed(verifying))
+    verifying.take(TopicKind.POLICIES, "fleet", signed(verifying))
     with pytest.raises(PeerError) as caught:
-        verifying.take(POLICIES, "fleet", signed(verifying, text=LAX))
+        verifying.take(TopicKind.POLICIES, "fleet", signed(verifying, text=LAX))
     assert caught.value.reason is Reason.OBJECT_ROLLED_BACK
 
 
 def test_a_policy_that_ends_gives_way_to_the_own_one(verifying: Verifying) -> None:
-    verifying.take(POLICIES, "fleet", signed(verifying, until_s=NOW_S + 3))
+    verifying.take(TopicKind.POLICIES, "fleet", signed(verifying, until_s=NOW_S + 3))
     assert next_push(verifying) == (Tier.AFFIRMING, ("fleet/1",))
     verifying.pass_s(3)
     assert next_push(verifying) == (Tier.AFFIRMING, ("test/1",))
@@ -100,8 +100,8 @@ def test_a_policy_that_ends_gives_way_to_the_own_one(verifying: Verifying) -> No
 
 def test_a_version_that_has_ended_takes_a_policy_back(verifying: Verifying) -> None:
     """The one before does not come back: its version was replaced."""
-    verifying.take(POLICIES, "fleet", signed(verifying))
-    verifying.take(POLICIES, "fleet", signed(verifying, 2, until_s=1))
+    verifying.take(TopicKind.POLICIES, "fleet", signed(verifying))
+    verifying.take(TopicKind.POLICIES, "fleet", signed(verifying, 2, until_s=1))
     assert next_push(verifying) == (Tier.AFFIRMING, ("test/1",))
 
 
@@ -126,26 +126,26 @@ def test_a_version_that_has_ended_takes_a_policy_back(verifying: Verifying) -> N
 def test_what_is_refused_leaves_the_old_one_in_force(
     verifying: Verifying, topic: str, make: Callable[[Verifying], bytes], reason: Reason
 ) -> None:
-    verifying.take(POLICIES, "fleet", signed(verifying, text=LAX))
+    verifying.take(TopicKind.POLICIES, "fleet", signed(verifying, text=LAX))
     with pytest.raises(PeerError) as caught:
-        verifying.take(POLICIES, topic, make(verifying))
+        verifying.take(TopicKind.POLICIES, topic, make(verifying))
     assert caught.value.reason is reason
     assert next_push(verifying) == (Tier.AFFIRMING, ("fleet/1",))
-    assert verifying.take(POLICIES, "fleet", signed(verifying, 2)) is True  # the refused version was not used up
+    assert verifying.take(TopicKind.POLICIES, "fleet", signed(verifying, 2)) is True  # version 2 is still free
 
 
 def test_a_policy_is_no_set_of_reference_values(verifying: Verifying) -> None:
     with pytest.raises(PeerError) as caught:
-        verifying.take(REFERENCE_VALUES, "fleet", signed(verifying))
+        verifying.take(TopicKind.REFERENCE_VALUES, "fleet", signed(verifying))
     assert caught.value.reason is Reason.OBJECT_SIGNATURE_INVALID  # signed, but as something else
 
 
 def test_a_policy_and_its_version_outlive_a_restart(verifying: Verifying) -> None:
-    verifying.take(POLICIES, "fleet", signed(verifying, 2))
+    verifying.take(TopicKind.POLICIES, "fleet", signed(verifying, 2))
     verifying.restart()
     assert next_push(verifying) == (Tier.AFFIRMING, ("fleet/2",))
     with pytest.raises(PeerError) as caught:
-        verifying.take(POLICIES, "fleet", signed(verifying, 1))
+        verifying.take(TopicKind.POLICIES, "fleet", signed(verifying, 1))
     assert caught.value.reason is Reason.OBJECT_ROLLED_BACK
 
 
@@ -158,13 +158,13 @@ def test_two_policies_for_all_are_a_conflict_until_one_is_withdrawn(verifying: V
         not_after_s=2**40,
         text=TEXT.replace("fleet", "other"),
     )
-    verifying.take(POLICIES, "fleet", signed(verifying))
-    verifying.take(POLICIES, "other", sign_policy(other, verifying.endorser))
+    verifying.take(TopicKind.POLICIES, "fleet", signed(verifying))
+    verifying.take(TopicKind.POLICIES, "other", sign_policy(other, verifying.endorser))
     verifying.pass_s(1)
     result = verifying.push()
     assert (result.status, result.policies) == (Tier.NONE, ())
     assert Reason.POLICY_CONFLICT in result.reasons
     assert "fleet/1, other/1" in result.unexpected
-    verifying.take(POLICIES, "fleet", signed(verifying, 2, until_s=1))
+    verifying.take(TopicKind.POLICIES, "fleet", signed(verifying, 2, until_s=1))
     verifying.pass_s(1)
     assert verifying.receive(verifying.device.push(full=True, resend={"tcg2": 0, "ima": 0})).policies == ("other/1",)

@@ -17,6 +17,7 @@ from schemas.messages.endorsement import Endorsement, sign_endorsement
 from schemas.messages.handle import EPOCH_BELL_IMPRINT, HandleClaims, attach_stamp, sign_claims
 from schemas.messages.reference_values import Outgoing, ReferenceValues, sign_reference_values
 from schemas.reasons import Reason
+from schemas.topics import TopicKind
 from tests.builders.token_forge import tst_info
 from tests.worlds.device import (
     T0_US,
@@ -28,7 +29,7 @@ from tests.worlds.device import (
 )
 from verifier_worker.adapters.loaded_files import compile_policy
 from verifier_worker.adapters.state_store import SqliteStateStore
-from verifier_worker.adapters.trust_store import ENDORSEMENTS, HANDLES, REFERENCE_VALUES, TrustStore
+from verifier_worker.adapters.trust_store import TrustStore
 from verifier_worker.core.policy.in_force import Policies
 from verifier_worker.core.state_codec import encode_state
 from verifier_worker.core.step import step
@@ -94,7 +95,7 @@ def test_only_endorsements_that_are_valid_now_are_counted(database: SqliteStateS
             not_after_s=end_s,
         )
         raw = sign_endorsement(vouched, device.raw_public, ENDORSER)
-        assert store.accept(ENDORSEMENTS, ueid_text(device.ueid), raw, T0_US)
+        assert store.accept(TopicKind.ENDORSEMENTS, ueid_text(device.ueid), raw, T0_US)
     assert len(store.attesters) == 4
     assert store.count_valid(T0_US) == 1
     assert store.count_valid(T0_US + 1_000_000) == 2
@@ -102,10 +103,10 @@ def test_only_endorsements_that_are_valid_now_are_counted(database: SqliteStateS
 
 def test_objects_are_taken_once_and_known_after_a_restart(database: SqliteStateStore) -> None:
     store = make(database)
-    assert store.accept(ENDORSEMENTS, NAME, endorsement(), T0_US) is True
+    assert store.accept(TopicKind.ENDORSEMENTS, NAME, endorsement(), T0_US) is True
     taken = references()
-    assert store.accept(REFERENCE_VALUES, "good", taken, T0_US) is True
-    assert store.accept(REFERENCE_VALUES, "good", taken, T0_US) is False
+    assert store.accept(TopicKind.REFERENCE_VALUES, "good", taken, T0_US) is True
+    assert store.accept(TopicKind.REFERENCE_VALUES, "good", taken, T0_US) is False
     database.commit([], [])
     again = make(database)
     assert again.load(T0_US) == []
@@ -118,13 +119,13 @@ def test_objects_are_taken_once_and_known_after_a_restart(database: SqliteStateS
 @pytest.mark.parametrize(
     ("kind", "name", "make_raw", "reason"),
     [
-        (ENDORSEMENTS, NAME, lambda: endorsement(key=STRANGER), Reason.OBJECT_SIGNATURE_INVALID),
-        (ENDORSEMENTS, "other", endorsement, Reason.OBJECT_MISDIRECTED),
-        (REFERENCE_VALUES, "other", references, Reason.OBJECT_MISDIRECTED),
-        (ENDORSEMENTS, NAME, references, Reason.MALFORMED),
-        (REFERENCE_VALUES, "good", endorsement, Reason.MALFORMED),
-        (HANDLES, "clock", endorsement, Reason.HANDLE_SIGNATURE_INVALID),
-        (ENDORSEMENTS, NAME, lambda: b"\xff" * 100, Reason.MALFORMED),
+        (TopicKind.ENDORSEMENTS, NAME, lambda: endorsement(key=STRANGER), Reason.OBJECT_SIGNATURE_INVALID),
+        (TopicKind.ENDORSEMENTS, "other", endorsement, Reason.OBJECT_MISDIRECTED),
+        (TopicKind.REFERENCE_VALUES, "other", references, Reason.OBJECT_MISDIRECTED),
+        (TopicKind.ENDORSEMENTS, NAME, references, Reason.MALFORMED),
+        (TopicKind.REFERENCE_VALUES, "good", endorsement, Reason.MALFORMED),
+        (TopicKind.HANDLES, "clock", endorsement, Reason.HANDLE_SIGNATURE_INVALID),
+        (TopicKind.ENDORSEMENTS, NAME, lambda: b"\xff" * 100, Reason.MALFORMED),
         ("unknown", NAME, endorsement, Reason.MALFORMED),
     ],
 )
@@ -141,29 +142,29 @@ def test_objects_that_are_refused(
 def test_a_handle_without_a_valid_stamp_is_refused(database: SqliteStateStore) -> None:
     claims = HandleClaims(issuer="clock", not_before_s=1, expires_s=2, nonce=bytes(32), epoch_marker=b"", previous=None)
     with pytest.raises(PeerError) as refused:
-        make(database).accept(HANDLES, "clock", attach_stamp(sign_claims(claims, ENDORSER), b"token"), T0_US)
+        make(database).accept(TopicKind.HANDLES, "clock", attach_stamp(sign_claims(claims, ENDORSER), b"token"), T0_US)
     assert refused.value.reason is Reason.HANDLE_STAMP_INVALID
 
 
 def test_versions_only_grow(database: SqliteStateStore) -> None:
     store = make(database)
-    store.accept(ENDORSEMENTS, NAME, endorsement(2), T0_US)
-    store.accept(REFERENCE_VALUES, "good", references(2), T0_US)
+    store.accept(TopicKind.ENDORSEMENTS, NAME, endorsement(2), T0_US)
+    store.accept(TopicKind.REFERENCE_VALUES, "good", references(2), T0_US)
     for kind, name, raw in (
-        (ENDORSEMENTS, NAME, endorsement(1)),
-        (ENDORSEMENTS, NAME, endorsement(2, signer="the same version, another object")),
-        (REFERENCE_VALUES, "good", references(1)),
+        (TopicKind.ENDORSEMENTS, NAME, endorsement(1)),
+        (TopicKind.ENDORSEMENTS, NAME, endorsement(2, signer="the same version, another object")),
+        (TopicKind.REFERENCE_VALUES, "good", references(1)),
     ):
         with pytest.raises(PeerError) as refused:
             store.accept(kind, name, raw, T0_US)
         assert refused.value.reason is Reason.OBJECT_ROLLED_BACK
-    assert store.accept(ENDORSEMENTS, NAME, endorsement(3), T0_US)
+    assert store.accept(TopicKind.ENDORSEMENTS, NAME, endorsement(3), T0_US)
 
 
 def test_reference_values_out_of_their_time_are_missing(database: SqliteStateStore) -> None:
     store = make(database)
     now_s = T0_US // 1_000_000
-    store.accept(REFERENCE_VALUES, "good", references(not_before_s=now_s + 10, not_after_s=now_s + 20), T0_US)
+    store.accept(TopicKind.REFERENCE_VALUES, "good", references(not_before_s=now_s + 10, not_after_s=now_s + 20), T0_US)
     for after_s, missing in ((0, ("good",)), (9, ("good",)), (10, ()), (20, ()), (21, ("good",))):
         assert store.trust(T0_US + after_s * 1_000_000).references.missing == missing
 
@@ -172,7 +173,7 @@ def test_a_clock_set_back_sees_what_is_valid_then(database: SqliteStateStore) ->
     """The machine's clock was ahead of the end of a set, and is right again."""
     store = make(database)
     now_s = T0_US // 1_000_000
-    store.accept(REFERENCE_VALUES, "good", references(not_before_s=now_s, not_after_s=now_s + 20), T0_US)
+    store.accept(TopicKind.REFERENCE_VALUES, "good", references(not_before_s=now_s, not_after_s=now_s + 20), T0_US)
     assert store.trust(T0_US + 86_400_000_000).references.missing == ("good",)
     assert store.trust(T0_US).references.missing == ()
     assert store.trust(T0_US - 1).references.missing == ("good",)
@@ -204,7 +205,7 @@ def test_spellings_of_one_handle_do_not_push_others_out(database: SqliteStateSto
     taken, refused = 0, set()
     for spelling in range(20):
         try:
-            taken += store.accept(HANDLES, "clock", attach_stamp(signed, b"token %d" % spelling), T0_US)
+            taken += store.accept(TopicKind.HANDLES, "clock", attach_stamp(signed, b"token %d" % spelling), T0_US)
         except PeerError as error:
             refused.add(error.reason)
     assert refused == {Reason.HANDLE_NOT_NEWER}
@@ -218,12 +219,12 @@ def test_a_hundred_thousand_digests_are_held_once_and_taken_without_a_restart(da
     """All attesters are judged by the same object, and nothing of it goes into their states."""
     many = {hashlib.sha256(b"%d" % number).digest(): f"/usr/lib/{number}" for number in range(100_000)}
     store = make(database)
-    store.accept(ENDORSEMENTS, NAME, endorsement(), T0_US)
-    store.accept(REFERENCE_VALUES, "good", references(), T0_US)
+    store.accept(TopicKind.ENDORSEMENTS, NAME, endorsement(), T0_US)
+    store.accept(TopicKind.REFERENCE_VALUES, "good", references(), T0_US)
     before = store.trust(T0_US)
     raw = references(2, files={**make_references(DEVICE).files, **many})
     assert len(raw) < MAX_REFERENCE_VALUES_BYTES
-    assert store.accept(REFERENCE_VALUES, "good", raw, T0_US) is True
+    assert store.accept(TopicKind.REFERENCE_VALUES, "good", raw, T0_US) is True
     after = store.trust(T0_US)
     assert len(after.references.files) == 100_003
     assert before.references.label in after.references.narrower
@@ -245,7 +246,7 @@ def test_a_hundred_thousand_digests_are_held_once_and_taken_without_a_restart(da
 def test_outgoing_values_end_by_themselves(database: SqliteStateStore) -> None:
     store, now_s = make(database), T0_US // 1_000_000
     gone = Outgoing(until_s=now_s + 60, files={b"\x07" * 32: "/usr/bin/old"})
-    store.accept(REFERENCE_VALUES, "good", references(outgoing=gone), T0_US)
+    store.accept(TopicKind.REFERENCE_VALUES, "good", references(outgoing=gone), T0_US)
     during = store.trust(T0_US + 60_000_000).references
     assert b"\x07" * 32 in during.files
     after = store.trust(T0_US + 61_000_000).references

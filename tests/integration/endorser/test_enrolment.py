@@ -28,13 +28,14 @@ from schemas.identifiers import ueid_text
 from schemas.messages.endorsement import Genuine, verify_endorsement
 from schemas.messages.enrolment import Activation, challenge_digest, encode_activation, request_digest
 from schemas.reasons import Reason
+from schemas.topics import TopicKind
 from schemas.tpm.endorsement_key import split_certificates
 from tests.programs.swtpm import Swtpm
 from tests.programs.vendor_tpm import Vendor, make_vendor, revocation_list, vendor_tpm
 from tests.worlds.device import make_policy
 from verifier_worker.adapters.loaded_files import compile_policy
 from verifier_worker.adapters.state_store import SqliteStateStore
-from verifier_worker.adapters.trust_store import ENDORSEMENTS, TrustStore
+from verifier_worker.adapters.trust_store import TrustStore
 from verifier_worker.core.policy.in_force import Policies
 
 pytestmark = pytest.mark.needs("swtpm", "swtpm_setup", "swtpm_localca")
@@ -308,7 +309,7 @@ def test_a_verifier_believes_the_endorsement_until_it_is_withdrawn(factory: Fact
     name = ueid_text(device.identity.ueid)
     ends = []
     for signed in (given, ended):
-        assert trust.accept(ENDORSEMENTS, name, signed, NOW_S * 1_000_000)
+        assert trust.accept(TopicKind.ENDORSEMENTS, name, signed, NOW_S * 1_000_000)
         in_force = trust.trust(NOW_S * 1_000_000).endorsed[device.identity.ueid]
         assert in_force.name == device.identity.environment
         ends.append(in_force.endorsement.not_after_s)
@@ -317,8 +318,8 @@ def test_a_verifier_believes_the_endorsement_until_it_is_withdrawn(factory: Fact
     other = TrustStore(
         fresh, endorsers=KEYS, distributors=KEYS, stamps=NoStamps(), policies=Policies(make_policy(), compile_policy)
     )
-    other.accept(ENDORSEMENTS, name, ended, NOW_S * 1_000_000)
+    other.accept(TopicKind.ENDORSEMENTS, name, ended, NOW_S * 1_000_000)
     with refused(Reason.OBJECT_ROLLED_BACK):
-        other.accept(ENDORSEMENTS, name, given, NOW_S * 1_000_000)
+        other.accept(TopicKind.ENDORSEMENTS, name, given, NOW_S * 1_000_000)
     store.close()
     fresh.close()

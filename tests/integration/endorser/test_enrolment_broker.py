@@ -20,7 +20,7 @@ from schemas.identifiers import Ueid, parse_ueid_text
 from schemas.media_types import Indicator
 from schemas.messages.endorsement import Endorsement, Genuine, verify_endorsement
 from schemas.messages.status import parse_unverified_status
-from schemas.topics import Topics
+from schemas.topics import Role, Topics
 from tests.programs.mosquitto import running_mosquitto
 from tests.programs.mqtt_client import Listener, listening
 from tests.programs.stopping import stop_process
@@ -83,7 +83,7 @@ class Stage:
         return sum(
             parse_unverified_status(cmw.unwrap(payload, media_types.STATUS, None)).online
             for topic, payload in self.client.messages
-            if topic == TOPICS.status("endorser", "endorser")
+            if topic == TOPICS.status(Role.ENDORSER, "endorser")
         )
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:

@@ -22,7 +22,7 @@ from schemas.media_types import Indicator
 from schemas.messages.evidence import Evidence
 from schemas.messages.handle import Handle, verify_handle
 from schemas.time_model import MAX_DRIFT_PPM, age_us, quote_made
-from schemas.topics import Topics
+from schemas.topics import TopicKind, Topics
 from schemas.tpm.attest import parse_attest
 from tests.fakes.attester import read_payload
 from tests.programs.mosquitto import running_mosquitto
@@ -52,14 +52,18 @@ class Scene:
         raws = [
             cmw.unwrap(payload, media_types.HANDLE, Indicator.HANDLE)
             for topic, payload in self.client.messages
-            if TOPICS.kind_of(topic) == "handles"
+            if TOPICS.kind_of(topic) is TopicKind.HANDLES
         ]
         verified = (verify_handle(raw, self._keys, self._stamps) for raw in raws)
         return {handle.id: handle for handle in verified}
 
     def evidence(self) -> list[Evidence]:
         """All pushes so far."""
-        return [read_payload(payload) for topic, payload in self.client.messages if TOPICS.kind_of(topic) == "evidence"]
+        return [
+            read_payload(payload)
+            for topic, payload in self.client.messages
+            if TOPICS.kind_of(topic) is TopicKind.EVIDENCE
+        ]
 
     def bound_to(self, evidence: Evidence) -> Handle | None:
         """The handle of its sync proof."""

@@ -8,12 +8,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 
 from runtime.audit_log.any_log import read_entries
 from schemas import media_types
-from schemas.audit.entry import POLICY, ObjectEntry, parse_entry
+from schemas.audit.entry import ObjectEntry, parse_entry
 from schemas.codecs import cmw, cose
 from schemas.media_types import Indicator
 from schemas.messages.policy import SignedPolicy, sign_policy, verify_policy
 from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
+from schemas.topics import TopicKind
 from schemas.verdicts import Tier
 from tests.programs.mosquitto import running_mosquitto
 from tests.programs.mqtt_client import Listener, listening
@@ -118,5 +119,5 @@ def recorded(stage: Stage) -> list[int]:
     """Versions of the policies in the audit log, in order."""
     key = stage.rig.endorser.public_key()
     entries = [parse_entry(raw) for _, raw in read_entries(stage.rig.folder / "audit")]
-    policies = [each.raw for each in entries if isinstance(each, ObjectEntry) and each.kind == POLICY]
+    policies = [each.raw for each in entries if isinstance(each, ObjectEntry) and each.kind == TopicKind.POLICIES]
     return [verify_policy(raw, {cose.key_id(key): key}).version for raw in policies]

@@ -13,11 +13,13 @@ from relying_party.__main__ import main as relying_party
 from runtime.audit_log.any_log import read_entries
 from runtime.audit_log.signer import generate_log_key
 from schemas import media_types
-from schemas.audit.entry import OBJECT_KINDS, ObjectEntry, parse_entry
+from schemas.audit.entry import ObjectEntry, parse_entry
 from schemas.codecs import cmw
 from schemas.media_types import Indicator
 from schemas.messages.result import AttestationResult
+from schemas.messages.trust_objects import TRUST_OBJECTS
 from schemas.reasons import Reason
+from schemas.topics import Role
 from schemas.verdicts import Freshness, Tier
 from tests.programs.mosquitto import Mosquitto, running_mosquitto
 from tests.programs.mqtt_client import Listener, listening
@@ -189,7 +191,7 @@ def test_an_audit_log_that_was_moved_away_begins_with_what_is_in_force(stage: St
 def kinds(stage: Stage) -> list[str]:
     """The signed objects in the audit log, in order."""
     parsed = [parse_entry(raw) for _, raw in read_entries(stage.rig.folder / "audit")]
-    return [entry.kind for entry in parsed if isinstance(entry, ObjectEntry) and entry.kind in OBJECT_KINDS]
+    return [entry.kind for entry in parsed if isinstance(entry, ObjectEntry) and entry.kind in TRUST_OBJECTS]
 
 
 def audit_times(stage: Stage) -> int:
@@ -211,7 +213,7 @@ def test_a_broker_that_dies_and_comes_back_is_taken_up_again(stage: Stage) -> No
     stage.wait_for_sequence(0)
     stage.broker.kill()
     stage.broker.restart()
-    stage.client.publish(stage.rig.topics.status("test", "probe"), b"\x80")
+    stage.client.publish(stage.rig.topics.status(Role.ATTESTER, "probe"), b"\x80")
     stage.push()
     assert stage.wait_for_sequence(1).status is Tier.AFFIRMING
 

@@ -7,12 +7,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 
 from relying_party.audit.evidence_pairing import MAX_CANDIDATES, Recorded, Recording
 from schemas import media_types
-from schemas.audit.entry import HANDLE, AuditEntry, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
+from schemas.audit.entry import AuditEntry, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
 from schemas.codecs import cmw
 from schemas.errors import PeerError
 from schemas.media_types import Indicator
 from schemas.messages.evidence import Evidence, encode_evidence
 from schemas.messages.result import AttestationResult
+from schemas.topics import TopicKind
 from schemas.verdicts import Freshness, Tier
 from tests.worlds.device import FakeDevice, make_endorsement, make_handle
 
@@ -88,11 +89,12 @@ def test_a_result_without_evidence_does_not_wait_for_ever() -> None:
 def test_what_is_in_the_log_is_not_written_again() -> None:
     heard = recording()
     entry = EvidenceEntry(received_us=1, ueid=DEVICE.ueid, reasons=(), result=b"token", digest=bytes(32), payload=None)
-    heard.remember([encode_entry(entry), encode_entry(ObjectEntry(received_us=1, kind=HANDLE, raw=b"h")), b"\xff"])
+    handle = ObjectEntry(received_us=1, kind=TopicKind.HANDLES, raw=b"h")
+    heard.remember([encode_entry(entry), encode_entry(handle), b"\xff"])
     heard.take_evidence(PUSH, "e", 0)
     assert heard.take_result(b"token", result_of(EVIDENCE), "r", 0) == [Recorded(entry=None, tags=("r", "e"))]
-    assert heard.take_object(HANDLE, b"h", "o", 0) == [Recorded(entry=None, tags=("o",))]
-    assert len(parsed(heard.take_object(HANDLE, b"h2", "o", 0))) == 1
+    assert heard.take_object(TopicKind.HANDLES, b"h", "o", 0) == [Recorded(entry=None, tags=("o",))]
+    assert len(parsed(heard.take_object(TopicKind.HANDLES, b"h2", "o", 0))) == 1
     assert (heard.waiting, heard.dropped) == (0, 0)
 
 

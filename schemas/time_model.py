@@ -46,6 +46,7 @@ READING_MS: Final = 1  # TPMS_CLOCK_INFO counts whole milliseconds
 SET_TOLERANCE_MS: Final = 1_000  # how far a TPM's two clocks may come apart before one of them must have been set
 _PPM: Final = 1_000_000
 _US_PER_MS: Final = 1_000
+COUNTER_MODULUS: Final = 2**32  # of reset and restart count (TPM 2.0 Part 2, TPMS_CLOCK_INFO)
 _MOST_PPM: Final = 10**12  # beyond, the number says nothing but "absurd"
 
 
@@ -174,6 +175,21 @@ def clock_rate_ppm(first: ClockAnchor, later: ClockAnchor) -> tuple[int, int] | 
     low = (advanced_us - READING_MS * _US_PER_MS) * _PPM // longest_us - _PPM
     high = -(-(advanced_us + READING_MS * _US_PER_MS) * _PPM // shortest_us) - _PPM
     return (max(low, -_MOST_PPM), min(high, _MOST_PPM)) if low <= high else None
+
+
+def counter_steps(earlier: int, later: int) -> int:
+    """Steps of a TPM's reset or restart count from one reading to another; negative when it went back.
+
+    Keys outside the endorsement hierarchy see the counts with a secret constant added, modulo 2^32
+    (``schemas.tpm.attest``), so a count may wrap at any time.
+    """
+    half = COUNTER_MODULUS // 2
+    return (later - earlier + half) % COUNTER_MODULUS - half
+
+
+def counter_after(count: int, steps: int) -> int:
+    """The reading of a reset or restart count ``steps`` after ``count``."""
+    return (count + steps) % COUNTER_MODULUS
 
 
 def clock_was_set(clock_ms: int, time_ms: int) -> bool:

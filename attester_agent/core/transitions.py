@@ -18,6 +18,7 @@ from typing import Final
 
 from schemas.limits import MAX_TRANSITIONS
 from schemas.messages.evidence import Transition, TransitionKind
+from schemas.time_model import counter_after, counter_steps
 from schemas.tpm.attest import ClockInfo
 
 _ASLEEP_MS: Final = 1000  # the two clocks are not read at one instant
@@ -73,9 +74,11 @@ def transitions_between(before: Seen | None, now: Seen) -> tuple[Transition, ...
     same_kernel = before.kernel.boot_id is not None and before.kernel.boot_id == now.kernel.boot_id
     found: list[tuple[TransitionKind, int]] = []
     if before.reset_count == now.reset_count:
-        restarts = max(0, now.restart_count - before.restart_count)
+        restarts = max(0, counter_steps(before.restart_count, now.restart_count))
         first = max(0, restarts - MAX_TRANSITIONS)
-        found += [(TransitionKind.SUSPEND, before.restart_count + 1 + each) for each in range(first, restarts)]
+        found += [
+            (TransitionKind.SUSPEND, counter_after(before.restart_count, 1 + each)) for each in range(first, restarts)
+        ]
         idle = _suspends(before.kernel, now.kernel) - restarts if same_kernel else 0
         found += [(TransitionKind.SUSPEND, now.restart_count)] * min(max(0, idle), MAX_TRANSITIONS)
         if before.kernel.boot_id is not None and now.kernel.boot_id is not None and not same_kernel:

@@ -24,8 +24,7 @@ from enum import StrEnum
 from typing import Final
 
 from schemas.reasons import Reason
-
-_COUNTER: Final = 2**32
+from schemas.time_model import counter_steps
 
 
 class ClockChange(StrEnum):
@@ -74,11 +73,6 @@ OUTCOMES: Final[Mapping[ClockChange, ClockOutcome]] = {
 }
 
 
-def counted(earlier: int, later: int) -> int:
-    """Steps of a TPM counter from one reading to another, modulo 2^32; negative when ``later`` is the earlier one."""
-    return (later - earlier + _COUNTER // 2) % _COUNTER - _COUNTER // 2
-
-
 def clock_change(before: ClockReading, now: ClockReading, *, handle_is_newer: bool) -> ClockChange:
     """The row of the table.
 
@@ -87,12 +81,12 @@ def clock_change(before: ClockReading, now: ClockReading, *, handle_is_newer: bo
         now: of this one, by the same key.
         handle_is_newer: this quote's handle is known, and its time later than that of any quote accepted before.
     """
-    resets = counted(before.reset_count, now.reset_count)
+    resets = counter_steps(before.reset_count, now.reset_count)
     if resets > 0:
         return ClockChange.REBOOTED
     if resets < 0:
         return ClockChange.CLEARED if handle_is_newer else ClockChange.REPLAYED
-    restarts = counted(before.restart_count, now.restart_count)
+    restarts = counter_steps(before.restart_count, now.restart_count)
     if restarts < 0 or now.clock_ms < before.clock_ms:
         return ClockChange.RAN_BACK if handle_is_newer else ClockChange.REPLAYED
     if restarts == 0 and now.clock_ms == before.clock_ms and now.sequence <= before.sequence:

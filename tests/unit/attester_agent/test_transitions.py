@@ -7,6 +7,7 @@ from attester_agent.core.transitions import KernelView, Seen, has_woken, transit
 from schemas.identifiers import Ueid
 from schemas.limits import MAX_TRANSITIONS
 from schemas.messages.evidence import TransitionKind
+from schemas.time_model import counter_steps
 
 KERNEL = KernelView(boot_id="a", suspends=3, asleep_ms=100)
 SUSPEND, HIBERNATE, KEXEC = TransitionKind
@@ -42,8 +43,17 @@ def test_what_happened_between_two_looks(now: Seen, expected: list[tuple[Transit
 
 
 def test_a_restart_count_that_leaps_is_bounded() -> None:
-    found = transitions_between(seen(), seen(restart=2**31))
-    assert (len(found), found[-1].restart_count) == (MAX_TRANSITIONS, 2**31)
+    found = transitions_between(seen(), seen(restart=2**31 - 1))
+    assert (len(found), found[-1].restart_count) == (MAX_TRANSITIONS, 2**31 - 1)
+
+
+def test_a_restart_count_that_wraps_is_counted_on() -> None:
+    """The verifier counts alike; a suspend that only one of the two counts would be unreported."""
+    found = transitions_between(seen(restart=2**32 - 2), seen(restart=1))
+    assert [each.restart_count for each in found] == [2**32 - 1, 0, 1]
+    assert counter_steps(2**32 - 2, 1) == len(found)
+    assert transitions_between(seen(restart=0), seen(restart=2**32 - 1)) == (), "it went back"
+    assert transitions_between(seen(restart=0), seen(restart=2**31)) == (), "half of the way round is a way back"
 
 
 def test_waking_is_noticed() -> None:

@@ -13,6 +13,8 @@ from schemas.time_model import (
     agreed,
     clock_rate_ppm,
     clock_was_set,
+    counter_after,
+    counter_steps,
     least_elapsed_us,
     most_elapsed_us,
     quote_made,
@@ -219,3 +221,26 @@ def test_a_clock_was_set_if_it_and_the_time_came_apart_by_more_than_a_second(
     was_set: bool,
 ) -> None:
     assert clock_was_set(clock_ms, time_ms) is was_set
+
+
+# ── counters ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "steps"),
+    [
+        (0, 0, 0),
+        (0, 1, 1),
+        (1, 0, -1),
+        (2**32 - 1, 0, 1),
+        (0, 2**32 - 1, -1),
+        (2**32 - 1, 2**32 - 1, 0),
+        (2**32 - 2, 3, 5),
+        (0, 2**31 - 1, 2**31 - 1),
+        (0, 2**31, -(2**31)),
+        (2**31, 0, -(2**31)),
+    ],
+)
+def test_counters_count_modulo_two_to_the_32(earlier: int, later: int, steps: int) -> None:
+    assert counter_steps(earlier, later) == steps
+    assert counter_after(earlier, steps) == later

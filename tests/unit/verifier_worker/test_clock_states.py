@@ -3,10 +3,11 @@
 import pytest
 
 from schemas.reasons import Reason
+from schemas.time_model import counter_steps
 from schemas.verdicts import Freshness, Tier
 from tests.worlds.device import T0_US
 from tests.worlds.watched_device import GOOD, INTERVAL_S, SECOND_US, WatchedDevice
-from verifier_worker.core.clock_changes import ClockChange, ClockReading, clock_change, counted
+from verifier_worker.core.clock_changes import ClockChange, ClockReading, clock_change
 from verifier_worker.core.conclusion import resolve
 
 
@@ -47,7 +48,7 @@ def test_the_table(now: ClockReading, newer: bool, change: ClockChange) -> None:
 
 def test_obfuscated_counters_wrap_around() -> None:
     top = 2**32 - 1
-    assert counted(top, 0) == 1
+    assert counter_steps(top, 0) == 1
     assert clock_change(reading(resets=top), reading(resets=0), handle_is_newer=False) is ClockChange.REBOOTED
     assert (
         clock_change(reading(restarts=top), reading(clock_ms=1001, restarts=0), handle_is_newer=False)

@@ -19,10 +19,10 @@ from schemas.limits import MAX_CLOCK_MS
 from schemas.messages.evidence import Evidence
 from schemas.messages.handle import Handle
 from schemas.reasons import Reason
-from schemas.time_model import stamped
+from schemas.time_model import counter_steps, stamped
 from schemas.tpm.attest import Attest, AttestType, QuoteInfo, TimeAttestInfo, parse_attest
 from schemas.tpm.signature import Signature, parse_signature, verify_signature
-from verifier_worker.core.clock_changes import ClockChange, ClockReading, clock_change, counted
+from verifier_worker.core.clock_changes import ClockChange, ClockReading, clock_change
 from verifier_worker.core.state import AttesterState, SyncPoint
 from verifier_worker.core.trust import EndorsedKey, Trust
 
@@ -116,7 +116,7 @@ def evidence_is_newer(candidate: Candidate) -> None:
     if state is None:
         return
     if candidate.change is ClockChange.REPLAYED:
-        resets, ahead_ms = counted(state.reset_count, clock.reset_count), clock.clock - state.clock_ms
+        resets, ahead_ms = counter_steps(state.reset_count, clock.reset_count), clock.clock - state.clock_ms
         message = f"quoted {resets} resets and {ahead_ms} ms after the last accepted quote, under no newer handle"
         raise PeerError(Reason.EVIDENCE_REPLAYED, message)
     if state.went_back:

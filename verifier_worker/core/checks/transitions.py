@@ -9,8 +9,8 @@ from typing import Final
 
 from schemas.messages.evidence import Transition, TransitionKind
 from schemas.reasons import Reason
+from schemas.time_model import counter_steps
 from verifier_worker.core.checks.admission import AdmittedEvidence
-from verifier_worker.core.clock_changes import counted
 from verifier_worker.core.state import AttesterState, Finding
 
 _TOLD: Final = {
@@ -38,9 +38,9 @@ def report_transitions(state: AttesterState | None, admitted: AdmittedEvidence) 
         reasons[Reason.RESUMED] = None
     yield from (Finding(reason=reason) for reason in reasons)
     if same_reset and body.previous in (None, state.chained):
-        resumes = counted(state.restart_count, clock.restart_count)
+        resumes = counter_steps(state.restart_count, clock.restart_count)
         told = {each.restart_count for each in new if each.reset_count == clock.reset_count}
-        seen = sum(1 for count in told if 0 < counted(state.restart_count, count) <= resumes)
+        seen = sum(1 for count in told if 0 < counter_steps(state.restart_count, count) <= resumes)
         if resumes > seen:
             yield Finding(reason=Reason.TRANSITION_UNREPORTED, detail=f"{resumes - seen} of {resumes} resumes")
 

@@ -32,6 +32,7 @@ from runtime.telemetry import Log
 from schemas.codecs import cmw
 from schemas.errors import PeerError, WorldError
 from schemas.identifiers import HandleId, ueid_text
+from schemas.instants import SECOND_US
 from schemas.media_types import HANDLE, SOLICIT, Indicator
 from schemas.messages.evidence import ClaimValue
 from schemas.messages.handle import verify_handle
@@ -259,7 +260,7 @@ class Agent:
         handle, now_us = self._state.handle, clock.utc_us()
         if handle is None or self._trust.clock is ClockTrust.UNTRUSTED:
             return
-        agent_metrics.HANDLE_AGE.set((now_us - handle.time_us) / 1_000_000)
+        agent_metrics.HANDLE_AGE.set((now_us - handle.time_us) / SECOND_US)
         if not is_overdue(handle, now_us=now_us):
             self._overdue = None
         elif self._overdue != handle.id:

@@ -28,6 +28,7 @@ from schemas import media_types
 from schemas.codecs import cmw
 from schemas.errors import AttestreamError, ConfigError, PeerError, WorldError
 from schemas.identifiers import ueid_text
+from schemas.instants import SECOND_US
 from schemas.media_types import Indicator
 from schemas.messages.endorsement import verify_endorsement
 from schemas.messages.handle import Handle, verify_handle
@@ -37,7 +38,6 @@ from schemas.topics import TopicKind
 from schemas.tpm.pcr import PcrSelection
 
 PATIENCE_S: Final = 5.0
-_US: Final = 1_000_000
 _DEVICE: Final = "device:"
 _ONE_ENTRY: Final = 1
 
@@ -270,7 +270,7 @@ def _handle(patient: _Patient) -> Iterator[Finding]:
 
 def _judge_time(handle: Handle, judge: ClockTrust) -> Iterator[Finding]:
     now_us = clock.utc_us()
-    age_s = (now_us - handle.time_us) / _US
+    age_s = (now_us - handle.time_us) / SECOND_US
     try:
         accept_handle(handle, None, now_us=now_us)
     except PeerError as error:

@@ -1,7 +1,6 @@
 """One function a sub-command: builds the parts from the settings and puts them to work."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +28,7 @@ from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas.codecs import cose
 from schemas.codecs.tst_info import parse_tst_info
 from schemas.errors import ConfigError, WorldError
+from schemas.instants import SECOND_US, iso_text
 from schemas.messages.handle import Handle, verify_handle
 from schemas.reasons import Reason
 
@@ -38,8 +38,6 @@ _AGE: Final = Gauge(
 )
 _INTERVAL: Final = Gauge("attestream_handle_interval_seconds", "How often a handle is to be issued (interval_s)")
 _LIFETIME: Final = Gauge("attestream_handle_lifetime_seconds", "How long a handle is accepted (lifetime_s)")
-_US: Final = 1_000_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Unpublished:
@@ -62,7 +60,7 @@ def build_bell(settings: Settings, publisher: HandlePublisher, store: HandleFile
         BellRules(
             issuer=settings.name,
             lifetime_s=settings.lifetime_s,
-            max_clock_offset_us=round(tsa.max_clock_offset_s * _US),
+            max_clock_offset_us=round(tsa.max_clock_offset_s * SECOND_US),
             required_agreement=tsa.required_agreement,
         ),
         key=key,
@@ -208,9 +206,9 @@ def describe(handle: Handle) -> str:
     lines = {
         "id": handle.id.hex(),
         "issuer": f"{claims.issuer} (key {sign1.key_id.hex()})",
-        "time": f"{_utc(handle.time_us)} ± {handle.accuracy_us / _US:g} s, by the TSA",
+        "time": f"{_utc(handle.time_us)} ± {handle.accuracy_us / SECOND_US:g} s, by the TSA",
         "epoch marker": f"{_utc(marker.gen_time_us)}, serial {marker.serial}, policy {marker.policy}",
-        "not before": _utc(claims.not_before_s * _US),
+        "not before": _utc(claims.not_before_s * SECOND_US),
         "expires": _utc(handle.expires_us),
         "previous": claims.previous.hex() if claims.previous else "none: the first of its chain",
         "TSA": "; ".join(certificate.subject.rfc4514_string() for certificate in certificates),
@@ -226,7 +224,7 @@ def _publisher(settings: Settings, version: str) -> MqttHandlePublisher:
 
 
 def _age_s(last: Handle | None) -> float:
-    return float("nan") if last is None else (clock.utc_us() - last.time_us) / _US
+    return float("nan") if last is None else (clock.utc_us() - last.time_us) / SECOND_US
 
 
 def _times(last: Handle | None) -> tuple[int, int] | None:
@@ -234,4 +232,4 @@ def _times(last: Handle | None) -> tuple[int, int] | None:
 
 
 def _utc(time_us: int) -> str:
-    return (_EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso_text(time_us, "milliseconds")

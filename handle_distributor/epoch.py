@@ -8,15 +8,13 @@ the other makes honest TSAs look apart.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from schemas.codecs.tst_info import TstInfo, parse_tst_info
 from schemas.errors import WorldError
 from schemas.identifiers import HandleId
+from schemas.instants import SECOND_US
 from schemas.messages.handle import EPOCH_BELL_IMPRINT, Handle, HandleClaims
 from schemas.reasons import Reason
-
-_US: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +57,16 @@ def check_clock(observation: Observation, *, max_clock_offset_us: int, not_befor
     """
     stamp = observation.stamp
     if stamp.accuracy_us > max_clock_offset_us:
-        raise _clock_off(observation, f"states an accuracy of {stamp.accuracy_us / _US:g} s")
+        raise _clock_off(observation, f"states an accuracy of {stamp.accuracy_us / SECOND_US:g} s")
     # Its own accuracy must not excuse it: with none stated the interval is as wide as the answer took.
     least, most = stamp.gen_time_us - observation.received_us, stamp.gen_time_us - observation.sent_us
     if least > max_clock_offset_us:
-        raise _clock_off(observation, f"is ahead of this machine's clock by {least / _US:.3f} s")
+        raise _clock_off(observation, f"is ahead of this machine's clock by {least / SECOND_US:.3f} s")
     if most < -max_clock_offset_us:
-        raise _clock_off(observation, f"is behind this machine's clock by {-most / _US:.3f} s")
+        raise _clock_off(observation, f"is behind this machine's clock by {-most / SECOND_US:.3f} s")
     if not_before is not None and stamp.gen_time_us < not_before.time_us:
         raise _clock_off(
-            observation, f"is {(not_before.time_us - stamp.gen_time_us) / _US:.3f} s before the last handle"
+            observation, f"is {(not_before.time_us - stamp.gen_time_us) / SECOND_US:.3f} s before the last handle"
         )
 
 
@@ -115,7 +113,7 @@ def choose_claims(
     info = parse_tst_info(marker)
     if info.imprint != EPOCH_BELL_IMPRINT:
         raise WorldError(Reason.TSA_MALFORMED, "the epoch marker's imprint is not SHA-256 of EPOCH_BELL")
-    not_before_s = info.gen_time_us // _US
+    not_before_s = info.gen_time_us // SECOND_US
     return HandleClaims(
         issuer=issuer,
         not_before_s=not_before_s,
@@ -131,4 +129,4 @@ def _clock_off(observation: Observation, what: str) -> WorldError:
 
 
 def _offset(observation: Observation) -> str:
-    return f"{observation.least_offset_us / _US:+.3f} to {observation.most_offset_us / _US:+.3f} s"
+    return f"{observation.least_offset_us / SECOND_US:+.3f} to {observation.most_offset_us / SECOND_US:+.3f} s"

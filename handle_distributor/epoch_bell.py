@@ -20,6 +20,7 @@ from schemas.codecs import cose
 from schemas.codecs.tst_info import Stamp, extract_tst_info
 from schemas.errors import PeerError, WorldError
 from schemas.identifiers import HandleId
+from schemas.instants import SECOND_US
 from schemas.messages.handle import (
     EPOCH_BELL_IMPRINT,
     NONCE_BYTES,
@@ -42,7 +43,6 @@ _OFFSET: Final = Gauge(
     ["tsa"],
 )
 _ALARM: Final = Gauge("attestream_handle_alarm", "1 while the last round over all TSAs made no handle")
-_US: Final = 1_000_000
 _TSA_NONCE_BYTES: Final = 8
 
 
@@ -191,7 +191,7 @@ class _Round:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._started_us = clock.utc_us() - round(clock.monotonic_s() * _US)
+        self._started_us = clock.utc_us() - round(clock.monotonic_s() * SECOND_US)
         self._observations: dict[str, Observation] = {}
         self.failed: set[str] = set()
 
@@ -201,7 +201,7 @@ class _Round:
         sent_us = self._now_us()
         stamp = authority.stamp(imprint, nonce)
         received_us = self._now_us()
-        _OFFSET.labels(authority.name).set((stamp.info.gen_time_us - (sent_us + received_us) / 2) / _US)
+        _OFFSET.labels(authority.name).set((stamp.info.gen_time_us - (sent_us + received_us) / 2) / SECOND_US)
         observation = Observation(tsa=authority.name, stamp=stamp.info, sent_us=sent_us, received_us=received_us)
         self._observations[authority.name] = observation
         return stamp, observation
@@ -211,7 +211,7 @@ class _Round:
         return self._observations.get(name)
 
     def _now_us(self) -> int:
-        return self._started_us + round(self._clock.monotonic_s() * _US)
+        return self._started_us + round(self._clock.monotonic_s() * SECOND_US)
 
 
 def _report(tsa: str, error: WorldError | PeerError) -> None:

@@ -21,12 +21,12 @@ from runtime.health import Condition, broker_condition
 from runtime.mqtt import MqttConnection, MqttSettings, Session, Will
 from schemas import media_types
 from schemas.codecs import cmw
+from schemas.instants import SECOND_US
 from schemas.media_types import Indicator
 from schemas.messages.handle import Handle
 from schemas.messages.status import Status, encode_status
 
-_US: Final = 1_000_000
-_MAY_LAG_US: Final = 10 * _US  # an acknowledgement may be under way
+_MAY_LAG_US: Final = 10 * SECOND_US  # an acknowledgement may be under way
 _GOODBYE_S: Final = 2.0
 _LOST_AFTER_S: Final = 30.0  # a broker that refused or forgot a message never acknowledges it
 
@@ -155,7 +155,7 @@ class MqttHandlePublisher:
         now_s = self._monotonic_s()
         if self._under_way is not None and now_s - self._under_way[1] < _LOST_AFTER_S:
             return
-        expiry_s = (self._newest.expires_us - self._utc_us()) // _US
+        expiry_s = (self._newest.expires_us - self._utc_us()) // SECOND_US
         if expiry_s <= 0:
             return
         payload = cmw.wrap(media_types.HANDLE, self._newest.raw, Indicator.HANDLE)

@@ -21,6 +21,7 @@ from typing_extensions import override
 from runtime import clock
 from runtime.service import Backoff, Stop
 from runtime.telemetry import Log
+from schemas.instants import utc
 
 _LOG: Final = Log("handle_distributor")
 _JOB: Final = "epoch"
@@ -28,7 +29,6 @@ _FIRST_RETRY_S: Final = 1.0
 _LAST_RETRY_S: Final = 300.0  # handles may be a day apart; an outage of minutes must not cost hours
 _WATCH_S: Final = 0.25
 _HANGS_AFTER_S: Final = 600.0  # each TSA may take twice its timeout_s, one after the other
-_US: Final = 1_000_000
 
 
 class _Interval(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
@@ -113,7 +113,7 @@ class BellService:
         return self._busy.is_set() and clock.monotonic_s() > self._ringing_since_s + _HANGS_AFTER_S
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._utc_us() / _US, UTC)
+        return utc(self._utc_us())
 
     def _tick(self, stop: Stop) -> None:
         if stop.requested:

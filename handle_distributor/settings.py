@@ -8,11 +8,11 @@ from runtime.mqtt import MqttSettings
 from runtime.telemetry import check_metrics_address
 from runtime.time_stamps.address import TsaAddress, parse_tsa_urls
 from schemas.errors import ConfigError, PeerError
+from schemas.instants import SECOND_US
 from schemas.messages.handle import MAX_ACCURACY_US, MAX_LIFETIME_S
 from schemas.topics import Role, check_name
 
 ROLE: Final = Role.HANDLE_DISTRIBUTOR
-_US: Final = 1_000_000
 _MAX_TIMEOUT_S: Final = 25.0  # marker and stamp must be made within the 60 s that a handle allows between them
 
 
@@ -46,10 +46,10 @@ class TsaSettings:
             raise ConfigError("roots: empty; no stamp could be verified")
         if not 0 < self.timeout_s <= _MAX_TIMEOUT_S:
             raise ConfigError(f"timeout_s: {self.timeout_s:g}, expected more than 0 and at most {_MAX_TIMEOUT_S:g}")
-        if not 0 < self.max_clock_offset_s <= MAX_ACCURACY_US / _US:
+        if not 0 < self.max_clock_offset_s <= MAX_ACCURACY_US / SECOND_US:
             raise ConfigError(
                 f"max_clock_offset_s: {self.max_clock_offset_s:g}, expected more than 0 and at most "
-                f"{MAX_ACCURACY_US / _US:g}"
+                f"{MAX_ACCURACY_US / SECOND_US:g}"
             )
         if not 1 <= self.required_agreement <= len(self.urls):
             raise ConfigError(

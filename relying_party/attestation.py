@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid, ueid_text
+from schemas.instants import SECOND_US
 from schemas.messages import result_token
 from schemas.messages.handle import Handle
 from schemas.messages.result import AttestationResult
@@ -22,7 +23,6 @@ from schemas.reasons import Reason
 from schemas.verdicts import Freshness, Tier
 
 LEEWAY_S: Final = 30.0  # how far our clock and the verifier's may differ
-_US: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +99,13 @@ def verify_attestation(
     if ueid is not None and result.ueid != ueid:
         detail = f"attestation result: about {ueid_text(result.ueid)}, expected {ueid_text(ueid)}"
         raise PeerError(Reason.RESULT_OF_ANOTHER_ATTESTER, detail)
-    _check_validity(result, now_us / _US, expected.leeway_s)
+    _check_validity(result, now_us / SECOND_US, expected.leeway_s)
     handle = _check_handle(result, handles)
     _check_policies(result, expected.policies)
     attestation = Attestation(
         result=result,
-        age_s=None if result.made_after_us is None else max(0.0, (now_us - result.made_after_us) / _US),
-        handle_age_s=None if handle is None else max(0.0, (now_us - handle.time_us) / _US),
+        age_s=None if result.made_after_us is None else max(0.0, (now_us - result.made_after_us) / SECOND_US),
+        handle_age_s=None if handle is None else max(0.0, (now_us - handle.time_us) / SECOND_US),
     )
     _check_freshness(attestation, expected)
     return attestation

@@ -17,11 +17,11 @@ from typing import Final
 
 from runtime.mqtt import MqttConnection
 from runtime.telemetry import LateGauge, Log
+from schemas.instants import SECOND_US
 
 STALLED_AFTER_S: Final = 60.0
 """A loop that has not gone round for so long hangs. Longer than any wait of ours: a TPM that makes a key, a TSA."""
 
-_US: Final = 1_000_000
 _LOG: Final = Log("health")
 _CHECKS: Final = LateGauge(
     "attestream_check_ok", "1 while a check of /readyz holds, 0 while it does not; by check", "check"
@@ -142,7 +142,7 @@ def handle_condition(handle: tuple[int, int] | None, now_us: int) -> Condition:
             ok=False, state="no handle yet", next="does a trusted handle distributor publish on this broker?"
         )
     stamped_us, expires_us = handle
-    age_s = (now_us - stamped_us) / _US
+    age_s = (now_us - stamped_us) / SECOND_US
     return Condition(
         ok=now_us < expires_us,
         state=f"stamped {age_s:.0f} s ago" + ("" if now_us < expires_us else ", expired"),

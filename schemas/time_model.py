@@ -41,11 +41,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from schemas.instants import MILLISECOND_US
+
 MAX_DRIFT_PPM: Final = 150_000  # TPM 2.0 Part 1, "Clock": within 15 % of real time
 READING_MS: Final = 1  # TPMS_CLOCK_INFO counts whole milliseconds
 SET_TOLERANCE_MS: Final = 1_000  # how far a TPM's two clocks may come apart before one of them must have been set
 _PPM: Final = 1_000_000
-_US_PER_MS: Final = 1_000
 COUNTER_MODULUS: Final = 2**32  # of reset and restart count (TPM 2.0 Part 2, TPMS_CLOCK_INFO)
 _MOST_PPM: Final = 10**12  # beyond, the number says nothing but "absurd"
 
@@ -98,12 +99,12 @@ def agreed(intervals: Iterable[Interval]) -> Interval | None:
 
 def least_elapsed_us(ticks_ms: int, drift_ppm: int) -> int:
     """Least true time between two readings ``ticks_ms`` apart: left side of (1), never negative."""
-    return max(0, ticks_ms - READING_MS) * _US_PER_MS * _PPM // (_PPM + drift_ppm)
+    return max(0, ticks_ms - READING_MS) * MILLISECOND_US * _PPM // (_PPM + drift_ppm)
 
 
 def most_elapsed_us(ticks_ms: int, drift_ppm: int) -> int:
     """Most true time between two readings ``ticks_ms`` apart: right side of (1)."""
-    return -(-(ticks_ms + READING_MS) * _US_PER_MS * _PPM // (_PPM - drift_ppm))
+    return -(-(ticks_ms + READING_MS) * MILLISECOND_US * _PPM // (_PPM - drift_ppm))
 
 
 def quote_made(
@@ -137,7 +138,7 @@ def age_us(made: Interval, now_us: int) -> int:
 
 def uncertainty_us(ticks_ms: int, drift_ppm: int) -> int:
     """How much (2) gives away to drift when the quote is ``ticks_ms`` after its sync; 0 at the sync itself."""
-    return ticks_ms * _US_PER_MS - least_elapsed_us(ticks_ms, drift_ppm)
+    return ticks_ms * MILLISECOND_US - least_elapsed_us(ticks_ms, drift_ppm)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,13 +168,13 @@ def clock_rate_ppm(first: ClockAnchor, later: ClockAnchor) -> tuple[int, int] | 
         The smallest and the greatest rate that both allow; None while they are too close together to say, and where
         they cannot both be true.
     """
-    advanced_us = (later.clock_ms - first.clock_ms) * _US_PER_MS
+    advanced_us = (later.clock_ms - first.clock_ms) * MILLISECOND_US
     shortest_us = later.after_us - first.before_us
     longest_us = later.before_us - first.after_us
     if shortest_us <= 0 or longest_us <= 0 or advanced_us <= 0:
         return None
-    low = (advanced_us - READING_MS * _US_PER_MS) * _PPM // longest_us - _PPM
-    high = -(-(advanced_us + READING_MS * _US_PER_MS) * _PPM // shortest_us) - _PPM
+    low = (advanced_us - READING_MS * MILLISECOND_US) * _PPM // longest_us - _PPM
+    high = -(-(advanced_us + READING_MS * MILLISECOND_US) * _PPM // shortest_us) - _PPM
     return (max(low, -_MOST_PPM), min(high, _MOST_PPM)) if low <= high else None
 
 

@@ -17,6 +17,7 @@ from runtime.telemetry import Log
 from schemas.audit.entry import EvidenceEntry, ObjectEntry, encode_entry
 from schemas.errors import PeerError
 from schemas.identifiers import HandleId, Ueid, parse_ueid_text, ueid_text
+from schemas.instants import SECOND_US
 from schemas.messages import result_token
 from schemas.messages.result import AttestationResult
 from schemas.messages.result_token import ResultSigner
@@ -32,7 +33,6 @@ from verifier_worker.core.step import SolicitRequest
 from verifier_worker.core.trust import Trust
 from verifier_worker.ports import Arrival, AuditLog, Outcome, Pending, Publisher, StateStore, StoredAttester
 
-_US: Final = 1_000_000
 _DUE_AT_ONCE: Final = 256
 _LOG: Final = Log("verifier")
 
@@ -294,7 +294,7 @@ class Worker:
         else:
             self._awaited.remove(ueid)
         self._report_change(ueid, changed[ueid].state, result)
-        token, expires_us = self._signer.sign(result), result.expires_s * _US
+        token, expires_us = self._signer.sign(result), result.expires_s * SECOND_US
         changed[ueid] = _Cached(state=state, result=token, result_expires_us=expires_us)
         source = evidence or Received(ueid_text=ueid_text(ueid), payload=b"", received_us=now_us)
         audit = _audit_entry(source, ueid, reasons=list(result.reasons), result=token, whole=evidence is not None)
@@ -364,4 +364,4 @@ def _audit_entry(received: Received, ueid: Ueid, *, reasons: Sequence[str], resu
 
 
 def _expiry_s(expires_us: int) -> int:
-    return max(1, (expires_us - utc_us()) // _US)
+    return max(1, (expires_us - utc_us()) // SECOND_US)

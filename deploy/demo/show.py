@@ -25,11 +25,11 @@ from runtime import clock
 from runtime.service import EXIT_FAILED, EXIT_OK, Stop
 from schemas.errors import AttestreamError
 from schemas.identifiers import Ueid
+from schemas.instants import SECOND_US
 from schemas.topics import TopicKind
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
 REFRESH_S: Final = 0.25
-_US: Final = 1_000_000
 
 
 class Show:
@@ -119,7 +119,7 @@ class Show:
             if device is not None:
                 self._histories[device].moments.append(Moment(at_s=at_s, standing=standing))
         now_us = clock.utc_us()
-        screen.show(changed, self._stage.feed.board.standings(now_us // _US), now_us, self._footer(at_s))
+        screen.show(changed, self._stage.feed.board.standings(now_us // SECOND_US), now_us, self._footer(at_s))
 
     def _act(self, screen: Screen, at_s: float) -> None:
         """The next act, if it is due; one at a time, in order."""

@@ -7,13 +7,13 @@ Alertmanager contains one: labels decide which alerts are the same alert, and no
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from relying_party.alerts.rules import Change
 from relying_party.alerts.silence import Notice
 from relying_party.alerts.storms import StormNotice
 from schemas.identifiers import b64url, ueid_text
+from schemas.instants import SECOND_US, iso_text
 from schemas.messages.alert import MAX_REASONS, MAX_TOKEN_BYTES, Alert, AlertKind, Condition
 from schemas.messages.result_token import ResultFormat, format_of
 from schemas.text.reasons import explain
@@ -21,7 +21,6 @@ from schemas.text.reasons import explain
 MAX_BODY_BYTES: Final = 256 * 1024
 _WORD: Final = 80  # characters of a name or path that an attester chose
 _SENTENCE: Final = 1000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CRITICAL: Final = frozenset({Condition.CONTRAINDICATED, Condition.CONTRADICTED})
 _CRITICAL_KINDS: Final = frozenset({AlertKind.BROKER_LOST, AlertKind.VERIFIER_SILENT})
 _TEXTS: Final[Mapping[Condition, str]] = {
@@ -197,7 +196,7 @@ def severity_of(alert: Alert) -> str:
 
 def time_text(seconds: int) -> str:
     """RFC 3339, UTC."""
-    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return iso_text(seconds * SECOND_US, "seconds")
 
 
 def plain(text: object, limit: int = _WORD) -> str:

@@ -19,13 +19,13 @@ from schemas import media_types
 from schemas.audit.entry import EvidenceEntry, ObjectEntry, encode_entry, parse_entry
 from schemas.codecs import cmw
 from schemas.errors import PeerError
+from schemas.instants import SECOND_US
 from schemas.media_types import Indicator
 from schemas.messages.evidence import parse_evidence
 from schemas.messages.result import AttestationResult
 
 MAX_CANDIDATES: Final = 4
 MAX_REMEMBERED: Final = 16_384
-_US: Final = 1_000_000
 _NO_PAYLOAD: Final = hashlib.sha256(b"").digest()
 Tag = TypeVar("Tag")
 
@@ -176,7 +176,7 @@ def _entries(taken: _Result[Tag], candidates: Sequence[_Candidate[Tag]]) -> list
     payloads: list[tuple[bytes | None, list[Tag]]] = [(each.payload, each.tags) for each in candidates] or [(None, [])]
     payloads[-1] = (payloads[-1][0], [*payloads[-1][1], *taken.tags])
     result = taken.result
-    received_us = result.received_us if result.received_us is not None else result.issued_s * _US
+    received_us = result.received_us if result.received_us is not None else result.issued_s * SECOND_US
     return [
         Recorded(
             entry=encode_entry(

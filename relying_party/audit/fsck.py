@@ -19,6 +19,7 @@ from typing import Final
 from runtime.audit_log.tile_log import PRUNED, LogReader
 from schemas.audit.entry import EvidenceEntry, parse_entry, reference_in
 from schemas.errors import PeerError
+from schemas.instants import SECOND_US
 from schemas.messages.handle import StampVerifier
 from schemas.reasons import Reason
 from schemas.tlog.checkpoint import Checkpoint, verify_checkpoint
@@ -27,7 +28,6 @@ from schemas.tlog.signed_note import NoteKey
 from schemas.tlog.tiles import MAX_LEVEL, TILE_HEIGHT, TILE_WIDTH, Tile, subtree_root, tile_at
 
 MAX_FINDINGS: Final = 100
-_US: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class Demands:
     key: NoteKey
     stamps: StampVerifier | None = None
     known: Sequence[bytes] = ()
-    tolerance_us: int = 60 * _US
+    tolerance_us: int = 60 * SECOND_US
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,12 +271,12 @@ class LogCheck:
         place = bisect.bisect_right(self.stamps, index, key=lambda each: each.size)
         covering = self.stamps[place] if place < len(self.stamps) else None
         if covering is not None and received_us > covering.latest_us + tolerance:
-            late_s = (received_us - covering.latest_us) / _US
+            late_s = (received_us - covering.latest_us) / SECOND_US
             problem = f"says it was received {late_s:.1f} s after the checkpoint of {covering.size} entries was stamped"
             self._found(index, Reason.AUDIT_BACK_DATED, f"{problem}, which has it")
         before = self.stamps[place - 1] if place else None
         if before is not None and received_us < before.earliest_us - tolerance:
-            early_s = (before.earliest_us - received_us) / _US
+            early_s = (before.earliest_us - received_us) / SECOND_US
             problem = f"says it was received {early_s:.1f} s before the checkpoint of {before.size} entries was stamped"
             self._found(index, Reason.AUDIT_BACK_DATED, f"{problem}, which has it not")
 

@@ -32,6 +32,7 @@ from schemas.audit.anchors import Anchors
 from schemas.audit.entry import leaf_of
 from schemas.audit.proof import AuditProof, ProvenHead
 from schemas.errors import PeerError
+from schemas.instants import MILLISECOND_US
 from schemas.messages import result_token
 from schemas.messages.handle import Handle, StampVerifier
 from schemas.messages.result import AttestationResult
@@ -45,7 +46,6 @@ from schemas.verdicts import Freshness, Tier
 
 Keys = Mapping[bytes, EllipticCurvePublicKey]
 _PPM: Final = 1_000_000
-_US_PER_MS: Final = 1_000
 # TPM2_ClockRateAdjust lets the owner of a TPM of the reference implementation run its time a fifth faster, and TPM 2.0
 # lets it be 15 % wrong besides. No policy binds that owner, so none counts here.
 _FASTEST_PPM: Final = 1_380_000
@@ -319,7 +319,7 @@ def _never_reset(before: Side, after: Side, objects: Objects, stamps: Mapping[in
         if after.stamped_us is None or handle.earliest_us < after.stamped_us:
             continue
         longest_us = (made.before_us - before.handle.earliest_us) * _FASTEST_PPM // _PPM
-        if time.time * _US_PER_MS > longest_us + _US_PER_MS:
+        if time.time * MILLISECOND_US > longest_us + MILLISECOND_US:
             return True
     return False
 

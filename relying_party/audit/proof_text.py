@@ -1,7 +1,6 @@
 """What a proof proves, in plain words, and as JSON."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -10,9 +9,8 @@ from relying_party.audit.proof_check import Answer, Head, ProofTrust, Side, Verd
 from schemas.audit.anchors import public_der, thumbprint
 from schemas.boot_log.uefi_text import shown
 from schemas.identifiers import ueid_text
+from schemas.instants import SECOND_US, iso_text
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_S: Final = 1_000_000
 _MOST_FILES: Final = 10
 _LINES: Final = {
     Verdict.YES: "PROVEN, YES: all that this device had measured up to that time was approved",
@@ -28,7 +26,7 @@ def answer_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
 
 def _answer_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
     yield f"Was {ueid_text(answer.proof.ueid)}"
-    yield f"running only approved software at {_time(answer.proof.at_us)}?"
+    yield f"running only approved software at {iso_text(answer.proof.at_us)}?"
     yield ""
     yield _LINES[answer.verdict]
     for wanting in answer.missing:
@@ -50,12 +48,12 @@ def _answer_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
 def _side_lines(name: str, side: Side) -> Iterator[str]:
     result, push, listing = side.result, side.push, side.listing
     yield f"{name}: entry {push.index}, push {push.evidence.body.sequence} of boot {push.quote.clock_info.reset_count}"
-    yield f"  made not before  {_time(side.handle.earliest_us)}  by the TSA's stamp on its handle"
+    yield f"  made not before  {iso_text(side.handle.earliest_us)}  by the TSA's stamp on its handle"
     if side.after_us > side.handle.earliest_us:
-        yield f"  nor before       {_time(side.after_us)}  by the TPM's clock, if nobody set it"
+        yield f"  nor before       {iso_text(side.after_us)}  by the TPM's clock, if nobody set it"
     if side.stamped_us is not None:
-        yield f"  made not after   {_time(side.stamped_us)}  by the TSA's stamp on the log's checkpoint"
-    yield f"  received         {_time(side.received_us)}  by the verifier's word"
+        yield f"  made not after   {iso_text(side.stamped_us)}  by the TSA's stamp on the log's checkpoint"
+    yield f"  received         {iso_text(side.received_us)}  by the verifier's word"
     reasons = f" ({', '.join(result.reasons)})" if result.reasons else ""
     policies = ", ".join(result.policies) or "-"
     yield f"  the verifier said {result.status}, {result.freshness}{reasons}, by policy {policies}"
@@ -90,7 +88,8 @@ def _who_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
     for head in answer.heads:
         yield f"    {_head_text(head)}"
         for witness, time_s in head.witnesses:
-            yield f"    witness {witness.name}+{witness.key_id.hex()} saw it, {_time(time_s * _S)} by its clock"
+            when = iso_text(time_s * SECOND_US)
+            yield f"    witness {witness.name}+{witness.key_id.hex()} saw it, {when} by its clock"
     for role, pinned, ders in (
         ("verifier", trust.verifiers, [each.key for each in answer.anchors]),
         ("endorser", trust.endorsers, [key for each in answer.anchors for key in each.endorsers]),
@@ -105,7 +104,7 @@ def _head_text(head: Head) -> str:
     text = f"checkpoint of {head.checkpoint.size} entries, root {head.checkpoint.root.hex()[:16]}…"
     if head.stamped is None:
         return f"{text}, stamped by nobody"
-    return f"{text}, stamped {_time(head.stamped.before_us or 0)} at the latest"
+    return f"{text}, stamped {iso_text(head.stamped.before_us or 0)} at the latest"
 
 
 def _key_lines(role: str, pinned: Mapping[bytes, EllipticCurvePublicKey] | None, ders: list[bytes]) -> Iterator[str]:
@@ -180,10 +179,3 @@ def _side_json(side: Side | None) -> dict[str, object] | None:
         "pcrs": listing.registers,
         "pcrs_listed": listing.registers_listed,
     }
-
-
-def _time(time_us: int) -> str:
-    try:
-        return (_EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    except OverflowError:
-        return str(time_us)

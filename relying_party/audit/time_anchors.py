@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
+from schemas.instants import MILLISECOND_US
 from schemas.time_model import SET_TOLERANCE_MS, Interval, most_elapsed_us, quote_made
 
 _PPM: Final = 1_000_000
-_US_PER_MS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class _Side:
 
         def best(rate: int) -> Callable[[tuple[int, int], tuple[int, int]], tuple[int, int]]:
             def score(each: tuple[int, int]) -> int:
-                return each[1] * rate - each[0] * _US_PER_MS * _PPM
+                return each[1] * rate - each[0] * MILLISECOND_US * _PPM
 
             return lambda one, other: choose(one, other, key=score)
 

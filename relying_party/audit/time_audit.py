@@ -10,9 +10,8 @@ Pure: entries, keys and the TSAs' certificates are arguments. In this order:
    where the clock was set or cleared within an epoch: there, readings bind nothing beyond the last proof before;
 4. the recorded result must not claim more than that, nor one that came later about the same evidence.
 
-A TSA and the TPM vouch for the lower bound. The upper one is theirs where the sync proof was stamped; else it is the
-verifier's word: its receipt, and that it held handle ``H_i`` then and had not accepted ``H_j`` yet. Endorsements'
-validity is held against the receipt. Nothing here appraises measurements.
+A TSA and the TPM vouch for the lower bound, and for the upper one where the sync proof was stamped; elsewhere it is the
+verifier's word. An endorsement must be valid at the receipt. Measurements are not appraised.
 """
 
 import hashlib
@@ -28,6 +27,7 @@ from schemas.audit.entry import EvidenceEntry, ObjectEntry, parse_entry
 from schemas.codecs import cmw
 from schemas.errors import PeerError
 from schemas.identifiers import HandleId, Ueid
+from schemas.instants import SECOND_US
 from schemas.media_types import Indicator
 from schemas.messages import result_token
 from schemas.messages.endorsement import Endorsement, verify_endorsement
@@ -42,7 +42,6 @@ from schemas.tpm.signature import parse_signature, verify_signature
 
 PENDING = "handle not in the log"
 ELSEWHERE = "the evidence of this result is not in the log"
-_US = 1_000_000
 _Epoch = tuple[Ueid, bytes, int, int]
 _Era = int | bytes  # a stretch of an epoch, or one proof alone that does not tell the time since power-on
 
@@ -308,7 +307,7 @@ class TimeAudit:
         endorsement = self._endorsed.get(entry.ueid)
         if endorsement is None:
             raise PeerError(Reason.ATTESTER_UNENDORSED, "no endorsement in the log before it")
-        if not endorsement.is_valid(entry.received_us // _US):
+        if not endorsement.is_valid(entry.received_us // SECOND_US):
             raise PeerError(Reason.ENDORSEMENT_EXPIRED, f"endorsement version {endorsement.version} was not valid then")
         public, body = endorsement.attesting_key, evidence.body
         if body.environment != public.name:

@@ -1,7 +1,6 @@
 """Options that ``check`` and ``submit`` share: the demands on one result; and how its verification is printed."""
 
 import argparse
-from typing import Final
 
 from relying_party.attestation import LEEWAY_S, Attestation, Expectations
 from relying_party.result_board import standing_of
@@ -13,8 +12,7 @@ from runtime import clock
 from runtime.command_line import EXIT_FAILED, EXIT_OK
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import Ueid, parse_ueid_text
-
-_US: Final = 1_000_000
+from schemas.instants import SECOND_US
 
 
 def add_expectation_options(command: argparse.ArgumentParser) -> None:
@@ -59,6 +57,6 @@ def print_attestation(attestation: Attestation, *, as_json: bool) -> int:
     """Prints a verified result; returns the exit status: 0 if it is affirming on fresh evidence."""
     now_us = clock.utc_us()
     result = attestation.result
-    standing = standing_of(result, min(now_us // _US, result.expires_s - 1))  # verified within the leeway
+    standing = standing_of(result, min(now_us // SECOND_US, result.expires_s - 1))  # verified within the leeway
     print(json_of(standing) if as_json else line_of(standing, now_us, {}))
     return EXIT_OK if attestation.affirming else EXIT_FAILED

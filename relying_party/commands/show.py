@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from runtime.command_line import Parsers
 
 EXIT_UNKNOWN = 3
-_US = 1_000_000
 _CANDIDATES = 20
 _EPILOG = """examples:
   relying-party show --config relying-party.toml rack-7          by the label that it gives itself

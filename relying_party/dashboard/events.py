@@ -18,13 +18,13 @@ from relying_party.dashboard.rows import rows_json, timeline_of
 from relying_party.dashboard.status_views import state_of
 from runtime import clock
 from schemas.identifiers import ueid_text
+from schemas.instants import SECOND_US
 
 TICK_S: Final = 0.2
 STATE_EVERY_S: Final = 2.0
 MAX_STREAM_S: Final = 300.0  # then the browser asks again, and whoever may not look any more is told so
 MAX_ROWS: Final = 3_000  # in one event; a page further behind fetches the whole fleet instead
 _REVISION_DIGITS: Final = 18
-_US: Final = 1_000_000
 _VIEWERS: Final = Gauge("attestream_dashboard_viewers", "Pages that follow")
 
 
@@ -82,7 +82,7 @@ class Events:
                 fresh = state_json(self._feed)
                 if fresh != state or now_s >= state_at_s + STATE_EVERY_S:
                     state, state_at_s = fresh, now_s
-                    yield self._event("state", f'{{"now":{clock.utc_us() / _US},"state":{fresh}}}', revision)
+                    yield self._event("state", f'{{"now":{clock.utc_us() / SECOND_US},"state":{fresh}}}', revision)
                 await asyncio.sleep(TICK_S)
         finally:
             self._viewers -= 1
@@ -97,7 +97,7 @@ class Events:
             return [self._event("refetch", "{}", fleet.revision)]
         changed, gone = news
         names = json.dumps([ueid_text(ueid) for ueid in gone])
-        content = f'{{"rows":{rows_json(fleet, changed)},"gone":{names},"now":{clock.utc_us() / _US}}}'
+        content = f'{{"rows":{rows_json(fleet, changed)},"gone":{names},"now":{clock.utc_us() / SECOND_US}}}'
         return [self._event("rows", content, fleet.revision)]
 
     def _event(self, name: str, content: str, revision: int) -> str:
@@ -122,7 +122,7 @@ def snapshot_json(feed: Feed, run_id: str) -> str:
     head = {
         "position": f"{run_id}-{fleet.revision}",
         "started": feed.started_s,
-        "now": clock.utc_us() / _US,
+        "now": clock.utc_us() / SECOND_US,
         "state": state_of(feed),
         "timeline": timeline_of(fleet),
     }

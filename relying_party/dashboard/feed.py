@@ -26,6 +26,7 @@ from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas import media_types
 from schemas.codecs import cmw
 from schemas.errors import PeerError
+from schemas.instants import SECOND_US
 from schemas.messages.status import Status, parse_unverified_status
 from schemas.topics import TopicKind
 
@@ -34,7 +35,6 @@ MAX_PROCESSES: Final = 256
 SLICE_S: Final = 0.02
 IDLE_S: Final = 0.05
 SAMPLE_EVERY_S: Final = 5.0
-_US: Final = 1_000_000
 _MESSAGES: Final = Counter("attestream_dashboard_messages_total", "Messages taken from the broker", ["kind"])
 _DEVICES: Final = Gauge("attestream_dashboard_attesters", "Attesters known to the dashboard")
 
@@ -93,7 +93,7 @@ class Feed:
                 more = self._take_slice()
                 self.fleet.expire(clock.utc_s())
                 if clock.monotonic_s() >= next_sample_s and len(self.fleet):
-                    self.fleet.sample(clock.utc_us() / _US)
+                    self.fleet.sample(clock.utc_us() / SECOND_US)
                     _DEVICES.set(len(self.fleet))
                     next_sample_s = clock.monotonic_s() + SAMPLE_EVERY_S
                 await asyncio.sleep(0 if more else IDLE_S)
@@ -135,7 +135,7 @@ class Feed:
         if known is None and len(self.processes) >= MAX_PROCESSES:
             return
         if known is None or known.status != status:
-            self.processes[message.topic] = Process(status=status, since_s=clock.utc_us() / _US)
+            self.processes[message.topic] = Process(status=status, since_s=clock.utc_us() / SECOND_US)
 
     def _stop(self) -> None:
         """Disconnects; the network thread may be waiting for room in the queue."""

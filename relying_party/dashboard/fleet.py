@@ -24,6 +24,7 @@ from relying_party.dashboard.series import Series
 from relying_party.result_board import ResultBoard, Standing
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
+from schemas.instants import SECOND_US
 from schemas.messages import result_token
 from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
@@ -44,7 +45,6 @@ TIMELINE_RECENT: Final = 360
 TIMELINE_EARLIER: Final = 360
 _DETAIL_CHARACTERS: Final = 300
 _NAN: Final = math.nan
-_US: Final = 1_000_000
 
 
 class View(StrEnum):
@@ -136,20 +136,20 @@ class Fleet:
             now_us: UTC microseconds.
         """
         try:
-            result = self.board.apply(topic, payload, now_us // _US)
+            result = self.board.apply(topic, payload, now_us // SECOND_US)
         except PeerError as error:
-            self._refuse(topic, payload, error, now_us / _US)
+            self._refuse(topic, payload, error, now_us / SECOND_US)
             return
         self.results += 1
         self._strangers.pop(result.ueid, None)
         device = self._devices.setdefault(result.ueid, Device(ueid=result.ueid))
         if device.refusal is not None:
             device.refusal = replace(device.refusal, stands=False)
-        standing = self.board.standing(result.ueid, now_us // _US)
+        standing = self.board.standing(result.ueid, now_us // SECOND_US)
         if standing is not None and standing.result == result:  # else another verifier has said something newer
             device.token = result_token.unwrap(payload)
-            _sample(device, result, now_us / _US)
-            self._note(device, standing, now_us / _US)
+            _sample(device, result, now_us / SECOND_US)
+            self._note(device, standing, now_us / SECOND_US)
             if not device.wakes:
                 device.wakes = True
                 heapq.heappush(self._expiries, (result.expires_s, device.ueid))
@@ -294,10 +294,10 @@ def _sample(device: Device, result: AttestationResult, now_s: float) -> None:
         new = sorted(result.logs.keys() - set(device.logs))
         device.logs = (*device.logs, *new)[:SHOWN_LOGS]
     received_us = result.received_us
-    at_s = now_s if received_us is None else received_us / _US
+    at_s = now_s if received_us is None else received_us / SECOND_US
 
     def before_receipt(time_us: int | None) -> float:
-        return _NAN if time_us is None or received_us is None else (received_us - time_us) / _US
+        return _NAN if time_us is None or received_us is None else (received_us - time_us) / SECOND_US
 
     low, high = result.clock_rate_ppm if result.clock_rate_ppm is not None else (_NAN, _NAN)
     entries = [float(result.logs[name]) if name in result.logs else _NAN for name in device.logs]

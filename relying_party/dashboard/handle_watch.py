@@ -18,6 +18,7 @@ from schemas.codecs import cmw
 from schemas.codecs.tst_info import parse_tst_info
 from schemas.errors import PeerError
 from schemas.identifiers import HandleId
+from schemas.instants import SECOND_US
 from schemas.media_types import Indicator
 from schemas.messages.handle import (
     MAX_HANDLE_BYTES,
@@ -33,7 +34,6 @@ MAX_DISTRIBUTORS: Final = 16
 MAX_HANDLES: Final = 64
 _MAX_PAYLOAD_BYTES: Final = MAX_HANDLE_BYTES + 256
 _DETAIL_CHARACTERS: Final = 300
-_US: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,11 +176,11 @@ def seen_json(seen: Seen) -> dict[str, object]:
         "not_before": seen.claims.not_before_s,
         "expires": seen.claims.expires_s,
         "verified": seen.verified,
-        "time": None if seen.time_us is None else seen.time_us / _US,
-        "accuracy": None if seen.accuracy_us is None else seen.accuracy_us / _US,
-        "received": None if seen.retained else seen.received_us / _US,
-        "tsa_s": (seen.time_us - seen.marker_us) / _US if waited else None,  # type: ignore[operator]  # as checked
-        "delay_s": None if seen.retained or seen.time_us is None else (seen.received_us - seen.time_us) / _US,
+        "time": None if seen.time_us is None else seen.time_us / SECOND_US,
+        "accuracy": None if seen.accuracy_us is None else seen.accuracy_us / SECOND_US,
+        "received": None if seen.retained else seen.received_us / SECOND_US,
+        "tsa_s": (seen.time_us - seen.marker_us) / SECOND_US if waited else None,  # type: ignore[operator]  # as checked
+        "delay_s": None if seen.retained or seen.time_us is None else (seen.received_us - seen.time_us) / SECOND_US,
         "fit": seen.fit,
     }
 
@@ -197,7 +197,7 @@ def watch_json(watch: HandleWatch) -> dict[str, object]:
                 "refused": each.refused,
                 "refused_code": each.refused_code,
                 "refused_detail": each.refused_detail,
-                "refused_at": each.refused_us / _US,
+                "refused_at": each.refused_us / SECOND_US,
             }
             for each in sorted(watch.distributors.values(), key=lambda each: each.name)
         ],

@@ -14,6 +14,7 @@ from relying_party.dashboard.fleet import SHOWN_LOGS, Change, Device, Fleet, Ref
 from relying_party.dashboard.handle_watch import HandleWatch, seen_json
 from relying_party.result_board import Standing
 from schemas.identifiers import HandleId, ueid_text
+from schemas.instants import SECOND_US
 from schemas.messages.result import AttestationResult
 from schemas.reasons.table import REASONS
 from schemas.verdicts import tier_of
@@ -38,7 +39,6 @@ COLUMNS: Final = (
     "refusal_stands",
     "verifier",
 )
-_US: Final = 1_000_000
 _LABEL_CHARACTERS: Final = 64
 _SAMPLE_DIGITS: Final = 3
 
@@ -235,7 +235,7 @@ def _token(token: bytes | None) -> str | None:
 
 
 def _seconds(time_us: int | None) -> float | None:
-    return None if time_us is None else time_us / _US
+    return None if time_us is None else time_us / SECOND_US
 
 
 def _hex(value: bytes | None) -> str:

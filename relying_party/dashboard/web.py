@@ -34,11 +34,11 @@ from runtime import clock
 from schemas.codecs.jwks import encode_jwks
 from schemas.errors import PeerError
 from schemas.identifiers import parse_ueid_text
+from schemas.instants import SECOND_US
 
 STATIC: Final = Path(__file__).with_name("static")
 SNAPSHOT_FOR_S: Final = 1.0
 MAX_REQUEST_BYTES: Final = 16 * 1024
-_US: Final = 1_000_000
 
 
 class AsciiJson(JSONResponse):
@@ -108,7 +108,7 @@ class Pages:
         if device is None:
             return JSONResponse({"error": "no message about this attester was seen"}, status_code=404)
         for_auditor = self._access.role(request) is Role.AUDITOR
-        now_s = clock.utc_us() / _US
+        now_s = clock.utc_us() / SECOND_US
         return AsciiJson(detail_of(self._feed.fleet, device, self._feed.handles, now_s, for_auditor=for_auditor))
 
     async def _follow(self, request: Request) -> Response:

@@ -12,8 +12,8 @@ from relying_party.terminal.table import REFRESH_S, ResultFeed, headline_of, lin
 from runtime import clock
 from runtime.service import EXIT_FAILED, EXIT_OK, Stop
 from schemas.identifiers import Ueid
+from schemas.instants import SECOND_US
 
-_US = 1_000_000
 _CONNECT_S = 10.0
 _QUIET_S = 1.0  # retained results come at once; after so long without one there are no more, whatever else comes
 
@@ -103,7 +103,7 @@ def follow_lines(
         feed.tell()
         known = {standing.result.ueid for standing in standings}
         now_us = clock.utc_us()
-        expired = [each for each in feed.board.standings(now_us // _US) if each.result.ueid not in known]
+        expired = [each for each in feed.board.standings(now_us // SECOND_US) if each.result.ueid not in known]
         for standing in [*standings, *expired]:
             ueid, headline = standing.result.ueid, headline_of(standing)
             news = headlines[ueid] != headline if ueid in headlines else not only_changes
@@ -117,7 +117,7 @@ def _print_once(feed: ResultFeed, stop: Stop, selection: Selection, *, as_json: 
         print("error: the broker was not reached, or does not let us hear results", file=sys.stderr)
         return EXIT_FAILED
     now_us = clock.utc_us()
-    standings = feed.board.standings(now_us // _US)
+    standings = feed.board.standings(now_us // SECOND_US)
     chosen = select(standings, selection, {})
     for standing in chosen:
         print(json_of(standing) if as_json else line_of(standing, now_us, {}))

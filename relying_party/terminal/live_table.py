@@ -24,9 +24,9 @@ from relying_party.terminal.table import ResultFeed, headline_of, table_of
 from runtime import clock
 from runtime.service import Stop
 from schemas.identifiers import Ueid
+from schemas.instants import SECOND_US
 from schemas.verdicts import Tier
 
-_US: Final = 1_000_000
 _REFRESH_S: Final = 0.5
 _KEYS_S: Final = 0.1  # how soon a key is seen
 _APPLY_S: Final = 0.3  # then the screen is drawn, however much has arrived
@@ -143,7 +143,7 @@ def follow_table(
             now_s = clock.monotonic_s()
             if keys or now_s - shown_s >= _REFRESH_S:
                 now_us = clock.utc_us()
-                standings = feed.board.standings(now_us // _US)
+                standings = feed.board.standings(now_us // SECOND_US)
                 if headlines is not None:
                     standings = headlines.changed(standings)
                 rows = select(standings, view.selection, {})

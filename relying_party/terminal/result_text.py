@@ -5,18 +5,16 @@ came from the network is escaped.
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from relying_party.result_board import Standing
 from relying_party.terminal.selection import name_of, printable
 from schemas.identifiers import ueid_text
+from schemas.instants import SECOND_US, utc
 from schemas.messages.result import AttestationResult
 from schemas.text.reasons import explain
 from schemas.text.verdicts import CLAIM_TEXTS, FRESHNESS_TEXTS, TIER_TEXTS, reasons_behind, value_text
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_US: Final = 1_000_000
 _INDENT: Final = "  "
 
 
@@ -55,10 +53,10 @@ def time_text(time_us: int | None, now_us: int) -> str:
     if time_us is None:
         return "not known"
     try:
-        when = (_EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC"
+        when = utc(time_us).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC"
     except OverflowError:
         return f"{time_us} µs"
-    ago_s = (now_us - time_us) / _US
+    ago_s = (now_us - time_us) / SECOND_US
     return f"{when} ({ago_s:.1f} s ago)" if ago_s >= 0 else f"{when} (in {-ago_s:.1f} s)"
 
 
@@ -93,12 +91,12 @@ def _times(result: AttestationResult, now_us: int) -> Iterator[str]:
     yield f"quote made not before  {time_text(result.made_after_us, now_us)}"
     yield f"quote made not after   {time_text(result.made_before_us, now_us)}"
     if result.made_after_us is not None and result.made_before_us is not None:
-        yield f"the two are            {(result.made_before_us - result.made_after_us) / _US:.3f} s apart"
+        yield f"the two are            {(result.made_before_us - result.made_after_us) / SECOND_US:.3f} s apart"
     yield f"received               {time_text(result.received_us, now_us)}"
     if result.received_after is not None:
         yield f"received after handle  {result.received_after.hex()}"
-    yield f"result issued          {time_text(result.issued_s * _US, now_us)}"
-    yield f"result expires         {time_text(result.expires_s * _US, now_us)}"
+    yield f"result issued          {time_text(result.issued_s * SECOND_US, now_us)}"
+    yield f"result expires         {time_text(result.expires_s * SECOND_US, now_us)}"
     if result.clock_rate_ppm is None:
         yield "clock rate             not known yet"
     else:

@@ -24,6 +24,7 @@ from runtime.mqtt import Message, MqttConnection, Session
 from runtime.settings import naming
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
+from schemas.instants import SECOND_US
 from schemas.verdicts import Freshness, Tier
 
 COLUMNS: Final = (
@@ -49,7 +50,6 @@ _NARROW: Final = 100  # below that, one space between columns is enough
 REFRESH_S: Final = 0.5
 _QUEUE_MESSAGES: Final = 10_000  # beyond that the network thread waits: nothing is dropped, the broker keeps the rest
 _SHORT_HANDLE: Final = 6
-_US: Final = 1_000_000
 _PERCENT_FROM_PPM: Final = 1000
 _UNKNOWN_FROM_PPM: Final = 10_000  # wider than that, an interval says nothing about the clock yet
 _NONE: Final = "–"
@@ -166,7 +166,7 @@ def cells(standing: Standing, now_us: int, names: Mapping[Ueid, str]) -> tuple[s
         standing.status.value,
         _reasons(standing),
         standing.freshness.value,
-        _NONE if made_us is None else f"{max(0, now_us - made_us) / _US:.1f} s",
+        _NONE if made_us is None else f"{max(0, now_us - made_us) / SECOND_US:.1f} s",
         _NONE if result.handle is None else result.handle.hex()[:8],
         ", ".join(_log_entries(standing)) or _NONE,
         _NONE if result.clock_rate_ppm is None else _rate(*result.clock_rate_ppm),

@@ -33,10 +33,10 @@ from runtime.time_stamps.address import parse_tsa_urls
 from runtime.time_stamps.client import HttpTimeStampAuthority
 from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas.errors import ConfigError, PeerError, WorldError
+from schemas.instants import SECOND_US
 
 _LOG: Final = Log("audit_log")
 _TICK_S: Final = 0.5
-_US: Final = 1_000_000
 
 ENTRIES: Final = Gauge("attestream_audit_entries", "Entries in the audit log, in the tree or in the journal")
 UNSEQUENCED: Final = Gauge("attestream_audit_unsequenced_entries", "Entries in the journal and not in the tree yet")
@@ -231,7 +231,7 @@ class AuditWriter:
         UNSEQUENCED.set(max(0, end - self._sequencer.size))
         CHECKPOINT_SIZE.set(self._sequencer.published_size)
         if self._stamper.stamped_us is not None:
-            STAMP_AGE.set((utc_us() - self._stamper.stamped_us) / _US)
+            STAMP_AGE.set((utc_us() - self._stamper.stamped_us) / SECOND_US)
 
 
 def _tried(step: str, effect: Callable[[], object]) -> bool:

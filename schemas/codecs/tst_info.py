@@ -5,20 +5,19 @@ Parsing proves nothing: a :class:`TstInfo` is believed only when the token it ca
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
 from cryptography.hazmat import asn1
 from cryptography.x509 import ObjectIdentifier
 
 from schemas.errors import PeerError
+from schemas.instants import MILLISECOND_US, SECOND_US, microseconds
 from schemas.limits import MAX_TIME_STAMP_TOKEN_BYTES
 from schemas.reasons import Reason
 
 OID_SIGNED_DATA: Final = "1.2.840.113549.1.7.2"  # RFC 5652, section 5.1
 OID_TST_INFO: Final = "1.2.840.113549.1.9.16.1.4"  # RFC 3161, section 2.4.2
 OID_SHA256: Final = "2.16.840.1.101.3.4.2.1"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_ACCURACY_SECONDS: Final = 86_400
 
 
@@ -129,7 +128,7 @@ def parse_tst_info(der: bytes) -> TstInfo:
     if imprint_oid != OID_SHA256:
         raise PeerError(Reason.MALFORMED, f"TSTInfo: imprint algorithm {imprint_oid}, expected SHA-256")
     return TstInfo(
-        gen_time_us=(info.gen_time.as_datetime() - _EPOCH) // timedelta(microseconds=1),
+        gen_time_us=microseconds(info.gen_time.as_datetime()),
         accuracy_us=_accuracy_us(info.accuracy),
         imprint=info.message_imprint.hashed_message,
         serial=info.serial_number,
@@ -162,4 +161,4 @@ def _accuracy_us(accuracy: _Accuracy | None) -> int:
     seconds, millis, micros = accuracy.seconds or 0, accuracy.millis or 0, accuracy.micros or 0
     if not (0 <= seconds <= _MAX_ACCURACY_SECONDS and 0 <= millis <= 999 and 0 <= micros <= 999):  # noqa: PLR2004 RFC 3161, 2.4.2
         raise PeerError(Reason.MALFORMED, f"TSTInfo: accuracy {seconds}s {millis}ms {micros}us is out of range")
-    return seconds * 1_000_000 + millis * 1_000 + micros
+    return seconds * SECOND_US + millis * MILLISECOND_US + micros

@@ -23,6 +23,7 @@ from schemas.codecs.fields import as_bytes, as_map, as_tag, as_text, as_uint
 from schemas.codecs.tst_info import TstInfo, parse_tst_info
 from schemas.errors import PeerError
 from schemas.identifiers import HANDLE_ID_BYTES, HandleId
+from schemas.instants import SECOND_US
 from schemas.limits import MAX_TIME_STAMP_TOKEN_BYTES
 from schemas.reasons import Reason
 from schemas.time_model import Interval, stamped
@@ -41,7 +42,6 @@ MAX_LIFETIME_S: Final = 31 * 86_400
 MAX_STAMP_DELAY_US: Final = 60_000_000
 MAX_ACCURACY_US: Final = 60_000_000  # a TSA that knows the time less well is of no use
 _PROTECTED: Final = {cose.HEADER_TYPE: media_types.HANDLE}
-_US: Final = 1_000_000
 
 
 class StampVerifier(Protocol):
@@ -100,7 +100,7 @@ class Handle:
     @property
     def expires_us(self) -> int:
         """When it stops being accepted, before any grace period."""
-        return self.claims.expires_s * _US
+        return self.claims.expires_s * SECOND_US
 
 
 def handle_id(raw: bytes) -> HandleId:
@@ -196,7 +196,7 @@ def _check_times(claims: HandleClaims, marker: TstInfo, stamp: TstInfo) -> None:
 
     if marker.imprint != EPOCH_BELL_IMPRINT:
         raise refuse("the epoch marker's imprint is not SHA-256 of EPOCH_BELL")
-    if claims.not_before_s != marker.gen_time_us // _US:
+    if claims.not_before_s != marker.gen_time_us // SECOND_US:
         raise refuse("nbf is not the second of the epoch marker")
     if not 0 < claims.expires_s - claims.not_before_s <= MAX_LIFETIME_S:
         raise refuse(f"lifetime of {claims.expires_s - claims.not_before_s} s, expected 1 to {MAX_LIFETIME_S}")
@@ -206,5 +206,5 @@ def _check_times(claims: HandleClaims, marker: TstInfo, stamp: TstInfo) -> None:
     slack = 2 * stamp.accuracy_us
     if not -slack <= stamp.gen_time_us - marker.gen_time_us <= MAX_STAMP_DELAY_US + slack:
         raise refuse("the stamp does not closely follow the epoch marker")
-    if stamp.gen_time_us > claims.expires_s * _US:
+    if stamp.gen_time_us > claims.expires_s * SECOND_US:
         raise refuse("stamped after it had expired")

@@ -29,6 +29,7 @@ from schemas.codecs import cmw, cose, jws
 from schemas.codecs.tst_info import extract_tst_info, parse_tst_info
 from schemas.hashes import SHA256
 from schemas.identifiers import parse_ueid_text
+from schemas.instants import SECOND_US
 from schemas.media_types import Indicator
 from schemas.messages.endorsement import sign_endorsement
 from schemas.messages.evidence import Evidence, parse_evidence
@@ -50,7 +51,6 @@ from tests.worlds.device import make_endorsement
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MAX_AGE_S: Final = 600
-_US: Final = 1_000_000
 
 _POLICY: Final = f"""\
 id = "time"
@@ -362,7 +362,7 @@ class TimeRig:
             assert result.status is not Tier.CONTRAINDICATED, told
             if result.status is Tier.AFFIRMING:
                 assert result.made_after_us is not None, told
-                assert result.received_us - after_us <= MAX_AGE_S * _US, told
+                assert result.received_us - after_us <= MAX_AGE_S * SECOND_US, told
             if self.was_set(push) or result.made_after_us is None:
                 continue
             assert result.made_after_us <= before_us, told
@@ -372,7 +372,7 @@ class TimeRig:
 
     def widest_lie_us(self, drift_ppm: int) -> int:
         """By how much lower bounds would be wrong, at worst, for who believes the clock this good; what we can tell."""
-        handles, worst_us = self.handles(), -_US * 3600
+        handles, worst_us = self.handles(), -SECOND_US * 3600
         for push in self.pushes().values():
             if (push.sync.reset_count, push.sync.restart_count) == (push.quote.reset_count, push.quote.restart_count):
                 gen_us, accuracy_us, _ = handles[push.handle]

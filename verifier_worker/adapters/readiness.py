@@ -6,9 +6,9 @@ from runtime.clock import monotonic_s, utc_us
 from runtime.health import Condition, Health, broker_condition, handle_condition
 from runtime.mqtt import MqttConnection
 from schemas.errors import WorldError
+from schemas.instants import SECOND_US
 from schemas.messages.handle import Handle
 
-_US: Final = 1_000_000
 _WRITABLE: Final = Condition(ok=True, state="took the last transaction")
 
 
@@ -52,7 +52,7 @@ class Readiness:
     def handle_age_s(self) -> float:
         """Since the stamp of the newest handle; NaN while there is none."""
         handle = self._handle
-        return float("nan") if handle is None else (utc_us() - handle.time_us) / _US
+        return float("nan") if handle is None else (utc_us() - handle.time_us) / SECOND_US
 
     def _has_handle(self) -> Condition:
         handle = self._handle

@@ -12,9 +12,9 @@ from typing import Final
 from prometheus_client import Gauge
 
 from runtime.telemetry import Log
+from schemas.instants import SECOND_US
 
-_US: Final = 1_000_000
-_FAR_US: Final = 300 * _US  # as far ahead as relying parties let a verifier be
+_FAR_US: Final = 300 * SECOND_US  # as far ahead as relying parties let a verifier be
 _LOG: Final = Log("verifier")
 
 CLOCK_BEHIND: Final = Gauge(
@@ -42,16 +42,20 @@ class ReceiptClock:
         behind_us = max(0, floor_us - clock_us)
         if (behind_us > 0) is not self._is_behind:
             self._is_behind = behind_us > 0
-            CLOCK_BEHIND.set(behind_us / _US)
+            CLOCK_BEHIND.set(behind_us / SECOND_US)
             if self._is_behind:
                 _LOG.warning(
-                    "verifier-clock-behind", behind_s=behind_us / _US, next="receipts go by the handle; set the clock"
+                    "verifier-clock-behind",
+                    behind_s=behind_us / SECOND_US,
+                    next="receipts go by the handle; set the clock",
                 )
         elif self._is_behind:
-            CLOCK_BEHIND.set(behind_us / _US)
+            CLOCK_BEHIND.set(behind_us / SECOND_US)
         now_us = max(clock_us, floor_us)
         if self._last_us - now_us > _FAR_US:
-            _LOG.warning("verifier-clock-set-back", by_s=(self._last_us - now_us) / _US, next="receipts follow it")
+            _LOG.warning(
+                "verifier-clock-set-back", by_s=(self._last_us - now_us) / SECOND_US, next="receipts follow it"
+            )
             self._last_us = now_us
         self._last_us = max(self._last_us + 1, now_us)
         return self._last_us

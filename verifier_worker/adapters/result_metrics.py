@@ -4,11 +4,11 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from schemas.instants import SECOND_US
 from schemas.messages.result import AttestationResult
 from schemas.verdicts import Freshness, Tier
 from verifier_worker.core.state import Finding
 
-_US: Final = 1_000_000
 _PPM: Final = 1_000_000
 
 EVIDENCE_TOTAL: Final = Counter("attestream_evidence_total", "Evidence received, by what became of it", ["outcome"])
@@ -53,7 +53,7 @@ def count_result(result: AttestationResult, findings: tuple[Finding, ...]) -> No
         counter.inc()
     _RESULTS[result.status, result.freshness].inc()
     if result.made_after_us is not None and result.received_us is not None:
-        EVIDENCE_AGE.observe(max(0, result.received_us - result.made_after_us) / _US)
+        EVIDENCE_AGE.observe(max(0, result.received_us - result.made_after_us) / SECOND_US)
     if result.clock_rate_ppm is not None:
         low, high = result.clock_rate_ppm
         CLOCK_RATE_ERROR.observe(max(0, low, -high) / _PPM)

@@ -24,6 +24,7 @@ from runtime.telemetry import Log
 from schemas.audit.entry import UNSIGNED_KINDS
 from schemas.errors import PeerError
 from schemas.identifiers import HandleId, Ueid
+from schemas.instants import SECOND_US
 from schemas.messages.endorsement import Endorsement
 from schemas.messages.handle import Handle, StampVerifier
 from schemas.messages.policy import SignedPolicy
@@ -36,11 +37,10 @@ from verifier_worker.core.trust import EndorsedKey, References, Trust, endorsed_
 from verifier_worker.ports import TrustObjects
 
 _MERGED_KINDS: Final = frozenset({TopicKind.REFERENCE_VALUES, TopicKind.POLICIES})
-_US: Final = 1_000_000
 _FOREVER_US: Final = 2**62
-_FOREVER_S: Final = _FOREVER_US // _US
-_HANDLE_KEPT_US: Final = 86_400 * _US  # after expiry: evidence that refers to it is then stale, not pending
-_MAX_SKEW_US: Final = 10 * _US
+_FOREVER_S: Final = _FOREVER_US // SECOND_US
+_HANDLE_KEPT_US: Final = 86_400 * SECOND_US  # after expiry: evidence that refers to it is then stale, not pending
+_MAX_SKEW_US: Final = 10 * SECOND_US
 _MAX_HANDLES: Final = 10_000
 _LOG: Final = Log("verifier")
 _MAX_ENCODINGS: Final = 4  # a token's certificates can be spelled in many ways (ADR 3); a distributor has one
@@ -184,19 +184,19 @@ class TrustStore:
         if received_us is None:
             return
         delay_us, grace_us = received_us - handle.time_us, self._policies.least_grace_us
-        PROPAGATION_SECONDS.observe(max(0, delay_us) / _US)
+        PROPAGATION_SECONDS.observe(max(0, delay_us) / SECOND_US)
         if grace_us is not None and delay_us > grace_us:
             _LOG.warning(
                 "handle-late",
                 issuer=handle.claims.issuer,
-                delay_s=delay_us / _US,
-                grace_s=grace_us / _US,
+                delay_s=delay_us / SECOND_US,
+                grace_s=grace_us / SECOND_US,
                 next="the policy's grace_s must be at least the longest propagation delay (REIM 7.2.1)",
             )
 
     def trust(self, now_us: int, ueid: Ueid | None = None) -> Trust:
         """What is in force at ``now_us`` for an attester, by its endorsed group; without one, for those of no group."""
-        now_s = now_us // _US
+        now_s = now_us // SECOND_US
         if now_us > self._handles_until_us:
             self._forget_handles(now_us)
         if not self._views_from_s <= now_s < self._views_until_s:  # before: this machine's clock was set back
@@ -232,17 +232,17 @@ class TrustStore:
 
     def _catch_up(self, now_us: int) -> None:
         """Sees to all that has begun or ended since, at the times at which it did."""
-        now_s = now_us // _US
+        now_s = now_us // SECOND_US
         if self._merged_s is None or now_s < self._merged_s:
             self._merge(now_us)
             return
         for edge_s in sorted({edge for edge in self._edges_s() if self._merged_s < edge <= now_s}):
-            self._merge(edge_s * _US)
+            self._merge(edge_s * SECOND_US)
         self._merged_s = now_s
 
     def _merge(self, now_us: int) -> None:
         """Shared by all groups whose policies name the same sets: a long list is held once."""
-        self._merged_s = now_us // _US
+        self._merged_s = now_us // SECOND_US
         merged: dict[tuple[str, ...], References] = {}
         for names in self._policies.reference_sets:
             references, before = merge_references(names, self._references, self._merged_s), self._merged.get(names)
@@ -259,7 +259,7 @@ class TrustStore:
 
     def count_valid(self, now_us: int) -> int:
         """How many attesters have an endorsement that is valid at a time: neither revoked, expired nor yet to begin."""
-        now_s = now_us // _US
+        now_s = now_us // SECOND_US
         return sum(key.endorsement.is_valid(now_s) for key in self._endorsed.values())
 
     @property

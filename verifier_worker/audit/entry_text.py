@@ -1,20 +1,18 @@
 """Audit entries as lines for people."""
 
 import hashlib
-from datetime import UTC, datetime, timedelta
 
 from schemas.audit.entry import ObjectEntry, parse_entry
 from schemas.errors import PeerError
 from schemas.identifiers import ueid_text
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from schemas.instants import utc
 
 
 def entry_line(number: int, raw: bytes) -> str:
     """One line: number, time, attester, what was decided, reasons, start of the evidence's digest; or the object."""
     try:
         entry = parse_entry(raw)
-        when = (_EPOCH + timedelta(microseconds=entry.received_us)).isoformat(timespec="milliseconds")
+        when = utc(entry.received_us).isoformat(timespec="milliseconds")
     except (PeerError, OverflowError) as error:
         return f"{number} unreadable: {error.detail if isinstance(error, PeerError) else error}"
     if isinstance(entry, ObjectEntry):

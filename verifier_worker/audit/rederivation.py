@@ -29,6 +29,7 @@ from schemas.audit.entry import ANCHORS, LOCAL_POLICY, START, EvidenceEntry, Obj
 from schemas.codecs import cose
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import Ueid
+from schemas.instants import SECOND_US
 from schemas.messages import result_token
 from schemas.messages.handle import StampVerifier
 from schemas.messages.result import AttestationResult, Rejections, to_claims
@@ -178,7 +179,7 @@ class Rederivation:
     def _check_time(self, received_us: int) -> None:
         floor_us = self._trust.floor_us if self._trust is not None else 0
         if received_us < self._last_us:
-            by_s = (self._last_us - received_us) / 1_000_000
+            by_s = (self._last_us - received_us) / SECOND_US
             self._blame("receipt", f"{by_s:g} s before the entry in front of it: reordered, or a clock set back")
         elif received_us < floor_us:
             self._blame("receipt", "before a handle in front of it was stamped: reordered, or back-dated")

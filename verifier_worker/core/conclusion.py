@@ -1,9 +1,9 @@
 """From a state to its verdict: time bounds, appraisal, deadline; all that follows from a push once it is taken."""
 
 from dataclasses import replace
-from typing import Final
 
 from schemas.identifiers import Ueid
+from schemas.instants import SECOND_US
 from schemas.messages.handle import MAX_ACCURACY_US, Handle
 from schemas.reasons import Reason
 from schemas.time_model import MAX_DRIFT_PPM, ClockAnchor, Interval, quote_made
@@ -16,8 +16,6 @@ from verifier_worker.core.measured import verify_claims
 from verifier_worker.core.state import Appraised, AttesterState, Finding
 from verifier_worker.core.succession import carry_over
 from verifier_worker.core.trust import Trust, label_of
-
-_US: Final = 1_000_000
 
 
 def conclude(
@@ -128,7 +126,7 @@ def resolve(
     if state.verdict.freshness is not Freshness.PENDING or state.sync.handle not in trust.handles:
         return None
     key = trust.endorsed.get(ueid)
-    if key is None or key.name != state.environment or not key.endorsement.is_valid(now_us // _US):
+    if key is None or key.name != state.environment or not key.endorsement.is_valid(now_us // SECOND_US):
         return None
     if state.deadline_us is not None and now_us >= state.deadline_us:
         return None

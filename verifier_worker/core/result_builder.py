@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from schemas.identifiers import Ueid
+from schemas.instants import SECOND_US
 from schemas.limits import MAX_UNEXPECTED_LISTED
 from schemas.messages.handle import Handle
 from schemas.messages.result import AttestationResult
@@ -13,9 +14,8 @@ from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.state import AttesterState, Finding
 
 V = TypeVar("V")
-_US: Final = 1_000_000
-STALE_LIFETIME_US: Final = 86_400 * _US  # a stale result affirms nothing and may stand for a day
-UNAPPRAISED_LIFETIME_US: Final = 300 * _US  # where no policy says how long
+STALE_LIFETIME_US: Final = 86_400 * SECOND_US  # a stale result affirms nothing and may stand for a day
+UNAPPRAISED_LIFETIME_US: Final = 300 * SECOND_US  # where no policy says how long
 
 
 def build_result(
@@ -49,8 +49,8 @@ def build_result(
         freshness=verdict.freshness,
         reasons=tuple(verdict.reasons),
         vector=verdict.vector,
-        issued_s=now_us // _US,
-        expires_s=_expiry_us(state, now_us, policy, handle) // _US,
+        issued_s=now_us // SECOND_US,
+        expires_s=_expiry_us(state, now_us, policy, handle) // SECOND_US,
         verifier=verifier,
         handle=state.sync.handle,
         evidence=state.evidence,

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from relying_party.audit.fsck import MAX_FINDINGS, Demands, Finding, LogCheck
 from relying_party.audit.repair import repair
@@ -22,12 +22,11 @@ from runtime.settings import naming
 from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas.boot_log.uefi_text import shown
 from schemas.errors import ConfigError, PeerError, WorldError
+from schemas.instants import SECOND_US
 from schemas.reasons import Reason
 
 if TYPE_CHECKING:
     from runtime.command_line import Parsers
-
-_US: Final = 1_000_000
 
 
 def add_to(parsers: "Parsers") -> None:
@@ -96,7 +95,7 @@ def _demands(options: argparse.Namespace) -> Demands:
         key=key,
         stamps=stamps,
         known=[read_file(path) for path in options.known],
-        tolerance_us=round(options.tolerance_s * _US),
+        tolerance_us=round(options.tolerance_s * SECOND_US),
     )
 
 

@@ -1,10 +1,10 @@
 """``relying-party audit prove``: one file that answers what a device ran at a time."""
 
 import argparse
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from relying_party.audit.proof_maker import Choice, LogScan
 from runtime.audit_log.any_log import is_tiled_log
@@ -16,12 +16,11 @@ from schemas.audit.proof import AuditProof, ProvenEntry, ProvenHead, encode_proo
 from schemas.codecs.tst_info import extract_tst_info, parse_tst_info
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import Ueid, parse_ueid_text
+from schemas.instants import microseconds
 from schemas.time_model import stamped
 
 if TYPE_CHECKING:
     from runtime.command_line import Parsers
-
-_US: Final = 1_000_000
 
 
 def add_to(parsers: "Parsers") -> None:
@@ -79,8 +78,7 @@ def parse_time(text: str) -> int:
         raise ConfigError(f"--at: {text!r}, expected a time as 2026-11-29T12:00:00Z") from error
     if time.tzinfo is None:
         raise ConfigError(f"--at: {text!r} has no zone; write 2026-11-29T12:00:00Z or +01:00 behind it")
-    since = time - datetime(1970, 1, 1, tzinfo=UTC)
-    time_us = (since.days * 86_400 + since.seconds) * _US + since.microseconds
+    time_us = microseconds(time)
     if time_us < 0:
         raise ConfigError(f"--at: {text!r} is before 1970")
     return time_us

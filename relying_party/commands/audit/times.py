@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,13 +16,13 @@ from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas.boot_log.uefi_text import shown
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.identifiers import Ueid, parse_ueid_text, ueid_text
+from schemas.instants import iso_text
 from schemas.messages.handle import Handle
 from schemas.time_model import MAX_DRIFT_PPM
 
 if TYPE_CHECKING:
     from runtime.command_line import Parsers
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_DRIFT_PPM: Final = 1_000_000
 _COLUMNS: Final = (
     *(("ENTRY", 6), ("ATTESTER", 12), ("SEQ", 5), ("MADE AFTER", 27), ("WITHIN S", 10), ("RECEIVED", 27)),
@@ -174,12 +173,7 @@ def _json_line(row: Row) -> str:
 
 
 def _time(time_us: int | None) -> str:
-    if time_us is None:
-        return "-"
-    try:
-        return (_EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    except OverflowError:
-        return str(time_us)
+    return "-" if time_us is None else iso_text(time_us)
 
 
 def _short(handle: Handle | None) -> str:

@@ -15,6 +15,7 @@ from typing import Final
 
 from schemas.errors import PeerError
 from schemas.identifiers import HANDLE_ID_BYTES, HandleId, Ueid, ueid_text
+from schemas.instants import SECOND_US
 from schemas.limits import MAX_CLOCK_MS
 from schemas.messages.evidence import Evidence
 from schemas.messages.handle import Handle
@@ -26,7 +27,6 @@ from verifier_worker.core.clock_changes import ClockChange, ClockReading, clock_
 from verifier_worker.core.state import AttesterState, SyncPoint
 from verifier_worker.core.trust import EndorsedKey, Trust
 
-_US: Final = 1_000_000
 _BOUND_LOGS: Final = frozenset({"tcg2", "cel"})
 
 
@@ -92,7 +92,7 @@ def attester_is_endorsed(candidate: Candidate) -> None:
     """A trusted endorser vouches for a key of this attester, now."""
     if candidate.key is None:
         raise PeerError(Reason.ATTESTER_UNENDORSED, "no endorsement for this attester")
-    endorsement, now_s = candidate.key.endorsement, candidate.received_us // _US
+    endorsement, now_s = candidate.key.endorsement, candidate.received_us // SECOND_US
     if now_s > endorsement.not_after_s:
         raise PeerError(Reason.ENDORSEMENT_EXPIRED, f"endorsement version {endorsement.version} has ended")
     if now_s < endorsement.not_before_s:

@@ -5,14 +5,14 @@ from typing import Final
 
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid, ueid_text
+from schemas.instants import SECOND_US
 from schemas.reasons import Reason
 from verifier_worker.core.checks.appraisal_input import AppraisalInput
 from verifier_worker.core.policy.cel_rules import holds
 from verifier_worker.core.policy.policy_file import WeighedRule
 from verifier_worker.core.state import AttesterState, Finding
 
-_US: Final = 1_000_000
-_HOUR_US: Final = 3_600 * _US
+_HOUR_US: Final = 3_600 * SECOND_US
 
 
 def apply_rules(
@@ -45,7 +45,7 @@ def facts_of(
 ) -> dict[str, object]:
     """A value for each of ``policy_rules.FACTS``."""
     measured, rate = state.measured, state.clock.rate_ppm
-    age_us = state.received_us - state.made_after_us if state.made_after_us is not None else -_US
+    age_us = state.received_us - state.made_after_us if state.made_after_us is not None else -SECOND_US
     return {
         "ueid": ueid_text(ueid),
         "group": group,
@@ -57,7 +57,7 @@ def facts_of(
         "excluded_total": measured.excluded,
         "violations": measured.violations,
         "log_entries": dict(state.replay.next_index),
-        "age_s": age_us / _US,
+        "age_s": age_us / SECOND_US,
         "clock_rate_ppm": list(rate) if rate is not None else [],
         "clock_safe": state.clock_safe,
         "reset_count": state.reset_count,

@@ -12,6 +12,7 @@ from typing import Final
 
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import parse_log_name
+from schemas.instants import SECOND_US
 from schemas.limits import MAX_TEXT_BYTES
 from schemas.reasons import Reason
 from schemas.reasons.table import REASONS
@@ -20,7 +21,6 @@ from schemas.tpm.pcr import PcrSelection, encode_selection, parse_selection_text
 from schemas.verdicts import Weight
 from verifier_worker.core.policy.cel_rules import MAX_RULES, Rule, compile_rule
 
-_US = 1_000_000
 ALL_GROUPS: Final = "*"
 MAX_EXCLUDED: Final = 64
 _MAX_SECONDS: Final = 10 * 365 * 86_400
@@ -201,13 +201,13 @@ def _check(table: PolicyTable) -> AppraisalPolicy:
         pcrs=pcrs,
         logs=logs,
         reference_values=table.reference_values,
-        deadline_us=int(table.deadline_s * _US),
-        result_lifetime_us=int(table.result_lifetime_s * _US),
-        max_age_us=int(table.max_age_s * _US),
-        max_handle_age_us=int(table.max_handle_age_s * _US),
-        grace_us=int(table.grace_s * _US),
+        deadline_us=int(table.deadline_s * SECOND_US),
+        result_lifetime_us=int(table.result_lifetime_s * SECOND_US),
+        max_age_us=int(table.max_age_s * SECOND_US),
+        max_handle_age_us=int(table.max_handle_age_s * SECOND_US),
+        grace_us=int(table.grace_s * SECOND_US),
         drift_ppm=table.drift_ppm,
-        remeasure_us=int(table.remeasure_s * _US),
+        remeasure_us=int(table.remeasure_s * SECOND_US),
         excluded=excluded,
         secure_boot=table.boot.secure_boot,
         no_test_keys=table.boot.no_test_keys,
@@ -231,7 +231,7 @@ def _check_times(table: PolicyTable) -> None:
         seconds = getattr(table, name)
         if not 0 <= seconds <= _MAX_SECONDS:  # neither nan nor inf
             raise ConfigError(f"{name}: {seconds}, expected 0 to {_MAX_SECONDS}")
-    if not 0 <= table.drift_ppm < _US:
+    if not 0 <= table.drift_ppm < SECOND_US:
         raise ConfigError(f"drift_ppm: {table.drift_ppm}, expected 0 to 999999")
 
 

@@ -1,1 +1,1 @@
-"""Measurement logs replayed to the PCR values that a quote signs. Attester, verifier and endorser use the same code."""
+"""Replays measurement logs to the PCR values that a quote signs. Attester, verifier and endorser share this code."""

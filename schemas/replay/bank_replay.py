@@ -1,8 +1,8 @@
-"""Replay where it is not known yet what the kernel extends into each bank (``ImaBankMode``): the list does not say.
+"""Replays IMA lists while it is still unknown whether the kernel extends a bank with its own hash or with padded SHA-1.
 
-The first quote that tells decides, bank by bank: the hashed template data are tried first, then the padded SHA-1. Until
-it comes, as while a long list arrives in parts, the state carries both. Once it has come, this is ``log_replay.Replay``
-and costs the same.
+The list itself does not say (``ImaBankMode``). The first quote that depends on it decides, bank by bank; the bank's own
+hash is tried first. Until then, for instance while a long list arrives in parts, the bank is *undecided* and the state
+carries both replays of it. With no undecided bank this does what ``log_replay.Replay`` does, at the same cost.
 """
 
 import itertools
@@ -19,53 +19,55 @@ _NO_VALUES: Final = PcrValues({})
 
 
 class BankReplay:
-    """Increments replayed over a state, under each assumption about banks that is still open.
+    """Increments replayed over a state, with both modes of each undecided bank.
 
     Attributes:
         next_index: by log name, the index after the last entry of the increments.
     """
 
-    __slots__ = ("_hashed", "_increments", "_open", "_start", "next_index")
+    __slots__ = ("_hashed", "_increments", "_start", "_undecided", "next_index")
 
     def __init__(self, state: ReplayState, increments: Mapping[str, bytes]) -> None:
-        """Parses and replays; arguments and errors are those of :class:`schemas.replay.log_replay.Replay`."""
+        """Parses and replays. Takes and raises the same as :class:`schemas.replay.log_replay.Replay`."""
         self._start: Final = state
         self._increments: Final = increments
-        self._open: Final = _open_banks(state, started=IMA in increments)
+        self._undecided: Final = _undecided_banks(state, has_list=IMA in increments)
         self._hashed: Final = Replay(state, increments)
         self.next_index: Final = self._hashed.whole.state.next_index
 
     @property
     def whole(self) -> Replayed:
-        """After every entry. Mere claims until a quote is found in it or in what follows."""
+        """The state after every entry. Only claims, until a quote confirms it or a later state."""
         whole = self._hashed.whole
-        if not self._open or not self._increments:
+        if not self._undecided or not self._increments:
             return whole
-        return replace(whole, state=replace(whole.state, padded=self._padded(self._open, self._increments)))
+        return replace(whole, state=replace(whole.state, padded=self._padded(self._undecided, self._increments)))
 
     def until(self, quoted: Quoted, unlogged: PcrValues = _NO_VALUES) -> Replayed | None:
-        """The longest prefix of the increments that reproduces a quote; see ``Replay.until``.
+        """Finds the longest prefix of the increments that reproduces a quote; see ``Replay.until``.
+
+        Banks on which the quote does not depend stay undecided.
 
         Returns:
-            None when none does, whatever is assumed. What the quote does not tell stays open.
+            None if no prefix reproduces the quote in any combination of modes.
         """
-        for padded in _subsets(self._open):
+        for padded in _subsets(self._undecided):
             replay = Replay(self._assume(padded), self._increments) if padded else self._hashed
             found = replay.until(quoted, unlogged)
             if found is not None:
-                return self._decided(found, padded, quoted.selection) if self._open else found
+                return self._decided(found, padded, quoted.selection) if self._undecided else found
         return None
 
     def _decided(self, found: Replayed, padded: Sequence[HashAlgorithm], selection: PcrSelection) -> Replayed:
-        """``found`` with what its quote told of the open banks, all of which were hashed but ``padded``."""
-        untold = [bank for bank in self._open if not self._tells(bank, found, selection)]
+        """Adds to ``found`` the modes that its quote decided: ``padded`` was assumed padded, the other banks hashed."""
+        still = [bank for bank in self._undecided if not self._depends(found, bank, selection)]
         parts = {name: self._increments[name][: part.size] for name, part in found.consumed.items()}
         modes = {**self._start.ima_bank_modes, **dict.fromkeys(padded, ImaBankMode.PADDED_SHA1)}
-        both = self._padded(untold, parts) if untold and found.state.next_index.get(IMA, 0) else {}
-        return replace(found, state=replace(found.state, ima_bank_modes=modes, padded=both))
+        registers = self._padded(still, parts) if still and found.state.next_index.get(IMA, 0) else {}
+        return replace(found, state=replace(found.state, ima_bank_modes=modes, padded=registers))
 
-    def _tells(self, bank: HashAlgorithm, found: Replayed, selection: PcrSelection) -> bool:
-        """Whether the quote would have been another one under the other assumption about ``bank``."""
+    def _depends(self, found: Replayed, bank: HashAlgorithm, selection: PcrSelection) -> bool:
+        """Whether the quoted digest depends on the mode of ``bank``."""
         selected = {index for each, index in selection if each == bank}
         hashed = self._start.registers.get(bank, {})
         if any(
@@ -79,28 +81,28 @@ class BankReplay:
         return any(index in selected and not violation for index, violation in rows)
 
     def _padded(self, banks: Sequence[HashAlgorithm], increments: Mapping[str, bytes]) -> Registers:
-        """``ReplayState.padded`` of these banks after the increments."""
+        """``ReplayState.padded`` of these banks after these increments."""
         registers = Replay(self._assume(banks), increments).whole.state.registers
         return {bank: registers.get(bank, {}) for bank in banks}
 
     def _assume(self, padded: Sequence[HashAlgorithm]) -> ReplayState:
-        """The start if the kernel pads in these of the open banks, and in no other of them."""
+        """The start state, assuming that of the undecided banks the kernel pads exactly these."""
         start = self._start
-        modes = {bank: ImaBankMode.PADDED_SHA1 if bank in padded else ImaBankMode.HASHED for bank in self._open}
+        modes = {bank: ImaBankMode.PADDED_SHA1 if bank in padded else ImaBankMode.HASHED for bank in self._undecided}
         registers = {bank: start.padded[bank] for bank in padded if bank in start.padded}
         return replace(
             start, ima_bank_modes={**start.ima_bank_modes, **modes}, registers={**start.registers, **registers}
         )
 
 
-def _open_banks(state: ReplayState, *, started: bool) -> tuple[HashAlgorithm, ...]:
-    """The banks of which no quote has told yet whether the kernel pads in them."""
+def _undecided_banks(state: ReplayState, *, has_list: bool) -> tuple[HashAlgorithm, ...]:
+    """The banks whose mode is neither configured nor decided by a quote."""
     if state.next_index.get(IMA, 0):
         return tuple(state.padded)
     candidates = (bank for bank in state.banks if bank != SHA1 and bank not in state.ima_bank_modes)
-    return tuple(candidates) if started else ()
+    return tuple(candidates) if has_list else ()
 
 
 def _subsets(banks: Sequence[HashAlgorithm]) -> Iterator[tuple[HashAlgorithm, ...]]:
-    """Smaller ones first: what a quote does not tell is taken to be hashed."""
+    """All subsets, smaller ones first: so a bank on which the quote does not depend is assumed hashed."""
     return itertools.chain.from_iterable(itertools.combinations(banks, size) for size in range(len(banks) + 1))

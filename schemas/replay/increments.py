@@ -1,7 +1,7 @@
-"""What a push brings beside its body: the log entries that are new to us, and the PCR values that its quote speaks of.
+"""Selects what a push brings beside its body: the log entries that are new here, and the values of the quoted PCRs.
 
-All of it is unsigned: it counts once it reproduces the quoted PCR digest. Verifiers see to that, and so does whoever
-checks a proof later.
+These are unsigned. Verifiers and proof checkers use them only after they have reproduced the quoted PCR digest
+(invariant I1).
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from schemas.ima import records as ima_records
 from schemas.limits import MAX_MESSAGE_BYTES
 from schemas.messages.evidence import Evidence
 from schemas.reasons import Reason
-from schemas.replay.log_replay import Replayed, ReplayState
+from schemas.replay.log_replay import CEL, IMA, Replayed, ReplayState
 from schemas.tpm.pcr import PcrSelection, PcrValues
 
 MAX_JOINED_BYTES: Final = 2 * MAX_MESSAGE_BYTES
@@ -24,21 +24,21 @@ NO_VALUES: Final = PcrValues({})
 def join_increments(
     replay: ReplayState, tails: Mapping[str, bytes], evidence: Evidence
 ) -> tuple[dict[str, bytes], str | None]:
-    """The entries to replay by log: those beyond the last quote that the body counts as sent, then this push's.
+    """Collects the entries to replay: for each log the kept tail up to this push's increment, then the increment.
 
-    Where an increment starts is signed. Entries that came beyond an earlier quote fill the space before it and no more,
-    so what somebody on the way appended is replaced by what the attester sends for the same place.
+    The body signs where an increment starts. The tail fills the gap before that index and no more. So entries that
+    somebody on the way appended to an earlier push are replaced by the attester's own entries for the same indices.
 
     Args:
-        replay: up to the last quote.
-        tails: entries beyond it, by log.
+        replay: the replay up to the last quote.
+        tails: by log, the entries that were delivered but lie beyond the last quote.
         evidence: the push.
 
     Returns:
-        The entries, and the name of a log whose increment starts after what we have, if there is one.
+        The entries by log, and None; or no entries, and the name of a log that misses entries before its increment.
 
     Raises:
-        PeerError: ``log-malformed``, ``too-large``.
+        PeerError: ``log-malformed``; ``too-large`` when a log has more than ``MAX_JOINED_BYTES`` beyond the quote.
     """
     joined: dict[str, bytes] = {}
     for name, start in evidence.body.logs.items():
@@ -59,24 +59,22 @@ def join_increments(
 
 
 def _split(name: str, data: bytes, replay: ReplayState, *, from_start: bool = False) -> tuple[bytes, ...]:
-    match name.partition("/")[0]:
-        case "ima":
-            return ima_records.split_records(data)[0]
-        case "cel":
-            return cel_cbor.split_records(data)[0]
-        case _:
-            pass
+    kind = name.partition("/")[0]
+    if kind == IMA:
+        return ima_records.split_records(data)[0]
+    if kind == CEL:
+        return cel_cbor.split_records(data)[0]
     return boot_records.split_records(data, None if from_start else replay.boot_log_format).records
 
 
 def cut_tails(increments: Mapping[str, bytes], outcome: Replayed) -> dict[str, bytes]:
-    """What is left of each increment beyond the entries that the quote covers."""
+    """The part of each increment that lies beyond the quote; logs without such a part are left out."""
     rest = {name: data[outcome.consumed[name].size :] for name, data in increments.items()}
     return {name: data for name, data in rest.items() if data}
 
 
 def select_values(evidence: Evidence, selection: PcrSelection) -> PcrValues:
-    """The unsigned PCR values that the quote speaks of; whoever carried the push may have added others."""
+    """The unsigned values of the PCRs that the quote selects. Others may have been added on the way and are dropped."""
     if not evidence.unsigned_pcrs:
         return NO_VALUES
     return PcrValues(
@@ -88,10 +86,14 @@ def select_values(evidence: Evidence, selection: PcrSelection) -> PcrValues:
 
 
 def read_totals(evidence: Evidence, delivered: Mapping[str, int]) -> Mapping[str, int]:
-    """How many entries of each log there are, by the word of whoever carried this push.
+    """The unsigned number of entries that each log had when the push was made.
+
+    Args:
+        evidence: the push.
+        delivered: by log, how many entries have been received so far, those of this push included.
 
     Raises:
-        PeerError: ``malformed`` when there are fewer than it delivered.
+        PeerError: ``malformed`` when a log is said to have fewer entries than were delivered.
     """
     totals = {name: increment.total for name, increment in evidence.unsigned_increments.items()}
     for name, total in totals.items():

@@ -1,18 +1,19 @@
-"""Replay of log increments to the PCR values that a quote has signed. Attester and verifier use the same.
+"""Replays log increments to the PCR values that a quote has signed. Attester and verifier share this code.
 
-The quote comes first, the logs are read after it, and a log is never behind its PCR: so some prefix of what was read
-reproduces the quoted digest, and what is beyond belongs to a later quote.
+The attester quotes first and reads its logs afterwards, and an entry is in its log before it is in its PCR. So some
+prefix of the entries reproduces the quoted digest. The entries beyond it belong to a later quote.
 
-Invariants: a :class:`ReplayState` never changes; replaying a log in any increments gives the state of replaying it at
-once; a state that :meth:`Replay.until` returns has the quoted PCR digest. A PCR that an entry has extended is *owned*
-by the logs: a value sent beside them never stands in for it. A PCR that is neither owned nor sent has its initial
-value.
+Invariants: a :class:`ReplayState` never changes. Replaying a log in pieces, however cut, gives the same state as
+replaying it at once (invariant I11). A state that :meth:`Replay.until` returns has the quoted PCR digest. The logs
+*own* each PCR that an entry has extended: a value sent beside the logs never replaces it. A PCR that is neither owned
+nor sent has its initial value.
 
-Several logs may extend one PCR, each going on where the one before it ended: the boot log, then CEL logs (systemd goes
-on in userspace with a PCR that its boot stub began), then IMA. So the earlier of them must not grow any more.
+Several logs may extend one PCR, in this order: the boot log, then CEL logs (systemd extends in userspace a PCR that its
+boot stub extended before), then IMA. Each starts from the value that the one before it left, so an earlier log must not
+grow any more.
 
-Cost: hashing is linear in the increment. The search (``prefix_search``) tries the longest prefix first: one digest when
-all entries belong to the quote.
+Cost: hashing is linear in the increment. The search (``prefix_search``) tries the longest prefix first, which costs one
+digest if all entries belong to the quote.
 """
 
 import itertools
@@ -35,28 +36,28 @@ from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value
 
 TCG2: Final = "tcg2"
 IMA: Final = "ima"
-CEL: Final = "cel"  # the kind; a log's name is ``cel/<name>``
+CEL: Final = "cel"  # the kind of log; a log's name is ``cel/<name>``
 
-_ORDER: Final = (TCG2, CEL, IMA)  # firmware is done before anything else measures; by the kind of log
+_ORDER: Final = (TCG2, CEL, IMA)  # kinds of logs; the firmware has finished before anything else measures
 _NO_VALUES: Final = PcrValues({})
 
 Registers: TypeAlias = Mapping[HashAlgorithm, Mapping[int, bytes]]
 _Registers: TypeAlias = dict[HashAlgorithm, dict[int, bytes]]
-_Slots: TypeAlias = Mapping[HashAlgorithm, Mapping[int, int]]  # where a selected PCR stands in the quote
+_Slots: TypeAlias = Mapping[HashAlgorithm, Mapping[int, int]]  # bank, PCR, position in the quote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayState:
-    """What is left of all log entries so far.
+    """The PCRs after all log entries replayed so far.
 
     Attributes:
         banks: the banks to replay.
         ima_bank_modes: what the attester's kernel extends into each bank; ``HASHED`` for a bank not named. Read-only.
-        registers: bank to index to value of the PCRs that the logs own. Read-only.
+        registers: the PCRs that the logs own: bank to index to value. Read-only.
         next_index: by log name, the index of the first entry not replayed yet; 0 for a log not named. Read-only.
-        boot_log_format: of the boot log; None before its entry 0.
-        startup_locality: how PCR 0 started, by the boot log.
-        padded: by bank, the PCRs if the kernel pads in it, where no quote has told yet (``bank_replay``); kept by
+        boot_log_format: format of the boot log; None before its entry 0.
+        startup_locality: locality of TPM2_Startup according to the boot log; the initial value of PCR 0 depends on it.
+        padded: by undecided bank, the PCRs in case the kernel pads in it (``bank_replay``). Kept by
             :class:`schemas.replay.bank_replay.BankReplay`, dropped by :class:`Replay`. Read-only.
     """
 
@@ -74,11 +75,11 @@ class Consumed:
     """How much of one log's increment was replayed.
 
     Attributes:
-        count: entries.
-        size: bytes of these entries.
-        events: these entries, of a boot log.
-        cel: these entries, of a CEL log.
-        ima: columns of the *whole* increment, of an IMA list: ask it for ``files(count)``.
+        count: number of entries.
+        size: their length in bytes.
+        events: for a boot log: these entries.
+        cel: for a CEL log: these entries.
+        ima: for an IMA list: the columns of the *whole* increment; ``ima.files(count)`` gives these entries.
     """
 
     count: int
@@ -90,7 +91,7 @@ class Consumed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """The state after some prefix of each increment, and how long the prefixes are, by log name."""
+    """The state after a prefix of each increment, and by log name how long that prefix is."""
 
     state: ReplayState
     consumed: Mapping[str, Consumed]
@@ -98,7 +99,7 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quoted:
-    """What a quote says of PCRs: the selection and digest that it signs, and the hash of its signing scheme."""
+    """The PCR selection and digest that a quote signs, and the hash algorithm of its signing scheme."""
 
     selection: PcrSelection
     digest: bytes
@@ -106,10 +107,10 @@ class Quoted:
 
 
 class Replay:
-    """Increments replayed over a state: all of them, and by :meth:`until` as far as a quote reaches.
+    """Increments replayed over a state: as a whole, and with :meth:`until` as far as a quote covers them.
 
     Attributes:
-        whole: after every entry. Mere claims until a quote is found in it or in what follows.
+        whole: the state after every entry. Only claims, until a quote confirms it or a later state.
     """
 
     __slots__ = ("_logs", "_start", "whole")
@@ -118,8 +119,8 @@ class Replay:
         """Parses and replays.
 
         Args:
-            state: before the increments.
-            increments: by log name, whole entries from ``state.next_index`` on; ``tcg2``, ``ima`` and ``cel/<name>``.
+            state: the state before the increments.
+            increments: by log name (``tcg2``, ``ima``, ``cel/<name>``), whole entries from ``state.next_index`` on.
 
         Raises:
             PeerError: ``log-malformed``; ``too-large`` for a log with too many entries or bytes.
@@ -138,17 +139,17 @@ class Replay:
         )
 
     def until(self, quoted: Quoted, unlogged: PcrValues = _NO_VALUES) -> Replayed | None:
-        """The longest prefix of the increments that reproduces a quote.
+        """Finds the longest prefix of the increments that reproduces a quote.
 
-        Entries that extended no selected PCR are consumed with those around them, but the quote does not speak for
-        them. A log that a later one goes on from is only tried whole.
+        The prefix includes entries that extended no selected PCR; the quote does not vouch for these. If two logs
+        extended the same selected PCR, the earlier of them is only tried as a whole.
 
         Args:
-            quoted: what the quote signs.
+            quoted: the selection and digest that the quote signs.
             unlogged: values sent beside the logs; ignored for PCRs that the logs own.
 
         Returns:
-            None when no prefix reproduces it.
+            None if no prefix reproduces the quote.
         """
         values = self._selected_values(quoted.selection, unlogged)
         if quoted.algorithm.new(b"".join(values)).digest() == quoted.digest:
@@ -158,7 +159,7 @@ class Replay:
         slots = _slots(quoted.selection)
         locality = self.whole.state.startup_locality
         undo: list[Steps] = []
-        later: set[int] = set()  # selected PCRs that a later log goes on with
+        later: set[int] = set()  # selected PCRs that a later log extends
         for log in reversed(self._logs):
             touched = log.extended_indices() & {index for bank in slots.values() for index in bank}
             undo.insert(0, () if touched & later else log.undo_steps(slots, locality))
@@ -173,7 +174,7 @@ class Replay:
         return self._replayed(counts, registers)
 
     def _selected_values(self, selection: PcrSelection, unlogged: PcrValues) -> list[bytes]:
-        """The selected PCRs after every entry, in digest order."""
+        """The values of the selected PCRs after every entry, in digest order."""
         state = self.whole.state
         values = []
         for bank in selection.banks:
@@ -184,7 +185,7 @@ class Replay:
         return values
 
     def _replayed(self, counts: Sequence[int], registers: _Registers) -> Replayed:
-        """The result for ``counts`` entries of each log, after which the PCRs are ``registers``."""
+        """The result of ``counts`` entries of each log, which lead to ``registers``."""
         start = self._start
         next_index = dict(start.next_index)
         boot_log_format, locality = start.boot_log_format, start.startup_locality
@@ -212,19 +213,19 @@ class Replay:
 
 @dataclass(slots=True, kw_only=True)
 class _Log:
-    """One increment as columns, a row an entry. Owned by one :class:`Replay`; :meth:`extend` fills ``after``.
+    """One increment as columns, with one row for each entry. Owned by one :class:`Replay`; ``extend`` fills ``after``.
 
     Attributes:
-        name: of the log.
+        name: name of the log.
         ends: offset of the first byte after each entry.
-        indices: the PCR of each entry.
-        digests: what each entry extended into each replayed bank; None for nothing.
-        before: the PCRs before the increment, and after those of the logs before this one.
-        after: by bank, the value of the extended PCR after each entry; None where nothing was extended.
-        boot_log_format: of a boot log.
-        events: of a boot log.
-        cel: of a CEL log.
-        ima: of an IMA list.
+        indices: PCR index of each entry.
+        digests: by replayed bank, the digest that each entry extended; None if it extended nothing.
+        before: the PCRs before this increment: the increments of earlier logs are already replayed into them.
+        after: by bank, the value of the entry's PCR after each entry; None if it extended nothing.
+        boot_log_format: for a boot log only.
+        events: for a boot log only.
+        cel: for a CEL log only.
+        ima: for an IMA list only.
     """
 
     name: str
@@ -239,7 +240,7 @@ class _Log:
     ima: ImaRecords | None = None
 
     def __len__(self) -> int:
-        """Entries."""
+        """The number of entries."""
         return len(self.indices)
 
     def extend(self, registers: _Registers, locality: int) -> None:
@@ -262,7 +263,7 @@ class _Log:
             self.after[bank] = after
 
     def copy_values(self, registers: _Registers, count: int) -> None:
-        """Brings ``registers`` from before the increment to after its first ``count`` entries."""
+        """Replays the first ``count`` entries into ``registers``, with the values that :meth:`extend` computed."""
         for bank, after in self.after.items():
             values = registers[bank]
             for index, value in zip(self.indices[:count], after[:count], strict=True):
@@ -270,7 +271,7 @@ class _Log:
                     values[index] = value
 
     def extended_indices(self) -> set[int]:
-        """The PCRs that its entries extended."""
+        """The indices of the PCRs that the entries extended."""
         return {
             index
             for after in self.after.values()
@@ -279,14 +280,14 @@ class _Log:
         }
 
     def undo_steps(self, slots: _Slots, locality: int) -> Steps:
-        """What to set to go back from the end to each shorter prefix, last entry first.
+        """The values that undo the entries one by one, last entry first.
 
         Args:
-            slots: of the selected PCRs.
-            locality: for the initial value of PCR 0.
+            slots: positions of the selected PCRs in the quote.
+            locality: startup locality, for the initial value of PCR 0.
 
         Returns:
-            for each entry that extended a selected PCR: how many entries are before it, and the values then.
+            For each entry that extended a selected PCR: the number of entries before it, and the values before it.
         """
         found: dict[int, list[tuple[int, bytes]]] = {}
         for bank in self.after.keys() & slots.keys():
@@ -365,7 +366,7 @@ def _read_cel(name: str, data: bytes, state: ReplayState) -> _Log:
 
 
 def _place(name: str) -> tuple[int, str]:
-    """Where a log stands in the order of replay."""
+    """Sort key for the order of replay."""
     kind, separator, _ = name.partition("/")
     if kind not in _ORDER or bool(separator) != (kind == CEL):
         raise PeerError(Reason.LOG_MALFORMED, f"log {name!r}: expected {TCG2}, {IMA} or {CEL}/name")
@@ -384,14 +385,14 @@ def _copied(state: ReplayState) -> _Registers:
 
 
 def _locality(start: ReplayState, events: Sequence[BootEvent]) -> int:
-    """The startup locality after ``events``: the last one named before anything was extended into PCR 0."""
+    """The startup locality after ``events``: the last one that an event states before PCR 0 is first extended."""
     locality = start.startup_locality
     if any(0 in registers for registers in start.registers.values()):
         return locality
     replayed = {bank.tpm_id for bank in start.banks}
     for event in events:
-        named = event.startup_locality
-        locality = locality if named is None else named
+        stated = event.startup_locality
+        locality = locality if stated is None else stated
         if event.extended and event.pcr_index == 0 and any(tpm_id in replayed for tpm_id, _ in event.digests):
             break
     return locality

@@ -1,10 +1,10 @@
-"""Which prefixes of several logs' increments reproduce a quote.
+"""Searches the prefixes of several logs' increments that reproduce a quote.
 
-The logs do not depend on each other: of two that extend the same PCR, the caller lets only the later one be shortened.
-A log is rarely ahead of a quote by more than a few entries, and rarely two of them at once, so combinations are tried
-in the order of the product of how much is taken from each: all of what one log may be ahead, some of what two may.
+The logs are independent of each other: if two logs extend the same PCR, the caller lets only the later one be
+shortened. A log is rarely more than a few entries ahead of a quote, and two logs are rarely ahead at once. So each
+combination is ranked by the product of (entries taken away + 1) over the logs, and the smallest product is tried first.
 
-Cost: one digest a combination, at most :data:`MAX_PREFIXES_TRIED`, whatever the increments hold.
+Cost: one digest for each combination, at most :data:`MAX_PREFIXES_TRIED`, whatever the increments hold.
 """
 
 import heapq
@@ -12,24 +12,25 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-MAX_PREFIXES_TRIED: Final = 8192  # digests that one search may cost (about 10 ms for one log)
+MAX_PREFIXES_TRIED: Final = 8192  # digests in one search; takes about 10 ms for one log
 
 Steps: TypeAlias = Sequence[tuple[int, Sequence[tuple[int, bytes]]]]
-"""For each shorter prefix of a log, longest first: its entries, and by slot the values to set to go back to it."""
+"""For each shorter prefix of a log, longest first: how many entries it has, and the (slot, value) pairs that undo the
+entry after it."""
 
 
 def longest_prefixes(
     undo: Sequence[Steps], values: Sequence[bytes], reproduces: Callable[[bytes], bool]
 ) -> list[int | None] | None:
-    """Searches.
+    """Finds a combination of prefixes that reproduces the quote.
 
     Args:
-        undo: how to shorten each log; nothing for a log that must stay whole.
-        values: of the selected PCRs after every entry, in the order of the quote's digest.
-        reproduces: whether PCR values, one after the other, have the quoted digest.
+        undo: how to shorten each log; empty for a log that must stay whole.
+        values: the selected PCRs after every entry, in the order of the quote's digest.
+        reproduces: whether the concatenated PCR values have the quoted digest.
 
     Returns:
-        how many entries to keep of each log, None for all of them; None when nothing was found.
+        For each log the number of entries to keep, or None to keep all of them. None if no combination was found.
     """
     if sum(1 for steps in undo if steps) == 1:
         return _shorten_one(undo, values, reproduces)
@@ -60,7 +61,7 @@ def longest_prefixes(
 def _shorten_one(
     undo: Sequence[Steps], values: Sequence[bytes], reproduces: Callable[[bytes], bool]
 ) -> list[int | None] | None:
-    """The same where only one log can be shortened: no bookkeeping."""
+    """Does the same for the usual case, without bookkeeping: only one log can be shortened."""
     (log,) = (number for number, steps in enumerate(undo) if steps)
     candidate = list(values)
     for count, changes in undo[log][: MAX_PREFIXES_TRIED - 1]:

@@ -1,8 +1,8 @@
-"""What a resume does to a replay: PCRs from 16 on lose their values, and CEL logs of theirs begin anew.
+"""What a resume does to a replay: PCRs 16 to 23 lose their values, and the CEL logs of these PCRs start again.
 
-TPM2_Shutdown(STATE) saves PCRs 0 to 15 alone (PC Client Platform TPM Profile, "PCR Attributes"). The restart count,
-which every quote signs, tells attester and verifier that it happened. A log of PCRs that are lost has nothing left to
-explain; its writer starts it again from index 0, and so that this is unambiguous it holds no other PCRs.
+TPM2_Shutdown(STATE) saves only PCRs 0 to 15 (PC Client Platform TPM Profile, "PCR Attributes"). Attester and verifier
+see a resume in the restart count, which every quote signs. A log that extended a lost PCR has nothing left to explain:
+its writer starts it again at index 0. Such a log may hold no saved PCR, otherwise this would be ambiguous.
 """
 
 from collections.abc import Collection
@@ -16,8 +16,8 @@ def resumed(state: ReplayState, lost_logs: Collection[str]) -> ReplayState:
     """The replay after a resume.
 
     Args:
-        state: before it.
-        lost_logs: names of the logs that extended PCRs that are not saved.
+        state: the replay before it.
+        lost_logs: names of the logs that extended PCRs 16 to 23.
     """
     registers = {
         bank: {index: value for index, value in values.items() if index in SAVED_PCRS}

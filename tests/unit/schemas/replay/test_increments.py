@@ -76,6 +76,13 @@ def test_an_increment_from_where_we_are_is_taken_as_it_is(name: str, keyword: st
 
 
 @LOGS
+def test_a_tail_that_is_not_needed_is_not_looked_at(name: str, keyword: str, entries: list[bytes]) -> None:
+    wrong = {name: b"\xff" * 40}
+    assert joined(at(**{keyword: 1}), name, 1, entries[1], wrong) == ({name: entries[1]}, None)
+    assert joined(at(**{keyword: 2}), name, 1, entries[1] + entries[2], wrong) == ({name: entries[2]}, None)
+
+
+@LOGS
 def test_entries_that_we_have_are_not_replayed_again(name: str, keyword: str, entries: list[bytes]) -> None:
     state = at(**{keyword: 2})
     assert joined(state, name, 0, b"".join(entries[:4])) == ({name: b"".join(entries[2:4])}, None)

@@ -1,20 +1,20 @@
 """TPMS_ATTEST: what a TPM signs about itself (TCG TPM 2.0 Library Part 2, "Attestation Structures").
 
-Promises: strict (no trailing bytes, no unknown type, no size beyond the standard's), pure, and nothing but
-:class:`PeerError` for whatever bytes. It checks no signature: **everything in an** :class:`Attest` **is untrusted
-until the signature over these exact bytes is verified** with a key known to be a restricted attestation key. With such
-a key, and only then, ``TPM_GENERATED_VALUE`` proves that the structure was made inside the TPM.
+The parser is pure and strict: it accepts no trailing bytes, no unknown type and no size above the standard's, and it
+raises only :class:`PeerError`. It checks no signature: **everything in an** :class:`Attest` **is untrusted until the
+signature over these exact bytes is verified** with a key known to be a restricted attestation key. Only with such a key
+does ``TPM_GENERATED_VALUE`` prove that the structure was made inside the TPM.
 
-Obfuscation (Part 1, "Attestation"; Part 2, TPMS_ATTEST; ``tests/integration`` sees it so). When the signing key is
-neither in the endorsement nor in the platform hierarchy, the TPM adds a secret, fixed number to each of the *outer*
-``reset_count``, ``restart_count`` and ``firmware_version``, modulo 2^32, 2^32 and 2^64. The number depends on a secret
-of the TPM and on the key's qualified name, so it stays the same for one key until TPM2_Clear. Never obfuscated:
-``clock``, ``safe``, and everything *inside* a :class:`TimeAttestInfo`. It follows that
+Obfuscation (Part 1, "Attestation"; Part 2, TPMS_ATTEST; ``tests/integration`` observes it). If the signing key is in
+neither the endorsement nor the platform hierarchy, the TPM adds a secret constant to each of the *outer*
+``reset_count``, ``restart_count`` and ``firmware_version``, modulo 2^32, 2^32 and 2^64. The constants depend on a
+secret of the TPM and on the key's qualified name; they stay the same for one key until TPM2_Clear. The TPM never
+obfuscates ``clock``, ``safe`` and the fields *inside* a :class:`TimeAttestInfo`. It follows that
 
 * two attests of one key compare by their outer :class:`ClockInfo`, whatever the hierarchy: a counter changed if and
   only if the outer number changed. Its direction shows only modulo 2^32, and a restart count of 0 need not read 0;
 * the inner numbers of a TimeAttestInfo compare with each other, but not with the outer ones of a quote;
-* for a key of the endorsement hierarchy inner and outer are equal.
+* for a key of the endorsement hierarchy the inner and outer numbers are equal.
 """
 
 import struct
@@ -54,12 +54,12 @@ class ClockInfo:
     """TPMS_CLOCK_INFO.
 
     Attributes:
-        clock: milliseconds the TPM has been powered since TPM2_Clear. It may also be set forward. After a cut of power
-            it goes on from the last value stored in NV, up to 2^22 ms (70 minutes) ago, and ``safe`` says so; within
-            one reset count it never goes back (Part 1, "Clock").
-        reset_count: TPM resets (boots) since TPM2_Clear.
-        restart_count: suspends, and resumes from hibernation, since the last reset.
-        safe: False when the same or a greater ``clock`` may have been reported before: the last shutdown was not
+        clock: milliseconds for which the TPM has had power since TPM2_Clear. TPM2_ClockSet may set it forward. After a
+            power cut it continues from the last value stored in NV, which is up to 2^22 ms (70 minutes) old; ``safe``
+            is then False. Within one reset count it never goes back (Part 1, "Clock").
+        reset_count: number of TPM resets (boots) since TPM2_Clear.
+        restart_count: number of suspends, and of resumes from hibernation, since the last reset.
+        safe: False if the TPM may have reported the same or a greater ``clock`` before: the last shutdown was not
             orderly, and ``clock`` has not reached its next stored value yet.
     """
 
@@ -74,9 +74,9 @@ class QuoteInfo:
     """TPMS_QUOTE_INFO.
 
     Attributes:
-        pcr_selection: what was digested, as the TPM says: unimplemented PCRs of the request are gone.
+        pcr_selection: the PCRs that the TPM digested; it drops requested PCRs that it does not implement.
         pcr_digest: :func:`schemas.tpm.pcr.composite_digest` with the hash of the key's signing scheme; at most 64
-        bytes.
+            bytes.
     """
 
     pcr_selection: PcrSelection
@@ -88,9 +88,9 @@ class TimeAttestInfo:
     """TPMS_TIME_ATTEST_INFO, from TPM2_GetTime. Never obfuscated.
 
     Attributes:
-        time: milliseconds since the TPM was last reset or powered; goes back to zero.
-        clock_info: as it is; compare with the outer one only for keys of the endorsement or platform hierarchy.
-        firmware_version: as it is.
+        time: milliseconds since the TPM was last reset or powered on; starts at zero each time.
+        clock_info: plain; equals the outer one only for keys of the endorsement or platform hierarchy.
+        firmware_version: plain.
     """
 
     time: int
@@ -103,11 +103,11 @@ class Attest:
     """TPMS_ATTEST, well-formed and **untrusted** until the signature over its exact bytes is verified.
 
     Attributes:
-        type: which ``attested`` is.
-        qualified_signer: qualified name of the signing key; at most 66 bytes. A claim as long as no key is known.
+        type: the kind of ``attested``.
+        qualified_signer: qualified name of the signing key; at most 66 bytes. Only a claim until the key is known.
         extra_data: the caller's qualifyingData; at most 66 bytes.
-        clock_info: counters obfuscated unless the key is in the endorsement or platform hierarchy (see the module).
-        firmware_version: likewise.
+        clock_info: its counters are obfuscated unless the key is in the endorsement or platform hierarchy (see above).
+        firmware_version: obfuscated likewise.
         attested: :class:`QuoteInfo` when ``type`` is QUOTE, :class:`TimeAttestInfo` when it is TIME.
     """
 
@@ -126,11 +126,11 @@ def parse_attest(raw: bytes) -> Attest:
         raw: untrusted bytes, exactly one structure.
 
     Returns:
-        the structure, **untrusted**: see the module.
+        The structure, **untrusted**: see the module.
 
     Raises:
-        PeerError: ``too-large``; ``attest-not-tpm-generated`` for another magic; ``attest-type-wrong`` for anything but
-            a quote or a time attest; ``malformed`` naming the field.
+        PeerError: ``too-large``; ``attest-not-tpm-generated`` for another magic; ``attest-type-wrong`` for another type
+            than quote or time attest; ``malformed`` naming the field.
     """
     if len(raw) > limits.MAX_ATTEST_BYTES:
         raise PeerError(Reason.TOO_LARGE, f"attest: {len(raw)} bytes, the limit is {limits.MAX_ATTEST_BYTES}")

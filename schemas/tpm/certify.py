@@ -1,6 +1,7 @@
-"""TPMS_ATTEST of TPM2_Certify: one key says that another object is in the same TPM (Part 2, TPMS_CERTIFY_INFO).
+"""TPMS_ATTEST of TPM2_Certify: one key states that another object is in the same TPM (Part 2, TPMS_CERTIFY_INFO).
 
-Strict and pure; **untrusted until the signature over these exact bytes is verified**, as :mod:`schemas.tpm.attest`.
+The parser is strict and pure. Its result is **untrusted until the signature over these exact bytes is verified**, as in
+:mod:`schemas.tpm.attest`.
 """
 
 from dataclasses import dataclass
@@ -13,13 +14,13 @@ from schemas.reasons import Reason
 from schemas.tpm.attest import MAX_EXTRA_DATA_BYTES, MAX_NAME_BYTES, TPM_GENERATED_VALUE
 
 TPM_ST_ATTEST_CERTIFY: Final = 0x8017  # Part 2, table "TPM_ST Constants"
-_CLOCK_INFO_BYTES: Final = 17  # TPMS_CLOCK_INFO
-_FIRMWARE_BYTES: Final = 8
+_CLOCK_INFO_BYTES: Final = 17  # Part 2, TPMS_CLOCK_INFO: clock, resetCount, restartCount, safe
+_FIRMWARE_BYTES: Final = 8  # Part 2, TPMS_ATTEST.firmwareVersion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certified:
-    """What was certified.
+    """The fields of the certification that we use.
 
     Attributes:
         extra_data: the caller's qualifyingData; at most 66 bytes.
@@ -31,7 +32,7 @@ class Certified:
 
 
 def parse_certify(raw: bytes) -> Certified:
-    """Parses the content of a TPM2B_ATTEST.
+    """Parses the content of a TPM2B_ATTEST, without its size.
 
     Raises:
         PeerError: ``too-large``, ``attest-not-tpm-generated``, ``attest-type-wrong``, ``malformed``.

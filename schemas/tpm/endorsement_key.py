@@ -1,4 +1,4 @@
-"""The endorsement key as the TCG defines it: templates L-1 (RSA 2048) and L-2 (NIST P-256), and where to find what.
+"""The endorsement key as the TCG defines it: templates L-1 (RSA 2048) and L-2 (NIST P-256), certificates in NV.
 
 Sources: TCG EK Credential Profile for TPM Family 2.0, 2.5: B.3 (templates), 2.2.1.4 (NV indices of certificates),
 2.2.1.5 (handles); TPM 2.0 Part 2, "Public Area Structures".
@@ -19,7 +19,8 @@ EK_ATTRIBUTES: Final = (
     | ObjectAttributes.RESTRICTED
     | ObjectAttributes.DECRYPT
 )
-EK_POLICY: Final = bytes.fromhex("837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa")  # PolicyA
+# PolicyA, TPM2_PolicySecret(TPM_RH_ENDORSEMENT) with SHA-256.
+EK_POLICY: Final = bytes.fromhex("837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa")
 EK_SYMMETRIC_BITS: Final = 128
 EK_RSA_BITS: Final = 2048
 
@@ -31,12 +32,13 @@ _DER_TWO_BYTES: Final = 0x82  # certificates are 256 to 65,535 bytes long
 
 
 def check_endorsement_key(public: TpmPublic) -> None:
-    """Checks that a public area is that of template L-1 or L-2.
+    """Checks that a public area matches template L-1 or L-2.
 
-    A key of another public area can have the same modulus; what it may be used for, the public area says.
+    A certificate covers only the public key, not the rest of the public area. A key with the same modulus but other
+    attributes could be used for something else.
 
     Raises:
-        PeerError: ``ek-template-mismatch`` naming what differs.
+        PeerError: ``ek-template-mismatch`` naming the field that differs.
     """
     key = public.key
     expected = (
@@ -50,19 +52,19 @@ def check_endorsement_key(public: TpmPublic) -> None:
             key.curve == EccCurve.NIST_P256 if isinstance(key, EccKey) else key.bits == EK_RSA_BITS,
         ),
     )
-    for what, holds in expected:
+    for rule, holds in expected:
         if not holds:
-            raise PeerError(Reason.EK_TEMPLATE_MISMATCH, f"endorsement key: not so that {what} (templates L-1, L-2)")
+            raise PeerError(Reason.EK_TEMPLATE_MISMATCH, f"endorsement key: templates L-1 and L-2 require that {rule}")
 
 
 def split_certificates(raw: bytes) -> tuple[bytes, ...]:
-    """Certificates, DER, one after the other, as they lie in NV: indices are often larger than what is in them.
+    """Splits the content of NV indices into DER certificates. The indices are often larger than their certificates.
 
     Args:
-        raw: a TPM's memory; from the first byte on that begins no certificate, it is padding.
+        raw: certificates one after the other, then padding: the first bytes that do not begin a certificate.
 
     Returns:
-        the bytes of each; their content is not looked at.
+        The bytes of each certificate, not parsed. The last one may be cut short.
     """
     found = []
     while len(raw) > 4 and raw[0] == _DER_SEQUENCE and raw[1] == _DER_TWO_BYTES:  # noqa: PLR2004 a DER head

@@ -1,9 +1,8 @@
-"""Platform Configuration Registers: which are selected, what they hold, how they are extended and digested.
+"""Platform Configuration Registers: selections, values, extension, and the digest in a quote.
 
-Promises: a :class:`PcrSelection` or :class:`PcrValues` that exists is valid (known banks, indices 0 to 23, digests of
-the bank's length). Values are what somebody claims until a signed quote's PCR digest equals their
-:func:`composite_digest`. Sources: TCG TPM 2.0 Library Part 1 (PCR) and Part 2 (structures), TCG PC Client Platform TPM
-Profile.
+Every :class:`PcrSelection` and :class:`PcrValues` is valid: known banks, indices 0 to 23, digests of the bank's length.
+Values are only claims until a signed quote's PCR digest equals their :func:`composite_digest`. Sources: TCG TPM 2.0
+Library Part 1 (PCR) and Part 2 (structures), TCG PC Client Platform TPM Profile.
 """
 
 import functools
@@ -26,7 +25,7 @@ PCR_SELECT_BYTES: Final = 3  # PC Client Platform TPM Profile: PCR_SELECT_MIN, e
 MAX_PCR_SELECT_BYTES: Final = 4  # TPM 2.0 Part 2, TPMS_PCR_SELECT: PCR_SELECT_MAX of the widest TPM we accept
 
 DYNAMIC_PCRS: Final = range(17, 23)  # PC Client Platform TPM Profile, "PCR Attributes": all ones until a D-RTM resets
-SAVED_PCRS: Final = range(16)  # same: kept over TPM2_Shutdown(STATE) and Startup(STATE); the others start anew
+SAVED_PCRS: Final = range(16)  # same clause: TPM2_Shutdown(STATE) saves these; a resume resets the others
 STARTUP_LOCALITIES: Final = (0, 3, 4)  # same, "PCR[0] initial value": TPM2_Startup at 0 or 3; 4 = H-CRTM sequence
 
 _COUNT_BYTES = 4  # TPM 2.0 Part 2, TPML_PCR_SELECTION.count
@@ -42,7 +41,7 @@ class PcrBankSelection:
 
     Attributes:
         algorithm: the bank.
-        indices: 0 to 23, strictly ascending; may be empty, as TPMs answer for a bank that is not allocated.
+        indices: 0 to 23, strictly ascending. May be empty: TPMs return that for a bank that is not allocated.
     """
 
     algorithm: HashAlgorithm
@@ -61,7 +60,7 @@ class PcrSelection:
     """Selected PCRs in the order in which a TPM digests them (TPML_PCR_SELECTION).
 
     Attributes:
-        banks: at most ``MAX_PCR_BANKS``, none twice. The order matters: it is the order of the PCR digest.
+        banks: at most ``MAX_PCR_BANKS``, each bank once. Their order is the order of the PCR digest.
     """
 
     banks: tuple[PcrBankSelection, ...]
@@ -85,17 +84,17 @@ class PcrSelection:
 
 
 def selection_end(raw: bytes, start: int) -> int:
-    """Where a TPML_PCR_SELECTION inside a larger structure ends; looks at its lengths only.
+    """Finds the end of a TPML_PCR_SELECTION inside a larger structure. Reads only its lengths.
 
     Args:
         raw: the larger structure.
         start: offset of the selection.
 
     Returns:
-        the offset of the first byte after it, never beyond ``len(raw)``.
+        The offset of the first byte after the selection, never beyond ``len(raw)``.
 
     Raises:
-        PeerError: ``malformed`` when it is cut short or has too many banks.
+        PeerError: ``malformed`` if it is cut short or has too many banks.
     """
     size = len(raw)
     end = start + _COUNT_BYTES
@@ -113,9 +112,9 @@ def selection_end(raw: bytes, start: int) -> int:
     return end
 
 
-@functools.lru_cache(maxsize=256)  # a fleet quotes a handful of selections, hot: equal bytes share one object
+@functools.lru_cache(maxsize=256)  # every push is parsed, and a fleet uses only a few selections
 def parse_selection(raw: bytes) -> PcrSelection:
-    """Parses a TPML_PCR_SELECTION (TPM 2.0 Part 2), nothing before or after it.
+    """Parses exactly one TPML_PCR_SELECTION (TPM 2.0 Part 2).
 
     Raises:
         PeerError: ``malformed``: cut short, trailing bytes, an unknown or repeated bank, a PCR above 23.
@@ -138,7 +137,7 @@ def parse_selection(raw: bytes) -> PcrSelection:
 
 
 def encode_selection(selection: PcrSelection) -> bytes:
-    """A TPML_PCR_SELECTION with 3 bytes of bits a bank, as PC Client TPMs take and return it."""
+    """Encodes a TPML_PCR_SELECTION with 3 bytes of bits for each bank, the form of PC Client TPMs."""
     parts = [len(selection.banks).to_bytes(_COUNT_BYTES, "big")]
     for bank in selection.banks:
         bits = sum(1 << index for index in bank.indices)
@@ -153,7 +152,7 @@ def encode_selection(selection: PcrSelection) -> bytes:
 def parse_selection_text(text: str) -> PcrSelection:
     """Parses ``sha256:0,1,2-7+sha1:10``: banks in digest order, indices in any order.
 
-    The form is that of tpm2-tools, plus ranges. ``sha1:none`` is an empty bank, ``none`` a selection without banks.
+    This is the form of tpm2-tools, plus ranges. ``sha1:none`` is an empty bank, ``none`` a selection without banks.
 
     Raises:
         PeerError: ``malformed``: unknown bank, the same bank or PCR twice, a PCR above 23, any other character.
@@ -168,22 +167,22 @@ def parse_selection_text(text: str) -> PcrSelection:
 
 
 def selection_text(selection: PcrSelection) -> str:
-    """The textual form without ranges, so that tpm2-tools takes it too; the inverse of :func:`parse_selection_text`."""
+    """The inverse of :func:`parse_selection_text`. Uses no ranges, so tpm2-tools accepts the text too."""
     banks = (f"{bank.algorithm.name}:{','.join(map(str, bank.indices)) or _NONE}" for bank in selection.banks)
     return "+".join(banks) or _NONE
 
 
 class PcrValues:
-    """What PCRs hold: bank, index, digest. Immutable; equal when all digests are equal.
+    """Values of PCRs by bank and index. Immutable; equal if all digests are equal.
 
-    Invariants: indices 0 to 23; digests as long as the bank's algorithm says; no empty bank; banks by TPM_ALG_ID and
-    indices ascending, so equal values iterate alike.
+    Invariants: indices are 0 to 23; digests have the length of the bank's algorithm; no bank is empty. Banks are
+    ordered by TPM_ALG_ID and indices ascend, so equal values iterate in the same order.
     """
 
     __slots__ = ("_banks",)
 
     def __init__(self, banks: Mapping[HashAlgorithm, Mapping[int, bytes]]) -> None:
-        """Copies and checks.
+        """Copies and checks the values.
 
         Args:
             banks: bank to index to digest.
@@ -209,21 +208,21 @@ class PcrValues:
         return tuple(self._banks)
 
     def bank(self, algorithm: HashAlgorithm) -> Mapping[int, bytes]:
-        """Index to digest of one bank, ascending, read-only; empty when the bank holds nothing."""
+        """One bank as a read-only mapping from index to digest, ascending; empty if the bank has no value."""
         return MappingProxyType(self._banks.get(algorithm, {}))
 
     def get(self, algorithm: HashAlgorithm, index: int) -> bytes | None:
-        """One digest, or None."""
+        """The value of one PCR, or None."""
         registers = self._banks.get(algorithm)
         return None if registers is None else registers.get(index)
 
     def updated(self, changes: "PcrValues") -> "PcrValues":
-        """These values with ``changes`` over them."""
+        """These values, replaced by those in ``changes`` where it has one."""
         algorithms = {*self.algorithms, *changes.algorithms}
         return PcrValues({algorithm: {**self.bank(algorithm), **changes.bank(algorithm)} for algorithm in algorithms})
 
     def changes_since(self, older: "PcrValues") -> "PcrValues":
-        """Those of these values that ``older`` lacks or holds differently: ``older.updated(changes)`` restores them."""
+        """The values that ``older`` lacks or has differently: ``older.updated(changes)`` gives these values again."""
         return PcrValues(
             {
                 algorithm: {
@@ -240,7 +239,7 @@ class PcrValues:
                 yield algorithm, index, digest
 
     def __len__(self) -> int:
-        """How many registers have a value."""
+        """The number of PCRs that have a value."""
         return sum(map(len, self._banks.values()))
 
     @override
@@ -259,13 +258,13 @@ class PcrValues:
 
 
 def composite_digest(selection: PcrSelection, values: PcrValues, algorithm: HashAlgorithm) -> bytes:
-    """The PCR digest of a quote: the selected digests one after the other, hashed.
+    """The PCR digest of a quote: the hash of the concatenated values of the selected PCRs.
 
     Args:
-        selection: as *signed* (TPMS_QUOTE_INFO): banks in its order, indices ascending within a bank.
-        values: may hold more than is selected.
-        algorithm: the hash of the attesting key's signing scheme, not its name algorithm and not the bank's
-            (TPM 2.0 Part 3, TPM2_Quote; Part 1, "Attesting to PCR").
+        selection: the *signed* selection (TPMS_QUOTE_INFO): banks in its order, indices ascending within a bank.
+        values: the values of all selected PCRs; others are ignored.
+        algorithm: the hash of the attesting key's signing scheme, which may differ from its name algorithm and from
+            the bank (TPM 2.0 Part 3, TPM2_Quote; Part 1, "Attesting to PCR").
 
     Raises:
         PeerError: ``pcr-values-mismatch`` naming the bank and index of a selected PCR that has no value.
@@ -281,22 +280,21 @@ def composite_digest(selection: PcrSelection, values: PcrValues, algorithm: Hash
 
 
 def extend(algorithm: HashAlgorithm, old: bytes, digest: bytes) -> bytes:
-    """The register after TPM2_PCR_Extend: ``H(old || digest)`` (TPM 2.0 Part 1, "PCR Extend").
+    """The value of a PCR after TPM2_PCR_Extend: ``H(old || digest)`` (TPM 2.0 Part 1, "PCR Extend").
 
-    The caller vouches that both are ``algorithm.size`` bytes long. For long logs take ``algorithm.new`` out of the
-    loop: ``value = new(value + digest).digest()``.
+    Both arguments must be ``algorithm.size`` bytes long. Loops over long logs inline this for speed.
     """
     return algorithm.new(old + digest).digest()
 
 
 def initial_value(algorithm: HashAlgorithm, index: int, startup_locality: int = 0) -> bytes:
-    """A register after TPM2_Startup(CLEAR) (PC Client Platform TPM Profile, "PCR Attributes", initial values).
+    """The value of a PCR after TPM2_Startup(CLEAR) (PC Client Platform TPM Profile, "PCR Attributes", initial values).
 
     Args:
         algorithm: the bank.
-        index: 0 to 23. 17 to 22 start as all ones; the others as zeros.
-        startup_locality: from the boot log's StartupLocality event; it is the last byte of PCR 0: 3 when
-            TPM2_Startup came from locality 3, 4 after an H-CRTM sequence.
+        index: 0 to 23. PCRs 17 to 22 start as all ones, the others as zeros.
+        startup_locality: the last byte of PCR 0: 3 if TPM2_Startup came from locality 3, 4 after an H-CRTM sequence.
+            The boot log states it in its StartupLocality event.
 
     Raises:
         PeerError: ``malformed`` for another index or locality.

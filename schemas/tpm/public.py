@@ -1,7 +1,7 @@
 """TPMT_PUBLIC: the public area of a TPM object, its name, and whether it is an attestation key.
 
 Covers RSA and elliptic curve keys (TCG TPM 2.0 Library Part 2, "Public Area Structures"). Pure and strict. A public
-area is somebody's claim until its name was certified, by credential activation or by a key already trusted.
+area is only a claim until its name has been certified, by credential activation or by a key that is already trusted.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ TPM_RH_PLATFORM: Final = 0x4000000C
 MAX_PUBLIC_BYTES: Final = 1280  # RSA-8192 with a SHA-512 policy is 1,114 bytes
 MAX_POLICY_BYTES: Final = 64  # Part 2, TPM2B_DIGEST
 
-_TPM_ALG_AES = 0x0006  # TCG Algorithm Registry, table 3; so the next four
+_TPM_ALG_AES = 0x0006  # TCG Algorithm Registry, table 3, as the next five
 _TPM_ALG_NULL = 0x0010
 _TPM_ALG_CFB = 0x0043
 _TPM_ALG_RSAES = 0x0015
@@ -40,7 +40,7 @@ _TPM_ALG_ECC = 0x0023
 _HASHED_SCHEMES = {0x0014, 0x0016, 0x0017, 0x0018, 0x0019}  # RSASSA, RSAPSS, OAEP, ECDSA, ECDH: TPMS_SCHEME_HASH
 _KDF_SCHEMES = {0x0020, 0x0021, 0x0022}  # KDF1_SP800_56A, KDF2, KDF1_SP800_108: Part 2, TPMT_KDF_SCHEME
 _AES_KEY_BITS = (128, 192, 256)
-_DEFAULT_RSA_EXPONENT = 65537  # Part 2, TPMS_RSA_PARMS: stands in the structure as zero
+_DEFAULT_RSA_EXPONENT = 65537  # Part 2, TPMS_RSA_PARMS: encoded as zero
 _ATTRIBUTES_DEFINED = 0x000F0FF6  # Part 2, TPMA_OBJECT: all other bits are reserved and zero
 
 
@@ -70,7 +70,7 @@ ATTESTATION_KEY_ATTRIBUTES: Final = (
     | ObjectAttributes.RESTRICTED
     | ObjectAttributes.SIGN_ENCRYPT
 )
-"""What makes a key one that signs only what its own TPM made (TCG "TPM 2.0 Keys for Device Identity", AK)."""
+"""Attributes of a key that signs only structures made by its own TPM (TCG "TPM 2.0 Keys for Device Identity", AK)."""
 
 
 class EccCurve(IntEnum):
@@ -94,8 +94,8 @@ class RsaKey:
     """TPMS_RSA_PARMS and TPM2B_PUBLIC_KEY_RSA.
 
     Attributes:
-        bits: length of the modulus as declared.
-        exponent: 65537 where the structure has zero.
+        bits: the declared length of the modulus.
+        exponent: the public exponent; 65537 if the structure says zero.
         modulus: big-endian; empty in a template.
     """
 
@@ -134,9 +134,9 @@ class TpmPublic:
         raw: the exact bytes; the name is their digest.
         name_alg: SHA-256, SHA-384 or SHA-512.
         attributes: what the TPM lets the key do.
-        auth_policy: policy digest, empty or at most 64 bytes.
-        symmetric_bits: key size of the AES-CFB a storage key protects its children with; None for other keys.
-        scheme: None when the key has none of its own (TPM_ALG_NULL).
+        auth_policy: policy digest of at most 64 bytes; may be empty.
+        symmetric_bits: size of the AES-CFB key with which a storage key protects its children; None for other keys.
+        scheme: the key's own scheme; None if it has no fixed one (TPM_ALG_NULL).
         key: the key material.
     """
 
@@ -157,8 +157,8 @@ class TpmPublic:
         """The key as a ``cryptography`` object.
 
         Raises:
-            PeerError: ``malformed`` when it is no key: a point off the curve, a modulus that is even or of
-                another length, a template.
+            PeerError: ``malformed`` for a template, a point that is not on the curve, and a modulus that is even or
+                has another length than declared.
         """
         key = self.key
         try:
@@ -169,7 +169,7 @@ class TpmPublic:
             if modulus.bit_length() != key.bits:
                 message = f"public modulus: {modulus.bit_length()} bits, declared {key.bits}"
                 raise PeerError(Reason.MALFORMED, message)
-            if modulus % 2 == 0:  # a key to cryptography, until it is used
+            if modulus % 2 == 0:  # the cryptography library accepts such a key and fails when it is used
                 raise PeerError(Reason.MALFORMED, "public modulus: even")
             return rsa.RSAPublicNumbers(key.exponent, modulus).public_key()
         except (ValueError, UnsupportedAlgorithm) as error:
@@ -183,8 +183,8 @@ def parse_public(raw: bytes) -> TpmPublic:
         raw: untrusted bytes, exactly one structure, without the size of a TPM2B_PUBLIC.
 
     Raises:
-        PeerError: ``too-large``; ``malformed`` naming the field, also for key types, curves, hash algorithms, schemes
-            and symmetric algorithms we do not use, for SHA-1, and for reserved attribute bits.
+        PeerError: ``too-large``; ``malformed`` naming the field, also for SHA-1, for reserved attribute bits, and for
+            key types, curves, hash algorithms, schemes and symmetric algorithms that we do not use.
     """
     if len(raw) > MAX_PUBLIC_BYTES:
         raise PeerError(Reason.TOO_LARGE, f"public area: {len(raw)} bytes, the limit is {MAX_PUBLIC_BYTES}")
@@ -213,7 +213,7 @@ def parse_public(raw: bytes) -> TpmPublic:
 
 
 def parse_sized_public(raw: bytes) -> TpmPublic:
-    """Parses a TPM2B_PUBLIC: two bytes of size and a TPMT_PUBLIC, as in files of tpm2-tools.
+    """Parses a TPM2B_PUBLIC: two bytes of size and a TPMT_PUBLIC. The files of tpm2-tools hold this form.
 
     Raises:
         PeerError: as :func:`parse_public`.
@@ -225,14 +225,14 @@ def parse_sized_public(raw: bytes) -> TpmPublic:
 
 
 def check_attestation_key(public: TpmPublic) -> None:
-    """Checks that a key can sign only what its TPM generated, and never left it.
+    """Checks that a key signs only structures that its own TPM generated, and has never left that TPM.
 
     1. fixedTPM, fixedParent, sensitiveDataOrigin, restricted and sign are set, decrypt is not;
     2. its own scheme is RSASSA, RSAPSS or ECDSA with a hash we accept;
-    3. the key itself is one we accept (:func:`schemas.tpm.signature.check_key`).
+    3. we accept the kind of key (:func:`schemas.tpm.signature.check_key`).
 
     Raises:
-        PeerError: ``attesting-key-mismatch`` naming what is missing; ``malformed`` when it is no key.
+        PeerError: ``attesting-key-mismatch`` naming the failed check; ``malformed`` if the public key is not valid.
     """
     missing = ATTESTATION_KEY_ATTRIBUTES & ~public.attributes
     if missing:
@@ -254,12 +254,12 @@ def qualified_name(parent: int | bytes, name: bytes) -> bytes:
     It is ``nameAlg || H(qualified name of the parent || name)``.
 
     Args:
-        parent: for a primary key the handle of its hierarchy, as ``TPM_RH_ENDORSEMENT``; otherwise the qualified name
-            of the parent.
-        name: name of the object; its first two bytes say which hash.
+        parent: for a primary key the handle of its hierarchy, for instance ``TPM_RH_ENDORSEMENT``; for other keys the
+            qualified name of the parent.
+        name: name of the object; its first two bytes are the TPM_ALG_ID of its hash.
 
     Raises:
-        PeerError: ``malformed`` when ``name`` is not the name of an object.
+        PeerError: ``malformed`` if ``name`` is not an object's name.
     """
     reader = Reader(name, "big")
     algorithm = signing_hash(reader.uint(2, "name algorithm"))
@@ -270,7 +270,7 @@ def qualified_name(parent: int | bytes, name: bytes) -> bytes:
 
 
 def _read_symmetric(reader: Reader) -> int | None:
-    """TPMT_SYM_DEF_OBJECT: NULL or AES-CFB."""
+    """Reads a TPMT_SYM_DEF_OBJECT: NULL or AES-CFB. Returns the key size."""
     algorithm = reader.uint(2, "public symmetric")
     if algorithm == _TPM_ALG_NULL:
         return None
@@ -283,7 +283,7 @@ def _read_symmetric(reader: Reader) -> int | None:
 
 
 def _read_scheme(reader: Reader) -> KeyScheme | None:
-    """TPMT_RSA_SCHEME or TPMT_ECC_SCHEME; which fits the key is the caller's question."""
+    """Reads a TPMT_RSA_SCHEME or TPMT_ECC_SCHEME. The caller checks that the scheme fits the key."""
     tpm_id = reader.uint(2, "public scheme")
     if tpm_id == _TPM_ALG_NULL:
         return None

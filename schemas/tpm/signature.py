@@ -1,7 +1,7 @@
 """TPMT_SIGNATURE and its verification (TCG TPM 2.0 Library Part 2, "Signatures").
 
 Accepts RSASSA-PKCS1-v1_5, RSA-PSS and ECDSA with SHA-256, SHA-384 or SHA-512, over NIST P-256, P-384 and P-521 or RSA
-of 2048 bits and more. SHA-1 is refused. Pure; verification raises or returns nothing.
+of 2048 to 8192 bits. Refuses SHA-1. Pure; verification raises or returns nothing.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 8192
 MIN_RSA_EXPONENT: Final = 65537
 MAX_RSA_SIGNATURE_BYTES: Final = MAX_RSA_BITS // 8
-MAX_ECC_PARAMETER_BYTES: Final = 66  # P-521
+MAX_ECC_PARAMETER_BYTES: Final = 66  # P-521: 521 bits
 
 
 class SignatureScheme(IntEnum):
@@ -42,7 +42,7 @@ _CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 _HASHES: Final = {SHA256.name: hashes.SHA256(), SHA384.name: hashes.SHA384(), SHA512.name: hashes.SHA512()}
 _ECDSA: Final = {name: ec.ECDSA(algorithm) for name, algorithm in _HASHES.items()}
 _PKCS1V15: Final = padding.PKCS1v15()
-# TPMs take the longest salt that fits, in FIPS mode one as long as the digest (Part 1, "RSASSA_PSS"): accept any.
+# TPMs use the longest salt that fits, in FIPS mode one as long as the digest (Part 1, "RSASSA_PSS"): accept any length.
 _PSS: Final = {
     name: padding.PSS(mgf=padding.MGF1(algorithm), salt_length=padding.PSS.AUTO) for name, algorithm in _HASHES.items()
 }
@@ -50,7 +50,7 @@ _PSS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """TPMT_SIGNATURE, well-formed; says nothing until :func:`verify_signature` accepts it.
+    """TPMT_SIGNATURE, well-formed; it proves nothing until :func:`verify_signature` accepts it.
 
     Attributes:
         scheme: RSASSA, RSAPSS or ECDSA.
@@ -101,10 +101,10 @@ def verify_signature(key: PublicKey, signature: Signature, message: bytes, reaso
     3. the signature over ``message`` is valid.
 
     Args:
-        key: whom the caller trusts; never taken from the evidence itself.
+        key: a key that the caller trusts; never one that came with the evidence.
         signature: from :func:`parse_signature`.
         message: the exact bytes that were signed.
-        reason: the code to raise with, as ``quote-signature-invalid``.
+        reason: the code to raise with, for instance ``quote-signature-invalid``.
 
     Raises:
         PeerError: ``reason``.
@@ -127,7 +127,7 @@ def verify_signature(key: PublicKey, signature: Signature, message: bytes, reaso
 
 
 def check_key(key: PublicKey, reason: Reason) -> None:
-    """Checks that a key is one we accept: P-256, P-384, P-521; RSA of 2048 to 8192 bits, exponent from 65537.
+    """Checks that we accept the kind of a key: P-256, P-384, P-521; RSA of 2048 to 8192 bits, exponent 65537 or more.
 
     Raises:
         PeerError: ``reason``.
@@ -139,12 +139,12 @@ def check_key(key: PublicKey, reason: Reason) -> None:
     if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
         raise PeerError(reason, f"RSA key of {key.key_size} bits: expected {MIN_RSA_BITS} to {MAX_RSA_BITS}")
     exponent = key.public_numbers().e
-    if exponent < MIN_RSA_EXPONENT:  # cryptography makes no key with an even one
+    if exponent < MIN_RSA_EXPONENT:  # the cryptography library refuses even exponents
         raise PeerError(reason, f"RSA exponent {exponent}: expected at least {MIN_RSA_EXPONENT}")
 
 
 def signing_hash(tpm_id: int) -> HashAlgorithm:
-    """The hash algorithm of a signature or a name: SHA-256, SHA-384 or SHA-512.
+    """The hash algorithm of a signature or a TPM name: SHA-256, SHA-384 or SHA-512.
 
     Raises:
         PeerError: ``malformed`` for SHA-1 and for unknown numbers.

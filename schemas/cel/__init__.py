@@ -1,1 +1,1 @@
-"""The TCG Canonical Event Log: its records, and the three encodings that they come in."""
+"""The TCG Canonical Event Log (CEL): its records and their three encodings."""

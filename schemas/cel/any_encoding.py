@@ -1,6 +1,6 @@
-"""A CEL log in whatever encoding its writer chose: the first byte tells which.
+"""Reads a CEL log in any encoding. The first byte determines the encoding.
 
-Does not: guess. A log that begins with anything else than a record, an array or a record separator is malformed.
+This is no guess: a log that begins with anything else than a record, an array or a record separator is malformed.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from schemas.cel import in_tlv as cel_tlv
 from schemas.cel.records import CelRecord, malformed
 
 _TLV_FIRST: Final = cel_tlv.RECNUM
-_CBOR_MAPS: Final = range(0xA0, 0xB8)  # a map of up to 23 items
-_CBOR_ARRAYS: Final = range(0x80, 0x9C)
+_CBOR_MAPS: Final = range(0xA0, 0xB8)  # RFC 8949, 3.1: a map of up to 23 pairs
+_CBOR_ARRAYS: Final = range(0x80, 0x9C)  # same clause: an array of any definite length
 
 
 class CelEncoding(StrEnum):
-    """How a log is written. Sequences grow by appending; arrays are written anew."""
+    """The encoding of a log. Sequences grow by appending; arrays are written again as a whole."""
 
     CBOR_SEQUENCE = "cbor-sequence"
     CBOR_ARRAY = "cbor-array"
@@ -30,20 +30,20 @@ class CelEncoding(StrEnum):
 
     @property
     def grows(self) -> bool:
-        """Whether what is there stays there when records are added."""
+        """Whether the bytes of a log stay the same when records are added."""
         return self not in {CelEncoding.CBOR_ARRAY, CelEncoding.JSON_ARRAY}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CelRecords:
-    """Records of a log, and how many bytes they took; what follows is a record that is cut short."""
+    """Records of a log, and their size in bytes. Bytes after them are a record that is cut short."""
 
     records: tuple[CelRecord, ...]
     size: int
 
 
 def detect_encoding(data: bytes) -> CelEncoding:
-    """The encoding of a log that is not empty.
+    """Finds the encoding of a log that is not empty.
 
     Raises:
         PeerError: ``log-malformed``.
@@ -63,11 +63,11 @@ def detect_encoding(data: bytes) -> CelEncoding:
 
 
 def read_records(data: bytes, encoding: CelEncoding) -> CelRecords:
-    """Parses whole records.
+    """Parses all whole records.
 
     Args:
-        data: of a log that grows, from any record on; of an array, all of it.
-        encoding: of the log.
+        data: the log. A log that grows may begin at any record; an array must be complete.
+        encoding: the log's encoding.
 
     Raises:
         PeerError: ``log-malformed``.

@@ -1,8 +1,8 @@
-"""CEL records in CBOR: the encoding in which CEL increments travel, and of the log files that we write.
+"""CEL records in CBOR. CEL increments travel in this encoding, and the log files that we write have it.
 
 A record is ``{0: recnum, 1: pcr / 2: nv_index, 3: [{0: hashAlg, 1: digest}], 9: content_type, 10: content}``; a log
-is a CBOR sequence (RFC 8742) of records, or an array of them. Promises: reading accepts deterministic encodings only,
-so that a record has one spelling; cutting never looks beyond the limits of one record.
+is a CBOR sequence (RFC 8742) of records, or an array of them. The reader accepts deterministic encodings only, so that
+each record has exactly one encoding. Cutting never reads beyond the limits of one record.
 """
 
 from collections.abc import Collection, Mapping
@@ -32,13 +32,13 @@ RECNUM, PCR, NV_INDEX, DIGESTS, CONTENT_TYPE, CONTENT = 0, 1, 2, 3, 9, 10
 _ALGORITHM, _DIGEST = 0, 1
 _TEXT_LIMIT: Final = limits.MAX_LOG_ENTRY_BYTES
 
-# RFC 8949, 3: major types, and the additional information that says how the argument is stored.
+# RFC 8949, 3: major types; length of the argument by additional information.
 _TEXT_OR_BYTES, _ARRAY, _MAP, _TAG, _SIMPLE = (2, 3), 4, 5, 6, 7
 _ARGUMENT_BYTES: Final = {24: 1, 25: 2, 26: 4, 27: 8}
 
 
 def encode_record(record: CelRecord) -> bytes:
-    """One record.
+    """Encodes one record.
 
     Raises:
         PeerError: ``log-malformed`` for a record without a recnum.
@@ -76,10 +76,10 @@ def split_records(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
         data: the log from any index on.
 
     Returns:
-        whole items, and the bytes of one that is cut short. Items are not parsed.
+        The whole items, not parsed, and the bytes of an item that is cut short.
 
     Raises:
-        PeerError: ``log-malformed`` for what is no CBOR, too long, too deep, or of indefinite length.
+        PeerError: ``log-malformed`` for an item that is not CBOR, too long, too deep, or of indefinite length.
     """
     records = []
     offset = 0
@@ -112,7 +112,7 @@ def split_array(data: bytes) -> tuple[bytes, ...]:
 
 
 def _item_end(data: bytes, offset: int) -> int | None:
-    """Where the item at ``offset`` ends; None when it is cut short. Costs no more than its heads."""
+    """The end of the item at ``offset``; None if it is cut short. Reads only the heads of its parts."""
     pending = [1]  # items still to come at each depth
     while pending:
         if not pending[-1]:
@@ -135,7 +135,7 @@ def _item_end(data: bytes, offset: int) -> int | None:
 
 
 def _head(data: bytes, offset: int) -> tuple[int, int, int] | None:
-    """Major type, argument and the offset after the head at ``offset``; None when it is cut short."""
+    """Major type and argument of the head at ``offset``, and the offset after it; None if it is cut short."""
     if offset >= len(data):
         return None
     major, information = data[offset] >> 5, data[offset] & 0x1F
@@ -235,8 +235,8 @@ def _text(items: Mapping[object, object], key: int) -> str | None:
 def _map(
     value: object, field: str, *, required: Collection[int] = (), optional: Collection[int]
 ) -> Mapping[object, object]:
-    """A map with these keys, all of them integers: in Python ``True`` and ``1.0`` are the key 1."""
+    """A map with these keys. All keys must be integers: in Python ``True`` and ``1.0`` equal the key 1."""
     items = as_map(value, field, required=required, optional=optional)
     if any(type(key) is not int for key in items):
-        raise malformed(f"{field}: a key that is no integer")
+        raise malformed(f"{field}: a key is not an integer")
     return items

@@ -1,7 +1,8 @@
-"""CEL records in JSON: an array of them, or a JSON text sequence (RFC 7464), as systemd writes ``tpm2-measure.log``.
+"""CEL records in JSON: an array, or a JSON text sequence (RFC 7464) like systemd's ``tpm2-measure.log``.
 
-Bytes are hexadecimal; names are lower case, and numbers stand for them, too. Reading is strict: no duplicate or unknown
-keys, no floating point, no text that is not Unicode. systemd's records have no ``recnum``.
+Byte strings are hexadecimal. Named values are written by their lower-case name; readers also accept the number. The
+reader is strict: it refuses duplicate and unknown keys, floating point numbers, and text that is not Unicode. systemd's
+records have no ``recnum``, and may have more members.
 """
 
 import json
@@ -30,7 +31,7 @@ from schemas.errors import PeerError
 from schemas.hashes import BY_NAME, BY_TPM_ID
 
 RECORD_SEPARATOR: Final = b"\x1e"  # RFC 7464, 2
-_TEXT_LIMIT: Final = 2 * limits.MAX_LOG_ENTRY_BYTES  # hexadecimal
+_TEXT_LIMIT: Final = 2 * limits.MAX_LOG_ENTRY_BYTES  # hexadecimal doubles the size
 _TYPES: Final = {**{each.name.lower(): int(each) for each in ContentType}, "attestream": int(ContentType.APPLICATION)}
 _TYPE_NAMES: Final = {number: name for name, number in _TYPES.items()}
 _EVENTS: Final = {each.name.lower(): int(each) for each in ManagementEvent}
@@ -75,7 +76,7 @@ T = TypeVar("T")
 
 
 def encode_record(record: CelRecord) -> bytes:
-    """One record, on one line."""
+    """Encodes one record, on one line."""
     index = {"pcr": record.pcr} if record.pcr is not None else {"nv_index": record.nv_index}
     number = content_type(record.content)
     digests = [
@@ -110,7 +111,7 @@ def split_sequence(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
     """Cuts the texts of a JSON text sequence.
 
     Returns:
-        whole texts, and the bytes of one that is not ended by a line feed yet. Texts are not parsed.
+        The whole texts, not parsed, and the bytes of a text that does not end in a line feed yet.
 
     Raises:
         PeerError: ``log-malformed`` for bytes before the first record separator, or a text that is too long.
@@ -235,7 +236,7 @@ def _parse_content(number: int, value: object) -> Content:
                 data=_hex(items["template_data"], "template data"),
             )
         case ContentType.SYSTEMD:
-            items = as_map(value, "systemd")  # newer versions add members: what we do not know, no digest binds either
+            items = as_map(value, "systemd")  # newer versions add members; no digest covers members we do not know
             return SystemdContent(
                 event_type=_optional_text(items, "eventType"),
                 boot_id=_optional_text(items, "bootId"),
@@ -277,7 +278,7 @@ def _optional_text(items: Mapping[object, object], key: str) -> str | None:
 
 
 def _number(value: object, names: Mapping[str, int], field: str) -> int:
-    """A number, or the name of one."""
+    """Reads a number, or the number of a name."""
     if isinstance(value, str):
         number = names.get(value.lower())
         if number is None:

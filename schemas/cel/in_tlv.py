@@ -1,7 +1,7 @@
-"""CEL records as TLV: a type of one byte, a length of four (big-endian), the value. Integers have 1 to 8 bytes.
+"""CEL records as TLV: a type of one byte, a length of four bytes (big-endian), the value.
 
-A record is recnum, PCR or NV index, digests, content, in this order (CEL 1.1; libcel writes the shortest integers,
-go-eventlog fixed ones: both are read, the shortest are written).
+A record is recnum, PCR or NV index, digests, content, in this order (CEL 1.1). Integers have 1 to 8 bytes: libcel
+writes as few as possible, go-eventlog a fixed number. We read both and write as few as possible.
 """
 
 from collections.abc import Sequence
@@ -33,15 +33,15 @@ _FIELDS: Final = 4  # of a record
 
 
 def encode_record(record: CelRecord) -> bytes:
-    """One record.
+    """Encodes one record.
 
     Raises:
-        PeerError: ``log-malformed`` for a record without a recnum, or with an algorithm that one byte cannot name.
+        PeerError: ``log-malformed`` for a record without a recnum, or with an algorithm that does not fit into a byte.
     """
     if record.recnum is None:
         raise malformed("no recnum")
     if any(tpm_id > 0xFF for tpm_id, _ in record.digests):  # noqa: PLR2004 the type is one byte
-        raise malformed("an algorithm that TLV cannot name")
+        raise malformed("an algorithm that does not fit into the one byte of a TLV type")
     index = _uint(PCR, record.pcr) if record.pcr is not None else _uint(NV_INDEX, record.nv_index or 0)
     digests = b"".join(_tlv(tpm_id, digest) for tpm_id, digest in record.digests)
     content = _tlv(content_type(record.content), _encode_content(record.content))
@@ -64,10 +64,10 @@ def split_records(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
     """Cuts records from a log.
 
     Returns:
-        whole records, each of four fields, and the bytes of one that is cut short. Records are not parsed.
+        The whole records, each of four fields and not parsed, and the bytes of a record that is cut short.
 
     Raises:
-        PeerError: ``log-malformed`` for one that is too long.
+        PeerError: ``log-malformed`` for a record that is too long.
     """
     records: list[bytes] = []
     offset = 0
@@ -157,7 +157,7 @@ def _parse_content(number: int, value: bytes) -> Content:
 def _parse_management(value: bytes) -> ManagementContent:
     fields = _fields(value, 1)
     if len(fields) != 1 or fields[0][0] not in MANAGEMENT_EVENTS:
-        raise malformed("cel content: not one known event")
+        raise malformed("cel content: expected exactly one known event")
     event, data = ManagementEvent(fields[0][0]), fields[0][1]
     if event is ManagementEvent.CEL_VERSION:
         return ManagementContent(event=event, values=tuple(_integer(each) for each in _members(data, (0, 1))))
@@ -165,7 +165,7 @@ def _parse_management(value: bytes) -> ManagementContent:
 
 
 def _fields(data: bytes, limit: int) -> list[tuple[int, bytes]]:
-    """Type and value of each TLV in ``data``, which holds nothing else."""
+    """Type and value of each TLV in ``data``; there must be nothing else in it."""
     reader = Reader(data, "big")
     fields: list[tuple[int, bytes]] = []
     while reader.remaining:
@@ -177,7 +177,7 @@ def _fields(data: bytes, limit: int) -> list[tuple[int, bytes]]:
 
 
 def _members(data: bytes, kinds: Sequence[int]) -> list[bytes]:
-    """The values of exactly these TLVs, in this order."""
+    """The values of the TLVs in ``data``, which must have exactly these types in this order."""
     fields = _fields(data, len(kinds))
     if [kind for kind, _ in fields] != list(kinds):
         raise malformed(f"expected the fields {', '.join(map(str, kinds))}")

@@ -1,11 +1,12 @@
-"""Records of the TCG Canonical Event Log (CEL), whatever their encoding (``cel_cbor``, ``cel_json``, ``cel_tlv``).
+"""Records of the TCG Canonical Event Log (CEL), independent of their encoding (``in_cbor``, ``in_json``, ``in_tlv``).
 
-Promises: a :class:`CelRecord` that exists is well-formed and within limits, and means the same in every encoding.
-What a record extends into a PCR are its digests, never its content: :func:`is_content_bound` says whether the digests
-are those of the content, so that a quote speaks for it. All other content is somebody's word.
+Every :class:`CelRecord` is well-formed, within limits, and means the same in each encoding. A record extends its
+digests
+into a PCR, never its content: a quote vouches for the content only if :func:`is_content_bound` finds that the digests
+are the content's. All other content is unverified.
 
-Source: TCG Canonical Event Log Format 1.1, as implementations have it (libcel, go-eventlog, the tcg-cel crate,
-systemd). Where these differ, ``docs/adr/0007-cel-logs.md`` says what we read and what we write.
+Source: TCG Canonical Event Log Format 1.1, as implemented by libcel, go-eventlog, the tcg-cel crate and systemd. Where
+these differ, ``docs/adr/0007-cel-logs.md`` defines what we read and write.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,14 +23,14 @@ from schemas.reasons import Reason
 
 FIRST_NV_INDEX: Final = 0x01000000
 LAST_NV_INDEX: Final = 0x01FFFFFF
-_CEL_NV_INDICES: Final = range(0x20000000, 0x21000000)  # CEL 1.1: another numbering of NV indices
+_CEL_NV_INDICES: Final = range(0x20000000, 0x21000000)  # CEL 1.1 numbers NV indices differently
 _NV_INDICES: Final = range(FIRST_NV_INDEX, LAST_NV_INDEX + 1)
 _MAX_DIGEST_BYTES: Final = 64
 _MAX_NAME_BYTES: Final = 255
 
 
 class ContentType(IntEnum):
-    """What a record's content is (CEL 1.1, table of content types); the last one is ours."""
+    """Types of content (CEL 1.1, table of content types); the last one is ours."""
 
     CEL = 4
     PCCLIENT_STD = 5
@@ -40,7 +41,7 @@ class ContentType(IntEnum):
 
 
 class ManagementEvent(IntEnum):
-    """Events of content type ``cel``, by their numbers."""
+    """Events of content type ``cel`` (CEL 1.1, CEL_EVENT)."""
 
     CEL_VERSION = 1  # major, minor
     FIRMWARE_END = 2
@@ -49,7 +50,7 @@ class ManagementEvent(IntEnum):
 
 
 class StateTransition(IntEnum):
-    """Values of ``state_trans``."""
+    """Values of the event ``state_trans`` (CEL 1.1)."""
 
     SUSPEND = 0
     HIBERNATE = 1
@@ -69,7 +70,13 @@ _NOT_EXTENDED: Final = frozenset({ManagementEvent.CEL_VERSION, ManagementEvent.F
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagementContent:
-    """An event of the log itself. ``values``: major and minor, nothing, a time, or a :class:`StateTransition`."""
+    """An event about the log itself.
+
+    Attributes:
+        event: the kind of event.
+        values: of ``cel_version`` major and minor, of ``cel_timestamp`` a time, of ``state_trans`` a
+            :class:`StateTransition`; empty for ``firmware_end``.
+    """
 
     event: ManagementEvent
     values: tuple[int, ...] = ()
@@ -113,9 +120,9 @@ class SystemdContent:
 
     Attributes:
         event_type: ``phase``, ``filesystem``, ``volume-key``, ``machine-id`` …
-        boot_id: the kernel's.
-        timestamp: of CLOCK_BOOTTIME, microseconds.
-        string: what was measured, or, of a secret, what it is about.
+        boot_id: the kernel's boot ID.
+        timestamp: CLOCK_BOOTTIME in microseconds.
+        string: the measured text; if the measured text is a secret, a description of it.
     """
 
     event_type: str | None = None
@@ -140,12 +147,12 @@ class SystemdContent:
 class ApplicationContent:
     """A file measured by ``attester-agent measure``.
 
-    A record's digests are those of the content's deterministic CBOR, so the PCR binds type and name, too.
+    The record's digests are those of the content's deterministic CBOR, so the PCR also binds type and name.
 
     Attributes:
-        event_type: dotted words, ``app.config``.
-        name: of what was measured.
-        digest: SHA-256 of it.
+        event_type: dotted words, for instance ``app.config``.
+        name: name of the measured file.
+        digest: SHA-256 of the file.
     """
 
     event_type: str
@@ -160,19 +167,19 @@ class ApplicationContent:
             raise malformed("application content: expected a type, a name and a SHA-256 digest")
 
     def encode(self) -> bytes:
-        """What is hashed into the PCR."""
+        """The bytes whose digests extend the PCR."""
         return cbor.encode({0: self.event_type, 1: self.name, 2: self.digest})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpaqueContent:
-    """Content of a type that we know no structure of."""
+    """Content of a type whose structure we do not know."""
 
     content_type: int
     data: bytes
 
     def __post_init__(self) -> None:
-        """Checks that the type is not one of ours."""
+        """Checks that the type is not one whose structure we know."""
         if not 0 < self.content_type < 256 or self.content_type in _STRUCTURED:  # noqa: PLR2004 TLV: one byte
             raise malformed(f"content type {self.content_type} as plain bytes")
 
@@ -188,10 +195,10 @@ class CelRecord:
     """One record (TPMS_CEL_EVENT).
 
     Attributes:
-        recnum: place among the records of the same PCR or NV index, from 0; None where the writer does not count.
-        pcr: 0 to 23; None for an NV index.
-        nv_index: None for a PCR.
-        digests: TPM_ALG_ID and digest; unknown algorithms included, none twice.
+        recnum: number among the records of the same PCR or NV index, from 0; None if the writer does not count.
+        pcr: 0 to 23; None if the record extends an NV index.
+        nv_index: None if the record extends a PCR.
+        digests: pairs of TPM_ALG_ID and digest; may include unknown algorithms, each algorithm once.
         content: see :data:`Content`.
     """
 
@@ -224,7 +231,7 @@ class CelRecord:
 
     @property
     def extended(self) -> bool:
-        """Whether the digests were extended (CEL 1.1: not cel_version, not firmware_end; PFP: not EV_NO_ACTION)."""
+        """Whether the digests were extended. CEL 1.1 excludes cel_version and firmware_end, PFP EV_NO_ACTION."""
         match self.content:
             case ManagementContent(event=event):
                 return event not in _NOT_EXTENDED
@@ -235,12 +242,12 @@ class CelRecord:
 
     @property
     def index(self) -> int:
-        """What the record counts in: the PCR or the NV index."""
+        """The PCR or NV index, in which ``recnum`` counts."""
         return self.pcr if self.pcr is not None else self.nv_index or 0
 
 
 def content_type(content: Content) -> int:
-    """The number of a content's type."""
+    """The number of the content's type."""
     match content:
         case ManagementContent():
             return ContentType.CEL
@@ -259,10 +266,11 @@ def content_type(content: Content) -> int:
 
 
 def is_content_bound(record: CelRecord) -> bool:
-    """Whether all digests are those of the content, so that whoever vouches for the PCR vouches for the content.
+    """Whether all digests are the content's, so that a quote of the PCR also vouches for the content.
 
-    Of our own records always (:func:`check_record`); of systemd's when it measured the string itself and not a secret;
-    of an IMA entry when the kernel hashed its template data with that algorithm. Never where it cannot be told.
+    True for our own records (:func:`check_record`), for systemd's if it measured the text itself and not a secret, and
+    for IMA entries if the kernel hashed the template data with these algorithms. False for all other content, and if no
+    digest has a known algorithm.
     """
     match record.content:
         case ApplicationContent():
@@ -278,7 +286,7 @@ def is_content_bound(record: CelRecord) -> bool:
 
 
 def check_record(record: CelRecord) -> None:
-    """Holds a record to what its content type defines of its digests: ours are the digests of the content.
+    """Checks the digests of our own records: they must be the content's. Other records have no such rule.
 
     Raises:
         PeerError: ``log-malformed``.
@@ -288,13 +296,13 @@ def check_record(record: CelRecord) -> None:
 
 
 def application_record(pcr: int, content: ApplicationContent, algorithms: Iterable[int], recnum: int) -> CelRecord:
-    """The record of a measured file.
+    """Makes the record of a measured file.
 
     Args:
-        pcr: to extend.
-        content: what was measured.
-        algorithms: TPM_ALG_ID of the banks; those we cannot hash for are left out.
-        recnum: records of this PCR in this log so far.
+        pcr: the PCR to extend.
+        content: describes the measured file.
+        algorithms: TPM_ALG_IDs of the banks; unknown ones are left out.
+        recnum: the number of records of this PCR that the log already has.
     """
     message = content.encode()
     known = [BY_TPM_ID[tpm_id] for tpm_id in algorithms if tpm_id in BY_TPM_ID]
@@ -303,11 +311,11 @@ def application_record(pcr: int, content: ApplicationContent, algorithms: Iterab
 
 
 def numbered(records: Iterable[CelRecord], counts: dict[int, int]) -> Iterator[CelRecord]:
-    """Gives records without a recnum the next one of their index.
+    """Gives each record without a recnum the next number of its PCR or NV index.
 
     Args:
-        records: in the order of the log.
-        counts: records so far by index; brought up to date.
+        records: records in the order of the log.
+        counts: the number of earlier records by PCR or NV index. Updated.
     """
     for record in records:
         number = counts.get(record.index, 0)
@@ -316,14 +324,14 @@ def numbered(records: Iterable[CelRecord], counts: dict[int, int]) -> Iterator[C
 
 
 def malformed(detail: str) -> PeerError:
-    """The error of all CEL codecs."""
+    """The error that all CEL codecs raise."""
     return PeerError(Reason.LOG_MALFORMED, f"CEL record: {detail}")
 
 
-def _check_text(text: str, what: str, limit: int = _MAX_NAME_BYTES) -> None:
+def _check_text(text: str, field: str, limit: int = _MAX_NAME_BYTES) -> None:
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
-        raise malformed(f"{what}: not Unicode text") from error
+        raise malformed(f"{field}: not Unicode text") from error
     if size > limit:
-        raise malformed(f"{what}: {size} bytes, the limit is {limit}")
+        raise malformed(f"{field}: {size} bytes, the limit is {limit}")

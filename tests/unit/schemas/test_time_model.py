@@ -155,7 +155,9 @@ def test_a_quote_one_tick_before_its_sync_may_be_as_late_as_the_sync() -> None:
 
 
 def anchor(clock_ms: int, after_us: int, before_us: int) -> ClockAnchor:
-    return ClockAnchor(clock_ms=clock_ms, after_us=after_us, before_us=before_us)
+    """An anchor in microseconds of some day, so that no difference is one from zero."""
+    day_us = 1_800_000_000_000_000
+    return ClockAnchor(clock_ms=clock_ms, after_us=day_us + after_us, before_us=day_us + before_us)
 
 
 def test_the_rate_lies_between_the_longest_and_the_shortest_time() -> None:

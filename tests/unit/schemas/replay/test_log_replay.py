@@ -87,6 +87,18 @@ def test_a_startup_locality_after_the_first_extension_changes_nothing() -> None:
     assert later.registers[SHA256][0] == sha256(0, SHA256.digest(b"a"), SHA256.digest(b"b"))
 
 
+def test_only_an_extension_of_pcr_0_in_a_replayed_bank_ends_the_search_for_the_locality() -> None:
+    sha1_only = measured(0, b"a", banks=(SHA1,))
+    one_bank = ReplayState(banks=(SHA256,))
+    assert Replay(one_bank, {TCG2: SPEC_ID + sha1_only + startup_locality(3)}).whole.state.startup_locality == 3
+    assert Replay(FRESH, {TCG2: SPEC_ID + sha1_only + startup_locality(3)}).whole.state.startup_locality == 0
+    both = SPEC_ID + measured(0, b"a") + startup_locality(3)
+    assert Replay(one_bank, {TCG2: both}).whole.state.startup_locality == 0
+    other_pcr = SPEC_ID + measured(4, b"a") + startup_locality(3) + measured(0, b"b")
+    state = Replay(FRESH, {TCG2: other_pcr}).whole.state
+    assert state.registers[SHA256][0] == sha256(0, SHA256.digest(b"b"), locality=3)
+
+
 def test_dynamic_pcrs_start_as_ones() -> None:
     state = Replay(FRESH, {TCG2: SPEC_ID + measured(17, b"a")}).whole.state
     assert state.registers[SHA256][17] == extended(SHA256, b"\xff" * 32, SHA256.digest(b"a"))

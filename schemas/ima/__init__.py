@@ -1,1 +1,1 @@
-"""The Linux kernel's IMA measurement list: records in each form that a kernel shows, templates and file signatures."""
+"""The IMA measurement list of the Linux kernel: its entries in every form, templates and file signatures."""

@@ -1,11 +1,11 @@
-"""The kernel's ASCII IMA measurement list (``ascii_runtime_measurements``), turned into the records of the binary one.
+"""Converts the kernel's ASCII IMA list (``ascii_runtime_measurements``) to entries of the binary list.
 
-Promises: each record is one that ``ima_log`` takes, and its template hash is that of the line. A line that cannot be
-turned back -- its template is unknown, or what it left out is not what it should be -- is refused, never guessed.
+``records`` accepts every converted entry, and its template hash is the line's. A line is refused, never guessed, if its
+template is unknown or if the hash of the restored data differs.
 
-The list is ambiguous: nothing in it is escaped. Paths may hold spaces (the kernel makes most of them underscores) and
-line feeds: what is between the fields before and the fields after it is the path, and a line that is no entry
-continues the one before it.
+The list is ambiguous, because the kernel escapes nothing. A path may hold spaces (the kernel replaces most of them by
+underscores) and line feeds. So the path is everything between the fields before and after it, and a line that does not
+look like an entry continues the line before it.
 
 Source: Linux ``security/integrity/ima`` (``ima_fs.c``, ``ima_ascii_measurements_show``; ``ima_template_lib.c``).
 """
@@ -19,22 +19,29 @@ from typing import Final, NamedTuple
 from schemas import limits
 from schemas.errors import PeerError
 from schemas.hashes import SHA1, HashAlgorithm
-from schemas.ima.template import DIGEST_FIELDS, MAX_NAME_BYTES, NAME_FIELDS, TEMPLATE_IMA, UINT_FIELDS, field_names
+from schemas.ima.template import (
+    DIGEST_FIELDS,
+    EVENT_NAME_BYTES,
+    MAX_NAME_BYTES,
+    NAME_FIELDS,
+    TEMPLATE_IMA,
+    UINT_FIELDS,
+    field_names,
+)
 from schemas.reasons import Reason
 
-_MAX_LINE_BYTES: Final = 2 * limits.MAX_LOG_ENTRY_BYTES + 1024  # hexadecimal takes two bytes for one
+_MAX_LINE_BYTES: Final = 2 * limits.MAX_LOG_ENTRY_BYTES + 1024  # hexadecimal doubles the size
 _ENTRY: Final = re.compile(rb" ?(\d{1,2}) ([0-9a-f]{40,128}) ([!-~]{1,255})(?= )")
 _SIZE: Final = struct.Struct("<I")
-_MAX_JOINED: Final = 4  # lines that look like entries and may be one
-_EVENT_NAME_BYTES: Final = 256  # ima.h, IMA_EVENT_NAME_LEN_MAX + 1
+_MAX_JOINED: Final = 4  # how many lines that each look like an entry may be one entry
 
 
 class Converted(NamedTuple):
-    """Records of the binary list, one an entry.
+    """Converted entries.
 
     Attributes:
-        records: as ``binary_runtime_measurements`` has them.
-        ends: offset of the first byte after each entry in what was converted.
+        records: the entries as in ``binary_runtime_measurements``.
+        ends: for each entry the offset of the first byte after it in the converted list.
     """
 
     records: tuple[bytes, ...]
@@ -42,11 +49,11 @@ class Converted(NamedTuple):
 
 
 def convert_ascii(text: bytes, algorithm: HashAlgorithm = SHA1) -> Converted:
-    """Converts lines.
+    """Converts all whole lines.
 
     Args:
         text: the list from any entry on; a last line without its line feed is left out.
-        algorithm: whose template hashes the lines have: SHA-1, but in ``ascii_runtime_measurements_<alg>``.
+        algorithm: algorithm of the template hashes: SHA-1, except in ``ascii_runtime_measurements_<alg>``.
 
     Raises:
         PeerError: ``log-malformed``.
@@ -63,9 +70,13 @@ def convert_ascii(text: bytes, algorithm: HashAlgorithm = SHA1) -> Converted:
 
 
 def _next_record(text: bytes, bounds: list[int], number: int, algorithm: HashAlgorithm) -> tuple[int, bytes]:
-    """The entry that begins at bound ``number``, and the number of the bound where it ends.
+    """Converts the entry that begins at bound ``number``.
 
-    A path with a line feed may look as if an entry began in it; then the template hash is wrong without what follows.
+    A path with a line feed may look as if a new entry began inside it. Then the template hash is wrong until the next
+    line is joined.
+
+    Returns:
+        The number of the bound where the entry ends, and its record.
     """
     first: PeerError | None = None
     for end in range(number + 1, min(len(bounds), number + 1 + _MAX_JOINED)):
@@ -78,12 +89,15 @@ def _next_record(text: bytes, bounds: list[int], number: int, algorithm: HashAlg
 
 
 def check_template_hash(logged: bytes, hashed: bytes, algorithm: HashAlgorithm) -> bytes:
-    """The SHA-1 template hash of an entry, zeros for a violation, if that of a bank is right.
+    """Checks the template hash of one bank.
 
     Args:
-        logged: the bank's template hash.
-        hashed: what it is made over.
-        algorithm: the bank's.
+        logged: the template hash in the list.
+        hashed: the bytes that were hashed.
+        algorithm: the bank's algorithm.
+
+    Returns:
+        The SHA-1 template hash of the entry; zeros for a violation.
 
     Raises:
         PeerError: ``log-malformed``.
@@ -91,13 +105,13 @@ def check_template_hash(logged: bytes, hashed: bytes, algorithm: HashAlgorithm) 
     if not any(logged):
         return bytes(SHA1.size)
     sha1 = SHA1.digest(hashed)
-    if logged not in {algorithm.digest(hashed), sha1.ljust(algorithm.size, b"\0")}:  # the latter: ImaBankMode
+    if logged not in {algorithm.digest(hashed), sha1.ljust(algorithm.size, b"\0")}:  # see ImaBankMode
         raise _malformed("its template hash is not that of its data")
     return sha1
 
 
 def _bounds(text: bytes, algorithm: HashAlgorithm) -> Iterator[int]:
-    """Where the lines begin that look like entries, and where the last whole line ends."""
+    """The start of each line that looks like an entry, and the end of the last whole line."""
     start = end = 0
     while (feed := text.find(b"\n", end)) >= 0:
         found = _ENTRY.match(text, end, feed)
@@ -123,9 +137,9 @@ def _convert(line: bytes, algorithm: HashAlgorithm) -> bytes:
     logged = _unhex(found[2])
     if found[3] == TEMPLATE_IMA:
         digest, path = _unhex(fields["d"]), fields["n"]
-        if len(digest) != SHA1.size or len(path) >= _EVENT_NAME_BYTES or b"\0" in path:
+        if len(digest) != SHA1.size or len(path) >= EVENT_NAME_BYTES or b"\0" in path:
             raise _malformed("a digest or path of another size than the ima template has")
-        template_hash = check_template_hash(logged, digest + path.ljust(_EVENT_NAME_BYTES, b"\0"), algorithm)
+        template_hash = check_template_hash(logged, digest + path.ljust(EVENT_NAME_BYTES, b"\0"), algorithm)
         return head + template_hash + name + digest + _SIZE.pack(len(path)) + path
     contents = [_encode_field(field, shown) for field, shown in fields.items()]
     data = b"".join(_SIZE.pack(len(content)) + content for content in contents)
@@ -135,12 +149,12 @@ def _convert(line: bytes, algorithm: HashAlgorithm) -> bytes:
 
 
 def _split(text: bytes, names: tuple[str, ...]) -> list[bytes]:
-    """What is shown of each field; only a path may hold spaces."""
+    """Splits a line into its fields. Only the path may hold spaces."""
     named = next((number for number, name in enumerate(names) if name in NAME_FIELDS), len(names) - 1)
     shown = text.split(b" ", named)
     after = len(names) - 1 - named
     shown[named:] = shown[named].rsplit(b" ", after) if after and len(shown) > named else shown[named:]
-    if named < len(shown) < len(names):  # empty fields at the end, whose spaces someone has stripped
+    if named < len(shown) < len(names):  # empty fields at the end, whose spaces were stripped on the way
         shown += [b""] * (len(names) - len(shown))
     if len(shown) != len(names):
         raise _malformed(f"{len(shown)} fields of {len(names)}")
@@ -148,7 +162,7 @@ def _split(text: bytes, names: tuple[str, ...]) -> list[bytes]:
 
 
 def _encode_field(name: str, shown: bytes) -> bytes:
-    """The content of a field in the binary list."""
+    """The content that a field has in the binary list."""
     if name in NAME_FIELDS:
         return shown + b"\0"
     if not shown:
@@ -156,7 +170,7 @@ def _encode_field(name: str, shown: bytes) -> bytes:
     if name in UINT_FIELDS:
         size = UINT_FIELDS[name]
         if not shown.isdigit() or len(shown) > 10 or int(shown) >> 8 * size:  # noqa: PLR2004 digits of 32 bits
-            raise _malformed(f"{name} is no number of {size} bytes")
+            raise _malformed(f"{name} is not a number of {size} bytes")
         return int(shown).to_bytes(size, "little")
     if name == "xattrnames":
         return shown + b"\0"

@@ -1,9 +1,9 @@
-"""The forms in which kernels show the IMA measurement list: binary or ASCII, with template hashes of one bank.
+"""The forms in which kernels show the IMA list: binary or ASCII, with the template hashes of one bank.
 
-``binary_runtime_measurements`` is the one that travels and is replayed; the other forms are converted to it. Promises:
-every converted entry is as the SHA-1 list has it, and its template hash in the other form was right.
+Only ``binary_runtime_measurements`` travels and is replayed; the other forms are converted to it. A converted entry
+equals the one in the SHA-1 list, and its template hash in the other form was checked.
 
-Source: Linux ``security/integrity/ima/ima_fs.c``; since 6.10 there is one pair of files a bank.
+Source: Linux ``security/integrity/ima/ima_fs.c``; since 6.10 there is one pair of files for each bank.
 """
 
 import itertools
@@ -17,18 +17,18 @@ from schemas.ima import records as ima_records
 from schemas.ima.ascii import Converted, check_template_hash, convert_ascii
 from schemas.reasons import Reason
 
-_FIRST_BYTES: Final = frozenset(b" 0123456789")  # of an ASCII entry; a binary one begins with a PCR below 24
+_FIRST_BYTES: Final = frozenset(b" 0123456789")  # of an ASCII entry; a binary entry begins with a PCR below 24
 _BY_DIGITS: Final = {2 * algorithm.size: algorithm for algorithm in HASH_ALGORITHMS}
 _FIRST_ENTRY_BYTES: Final = 4096  # the first entry is a boot aggregate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListFormat:
-    """One form.
+    """A form of the list.
 
     Attributes:
-        text: ASCII, not binary.
-        algorithm: of its template hashes.
+        text: whether it is ASCII.
+        algorithm: algorithm of its template hashes.
     """
 
     text: bool = False
@@ -39,7 +39,7 @@ BINARY: Final = ListFormat()
 
 
 def detect_format(data: bytes) -> ListFormat:
-    """The form of a list, by its first entry; the plain binary one where that says nothing.
+    """Detects the form of a list by its first entry. Falls back to the plain binary form.
 
     Args:
         data: the list from its start.
@@ -59,11 +59,11 @@ def detect_format(data: bytes) -> ListFormat:
 
 
 def convert(data: bytes, form: ListFormat) -> Converted:
-    """The entries of a list as records of ``binary_runtime_measurements``.
+    """Converts the entries of a list to entries of ``binary_runtime_measurements``.
 
     Args:
-        data: from any entry on; an entry that is cut short at the end is left out.
-        form: of the list.
+        data: the list from any entry on; an entry that is cut short at the end is left out.
+        form: the form of the list.
 
     Raises:
         PeerError: ``log-malformed``.
@@ -77,7 +77,7 @@ def convert(data: bytes, form: ListFormat) -> Converted:
 
 
 def _convert_bank(data: bytes, algorithm: HashAlgorithm) -> Converted:
-    """``binary_runtime_measurements_<alg>``."""
+    """Converts the entries of ``binary_runtime_measurements_<alg>``."""
     columns = ima_records.cut_records(data, algorithm)
     records = []
     start, after_hash = 0, 4 + algorithm.size

@@ -1,16 +1,16 @@
 """The kernel's binary IMA measurement list (``binary_runtime_measurements``), little-endian.
 
-Promises: entries of every template, also unknown ones, are cut and replayable; what the built-in templates say is
-parsed; ``sha1(template data)`` equals the template hash of every entry that is not a violation.
-Does not: verify file signatures (``ima_signature``), replay (``log_replay``), or read the big-endian lists. ASCII lists
-and those of one bank (``binary_runtime_measurements_<alg>``) are converted by ``ima_formats``.
+This module cuts entries of every template, also of unknown ones, so all of them can be replayed. It parses the fields
+of known templates. For every entry that is not a violation it checks that the template hash is ``sha1(template data)``.
+It does not verify file signatures (``signature``), replay (``log_replay``) or read big-endian lists. ``formats``
+converts ASCII lists and the lists of one bank (``binary_runtime_measurements_<alg>``).
 
-A *violation* (a file was written while measured) has an all-zero template hash and extends all ones. No PCR binds the
-data of a violation entry: its path and digest are hearsay. Nor does one bind a template's name: a changed name makes an
-entry malformed or a file that nobody knows, never another file.
+A *violation* (a file was written while it was measured) has an all-zero template hash and extends all ones. No PCR
+binds the data of such an entry, so its path and digest are unverified. No PCR binds the template's name either: a
+changed name makes an entry malformed or the file unknown, it never turns the entry into another known file.
 
-Source: Linux ``security/integrity/ima`` (``ima_fs.c``, ``ima_template_lib.c``, ``ima_crypto.c``). For 100,000 entries
-the work is done in columns: one pass cuts and checks, one pass a bank hashes.
+Source: Linux ``security/integrity/ima`` (``ima_fs.c``, ``ima_template_lib.c``, ``ima_crypto.c``). A list may have
+100,000 entries, so the work is done in columns: one pass cuts and checks, one pass for each bank hashes.
 """
 
 import itertools
@@ -23,15 +23,15 @@ from typing import Final, NamedTuple, assert_never
 from schemas import limits
 from schemas.errors import PeerError
 from schemas.hashes import BY_NAME, HASH_ALGORITHMS, SHA1, HashAlgorithm
-from schemas.ima.template import MAX_NAME_BYTES, TEMPLATE_IMA, cut_fields, digest_of, path_of
+from schemas.ima.template import EVENT_NAME_BYTES, MAX_NAME_BYTES, TEMPLATE_IMA, cut_fields, digest_of, path_of
 from schemas.reasons import Reason
 
-_PLAIN: Final = {b"ima-ng": b"", b"ima-sig": bytes(4)}  # what follows the path of an unsigned file: most of a list
+# The bytes after the path in entries of unsigned files, by template. Most entries of a list are of these.
+_PLAIN: Final = {b"ima-ng": b"", b"ima-sig": bytes(4)}
 
 _VIOLATION: Final = bytes(SHA1.size)
-_EVENT_NAME_BYTES: Final = 256  # ima.h, IMA_EVENT_NAME_LEN_MAX + 1: the "ima" template hashes a padded name
 
-# By size of the template hashes: pcr, template hash, length of the template's name.
+# By size of the template hash: PCR, template hash, length of the template's name.
 _HEADERS: Final = {each.size: struct.Struct(f"<I{each.size}sI") for each in HASH_ALGORITHMS}
 _HEADER: Final = _HEADERS[SHA1.size]
 _SIZE: Final = struct.Struct("<I")
@@ -42,26 +42,26 @@ _SHA256_LABEL: Final = b"sha256"
 
 @unique
 class ImaBankMode(StrEnum):
-    """What the kernel extends into a bank other than SHA-1 (ima_crypto.c, ima_calc_field_array_hash).
+    """The digest that the kernel extends into a bank other than SHA-1 (ima_crypto.c, ima_calc_field_array_hash).
 
-    A padded bank is only as strong as SHA-1. Not only old kernels pad: one that has an algorithm as a module, as
-    Debian 12 has SHA-384 and SHA-512, pads in these banks, because IMA starts before modules are loaded.
+    A padded bank is only as strong as SHA-1. Old kernels pad, and so do newer kernels in banks whose algorithm is a
+    module, because IMA starts before modules are loaded. Debian 12 has SHA-384 and SHA-512 as modules.
     """
 
-    HASHED = "hashed"  # Linux 5.8 and later, algorithm built in: the template data hashed with the bank's algorithm
-    PADDED_SHA1 = "padded-sha1"  # else: the SHA-1 template hash, padded with zeros
+    HASHED = "hashed"  # the bank's own hash of the template data: Linux 5.8 and later, algorithm built in
+    PADDED_SHA1 = "padded-sha1"  # the SHA-1 template hash, padded with zeros: all other kernels
 
 
 class ImaFile(NamedTuple):
-    """What appraisal needs of one entry.
+    """The parts of one entry that appraisal needs.
 
     Attributes:
-        pcr_index: the PCR that was extended; bound by the quote only if selected there.
-        path: as in the log; empty in an unknown template.
-        digest: of the file, without the algorithm's name; empty in an unknown template, None in a violation.
-        signature: ``security.ima`` signature, empty when there is none; of an ``ima-buf`` entry its buffer, since
-            renamed on the way an ``ima-sig`` entry looks like one. Believed only if it verifies.
-        label: how the digest was made: ``sha256``, ``ima:sha256``, ``verity:sha256``; empty where there is none.
+        pcr_index: the PCR that was extended. A quote binds the entry only if it selects this PCR.
+        path: the path as in the list; empty in an unknown template.
+        digest: the file's digest, without the algorithm's name; empty in an unknown template, None in a violation.
+        signature: the ``security.ima`` signature, unverified; empty if there is none. In an ``ima-buf`` entry it is the
+            buffer, because an ``ima-sig`` entry looks like that if its template was renamed on the way.
+        label: kind of the digest: ``sha256``, ``ima:sha256``, ``verity:sha256``; empty if there is no digest.
     """
 
     pcr_index: int
@@ -73,21 +73,21 @@ class ImaFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImaEntry:
-    """One entry, for people and for checks that need all of it.
+    """One entry with all its parts, for people and for checks that need more than :class:`ImaFile` has.
 
     Attributes:
         pcr_index: 0 to 23.
-        template_hash: SHA-1 of the template data, or zeros.
-        template_name: ``ima-ng``; a custom template's name is its list of fields.
-        template_data: as in the log; what the hash is made over, except in the ``ima`` template.
-        file_digest: None in a violation, an unknown template, and for an unknown algorithm.
-        fs_verity: the digest is a file's fs-verity digest, not its hash.
-        raw_path: as in the log.
-        path: for display; bytes that are not UTF-8 are written in hexadecimal.
-        signature: None when there is none.
-        violation: the file was written while measured.
-        fields: all fields of the template data by name, as they are; a path without its NUL. Empty in an unknown
-            template.
+        template_hash: SHA-1 of the template data; zeros for a violation.
+        template_name: for instance ``ima-ng``; a custom template's name is its list of fields.
+        template_data: the data as in the list. The template hash covers exactly these bytes, except in template
+            ``ima``.
+        file_digest: None in a violation, in an unknown template, and for an unknown algorithm.
+        fs_verity: whether the digest is the file's fs-verity digest instead of its hash.
+        raw_path: the path as in the list.
+        path: the path for display; bytes that are not UTF-8 are written in hexadecimal.
+        signature: None if there is none.
+        violation: whether the file was written while it was measured.
+        fields: the fields of the template data by name; the path without its NUL. Empty in an unknown template.
     """
 
     pcr_index: int
@@ -105,14 +105,14 @@ class ImaEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImaRecords:
-    """Entries as columns of equal length, each row checked against its template hash.
+    """Entries as columns of equal length.
 
     Attributes:
         ends: offset of the first byte after each entry.
         pcr_indices: 0 to 23.
-        template_hashes: SHA-1, or zeros for a violation.
-        template_names: as in the log.
-        hashed: what the template hash is made over; the template data, except in the ``ima`` template.
+        template_hashes: SHA-1; zeros for a violation.
+        template_names: the names as in the list.
+        hashed: the bytes that the template hash covers: the template data, except in template ``ima``.
     """
 
     ends: list[int]
@@ -122,10 +122,10 @@ class ImaRecords:
     hashed: list[bytes]
 
     def files(self, count: int) -> Iterator[ImaFile]:
-        """What the first ``count`` entries measured.
+        """The files that the first ``count`` entries measured.
 
         Raises:
-            PeerError: ``log-malformed`` when the data of a built-in template do not parse.
+            PeerError: ``log-malformed`` if the data of a known template do not parse.
         """
         head, new_tuple = _SHA256_HEAD.unpack_from, tuple.__new__  # a NamedTuple's own __new__ takes twice as long
         columns = (self.pcr_indices, self.template_hashes, self.template_names, self.hashed)
@@ -143,7 +143,7 @@ class ImaRecords:
         return (each == _VIOLATION for each in self.template_hashes[:count])
 
     def extensions(self, algorithm: HashAlgorithm, mode: ImaBankMode) -> list[bytes]:
-        """What each entry extended into the bank of ``algorithm``."""
+        """The digest that each entry extended into the bank of ``algorithm``."""
         ones = b"\xff" * algorithm.size
         match mode:
             case _ if algorithm == SHA1:
@@ -166,7 +166,7 @@ def split_records(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
         data: the list from any index on.
 
     Returns:
-        whole entries, and the bytes of an entry that is cut short.
+        The whole entries, and the bytes of an entry that is cut short.
 
     Raises:
         PeerError: ``log-malformed`` for an impossible PCR or length.
@@ -178,10 +178,10 @@ def split_records(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
 
 
 def read_records(data: bytes) -> ImaRecords:
-    """Cuts ``data`` and checks every template hash.
+    """Cuts ``data`` into entries and checks every template hash.
 
     Args:
-        data: whole entries from any index on, nothing after them.
+        data: exactly some whole entries, from any index on.
 
     Raises:
         PeerError: ``log-malformed``.
@@ -203,7 +203,7 @@ def parse_entry(record: bytes) -> ImaEntry:
     """Parses one entry.
 
     Raises:
-        PeerError: ``log-malformed``: not exactly one entry, or its template hash or data are wrong.
+        PeerError: ``log-malformed`` if it is not exactly one entry, or if its template hash or data are wrong.
     """
     records = read_records(record)
     if len(records.ends) != 1:
@@ -230,11 +230,11 @@ def parse_entry(record: bytes) -> ImaEntry:
 
 
 def cut_records(data: bytes, algorithm: HashAlgorithm = SHA1) -> ImaRecords:
-    """The whole entries of ``data``, nothing checked but lengths and PCRs. The loop that everything else waits for.
+    """Cuts ``data`` into whole entries; checks only lengths and PCR indices. This loop dominates the cost of a list.
 
     Args:
         data: the list from any index on.
-        algorithm: whose template hashes the list has; SHA-1, but in ``binary_runtime_measurements_<alg>``.
+        algorithm: algorithm of the template hashes: SHA-1, except in ``binary_runtime_measurements_<alg>``.
 
     Raises:
         PeerError: ``log-malformed``.
@@ -245,7 +245,7 @@ def cut_records(data: bytes, algorithm: HashAlgorithm = SHA1) -> ImaRecords:
     header, size_at = _HEADERS[algorithm.size].unpack_from, _SIZE.unpack_from
     head = _HEADERS[algorithm.size].size
     offset, limit, last_pcr = 0, len(data), limits.MAX_PCR_INDEX
-    while offset + head + 4 <= limit:  # and a length
+    while offset + head + 4 <= limit:  # 4: the length after the template's name
         pcr_index, template_hash, name_size = header(data, offset)
         if pcr_index > last_pcr or not 0 < name_size <= MAX_NAME_BYTES:
             raise _malformed(f"entry at offset {offset}: PCR {pcr_index}, template name of {name_size} bytes")
@@ -253,7 +253,7 @@ def cut_records(data: bytes, algorithm: HashAlgorithm = SHA1) -> ImaRecords:
         name = data[offset + head : start]
         if name == TEMPLATE_IMA:
             end = _ima_template_end(data, start)
-            hashed = data[start : start + 20] + data[start + 24 : end].ljust(_EVENT_NAME_BYTES, b"\0")
+            hashed = data[start : start + 20] + data[start + 24 : end].ljust(EVENT_NAME_BYTES, b"\0")
         else:
             start += 4
             if start > limit:
@@ -275,16 +275,16 @@ def cut_records(data: bytes, algorithm: HashAlgorithm = SHA1) -> ImaRecords:
 
 
 def _ima_template_end(data: bytes, start: int) -> int:
-    """Where the entry ends whose data, a SHA-1 digest and a path with its length, begin at ``start``.
+    """The end of an ``ima`` entry whose data begin at ``start``; may be beyond the end of ``data``.
 
-    The data of the ``ima`` template have no length of their own. May be beyond the end of ``data``.
+    The data of this template have no length of their own: they are a SHA-1 digest and a path with its length.
     """
     path_start = start + SHA1.size + _SIZE.size
     if path_start > len(data):
         return path_start
     (size,) = _SIZE.unpack_from(data, path_start - _SIZE.size)
-    if size >= _EVENT_NAME_BYTES:
-        raise _malformed(f"path of {size} bytes in the ima template, the limit is {_EVENT_NAME_BYTES - 1}")
+    if size >= EVENT_NAME_BYTES:
+        raise _malformed(f"path of {size} bytes in the ima template, the limit is {EVENT_NAME_BYTES - 1}")
     end: int = path_start + size
     return end
 

@@ -1,11 +1,11 @@
-"""File signatures as IMA keeps them in ``security.ima`` and shows them in the ``sig`` field of its list.
+"""File signatures from the attribute ``security.ima``, which IMA shows in the ``sig`` field of its list.
 
-Version 2 signs the file's digest as it is. Version 3 signs the digest of ``struct ima_file_id``, which says whether the
-digest is a file's hash or its fs-verity digest. RSASSA-PKCS1-v1_5, and ECDSA over P-256, P-384, P-521 and secp256k1
-(which tools sign with, though no kernel verifies it). Refused: SHA-1
-(whoever makes two files of one digest has one of them signed), RSA below 2048 bits, signatures of other attributes.
+Version 2 signs the file's digest itself. Version 3 signs the digest of ``struct ima_file_id``, which also states
+whether the file's digest is its hash or its fs-verity digest. Accepted are RSASSA-PKCS1-v1_5, and ECDSA over P-256,
+P-384, P-521 and secp256k1 (tools sign with the last one, though no kernel verifies it). Refused are SHA-1 (an attacker
+can make two files of one digest and have one of them signed), RSA below 2048 bits, and signatures of other attributes.
 
-A signature says what its key says of a *digest*: nothing of the path, nor of whether the file is still wanted.
+A signature vouches for a *digest*. It does not vouch for the path, and a signed file may be outdated.
 
 Source: Linux ``security/integrity/integrity.h`` (``signature_v2_hdr``, ``ima_file_id``), ``digsig_asymmetric.c``,
 ``include/uapi/linux/hash_info.h``.
@@ -50,7 +50,7 @@ _PKCS1V15: Final = padding.PKCS1v15()
 
 
 class SignatureType(IntEnum):
-    """The first byte: what the signature is of (``integrity.h``, ``enum evm_ima_xattr_type``)."""
+    """The first byte: the kind of digest that was signed (``integrity.h``, ``enum evm_ima_xattr_type``)."""
 
     DIGSIG = 3  # a file's hash
     VERITY_DIGSIG = 6  # a file's fs-verity digest
@@ -64,8 +64,8 @@ class FileKey:
     """A key that signs files.
 
     Attributes:
-        id: last four bytes of SHA-1 of the public key's bits (RFC 5280, 4.2.1.2, method 1); what signatures name,
-            unless the key's certificate has a key identifier of its own.
+        id: last four bytes of SHA-1 of the public key's bits (RFC 5280, 4.2.1.2, method 1). Signatures name their key
+            by it, unless the key's certificate has another key identifier.
         public: RSA or elliptic curve.
     """
 
@@ -73,19 +73,19 @@ class FileKey:
     public: PublicKey
 
     def pem(self) -> str:
-        """SubjectPublicKeyInfo."""
+        """The key as SubjectPublicKeyInfo in PEM."""
         return self.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSignature:
-    """A signature, well-formed; says nothing until :func:`verify_file_signature` accepts it.
+    """A well-formed signature; it proves nothing until :func:`verify_file_signature` accepts it.
 
     Attributes:
-        type: what it is of.
+        type: the kind of digest that was signed.
         version: 2 or 3.
-        algorithm: of the file's digest, and in version 3 of the signed digest.
-        key_id: four bytes that name the key; a hint.
+        algorithm: algorithm of the file's digest, and in version 3 also of the signed digest.
+        key_id: four bytes that name the key; only a hint.
         value: RSA: the signature. ECDSA: DER of ``SEQUENCE { r, s }``.
     """
 
@@ -97,7 +97,7 @@ class FileSignature:
 
 
 def make_file_key(public: object) -> FileKey:
-    """Checks that a public key is of a kind that we accept.
+    """Checks that we accept the kind of a public key.
 
     Raises:
         PeerError: ``malformed``.
@@ -113,7 +113,7 @@ def make_file_key(public: object) -> FileKey:
 
 
 def parse_file_key(raw: bytes) -> FileKey:
-    """A key from a SubjectPublicKeyInfo, PEM or DER.
+    """Reads a key from a SubjectPublicKeyInfo in PEM or DER.
 
     Raises:
         PeerError: ``malformed``, ``too-large``.
@@ -141,7 +141,7 @@ def parse_file_signature(raw: bytes) -> FileSignature:
     if algorithm_id not in _ALGORITHMS:
         raise _refused(f"hash algorithm {algorithm_id}, expected SHA-256, SHA-384 or SHA-512")
     if size != len(raw) - _HEADER.size:
-        raise _refused(f"{len(raw) - _HEADER.size} bytes of signature, said to be {size}")
+        raise _refused(f"{len(raw) - _HEADER.size} bytes of signature, its header states {size}")
     return FileSignature(
         type=SignatureType(kind),
         version=version,
@@ -156,24 +156,24 @@ def verify_file_signature(raw: bytes, label: bytes, digest: bytes, keys: Sequenc
 
     Args:
         raw: the signature, as in the list.
-        label: how the file's digest was made, as in the list: ``sha256``, ``ima:sha256``, ``verity:sha256``.
+        label: kind of the file's digest, as in the list: ``sha256``, ``ima:sha256``, ``verity:sha256``.
         digest: the file's digest.
-        keys: that may sign files. The one that the signature names is tried; all of them if it names none.
+        keys: the keys that may sign files. Tries those that the signature names, or all if it names no known key.
 
     Returns:
-        the key that signed it.
+        The key that signed the file.
 
     Raises:
-        PeerError: ``log-malformed`` for no signature of this kind of digest, ``file-unexpected`` when none of the keys
-            made it.
+        PeerError: ``log-malformed`` if the signature is not well-formed or of another kind of digest;
+            ``file-unexpected`` if no key verifies it.
     """
     signature = parse_file_signature(raw)
     of_verity = label.startswith(b"verity:")
     if of_verity is not (signature.type is SignatureType.VERITY_DIGSIG):
-        raise _refused("not of the kind of digest that the entry has")
+        raise _refused("of another kind of digest than the entry's")
     algorithm = signature.algorithm
     if label.rpartition(b":")[2] != algorithm.name.encode() or len(digest) != algorithm.size:
-        raise _refused("not of the algorithm that made the entry's digest")
+        raise _refused("of another hash algorithm than the entry's digest")
     if signature.version == 3:  # noqa: PLR2004 struct ima_file_id: type, algorithm, digest
         digest = algorithm.digest(bytes([signature.type, raw[2]]) + digest)
     for key in [key for key in keys if key.id == signature.key_id] or keys:
@@ -182,11 +182,11 @@ def verify_file_signature(raw: bytes, label: bytes, digest: bytes, keys: Sequenc
         except InvalidSignature:
             continue
         return key
-    raise PeerError(Reason.FILE_UNEXPECTED, "no key that is trusted for it made the file's signature")
+    raise PeerError(Reason.FILE_UNEXPECTED, "no trusted key made the file's signature")
 
 
 def _verify(public: PublicKey, signature: FileSignature, digest: bytes) -> None:
-    """Raises ``InvalidSignature``."""
+    """Raises ``InvalidSignature`` if ``public`` did not sign ``digest``."""
     prehashed = _PREHASHED[signature.algorithm]
     if isinstance(public, rsa.RSAPublicKey):
         public.verify(signature.value, digest, _PKCS1V15, prehashed)

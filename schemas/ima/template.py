@@ -1,11 +1,12 @@
-"""IMA templates: what the bytes of one entry's template data mean, field by field.
+"""IMA templates: cuts the template data of an entry into its fields.
 
-Promises: the built-in templates, and custom ones whose name is their list of fields (``ima_template_fmt=``), are cut
-into fields; what is cut is well-formed: a path ends with its only NUL, a digest has the size of its algorithm.
+This covers the built-in templates, and custom templates whose name is their list of fields (``ima_template_fmt=``). The
+fields are checked: a path has one NUL, at its end, and a digest has the size of its algorithm.
 
-No PCR binds a template's name, so whoever carries a log may change it, and read the same data as other fields. That is
-why :func:`field_names` knows only lists in which the file's digest comes first, or second after its path: no other
-field, whose bytes a user of the device may choose, can be taken for the digest.
+No PCR binds a template's name. So anyone who carries a list can change the name and have the same data read as other
+fields. Therefore :func:`field_names` knows only templates whose first field is the file's digest, or whose first two
+are
+its path and its digest: no other field, whose bytes a user of the device might choose, can be taken for the digest.
 
 Source: Linux ``security/integrity/ima`` (``ima_template.c``, ``ima_template_lib.c``).
 """
@@ -18,8 +19,9 @@ from schemas.errors import PeerError
 from schemas.hashes import BY_NAME, SHA1
 from schemas.reasons import Reason
 
-TEMPLATE_IMA: Final = b"ima"  # the only one without a length before its data, and with its own hash
+TEMPLATE_IMA: Final = b"ima"  # the only template without a length before its data, and with a hash of its own
 MAX_NAME_BYTES: Final = 255
+EVENT_NAME_BYTES: Final = 256  # ima.h, IMA_EVENT_NAME_LEN_MAX + 1: template "ima" hashes the path padded to this size
 _MAX_FIELDS: Final = 15  # ima_template.c, IMA_TEMPLATE_NUM_FIELDS_MAX
 
 # ima_template.c, builtin_templates. The first field is the file's digest, the second its path.
@@ -47,11 +49,11 @@ _SIZE: Final = struct.Struct("<I")
 
 
 class FileDigest(NamedTuple):
-    """A file's digest and how it was made.
+    """A file's digest and its kind.
 
     Attributes:
-        label: ``sha256``; ``ima:sha256`` or ``verity:sha256`` where the template says which; empty for no digest.
-        digest: as many bytes as the algorithm makes, if it is one we know.
+        label: ``sha256``; in templates that state the kind ``ima:sha256`` or ``verity:sha256``; empty for no digest.
+        digest: has the algorithm's size, if we know the algorithm.
     """
 
     label: bytes
@@ -63,7 +65,7 @@ NO_DIGEST: Final = FileDigest(b"", b"")
 
 @lru_cache(maxsize=64)
 def field_names(template: bytes) -> tuple[str, ...]:
-    """The fields of a template, or none for one that is not known."""
+    """The fields of a template; empty for an unknown template."""
     if template in _BUILT_IN:
         return _BUILT_IN[template]
     names = tuple(template.decode("ascii", "replace").split("|"))
@@ -75,11 +77,11 @@ def field_names(template: bytes) -> tuple[str, ...]:
 
 
 def cut_fields(template: bytes, data: bytes) -> dict[str, bytes]:
-    """The fields of one entry, paths without their NUL; empty for an unknown template.
+    """Cuts the data of one entry into its fields, the path without its NUL. Empty for an unknown template.
 
     Args:
-        template: its name.
-        data: what its template hash is made over.
+        template: name of the template.
+        data: the bytes that the template hash covers.
 
     Raises:
         PeerError: ``log-malformed``.
@@ -108,19 +110,19 @@ def cut_fields(template: bytes, data: bytes) -> dict[str, bytes]:
 
 
 def path_of(fields: dict[str, bytes]) -> bytes:
-    """The path among the fields of an entry; empty when there is none."""
+    """The path of an entry; empty if it has none."""
     return fields.get("n-ng", fields.get("n", b""))
 
 
 def digest_of(fields: dict[str, bytes], *, violation: bool = False) -> FileDigest:
-    """The file's digest among the fields of an entry.
+    """The file's digest of an entry.
 
     Args:
-        fields: of :func:`cut_fields`.
-        violation: the digest is zeros of a size that differs between kernels.
+        fields: the result of :func:`cut_fields`.
+        violation: whether the entry is a violation; its digest is zeros, how many differs between kernels.
 
     Raises:
-        PeerError: ``log-malformed`` for a digest that does not say how it was made, or has another size.
+        PeerError: ``log-malformed`` for a digest without a valid label, or of another size than its algorithm's.
     """
     if "d" in fields:
         label, digest, typed = SHA1.name.encode(), fields["d"], False

@@ -1,1 +1,1 @@
-"""The firmware's boot log (TCG PC Client Platform Firmware Profile): records, their data, what PCRs vouch for."""
+"""The boot log of the firmware (TCG PC Client Platform Firmware Profile): its events, and the facts that PCRs prove."""

@@ -1,8 +1,8 @@
-"""Which event data a PCR vouches for.
+"""Finds the event data that a PCR vouches for.
 
-A digest that was extended vouches for the bytes that hash to it, and for nothing else in the event: not for its type,
-not for where in memory an image was or which file it came from. :func:`bind` computes the difference; nothing assumes
-it from the event's type.
+An extended digest vouches for the bytes that hash to it, and for nothing else in the event: not for its type, nor for
+the address of an image or the file it came from. :func:`bind` computes which bytes these are; the event's type alone
+does not tell.
 """
 
 from collections.abc import Collection
@@ -16,13 +16,13 @@ from schemas.hashes import BY_TPM_ID, HashAlgorithm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthenticatedData:
-    """Event data of which some bytes are what the event's digests are of. Made by :func:`bind` only.
+    """Event data whose digests cover some of the bytes. Only :func:`bind` makes one.
 
-    They are authentic where the PCR is: after a replay that reproduced a quote over it.
+    The measured bytes are authentic once a replay has reproduced a quote over the event's PCR.
 
     Attributes:
-        part: which bytes.
-        measured: these bytes.
+        part: which bytes were measured.
+        measured: the measured bytes.
         unverified_data: all event data.
     """
 
@@ -32,13 +32,13 @@ class AuthenticatedData:
 
     @property
     def whole(self) -> bool:
-        """Whether all event data are authentic, so that everything decoded from them is."""
+        """Whether all event data were measured. Then everything decoded from them is authentic."""
         return self.part is Part.WHOLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescriptiveData:
-    """Event data that no digest covers: for people, and for finding a reference value. Anyone may have written them.
+    """Event data that no digest covers. Anyone may have written them: use them only for display and as a hint.
 
     Attributes:
         unverified_data: all event data.
@@ -56,9 +56,9 @@ def bind(event: BootEvent, banks: Collection[HashAlgorithm]) -> Binding:
     """Compares event data with the event's digests.
 
     Args:
-        event: of any log.
-        banks: those that must agree: the banks in which the event's PCR was quoted. An event that lacks a digest for
-            one of them did not extend it, and is not authentic there.
+        event: an event of any log.
+        banks: the banks in which the event's PCR was quoted; all of them must agree. An event without a digest for one
+            of these banks did not extend it, so its data are not authentic.
     """
     digests = dict(event.digests)
     wanted = [(bank, digests.get(bank.tpm_id, _NOTHING)) for bank in banks]
@@ -70,5 +70,5 @@ def bind(event: BootEvent, banks: Collection[HashAlgorithm]) -> Binding:
 
 
 def hashable_banks(event: BootEvent) -> tuple[HashAlgorithm, ...]:
-    """The banks of an event's digests, those of unknown algorithms left out; for logs looked at without a quote."""
+    """The banks of an event's digests, without unknown algorithms; for logs that are read without a quote."""
     return tuple(BY_TPM_ID[tpm_id] for tpm_id, _ in event.digests if tpm_id in BY_TPM_ID)

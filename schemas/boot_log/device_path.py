@@ -1,9 +1,9 @@
-r"""UEFI device paths, as text.
+r"""Writes UEFI device paths as text.
 
-Promises: every path whose node lengths add up has a text; a node that is not known, or whose body does not fit its
-type, is shown as ``Path(type,subtype,hex)``. Text forms are those of UEFI 2.10, 10.6.1.6, in the spelling of
-libefivar, which tpm2-tools prints: numbers of buses and targets are decimal, GUIDs lower case, files ``File(\...)``.
-Does not: turn text into paths, or resolve anything. In a boot log a device path is only descriptive.
+Every path whose node lengths add up has a text. A node that is unknown, or whose body does not fit its type, is written
+as ``Path(type,subtype,hex)``. The text forms are those of UEFI 2.10, 10.6.1.6, as libefivar and tpm2-tools print them:
+bus and target numbers are decimal, GUIDs lower case, files ``File(\...)``. This module does not parse text or resolve
+paths. In a boot log no digest covers a device path.
 
 Source: UEFI 2.10, 10.3, "Device Path Nodes". All integers little-endian.
 """
@@ -27,10 +27,10 @@ _HEADER_BYTES: Final = 4
 
 
 def device_path_text(raw: bytes) -> str:
-    """The path as text, instances separated by commas; empty for no bytes.
+    """Writes one path as text, its instances separated by commas. Empty for no bytes.
 
     Args:
-        raw: nodes; what ends with the data needs no end node (some firmware logs none).
+        raw: the nodes. The end node may be missing at the end of the data, because some firmware logs none.
 
     Raises:
         PeerError: ``malformed`` for lengths that do not add up, too many nodes, or bytes after the end node.
@@ -42,10 +42,10 @@ def device_path_text(raw: bytes) -> str:
 
 
 def device_path_texts(raw: bytes) -> tuple[str, ...]:
-    """Paths one after the other, each with its end node, as a load option has them.
+    """Writes consecutive paths as text, each with its end node, as in a load option.
 
     Raises:
-        PeerError: ``malformed``, as for one.
+        PeerError: ``malformed``, as :func:`device_path_text`, or for too many paths.
     """
     reader = Reader(raw, "little")
     texts: list[str] = []
@@ -86,12 +86,12 @@ def _node_text(node_type: int, subtype: int, body: bytes) -> str:
         try:
             return form(body)
         except (struct.error, PeerError, ValueError):
-            pass  # shown as it is
+            pass  # the body does not fit the type
     return f"Path({node_type},{subtype},{body.hex()})"
 
 
 def _fields(layout: str, text: str) -> Callable[[bytes], str]:
-    """A form for a body of exactly this layout; ``text`` names fields by position."""
+    """The form of a body with exactly this layout; ``text`` refers to its fields by position."""
     parser = struct.Struct("<" + layout)
 
     def form(body: bytes) -> str:

@@ -1,9 +1,8 @@
-"""What the data of a boot event say, by event type. Never on the path of a replay: decode what you want to look at.
+"""Decodes the data of boot events by event type. A replay does not need this.
 
-Promises: exact and bounded parsing of the structures that the PC Client profile names; data of a type that it leaves
-open, or does not know, stay as they are (``Opaque``).
-Does not: say whether any of it is true. What is decoded from ``binding.DescriptiveData`` anyone may have
-written; ask ``binding.bind`` first.
+Parsing is exact and bounded for the structures that the PC Client profile defines. Data whose form it leaves open, and
+data of unknown types, become ``Text`` or ``Opaque``. Decoding does not prove anything: anyone may have written data
+that no digest covers (``binding.DescriptiveData``), so call ``binding.bind`` first.
 
 Source: PFP 1.06, 10.2 and 10.4. All integers little-endian.
 """
@@ -51,11 +50,11 @@ def decode_event_data(event_type: int, data: bytes) -> EventData:
     """Decodes event data.
 
     Args:
-        event_type: as the log says.
-        data: event data, bounded by the log's parser.
+        event_type: the type that the log states.
+        data: event data; the log's parser has limited their size.
 
     Raises:
-        PeerError: ``malformed`` where the data are not what the type promises.
+        PeerError: ``malformed`` if the data do not have the structure of the type.
     """
     decoder = _DECODERS.get(event_type)
     return decoder(data) if decoder is not None else _text_or_opaque(data)
@@ -67,7 +66,7 @@ def _text_or_opaque(data: bytes) -> Text | Opaque:
 
 
 def _version(data: bytes) -> Text | Opaque:
-    """EV_S_CRTM_VERSION: UTF-16, a GUID, or (against the profile) ASCII."""
+    """Decodes EV_S_CRTM_VERSION: UTF-16, a GUID, or (against the profile) ASCII."""
     if not data.strip(b"\0"):
         return Text(value="")
     decoded = _text_or_opaque(data)

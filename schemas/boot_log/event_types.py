@@ -1,7 +1,7 @@
-"""Event types of the boot log, by the numbers and names of the specification.
+"""Event types of the boot log with the numbers and names of the specification.
 
-A type is the log's word: the digests of an event do not cover it, nor the index of its PCR. What a verifier concludes
-from a type alone, whoever carries the log may have chosen.
+A type is unverified: the digests of an event cover neither its type nor its PCR index. Anyone who carries the log can
+change the type, so no conclusion may rest on it alone.
 
 Source: TCG PC Client Platform Firmware Profile (PFP) 1.06, 10.4.1, "Event Types"; numbers as in EDK2's
 ``UefiTcgPlatform.h``.
@@ -12,7 +12,7 @@ from enum import IntEnum, unique
 
 @unique
 class EventType(IntEnum):
-    """All event types that PFP names, the deprecated ones included."""
+    """All event types that PFP names, including deprecated ones."""
 
     EV_PREBOOT_CERT = 0x00000000
     EV_POST_CODE = 0x00000001
@@ -71,11 +71,11 @@ IMAGE_TYPES = frozenset(
         EventType.EV_EFI_BOOT_SERVICES_DRIVER,
         EventType.EV_EFI_RUNTIME_SERVICES_DRIVER,
     }
-)  # event data is a UEFI_IMAGE_LOAD_EVENT; the digest is that of the image
+)  # event data is a UEFI_IMAGE_LOAD_EVENT; the digest is the image's
 
 
 def event_type_name(event_type: int) -> str:
-    """The specification's name; the number in hexadecimal where it has none."""
+    """The specification's name of a type; the number in hexadecimal if it has no name."""
     try:
         return EventType(event_type).name
     except ValueError:

@@ -1,6 +1,6 @@
-"""Decoded event data of a boot log, one type a kind. Each has a line of ``text`` for people.
+"""Decoded event data of a boot log, one class for each kind. ``text`` is one line for people, safe for a terminal.
 
-None of it is true because it is here: see ``binding`` for what a digest covers.
+These are unverified: ``binding`` finds the bytes that a digest covers.
 
 Source: PFP 1.06, 10.2 and 10.4.
 """
@@ -13,25 +13,25 @@ from schemas.boot_log.uefi_variable import Variable
 from schemas.boot_log.windows_tags import TaggedValue
 
 _SHOWN_BYTES: Final = 64
-_NUMBER_BYTES: Final = 8  # a shorter value is a number, though its bytes may be letters
+_NUMBER_BYTES: Final = 8  # a value up to this size is a number, even if its bytes are letters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opaque:
-    """Data that no structure is known for."""
+    """Data of unknown structure."""
 
     content: bytes
 
     @property
     def text(self) -> str:
-        """Hexadecimal, its beginning."""
+        """The first bytes in hexadecimal."""
         more = f"... ({len(self.content)} bytes)" if len(self.content) > _SHOWN_BYTES else ""
         return self.content[:_SHOWN_BYTES].hex() + more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """A string: of an action, a loader, a version."""
+    """A string, for instance an action, a loader's command or a version."""
 
     value: str
 
@@ -43,14 +43,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Separator:
-    """The end of a phase, in one PCR. ``value`` is 0 or 0xFFFFFFFF; 1 announces an error."""
+    """The end of a boot phase in one PCR. ``value`` is 0 or 0xFFFFFFFF, or 1 after an error."""
 
     value: int
     detail: bytes = b""
 
     @property
     def error(self) -> bool:
-        """Whether measuring failed before."""
+        """Whether the firmware reports that a measurement failed."""
         return self.value == 1
 
     @property
@@ -67,17 +67,17 @@ class VariableEvent:
 
     @property
     def text(self) -> str:
-        """Name and size; ``boot_log_text`` knows more of what is inside."""
+        """Name and size; ``schemas.text.boot_log`` also decodes the content."""
         return f"{shown(self.variable.name)}: {len(self.variable.content)} bytes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLoad:
-    """A UEFI_IMAGE_LOAD_EVENT. The digest is that of the image (Authenticode); nothing here is covered by it.
+    """A UEFI_IMAGE_LOAD_EVENT. The digest is the image's (Authenticode) and covers none of these fields.
 
     Attributes:
-        location, length, link_time_address: in memory.
-        path: device path as text.
+        location, length, link_time_address: of the image in memory.
+        path: device path of the image as text.
     """
 
     location: int
@@ -87,7 +87,7 @@ class ImageLoad:
 
     @property
     def text(self) -> str:
-        """The path, or the place in memory where there is none."""
+        """The path; without one, the place in memory."""
         return self.path or (f"image of {self.length} bytes at {self.location:#x}" if self.length else "image")
 
 
@@ -105,7 +105,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionTable:
-    """A UEFI_GPT_DATA: header and the entries in use."""
+    """A UEFI_GPT_DATA: the header and the used entries of a partition table."""
 
     disk: str
     first_usable_block: int
@@ -121,7 +121,7 @@ class PartitionTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirmwareBlob:
-    """Where measured firmware lies; ``description`` in the second form of the structure only."""
+    """Address and size of measured firmware. Only the second form of the structure has a ``description``."""
 
     base: int
     length: int
@@ -129,7 +129,7 @@ class FirmwareBlob:
 
     @property
     def text(self) -> str:
-        """Description and place."""
+        """Description, size and address."""
         return f"{shown(self.description)} {self.length} bytes at {self.base:#x}".strip()
 
 
@@ -149,7 +149,7 @@ class HandoffTables:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaggedEvent:
-    """Tagged values: of Windows, of the Linux EFI stub, of systemd-boot."""
+    """Tagged values, as Windows, the Linux EFI stub and systemd-boot log them."""
 
     values: tuple[TaggedValue, ...]
 
@@ -161,7 +161,7 @@ class TaggedEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpecId:
-    """Entry 0: the profile's version, and data of the vendor. ``records`` reads its algorithms."""
+    """Entry 0: version of the profile, and data of the vendor. ``records`` reads its algorithms."""
 
     version: str
     platform_class: int
@@ -176,7 +176,7 @@ class SpecId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartupLocality:
-    """The locality of TPM2_Startup: PCR 0 starts with it."""
+    """The locality of TPM2_Startup, which is the initial value of PCR 0."""
 
     locality: int
 
@@ -188,12 +188,13 @@ class StartupLocality:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceManifest:
-    """Where a reference manifest for the platform is: a BIOS integrity measurement or SP800-155 event.
+    """Refers to a reference manifest of the platform: a BIOS integrity measurement or SP800-155 event.
 
     Attributes:
+        signature: name of the structure, which is its first 16 bytes.
         vendor_id: IANA enterprise number of the platform's manufacturer.
         manifest: GUID of the reference manifest.
-        rest: names and locators of the second and third forms, not taken apart.
+        rest: the remaining bytes, not decoded: names and locators in the second and third forms.
     """
 
     signature: str
@@ -203,18 +204,18 @@ class ReferenceManifest:
 
     @property
     def text(self) -> str:
-        """Which manifest."""
+        """Structure, manifest and vendor."""
         return f"{self.signature}: manifest {self.manifest} of vendor {self.vendor_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceSecurity:
-    """A measurement that a device gave of itself by SPDM (DEVICE_SECURITY_EVENT_DATA and its second form).
+    """A measurement that a device reported about itself by SPDM (DEVICE_SECURITY_EVENT_DATA and its second form).
 
     Attributes:
-        version: of the structure.
+        version: version of the structure.
         device_type: 1 PCI, 2 USB.
-        auth_state: 0 authenticated; None in the first form, which does not say.
+        auth_state: 0 if the device was authenticated; None in the first form, which does not have the field.
         path: device path as text; empty in the first form.
         content: measurement block and device context.
     """
@@ -227,7 +228,7 @@ class DeviceSecurity:
 
     @property
     def text(self) -> str:
-        """Kind of device, whether it was authenticated, where it is."""
+        """Type of the device, authentication state, path."""
         state = "" if self.auth_state is None else f", authentication state {self.auth_state}"
         return f"SPDM device of type {self.device_type}{state} {self.path}".rstrip()
 

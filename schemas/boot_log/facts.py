@@ -1,18 +1,18 @@
-"""What a machine's boot was, as far as PCRs vouch for it: Secure Boot, firmware version, first boot images.
+"""Derives facts about a boot that PCRs prove: Secure Boot, firmware version, first boot images.
 
 The log comes from the machine's own operating system, which can relabel events, replace data that no digest covers,
-and extend PCRs after the boot. So nothing here believes an event's type or data alone:
+and extend PCRs after the boot. So no fact rests on an event's type or data alone:
 
-* The end of the firmware's phase in a PCR is the first digest that is that of a separator, whatever the log calls it.
-* Secure Boot is said only if *every* event of PCR 7 up to its separator has the data that its digests are of. So no
-  event can be hidden, and what is extended later does not count. One event that fails this makes it unknown.
-* The boot images are the digests of PCR 4 in their order, except those of separators and of actions (short texts that
-  hash to their digest). The first is what the firmware started; nothing that ran later can put itself before it.
-* A firmware version counts only before the separator of PCR 0. Its *type* is the log's word: another text that the
-  firmware measured into PCR 0 could be passed off as the version, a text that it did not measure could not.
+* The firmware's phase in a PCR ends at the first digest that is a separator's, whatever type the log states.
+* Secure Boot is known only if, for *every* event of PCR 7 up to its separator, the digests cover all data. So no event
+  can be hidden, and later extensions have no effect. One event that fails this makes it unknown.
+* The boot images are the digests of PCR 4 in order, without separators and actions (short texts that hash to their
+  digest). The firmware started the first image; nothing that ran later can insert itself before it.
+* A firmware version must come before the separator of PCR 0. Its *type* is unverified: another text that the firmware
+  measured into PCR 0 could be presented as the version, a text that it did not measure could not.
 
-Invariants: :class:`BootFacts` never changes and is bounded; taking events in any increments gives the same facts.
-Does not: replay. Facts are true where the replay of the same events reproduced a quote over the same banks and PCRs.
+Invariants: :class:`BootFacts` never changes and is bounded. Taking the events in any pieces gives the same facts. The
+facts are proven only once a replay of the same events has reproduced a quote over the same banks and PCRs.
 
 Source: PFP 1.06, 3.3.4 "PCR Usage", 10.4.
 """
@@ -33,7 +33,7 @@ from schemas.boot_log.uefi_variable import GLOBAL_VARIABLE, parse_variable
 from schemas.errors import PeerError
 from schemas.hashes import HASH_ALGORITHMS, HashAlgorithm
 
-MAX_IMAGES: Final = 4  # kept; more are counted
+MAX_IMAGES: Final = 4  # more are only counted
 MAX_VERSION_CHARACTERS: Final = 128
 MAX_ACTION_BYTES: Final = 256
 
@@ -43,39 +43,39 @@ SECURE_BOOT_PCR: Final = 7
 
 _SEPARATORS: Final = (bytes(4), b"\xff" * 4, ERROR_SEPARATOR)  # PFP 1.06, 10.4.1
 _SEPARATOR_DIGESTS: Final = {bank: frozenset(map(bank.digest, _SEPARATORS)) for bank in HASH_ALGORITHMS}
-# What makers of firmware write into the subject of platform keys that must not be shipped, and were (PKfail, 2024).
+# Subjects of test keys. Firmware makers must not ship platform keys with these, and did (PKfail, 2024).
 TEST_KEY_MARKS: Final = (b"DO NOT TRUST", b"DO NOT SHIP", b"Test PK")
 _KEY_VARIABLES: Final = frozenset({"PK", "KEK", "db"})
 _PCRS: Final = frozenset({VERSION_PCR, IMAGES_PCR, SECURE_BOOT_PCR})
 
 
 class SecureBoot(StrEnum):
-    """What PCR 7 says."""
+    """The state of Secure Boot that PCR 7 proves."""
 
     UNKNOWN = "unknown"
     ENABLED = "enabled"
     DISABLED = "disabled"
 
 
-# UEFI 2.10, 3.3. Firmware that has no such variable logs it without a value: tpm2-tools/event-arch-linux.
+# UEFI 2.10, 3.3. Firmware without this variable logs it without a value: tpm2-tools/event-arch-linux.
 _SECURE_BOOT_VALUES: Final = {b"\1": SecureBoot.ENABLED, b"\0": SecureBoot.DISABLED, b"": SecureBoot.DISABLED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootFacts:
-    """What the events so far add up to.
+    """The facts that follow from the events so far.
 
     Attributes:
-        version: measured by the firmware into PCR 0; None for none, or for more than one.
-        versions: how many there were.
-        version_ended: the separator of PCR 0 was seen.
-        images: digests extended into PCR 4, in the strongest of the banks, the first ``MAX_IMAGES``.
-        images_total: all of them.
-        images_unknown: the banks of PCR 4 do not tell one story.
-        secure_boot_value: what the SecureBoot variable said; not yet a fact.
-        secure_boot_broken: PCR 7 has events before its separator that cannot be read.
-        secure_boot_ended: the separator of PCR 7 was seen.
-        test_keys: a key of the Secure Boot databases calls itself one for tests.
+        version: the version that the firmware measured into PCR 0; None if there is not exactly one.
+        versions: the number of versions: 0, 1, or 2 for more.
+        version_ended: whether the separator of PCR 0 was seen.
+        images: the first ``MAX_IMAGES`` image digests of PCR 4, in the strongest bank.
+        images_total: the number of all images.
+        images_unknown: whether the banks of PCR 4 contradict each other.
+        secure_boot_value: the value of the SecureBoot variable; not yet a fact.
+        secure_boot_broken: whether the events of PCR 7 up to its separator prove no state.
+        secure_boot_ended: whether the separator of PCR 7 was seen.
+        test_keys: whether a key in the Secure Boot databases is marked as a test key.
     """
 
     version: str | None = None
@@ -91,16 +91,16 @@ class BootFacts:
 
     @property
     def secure_boot(self) -> SecureBoot:
-        """Whether Secure Boot was enforced; unknown until the separator, and where PCR 7 cannot be read."""
+        """Whether Secure Boot was enforced. Unknown before the separator, and if an event of PCR 7 is not proven."""
         broken = self.secure_boot_broken or not self.secure_boot_ended
         return SecureBoot.UNKNOWN if broken else self.secure_boot_value
 
     def after(self, events: Iterable[BootEvent], banks: Collection[HashAlgorithm]) -> "BootFacts":
-        """The facts with more events.
+        """The facts after more events.
 
         Args:
-            events: the next of the log, in order.
-            banks: those replayed and quoted; each must agree.
+            events: the next events of the log, in order.
+            banks: the banks that are replayed and quoted; all must agree.
         """
         facts = self
         for event in events:
@@ -110,7 +110,7 @@ class BootFacts:
 
     def _with(self, event: BootEvent, banks: Collection[HashAlgorithm]) -> "BootFacts":
         digests = dict(event.digests)
-        if not any(bank.tpm_id in digests for bank in banks):  # extended nothing that anyone looks at
+        if not any(bank.tpm_id in digests for bank in banks):  # the event extended none of these banks
             return self
         separator = _is_separator(digests, banks)
         match event.pcr_index:
@@ -157,7 +157,7 @@ class BootFacts:
             return replace(self, secure_boot_broken=True)
         try:
             variable = parse_variable(event.data)
-        except PeerError:  # an action, such as "UEFI Debug Mode": authentic, and no variable
+        except PeerError:  # an action, such as "UEFI Debug Mode": authentic, but not a variable
             return self
         if variable.name in _KEY_VARIABLES and any(mark in variable.content for mark in TEST_KEY_MARKS):
             return replace(self, test_keys=True)
@@ -165,25 +165,25 @@ class BootFacts:
             return self
         value = _SECURE_BOOT_VALUES.get(variable.content)
         if value is None or self.secure_boot_value is not SecureBoot.UNKNOWN:
-            return replace(self, secure_boot_broken=True)  # makes no sense, or was said before
+            return replace(self, secure_boot_broken=True)  # an impossible or a second value
         return replace(self, secure_boot_value=value)
 
 
 def secure_boot_state(events: Iterable[BootEvent], banks: Collection[HashAlgorithm]) -> SecureBoot:
-    """Whether a boot enforced Secure Boot, by the PCR 7 events that the digests authenticate.
+    """Whether a boot enforced Secure Boot, according to the events of PCR 7 that their digests prove.
 
     Args:
-        events: of the whole log from index 0, or all those of PCR 7.
-        banks: those in which PCR 7 was quoted.
+        events: the whole log from index 0, or all its events of PCR 7.
+        banks: the banks in which PCR 7 was quoted.
     """
     return BootFacts().after(events, banks).secure_boot
 
 
 def _is_separator(digests: dict[int, bytes], banks: Collection[HashAlgorithm]) -> bool:
-    """Whether the digests in ``banks`` are those of a separator: in any bank, so that none can be hidden."""
+    """Whether a digest in any of ``banks`` is a separator's. One bank is enough, so no separator can be hidden."""
     return any(digests.get(bank.tpm_id) in _SEPARATOR_DIGESTS[bank] for bank in banks)
 
 
 def _is_error(digests: dict[int, bytes], banks: Collection[HashAlgorithm]) -> bool:
-    """Whether they are those of the separator of an error, in any bank."""
+    """Whether a digest in any of ``banks`` is that of the error separator."""
     return any(digests.get(bank.tpm_id) == bank.digest(ERROR_SEPARATOR) for bank in banks)

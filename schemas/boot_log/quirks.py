@@ -1,11 +1,11 @@
-"""What real boot logs do that the specification does not say, each with the log that needs it.
+"""Deviations of real boot logs from the specification, each with a log that shows it.
 
-An event's digest is, by PFP 1.06, 10.4.1, the hash of its event data, or of something that the event data describe.
-Firmware and loaders also hash parts of what they log. :func:`measured_parts` lists the bytes that may have been hashed;
-whether they were, is for the digest to say (``binding``): a quirk can never make bytes authentic that no digest
+According to PFP 1.06, 10.4.1, an event's digest is the hash of its event data, or of something that the event data
+describe. Firmware and loaders also hash parts of their event data. :func:`measured_parts` lists the bytes that may have
+been hashed, and ``binding`` compares the digest with each. So a quirk never makes bytes authentic that no digest
 covers.
 
-Names of logs are those of the corpus in ``../shared/vectors``; ``deploy/demo/firmware`` is the project's own.
+Logs are named as in ``tests/conformance``: test data of tpm2-tools and go-eventlog.
 """
 
 from collections.abc import Iterator
@@ -27,19 +27,19 @@ _TERMINATOR: Final = b"\0"
 class Part(StrEnum):
     """Which bytes of an event were hashed.
 
-    ``WHOLE`` is the rule; everything else is a quirk:
+    ``WHOLE`` is the rule; all others are quirks:
 
-    * ``VARIABLE_CONTENT``: the variable's value without its GUID and name, which are then mere description. EDK2, for
-      ``EV_EFI_VARIABLE_BOOT`` (PFP before 1.05 wants it so): tpm2-tools/event-bootorder, ovmf-vtpm.
-    * ``ALL_BUT_LAST_BYTE``: shim 15 logs its ``Shim`` authority with six bytes too many and hashes five of them:
+    * ``VARIABLE_CONTENT``: only the variable's value, so its GUID and name are not covered. EDK2 does this for
+      ``EV_EFI_VARIABLE_BOOT``, as PFP before 1.05 requires: tpm2-tools/event-bootorder, ovmf-vtpm.
+    * ``ALL_BUT_LAST_BYTE``: shim 15 logs its ``Shim`` authority with six extra bytes and hashes five of them:
       go-eventlog/debian-10, tpm2-tools/event-postcode.
-    * ``TEXT_AFTER_PREFIX``: GRUB hashes a command without the word before it; upstream GRUB without the terminator
-      (tpm2-tools/event-gce-ubuntu-2104-log), Red Hat's with it (go-eventlog/rhel8-uefi).
+    * ``TEXT_AFTER_PREFIX``: GRUB hashes a command without the word before it. Upstream GRUB also leaves out the
+      terminator (tpm2-tools/event-gce-ubuntu-2104-log), Red Hat's GRUB hashes it (go-eventlog/rhel8-uefi).
     * ``HALF_TERMINATOR_MISSING``: systemd-boot before 251 logs one byte less than it hashes:
       tpm2-tools/event-arch-linux.
     * ``ASCII_OF_UTF16``: systemd-stub hashes the name of a section in ASCII and logs it in UTF-16: systemd 254,
-      ``tpm_log_ipl_event_ascii``; no log of it in the corpus.
-    * ``ERROR_VALUE``: an ``EV_SEPARATOR`` for an error hashes 1 and may log what the error was: PFP 1.06, 10.4.1.
+      ``tpm_log_ipl_event_ascii``; none of the logs shows it.
+    * ``ERROR_VALUE``: an ``EV_SEPARATOR`` after an error hashes 1 and may log a description: PFP 1.06, 10.4.1.
     """
 
     WHOLE = "whole"
@@ -51,7 +51,7 @@ class Part(StrEnum):
     ERROR_VALUE = "error-value"
 
 
-# What GRUB logs before the text that it hashes, longest first where one begins another.
+# The words that GRUB logs before the text that it hashes. If one begins another, the longer one comes first.
 GRUB_PREFIXES: Final = (
     b"grub_cmd: ",
     b"kernel_cmdline: ",
@@ -62,10 +62,10 @@ GRUB_PREFIXES: Final = (
 
 
 def measured_parts(event_type: int, data: bytes) -> Iterator[tuple[Part, bytes]]:
-    """The bytes that the digests of an event may be of, the likeliest first.
+    """Lists the bytes that an event may have measured, the most likely first.
 
     Args:
-        event_type: PFP 10.4.1.
+        event_type: the event's type (PFP 1.06, 10.4.1).
         data: event data.
     """
     yield Part.WHOLE, data
@@ -104,9 +104,9 @@ def _loader_parts(data: bytes) -> Iterator[tuple[Part, bytes]]:
 
 
 def max_trailing_bytes(event_type: int) -> int:
-    """How many bytes may follow the structure in an event of this type.
+    """How many extra bytes may follow the structure in an event of this type.
 
-    Of a variable, see ``ALL_BUT_LAST_BYTE``. Of an image, 8 (go-eventlog/rhel8-uefi) or 9 (go-eventlog/debian-10,
+    For variables see ``ALL_BUT_LAST_BYTE``. For images 8 (go-eventlog/rhel8-uefi) or 9 (go-eventlog/debian-10,
     tpm2-tools/event-uefi-sha1-log): shim adds the size of the structure's last field, or of a path node, twice.
     """
     if event_type in IMAGE_TYPES:
@@ -115,15 +115,15 @@ def max_trailing_bytes(event_type: int) -> int:
 
 
 def without_padding(log: bytes) -> bytes:
-    """A log without what fills the rest of the firmware's buffer: all zero, or all ones.
+    """Removes the padding of the firmware's buffer from the end of a log: all zeros or all ones.
 
-    The Linux kernel leaves it out; copies of the buffer made by other means do not.
+    The Linux kernel leaves the padding out; other copies of the buffer have it.
 
     Raises:
         PeerError: as ``records.split_records``.
     """
     for filler in (b"\0", b"\xff"):
-        end = len(log.rstrip(filler))  # the last record may end with the same bytes: look for its end from there on
+        end = len(log.rstrip(filler))  # the last record may end with such bytes, so its end is at ``end`` or later
         kept = 0
         for record in split_records(log[:end] + bytes(len(log) - end)).records if end < len(log) else ():
             kept += len(record)

@@ -1,10 +1,9 @@
 """The boot log: TCG PC Client Platform Firmware Profile event log, crypto-agile or SHA-1 only.
 
-Promises: records are cut and parsed exactly, within limits, from index 0 or from any later index when the
-:class:`BootLogFormat` of index 0 is at hand. Entry 0 of a crypto-agile log is its Spec ID record.
-Does not: replay (``log_replay``), decode event data, or accept bytes after the last record. The kernel ends its
-``binary_bios_measurements`` at the first empty record (``drivers/char/tpm/eventlog``), so that padding of the
-firmware's buffer never arrives.
+Cuts and parses entries exactly and within limits, from index 0, or from a later index with the :class:`BootLogFormat`
+that entry 0 announced. Entry 0 of a crypto-agile log is its Spec ID record. This module does not replay
+(``log_replay``) or decode event data (``event_data``). It expects no padding after the last entry: the kernel ends
+``binary_bios_measurements`` at the first empty record (``drivers/char/tpm/eventlog``).
 
 Source: TCG PC Client Platform Firmware Profile (PFP) 1.05, section 10, "Event Logging". All integers little-endian.
 """
@@ -21,7 +20,7 @@ from schemas.reasons import Reason
 from schemas.tpm.pcr import STARTUP_LOCALITIES
 
 EV_NO_ACTION: Final = 0x00000003  # PFP 10.4.1: informative, never extended
-EV_EFI_HCRTM_EVENT: Final = 0x80000010  # PFP 10.4.1: what the H-CRTM extended into PCR 0
+EV_EFI_HCRTM_EVENT: Final = 0x80000010  # PFP 10.4.1: the H-CRTM extended this into PCR 0
 H_CRTM_LOCALITY: Final = 4  # TPM 2.0 Part 1, "H-CRTM before TPM2_Startup": PCR 0 starts as 0...04
 
 _SPEC_ID_SIGNATURE: Final = b"Spec ID Event03\0"  # PFP 10.4.5.1, TCG_EfiSpecIDEvent
@@ -38,11 +37,11 @@ _SIZE: Final = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootLogFormat:
-    """What entry 0 says about all later entries.
+    """The format of all entries after entry 0, which announces it.
 
     Attributes:
-        digest_sizes: TPM_ALG_ID to digest size in bytes, in the log's order, unknown algorithms included.
-            Empty: the log is SHA-1 only and its entries are ``TCG_PCR_EVENT``.
+        digest_sizes: pairs of TPM_ALG_ID and digest size in bytes, in the log's order, including unknown algorithms.
+            Empty if the log is SHA-1 only and its entries are ``TCG_PCR_EVENT``.
     """
 
     digest_sizes: tuple[tuple[int, int], ...]
@@ -64,7 +63,7 @@ class BootLogFormat:
         return bool(self.digest_sizes)
 
     def encode(self) -> bytes:
-        """A compact form to store: 4 bytes an algorithm, nothing for SHA-1 only."""
+        """A compact form to store: 4 bytes for each algorithm, empty for SHA-1 only."""
         return b"".join(_SPEC_ID_ALGORITHM.pack(*pair) for pair in self.digest_sizes)
 
 
@@ -76,10 +75,10 @@ class BootEvent:
     """One entry.
 
     Attributes:
-        pcr_index: 0 to 23; anything for ``EV_NO_ACTION``.
-        event_type: PFP 10.4.1.
-        digests: TPM_ALG_ID and digest, in the entry's order, unknown algorithms included.
-        data: event data; of any meaning, and not bound by the digests unless the event type says so.
+        pcr_index: 0 to 23; for ``EV_NO_ACTION`` any number.
+        event_type: a number of PFP 10.4.1; unverified.
+        digests: pairs of TPM_ALG_ID and digest, in the entry's order, including unknown algorithms.
+        data: event data; ``binding.bind`` finds whether the digests cover them.
     """
 
     pcr_index: int
@@ -94,7 +93,7 @@ class BootEvent:
 
     @property
     def startup_locality(self) -> int | None:
-        """What the event says about the initial value of PCR 0; None when it says nothing.
+        """The startup locality that the event states, which is the initial value of PCR 0; None for other events.
 
         Raises:
             PeerError: ``log-malformed`` for a locality at which no TPM starts.
@@ -112,13 +111,13 @@ class BootEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tcg2Records:
-    """A byte string cut into entries.
+class BootRecords:
+    """A part of a log, cut into entries.
 
     Attributes:
-        format: of the log; None when not even entry 0 is whole.
-        records: whole entries.
-        rest: the bytes of an entry that is cut short, usually none.
+        format: format of the log; None if not even entry 0 is whole.
+        records: the whole entries.
+        rest: the bytes of an entry that is cut short; usually empty.
     """
 
     format: BootLogFormat | None
@@ -126,12 +125,12 @@ class Tcg2Records:
     rest: bytes
 
 
-def split_records(data: bytes, log_format: BootLogFormat | None = None) -> Tcg2Records:
+def split_records(data: bytes, log_format: BootLogFormat | None = None) -> BootRecords:
     """Cuts entries from ``data``.
 
     Args:
         data: the log from any index on, at most ``MAX_BOOT_LOG_BYTES``.
-        log_format: of the log; None when ``data`` starts at index 0.
+        log_format: format of the log; None if ``data`` starts at index 0.
 
     Raises:
         PeerError: ``too-large``, or ``log-malformed`` for an impossible length or algorithm.
@@ -143,21 +142,21 @@ def split_records(data: bytes, log_format: BootLogFormat | None = None) -> Tcg2R
     if log_format is None:
         end = _legacy_end(data, 0)
         if end is None:
-            return Tcg2Records(format=None, records=(), rest=data)
+            return BootRecords(format=None, records=(), rest=data)
         log_format = parse_format(data[:end])
         records.append(data[:end])
         offset = end
     for end in _ends(data, offset, log_format):
         records.append(data[offset:end])
         offset = end
-    return Tcg2Records(format=log_format, records=tuple(records), rest=data[offset:])
+    return BootRecords(format=log_format, records=tuple(records), rest=data[offset:])
 
 
 def parse_format(record: bytes) -> BootLogFormat:
-    """The format that entry 0 announces: crypto-agile if it is a Spec ID record, else SHA-1 only.
+    """Reads the format that entry 0 announces: crypto-agile if it is a Spec ID record, otherwise SHA-1 only.
 
     Args:
-        record: entry 0, whole.
+        record: exactly entry 0.
 
     Raises:
         PeerError: ``log-malformed``.
@@ -193,7 +192,7 @@ def parse_event(record: bytes, log_format: BootLogFormat | None) -> BootEvent:
 
     Args:
         record: exactly one entry.
-        log_format: of the log; None for entry 0, which is a ``TCG_PCR_EVENT`` in every log.
+        log_format: format of the log; None for entry 0, which is a ``TCG_PCR_EVENT`` in every log.
 
     Raises:
         PeerError: ``log-malformed``.
@@ -215,7 +214,7 @@ def parse_event(record: bytes, log_format: BootLogFormat | None) -> BootEvent:
 
 
 def _digests_and_data(record: bytes, sizes: dict[int, int]) -> tuple[tuple[tuple[int, bytes], ...], bytes]:
-    """The variable part of a ``TCG_PCR_EVENT2`` whose lengths :func:`_agile_end` has checked."""
+    """Parses the variable part of a ``TCG_PCR_EVENT2``, whose lengths :func:`_agile_end` has checked."""
     (count,) = _SIZE.unpack_from(record, _AGILE_HEADER.size - _SIZE.size)
     offset = _AGILE_HEADER.size
     digests = []
@@ -230,7 +229,7 @@ def _digests_and_data(record: bytes, sizes: dict[int, int]) -> tuple[tuple[tuple
 
 
 def _ends(data: bytes, offset: int, log_format: BootLogFormat) -> Iterator[int]:
-    """Where each whole entry from ``offset`` on ends."""
+    """The end of each whole entry from ``offset`` on."""
     sizes = dict(log_format.digest_sizes)
     while offset < len(data):
         end = _agile_end(data, offset, sizes) if sizes else _legacy_end(data, offset)
@@ -241,13 +240,13 @@ def _ends(data: bytes, offset: int, log_format: BootLogFormat) -> Iterator[int]:
 
 
 def _legacy_end(data: bytes, offset: int) -> int | None:
-    """Where the ``TCG_PCR_EVENT`` at ``offset`` ends; None when it is cut short."""
+    """The end of the ``TCG_PCR_EVENT`` at ``offset``; None if it is cut short."""
     start = offset + _LEGACY_HEADER.size
     return _data_end(data, start - _SIZE.size)
 
 
 def _agile_end(data: bytes, offset: int, sizes: dict[int, int]) -> int | None:
-    """Where the ``TCG_PCR_EVENT2`` at ``offset`` ends; None when it is cut short."""
+    """The end of the ``TCG_PCR_EVENT2`` at ``offset``; None if it is cut short."""
     start = offset + _AGILE_HEADER.size
     if start > len(data):
         return None
@@ -265,7 +264,7 @@ def _agile_end(data: bytes, offset: int, sizes: dict[int, int]) -> int | None:
 
 
 def _data_end(data: bytes, offset: int) -> int | None:
-    """Where the event data with its length at ``offset`` ends; None when it is cut short."""
+    """The end of the event data whose length is at ``offset``; None if they are cut short."""
     start = offset + _SIZE.size
     if start > len(data):
         return None

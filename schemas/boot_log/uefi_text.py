@@ -1,4 +1,4 @@
-"""Text and GUIDs as UEFI firmware writes them. Pure, bounded by the length of what is given.
+"""Reads text and GUIDs that UEFI firmware wrote.
 
 Source: UEFI 2.10, 2.3.1 (CHAR16 is UCS-2, little-endian) and appendix A (GUIDs).
 """
@@ -28,7 +28,7 @@ def read_guid(reader: Reader, field: str) -> str:
 
 
 def utf16_text(raw: bytes, field: str, *, whole: bool = False) -> str:
-    """UTF-16LE text; a terminator and what follows it are left out, unless the ``whole`` is wanted.
+    """Decodes UTF-16LE text up to its terminator, or with ``whole`` all of it.
 
     Raises:
         PeerError: ``malformed`` for an odd length or lone surrogates.
@@ -41,9 +41,9 @@ def utf16_text(raw: bytes, field: str, *, whole: bool = False) -> str:
 
 
 def guess_text(raw: bytes) -> str | None:
-    """Text of unknown encoding: printable UTF-8 or UTF-16LE, with or without terminators; None for anything else.
+    """Decodes text of unknown encoding: printable UTF-8 or UTF-16LE, with or without terminators. None for other bytes.
 
-    Any two bytes are UTF-16 of something: text in UTF-16 counts only if half of it is ASCII.
+    Nearly any two bytes are some character in UTF-16, so UTF-16 text is accepted only if at least half of it is ASCII.
     """
     wide = b"\0" in raw.rstrip(b"\0")
     try:
@@ -62,5 +62,5 @@ def _cut_terminators(raw: bytes, encoding: str) -> str:
 
 
 def shown(text: str) -> str:
-    """Text from outside as it may stand on a terminal: what is not printable is escaped."""
+    """Makes text from outside safe for a terminal: escapes all characters that are not printable."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)

@@ -1,7 +1,7 @@
-"""UEFI variables as a boot log carries them: the variable, signature databases, boot options.
+"""Parses UEFI variables in a boot log: the variable itself, signature databases, boot options.
 
-Does not: check any signature, or say whether the bytes were measured (``quirks``). A certificate is read for its
-names alone.
+This module checks no signature, and does not know whether the bytes were measured (``binding``). It reads only the
+names of a certificate.
 
 Source: PFP 1.06, 10.2.6, "UEFI_VARIABLE_DATA"; UEFI 2.10, 3.1.3 "Load Options", 32.4.1 "Signature Database".
 """
@@ -22,7 +22,7 @@ from schemas.reasons import Reason
 
 GLOBAL_VARIABLE: Final = "8be4df61-93ca-11d2-aa0d-00e098032b8c"  # UEFI 2.10, 3.3
 IMAGE_SECURITY_DATABASE: Final = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"  # UEFI 2.10, 32.6.1
-SHIM_LOCK: Final = "605dab50-e046-4300-abb6-3dd810dd8b23"  # shim: its own variables
+SHIM_LOCK: Final = "605dab50-e046-4300-abb6-3dd810dd8b23"  # shim's own variables
 
 MAX_NAME_CHARACTERS: Final = 1024
 MAX_SIGNATURES: Final = 4096
@@ -50,9 +50,9 @@ class Variable:
 
     Attributes:
         vendor: GUID of the variable's name space.
-        name: of the variable.
-        content: its value.
-        trailing: bytes after it; some loaders log too many (``quirks``).
+        name: name of the variable.
+        content: value of the variable.
+        trailing: bytes after the structure; some loaders log too many (``quirks``).
     """
 
     vendor: str
@@ -66,8 +66,8 @@ class Signature:
     """An entry of a signature database.
 
     Attributes:
-        kind: ``x509``, ``sha256``, ...; the GUID where UEFI does not name it.
-        owner: GUID of who put it there; empty where the entry has none.
+        kind: ``x509``, ``sha256``, ...; for an unknown kind its GUID.
+        owner: GUID of the party that added the entry; may be empty.
         content: certificate or digest.
     """
 
@@ -92,9 +92,9 @@ class LoadOption:
 
     Attributes:
         attributes: bit 0 active, bit 3 hidden.
-        description: for people.
-        paths: device paths as text; the first is where to boot from, the others are for the loader.
-        optional: what the loader gets.
+        description: name of the option for people.
+        paths: device paths as text; the first is that of the loader, the others are for the loader to use.
+        optional: data for the loader.
     """
 
     attributes: int
@@ -108,7 +108,7 @@ def parse_variable(data: bytes, max_trailing: int = 0) -> Variable:
 
     Args:
         data: the event data.
-        max_trailing: bytes that may follow it.
+        max_trailing: how many bytes may follow the structure.
 
     Raises:
         PeerError: ``malformed``.
@@ -129,7 +129,7 @@ def parse_variable(data: bytes, max_trailing: int = 0) -> Variable:
 
 
 def parse_signature_lists(data: bytes) -> tuple[Signature, ...]:
-    """Parses EFI_SIGNATURE_LISTs: ``PK``, ``KEK``, ``db``, ``dbx``, ``MokList``.
+    """Parses EFI_SIGNATURE_LISTs, the content of ``PK``, ``KEK``, ``db``, ``dbx`` and ``MokList``.
 
     Raises:
         PeerError: ``malformed``.
@@ -153,10 +153,10 @@ def parse_signature_lists(data: bytes) -> tuple[Signature, ...]:
 
 
 def parse_signature(data: bytes) -> Signature:
-    """The one entry that allowed an image to run: an EFI_SIGNATURE_DATA, or the certificate alone, as shim logs it.
+    """Parses the entry that allowed an image to run: an EFI_SIGNATURE_DATA, or in shim's events only the certificate.
 
     Raises:
-        PeerError: ``malformed`` where it is no X.509 certificate.
+        PeerError: ``malformed`` if it has no X.509 certificate.
     """
     owner = ""
     if not data.startswith(b"\x30\x82"):  # DER SEQUENCE with a length of two bytes: certificates
@@ -168,7 +168,7 @@ def parse_signature(data: bytes) -> Signature:
 
 
 def certificate_subject(der: bytes) -> str:
-    """The subject of a certificate, in the form of RFC 4514.
+    """The subject of a certificate in the text form of RFC 4514.
 
     Raises:
         PeerError: ``malformed``.

@@ -1,6 +1,6 @@
-"""Windows boot events: the tagged values in ``EV_EVENT_TAG`` data of PCRs 11 to 14.
+"""Parses the tagged values in ``EV_EVENT_TAG`` data, which Windows logs for PCRs 11 to 14.
 
-Tags with bit 30 set hold further tagged values. Values are kept as they are.
+A tag with bit 30 set is an aggregation: its value consists of further tagged values. Other values are not decoded.
 
 Source: Windows SDK, ``wbcl.h`` (SIPAEVENT_*).
 """
@@ -83,12 +83,12 @@ TAG_NAMES: Final[Mapping[int, str]] = {
     0x00090002: "ElamConfiguration",
     0x00090003: "ElamPolicy",
     0x00090004: "ElamMeasured",
-    # Loaders on Linux use the same event type: Linux drivers/firmware/efi, systemd src/boot
+    # Loaders of Linux use the same event type: Linux drivers/firmware/efi, systemd src/boot
     0x8F3B22EC: "LinuxInitrd",
     0x8F3B22ED: "LinuxLoadOptions",
     0xF5BC582A: "SystemdLoaderConf",
 }
-_PLAIN: Final = frozenset({0x8F3B22EC, 0x8F3B22ED, 0xF5BC582A})  # bit 30 means nothing here
+_PLAIN: Final = frozenset({0x8F3B22EC, 0x8F3B22ED, 0xF5BC582A})  # not aggregations, whatever their bit 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +96,9 @@ class TaggedValue:
     """One value.
 
     Attributes:
-        tag: what it is.
-        content: its bytes; of an aggregation, those of all its parts.
-        parts: of an aggregation.
+        tag: the kind of value.
+        content: the bytes of the value; of an aggregation the bytes of all its parts.
+        parts: the values in an aggregation; empty for other values.
     """
 
     tag: int
@@ -121,7 +121,7 @@ def parse_tagged_values(data: bytes) -> tuple[TaggedValue, ...]:
 
 
 class _Parser:
-    """Owns the number of values that may still come."""
+    """Parses nested values. Owns the number of values that are still allowed."""
 
     __slots__ = ("_left",)
 

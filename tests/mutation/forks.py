@@ -1,5 +1,6 @@
 """Asks forks of this process: each does one task and hands back what came of it."""
 
+import math
 import os
 import pickle
 import resource
@@ -93,7 +94,8 @@ def _start(task: T, do: Callable[[T], Any], cpu_seconds: int | None) -> _Fork[T]
         finally:
             os._exit(status)
     os.close(writing)
-    return _Fork(task=task, process=process, pipe=reading, until=time.monotonic() + _WALL_S)
+    until = math.inf if cpu_seconds is None else time.monotonic() + _WALL_S
+    return _Fork(task=task, process=process, pipe=reading, until=until)
 
 
 def _quieten(cpu_seconds: int | None) -> None:

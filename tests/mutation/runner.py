@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,36 +58,44 @@ def try_mutants(
         }
         for number, mutant in enumerate(mutants)
     ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.mutation.trial"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        own = own_tests(mutants[0].module, tuple(tests))
-        job = {"tests": list(tests), "own_tests": own, "at_once": at_once, "trials": trials}
-        process.stdin.write(json.dumps(job))
-        process.stdin.close()
-        unnoticed, progress = [], _Progress(title, len(mutants))
-        for line in process.stdout:
-            outcome = json.loads(line)
-            if outcome["outcome"] == "unnoticed":
-                unnoticed.append(mutants[outcome["number"]])
-            progress.one_more(len(unnoticed))
-        progress.clear()
-        if process.wait() != 0 or progress.tried != len(mutants):
-            raise TestsFailError(f"{title}: the tests fail without any mutant; see .venv/bin/pytest {' '.join(tests)}")
-    finally:
-        _end(process)
-    return sorted(unnoticed, key=lambda mutant: mutant.line)
+    own = own_tests(mutants[0].module, tuple(tests))
+    job = {"tests": list(tests), "own_tests": own, "at_once": at_once, "trials": trials}
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.mutation.trial"],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(folder)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            unnoticed = _follow(process, json.dumps(job), _Progress(title, len(mutants)))
+        finally:
+            _end(process)
+        if unnoticed is None:
+            errors.seek(0)
+            raise TestsFailError(f"{title}: {' '.join(tests)} fail without any mutant\n{errors.read()}")
+    return sorted((mutants[number] for number in unnoticed), key=lambda mutant: mutant.line)
+
+
+def _follow(process: subprocess.Popen[str], job: str, progress: "_Progress") -> list[int] | None:
+    """The numbers of the mutants that nothing noticed; None when not all were tried."""
+    stdin, stdout = process.stdin, process.stdout
+    if stdin is None or stdout is None:
+        return None
+    stdin.write(job)
+    stdin.close()
+    unnoticed = []
+    for line in stdout:
+        outcome = json.loads(line)
+        if outcome["outcome"] == "unnoticed":
+            unnoticed.append(outcome["number"])
+        progress.one_more(len(unnoticed))
+    progress.clear()
+    return unnoticed if process.wait() == 0 and progress.is_complete else None
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -94,7 +103,7 @@ def _end(process: subprocess.Popen[str]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    for stream in (process.stdin, process.stdout, process.stderr):
+    for stream in (process.stdin, process.stdout):
         if stream is not None:
             stream.close()
 
@@ -113,6 +122,10 @@ class _Progress:
         elif time.monotonic() - self._shown >= _PROGRESS_S:
             self._shown = time.monotonic()
             print(text, flush=True)
+
+    @property
+    def is_complete(self) -> bool:
+        return self.tried == self._mutants
 
     def clear(self) -> None:
         if sys.stdout.isatty():

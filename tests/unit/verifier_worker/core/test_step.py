@@ -1,0 +1,542 @@
+"""``step``, ``overdue``, ``refuse``: the fields that a push moves, reasons to start over, and what is asked for."""
+
+from dataclasses import replace
+
+import pytest
+
+from schemas.errors import PeerError
+from schemas.hashes import SHA256
+from schemas.messages.evidence import (
+    VANISHED,
+    Evidence,
+    LogIncrement,
+    TransitionKind,
+    encode_evidence,
+    parse_evidence,
+)
+from schemas.messages.result import Rejections
+from schemas.reasons import Reason
+from schemas.tpm.pcr import parse_selection_text
+from schemas.verdicts import Freshness, Tier, TrustClaim
+from tests.builders.log_bytes import ima_ng
+from tests.worlds.device import FakeDevice, make_handle, make_references, make_trust
+from tests.worlds.step_bench import RECEIVED_US, Bench
+from verifier_worker.core.state import AttesterState, Finding
+from verifier_worker.core.step import SolicitRequest, Step, overdue, refuse
+from verifier_worker.core.trust import Trust
+
+SECOND_US = 1_000_000
+FROM_START = {"tcg2": 0, "ima": 0}
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """After an accepted baseline."""
+    made = Bench()
+    made.take(made.device.push())
+    return made
+
+
+def state_of(bench: Bench) -> AttesterState:
+    assert bench.state is not None
+    return bench.state
+
+
+def findings_of(taken: Step) -> set[Reason]:
+    return {finding.reason for finding in taken.findings}
+
+
+def refusal_of(taken: Step) -> Reason | None:
+    return taken.refused.reason if taken.refused is not None else None
+
+
+def settle(bench: Bench, taken: Step) -> None:
+    """The device answers what was asked of it, and is affirmed."""
+    assert taken.solicit is not None
+    bench.take(bench.device.push(full=True, resend=taken.solicit.logs))
+    assert bench.verdict()[0] is Tier.AFFIRMING
+
+
+# -- what a push moves -------------------------------------------------------------------------------------------------
+
+
+def assert_is_of(state: AttesterState, evidence: Evidence, device: FakeDevice, received_us: int) -> None:
+    """The state names this push as the last accepted one."""
+    evidence = parse_evidence(encode_evidence(evidence))
+    assert state.environment == device.public.name
+    assert (state.reset_count, state.restart_count) == (device.reset_count, device.restart_count)
+    assert (state.clock_ms, state.clock_safe) == (device.clock_ms, device.safe)
+    assert state.firmware_version == device.firmware_version
+    assert state.sequence == evidence.body.sequence
+    assert (state.evidence, state.envelope) == (evidence.body_digest, evidence.envelope)
+    assert state.selection == device.selection
+    assert state.transitions == evidence.body.transitions
+    assert (state.received_us, state.deadline_us) == (received_us, received_us + 10 * SECOND_US)
+
+
+def changed_device(bench: Bench) -> FakeDevice:
+    """The device after everything that a quote shows has changed, but for a reset."""
+    newer = make_handle(1, time_us=bench.handle.time_us + SECOND_US)
+    bench.trust = replace(bench.trust, handles={each.id: each for each in (bench.handle, newer)}, newest=newer.id)
+    device = bench.device
+    device.restart_count, device.safe, device.firmware_version = 3, False, 77
+    device.tell(TransitionKind.SUSPEND)
+    device.sync(newer)
+    return device
+
+
+def test_the_first_push_makes_a_state_of_itself() -> None:
+    bench = Bench()
+    device = changed_device(bench)
+    push = device.push()
+    bench.take(push)
+    state = state_of(bench)
+    assert_is_of(state, push, device, RECEIVED_US)
+    assert state.chained == push.body_digest
+    assert state.settled
+    assert state.received_after == bench.trust.newest == state.sync.handle
+    assert not state.went_back
+    assert state.rejections is None
+    assert state.totals == {"tcg2": 9, "ima": 1}
+    assert state.tails == {}
+
+
+def test_the_next_push_moves_all_of_it(bench: Bench) -> None:
+    device = changed_device(bench)
+    push = device.push()
+    bench.take(push)
+    state = state_of(bench)
+    assert_is_of(state, push, device, RECEIVED_US + SECOND_US)
+    assert state.chained == push.body_digest
+    assert state.received_after == bench.trust.newest == state.sync.handle
+
+
+def test_a_push_after_a_gap_moves_all_but_what_its_logs_would(bench: Bench) -> None:
+    before = state_of(bench)
+    device = changed_device(bench)
+    device.push()  # lost
+    push = device.push()
+    bench.take(push)
+    state = state_of(bench)
+    assert_is_of(state, push, device, RECEIVED_US + SECOND_US)
+    assert state.received_after == bench.trust.newest == state.sync.handle
+    assert (state.chained, state.replay, state.measured.label) == (before.chained, before.replay, before.measured.label)
+    assert state.claims == before.claims
+
+
+def test_a_reboot_keeps_what_is_known_of_the_clock_and_of_refusals(bench: Bench) -> None:
+    before = state_of(bench)
+    bench.state = replace(
+        before, rejections=Rejections(count=7, last=Reason.MALFORMED, last_us=1), handle_time_us=2**51
+    )
+    bench.state = replace(bench.state, clock=replace(before.clock, suspect=Reason.CLOCK_TOO_FAST))
+    bench.device.reboot()
+    bench.device.sync(bench.handle)
+    push = bench.device.push()
+    bench.take(push)
+    state = state_of(bench)
+    assert_is_of(state, push, bench.device, RECEIVED_US + SECOND_US)
+    assert state.rejections == Rejections(count=7, last=Reason.MALFORMED, last_us=1)
+    assert state.handle_time_us == 2**51
+    assert state.clock.suspect is Reason.CLOCK_TOO_FAST
+    assert not state.went_back
+
+
+def test_another_key_starts_with_nothing(bench: Bench) -> None:
+    bench.state = replace(state_of(bench), went_back=True, handle_time_us=2**51)
+    other = FakeDevice()
+    other.sync(bench.handle)
+    bench.trust = make_trust(other, handles=(bench.handle,), policy=bench.policy)
+    bench.device = other
+    taken = bench.take(other.push())
+    assert taken.refused is None
+    assert bench.verdict() == (Tier.AFFIRMING, set())
+    assert not state_of(bench).went_back
+    assert state_of(bench).handle_time_us == bench.handle.time_us
+
+
+def test_once_back_the_counters_are_never_trusted_again(bench: Bench) -> None:
+    for number in (1, 2):
+        handle = make_handle(number, time_us=bench.handle.time_us + number * SECOND_US)
+        bench.trust = replace(bench.trust, handles={**bench.trust.handles, handle.id: handle})
+        bench.device.reboot()
+        if number == 1:
+            bench.device.reset_count = 0
+        bench.device.sync(handle)
+        bench.take(bench.device.push())
+        assert state_of(bench).went_back
+
+
+def test_a_duplicate_changes_nothing(bench: Bench) -> None:
+    push = bench.device.push()
+    bench.take(push)
+    before = bench.state
+    taken = bench.take(push)
+    assert taken == Step(state=before, duplicate=True)
+
+
+# -- PCR values without a log ------------------------------------------------------------------------------------------
+
+
+def with_values(push: Evidence, values: dict[int, bytes]) -> Evidence:
+    return replace(push, unsigned_pcrs={SHA256: values})
+
+
+def test_a_changed_pcr_that_no_log_explains_is_judged_at_once(bench: Bench) -> None:
+    """A heartbeat brings no entries, and still this PCR has a value that nobody approved."""
+    bench.take(bench.device.push())
+    assert bench.verdict() == (Tier.AFFIRMING, set())
+    bench.device.extend(8, b"\x99" * 32)
+    taken = bench.take(with_values(bench.device.push(), {8: bench.device.pcrs[8]}))
+    assert taken.refused is None
+    assert bench.verdict()[0] is Tier.CONTRAINDICATED
+    assert Reason.PCR_UNEXPECTED in bench.verdict()[1]
+
+
+def test_values_add_up_over_deltas_and_a_full_push_replaces_them(bench: Bench) -> None:
+    device = bench.device
+    device.extend(8, b"\x01" * 32)
+    bench.take(with_values(device.push(), {8: device.pcrs[8]}))
+    assert dict(state_of(bench).unlogged.bank(SHA256)) == {8: device.pcrs[8], 9: bytes(32)}
+    bench.take(device.push())
+    assert dict(state_of(bench).unlogged.bank(SHA256)) == {8: device.pcrs[8], 9: bytes(32)}
+    bench.take(with_values(device.push(full=True), {8: device.pcrs[8]}))
+    assert dict(state_of(bench).unlogged.bank(SHA256)) == {8: device.pcrs[8]}
+
+
+# -- what is judged again ----------------------------------------------------------------------------------------------
+
+
+def test_a_heartbeat_judges_no_measurement_again(bench: Bench) -> None:
+    first = state_of(bench).appraised
+    bench.take(bench.device.push())
+    assert first is not None
+    assert state_of(bench).appraised is first
+
+
+def test_measurements_are_judged_again_when_entries_came(bench: Bench) -> None:
+    first = state_of(bench).appraised
+    bench.device.run(b"/usr/bin/true", b"true")
+    bench.take(bench.device.push())
+    assert state_of(bench).appraised is not first
+
+
+def test_measurements_are_judged_again_when_a_promise_of_more_is_taken_back(bench: Bench) -> None:
+    bench.device.run(b"/tmp/unknown", b"unknown")
+    push = bench.device.push()
+    promised = LogIncrement(records=push.unsigned_increments["ima"].records, total=99)
+    bench.take(replace(push, unsigned_increments={"ima": promised}))
+    assert not state_of(bench).settled
+    assert bench.verdict() == (Tier.NONE, {Reason.LOG_INCOMPLETE})
+    assert state_of(bench).totals == {"tcg2": 9, "ima": 99}
+    bench.take(bench.device.push())
+    assert bench.verdict() == (Tier.CONTRAINDICATED, {Reason.FILE_UNEXPECTED})
+
+
+def test_what_was_found_is_not_said_of_a_quote_whose_entries_are_on_their_way(bench: Bench) -> None:
+    bench.device.run(b"/tmp/unknown", b"unknown")
+    bench.take(bench.device.push())
+    assert bench.verdict()[0] is Tier.CONTRAINDICATED
+    nothing = LogIncrement(records=b"", total=99)
+    bench.take(replace(bench.device.push(), unsigned_increments={"ima": nothing}))
+    assert bench.verdict() == (Tier.NONE, {Reason.LOG_INCOMPLETE})
+
+
+# -- what somebody on the way put in -----------------------------------------------------------------------------------
+
+
+def test_entries_that_the_attester_never_sent_are_all_dropped(bench: Bench) -> None:
+    """Somebody adds an entry and promises more, so no quote has to show it yet; the true next push begins before it."""
+    bench.device.run(b"/usr/bin/cat", b"cat")
+    push = bench.device.push()
+    honest = push.unsigned_increments["ima"].records
+    forged = LogIncrement(records=honest + ima_ng(b"/bogus", b"bogus"), total=9)
+    bench.take(replace(push, unsigned_increments={"ima": forged}))
+    assert state_of(bench).replay.next_index == {"tcg2": 9, "ima": 3}
+    bench.device.run(b"/usr/bin/true", b"true")
+    push = bench.device.push()
+    taken = bench.take(push)
+    assert taken.refused is None
+    assert [each.reason for each in taken.findings] == [Reason.BASELINE_REQUIRED, Reason.LOG_INCOMPLETE]
+    assert taken.solicit == SolicitRequest(reason=Reason.BASELINE_REQUIRED, logs=FROM_START)
+    state = state_of(bench)
+    assert state.replay.next_index == {}
+    assert (state.chained, state.settled, state.measured.unexpected_total) == (None, False, 0)
+    assert state.evidence == push.body_digest
+    settle(bench, taken)
+
+
+def test_a_full_push_repeats_entries_that_are_here_already(bench: Bench) -> None:
+    bench.device.run(b"/usr/bin/cat", b"cat")
+    taken = bench.take(bench.device.push(full=True, resend={"tcg2": 0, "ima": 1}))
+    assert taken.solicit is None
+    assert bench.verdict() == (Tier.AFFIRMING, set())
+    bench.take(bench.device.push(full=True, resend={"tcg2": 5, "ima": 0}))
+    assert bench.verdict() == (Tier.AFFIRMING, set())
+
+
+def test_after_entries_that_no_quote_settled_a_mismatch_drops_them_all() -> None:
+    """The part that was changed on the way came earlier than this push, which is honest and is accepted."""
+    bench = Bench()
+    for _ in range(3):
+        bench.device.run(b"/usr/bin/true", b"true")
+    push = bench.device.push(limits={"ima": 3})
+    forged = b"".join([*bench.device.ima_list[:2], ima_ng(b"/bogus", b"bogus")])
+    increments = {**push.unsigned_increments, "ima": LogIncrement(records=forged, total=4)}
+    bench.take(replace(push, unsigned_increments=increments))
+    assert bench.verdict() == (Tier.NONE, {Reason.LOG_INCOMPLETE})
+    taken = bench.take(bench.device.push())
+    assert taken.refused is None
+    assert [each.reason for each in taken.findings] == [Reason.LOG_REPLAY_MISMATCH, Reason.LOG_INCOMPLETE]
+    assert taken.solicit == SolicitRequest(reason=Reason.LOG_REPLAY_MISMATCH, logs=FROM_START)
+    state = state_of(bench)
+    assert (state.replay.next_index, state.chained, state.measured.unexpected_total) == ({}, None, 0)
+    assert state.rejections is None
+    settle(bench, taken)
+
+
+def test_a_mismatch_over_settled_entries_refuses_the_push_and_asks_for_everything(bench: Bench) -> None:
+    bench.device.run(b"/usr/bin/true", b"true")
+    push = bench.device.push()
+    forged = LogIncrement(records=ima_ng(b"/bogus", b"bogus"), total=2)
+    before = state_of(bench)
+    taken = bench.take(replace(push, unsigned_increments={"ima": forged}))
+    assert refusal_of(taken) is Reason.LOG_REPLAY_MISMATCH
+    assert taken.findings == ()
+    assert taken.solicit == SolicitRequest(reason=Reason.LOG_REPLAY_MISMATCH, logs=FROM_START)
+    rejected = Rejections(count=1, last=Reason.LOG_REPLAY_MISMATCH, last_us=RECEIVED_US + SECOND_US)
+    assert taken.state == replace(before, rejections=rejected)
+
+
+def test_a_first_push_that_does_not_reproduce_its_quote_is_refused() -> None:
+    bench = Bench()
+    push = bench.device.push()
+    taken = bench.take(with_values(push, {8: b"\x01" * 32, 9: bytes(32)}))
+    assert refusal_of(taken) is Reason.LOG_REPLAY_MISMATCH
+    assert taken.state is None
+    assert taken.solicit is None
+
+
+def test_an_entry_that_does_not_parse_refuses_the_push_and_asks_for_everything(bench: Bench) -> None:
+    bench.device.run(b"/usr/bin/true", b"true")
+    forged = LogIncrement(records=b"\x00", total=2)
+    taken = bench.take(replace(bench.device.push(), unsigned_increments={"ima": forged}))
+    assert refusal_of(taken) is Reason.LOG_MALFORMED
+    assert taken.solicit == SolicitRequest(reason=Reason.LOG_MALFORMED, logs=FROM_START | {"tcg2": 0})
+
+
+def test_a_replay_is_refused_and_nothing_is_asked(bench: Bench) -> None:
+    old = bench.device.push()
+    bench.take(old)
+    bench.take(bench.device.push())
+    taken = bench.take(old)
+    assert refusal_of(taken) is Reason.EVIDENCE_REPLAYED
+    assert taken.solicit is None
+
+
+# -- what is asked for -------------------------------------------------------------------------------------------------
+
+
+def test_after_a_gap_the_entries_from_where_the_replay_stands_are_asked_for(bench: Bench) -> None:
+    bench.device.cel_logs["cel/app"] = []
+    bench.device.push()  # lost
+    taken = bench.take(bench.device.push())
+    wanted = {"tcg2": 9, "ima": 1, "cel/app": 0}
+    assert taken.solicit == SolicitRequest(reason=Reason.SEQUENCE_GAP, logs=wanted)
+
+
+def test_entries_that_are_missing_are_named(bench: Bench) -> None:
+    bench.device.run(b"/usr/bin/cat", b"cat")
+    bench.device.run(b"/usr/bin/true", b"true")
+    taken = bench.take(bench.device.push(resend={"ima": 2}))
+    assert taken.findings[0] == Finding(reason=Reason.LOG_GAP, detail="ima")
+    assert taken.solicit == SolicitRequest(reason=Reason.LOG_GAP, logs={"tcg2": 9, "ima": 1})
+
+
+def test_a_full_push_that_starts_too_late_needs_a_baseline() -> None:
+    bench = Bench()
+    taken = bench.take(bench.device.push(full=True, resend={"ima": 1}))
+    assert taken.findings[0].reason is Reason.BASELINE_REQUIRED
+    assert taken.solicit == SolicitRequest(reason=Reason.BASELINE_REQUIRED, logs=FROM_START)
+
+
+def test_a_delta_of_an_unknown_attester_needs_a_baseline() -> None:
+    bench = Bench()
+    bench.device.push()
+    taken = bench.take(bench.device.push())
+    assert taken.findings[0].reason is Reason.BASELINE_REQUIRED
+    assert taken.solicit == SolicitRequest(reason=Reason.BASELINE_REQUIRED, logs=FROM_START)
+
+
+@pytest.mark.parametrize("lost", ["policy", "references", "registers"])
+def test_without_anything_to_judge_by_entries_are_dropped_and_asked_for_once(lost: str) -> None:
+    bench = Bench()
+    bench.trust = without(bench.trust, lost)
+    if lost == "registers":
+        bench.device.selection = parse_selection_text("sha256:0-7,10")
+    bench.device.push()
+    asked = [bench.take(bench.device.push()).solicit for _ in range(2)]
+    assert asked == [SolicitRequest(reason=Reason.BASELINE_REQUIRED, logs=FROM_START), None]
+    assert bench.take(bench.device.push(full=True, resend=FROM_START)).solicit is None
+    assert state_of(bench).replay.next_index == {}
+    assert state_of(bench).chained is None
+
+
+def test_while_reference_values_are_missing_no_delta_goes_on(bench: Bench) -> None:
+    bench.trust = without(bench.trust, "references")
+    assert bench.take(bench.device.push()).solicit is None
+    assert state_of(bench).chained is None
+
+
+def without(trust: Trust, lost: str) -> Trust:
+    match lost:
+        case "policy":
+            return replace(trust, policy=None)
+        case "references":
+            return replace(trust, references=replace(trust.references, missing=("good",)))
+        case _:
+            return trust
+
+
+def test_another_selection_starts_over_at_once(bench: Bench) -> None:
+    """What was replayed for one selection says nothing about another; the entries of the old one must come again."""
+    bench.device.selection = parse_selection_text("sha256:0-11")
+    push = bench.device.push()
+    taken = bench.take(push)
+    assert taken.findings[0].reason is Reason.BASELINE_REQUIRED
+    assert taken.solicit == SolicitRequest(reason=Reason.BASELINE_REQUIRED, logs=FROM_START)
+    assert state_of(bench).selection == bench.device.selection
+    settle(bench, taken)
+
+
+def test_a_baseline_starts_over(bench: Bench) -> None:
+    """Entries of before are measured again, not twice."""
+    bench.device.run(b"/tmp/unknown", b"unknown")
+    bench.take(bench.device.push())
+    bench.take(bench.device.push(full=True, resend=FROM_START))
+    assert state_of(bench).measured.unexpected_total == 1
+    assert state_of(bench).replay.next_index == {"tcg2": 9, "ima": 2}
+
+
+def test_other_reference_values_measure_everything_again_and_keep_the_claims(bench: Bench) -> None:
+    bench.take(bench.device.push(claims={"extra": "1"}))
+    other = make_references(bench.device, version=2)
+    bench.trust = make_trust(bench.device, handles=(bench.handle,), policy=bench.policy, references=(other,))
+    taken = bench.take(bench.device.push())
+    assert taken.findings[0].reason is Reason.BASELINE_REQUIRED
+    assert taken.solicit == SolicitRequest(reason=Reason.BASELINE_REQUIRED, logs=FROM_START)
+    assert state_of(bench).claims == {"kernel": "6.1", "extra": "1"}
+    assert state_of(bench).measured.label.endswith("good/2")
+    settle(bench, taken)
+
+
+def test_a_clock_that_is_newly_suspected_asks_for_a_full_push_once(bench: Bench) -> None:
+    bench.take(bench.device.push())
+    asked = []
+    for number in (1, 2):
+        handle = make_handle(number, time_us=bench.handle.time_us + number * 60 * SECOND_US)
+        bench.trust = replace(bench.trust, handles={**bench.trust.handles, handle.id: handle})
+        bench.now_us = handle.time_us + SECOND_US
+        bench.device.set_clock(600_000)
+        bench.device.clock_ms += 60_000
+        bench.device.sync(handle)
+        taken = bench.take(bench.device.push(elapsed_ms=1))
+        assert Reason.CLOCK_SET in findings_of(taken)
+        asked.append(taken.solicit)
+    assert asked == [SolicitRequest(reason=Reason.CLOCK_SET, logs={"tcg2": 9, "ima": 1}), None]
+
+
+# -- what is told ------------------------------------------------------------------------------------------------------
+
+
+def test_other_firmware_of_the_tpm_is_told_with_both_versions(bench: Bench) -> None:
+    bench.device.firmware_version = 0xABC
+    taken = bench.take(bench.device.push())
+    told = [each.detail for each in taken.findings if each.reason is Reason.FIRMWARE_CHANGED]
+    assert told == ["0x2019102300163636 to 0xabc"]
+    assert Reason.FIRMWARE_CHANGED not in findings_of(bench.take(bench.device.push()))
+
+
+def test_a_clock_that_ran_back_is_told_once(bench: Bench) -> None:
+    newer = make_handle(1, time_us=bench.handle.time_us + SECOND_US)
+    bench.trust = replace(bench.trust, handles={**bench.trust.handles, newer.id: newer})
+    bench.device.clock_ms = 0
+    bench.device.sync(newer)
+    taken = bench.take(bench.device.push(full=True, resend=FROM_START, elapsed_ms=1))
+    told = [each.reason for each in taken.findings if each.reason is Reason.CLOCK_RAN_BACK]
+    assert told == [Reason.CLOCK_RAN_BACK]
+    assert state_of(bench).went_back
+
+
+def test_claims_are_merged_and_replaced(bench: Bench) -> None:
+    bench.take(bench.device.push(claims={"a": "1", "b": "2"}))
+    bench.take(bench.device.push())
+    bench.take(bench.device.push(claims={"a": "3", "b": VANISHED}))
+    assert state_of(bench).claims == {"kernel": "6.1", "a": "3"}
+    bench.take(bench.device.push(full=True, claims={"c": "4"}))
+    assert state_of(bench).claims == {"kernel": "6.1", "c": "4"}
+
+
+def test_claims_of_two_deltas_are_held_to_the_limit_of_one_push(bench: Bench) -> None:
+    assert bench.take(bench.device.push(claims={"a": "x" * 4000})).refused is None
+    taken = bench.take(bench.device.push(claims={"b": "x" * 4000, "c": "x" * 400}))
+    assert refusal_of(taken) is Reason.TOO_LARGE
+    assert taken.solicit is None
+
+
+# -- refused, overdue --------------------------------------------------------------------------------------------------
+
+
+def test_refusals_are_counted_one_by_one(bench: Bench) -> None:
+    before = state_of(bench)
+    once = refuse(before, Reason.MALFORMED, 5)
+    assert once == replace(before, rejections=Rejections(count=1, last=Reason.MALFORMED, last_us=5))
+    assert refuse(once, Reason.TOO_LARGE, 6) == replace(
+        before, rejections=Rejections(count=2, last=Reason.TOO_LARGE, last_us=6)
+    )
+    assert refuse(None, Reason.MALFORMED, 5) is None
+
+
+def test_a_deadline_passes_at_its_microsecond_and_once(bench: Bench) -> None:
+    state = state_of(bench)
+    deadline_us = RECEIVED_US + 10 * SECOND_US
+    assert overdue(state, deadline_us - 1) is state
+    late = overdue(state, deadline_us)
+    assert late.deadline_us is None
+    assert overdue(late, deadline_us + 1) is late
+
+
+def test_after_silence_nothing_is_affirmed(bench: Bench) -> None:
+    state = state_of(bench)
+    assert state.verdict.vector[TrustClaim.CONFIGURATION] == 2
+    late = overdue(state, RECEIVED_US + 10 * SECOND_US).verdict
+    assert (late.status, late.freshness) == (Tier.NONE, Freshness.STALE)
+    assert late.reasons == (Reason.EVIDENCE_OVERDUE,)
+    assert late.vector == {}
+
+
+def test_after_silence_what_was_bad_stays_bad_with_all_its_reasons(bench: Bench) -> None:
+    state = state_of(bench)
+    vector = {TrustClaim.EXECUTABLES: 96}
+    reasons = (Reason.FILE_UNEXPECTED, Reason.POLICY_RULE, Reason.REBOOTED)
+    bad = replace(state.verdict, status=Tier.CONTRAINDICATED, vector=vector, reasons=reasons)
+    late = overdue(replace(state, verdict=bad), RECEIVED_US + 10 * SECOND_US).verdict
+    assert (late.status, late.freshness, late.vector) == (Tier.CONTRAINDICATED, Freshness.STALE, vector)
+    assert late.reasons == (Reason.EVIDENCE_OVERDUE, *reasons)
+
+
+def test_after_silence_a_warning_is_none_and_keeps_the_reasons_that_decide(bench: Bench) -> None:
+    state = state_of(bench)
+    reasons = (Reason.EVIDENCE_OVERDUE, Reason.FILE_MEASUREMENT_VIOLATED, Reason.POLICY_RULE, Reason.REBOOTED)
+    vector = {TrustClaim.EXECUTABLES: 33}
+    warned = replace(state.verdict, status=Tier.WARNING, vector=vector, reasons=reasons)
+    late = overdue(replace(state, verdict=warned), RECEIVED_US + 10 * SECOND_US).verdict
+    assert (late.status, late.freshness, late.vector) == (Tier.NONE, Freshness.STALE, {})
+    assert late.reasons == (Reason.EVIDENCE_OVERDUE, Reason.FILE_MEASUREMENT_VIOLATED)
+
+
+def test_an_error_is_part_of_a_refused_step(bench: Bench) -> None:
+    taken = bench.take(replace(bench.device.push(), signature=b""))
+    assert isinstance(taken.refused, PeerError)
+    assert taken.findings == ()
+    assert not taken.duplicate

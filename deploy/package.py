@@ -1,8 +1,8 @@
 """``./run package``: the attester agent as a Debian package, made from this checkout and the locked packages.
 
-Everything Python lies under ``/usr/lib/attestream``, out of the way of the distribution's own packages: the agent from
-a wheel of the tree, and of the environment in ``.venv`` exactly the distributions that it needs. tpm2-pytss and cbor2
-are compiled, so the package is for one architecture and one minor version of Python, and its control file says so.
+All Python code is under ``/usr/lib/attestream``, separate from the distribution's own packages: the agent from
+a wheel of the tree, and from the environment in ``.venv`` exactly the distributions that it needs. tpm2-pytss and cbor2
+are compiled, so the package is for one architecture and one minor version of Python; its control file states both.
 The same tree gives the same bytes.
 """
 
@@ -27,9 +27,9 @@ SOURCES: Final = ROOT / "deploy" / "debian"
 NAME: Final = "attestream-agent"
 TCTI: Final = "libtss2-tcti-device"
 LIBRARY: Final = Path("usr/lib/attestream")
-PACKAGES: Final = ("attester_agent", "runtime", "schemas")  # of the wheel, what the agent imports
+PACKAGES: Final = ("attester_agent", "runtime", "schemas")  # of the wheel, those that the agent imports
 EPOCH: Final = "1700000000"  # of every file in the package: contents alone make a version
-# What tpm2-pytss links against, by the names of Debian 12; Debian 13 and Ubuntu renamed them for 64-bit time.
+# The libraries that tpm2-pytss links against: Debian 12's names, and those of Debian 13 and Ubuntu (64-bit time).
 LIBRARIES: Final = {
     "libtss2-esys": "libtss2-esys-3.0.2-0 | libtss2-esys-3.0.2-0t64",
     "libtss2-fapi": "libtss2-fapi1 | libtss2-fapi1t64",
@@ -67,7 +67,7 @@ def build(out: Path) -> Path:
         architecture = _output("dpkg", "--print-architecture").strip()
         _write_control(tree, version, architecture)
         package = out / f"{NAME}_{version}_{architecture}.deb"
-        # The packer's own mode bits and times must not depend on who packs.
+        # Mode bits and times must not depend on the user who packs.
         for path in [tree, *tree.rglob("*")]:
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
@@ -77,7 +77,7 @@ def build(out: Path) -> Path:
 
 
 def fingerprint() -> str:
-    """A digest of all that goes into the package: where it is the same, so is the package."""
+    """A digest of all inputs of the package: equal digests mean equal packages."""
     total = hashlib.sha256(f"{sys.version} {_output('dpkg', '--print-architecture')}".encode())
     places = [ROOT / name for name in (*PACKAGES, "deploy/debian", "deploy/systemd")]
     files = [

@@ -1,1 +1,1 @@
-"""``python -m deploy.demo``: a whole system on one machine, and a story that shows what it notices."""
+"""``python -m deploy.demo``: a whole system on one machine, and a scenario that shows what the verifier notices."""

@@ -8,7 +8,7 @@ from types import FrameType
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
-    os._exit(130)  # nothing was started yet: there is nothing to undo, and nothing to say
+    os._exit(130)  # nothing was started yet, so there is nothing to undo or to report
 
 
 if __name__ == "__main__":
@@ -24,7 +24,7 @@ from runtime.service import Stop  # noqa: E402
 def main(arguments: list[str] | None = None) -> int:
     """Runs the demo; returns the exit status."""
     options = parse(arguments)
-    logging.disable(logging.ERROR)  # of this process's own clients: the screen belongs to the story
+    logging.disable(logging.ERROR)  # of this process's own clients: the screen belongs to the scenario
     stop = Stop().on_signals()
     signal.signal(signal.SIGHUP, lambda _number, _frame: stop.request())  # the terminal was closed
     return play(options, stop)

@@ -1,4 +1,4 @@
-"""Mosquitto on the loopback interface, with a configuration of its own."""
+"""Mosquitto on the loopback interface, with the demo's configuration."""
 
 import os
 import socket
@@ -17,7 +17,7 @@ def free_port() -> int:
 
 
 def accepts(port: int) -> bool:
-    """Whether somebody accepts connections on a port of the loopback interface."""
+    """Whether a program accepts connections on a port of the loopback interface."""
     try:
         with socket.create_connection((HOST, port), timeout=1):
             return True
@@ -28,7 +28,7 @@ def accepts(port: int) -> bool:
 def write_configuration(directory: Path, port: int) -> Path:
     """Writes ``mosquitto.conf``: anonymous clients, the loopback interface only, sessions that survive a restart."""
     lines = [
-        "# Anybody on this machine may publish anything: that is what the demonstration is about.",
+        "# Anybody on this machine may publish anything: the demonstration shows that this does no harm.",
         f"listener {port} {HOST}",
         "allow_anonymous true",
         "persistence true",
@@ -42,8 +42,8 @@ def write_configuration(directory: Path, port: int) -> Path:
         "log_type notice",
     ]
     if os.geteuid() == 0:
-        # Otherwise it would become the user `mosquitto`, who may not write here; and it would outlive a killed demo,
-        # because the kernel forgets --pdeathsig when a process changes its user.
+        # Otherwise Mosquitto would become the user `mosquitto`, who may not write here. It would also outlive a killed
+        # demo, because the kernel forgets --pdeathsig when a process changes its user.
         lines.append("user root")
     path = directory / "mosquitto.conf"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The configuration files of one run: what an operator would write by hand for each service."""
+"""The configuration files of one run, as an operator would write them by hand for each service."""
 
 import json
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ _Value = str | int | float | bool | list[str] | list[int]
 def toml(tables: Mapping[str, Mapping[str, _Value]]) -> str:
     """TOML of flat tables; the one named ``""`` comes first.
 
-    JSON's texts, numbers and arrays are TOML, too.
+    JSON's texts, numbers and arrays are valid TOML.
     """
     lines: list[str] = []
     for name, values in sorted(tables.items()):
@@ -71,7 +71,7 @@ def write_device(run: RunDirectory, device: Device, port: int) -> Path:
 
 
 def write_verifier(run: RunDirectory, port: int, tsa_url: str) -> Path:
-    """Writes the verifier worker's configuration and its appraisal policy; returns the former's path."""
+    """Writes the verifier worker's configuration and its appraisal policy; returns the configuration's path."""
     policy: dict[str, dict[str, _Value]] = {
         "": {
             "id": POLICY,

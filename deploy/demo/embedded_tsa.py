@@ -2,8 +2,8 @@
 
     python -m deploy.demo.embedded_tsa --directory DIR [--port P] [--accuracy-ms MS]
 
-DIR keeps its root certificate (`tsa-root.pem`, what verifiers trust), its signing certificate and key, and the serial
-number; a second start in the same DIR is the same TSA. Not for production: its clock is this machine's, its keys lie
+DIR keeps its root certificate (`tsa-root.pem`, which verifiers trust), its signing certificate and key, and the serial
+number; a second start in the same DIR is the same TSA. Not for production: its clock is this machine's, its keys are
 in plain files, and it starts a process for every stamp.
 """
 
@@ -38,7 +38,7 @@ _OPENSSL_SECONDS: Final = 30.0
 _READ_SECONDS: Final = 10.0
 _DAYS: Final = 3650
 
-# `certs` is left out: the token carries the signing certificate alone, whoever verifies has the root.
+# Without `certs` the token carries only the signing certificate; verifiers have the root.
 _CONFIG: Final = """\
 [tsa]
 default_tsa = embedded
@@ -61,11 +61,11 @@ ess_cert_id_alg = sha256
 
 
 def create_authority(directory: Path, accuracy_ms: int = DEFAULT_ACCURACY_MS) -> Path:
-    """Makes keys and certificates in ``directory`` unless they are there, and openssl's configuration.
+    """Makes keys and certificates in ``directory`` unless they exist, and openssl's configuration.
 
     Args:
-        directory: made where it is missing.
-        accuracy_ms: what the tokens state, milliseconds.
+        directory: made if it is missing.
+        accuracy_ms: stated in the tokens, milliseconds.
 
     Returns:
         the root certificate's file.
@@ -102,7 +102,7 @@ def _create_certificates(directory: Path) -> None:
     key_file.touch(mode=0o600)
     key_file.write_bytes(signer_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     (directory / "tsa-signer.pem").write_bytes(signer.public_bytes(Encoding.PEM))
-    (directory / ROOT_FILE).write_bytes(root.public_bytes(Encoding.PEM))  # last: it says that the others are there
+    (directory / ROOT_FILE).write_bytes(root.public_bytes(Encoding.PEM))  # last: then the others exist
 
 
 def _name(common_name: str) -> x509.Name:
@@ -137,14 +137,14 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def answer(directory: Path, query: bytes) -> bytes:
-    """The TimeStampResp to a TimeStampReq; one that openssl cannot read is answered with a rejection.
+    """The TimeStampResp to a TimeStampReq; a rejection if openssl cannot read the request.
 
     Raises:
-        RuntimeError: openssl failed; the message holds what it printed.
+        RuntimeError: openssl failed; the message holds its output.
     """
     with (directory / "tsa-serial.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # openssl reads, adds one and writes the serial number without a lock
-        # It also prints the optional settings that are not there as errors: kept from the terminal.
+        # openssl also prints missing optional settings as errors: not to the terminal.
         done = subprocess.run(
             ["openssl", "ts", "-reply", "-config", _CONFIG_FILE, "-queryfile", "/dev/stdin"],
             cwd=directory,
@@ -191,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     @override
     def log_message(self, format: str, *args: object) -> None:
-        """Silent: one line a stamp helps nobody."""
+        """Silent: a line for each stamp is of no use."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -209,7 +209,7 @@ def running_authority(directory: Path, port: int = 0, accuracy_ms: int = DEFAULT
     Args:
         directory: see :func:`create_authority`.
         port: TCP port on the loopback; 0 lets the system choose.
-        accuracy_ms: what the tokens state, milliseconds.
+        accuracy_ms: stated in the tokens, milliseconds.
 
     Yields:
         the URL.

@@ -1,4 +1,4 @@
-"""The demo's endorser: vouches for the devices' keys, the recorded firmware and the files of this machine."""
+"""The demo's endorser: signs endorsements of the devices' keys, and reference values of firmware and files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,7 +36,7 @@ def publish_reference_values(run: RunDirectory, port: int, recorded_pcrs: Path, 
 
 
 def publish_endorsements(run: RunDirectory, port: int, devices: Sequence[Device]) -> None:
-    """Signs and publishes who has which attesting key, from the files that ``attester-agent provision`` wrote."""
+    """Signs and publishes the devices' endorsements, from the files that ``attester-agent provision`` wrote."""
     outs = []
     for device in devices:
         device.ueid = parse_any_ueid(read_file(device.directory / "attester.ueid"))

@@ -1,4 +1,4 @@
-"""Where everything of one run lies: in a temporary directory, or in the one that the person wants to keep."""
+"""The paths of one run: in a temporary directory, or in the one given by ``--keep``."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ class RunDirectory:
     """The paths of one run.
 
     Attributes:
-        root: everything that is worth keeping.
+        root: of everything that ``--keep`` keeps.
         sockets: a short path for the TPMs' sockets (their names may have 108 bytes); always temporary.
     """
 
@@ -29,7 +29,7 @@ class RunDirectory:
 
     @property
     def signed(self) -> Path:
-        """What the endorser signed."""
+        """The objects that the endorser signed."""
         return self.root / "endorser"
 
     @property
@@ -59,7 +59,7 @@ class RunDirectory:
 
     @property
     def logs(self) -> Path:
-        """What each process printed."""
+        """The output of each process."""
         return self.root / "logs"
 
     def private_key(self, name: str) -> Path:

@@ -8,26 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.demo.story.scenario import devices_for_everything
+from deploy.demo.scenario.plan import devices_for_everything
 
 DEFAULT_ATTESTERS: Final = 6
 MAX_ATTESTERS: Final = 64
 MAX_PORT: Final = 65_535
 MIN_SECONDS: Final = 40
-STORY_SECONDS: Final = 90  # how long the story takes where --seconds does not say
+SCENARIO_SECONDS: Final = 90  # how long the scenario takes without --seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the person asked for.
+    """The options of the command line.
 
     Attributes:
         attesters: how many devices.
-        seconds: stop by itself that long after everything is up; None runs until a signal.
+        seconds: stop so long after everything is up; None runs until a signal.
         plain: lines instead of a live table.
         report: where to write the JSON report.
         keep: the run's directory, kept; None uses a temporary one.
-        port: of the broker; None takes a free one.
+        port: of the broker; None chooses a free one.
         no_dashboard: serve no web page.
     """
 
@@ -45,8 +45,8 @@ def parse(arguments: list[str] | None) -> Options:
     parser = argparse.ArgumentParser(
         prog="./run demo",
         description="Start a broker, a TSA, a handle distributor, attesters with software TPMs and a verifier on this "
-        "machine; tamper with one device, reboot one, silence one, replay the evidence of one; show what the verifier "
-        "says. The exit status is 0 only if it says what it should.",
+        "machine; tamper with one device, reboot one, silence one, replay the evidence of one; show the verifier's "
+        "results. The exit status is 0 only if all of them are as expected.",
     )
     add = parser.add_argument
     add(
@@ -54,16 +54,16 @@ def parse(arguments: list[str] | None) -> Options:
         type=int,
         default=DEFAULT_ATTESTERS,
         metavar="N",
-        help=f"devices (default: %(default)s); all stories need {devices_for_everything()}, fewer leave some out",
+        help=f"devices (default: %(default)s); the whole scenario needs {devices_for_everything()}, fewer omit parts",
     )
     add(
         "--seconds",
         type=float,
         metavar="S",
-        help=f"stop by itself S seconds after everything is up, at least {MIN_SECONDS} (default: run until Ctrl-C)",
+        help=f"stop S seconds after everything is up, at least {MIN_SECONDS} (default: run until Ctrl-C)",
     )
     add("--plain", action="store_true", help="print lines, no terminal control")
-    add("--report", type=Path, metavar="FILE", help="write what happened as JSON")
+    add("--report", type=Path, metavar="FILE", help="write a report as JSON")
     add("--keep", type=Path, metavar="DIR", help="keep keys, logs, configurations and databases in DIR (empty or new)")
     add("--port", type=int, metavar="P", help="port of the broker on the loopback interface (default: a free one)")
     add("--no-dashboard", action="store_true", help="serve no web page")
@@ -71,9 +71,9 @@ def parse(arguments: list[str] | None) -> Options:
     if not 1 <= given.attesters <= MAX_ATTESTERS:
         parser.error(f"--attesters {given.attesters}: expected 1 to {MAX_ATTESTERS}")
     if given.seconds is not None and not MIN_SECONDS <= given.seconds < math.inf:
-        parser.error(f"--seconds {given.seconds:g}: expected a finite number, at least {MIN_SECONDS} for the story")
+        parser.error(f"--seconds {given.seconds:g}: expected a finite number, at least {MIN_SECONDS} for the scenario")
     if given.port is not None and not 1 <= given.port <= MAX_PORT:
-        parser.error(f"--port {given.port}: expected 1 to {MAX_PORT}; without --port a free one is taken")
+        parser.error(f"--port {given.port}: expected 1 to {MAX_PORT}; without --port a free one is chosen")
     for option, path, check in (("--keep", given.keep, _make_empty), ("--report", given.report, _try_to_write)):
         try:
             if path is not None:
@@ -97,10 +97,10 @@ def _make_empty(folder: Path) -> None:
 
 
 def _try_to_write(path: Path) -> None:
-    """Makes sure that a file can be written, and leaves it as it is.
+    """Checks that a file can be written, without changing it.
 
     Raises:
-        OSError: it cannot.
+        OSError: it cannot be written.
     """
     if path.is_dir():
         raise OSError("is a directory")

@@ -1,5 +1,5 @@
-"""What can go wrong in a demonstration."""
+"""The error of a demonstration."""
 
 
 class DemoError(Exception):
-    """Something the demonstration needs did not work; the message is for the person who runs it."""
+    """Something that the demonstration needs did not work; the message is for the person who runs it."""

@@ -1,8 +1,8 @@
 """The processes of one demonstration: started, watched, stopped by their ids; none outlives it.
 
-Every process gets a session of its own, so Ctrl-C reaches the demo alone, which stops them in order. Should the demo
-itself be killed, the kernel kills them (``setpriv --pdeathsig``, so start them on a thread that lives as long as the
-demo: the main thread). Output goes to ``logs/NAME.log``.
+Every process gets its own session, so Ctrl-C reaches only the demo, which stops them in order. If the demo itself is
+killed, the kernel kills them (``setpriv --pdeathsig``; so start them on a thread that lives as long as the demo: the
+main thread). Output goes to ``logs/NAME.log``.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ class Child:
         name: for people, and of its log.
         command: program and arguments.
         log: where its output goes.
-        essential: its death ends the demo, because nothing can bring back what it held.
+        essential: its death ends the demo, because its state cannot be restored.
         process: the running one.
         restarts: how often it was started again after it had been killed.
     """
@@ -72,10 +72,10 @@ class Children:
         return child
 
     def check(self, child: Child) -> None:
-        """Makes sure that a process still runs.
+        """Checks that a process still runs.
 
         Raises:
-            DemoError: it has ended; the message has the end of its output.
+            DemoError: it has ended; the message holds the end of its output.
         """
         status = child.process.poll()
         if status is not None:
@@ -85,7 +85,7 @@ class Children:
         """Whether all of some short commands have ended well.
 
         Raises:
-            DemoError: one has failed; the message has the end of its output.
+            DemoError: one has failed; the message holds the end of its output.
         """
         for child in children:
             status = child.process.poll()
@@ -98,7 +98,7 @@ class Children:
         return True
 
     def revive(self) -> list[str]:
-        """Starts again what was killed by somebody else; returns the names.
+        """Restarts processes that somebody else killed; returns their names.
 
         Raises:
             DemoError: a process ended by itself, or was killed too often, or cannot be started again.
@@ -156,7 +156,7 @@ def _ended(child: Child, status: int) -> DemoError:
 def _spawn(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
     setpriv = shutil.which("setpriv")
     guard = () if setpriv is None else (setpriv, "--pdeathsig", "KILL", "--")
-    # Settings of this project in the caller's environment are for the caller's services, not for these.
+    # The caller's environment may hold settings of this project for his own services, not for these.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ATTESTREAM_")}
     environment["PYTHONPATH"] = str(ROOT)
     with log.open("ab") as output:

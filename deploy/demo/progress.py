@@ -1,4 +1,4 @@
-"""Lines about what is going on, each with the seconds since the start; and waiting that says so."""
+"""Progress lines, each with the seconds since the start; and waits that report themselves."""
 
 import contextlib
 import sys
@@ -18,7 +18,7 @@ class StoppedError(Exception):
 
 
 class Progress:
-    """What the person sees while the demo is set up and taken down."""
+    """The output while the demo is set up and taken down."""
 
     def __init__(self, stop: Stop, output: TextIO = sys.stdout) -> None:
         """Starts the clock.
@@ -41,7 +41,7 @@ class Progress:
         self.print(f"[{self.seconds:6.1f} s] {text}")
 
     def print(self, *lines: str) -> None:
-        """Prints lines; when nobody reads them any more (a closed terminal or pipe), that is a request to stop."""
+        """Prints lines. A closed terminal or pipe is a request to stop."""
         try:
             print(*lines, sep="\n", file=self._output, flush=True)
         except OSError:

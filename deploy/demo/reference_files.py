@@ -1,4 +1,4 @@
-"""The real files of this machine that the devices measure and the endorser vouches for."""
+"""The real files of this machine: the devices measure them, the endorser signs their digests as reference values."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ MIN_FILES: Final = 50
 
 
 def choose_files() -> tuple[Path, ...]:
-    """Regular, readable, not too large files, the same ones in the same order at each call.
+    """Regular, readable, not too large files; each call returns the same files in the same order.
 
     Raises:
         DemoError: this machine has too few.

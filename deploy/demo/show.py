@@ -1,4 +1,4 @@
-"""One demonstration from beginning to end: set up, tell the story, judge, report, take down."""
+"""One demonstration from beginning to end: set up, run the scenario, judge, report, take down."""
 
 import shlex
 import sys
@@ -11,14 +11,14 @@ from rich.console import Console
 from deploy.demo.broker import HOST
 from deploy.demo.embedded_tsa import ROOT_FILE
 from deploy.demo.layout import RunDirectory
-from deploy.demo.options import STORY_SECONDS, Options
+from deploy.demo.options import SCENARIO_SECONDS, Options
 from deploy.demo.problem import DemoError
 from deploy.demo.progress import Progress, StoppedError
+from deploy.demo.scenario.outcomes import Expectation, History, Moment, judge
+from deploy.demo.scenario.plan import Plan, Role, Step, plan
+from deploy.demo.scenario.report import Outcome, summary, write_report
+from deploy.demo.scenario.screen import LiveScreen, PlainScreen, Screen
 from deploy.demo.stage import Stage
-from deploy.demo.story.outcomes import Expectation, History, Moment, judge
-from deploy.demo.story.report import Outcome, summary, write_report
-from deploy.demo.story.scenario import Act, Plan, Role, plan
-from deploy.demo.story.screen import LiveScreen, PlainScreen, Screen
 from deploy.demo.temporary import temporary_folder
 from relying_party.result_board import Standing
 from runtime import clock
@@ -28,7 +28,7 @@ from schemas.identifiers import Ueid
 from schemas.instants import SECOND_US
 from schemas.topics import TopicKind
 
-INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
+INTERRUPTED: Final = 130  # 128 + SIGINT, as in shells
 REFRESH_S: Final = 0.25
 
 
@@ -39,9 +39,9 @@ class Show:
         """Starts nothing.
 
         Args:
-            options: what the person asked for.
-            run: where files go.
-            stop: a signal asked for the end.
+            options: of the command line.
+            run: the folders.
+            stop: set by a signal.
         """
         self._options = options
         self._run = run
@@ -54,18 +54,18 @@ class Show:
             port=options.port,
             dashboard=not options.no_dashboard,
         )
-        self._plan: Plan = plan(options.attesters, options.seconds or STORY_SECONDS)
-        self._waiting: list[Act] = list(self._plan.acts)
+        self._plan: Plan = plan(options.attesters, options.seconds or SCENARIO_SECONDS)
+        self._waiting: list[Step] = list(self._plan.steps)
         self._histories: dict[str, History] = {}
         self._problem = ""
 
     def play(self) -> int:
-        """Does all of it; returns the exit status."""
+        """Runs everything; returns the exit status."""
         interrupted = False
         try:
             self._stage.set_up()
             self._announce()
-            self._tell_story()
+            self._run_scenario()
             interrupted = self._stop.requested and (self._options.seconds is not None or bool(self._waiting))
         except StoppedError:
             interrupted = True
@@ -83,7 +83,7 @@ class Show:
     def _announce(self) -> None:
         say, port, verifier_key = self._progress.say, self._stage.port, self._run.public_key("verifier")
         say(f"everything is up; broker on {HOST}:{port}, anonymous, this machine only. In another terminal:")
-        self._progress.print(  # nothing before them: each line can be copied whole
+        self._progress.print(  # without a time in front, so that each line can be copied
             f"  mosquitto_sub -p {port} -t 'attestream/v1/results/+' -F '%t %l bytes'",
             f"  {watch_command()} --port {port} --verifier-key {shlex.quote(str(verifier_key))}",
         )
@@ -91,7 +91,7 @@ class Show:
             say(f"dashboard, in a browser on this machine: {self._stage.dashboard_url}")
         say(f"keys, logs, configurations: {self._run.root}{'' if self._options.keep else ' (until the demo ends)'}")
 
-    def _tell_story(self) -> None:
+    def _run_scenario(self) -> None:
         devices = self._stage.devices
         self._histories = {device.name: History() for device in devices}
         names = {device.ueid: device.name for device in devices if device.ueid is not None}
@@ -111,8 +111,8 @@ class Show:
 
     def _turn(self, screen: Screen, at_s: float, names: Mapping[Ueid, str]) -> None:
         for name in self._stage.look_after():
-            screen.tell(f"{name} was killed by somebody: started again")
-        self._act(screen, at_s)
+            screen.report(f"{name} was killed by somebody: started again")
+        self._perform_due(screen, at_s)
         changed = self._stage.feed.drain(REFRESH_S)
         for standing in changed:
             device = names.get(standing.result.ueid)
@@ -121,17 +121,17 @@ class Show:
         now_us = clock.utc_us()
         screen.show(changed, self._stage.feed.board.standings(now_us // SECOND_US), now_us, self._footer(at_s))
 
-    def _act(self, screen: Screen, at_s: float) -> None:
-        """The next act, if it is due; one at a time, in order."""
+    def _perform_due(self, screen: Screen, at_s: float) -> None:
+        """Performs the next step if it is due; one at a time, in order."""
         if not self._waiting or self._waiting[0].at_s > at_s:
             return
-        act = self._waiting[0]
-        name = self._stage.devices[act.device - 1].name
+        step = self._waiting[0]
+        name = self._stage.devices[step.device - 1].name
         history = self._histories[name]
-        if self._stage.perform(act, history):
+        if self._stage.perform(step, history):
             del self._waiting[0]
-            history.deeds.setdefault(act.deed, []).append(at_s)
-            screen.tell(act.says.format(device=name))
+            history.actions.setdefault(step.action, []).append(at_s)
+            screen.report(step.line.format(device=name))
 
     def _footer(self, at_s: float) -> str:
         counts = self._stage.observer.counts()
@@ -171,7 +171,7 @@ class Show:
     def _conclude(self, outcome: Outcome, *, interrupted: bool) -> int:
         """Prints the summary, writes the report; returns the exit status."""
         if interrupted:
-            self._progress.say("stopped before the story was over")
+            self._progress.say("stopped before the scenario was over")
         if self._histories and any(history.moments for history in self._histories.values()):
             self._progress.print(*summary(outcome, self._run.root, interrupted=interrupted))
             if self._options.keep is not None:
@@ -200,18 +200,18 @@ def play(options: Options, stop: Stop) -> int:
 
 
 def fsck_command(run: RunDirectory) -> str:
-    """How to check the audit log that was kept."""
+    """The command that checks the kept audit log."""
     log, key, root = run.verifier / "audit", run.keys / "audit.vkey", run.tsa / ROOT_FILE
     return f"{_relying_party()} audit fsck {shlex.join([str(log), '--log-key', str(key), '--tsa-root', str(root)])}"
 
 
 def watch_command() -> str:
-    """How to follow results by hand."""
+    """The command that follows results."""
     return f"{_relying_party()} watch"
 
 
 def _relying_party() -> str:
-    """The command of this environment if it was installed, else the package."""
+    """The installed command of this environment, or the package if it is not installed."""
     script = Path(sys.executable).with_name("relying-party")
     if script.is_file():
         return shlex.quote(str(script))

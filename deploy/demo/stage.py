@@ -1,7 +1,6 @@
-"""Sets the whole system up, does to it what the story says, and takes it down again.
+"""Sets the whole system up, performs the steps of the scenario, and takes the system down.
 
-Everything is owned by the main thread. Whatever happens between :meth:`Stage.set_up` and :meth:`Stage.take_down`, the
-latter leaves no process behind.
+The main thread owns everything. :meth:`Stage.take_down` leaves no process behind, whatever happened before.
 """
 
 from pathlib import Path
@@ -16,9 +15,9 @@ from deploy.demo.problem import DemoError
 from deploy.demo.processes import Child, Children, python_command
 from deploy.demo.progress import Progress
 from deploy.demo.reference_files import choose_files, digests_of
-from deploy.demo.story.observer import Observer, newer_clock, replayable
-from deploy.demo.story.outcomes import History
-from deploy.demo.story.scenario import Act, Deed
+from deploy.demo.scenario.observer import Observer, newer_clock, replayable
+from deploy.demo.scenario.outcomes import History
+from deploy.demo.scenario.plan import Action, Step
 from relying_party.settings import Settings
 from relying_party.terminal.table import ResultFeed
 from runtime.audit_log.signer import generate_log_key
@@ -40,10 +39,10 @@ class Stage:
         """Starts nothing.
 
         Args:
-            run: where files go.
-            progress: where to say what is going on.
+            run: the folders.
+            progress: prints lines.
             attesters: how many devices.
-            port: of the broker; None for a free one.
+            port: of the broker; None chooses a free one.
             dashboard: whether to serve the web page.
         """
         self.run: Final = run
@@ -95,13 +94,13 @@ class Stage:
                 device.start_agent(self.children)
 
     def take_down(self) -> None:
-        """Stops everything that was started."""
+        """Stops everything."""
         try:
             for connection in (self._feed, self._observer):
                 if connection is not None:
                     connection.stop()
             self.children.stop([device.agent for device in self.devices if device.agent is not None])
-            # While the TSA still answers: its last checkpoint is to be stamped.
+            # Before the TSA: it must still stamp the verifier's last checkpoint.
             self.children.stop([child for child in self.children.running if child.name == "verifier"])
             for device in self.devices:
                 if device.kernel is not None:
@@ -111,54 +110,54 @@ class Stage:
 
     @property
     def is_observing(self) -> bool:
-        """Whether :attr:`feed` and :attr:`observer` are there."""
+        """Whether :attr:`feed` and :attr:`observer` exist."""
         return self._feed is not None and self._observer is not None
 
     @property
     def feed(self) -> ResultFeed:
-        """The results topic; there once the broker was started."""
+        """The results topic; exists once the broker was started."""
         if self._feed is None:
             raise DemoError("the broker was not started")
         return self._feed
 
     @property
     def observer(self) -> Observer:
-        """The demo's eyes on the other topics; there once the broker was started."""
+        """Watches the other topics; exists once the broker was started."""
         if self._observer is None:
             raise DemoError("the broker was not started")
         return self._observer
 
     def look_after(self) -> list[str]:
-        """Starts again what somebody killed; returns the names.
+        """Restarts processes that somebody killed; returns their names.
 
         Raises:
-            DemoError: something ended that should not have.
+            DemoError: a process ended unexpectedly.
         """
         for device in self.devices:
             if device.kernel is not None and device.kernel.failure is not None:
                 raise DemoError(f"{device.name}: {device.kernel.failure}")
         return self.children.revive()
 
-    def perform(self, act: Act, history: History) -> bool:
-        """Does what the story says.
+    def perform(self, step: Step, history: History) -> bool:
+        """Performs one step of the scenario.
 
         Args:
-            act: what to do.
-            history: of its device; what was done is noted there by the caller.
+            step: the step.
+            history: of its device; the caller notes the action there.
 
         Returns:
-            False when it cannot be done yet, because there is no evidence to replay.
+            False if it is not possible yet, because there is no evidence to replay.
         """
-        device = self.devices[act.device - 1]
-        match act.deed:
-            case Deed.TAMPER:
+        device = self.devices[step.device - 1]
+        match step.action:
+            case Action.TAMPER:
                 history.planted = str(device.tamper())
-            case Deed.REBOOT:
+            case Action.REBOOT:
                 device.reboot(self.children, self._firmware, self._progress)
-            case Deed.SILENCE:
+            case Action.SILENCE:
                 device.stop_agent(self.children)
-            case Deed.REPLAY | Deed.FORGE | Deed.CROSS:
-                return self._publish_as_stranger(act.deed, device)
+            case Action.REPLAY | Action.FORGE | Action.CROSS:
+                return self._publish_as_stranger(step.action, device)
         return True
 
     def _start_broker(self) -> None:
@@ -228,11 +227,11 @@ class Stage:
 
         self._progress.wait(what, answers, PATIENCE_S)
 
-    def _publish_as_stranger(self, deed: Deed, device: Device) -> bool:
+    def _publish_as_stranger(self, action: Action, device: Device) -> bool:
         victim, other = device.ueid, self.devices[device.number % len(self.devices)].ueid
         if victim is None or other is None:
             return False
-        old = replayable(self.observer.evidence_of(other if deed is Deed.CROSS else victim))
+        old = replayable(self.observer.evidence_of(other if action is Action.CROSS else victim))
         if old is None:
             return False
-        return self.observer.publish_as(victim, newer_clock(old) if deed is Deed.FORGE else old)
+        return self.observer.publish_as(victim, newer_clock(old) if action is Action.FORGE else old)

@@ -1,7 +1,7 @@
-"""The demo's temporary folder: it goes with the demo, or, if that was killed, when the next one starts.
+"""The demo's temporary folder: removed when the demo ends or, if the demo was killed, when the next one starts.
 
-A marker file names the process that owns a folder, which keeps the marker locked: a process number means nothing to
-another container that shares the folder of temporary files, a lock does.
+A marker file names the process that owns a folder, and the owner keeps the marker locked. The lock also works between
+containers that share the folder of temporary files; process numbers do not.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ _PREFIX: Final = "attestream-"
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A new folder until the block ends; what killed demos of the same user left is removed first."""
+    """A new folder until the block ends. First removes the folders of the same user's killed demos."""
     remove_stale(Path(tempfile.gettempdir()))
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     try:
@@ -33,7 +33,7 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def remove_stale(parent: Path) -> list[Path]:
-    """Removes the folders of demos that are dead; returns them."""
+    """Removes the folders of dead demos; returns them."""
     stale = []
     for folder in sorted(parent.glob(_PREFIX + "*")):
         with contextlib.suppress(OSError, ValueError):  # not ours, not whole, or already gone: leave it alone

@@ -1,11 +1,11 @@
 """A disk that the firmware boots by itself: GPT, an EFI system partition with shim and grub, the image's file system.
 
-shim and grub are the distribution's signed ones, so Secure Boot takes them. grub reads its commands from the EFI system
+The distribution signed shim and grub, so Secure Boot accepts them. grub reads its commands from the EFI system
 partition, kernel and initrd from the root, and measures all of it into PCRs 8 and 9. Identifiers are fixed: the
-firmware measures the partition table, and the same image is to give the same PCRs.
+firmware measures the partition table, and the same image must give the same PCRs.
 
-``linuxefi``, which newer grubs do not know by that name, enters the kernel by its EFI stub. Debian 12's ``linux`` does
-so under Secure Boot alone; otherwise it skips the stub, and the boot log with it: the stub hands it to the kernel.
+``linuxefi``, a name that newer grubs do not know, enters the kernel through its EFI stub. Debian 12's ``linux`` does so
+only under Secure Boot; otherwise it skips the stub, and with it the boot log, which the stub hands to the kernel.
 """
 
 import subprocess
@@ -20,7 +20,7 @@ _MIB: Final = 1 << 20
 _SECTOR_BYTES: Final = 512
 _EFI_START_MIB: Final = 1
 _EFI_MIB: Final = 32
-_END_MIB: Final = 1  # of the disk: where the second partition table lies
+_END_MIB: Final = 1  # at the end of the disk, for the second partition table
 _TABLE: Final = """\
 label: gpt
 label-id: 6A7465A3-0D5C-4B1B-8E0F-3F0F5A0C0010
@@ -41,12 +41,12 @@ _PROGRAM_S: Final = 120
 
 
 def write_boot_disk(image: Path, command_line: str, disk: Path) -> None:
-    """Puts the disk together.
+    """Writes the disk.
 
     Args:
         image: folder with ``disk.img``, which has ``/boot/vmlinuz`` and ``/boot/initrd.img``, and with ``efi``.
         command_line: of the kernel.
-        disk: to be written.
+        disk: the file to write.
 
     Raises:
         DemoError: a program is missing or failed.

@@ -1,7 +1,7 @@
-"""One virtual machine: a software TPM with an EK certificate, OVMF, a disk; started, told what to do, cut off.
+"""One virtual machine: a software TPM with an EK certificate, OVMF and a disk; started, commanded, cut off.
 
-The TPM's state, the firmware's variables and the disk lie in the machine's folder and outlive any power cut. What is
-said to the guest goes through a virtio port (``guest-door`` in the image), what is said to the board through QMP.
+The TPM's state, the firmware's variables and the disk are in the machine's folder and survive any power cut. Commands
+to the guest go through a virtio port (``guest-door`` in the image), commands to the board through QMP.
 """
 
 import base64
@@ -23,7 +23,7 @@ from deploy.demo.progress import Progress
 from deploy.vm.boot_disk import write_boot_disk
 from deploy.vm.make import Boot, Make, board_command, firmware
 
-BOOT_S: Final = 900.0  # what ./run vm makes takes a minute; with all units, beside other work, five or more
+BOOT_S: Final = 900.0  # an image of ./run vm takes a minute; one with all units, on a busy host, five or more
 DOWN_S: Final = 120.0
 COMMAND_S: Final = 120.0
 _SETUP_S: Final = 60
@@ -34,7 +34,7 @@ _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a command in the guest came to."""
+    """Exit status and output of a command in the guest."""
 
     status: int
     output: str
@@ -100,7 +100,7 @@ class Machine:
 
     @property
     def vendor_root(self) -> Path:
-        """Root certificate of who made the TPM."""
+        """Root certificate of the TPM's manufacturer."""
         return self.folder / "vendor" / "swtpm-localca-rootca-cert.pem"
 
     @property
@@ -110,11 +110,11 @@ class Machine:
 
     @property
     def console(self) -> Path:
-        """What firmware and kernel wrote to the serial port."""
+        """The output of firmware and kernel on the serial port."""
         return self.folder / "console"
 
     def switch_on(self) -> None:
-        """Starts TPM and board; :meth:`wait_booted` says when somebody answers."""
+        """Starts TPM and board; :meth:`wait_booted` waits until the guest answers."""
         tpm_socket, door, qmp = (self.sockets / name for name in ("tpm", "door", "qmp"))
         for each in (tpm_socket, door, qmp):
             each.unlink(missing_ok=True)

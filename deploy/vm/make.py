@@ -1,4 +1,4 @@
-"""What kinds of machine there are, and how QEMU is told."""
+"""Kinds of machine, and QEMU's command line for each."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,33 +10,33 @@ from deploy.vm.boot_disk import ROOT_DEVICE
 
 FIRMWARE: Final = Path("/usr/share/OVMF")
 PROCESSORS: Final = 1
-MEMORY_MIB: Final = 384  # the firmware wipes it all after each unexpected reset, which takes its time without KVM
+MEMORY_MIB: Final = 384  # the firmware wipes all of it after each unexpected reset, which is slow without KVM
 _KERNELS_ROOT: Final = "/dev/vda"
 _FIRST_COMMAND_LINE: Final = "console=ttyS0 root={root} rw net.ifnames=0 systemd.show_status=1 quiet"
 
 
 class Boot(StrEnum):
-    """Who loads the kernel."""
+    """The loader of the kernel."""
 
     KERNEL = "kernel"  # QEMU hands it to the firmware
     GRUB = "grub"  # shim and grub, from the disk
-    DISK = "disk"  # whatever boots from the disk of somebody's own image
+    DISK = "disk"  # the boot loader on the disk of an image of the user
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Make:
-    """What kind of machine.
+    """A kind of machine.
 
     Attributes:
         name: for people and in file names.
         ak: ``ecc`` or ``rsa``.
         banks: PCR banks that are active.
-        quoted: those of them that are quoted.
-        boot: who loads the kernel.
-        secure_boot: OVMF with enrolled keys, which then boots what the distribution signed, and nothing else.
-        ima_template: what IMA lists, by the kernel's name.
+        quoted: the banks that are quoted.
+        boot: loader of the kernel.
+        secure_boot: OVMF with enrolled keys, which boots only images that the distribution signed.
+        ima_template: the kernel's name of IMA's template.
         append: more for the kernel's command line.
-        ima_policy: a policy in place of the image's.
+        ima_policy: a policy instead of the image's.
     """
 
     name: str = "plain"
@@ -56,15 +56,15 @@ class Make:
     @property
     def command_line(self) -> str:
         """The kernel's."""
-        # What is appended wins: of ima_hash and ima_template the kernel takes the first, of most others the last.
-        # In this order: the oldest template takes no other hash than SHA-1, and is refused while another is chosen.
+        # Appended text wins: of ima_hash and ima_template the kernel uses the first, of most other options the last.
+        # The hash comes first: the oldest template allows only SHA-1, and is refused while another hash is chosen.
         ima = f"ima_hash={'sha1' if self.ima_template == 'ima' else 'sha256'} ima_template={self.ima_template}"
         root = ROOT_DEVICE if self.boot is Boot.GRUB else _KERNELS_ROOT
         return " ".join(filter(None, (_FIRST_COMMAND_LINE.format(root=root), self.append, ima)))
 
 
 def firmware(make: Make) -> tuple[Path, Path]:
-    """OVMF and its variables as they leave the factory.
+    """OVMF and its variables as the package ships them.
 
     Raises:
         DemoError: not installed.
@@ -82,9 +82,9 @@ def board_command(make: Make, image: Path, folder: Path, sockets: Path) -> tuple
 
     Args:
         make: what kind of machine.
-        image: folder with kernel and initrd, where the firmware is handed them.
+        image: folder with kernel and initrd, if QEMU hands them to the firmware.
         folder: of this machine: firmware variables, disk, console.
-        sockets: where the TPM listens, and where QEMU shall.
+        sockets: folder of the sockets of the TPM and of QEMU.
     """
     code, _ = firmware(make)
     tpm_socket, door, qmp = (sockets / name for name in ("tpm", "door", "qmp"))

@@ -17,7 +17,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "QEMU and attest it: enrolment, baseline, deltas, an unknown program, suspend, reboot, power cut.",
     )
     add = parser.add_argument
-    add("--name", default="plain", help="what to call the machine (default: %(default)s)")
+    add("--name", default="plain", help="name of the machine (default: %(default)s)")
     add("--ak", choices=("ecc", "rsa"), default="ecc", help="attesting key (default: %(default)s)")
     add("--banks", nargs="+", default=["sha256"], metavar="BANK", help="active PCR banks (default: sha256)")
     add("--quoted", nargs="+", metavar="BANK", help="quoted PCR banks (default: all active ones)")
@@ -25,30 +25,32 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--boot",
         type=Boot,
         choices=tuple(Boot),
-        help="who loads the kernel: kernel, QEMU hands it to the firmware (default); "
-        "grub, shim and grub from the disk; disk, what is on the disk of --image (default where it has no vmlinuz)",
+        help="loader of the kernel: kernel, QEMU hands it to the firmware (default); "
+        "grub, shim and grub from the disk; disk, the boot loader of --image's disk (default if it has no vmlinuz)",
     )
     add("--secure-boot", action="store_true", help="OVMF with enrolled keys")
-    add("--ima-template", default="ima-ng", metavar="NAME", help="of the kernel's (default: %(default)s)")
-    add("--ima-policy", type=Path, metavar="FILE", help="in place of the image's policy")
+    add("--ima-template", default="ima-ng", metavar="NAME", help="one of the kernel's (default: %(default)s)")
+    add("--ima-policy", type=Path, metavar="FILE", help="instead of the image's policy")
     add("--append", default="", metavar="TEXT", help="more for the kernel's command line")
     add("--suite", default="bookworm", metavar="NAME", help="of Debian, for the image (default: %(default)s)")
     add("--kernel", default="linux-image-amd64", metavar="PACKAGE", help="of the image (default: %(default)s)")
     add("--packages", nargs="+", default=[], metavar="PACKAGE", help="more for the image")
     add("--agent", type=Path, metavar="FILE", help="the agent's package, made elsewhere: its Python is the suite's")
-    add("--image", type=Path, metavar="DIR", help="an image of your own; docs/devices.md says what is in it")
+    add("--image", type=Path, metavar="DIR", help="your own image; docs/devices.md describes it")
     add(
         "--programs", nargs="+", default=[*KNOWN], metavar="NAME", help="known programs to run, each for the first time"
     )
-    add("--by-page", action="store_true", help="install and configure the agent by docs/operations.md, to the letter")
+    add(
+        "--by-page", action="store_true", help="install and configure the agent with the commands of docs/operations.md"
+    )
     add("--until-affirming", action="store_true", help="stop after the first affirming result")
-    add("--record", type=Path, metavar="DIR", help="write what was heard as a fixture (tests/vectors/vm)")
+    add("--record", type=Path, metavar="DIR", help="write the messages as a fixture (tests/vectors/vm)")
     add("--keep", type=Path, metavar="DIR", help="keep keys, logs, configurations and databases in DIR")
     return parser.parse_args(arguments)
 
 
 def make_of(options: argparse.Namespace) -> Make:
-    """What kind of machine the options ask for."""
+    """The machine that the options describe."""
     return Make(
         name=options.name,
         ak=options.ak,
@@ -63,7 +65,7 @@ def make_of(options: argparse.Namespace) -> Make:
 
 
 def boot_of(options: argparse.Namespace) -> Boot:
-    """Who loads the kernel, where the options do not say."""
+    """The loader of the kernel; by default it depends on the image."""
     if options.boot is not None:
         return Boot(options.boot)
     foreign = options.image is not None and not (options.image / "vmlinuz").exists()

@@ -1,7 +1,7 @@
 """Everything around the machine, on this host's loopback: broker, TSA, handle distributor, endorser, verifier.
 
-Each runs as the process that an operator would start, with a configuration file of its own. ``heard`` is what a
-stranger on the broker hears, with the times of receipt: the raw material of recorded fixtures.
+Each runs as the process that an operator would start, with its own configuration file. ``heard`` holds the messages
+that any subscriber receives, with the times of receipt: the raw material of recorded fixtures.
 """
 
 import os

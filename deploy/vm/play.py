@@ -1,4 +1,4 @@
-"""One run of ``./run vm``: the image, the machine, the story; and nothing of it left running."""
+"""One run of ``./run vm``: builds the image, runs the machine through the scenario, stops everything."""
 
 import argparse
 import contextlib
@@ -23,7 +23,7 @@ from deploy.vm.make import Make
 from deploy.vm.options import make_of
 from deploy.vm.outside import Outside
 from deploy.vm.recording import write_recording
-from deploy.vm.story import Story
+from deploy.vm.scenario import Scenario
 from runtime.service import EXIT_FAILED, EXIT_OK, Stop
 from schemas.errors import AttestreamError
 
@@ -35,7 +35,7 @@ CACHE: Final = HERE.parents[1] / ".cache" / "vm"
 
 
 def play(options: argparse.Namespace, stop: Stop) -> int:
-    """Builds the image unless it is there, and plays the story; returns the exit status."""
+    """Builds the image unless it exists, and runs the scenario; returns the exit status."""
     progress = Progress(stop)
     make = make_of(options)
     try:
@@ -59,11 +59,11 @@ def _play(options: argparse.Namespace, make: Make, image: Path, temporary: Path,
     children = Children(run.logs)
     outside = Outside(run, children, progress)
     machine = Machine(make, image, disks, sockets, children, progress)
-    story = Story(machine, outside, run, children, progress, options.programs)
+    scenario = Scenario(machine, outside, run, children, progress, options.programs)
     try:
-        story.play(until_affirming=options.until_affirming, by_page=options.by_page)
+        scenario.play(until_affirming=options.until_affirming, by_page=options.by_page)
         if options.record is not None:
-            write_recording(options.record, outside, run, story.report)
+            write_recording(options.record, outside, run, scenario.report)
     finally:
         progress.say("stopping everything …")
         outside.stop()
@@ -73,17 +73,17 @@ def _play(options: argparse.Namespace, make: Make, image: Path, temporary: Path,
             shutil.copyfile(machine.console, run.logs / "console")
     progress.print(
         "",
-        f"where {progress.seconds:.0f} s went, and how long the board's processors worked, emulated",
-        *(f"  {step.text}" for step in story.report.steps),
+        f"{progress.seconds:.0f} s in all: time of each step, and how long the board's emulated processors worked",
+        *(f"  {step.text}" for step in scenario.report.steps),
         "",
-        f"{make.name}: all as it should be",
-        *(f"  {act.name:20} {act.seen}" for act in story.report.acts),
+        f"{make.name}: all as expected",
+        *(f"  {each.name:20} {each.seen}" for each in scenario.report.observations),
     )
     return EXIT_OK
 
 
 def build_image(options: argparse.Namespace, progress: Progress) -> Path:
-    """The disk image with the agent of this checkout; made where it is not cached.
+    """The disk image with the agent of this checkout; made if it is not cached.
 
     Raises:
         DemoError: it could not be made.
@@ -94,7 +94,7 @@ def build_image(options: argparse.Namespace, progress: Progress) -> Path:
 
 
 def cached_package(cache: Path, progress: Progress) -> Path:
-    """The package of this checkout; of two runs at once the second waits for the first one's."""
+    """The package of this checkout. If two runs start at once, the second waits for the package of the first."""
     kept = cache / f"package-{package.fingerprint()[:16]}"
     with _alone(cache, progress):
         found = sorted(kept.glob("*.deb"))
@@ -130,7 +130,7 @@ def _run_builder(built: Path, options: argparse.Namespace, progress: Progress) -
 
 
 def _build(arguments: list[str], progress: Progress) -> Path:
-    """The builder has a session of its own, so that Ctrl-C reaches this process alone."""
+    """The builder has its own session, so that Ctrl-C reaches only this process."""
     command = [*_as_root(), str(HERE / "build-image"), *arguments]
     with subprocess.Popen(
         command,
@@ -143,7 +143,7 @@ def _build(arguments: list[str], progress: Progress) -> Path:
         try:
             progress.wait("the image", lambda: builder.poll() is not None, IMAGE_S)
         except (DemoError, StoppedError):
-            os.killpg(builder.pid, signal.SIGTERM)  # debootstrap, too
+            os.killpg(builder.pid, signal.SIGTERM)  # debootstrap too
             raise
         said, complained = builder.communicate()
     if builder.returncode:

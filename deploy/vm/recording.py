@@ -1,13 +1,13 @@
-"""A run as a fixture: all that a stranger on the broker heard, whose word it is, and what happened when.
+"""Writes a run as a fixture: the broker's messages, the keys that signed them, and the steps of the run.
 
 A folder holds
 
 * ``messages.cbor``: an array of ``[topic, time of receipt (UTC µs), payload]``: handles, the endorsement, all evidence
-  of all boots (quotes, sync proofs, boot logs, IMA lists are in there), in the order of receipt;
+  of all boots (with quotes, sync proofs, boot logs, IMA lists), in the order of receipt;
 * ``golden.corim``: the reference values, without the files of the image that never ran;
-* ``policy.toml``, ``endorser.pub``, ``distributor.pub``, ``tsa-root.pem``: what the verifier was given;
-* ``acts.json``: what was done, what the verifier said then, and how many messages had been heard;
-* ``boot-log.bin``, ``ima-list.bin``: the first baseline's logs by themselves.
+* ``policy.toml``, ``endorser.pub``, ``distributor.pub``, ``tsa-root.pem``: the verifier's policy and trusted keys;
+* ``acts.json``: each step, the verifier's result, and the number of messages received by then;
+* ``boot-log.bin``, ``ima-list.bin``: the first baseline's logs, for themselves.
 """
 
 import json
@@ -20,7 +20,7 @@ from typing import Final
 from deploy.demo.embedded_tsa import ROOT_FILE
 from deploy.demo.layout import RunDirectory
 from deploy.vm.outside import GOLDEN, Heard, Outside, parse_push
-from deploy.vm.story import Report
+from deploy.vm.scenario import Report
 from runtime.keys import load_public_keys, load_signing_key
 from schemas.codecs import cbor
 from schemas.messages.reference_values import sign_reference_values, verify_reference_values
@@ -31,7 +31,7 @@ _KEPT: Final = frozenset({TopicKind.HANDLES, TopicKind.ENDORSEMENTS, TopicKind.E
 
 
 def write_recording(folder: Path, outside: Outside, run: RunDirectory, report: Report) -> None:
-    """Writes the fixture; what is in the folder already is replaced."""
+    """Writes the fixture; replaces files that are in the folder already."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = [each for each in outside.heard if outside.kind(each) in _KEPT]
     (folder / "messages.cbor").write_bytes(cbor.encode([[each.topic, each.received_us, each.payload] for each in kept]))
@@ -48,9 +48,9 @@ def write_recording(folder: Path, outside: Outside, run: RunDirectory, report: R
     ):
         shutil.copyfile(source, folder / source.name)
     acts = []
-    for act in report.acts:
-        count = sum(outside.kind(each) in _KEPT for each in outside.heard[: act.heard])
-        acts.append({"act": act.name, "seen": act.seen, "messages": count})
+    for observation in report.observations:
+        count = sum(outside.kind(each) in _KEPT for each in outside.heard[: observation.heard])
+        acts.append({"act": observation.name, "seen": observation.seen, "messages": count})
     (folder / "acts.json").write_text(json.dumps(acts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

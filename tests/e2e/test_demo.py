@@ -1,4 +1,4 @@
-"""The demo as a person runs it: the whole story comes out as expected, and nothing is left behind, however it ends."""
+"""The demo as a person runs it: the scenario has the expected results, and nothing is left behind, however it ends."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ import pytest
 from tests.programs.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
-STORY_SECONDS = 40
+SCENARIO_SECONDS = 40
 
 pytestmark = pytest.mark.needs("mosquitto", "swtpm", "openssl", "setpriv")
 
@@ -59,7 +59,7 @@ class Demo:
 
     def finish(self) -> int:
         """Waits for the end; returns the exit status."""
-        self.output += self.process.communicate(timeout=STORY_SECONDS + 4 * PATIENCE_S)[0]
+        self.output += self.process.communicate(timeout=SCENARIO_SECONDS + 4 * PATIENCE_S)[0]
         return self.process.returncode
 
     def children(self) -> list[int]:
@@ -85,9 +85,9 @@ def _temporary() -> Iterator[Path]:
         yield Path(directory)
 
 
-def test_the_story_comes_out_as_expected(temporary: Path, tmp_path: Path) -> None:
+def test_the_scenario_comes_out_as_expected(temporary: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    with Demo(temporary, "--attesters", "4", "--seconds", str(STORY_SECONDS), "--report", str(report)) as demo:
+    with Demo(temporary, "--attesters", "4", "--seconds", str(SCENARIO_SECONDS), "--report", str(report)) as demo:
         assert demo.finish() == 0, demo.output
         assert demo.left_behind() == []
     content: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
@@ -97,7 +97,7 @@ def test_the_story_comes_out_as_expected(temporary: Path, tmp_path: Path) -> Non
     assert content["restarts"] == {}
     assert all(each["met"] for each in content["expectations"])
     assert content["counts"]["handles"] >= 3
-    assert content["counts"]["evidence"] > 4 * STORY_SECONDS / 4
+    assert content["counts"]["evidence"] > 4 * SCENARIO_SECONDS / 4
     assert set(content["counts"]["results"]) == {"affirming", "contraindicated", "none"}
     assert content["counts"]["results_refused"] == {}
     attesters = {each["role"]: each for each in content["attesters"].values()}

@@ -61,7 +61,7 @@ def test_the_whole_life_of_a_machine() -> None:
 
 
 def test_a_newcomer_follows_the_page_on_a_machine_with_boot_loader_and_secure_boot() -> None:
-    """``docs/operations.md`` to the letter, on a disk that shim and grub boot; then ailments for the doctor."""
+    """``docs/operations.md`` to the letter, on a disk that shim and grub boot; then faults for the doctor."""
     summary = run_vm("--name", "newcomer", "--boot", "grub", "--secure-boot", "--by-page", "--until-affirming")
     assert "all well" in summary
     assert "\n  first appraisal      affirming, fresh" in summary

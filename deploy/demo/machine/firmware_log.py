@@ -1,4 +1,4 @@
-"""The recorded boot log, as something to boot a device with: which digests extend which PCR, and the outcome. Pure."""
+"""The recorded boot log, used to boot a device: the digests that extend each PCR, and the resulting PCRs. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Firmware:
                 yield event.pcr_index, {BY_TPM_ID[tpm_id]: digest for tpm_id, digest in event.digests}
 
     def logged_pcrs(self) -> frozenset[int]:
-        """The PCRs that the boot log says something about."""
+        """The PCRs that the boot log extends."""
         return frozenset(index for index, _ in self.extensions())
 
 

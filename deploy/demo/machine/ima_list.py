@@ -1,7 +1,7 @@
-"""The kernel's side of IMA: records of the ``ima-ng`` template, and what each extends. Pure.
+"""The kernel's side of IMA: records of the ``ima-ng`` template, and the digests that they extend. Pure.
 
 Source: Linux ``security/integrity/ima`` (``ima_template_lib.c``, ``ima_crypto.c``); little-endian, as x86-64 and arm64
-write it. The reading side is ``schemas.ima.records``; nothing of it is used here.
+write it. The reading side is ``schemas.ima.records``; this module uses nothing of it.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ class Measurement:
     """One entry of the list.
 
     Attributes:
-        path: as the kernel saw it.
+        path: as in the kernel.
         digest: SHA-256 of the file.
         record: the entry's bytes in ``binary_runtime_measurements``.
-        template_data: what is extended, hashed with each bank's algorithm (Linux 5.8 and later).
+        template_data: its hash by each bank's algorithm extends the PCR (Linux 5.8 and later).
     """
 
     path: str
@@ -36,7 +36,7 @@ class Measurement:
     template_data: bytes
 
     def extensions(self, banks: Iterable[HashAlgorithm]) -> dict[HashAlgorithm, bytes]:
-        """What goes into PCR 10 of each bank."""
+        """The digest that extends PCR 10, by bank."""
         return {bank: bank.digest(self.template_data) for bank in banks}
 
 

@@ -1,7 +1,7 @@
-"""A device's firmware and kernel, as far as they measure: the recorded boot, then real files of this machine.
+"""The measuring part of a device's firmware and kernel: the recorded boot, then real files of this machine.
 
-One thread a device owns the TPM's PCRs and the IMA list. It appends a record before it extends the PCR, as the kernel
-does, so a reader never finds the list behind the PCR.
+One thread for each device owns the TPM's PCRs and the IMA list. It appends a record before it extends the PCR, as the
+kernel does, so a reader never finds the list behind the PCR.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class Kernel:
         Args:
             tcti: the device's TPM, switched on.
             directory: where the two logs appear.
-            files: to measure, one after the other, each once a boot.
+            files: to measure, one after the other, each once in a boot.
         """
         self._directory = directory
         self._files = files
@@ -49,7 +49,7 @@ class Kernel:
         """Replays the recorded boot into the TPM, writes both logs, and starts to measure files.
 
         Raises:
-            DemoError: the TPM refused, or ended with other PCRs than the recorded machine.
+            DemoError: the TPM refused, or has other PCRs than the recorded machine.
         """
         for index, digests in firmware.extensions():
             self._tpm.extend(index, digests)
@@ -70,7 +70,7 @@ class Kernel:
         self._demanded.put(path)
 
     def halt(self, *, orderly: bool) -> None:
-        """Ends this boot; ``orderly`` with TPM2_Shutdown, so that the TPM's clock stays safe."""
+        """Ends this boot; if ``orderly``, with TPM2_Shutdown, so that the TPM's clock stays safe."""
         self._demanded.put(None)
         if self._thread.is_alive():
             self._thread.join()
@@ -97,7 +97,7 @@ class Kernel:
         try:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").digest()
-        except OSError:  # it was there when the demo began; a file that is gone cannot be run
+        except OSError:  # removed since the demo began; a removed file cannot run
             return
         entry = measurement(str(path), digest)
         with (self._directory / IMA_LIST).open("ab", buffering=0) as log:
@@ -107,7 +107,7 @@ class Kernel:
 
 
 def _write_new(path: Path, content: bytes) -> None:
-    """A new file in place of an old one: whoever reads the old one still reads the old boot."""
+    """Replaces a file by a new one; a reader that has the old file open still reads the old boot."""
     temporary = path.with_suffix(".new")
     temporary.write_bytes(content)
-    os.replace(temporary, path)  # noqa: PTH105 as Path.replace, but says what it does
+    os.replace(temporary, path)  # noqa: PTH105 Path.replace does the same, but its name does not show it

@@ -1,6 +1,6 @@
-"""What firmware and a kernel do to a TPM: extend its PCRs, read them, shut it down. The demo's importer of tpm2-pytss.
+"""A TPM as firmware and kernel use it: extend PCRs, read them, shut down. The demo's only importer of tpm2-pytss.
 
-The TPM serves one command at a time and libtss2 connects anew for each, so this and an attester agent take turns.
+The TPM serves one command at a time and libtss2 connects again for each, so this and an attester agent take turns.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class MeasuringTpm:
             _, capability = self._esapi.get_capability(TPM2_CAP.PCRS, 0, 8)
         except TSS2_Exception as error:
             raise DemoError(f"TPM {tcti}: {error}") from error
-        # A bank that is switched off is listed, too: without any PCR.
+        # A bank that is switched off is listed too, without any PCR.
         self.banks: Final[tuple[HashAlgorithm, ...]] = tuple(
             BY_TPM_ID[int(bank.hash)]
             for bank in capability.data.assignedPCR
@@ -46,10 +46,10 @@ class MeasuringTpm:
 
         Args:
             index: of the PCR.
-            digests: one for each of :attr:`banks`; others are left out, a bank without a digest is not extended.
+            digests: by bank; a bank without a digest is not extended, a digest of an inactive bank is ignored.
 
         Raises:
-            DemoError: the TPM refused or is gone.
+            DemoError: the TPM refused or does not answer.
         """
         values = [
             TPMT_HA(hashAlg=bank.tpm_id, digest=TPMU_HA(**{bank.name: digests[bank]}))
@@ -62,10 +62,10 @@ class MeasuringTpm:
             raise DemoError(f"PCR {index} was not extended: {error}") from error
 
     def read(self, selection: PcrSelection) -> PcrValues:
-        """The registers of ``selection``; few enough for one command each.
+        """The registers of ``selection``, read with one command each.
 
         Raises:
-            DemoError: the TPM refused or is gone.
+            DemoError: the TPM refused or does not answer.
         """
         banks: dict[HashAlgorithm, dict[int, bytes]] = {}
         try:
@@ -77,12 +77,12 @@ class MeasuringTpm:
         return PcrValues(banks)
 
     def shut_down(self) -> None:
-        """TPM2_Shutdown(CLEAR): what an orderly operating system does last; the clock stays safe."""
+        """TPM2_Shutdown(CLEAR), the last command of an orderly operating system; the clock stays safe."""
         try:
             self._esapi.shutdown(TPM2_SU.CLEAR)
         except TSS2_Exception as error:
             raise DemoError(f"the TPM did not shut down: {error}") from error
 
     def close(self) -> None:
-        """Lets go of the TPM."""
+        """Disconnects from the TPM."""
         self._esapi.close()

@@ -1,4 +1,4 @@
-"""The demo refuses what it cannot do before it starts anything, says what it left out, and tidies up after the dead."""
+"""The demo's options, its summary, and its removal of the folders of dead demos."""
 
 import fcntl
 import os
@@ -9,9 +9,9 @@ import pytest
 from deploy.demo.layout import RunDirectory
 from deploy.demo.options import MIN_SECONDS, parse
 from deploy.demo.problem import DemoError
-from deploy.demo.story.outcomes import Expectation
-from deploy.demo.story.report import Outcome, summary, write_report
-from deploy.demo.story.scenario import Role, devices_for_everything, plan
+from deploy.demo.scenario.outcomes import Expectation
+from deploy.demo.scenario.plan import Role, devices_for_everything, plan
+from deploy.demo.scenario.report import Outcome, summary, write_report
 from deploy.demo.temporary import MARKER, remove_stale, temporary_folder
 
 NOBODY = 2**22 + 1  # above the largest number that Linux gives to a process
@@ -70,10 +70,10 @@ def test_looking_whether_a_report_can_be_written_leaves_it_as_it_is(tmp_path: Pa
     assert list(keep.iterdir()) == []
 
 
-def test_the_help_says_how_many_devices_the_stories_need(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_says_how_many_devices_the_scenario_needs(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse(["--help"])
-    assert f"all stories need {devices_for_everything()}" in " ".join(capsys.readouterr().out.split())
+    assert f"the whole scenario needs {devices_for_everything()}" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_report_that_can_no_longer_be_written_is_explained(tmp_path: Path) -> None:
@@ -100,9 +100,9 @@ def test_the_summary_fits_eighty_columns_and_tells_paths_below_the_run(tmp_path:
 
 
 @pytest.mark.parametrize("attesters", [1, 3])
-def test_the_summary_ends_with_the_stories_that_were_left_out(attesters: int, tmp_path: Path) -> None:
+def test_the_summary_ends_with_the_roles_that_were_left_out(attesters: int, tmp_path: Path) -> None:
     last = summary(outcome(attesters=attesters), tmp_path, interrupted=False)[-1]
-    assert last.startswith("stories left out: ")
+    assert last.startswith("roles left out: ")
     assert "replayed" in last
 
 

@@ -1,11 +1,11 @@
-"""The demo's story, and its judgement of what was seen."""
+"""The demo's plan, and its judgement of the results."""
 
 import itertools
 
 import pytest
 
-from deploy.demo.story.outcomes import History, Moment, codes_seen, judge
-from deploy.demo.story.scenario import Deed, Role, plan
+from deploy.demo.scenario.outcomes import History, Moment, codes_seen, judge
+from deploy.demo.scenario.plan import Action, Role, plan
 from relying_party.result_board import Standing, standing_of
 from schemas.messages.result import Rejections
 from schemas.reasons import Reason
@@ -35,10 +35,10 @@ def rejected(code: Reason, count: int = 1) -> Standing:
     return standing(rejections=Rejections(count=count, last=code, last_us=0))
 
 
-def history(*standings: Standing, **deeds: float) -> History:
+def history(*standings: Standing, **actions: float) -> History:
     moments = [Moment(at_s=float(at_s), standing=each) for at_s, each in enumerate(standings)]
-    done = {Deed(name): [at_s] for name, at_s in deeds.items()}
-    return History(moments=moments, deeds=done, planted=PLANTED if "tamper" in deeds else None)
+    done = {Action(name): [at_s] for name, at_s in actions.items()}
+    return History(moments=moments, actions=done, planted=PLANTED if "tamper" in actions else None)
 
 
 def missed(role: Role, seen: History) -> list[str]:
@@ -47,17 +47,17 @@ def missed(role: Role, seen: History) -> list[str]:
 
 
 @pytest.mark.parametrize("attesters", range(1, 9))
-def test_each_part_is_played_once_or_said_to_be_left_out(attesters: int) -> None:
-    told = plan(attesters, 90)
-    parts = [role for role in told.roles.values() if role is not Role.STEADY]
-    assert sorted(parts + list(told.left_out)) == sorted(set(Role) - {Role.STEADY})
-    assert len(told.roles) == attesters
-    assert {act.device for act in told.acts} == {number for number, role in told.roles.items() if role in parts}
+def test_each_role_is_given_once_or_reported_as_left_out(attesters: int) -> None:
+    made = plan(attesters, 90)
+    parts = [role for role in made.roles.values() if role is not Role.STEADY]
+    assert sorted(parts + list(made.left_out)) == sorted(set(Role) - {Role.STEADY})
+    assert len(made.roles) == attesters
+    assert {step.device for step in made.steps} == {number for number, role in made.roles.items() if role in parts}
 
 
 @pytest.mark.parametrize("seconds", [40, 90, 600])
-def test_the_story_is_told_in_order_and_leaves_time_at_its_end(seconds: float) -> None:
-    times = [act.at_s for act in plan(6, seconds).acts]
+def test_steps_are_in_order_and_leave_time_at_the_end(seconds: float) -> None:
+    times = [step.at_s for step in plan(6, seconds).steps]
     assert times == sorted(times)
     assert all(later - earlier >= 2 for earlier, later in itertools.pairwise(times))
     assert seconds - times[-1] >= 12
@@ -83,7 +83,7 @@ def test_the_tampered_device_is_contraindicated_by_name() -> None:
     assert f"notices {PLANTED}" in missed(Role.TAMPERED, history(GOOD, other_file, tamper=1))
 
 
-def test_what_was_seen_before_the_deed_does_not_count() -> None:
+def test_results_before_the_action_are_not_used() -> None:
     assert f"notices {PLANTED}" in missed(Role.TAMPERED, history(GOOD, BAD, tamper=5))
 
 

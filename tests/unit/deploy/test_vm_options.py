@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.vm.ailments import AILMENTS
+from deploy.vm.faults import FAULTS
 from deploy.vm.make import Boot, Make, board_command
 from deploy.vm.options import make_of, parse
 
@@ -43,6 +43,6 @@ def test_only_what_is_not_booted_from_the_disk_has_a_kernel_on_the_command_line(
     assert "root=/dev/vda2" in Make(boot=Boot.GRUB).command_line
 
 
-def test_each_ailment_is_taken_back() -> None:
-    assert len({each.name for each in AILMENTS}) == len(AILMENTS)
-    assert all(each.harm and each.mend and each.todo for each in AILMENTS)
+def test_each_fault_is_undone() -> None:
+    assert len({each.name for each in FAULTS}) == len(FAULTS)
+    assert all(each.harm and each.mend and each.todo for each in FAULTS)

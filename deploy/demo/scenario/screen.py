@@ -1,4 +1,4 @@
-"""What the person sees while the system lives: a live table with the story under it, or plain lines."""
+"""The screen while the system runs: a live table with the scenario under it, or plain lines."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -17,31 +17,31 @@ from relying_party.terminal.selection import name_of
 from relying_party.terminal.table import headline_of, line_of, table_of
 from schemas.identifiers import Ueid
 
-STORY_LINES: Final = 8
+REPORT_LINES: Final = 8
 
 
 class Screen(Protocol):
-    """Where the demo shows itself. Used from one thread."""
+    """Shows results and the scenario's lines. Used from one thread."""
 
-    def tell(self, text: str) -> None:
-        """Adds a line to the story."""
+    def report(self, text: str) -> None:
+        """Adds a line about a step of the scenario."""
 
     def show(self, changed: Sequence[Standing], standings: Sequence[Standing], now_us: int, footer: str) -> None:
-        """Shows what stands now.
+        """Shows the present standings.
 
         Args:
             changed: the results that arrived since the last call, in order.
-            standings: what stands about every attester.
+            standings: of every attester.
             now_us: UTC microseconds.
             footer: counts and times.
         """
 
     def close(self) -> None:
-        """Leaves the terminal as it was."""
+        """Restores the terminal."""
 
 
 class PlainScreen(Screen):
-    """A line for each thing that happens, and for each change of an attester's standing."""
+    """A line for each step of the scenario, and for each change of an attester's standing."""
 
     def __init__(self, progress: Progress, names: Mapping[Ueid, str]) -> None:
         """Prints nothing yet.
@@ -55,7 +55,7 @@ class PlainScreen(Screen):
         self._headlines: dict[Ueid, tuple[object, ...]] = {}
 
     @override
-    def tell(self, text: str) -> None:
+    def report(self, text: str) -> None:
         self._progress.say(f">> {text}")
 
     @override
@@ -68,40 +68,40 @@ class PlainScreen(Screen):
 
     @override
     def close(self) -> None:
-        """There is nothing to undo."""
+        """Does nothing."""
 
 
 class LiveScreen(Screen):
-    """A table that changes in place, and under it the story."""
+    """A table that changes in place, and the scenario's lines under it."""
 
     def __init__(self, progress: Progress, names: Mapping[Ueid, str], console: Console) -> None:
-        """Takes over the terminal's last lines.
+        """Starts to use the terminal's last lines.
 
         Args:
-            progress: knows how long the demo has run.
+            progress: knows the time since the start.
             names: of the attesters.
             console: the terminal.
         """
         self._progress = progress
         self._names = names
-        self._story: deque[str] = deque(maxlen=STORY_LINES)
+        self._lines: deque[str] = deque(maxlen=REPORT_LINES)
         self._live = Live(console=console, auto_refresh=False)
         self._live.start()
 
     @override
-    def tell(self, text: str) -> None:
-        self._story.append(f"[{self._progress.seconds:6.1f} s] {text}")
+    def report(self, text: str) -> None:
+        self._lines.append(f"[{self._progress.seconds:6.1f} s] {text}")
 
     @override
     def show(self, changed: Sequence[Standing], standings: Sequence[Standing], now_us: int, footer: str) -> None:
         waiting = sorted(set(self._names.values()) - {name_of(standing, self._names) for standing in standings})
-        lines = max(2, min(STORY_LINES, self._live.console.height - len(standings) - 8))
-        story = Text("\n".join(list(self._story)[-lines:]), no_wrap=True, overflow="ellipsis")
+        lines = max(2, min(REPORT_LINES, self._live.console.height - len(standings) - 8))
+        report = Text("\n".join(list(self._lines)[-lines:]), no_wrap=True, overflow="ellipsis")
         parts: list[RenderableType] = [
             Rule("attestation results, as a relying party sees them"),
             table_of(standings, now_us, self._names, self._live.console.width),
             Text(f"no result yet: {', '.join(waiting)}" if waiting else "", style="dim"),
-            Panel(story, title="what was done", height=lines + 2, title_align="left"),
+            Panel(report, title="steps of the demo", height=lines + 2, title_align="left"),
             Text(footer, style="dim"),
         ]
         self._live.update(Group(*parts), refresh=True)

@@ -1,13 +1,13 @@
-"""What each part of the story should look like to a relying party, and whether it did. Pure.
+"""The results that a relying party should see in the scenario, compared with those that it saw. Pure.
 
-Only verified results count. What is expected of a device follows from its role and from what was really done to it,
-so a run that was interrupted is judged by what it came to.
+Only verified results are used. The expectations for a device follow from its role and from the actions that were
+performed, so an interrupted run is judged by the steps that it reached.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deploy.demo.story.scenario import Deed, Role
+from deploy.demo.scenario.plan import Action, Role
 from relying_party.result_board import Standing
 from schemas.reasons import Reason
 from schemas.verdicts import Freshness, Tier
@@ -15,7 +15,7 @@ from schemas.verdicts import Freshness, Tier
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """What stood about a device from one time on."""
+    """The standing of a device from one time on."""
 
     at_s: float
     standing: Standing
@@ -23,30 +23,30 @@ class Moment:
 
 @dataclass(slots=True, kw_only=True)
 class History:
-    """All that was seen of one device, and what was done to it.
+    """The results about one device, and the actions on it.
 
     Attributes:
         moments: results in the order of their arrival.
-        deeds: what was done, and when.
-        planted: the path of the program that was installed, if any.
+        actions: with their times.
+        planted: the path of the installed program, if any.
     """
 
     moments: list[Moment] = field(default_factory=list)
-    deeds: dict[Deed, list[float]] = field(default_factory=dict)
+    actions: dict[Action, list[float]] = field(default_factory=dict)
     planted: str | None = None
 
     def since(self, at_s: float) -> list[Standing]:
-        """What was seen from ``at_s`` on."""
+        """The standings from ``at_s`` on."""
         return [moment.standing for moment in self.moments if moment.at_s >= at_s]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """One thing that should have been seen.
+    """One expectation.
 
     Attributes:
         device: its name.
-        role: its part.
+        role: its role.
         expected: in words.
         seen: in words.
         met: whether the two agree.
@@ -60,17 +60,17 @@ class Expectation:
 
 
 def judge(device: str, role: Role, history: History, final: Standing | None) -> list[Expectation]:
-    """Holds what was seen of a device against what should have been.
+    """Compares the results about a device with the expectations.
 
     Args:
         device: its name.
-        role: its part.
-        history: what was seen of it and done to it.
-        final: what stands about it at the end; None when nothing was ever said.
+        role: its role.
+        history: results and actions.
+        final: its standing at the end; None if there was no result.
     """
     checks = [_appraised(history)]
-    for deed, times in history.deeds.items():
-        checks.append(_after(deed, times[0], history))
+    for action, times in history.actions.items():
+        checks.append(_after(action, times[0], history))
     if role is not Role.TAMPERED:
         checks.append(_never_contraindicated(history))
     checks.append(_final(history, final))
@@ -88,13 +88,13 @@ def describe(standing: Standing | None) -> str:
 
 
 def codes_seen(history: History) -> list[str]:
-    """The codes for which messages in the device's name were refused, in the order in which they were seen."""
+    """The codes of refused messages in the device's name, in the order of their first appearance."""
     last = (moment.standing.result.rejections for moment in history.moments)
     return list(dict.fromkeys(rejections.last for rejections in last if rejections is not None))
 
 
 def result_counts(histories: Mapping[str, History]) -> dict[str, int]:
-    """Results seen, by status."""
+    """The number of results, by status."""
     counts: dict[str, int] = {}
     for history in histories.values():
         for moment in history.moments:
@@ -106,9 +106,9 @@ def result_counts(histories: Mapping[str, History]) -> dict[str, int]:
 _Check = tuple[str, str, bool]
 
 _REFUSED_AS = {
-    Deed.REPLAY: Reason.EVIDENCE_REPLAYED,
-    Deed.FORGE: Reason.QUOTE_SIGNATURE_INVALID,
-    Deed.CROSS: Reason.UEID_MISMATCH,
+    Action.REPLAY: Reason.EVIDENCE_REPLAYED,
+    Action.FORGE: Reason.QUOTE_SIGNATURE_INVALID,
+    Action.CROSS: Reason.UEID_MISMATCH,
 }
 
 
@@ -118,26 +118,26 @@ def _appraised(history: History) -> _Check:
     return "becomes affirming and fresh", seen, affirmed is not None
 
 
-def _after(deed: Deed, at_s: float, history: History) -> _Check:
+def _after(action: Action, at_s: float, history: History) -> _Check:
     later = history.since(at_s)
-    match deed:
-        case Deed.TAMPER:
+    match action:
+        case Action.TAMPER:
             return _contraindicated(history.planted, later)
-        case Deed.REBOOT:
+        case Action.REBOOT:
             met = any(Reason.REBOOTED in standing.reasons for standing in later)
             return "reboot is noticed", Reason.REBOOTED if met else f"no {Reason.REBOOTED}: {_last(later)}", met
-        case Deed.SILENCE:
+        case Action.SILENCE:
             met = any(
                 standing.freshness is Freshness.STALE and Reason.EVIDENCE_OVERDUE in standing.reasons
                 for standing in later
             )
             code = Reason.EVIDENCE_OVERDUE
             return "silence becomes stale", code if met else f"no {code}: {_last(later)}", met
-        case Deed.REPLAY | Deed.FORGE | Deed.CROSS:
-            code = _REFUSED_AS[deed]
+        case Action.REPLAY | Action.FORGE | Action.CROSS:
+            code = _REFUSED_AS[action]
             seen = codes_seen(history)
             met = code in seen
-            return f"{deed} is refused", code if met else f"no {code}: {', '.join(seen) or 'no refusal'}", met
+            return f"{action} is refused", code if met else f"no {code}: {', '.join(seen) or 'no refusal'}", met
 
 
 def _contraindicated(path: str | None, later: Sequence[Standing]) -> _Check:
@@ -158,11 +158,11 @@ def _never_contraindicated(history: History) -> _Check:
 
 
 def _final(history: History, final: Standing | None) -> _Check:
-    """How the device stands at the end, by what was done to it last."""
-    if Deed.SILENCE in history.deeds:
+    """Checks the standing at the end, by the last action."""
+    if Action.SILENCE in history.actions:
         met = final is not None and final.status is Tier.NONE and final.freshness is Freshness.STALE
         return "ends undecided and stale", _briefly(final, met=met), met
-    if Deed.TAMPER in history.deeds and Deed.REBOOT not in history.deeds:
+    if Action.TAMPER in history.actions and Action.REBOOT not in history.actions:
         met = final is not None and final.status is Tier.CONTRAINDICATED
         return "ends still contraindicated", _briefly(final, met=met), met
     met = final is not None and _is_good(final)
@@ -170,7 +170,7 @@ def _final(history: History, final: Standing | None) -> _Check:
 
 
 def _briefly(final: Standing | None, *, met: bool) -> str:
-    """Without the reasons where they explain nothing that was not expected."""
+    """Status and freshness; with the reasons only if the expectation was missed."""
     return f"{final.status}, {final.freshness}" if final is not None and met else describe(final)
 
 

@@ -1,6 +1,6 @@
-"""The demo's own eyes on the broker, and the stranger: both are clients like any other, without any key.
+"""Watches the broker for the demo, and plays the stranger: an MQTT client without any key.
 
-The network thread only counts and remembers; the main thread reads what it left.
+The network thread only counts and stores; the main thread reads.
 """
 
 import threading
@@ -18,15 +18,15 @@ from schemas.messages.evidence import encode_evidence, parse_evidence
 from schemas.topics import TopicKind
 
 CAPTURED_PER_ATTESTER: Final = 200
-OLD_ENOUGH: Final = 3  # that many newer pushes make an old one old
+OLD_ENOUGH: Final = 3  # a push is old when so many newer ones exist
 _ATTEST_HEAD_BYTES: Final = 6
 _CLOCK_HIGH_BYTE: Final = 3
 
 
 class Observer:
-    """Counts the messages of each kind and captures evidence, as anybody on the broker can.
+    """Counts the messages of each kind and captures evidence, as any client of the broker can.
 
-    ``_counts`` and ``_captured`` are owned by the lock.
+    The lock protects ``_counts`` and ``_captured``.
     """
 
     def __init__(self, settings: MqttSettings) -> None:
@@ -70,7 +70,7 @@ class Observer:
 
 
 def newer_clock(payload: bytes) -> bytes:
-    """An old push with one bit flipped, of the TPM's clock in the quote: newer than all others, if one believed it.
+    """An old push with one changed bit in the quote's TPM clock, so that it claims to be newer than all others.
 
     Args:
         payload: a well-formed CMW record with evidence, made in the first 49 days of the TPM's life.
@@ -86,5 +86,5 @@ def newer_clock(payload: bytes) -> bytes:
 
 
 def replayable(captured: list[bytes]) -> bytes | None:
-    """An old push: not one of the newest, which may still count as delivered twice."""
+    """An old push; not one of the newest, which could pass as a second delivery."""
     return captured[-1 - OLD_ENOUGH] if len(captured) > OLD_ENOUGH else None

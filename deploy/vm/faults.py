@@ -1,4 +1,4 @@
-"""What can be wrong with a device, and what ``attester-agent doctor`` has to say to it. Data alone."""
+"""Faults of a device, and the finding that ``attester-agent doctor`` must print for each. Only data."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,15 +8,15 @@ _SECURITY: Final = "/sys/kernel/security"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ailment:
-    """One thing that is wrong.
+class Fault:
+    """One fault.
 
     Attributes:
         name: for people.
-        harm: shell commands that bring it about.
-        mend: those that take it back.
-        finding: regular expression of what the doctor says.
-        todo: of what it says to do.
+        harm: shell commands that cause it.
+        mend: shell commands that undo it.
+        finding: regular expression that the doctor's finding matches.
+        todo: text in the next step that the doctor prints.
     """
 
     name: str
@@ -26,43 +26,43 @@ class Ailment:
     todo: str
 
 
-AILMENTS: Final = (
-    Ailment(
+FAULTS: Final = (
+    Fault(
         name="no right to open the TPM",
         harm="gpasswd --delete attestream tss",
         mend="gpasswd --add attestream tss",
         finding=r"fail +tpm: /dev/tpmrm0: uid \d+ may not open it",
         todo="usermod -aG tss",
     ),
-    Ailment(
+    Fault(
         name="IMA list unreadable",
         harm=f"chgrp root {_SECURITY}/ima/binary_runtime_measurements",
         mend=f"chgrp attestream {_SECURITY}/ima/binary_runtime_measurements",
         finding=r"fail +log ima: .*binary_runtime_measurements",
         todo="chgrp attestream",
     ),
-    Ailment(
+    Fault(
         name="broker away",
         harm=f"sed -i.kept 's/^port = .*/port = 9/' {_CONFIGURATION}",
         mend=f"mv {_CONFIGURATION}.kept {_CONFIGURATION}; chown root:attestream {_CONFIGURATION}",
         finding=r"fail +broker: \S+:9: no subscription",
         todo="does a firewall let us out",
     ),
-    Ailment(
+    Fault(
         name="clock an hour behind",
         harm="date --set '1 hour ago'",
         mend="date --set '1 hour'",
         finding=r"fail +clock: stamped \d+ s after this machine's time",
         todo="NTP",
     ),
-    Ailment(
+    Fault(
         name="clock an hour ahead",
         harm="date --set '1 hour'",
         mend="date --set '1 hour ago'",
         finding=r"fail +handle: stamped \d+ s before this machine's time",
         todo="NTP",
     ),
-    Ailment(
+    Fault(
         name="not enrolled",
         harm=f"sed -i.kept 's/^ek = .*/ek = \"rsa\"\\nak_handle = 0x81020077/' {_CONFIGURATION}",
         mend=f"mv {_CONFIGURATION}.kept {_CONFIGURATION}; chown root:attestream {_CONFIGURATION}",

@@ -1,6 +1,6 @@
-"""What happens to the machine, and what the verifier says about it: each act waits for its result.
+"""The steps that the machine goes through; each step waits for the expected result of the verifier.
 
-An act that brings another result ends the run with what came instead. Owned by the main thread.
+Another result ends the run and is reported. Owned by the main thread.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from deploy.demo.layout import RunDirectory
 from deploy.demo.problem import DemoError
 from deploy.demo.processes import Children
 from deploy.demo.progress import Progress
-from deploy.vm.ailments import AILMENTS
+from deploy.vm.faults import FAULTS
 from deploy.vm.machine import Machine
 from deploy.vm.outside import HEARTBEAT_S, Heard, Outside, parse_push
 from relying_party.result_board import Standing
@@ -29,7 +29,7 @@ from schemas.verdicts import Freshness, Tier
 UNKNOWN: Final = "/opt/unknown-program"
 PAGES: Final = Path(__file__).resolve().parents[2] / "docs"
 _DEVICE_BLOCK: Final = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_UNBOXED: Final = "/root"  # where the image has the agent's package
+_UNBOXED: Final = "/root"  # the image has the agent's package there
 _DOCTOR: Final = (
     "runuser -u attestream -- attester-agent doctor --config /etc/attestream/agent.toml "
     "--endorser-key /etc/attestream/endorser.pub"
@@ -39,15 +39,15 @@ _GATEWAY: Final = "10.0.2.2"  # QEMU's name for this host's loopback
 _FIRST_PUSH_S: Final = 180.0
 _MEASURED_PUSHES: Final = 5
 _ASLEEP_S: Final = 1.0
-_FEW_ENTRIES: Final = 100  # in a push that is no baseline
+_FEW_ENTRIES: Final = 100  # in a push that is not a baseline
 _METRICS: Final = (
     "python3 -c 'import urllib.request as u; print(u.urlopen(\"http://127.0.0.1:9464/metrics\").read().decode())'"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Act:
-    """What was done, what came of it, and how many messages had been heard by then."""
+class Observation:
+    """A step, its result, and the number of messages received by then."""
 
     name: str
     seen: str
@@ -56,7 +56,7 @@ class Act:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """How long a part of the story took, and how much of that the board's processors worked, emulated."""
+    """How long a step took, and how long the board's emulated processors worked in it."""
 
     name: str
     seconds: float
@@ -70,21 +70,21 @@ class Step:
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """What was seen.
+    """The outcome of a run.
 
     Attributes:
-        acts: what happened, with what the verifier said.
-        steps: where the time went.
-        costs: what the agent costs in the guest, by name.
+        observations: each step with the verifier's result.
+        steps: how long each one took.
+        costs: of the agent in the guest, by name.
     """
 
-    acts: list[Act] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     costs: dict[str, str] = field(default_factory=dict)
 
 
-class Story:
-    """One machine's life, from unboxing to recovery."""
+class Scenario:
+    """One machine from its manufacture to a power cut."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Story:
         progress: Progress,
         programs: Sequence[str],
     ) -> None:
-        """Starts nothing; ``programs`` are known ones, each run for the first time."""
+        """Starts nothing; ``programs`` have reference values and have not run yet."""
         self.report: Final = Report()
         self.ueid: Ueid | None = None
         self._machine = machine
@@ -106,19 +106,19 @@ class Story:
         self._programs = tuple(programs)
 
     def play(self, *, until_affirming: bool = False, by_page: bool = False) -> None:
-        """All acts, or only those up to the first affirming result.
+        """All steps, or only those up to the first affirming result.
 
         Args:
             until_affirming: stop there.
-            by_page: install and configure the agent as ``docs/operations.md`` says, to the letter.
+            by_page: install and configure the agent with the commands of ``docs/operations.md``.
 
         Raises:
-            DemoError: something did not happen as it should.
+            DemoError: a step had another result than expected.
         """
         step = self._step
         with step("A new machine: TPM with EK certificate, firmware, disk"):
             self._machine.manufacture()
-        with step("It is switched on; meanwhile broker, TSA, handle distributor, endorser and verifier start"):
+        with step("Switch it on; meanwhile start broker, TSA, handle distributor, endorser and verifier"):
             self._machine.switch_on()
             self._outside.start(self._machine)
             self._outside.start_verifier(self._machine.make.pcrs("0-10"))
@@ -129,18 +129,18 @@ class Story:
                 self._follow_page()
             else:
                 self._enrol()
-        with step("First baseline; what it measured, and the image's packages, become the reference values"):
+        with step("First baseline; its PCRs and the files of the image's packages become the reference values"):
             self._learn()
-        with step("First appraisal by them"):
+        with step("First appraisal with these reference values"):
             self._affirming("first appraisal")
         if by_page:
-            with step("What the doctor says to each ailment"):
-                self._ail()
+            with step("The doctor's finding for each fault"):
+                self._check_doctor()
         if until_affirming:
             return
         with step("Known programs run"):
             self._known_programs()
-        with step("What the agent costs"):
+        with step("The agent's costs"):
             self._measure()
         with step("Suspend to RAM, and resume"):
             self._suspend()
@@ -171,7 +171,7 @@ class Story:
             machine.put({"/etc/ima/ima-policy": machine.make.ima_policy.read_bytes()})
             machine.reboot()
         self._trust_files("/etc/attestream", {"agent.toml": self._configuration().encode()})
-        # The state belongs to the agent's user, so enrolment runs as that user, too.
+        # The state belongs to the agent's user, so enrolment runs as that user too.
         said = machine.must(
             "runuser -u attestream -- attester-agent enrol --config /etc/attestream/agent.toml "
             "--endorser-key /etc/attestream/endorser.pub --name device"
@@ -180,7 +180,7 @@ class Story:
         machine.must("systemctl enable --now attester-agent.service")
 
     def _follow_page(self) -> None:
-        """As a newcomer, on a machine without the agent: what ``docs/operations.md`` says, to the letter."""
+        """Runs the commands of ``docs/operations.md`` on a machine without the agent, as a newcomer would."""
         machine = self._machine
         machine.must(
             f"dpkg --purge attestream-agent && ! test -e /etc/attestream && ls {_UNBOXED}/*.deb", seconds=_PAGE_S
@@ -192,23 +192,23 @@ class Story:
         self._enrolled(said)
         findings = [line for line in said.splitlines() if re.match(r"(ok|warn|fail) +[\w ]+:", line)]
         if not findings or any(not line.startswith("ok") for line in findings):
-            raise DemoError(f"the doctor is not content with what the page says:\n{said}")
+            raise DemoError(f"after the page's commands the doctor still finds faults:\n{said}")
         self._note("page followed", f"the doctor finds {len(findings)} things, all well")
 
-    def _ail(self) -> None:
+    def _check_doctor(self) -> None:
         machine, wrong = self._machine, list[str]()
-        for ailment in AILMENTS:
-            machine.must(ailment.harm)
+        for fault in FAULTS:
+            machine.must(fault.harm)
             said = machine.run(_DOCTOR).output
-            machine.must(ailment.mend)
-            found = re.search(rf"^{ailment.finding}[^\n]*\n +→ (.*)$", said, re.MULTILINE)
-            if found is None or ailment.todo not in found.group(1):
-                wrong.append(f"{ailment.name}:\n{said}")
+            machine.must(fault.mend)
+            found = re.search(rf"^{fault.finding}[^\n]*\n +→ (.*)$", said, re.MULTILINE)
+            if found is None or fault.todo not in found.group(1):
+                wrong.append(f"{fault.name}:\n{said}")
             else:
-                self._progress.say(f"  {ailment.name}: {found.group(0).strip()}")
+                self._progress.say(f"  {fault.name}: {found.group(0).strip()}")
         if wrong:
-            raise DemoError("the doctor missed what is wrong: " + "\n".join(wrong))
-        self._note("ailments", f"{len(AILMENTS)}, each found by the doctor, with what to do")
+            raise DemoError("the doctor missed a fault: " + "\n".join(wrong))
+        self._note("faults", f"{len(FAULTS)}, each found by the doctor, with the next step")
 
     def _trust_files(self, folder: str, more: Mapping[str, bytes]) -> None:
         run = self._run
@@ -280,7 +280,7 @@ class Story:
         machine, costs = self._machine, self.report.costs
         pid = machine.must("systemctl show -p MainPID --value attester-agent").strip()
         read = f"cat /proc/{pid}/stat; grep -E '^(VmRSS|VmHWM|RssAnon)' /proc/{pid}/status"
-        machine.must(read)  # so that what reads is measured before, not while
+        machine.must(read)  # so that IMA measures these programs now, not during the measurement
         tpm = _tpm_time(machine.must(_METRICS))
         machine.must("sleep 0.1")
         first_s, sent = self._progress.seconds, len(self._pushes())
@@ -349,13 +349,13 @@ class Story:
         self._outside.listen()
         return [each for each in self._outside.heard if self._outside.kind(each) is TopicKind.EVIDENCE]
 
-    def _note(self, act: str, seen: str) -> None:
-        self.report.acts.append(Act(name=act, seen=seen, heard=len(self._outside.heard)))
-        self._progress.say(f"  {act}: {seen}")
+    def _note(self, name: str, seen: str) -> None:
+        self.report.observations.append(Observation(name=name, seen=seen, heard=len(self._outside.heard)))
+        self._progress.say(f"  {name}: {seen}")
 
 
 def _new_entries(evidence: Evidence) -> int:
-    """How many log entries travel in a push that sends all that there are."""
+    """The number of log entries in a push that sends all new ones."""
     return sum(each.total - evidence.body.logs[name] for name, each in evidence.unsigned_increments.items())
 
 
@@ -379,9 +379,9 @@ def _ticks(status: str) -> tuple[int, int]:
 
 
 def _tpm_time(metrics: str) -> tuple[float, float]:
-    """Seconds in TPM commands so far, and how many there were, by the agent's own histogram."""
+    """Seconds in TPM commands so far, and their number, from the agent's histogram."""
     sums = re.findall(r"^attestream_tpm_command_seconds_sum\{[^}]*\} (\S+)$", metrics, re.MULTILINE)
     counts = re.findall(r"^attestream_tpm_command_seconds_count\{[^}]*\} (\S+)$", metrics, re.MULTILINE)
     if not counts:
-        raise DemoError("the agent's metrics do not tell the time of TPM commands")
+        raise DemoError("the agent's metrics lack the time of TPM commands")
     return sum(map(float, sums)), sum(map(float, counts))

@@ -10,8 +10,8 @@ from typing import Final
 from deploy.demo.layout import RunDirectory
 from deploy.demo.machine.device import Device
 from deploy.demo.problem import DemoError
-from deploy.demo.story.outcomes import Expectation, History, codes_seen, result_counts
-from deploy.demo.story.scenario import Plan, devices_for_everything
+from deploy.demo.scenario.outcomes import Expectation, History, codes_seen, result_counts
+from deploy.demo.scenario.plan import Plan, devices_for_everything
 from relying_party.result_board import Standing
 from schemas.identifiers import ueid_text
 
@@ -20,18 +20,18 @@ _WIDTH: Final = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """All there is to say about a run.
+    """The outcome of a run.
 
     Attributes:
-        plan: the story.
-        devices: who took part.
-        histories: what was seen of each device, by name.
-        finals: what stands about each device at the end, by name.
+        plan: of the run.
+        devices: all of them.
+        histories: of each device, by name.
+        finals: the standing of each device at the end, by name.
         expectations: and whether they were met.
         counts: messages by topic.
         refused: messages on the results topic that did not verify, by code.
-        restarts: processes that were killed and started again, by name.
-        problem: why the run could not be finished; empty if it could.
+        restarts: how often a killed process was started again, by name.
+        problem: why the run could not be finished; empty if it was finished.
     """
 
     plan: Plan
@@ -46,7 +46,7 @@ class Outcome:
 
     @property
     def as_expected(self) -> bool:
-        """Whether the run was finished and everything was seen that should be."""
+        """Whether the run was finished and every expectation was met."""
         return not self.problem and bool(self.expectations) and all(each.met for each in self.expectations)
 
 
@@ -54,9 +54,9 @@ def write_report(outcome: Outcome, path: Path, run: RunDirectory, port: int, *, 
     """Writes the JSON report.
 
     Args:
-        outcome: what happened.
-        path: where to.
-        run: where files are.
+        outcome: of the run.
+        path: of the report.
+        run: the folders.
         port: of the broker.
         kept: whether ``run`` stays.
 
@@ -85,14 +85,14 @@ def write_report(outcome: Outcome, path: Path, run: RunDirectory, port: int, *, 
 
 
 def summary(outcome: Outcome, root: Path, *, interrupted: bool) -> list[str]:
-    """The expectations as lines of text, those that were missed last; what is seen goes below where it is long.
+    """The expectations as lines of text, missed ones last; a long result goes below its line.
 
     Args:
-        outcome: what happened.
-        root: of the run; paths are told relative to it.
-        interrupted: the story was not over.
+        outcome: of the run.
+        root: of the run; paths are printed relative to it.
+        interrupted: the scenario was not over.
     """
-    rows = [("", "device", "part", "expected", "seen")]
+    rows = [("", "device", "role", "expected", "seen")]
     rows += [
         ("ok" if each.met else "MISS", each.device, each.role, _below(root, each.expected), _below(root, each.seen))
         for each in sorted(outcome.expectations, key=lambda each: not each.met)
@@ -111,11 +111,11 @@ def summary(outcome: Outcome, root: Path, *, interrupted: bool) -> list[str]:
     if missed:
         lines.append(f"{len(missed)} of {len(outcome.expectations)} expectations were missed.")
     elif not outcome.problem:
-        so_far = " so far; the story was not over" if interrupted else ""
+        so_far = " so far; the scenario was not over" if interrupted else ""
         lines.append(f"All {len(outcome.expectations)} expectations were met{so_far}.")
     if outcome.plan.left_out:
         needed = devices_for_everything()
-        lines.append(f"stories left out: {', '.join(outcome.plan.left_out)} (--attesters {needed} shows all)")
+        lines.append(f"roles left out: {', '.join(outcome.plan.left_out)} (--attesters {needed} shows all)")
     return lines
 
 
@@ -135,7 +135,7 @@ def _attester(outcome: Outcome, device: Device) -> dict[str, object]:
         "logs": {} if final is None else dict(final.result.logs),
         "results": len(history.moments),
         "refused_as": codes_seen(history),
-        "done": {deed.value: [round(at_s, 1) for at_s in times] for deed, times in history.deeds.items()},
+        "done": {action.value: [round(at_s, 1) for at_s in times] for action, times in history.actions.items()},
     }
     rejections = None if final is None else final.result.rejections
     about["rejected"] = 0 if rejections is None else rejections.count

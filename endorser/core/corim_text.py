@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from endorser.core.endorsements import verify_any
 from schemas import media_types
 from schemas.codecs import cbor, cose
+from schemas.codecs.printable import printable
 from schemas.errors import PeerError
 from schemas.hashes import BY_NI_ID
 from schemas.identifiers import parse_ueid, ueid_text
@@ -268,5 +269,4 @@ def _plain(value: Any) -> str:  # noqa: ANN401
             text = f"{value.tag}({_plain(value.value)})"
         case _:
             text = str(value)
-    shown = (char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
-    return "".join(shown)[:256]
+    return printable(text)[:256]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from schemas.codecs.printable import printable
 from schemas.errors import ConfigError
 from schemas.hashes import BY_NAME, BY_NI_ID, HashAlgorithm
 from schemas.limits import MAX_PCR_INDEX, MAX_TEXT_BYTES
@@ -28,8 +29,7 @@ class WorkingSet:
 
 def plain_path(path: str) -> str:
     """A path on one line: what is not printable is written as an escape."""
-    shown = (char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in path)
-    return "".join(shown)[:MAX_TEXT_BYTES]
+    return printable(path)[:MAX_TEXT_BYTES]
 
 
 def render(values: WorkingSet, remarks: Iterable[str] = ()) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 from relying_party.alerts.rules import Change
 from relying_party.alerts.silence import Notice
 from relying_party.alerts.storms import StormNotice
+from schemas.codecs.printable import printable
 from schemas.identifiers import b64url, ueid_text
 from schemas.instants import SECOND_US, iso_text
 from schemas.messages.alert import MAX_REASONS, MAX_TOKEN_BYTES, Alert, AlertKind, Condition
@@ -201,7 +202,7 @@ def time_text(seconds: int) -> str:
 
 def plain(text: object, limit: int = _WORD) -> str:
     """Text from outside, escaped and shortened: it cannot move a cursor or break a line."""
-    escaped = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text)[: 2 * limit])
+    escaped = printable(str(text)[: 2 * limit])
     return escaped if len(escaped) <= limit else escaped[: limit - 1] + "…"
 
 

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from relying_party.audit.proof_check import Answer, Head, ProofTrust, Side, Verdict
 from schemas.audit.anchors import public_der, thumbprint
-from schemas.boot_log.uefi_text import shown
+from schemas.codecs.printable import printable
 from schemas.identifiers import ueid_text
 from schemas.instants import SECOND_US, iso_text
 
@@ -21,7 +21,7 @@ _LINES: Final = {
 
 def answer_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
     """The answer, one statement a line; no name of a file, a log or a person begins a line of its own."""
-    yield from map(shown, _answer_lines(answer, trust))
+    yield from map(printable, _answer_lines(answer, trust))
 
 
 def _answer_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:

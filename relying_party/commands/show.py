@@ -10,11 +10,12 @@ from relying_party.result_board import Standing
 from relying_party.result_json import json_of
 from relying_party.terminal.follow import heard_retained
 from relying_party.terminal.result_text import text_of
-from relying_party.terminal.selection import name_of, printable, summary_of
+from relying_party.terminal.selection import name_of, summary_of
 from relying_party.terminal.table import REFRESH_S, ResultFeed, headline_of
 from runtime import clock
 from runtime.command_line import EXIT_FAILED, EXIT_OK
 from runtime.service import Stop
+from schemas.codecs.printable import printable
 from schemas.errors import ConfigError
 from schemas.identifiers import ueid_text
 from schemas.verdicts import Freshness, Tier

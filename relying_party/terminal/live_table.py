@@ -19,10 +19,11 @@ from rich.live import Live
 from rich.text import Text
 
 from relying_party.result_board import Standing
-from relying_party.terminal.selection import Selection, SortKey, printable, select, summary_of
+from relying_party.terminal.selection import Selection, SortKey, select, summary_of
 from relying_party.terminal.table import ResultFeed, headline_of, table_of
 from runtime import clock
 from runtime.service import Stop
+from schemas.codecs.printable import printable
 from schemas.identifiers import Ueid
 from schemas.instants import SECOND_US
 from schemas.verdicts import Tier

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from relying_party.result_board import Standing
-from relying_party.terminal.selection import name_of, printable
+from relying_party.terminal.selection import name_of
+from schemas.codecs.printable import printable
 from schemas.identifiers import ueid_text
 from schemas.instants import SECOND_US, utc
 from schemas.messages.result import AttestationResult

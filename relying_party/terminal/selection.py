@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from relying_party.result_board import Standing
+from schemas.codecs.printable import printable
 from schemas.identifiers import Ueid, ueid_text
 from schemas.verdicts import Freshness, Tier
 
@@ -97,14 +98,6 @@ def summary_of(standings: Sequence[Standing], shown: int, refused: int) -> str:
     text = "  ".join(parts) + (f"  ({', '.join(late)})" if late else "")
     text += "" if shown == len(standings) else f"  {shown} shown"
     return text + (f"  {refused} messages refused" if refused else "")
-
-
-def printable(text: object) -> str:
-    """Text from outside, escaped: nothing that moves the cursor or colours the screen."""
-    shown = str(text)
-    if shown.isprintable():
-        return shown
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in shown)
 
 
 @functools.lru_cache(maxsize=65_536)

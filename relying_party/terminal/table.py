@@ -17,11 +17,12 @@ from rich.text import Text
 from relying_party.result_board import ResultBoard, Standing, result_keys
 from relying_party.settings import Settings
 from relying_party.terminal.notices import Notices
-from relying_party.terminal.selection import name_of, printable
+from relying_party.terminal.selection import name_of
 from runtime import clock
 from runtime.keys import load_public_keys
 from runtime.mqtt import Message, MqttConnection, Session
 from runtime.settings import naming
+from schemas.codecs.printable import printable
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.instants import SECOND_US

@@ -13,7 +13,8 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from schemas.boot_log.uefi_text import guid_text, shown, utf16_text
+from schemas.boot_log.uefi_text import guid_text, utf16_text
+from schemas.codecs.printable import printable
 from schemas.codecs.reader import Reader
 from schemas.errors import PeerError
 from schemas.reasons import Reason
@@ -133,14 +134,14 @@ def _eisa_text(identity: int) -> str:
 def _acpi(body: bytes) -> str:
     identity, uid = struct.unpack("<II", body)
     name = _ACPI_NAMES.get(identity)
-    return f"{name}({uid:#x})" if name else f"Acpi({shown(_eisa_text(identity))},{uid:#x})"
+    return f"{name}({uid:#x})" if name else f"Acpi({printable(_eisa_text(identity))},{uid:#x})"
 
 
 def _acpi_extended(body: bytes) -> str:
     identity, uid, compatible = struct.unpack_from("<III", body)
     texts = body[12:].split(b"\0")
-    hid_text, uid_text, cid_text = (shown(text.decode("ascii")) for text in texts[:-1])
-    hid, cid = hid_text or shown(_eisa_text(identity)), cid_text or shown(_eisa_text(compatible))
+    hid_text, uid_text, cid_text = (printable(text.decode("ascii")) for text in texts[:-1])
+    hid, cid = hid_text or printable(_eisa_text(identity)), cid_text or printable(_eisa_text(compatible))
     return f"AcpiEx({hid},{cid},{uid_text or hex(uid)})"
 
 
@@ -175,11 +176,11 @@ def _hard_drive(body: bytes) -> str:
 
 
 def _file(body: bytes) -> str:
-    return f"File({shown(utf16_text(body, 'file path'))})"
+    return f"File({printable(utf16_text(body, 'file path'))})"
 
 
 def _uri(body: bytes) -> str:
-    return f"Uri({shown(body.decode('utf-8'))})"
+    return f"Uri({printable(body.decode('utf-8'))})"
 
 
 def _nvme(body: bytes) -> str:
@@ -195,7 +196,7 @@ def _ram_disk(body: bytes) -> str:
 def _boot_specification(body: bytes) -> str:
     kind, status = struct.unpack_from("<HH", body)
     name = {1: "Floppy", 2: "HD", 3: "CDROM", 4: "PCMCIA", 5: "USB", 6: "Network", 0x80: "BEV"}.get(kind, f"{kind:#x}")
-    return f"BBS({name},{shown(body[4:].partition(bytes(1))[0].decode('latin-1'))},{status:#x})"
+    return f"BBS({name},{printable(body[4:].partition(bytes(1))[0].decode('latin-1'))},{status:#x})"
 
 
 _FORMS: Final[Mapping[tuple[int, int], Callable[[bytes], str]]] = {

@@ -8,9 +8,10 @@ Source: PFP 1.06, 10.2 and 10.4.
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from schemas.boot_log.uefi_text import guess_text, shown
+from schemas.boot_log.uefi_text import guess_text
 from schemas.boot_log.uefi_variable import Variable
 from schemas.boot_log.windows_tags import TaggedValue
+from schemas.codecs.printable import printable
 
 _SHOWN_BYTES: Final = 64
 _NUMBER_BYTES: Final = 8  # a value up to this size is a number, even if its bytes are letters
@@ -38,7 +39,7 @@ class Text:
     @property
     def text(self) -> str:
         """The string, safe for a terminal."""
-        return shown(self.value)
+        return printable(self.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ class VariableEvent:
     @property
     def text(self) -> str:
         """Name and size; ``schemas.text.boot_log`` also decodes the content."""
-        return f"{shown(self.variable.name)}: {len(self.variable.content)} bytes"
+        return f"{printable(self.variable.name)}: {len(self.variable.content)} bytes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +116,7 @@ class PartitionTable:
     @property
     def text(self) -> str:
         """Disk and partition names."""
-        names = ", ".join(shown(partition.name) or partition.kind for partition in self.partitions)
+        names = ", ".join(printable(partition.name) or partition.kind for partition in self.partitions)
         return f"disk {self.disk}: {names}"
 
 
@@ -130,7 +131,7 @@ class FirmwareBlob:
     @property
     def text(self) -> str:
         """Description, size and address."""
-        return f"{shown(self.description)} {self.length} bytes at {self.base:#x}".strip()
+        return f"{printable(self.description)} {self.length} bytes at {self.base:#x}".strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +145,7 @@ class HandoffTables:
     def text(self) -> str:
         """Description and GUIDs."""
         listed = ", ".join(f"{guid} at {address:#x}" for guid, address in self.tables)
-        return f"{shown(self.description)} {listed}".strip()
+        return f"{printable(self.description)} {listed}".strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,4 +255,4 @@ def _tagged_text(value: TaggedValue) -> str:
     if value.parts:
         return f"{value.name}[{', '.join(_tagged_text(part) for part in value.parts)}]"
     text = guess_text(value.content) if len(value.content) > _NUMBER_BYTES else None
-    return f"{value.name}={shown(text) if text else value.content[:32].hex()}"
+    return f"{value.name}={printable(text) if text else value.content[:32].hex()}"

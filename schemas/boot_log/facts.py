@@ -28,8 +28,9 @@ from schemas.boot_log.event_types import EventType
 from schemas.boot_log.event_values import Text
 from schemas.boot_log.quirks import ERROR_SEPARATOR
 from schemas.boot_log.records import BootEvent
-from schemas.boot_log.uefi_text import guess_text, shown
+from schemas.boot_log.uefi_text import guess_text
 from schemas.boot_log.uefi_variable import GLOBAL_VARIABLE, parse_variable
+from schemas.codecs.printable import printable
 from schemas.errors import PeerError
 from schemas.hashes import HASH_ALGORITHMS, HashAlgorithm
 
@@ -132,7 +133,7 @@ class BootFacts:
         if isinstance(bound, AuthenticatedData) and bound.whole:
             decoded = decode_event_data(event.event_type, event.data)
             if isinstance(decoded, Text):
-                version = shown(decoded.value)[:MAX_VERSION_CHARACTERS]
+                version = printable(decoded.value)[:MAX_VERSION_CHARACTERS]
         return replace(self, version=version if not self.versions else None, versions=min(self.versions + 1, 2))
 
     def _with_image(self, event: BootEvent, digests: dict[int, bytes], banks: Collection[HashAlgorithm]) -> "BootFacts":

@@ -59,8 +59,3 @@ def _cut_terminators(raw: bytes, encoding: str) -> str:
     if encoding == "utf-16-le" and len(raw) % 2:
         raw = raw.removesuffix(b"\0")  # systemd-boot before 251 logs half of the terminator
     return raw.decode(encoding).rstrip("\0")
-
-
-def shown(text: str) -> str:
-    """Makes text from outside safe for a terminal: escapes all characters that are not printable."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)

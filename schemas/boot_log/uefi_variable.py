@@ -14,7 +14,8 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from schemas.boot_log.device_path import device_path_texts
-from schemas.boot_log.uefi_text import GUID_BYTES, read_guid, shown, utf16_text
+from schemas.boot_log.uefi_text import GUID_BYTES, read_guid, utf16_text
+from schemas.codecs.printable import printable
 from schemas.codecs.reader import Reader
 from schemas.errors import PeerError
 from schemas.limits import MAX_LOG_ENTRY_BYTES
@@ -80,7 +81,7 @@ class Signature:
         """The certificate's subject, or the bytes in hexadecimal; safe for a terminal."""
         if self.kind == X509:
             try:
-                return shown(certificate_subject(self.content))
+                return printable(certificate_subject(self.content))
             except PeerError:
                 pass
         return f"{self.kind} {self.content[:64].hex()}"

@@ -10,7 +10,7 @@ from schemas.boot_log.event_values import Separator, VariableEvent
 from schemas.boot_log.facts import secure_boot_state
 from schemas.boot_log.quirks import without_padding
 from schemas.boot_log.records import BootEvent, parse_event, split_records
-from schemas.boot_log.uefi_text import guess_text, shown
+from schemas.boot_log.uefi_text import guess_text
 from schemas.boot_log.uefi_variable import (
     GLOBAL_VARIABLE,
     IMAGE_SECURITY_DATABASE,
@@ -20,6 +20,7 @@ from schemas.boot_log.uefi_variable import (
     parse_signature,
     parse_signature_lists,
 )
+from schemas.codecs.printable import printable
 from schemas.errors import PeerError
 from schemas.hashes import BY_TPM_ID
 
@@ -86,12 +87,12 @@ def _text(event: BootEvent) -> str:
         decoded = decode_event_data(event.event_type, event.data)
         text = decoded.text
         if isinstance(decoded, VariableEvent):
-            text = f"{shown(decoded.variable.name)}: {_variable_text(event.event_type, decoded.variable)}"
+            text = f"{printable(decoded.variable.name)}: {_variable_text(event.event_type, decoded.variable)}"
         elif isinstance(decoded, Separator) and decoded.detail:
-            text = f"{text} {shown(guess_text(decoded.detail) or decoded.detail.hex())}"
+            text = f"{text} {printable(guess_text(decoded.detail) or decoded.detail.hex())}"
     except PeerError as error:
         text = f"unreadable ({error.detail}): {event.data.hex()}"
-    text = shown(text)  # whatever the decoders let through: names in certificates, for one
+    text = printable(text)  # whatever the decoders let through: names in certificates, for one
     return text if len(text) <= _MAX_TEXT_CHARACTERS else text[:_MAX_TEXT_CHARACTERS] + "..."
 
 
@@ -110,7 +111,7 @@ def _known_variable_text(event_type: int, variable: Variable) -> str:
         return ", ".join(f"{number:04X}" for number in parse_boot_order(content))
     if variable.vendor == GLOBAL_VARIABLE and _is_boot_option(name):
         option = parse_load_option(content)
-        return f"{shown(option.description)} {' '.join(option.paths)}"
+        return f"{printable(option.description)} {' '.join(option.paths)}"
     if name in _DATABASES and variable.vendor in {GLOBAL_VARIABLE, IMAGE_SECURITY_DATABASE}:
         signatures = parse_signature_lists(content)
         listed = "; ".join(signature.text for signature in signatures[:_MAX_SIGNATURES_SHOWN])

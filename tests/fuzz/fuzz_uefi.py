@@ -6,7 +6,7 @@ The first byte chooses the parser.
 from collections.abc import Callable
 
 from schemas.boot_log.device_path import device_path_text, device_path_texts
-from schemas.boot_log.uefi_text import guess_text, shown
+from schemas.boot_log.uefi_text import guess_text
 from schemas.boot_log.uefi_variable import (
     parse_boot_order,
     parse_load_option,
@@ -15,6 +15,7 @@ from schemas.boot_log.uefi_variable import (
     parse_variable,
 )
 from schemas.boot_log.windows_tags import parse_tagged_values
+from schemas.codecs.printable import printable
 from schemas.errors import PeerError
 from tests.builders.log_bytes import uefi_variable
 
@@ -27,7 +28,7 @@ _PARSERS: tuple[Callable[[bytes], object], ...] = (
     parse_load_option,
     parse_boot_order,
     parse_tagged_values,
-    lambda data: shown(guess_text(data) or ""),
+    lambda data: printable(guess_text(data) or ""),
 )
 _PATH = bytes.fromhex("02010c00d041030a0000000001010600030104040a00410000007fff0400")
 _SIGNATURES = (

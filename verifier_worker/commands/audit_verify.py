@@ -19,7 +19,7 @@ from runtime.settings import naming
 from runtime.time_stamps.verifier import load_time_stamp_verifier, time_stamp_verifier_of
 from schemas.audit.anchors import Anchors, thumbprint
 from schemas.audit.entry import leaf_of
-from schemas.boot_log.uefi_text import shown
+from schemas.codecs.printable import printable
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.reasons import Reason
 from schemas.tlog.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
@@ -91,14 +91,14 @@ def run(options: argparse.Namespace) -> int:
     except AuditFileDamagedError as error:
         stopped = error.detail
     except WorldError as error:  # a torn tail, or a verifier at work: the whole entries are valid
-        print(shown(f"note: {error.detail}"), file=sys.stderr)
+        print(printable(f"note: {error.detail}"), file=sys.stderr)
     problems = rederivation.problems + ([tree.problem] if tree.problem is not None else [])
     problems.sort(key=lambda problem: problem.index)
     lines = _json(rederivation, tree, problems) if options.json else _text(options, rederivation, tree, problems)
     for line in lines:
-        print(shown(line))
+        print(printable(line))
     if stopped:
-        print(shown(f"after the entries above: {stopped}"), file=sys.stderr)
+        print(printable(f"after the entries above: {stopped}"), file=sys.stderr)
     short = tree.signed is not None and tree.frontier.size < tree.signed.size and not rederivation.gaps
     underivable = rederivation.counts.underivable and not options.continued
     return int(bool(problems or stopped or short or underivable or not rederivation.counts.entries))

@@ -14,7 +14,7 @@ from runtime.keys import load_public_keys
 from runtime.settings import naming
 from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas.audit.proof import MAX_PROOF_BYTES, parse_proof
-from schemas.boot_log.uefi_text import shown
+from schemas.codecs.printable import printable
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.tlog.signed_note import COSIGNATURE_V1, ED25519, NoteKey
 
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     except PeerError as error:
         if options.json:
             print(json.dumps({"answer": "invalid", "reason": error.reason, "detail": error.detail}))
-        print(shown(f"DOES NOT HOLD: {error.detail} ({error.reason})"), file=sys.stderr)
+        print(printable(f"DOES NOT HOLD: {error.detail} ({error.reason})"), file=sys.stderr)
         return 1
     if options.json:
         print(json.dumps(answer_json(answer, trust)))

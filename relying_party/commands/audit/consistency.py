@@ -11,7 +11,7 @@ from runtime.audit_log.tile_log import LogReader
 from runtime.command_line import EXIT_FAILED, EXIT_OK
 from runtime.keys import read_file
 from runtime.settings import naming
-from schemas.boot_log.uefi_text import shown
+from schemas.codecs.printable import printable
 from schemas.errors import ConfigError, PeerError
 from schemas.tlog.checkpoint import verify_checkpoint
 from schemas.tlog.consistency_proof import ConsistencyProof, parse_consistency_proof
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         sizes = verify_checkpoint(old, key).size, verify_checkpoint(new, key).size
         proof = ConsistencyProof(old=old, new=new, hashes=reader.consistency(*sizes))
     except PeerError as error:
-        print(shown(f"no proof: {error.reason}: {error.detail}"), file=sys.stderr)
+        print(printable(f"no proof: {error.reason}: {error.detail}"), file=sys.stderr)
         return EXIT_FAILED
     status = _verified(proof, key, options.log)
     if status == EXIT_OK and options.out is not None:
@@ -79,7 +79,7 @@ def _verified(proof: ConsistencyProof, key: NoteKey, where: object) -> int:
     try:
         old, new = proof.verify(key)
     except PeerError as error:
-        print(shown(f"{where}: does not hold: {error.reason}: {error.detail}"), file=sys.stderr)
+        print(printable(f"{where}: does not hold: {error.reason}: {error.detail}"), file=sys.stderr)
         return EXIT_FAILED
     print(f"holds: {old.origin}: {new.size} entries extend {old.size}, by {len(proof.hashes)} hashes")
     return EXIT_OK

@@ -20,7 +20,7 @@ from runtime.keys import read_file
 from runtime.progress import Progress
 from runtime.settings import naming
 from runtime.time_stamps.verifier import load_time_stamp_verifier
-from schemas.boot_log.uefi_text import shown
+from schemas.codecs.printable import printable
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.instants import SECOND_US
 from schemas.reasons import Reason
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         check = _checked(LogReader(store), demands)
         journaled = _check_journal(check, Path(options.log) / JOURNAL)
     for finding in sorted(check.findings, key=lambda each: each.index):
-        print(shown(_line(finding)))
+        print(printable(_line(finding)))
     _summarize(check, journaled, stamped=demands.stamps is not None)
     return EXIT_FAILED if check.findings else EXIT_OK
 

@@ -13,7 +13,7 @@ from runtime.keys import load_public_keys
 from runtime.progress import Progress
 from runtime.settings import naming
 from runtime.time_stamps.verifier import load_time_stamp_verifier
-from schemas.boot_log.uefi_text import shown
+from schemas.codecs.printable import printable
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.identifiers import Ueid, parse_ueid_text, ueid_text
 from schemas.instants import iso_text
@@ -69,12 +69,12 @@ def run(options: argparse.Namespace) -> int:
     except AuditFileDamagedError as error:
         stopped = error.detail
     except WorldError as error:  # the last entry is incomplete, or a verifier is writing it: the whole ones are audited
-        print(shown(f"note: {error.detail}"), file=sys.stderr)
+        print(printable(f"note: {error.detail}"), file=sys.stderr)
     except ConfigError as error:
         raise ConfigError(f"--audit-log: {error.detail}") from error
     rows = audit.rows()
     for line in map(_json_line, rows) if options.json else _table(rows):
-        print(shown(line))
+        print(printable(line))
     return _conclude(rows, stopped)
 
 
@@ -87,9 +87,9 @@ def _size_of(log: str) -> int | None:
 def _conclude(rows: list[Row], stopped: str) -> int:
     bad = [row for row in rows if row.problems]
     if bad:
-        print(shown(f"entry {bad[0].index} (number {bad[0].number}): {bad[0].problems[0]}"), file=sys.stderr)
+        print(printable(f"entry {bad[0].index} (number {bad[0].number}): {bad[0].problems[0]}"), file=sys.stderr)
     if stopped:
-        print(shown(f"after the entries above: {stopped}"), file=sys.stderr)
+        print(printable(f"after the entries above: {stopped}"), file=sys.stderr)
     pending = sum(bool(row.pending) for row in rows)
     print(f"{len(rows)} entries, {pending} pending, {len(bad)} that do not hold", file=sys.stderr)
     return 1 if bad or stopped else 0

@@ -1,8 +1,8 @@
-"""What devices and logs call themselves must not move the cursor, hide a line or begin one of its own."""
+"""Names that devices and logs give themselves cannot move the cursor, hide a line or begin another."""
 
 import pytest
 
-from schemas.boot_log.uefi_text import shown
+from schemas.codecs.printable import printable
 
 
 @pytest.mark.parametrize(
@@ -18,9 +18,13 @@ from schemas.boot_log.uefi_text import shown
     ],
 )
 def test_what_is_not_printable_is_escaped(text: str, escaped: str) -> None:
-    assert shown(text) == escaped
-    assert shown(text).isprintable()
+    assert printable(text) == escaped
+    assert printable(text).isprintable()
 
 
 def test_what_is_printable_stays_as_it_is() -> None:
-    assert shown("/usr/bin/größe – 検証") == "/usr/bin/größe – 検証"
+    assert printable("/usr/bin/größe – 検証") == "/usr/bin/größe – 検証"
+
+
+def test_what_is_no_text_is_shown_as_one() -> None:
+    assert printable(3) == "3"

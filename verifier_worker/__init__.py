@@ -1,5 +1,5 @@
-"""The Verifier: rebuilds each attester's state from its evidence and says, signed, what may be believed of it.
+"""The Verifier: rebuilds each attester's state from its evidence and signs results about it.
 
-``step`` is the one function that moves state; ``checks`` are the questions it asks; everything else reads, stores,
-sends. Installs and runs without a TPM library.
+``commands`` is the command line, ``service`` the running process, ``worker`` the order of effects. ``core`` decides,
+``adapters`` read, store and send, ``audit`` works on recorded audit logs. Runs without a TPM library.
 """

@@ -1,1 +1,1 @@
-"""What a worker uses of the world: stores of state and trust, files, the receipt clock, solicits, metrics."""
+"""The worker's contact with the outside: state and trust stores, files, receipt times, solicits, metrics."""

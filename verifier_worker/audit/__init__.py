@@ -1,1 +1,1 @@
-"""A recorded audit log once more: opening entries, results derived again, a policy on trial."""
+"""Audit logs: the entries that open them, recomputing their results, trying a policy on their evidence."""

@@ -1,1 +1,4 @@
-"""The pure core: ``step`` moves an attester's state, ``decision`` turns a message into the claims of a result."""
+"""The pure core: ``decision`` turns a message into a result, ``step`` changes an attester's state, ``checks`` judge it.
+
+No module here touches files, network, clock or randomness.
+"""

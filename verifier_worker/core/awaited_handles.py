@@ -1,4 +1,4 @@
-"""Attesters whose last push names a handle that has not come yet."""
+"""Attesters whose last push names a handle that has not arrived yet."""
 
 from collections import OrderedDict
 
@@ -6,7 +6,7 @@ from schemas.identifiers import HandleId, Ueid
 
 
 class AwaitedHandles:
-    """Who waits for which handle. In memory and bounded: an attester that is forgotten resolves with its next push."""
+    """Which attester waits for which handle. In memory and bounded; a forgotten attester resolves by its next push."""
 
     def __init__(self, limit: int) -> None:
         """Keeps at most ``limit`` attesters, the latest ones."""
@@ -15,7 +15,7 @@ class AwaitedHandles:
         self._waiting: dict[HandleId, set[Ueid]] = {}
 
     def add(self, ueid: Ueid, handle: HandleId) -> None:
-        """Its last push names ``handle``."""
+        """Notes that the attester's last push names ``handle``."""
         self.remove(ueid)
         self._handle_of[ueid] = handle
         self._waiting.setdefault(handle, set()).add(ueid)
@@ -23,7 +23,7 @@ class AwaitedHandles:
             self.remove(next(iter(self._handle_of)))
 
     def remove(self, ueid: Ueid) -> None:
-        """It waits for nothing."""
+        """Notes that the attester waits for no handle."""
         handle = self._handle_of.pop(ueid, None)
         if handle is not None:
             others = self._waiting[handle]
@@ -32,7 +32,7 @@ class AwaitedHandles:
                 del self._waiting[handle]
 
     def take(self, handle: HandleId) -> list[Ueid]:
-        """Those that wait for ``handle``; they wait no longer."""
+        """Returns and removes the attesters that wait for ``handle``."""
         ueids = sorted(self._waiting.get(handle, ()))
         for ueid in ueids:
             self.remove(ueid)

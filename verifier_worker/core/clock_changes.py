@@ -1,4 +1,4 @@
-"""What became of an attester's TPM between two quotes, by its clock and counters alone: a table.
+"""What happened to an attester's TPM between two quotes, by its clock and counters alone: a table.
 
 TPMS_CLOCK_INFO (TPM 2.0 Part 2) with the meaning of Part 1, "Clock", "resetCount", "restartCount", "Attestation":
 
@@ -12,10 +12,10 @@ TPMS_CLOCK_INFO (TPM 2.0 Part 2) with the meaning of Part 1, "Clock", "resetCoun
 | any | same | down | newer | ran back |
 | back, or any counter down | | | not newer | replayed: a message of earlier |
 
-A quote signs, through its body, the handle it was made after. So a quote bound to a handle that is newer than all
-handles of the quotes before it cannot be one of those again, whatever its counters say: that is what tells a cleared
-TPM from a replay. Counters are compared modulo 2^32, since keys outside the endorsement hierarchy see them with a
-secret constant added (``schemas.tpm.attest``). A key of another TPM has another name and never gets here.
+A quote signs a handle through its body, and was made after it. If that handle is newer than the handles of all earlier
+quotes, the quote is new, whatever its counters are. This tells a cleared TPM from a replay. Counters are compared
+modulo 2^32, since keys outside the endorsement hierarchy see them with a secret constant added
+(``schemas.tpm.attest``). The key of another TPM has another name, so its quotes are never compared with these.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class ClockChange(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockReading:
-    """The outer TPMS_CLOCK_INFO of a quote, and the number of the push: pushes can be quicker than a millisecond."""
+    """A quote's TPMS_CLOCK_INFO, and the push's sequence number: two pushes can come within one millisecond."""
 
     clock_ms: int
     reset_count: int
@@ -50,12 +50,12 @@ class ClockReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockOutcome:
-    """What a change means for the attester's state.
+    """The effect of a change on the attester's state.
 
     Attributes:
-        reason: told; None for nothing to tell.
-        starts_over: PCRs and logs begin anew, with a baseline.
-        goes_back: the counters prove no order any more; from now on handles must.
+        reason: to report, if any.
+        starts_over: PCRs and logs start again, with a baseline.
+        goes_back: the counters no longer prove order; from now on handles must.
     """
 
     reason: Reason | None = None
@@ -74,12 +74,12 @@ OUTCOMES: Final[Mapping[ClockChange, ClockOutcome]] = {
 
 
 def clock_change(before: ClockReading, now: ClockReading, *, handle_is_newer: bool) -> ClockChange:
-    """The row of the table.
+    """Finds the row of the table.
 
     Args:
-        before: of the last accepted quote.
-        now: of this one, by the same key.
-        handle_is_newer: this quote's handle is known, and its time later than that of any quote accepted before.
+        before: reading of the last accepted quote.
+        now: reading of this quote, by the same key.
+        handle_is_newer: this quote's handle is known, and later than the handle of every quote accepted before.
     """
     resets = counter_steps(before.reset_count, now.reset_count)
     if resets > 0:

@@ -1,4 +1,4 @@
-"""What a verifier knows of the rate of one attester's clock, and whether it still believes it."""
+"""The measured rate of one attester's clock, and whether the verifier still trusts that clock (invariant I17)."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -11,15 +11,15 @@ _BY_RATE: Final = frozenset({Reason.CLOCK_TOO_FAST, Reason.CLOCK_TOO_SLOW})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockRecord:
-    """Synchronisations of one clock epoch (reset and restart count), and what they add up to.
+    """Synchronisations of one clock epoch (reset and restart count), and the rate they show.
 
     Attributes:
-        first: the first one of this epoch whose handle is known.
+        first: the first one of this epoch with a known handle.
         last: the last one.
-        timed: the last one that says the time since power-on: an attester chooses which of its proofs do.
-        rate_ppm: bounds of the clock's mean rate since ``first``, as a difference from true time; where the clock was
-            found out of its bounds, those it was found by; of an earlier epoch while this one says nothing.
-        suspect: why readings of this clock bind nothing at present; None when they do.
+        timed: the last one that states the time since power-on; the attester chooses which of its proofs do.
+        rate_ppm: bounds of the clock's mean rate error since ``first``. Of a clock that is too fast or too slow, the
+            bounds that convicted it. Of the epoch before, while this one has measured nothing.
+        suspect: why this clock is not trusted at present; None if it is.
     """
 
     first: ClockAnchor | None = None
@@ -30,26 +30,27 @@ class ClockRecord:
 
 
 def next_epoch(record: ClockRecord) -> ClockRecord:
-    """After a reboot or a resume: the clock stood still or was set back, so its anchors are of no use.
+    """The record after a reboot or a resume: the clock stood still or was set back, so its anchors are void.
 
-    A clock that was set is synchronised again with the first proof after it. One that runs at a wrong rate still does.
+    A clock that was set is trusted again, since the first proof of the new epoch synchronises it. A clock with a wrong
+    rate stays suspect.
     """
     suspect = record.suspect if record.suspect is not Reason.CLOCK_SET else None
     return replace(record, first=None, last=None, timed=None, suspect=suspect)
 
 
 def went_back(record: ClockRecord) -> ClockRecord:
-    """After the clock ran back within an epoch: nothing is believed of it before it has kept its rate for a while."""
+    """The record after the clock ran back within an epoch: suspect until it has kept its rate for a while."""
     return replace(record, first=None, last=None, timed=None, suspect=Reason.CLOCK_RAN_BACK)
 
 
 def synchronised(record: ClockRecord, here: ClockAnchor, drift_ppm: int) -> ClockRecord:
-    """Takes one more proof of synchronisation of this epoch.
+    """Adds one more synchronisation of this epoch.
 
-    The rate is measured over the whole epoch, which is exact, and since the last proof, which notices a change. Where
-    the clock is out of its bounds the epoch's measurements start again here, so a device recovers by itself: with the
-    next proof that fits (after a clock was set), or with one under a newer handle that shows another rate than the
-    clock was found by; one that allows any rate, as of two handles in quick succession, shows nothing.
+    The rate is measured over the whole epoch (exact) and since the last proof (notices a change). If the clock is out
+    of its bounds, the measurements start again here, so a device recovers by itself: with the next proof that fits if
+    its clock was set, or with a later proof whose rate bounds exclude the suspected rate. Bounds too wide to exclude
+    anything (two handles close together) do not clear the clock.
 
     Args:
         record: so far.
@@ -81,7 +82,7 @@ def synchronised(record: ClockRecord, here: ClockAnchor, drift_ppm: int) -> Cloc
 
 
 def _cleared(record: ClockRecord, measured: tuple[tuple[int, int] | None, ...]) -> bool:
-    """Whether one of these measurements, all within bounds, excludes what the clock is suspected of."""
+    """Whether one of these measurements, all within bounds, clears the clock of its suspicion."""
     found_low, found_high = record.rate_ppm or (-MAX_DRIFT_PPM, MAX_DRIFT_PPM)
     for low, high in (each for each in measured if each is not None):
         if record.suspect is Reason.CLOCK_TOO_FAST:
@@ -96,14 +97,14 @@ def _cleared(record: ClockRecord, measured: tuple[tuple[int, int] | None, ...]) 
 
 
 def _was_set(timed: ClockAnchor | None, here: ClockAnchor) -> bool | None:
-    """Whether the clock was set between two proofs that say the time; None where they do not tell."""
+    """Whether the clock was set between two proofs; None unless both state the time since power-on."""
     if timed is None or timed.time_ms is None or here.time_ms is None:
         return None
     return clock_was_set(here.clock_ms - timed.clock_ms, here.time_ms - timed.time_ms)
 
 
 def _broken(rate: tuple[int, int] | None, drift_ppm: int) -> Reason | None:
-    """Which bound a clock that can only run at these rates is beyond, if any."""
+    """Which bound the clock breaks, if every rate that explains its proofs breaks it."""
     if rate is None:
         return None
     low, high = rate

@@ -1,4 +1,4 @@
-"""From a state to its verdict: time bounds, appraisal, deadline; all that follows from a push once it is taken."""
+"""From a state to its verdict: bounds the time of the quote, appraises, sets the deadline."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ from verifier_worker.core.trust import Trust, label_of
 def conclude(
     ueid: Ueid, state: AttesterState, findings: list[Finding], trust: Trust
 ) -> tuple[AttesterState, list[Finding]]:
-    """Time bounds, appraisal, verdict, deadline: all that follows from a state and its handle."""
+    """Computes everything that follows from a state and its handle. Returns the new state and all findings."""
     handle, policy = trust.handles.get(state.sync.handle), trust.policy
     if handle is not None and _stamped_before_handle(state, handle):
         findings = [*findings, Finding(reason=Reason.SYNC_STAMP_INVALID, detail="stamped before the handle")]
@@ -52,28 +52,29 @@ def conclude(
             verified_claims=claims,
         )
     findings = [*findings, *appraise_moment(given), *appraised.findings]
-    if policy is not None and state.settled:  # before a baseline the facts are missing, and late is not bad
+    if policy is not None and state.settled:  # before a baseline the facts are missing (invariant I9)
         findings += apply_rules(policy.rules, given, ueid, tuple(findings), appraised.verified_claims)
-    # After a gap the state is that of an earlier quote: good for what it found, not for what this quote vouches for.
+    # After a gap the logs have only been replayed up to an earlier quote: their findings stay, but this quote's PCRs
+    # vouch for no claim.
     vouched = appraised.verified_claims if state.chained == state.evidence else {}
     verdict = verdict_of(findings, affirming_vector(given), policy, vouched)
     return replace(state, verdict=verdict, appraised=appraised), findings
 
 
 def _stamped_before_handle(state: AttesterState, handle: Handle) -> bool:
-    """Whether the token over the sync proof cannot be right: the proof is over a handle that was made later."""
+    """Whether the stamp over the sync proof is wrong: it is earlier than the handle that the proof signs."""
     stamped_us = state.sync.stamped_before_us
     return stamped_us is not None and stamped_us < handle.made.after_us
 
 
 def _timed(state: AttesterState, handle: Handle | None, *, drift_ppm: int, deadline_us: int | None) -> AttesterState:
-    """With what the handle says about when the quote was made, and about the rate of the clock.
+    """Adds the bounds of when the quote was made, the clock's rate, and the deadline (invariant I15).
 
-    The quote signs, through its body, the handle: whatever its clock says, it was made after that and before its
-    receipt. The clock's readings narrow it only where the sync proof is of the same epoch and the clock is believed.
+    The quote signs the handle through its body. So it was made after the handle and before its receipt, whatever its
+    clock reads. The clock narrows these bounds only if the sync proof is of the same epoch and the clock is trusted.
 
-    A handle that is not known yet was made before its push was received. Until a handle is later than that, by all that
-    a TSA may be wrong, it proves no quote to be a new one: it can be the very one that was not known.
+    An unknown handle may be as new as the push's receipt plus the worst TSA error. Only a handle later than that proves
+    that a later quote is new.
     """
     known_us = state.handle_time_us
     if handle is None:
@@ -83,9 +84,9 @@ def _timed(state: AttesterState, handle: Handle | None, *, drift_ppm: int, deadl
         )
     sync, made, clock = state.sync, handle.made, state.clock
     after_us, before_us = made.after_us, max(state.received_us, made.after_us)
-    stamped_us = None if state.went_back else sync.stamped_before_us  # a clock epoch's name may have come back
+    stamped_us = None if state.went_back else sync.stamped_before_us  # the same counters may name another epoch
     if (sync.reset_count, sync.restart_count) == (state.reset_count, state.restart_count):
-        latest_us = max(before_us, made.before_us or 0)  # a verifier's clock that is behind must not make one fast
+        latest_us = max(before_us, made.before_us or 0)  # if our clock is behind, theirs must not look fast
         here = ClockAnchor(
             clock_ms=sync.clock_ms,
             after_us=made.after_us,
@@ -97,7 +98,7 @@ def _timed(state: AttesterState, handle: Handle | None, *, drift_ppm: int, deadl
             window = Interval(after_us=made.after_us, before_us=stamped_us)
             quoted = quote_made(window, sync.clock_ms, state.clock_ms, drift_ppm)
             before_us = before_us if quoted.before_us is None else min(before_us, quoted.before_us)
-            after_us = quoted.after_us if quoted.after_us <= before_us else after_us  # else that clock cannot be right
+            after_us = quoted.after_us if quoted.after_us <= before_us else after_us  # else the clock is wrong
     return replace(
         state,
         made_after_us=after_us,
@@ -111,17 +112,17 @@ def _timed(state: AttesterState, handle: Handle | None, *, drift_ppm: int, deadl
 def resolve(
     ueid: Ueid, state: AttesterState, trust: Trust, now_us: int
 ) -> tuple[AttesterState, tuple[Finding, ...]] | None:
-    """The last push once more, now that its handle has come.
+    """Appraises the last push again, now that its handle is known.
 
     Args:
         ueid: the attester.
-        state: whose verdict is pending.
+        state: its verdict is pending.
         trust: in force now.
-        now_us: not after the deadline, which has the last word.
+        now_us: UTC microseconds; after the deadline :func:`step.overdue` decides instead.
 
     Returns:
-        The state and what was found; None while the handle has not come, or the push did not wait for it, or nobody
-        vouches for its key any more, or what is in force now judges its logs otherwise: the next push will.
+        The state and the findings. None if the push did not wait for its handle, the handle is still unknown, the key
+        is no longer endorsed, or the trust in force now judges the logs differently (the next push will be appraised).
     """
     if state.verdict.freshness is not Freshness.PENDING or state.sync.handle not in trust.handles:
         return None

@@ -1,4 +1,4 @@
-"""What newly replayed log entries add to the picture of a boot: who extended which PCR, which files are unexpected."""
+"""Adds newly replayed log entries to the measurements of a boot: which log extended which PCR, unexpected files."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,18 +37,17 @@ def measure(
     """Adds the entries of one push.
 
     Args:
-        measured: before it.
+        measured: before the push.
         consumed: the entries, by log.
         state: the replay after them.
         references: the acceptable files.
-        selection: the PCRs that the policy requires in every quote; entries of others are nobody's word and are passed
-            over.
-        explained: PCRs by log, of the policy; entries of CEL logs are judged for these.
-        excluded: paths in the IMA list that the policy does not ask about.
+        selection: the PCRs that the policy requires in every quote. Entries of other PCRs are unproven and ignored.
+        explained: the policy's PCRs, by log. Entries of CEL logs are judged if their PCR is listed here.
+        excluded: paths in the IMA list that need no reference value.
 
     Raises:
-        PeerError: ``log-malformed`` when an IMA entry does not parse, or is of an unknown template: a template's name
-            is bound by no PCR, so whoever carried the entry may have changed it.
+        PeerError: ``log-malformed``: an IMA entry does not parse, or its template is unknown. No PCR binds a template's
+            name, so anyone who carried the entry may have changed it.
     """
     events = [event for part in consumed.values() for event in part.events]
     boot = measured.boot.after(events, state.banks) if events else measured.boot
@@ -68,13 +67,13 @@ def measure(
 
 
 def judge_aggregates(measured: Measured, state: ReplayState, unlogged: PcrValues, selection: PcrSelection) -> Measured:
-    """Judges the boot aggregates seen so far, once a quote has settled the PCR values they are made of.
+    """Judges the boot aggregates that wait for a quote, now that one has settled the PCR values in them.
 
     Args:
-        measured: with what called itself a boot aggregate.
-        state: that reproduced the quote.
+        measured: with entries that claim to be boot aggregates.
+        state: the replay that reproduced the quote.
         unlogged: PCR values that reproduced it.
-        selection: what it covers.
+        selection: PCRs that the quote covers.
     """
     waiting = measured.aggregates
     measured = replace(measured, aggregates=())
@@ -88,10 +87,10 @@ def judge_aggregates(measured: Measured, state: ReplayState, unlogged: PcrValues
 
 
 def _refuse_disguised(records: ImaRecords, count: int) -> None:
-    """Refuses an entry of template ``ima`` that is one of another template, spelled anew.
+    """Refuses an entry that claims template ``ima`` but has the data of another template.
 
-    A template's name is bound by no PCR, and the 276 bytes that ``ima`` hashes can be the data of an ``ima-ng`` entry
-    with a path of 227 characters. Whoever carried it must not make an unknown file of it.
+    No PCR binds a template's name, and the 276 bytes that ``ima`` hashes can be the data of an ``ima-ng`` entry with a
+    path of 227 characters. Anyone who carries an entry could make an unknown file of it.
 
     Raises:
         PeerError: ``log-malformed``.
@@ -104,7 +103,7 @@ def _refuse_disguised(records: ImaRecords, count: int) -> None:
 def _owners(
     owners: Mapping[int, tuple[str, ...]], consumed: Mapping[str, Consumed], state: ReplayState
 ) -> dict[int, tuple[str, ...]]:
-    """By PCR, the logs that extended it in any bank that we replay."""
+    """By PCR, the logs that extended it in any replayed bank."""
     owners, banks = dict(owners), {bank.tpm_id for bank in state.banks}
     for name, part in consumed.items():
         touched = {event.pcr_index for event in part.events if event.extended and banks & _algorithms(event.digests)}
@@ -128,13 +127,14 @@ def _algorithms(digests: Iterable[tuple[int, bytes]]) -> set[int]:
 def verify_claims(
     measured: Measured, banks: Sequence[HashAlgorithm], selection: PcrSelection
 ) -> Mapping[str, str | int | bool]:
-    """What the PCRs of a quote vouch for.
+    """The claims that quoted PCRs vouch for.
+
+    A PCR vouches only if the quote covers it in every bank, and the boot log alone extended it.
 
     Args:
         measured: from logs whose replay reproduced the quote.
         banks: the banks replayed.
-        selection: of that quote: a PCR that it lacks in one of the banks vouches for nothing, nor does one that another
-            log than the boot log has extended, before it or after.
+        selection: PCRs that the quote covers.
     """
     boot, owners = measured.boot, measured.owners
     banks = list(banks)
@@ -162,7 +162,7 @@ def _add_unlisted(
     if not file.digest:
         raise PeerError(Reason.LOG_MALFORMED, "IMA list: an entry of an unknown template")
     if template not in BUILT_IN_TEMPLATES:
-        # The same bytes under another list of fields can lose their path or signature: listed, or nothing at all.
+        # Under another list of fields the same bytes can lose their path or signature, so only listed files are taken.
         raise PeerError(
             Reason.LOG_MALFORMED, "IMA list: an unlisted file in a custom template, whose name no PCR binds"
         )
@@ -171,7 +171,7 @@ def _add_unlisted(
     if file.signature and references.keys:
         try:
             verify_file_signature(file.signature, file.label, file.digest, references.keys)
-        except PeerError:  # not signed by anyone we trust for it: a file like any other
+        except PeerError:  # not signed by a trusted key: judged like an unsigned file
             pass
         else:
             return measured
@@ -191,15 +191,15 @@ def _add_unexpected(measured: Measured, digest: bytes, text: str) -> Measured:
 def _boot_aggregate_agrees(
     label: bytes, digest: bytes, state: ReplayState, unlogged: PcrValues, selection: PcrSelection
 ) -> bool | None:
-    """Whether the digest is one over the first PCRs of the bank that its label names.
+    """Whether the digest is the digest of the first PCRs in the bank that its label names.
 
-    A kernel that was started by kexec goes on with the list and adds its own aggregate, over the same PCRs. Kernels
-    since 5.8 take PCRs 0-9, before them 0-7, always 0-7 in the SHA-1 bank (ima_crypto.c, ima_calc_boot_aggregate_tfm;
-    some before 5.8 do it in the SHA-256 bank, too).
+    A kernel started by kexec continues the list and adds its own aggregate over the same PCRs. Kernels since 5.8 take
+    PCRs 0-9, older ones 0-7; in the SHA-1 bank it is always 0-7 (ima_crypto.c, ima_calc_boot_aggregate_tfm; some older
+    than 5.8 take 0-7 in the SHA-256 bank, too).
 
     Returns:
-        None when the quote does not cover these PCRs in this bank, so that nothing says what they were: whatever calls
-        itself a boot aggregate then is a file that nobody listed.
+        None if the quote does not cover these PCRs in this bank. Then nothing proves their values, and an entry that
+        claims to be a boot aggregate is an unexpected file.
     """
     bank = BY_NAME.get(label.rpartition(b":")[2].decode("ascii", "replace"))
     if bank is None:

@@ -1,8 +1,8 @@
-"""What CEL logs measured, as far as a policy gives PCRs to them: files and events that need a reference value.
+"""The entries of CEL logs that need a reference value: those of PCRs that the policy gives to the log.
 
-An entry counts by a digest that the quote binds: the file's, where the record's content is what the PCR was extended
-with (our own records), else the record's digest of a quoted bank. What no quoted bank was extended with is passed over:
-it is the attester's word and no measurement.
+An entry is judged by a digest that the quote binds. For our own records, whose content is what the PCR was extended
+with, this is the file's digest; for others, the record's digest in a quoted bank. An entry that extended no quoted bank
+is ignored: nothing proves it.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -19,19 +19,19 @@ def events_to_judge(
     registers: Collection[tuple[HashAlgorithm, int]],
     explained: Mapping[str, frozenset[int]],
 ) -> Iterator[tuple[tuple[bytes, ...], str]]:
-    """The entries of one log that need a reference value.
+    """Selects the entries of one log that need a reference value.
 
-    Of a CEL log, its entries of the PCRs that the policy gives to it. Of the boot log, its events of PCRs that the
-    policy gives to a CEL log: otherwise an application's entry could pass as one of the firmware.
+    From a CEL log: the entries of PCRs that the policy gives to it. From the boot log: the events of PCRs that the
+    policy gives to a CEL log, since otherwise an application's entry could pass as the firmware's.
 
     Args:
         name: of the log.
         consumed: its entries.
-        registers: what the quote covers.
-        explained: PCRs by log, of the policy.
+        registers: PCRs that the quote covers.
+        explained: the policy's PCRs, by log.
 
     Yields:
-        Digests, one of which must be acceptable, and what to call the entry.
+        Digests, one of which must be acceptable, and a name for the entry.
     """
     for record in consumed.cel:
         if record.extended and record.pcr in explained.get(name, ()):
@@ -51,9 +51,10 @@ def events_to_judge(
 def _quoted(
     digests: tuple[tuple[int, bytes], ...], index: int | None, registers: Collection[tuple[HashAlgorithm, int]]
 ) -> tuple[bytes, ...]:
-    """The digest in the strongest quoted bank, in which every entry must show itself; of none, an impossible one.
+    """The entry's digest in the strongest quoted bank; nothing if it has no digest in any quoted bank.
 
-    Banks are extended one by one: what is good in one of them says nothing of the others.
+    If it has a digest in another quoted bank only, returns ``b""``, which matches no reference value. Banks are
+    extended one by one, so an acceptable digest in one bank proves nothing about the others.
     """
     banks = {bank.tpm_id: bank.size for bank, selected in registers if selected == index}
     by_bank = {tpm_id: digest for tpm_id, digest in digests if tpm_id in banks}
@@ -65,7 +66,7 @@ def _judged(record: CelRecord, digests: tuple[bytes, ...]) -> tuple[bytes, ...]:
 
 
 def _text(log: str, record: CelRecord) -> str:
-    """Names the entry by its content only where the PCR binds it."""
+    """Names the entry; by its content only if the PCR binds that."""
     if is_content_bound(record):
         match record.content:
             case ApplicationContent(event_type=event_type, name=name):

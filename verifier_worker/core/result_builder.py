@@ -1,4 +1,4 @@
-"""From an attester's state to the attestation result that says it."""
+"""Builds the attestation result from an attester's state."""
 
 from collections.abc import Mapping
 from typing import Final, TypeVar
@@ -14,8 +14,8 @@ from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.state import AttesterState, Finding
 
 V = TypeVar("V")
-STALE_LIFETIME_US: Final = 86_400 * SECOND_US  # a stale result affirms nothing and may stand for a day
-UNAPPRAISED_LIFETIME_US: Final = 300 * SECOND_US  # where no policy says how long
+STALE_LIFETIME_US: Final = 86_400 * SECOND_US  # a stale result affirms nothing, so a day is safe
+UNAPPRAISED_LIFETIME_US: Final = 300 * SECOND_US  # without a policy
 
 
 def build_result(
@@ -28,16 +28,16 @@ def build_result(
     policy: AppraisalPolicy | None,
     handle: Handle | None,
 ) -> AttestationResult:
-    """The result of an appraisal, or of a deadline that passed.
+    """Builds the result of an appraisal or a missed deadline (invariant I19).
 
     Args:
         ueid: the attester.
-        state: after ``step`` or ``overdue``.
-        findings: of that step; names what was unexpected.
-        now_us: when the result is issued; what it affirms lives from the receipt on, however late its handle came.
+        state: after ``step``, ``resolve`` or ``overdue``.
+        findings: of that step; they name what was unexpected.
+        now_us: when the result is issued. Its lifetime starts at the receipt, however late the handle came.
         verifier: the verifier's name.
-        policy: that was applied.
-        handle: of the evidence's sync proof, if known; a fresh result never outlives it and its grace.
+        policy: the one applied.
+        handle: of the evidence's sync proof, if known. A fresh result ends with it and the policy's grace.
     """
     verdict, measured = state.verdict, state.measured
     shown = [finding for finding in findings if REASONS[finding.reason].listed and finding.detail]
@@ -76,7 +76,7 @@ def build_result(
 
 
 def _sorted(items: Mapping[str, V]) -> dict[str, V]:
-    """In one order, whether the state comes from memory or from the database: a result has one text."""
+    """Sorted by name, so that a state from memory and one from the database give the same bytes."""
     return dict(sorted(items.items()))
 
 

@@ -1,6 +1,6 @@
-"""What a verifier remembers of one attester, and its stored form.
+"""The state that a verifier keeps of each attester: a few KiB, however long the logs are.
 
-Bounded: a few KiB whatever the length of the logs. ``AttesterState`` is immutable; ``step`` makes the next one.
+``AttesterState`` is immutable; ``step`` makes the next one. ``state_codec`` has the stored form.
 """
 
 from collections.abc import Mapping
@@ -24,10 +24,10 @@ class SyncPoint:
 
     Attributes:
         digest: SHA-256 of its bytes; the same proof in the next push is not verified again.
-        handle: id of the handle it signs.
-        clock_ms, reset_count, restart_count: of its clock info.
-        time_ms: of TPM2_GetTime: since power-on; None for a quote.
-        stamped_before_us: a TSA stamped it not after this; None without such a token.
+        handle: id of the handle that it signs.
+        clock_ms, reset_count, restart_count: in its clock info.
+        time_ms: since power-on, from TPM2_GetTime; None if the proof is a quote.
+        stamped_before_us: a TSA stamped the proof at this time or earlier; None without such a stamp.
     """
 
     digest: bytes
@@ -41,7 +41,7 @@ class SyncPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The outcome of the last appraisal, kept so that a later result can repeat or age it."""
+    """The outcome of the last appraisal. A later result repeats it or makes it stale."""
 
     status: Tier = Tier.NONE
     freshness: Freshness = Freshness.FRESH
@@ -52,13 +52,13 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One reason and what it is about, for people.
+    """One reason, with details for people.
 
     Attributes:
         reason: the code.
         detail: a path, a PCR, a rule's name.
-        digest: of what was measured, where it is about that.
-        weight: what a policy's rule gives it.
+        digest: of the file or event, if the finding is about one.
+        weight: given by a rule of the policy; None for every other finding.
     """
 
     reason: Reason
@@ -69,10 +69,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appraised:
-    """Findings about measurements and what quoted PCRs vouch for.
+    """Findings about measurements, and the claims that quoted PCRs vouch for.
 
-    Good until something is measured, or judged under another policy -- this very one, whatever it calls itself: a
-    signed one and the worker's own may share a label -- or under reference values of another label.
+    Valid until something new is measured, the policy object changes (compare by identity: a signed policy and the
+    worker's own may share a label), or the reference values' label changes.
     """
 
     policy: AppraisalPolicy | None
@@ -83,17 +83,17 @@ class Appraised:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What the logs of this boot showed so far, against the reference values named by ``label``.
+    """Everything that the measurement logs of this boot showed so far.
 
     Attributes:
-        label: policy and reference values it was appraised with.
+        label: names the policy and reference values that judged the entries.
         owners: by PCR, the logs whose entries extended it.
-        unexpected: digest and path of files that no reference value covers; the first few.
-        unexpected_total: all of them.
-        excluded: files without a reference value that the policy does not ask about.
-        violations: entries of files that were written while measured.
-        boot: what the boot log adds up to.
-        aggregate_differs: a boot aggregate is not that of the quoted PCRs.
+        unexpected: digest and path of the first few files without a reference value.
+        unexpected_total: the number of all of them.
+        excluded: the number of files without a reference value that the policy excludes.
+        violations: the number of files that were written while they were measured.
+        boot: facts from the boot log.
+        aggregate_differs: a boot aggregate does not match the quoted PCRs.
         aggregates: label and digest of boot aggregates that wait for a quote that settles the PCRs.
     """
 
@@ -113,35 +113,35 @@ class AttesterState:
     """State of one attester within one boot.
 
     Attributes:
-        environment: TPM name of the attesting key that the state was built from.
-        reset_count, restart_count, clock_ms: of the last accepted quote.
+        environment: TPM name of the attesting key that signed the evidence.
+        reset_count, restart_count, clock_ms: in the last accepted quote.
         sequence: of the last accepted push.
         evidence: body digest of the last accepted push.
-        envelope: digest of all its bytes; the same again is a duplicate.
-        chained: body digest that the next delta must name as its previous; None when only a full push can go on.
+        envelope: digest of all its bytes; a push with the same one is a duplicate.
+        chained: body digest that the next delta must name as its previous; None if the next push must be a full one.
         sync: last verified sync proof.
         replay: PCR values and positions in the logs.
-        selection: what the quotes cover; another selection starts over.
+        selection: PCRs that the quotes cover; with another selection the state starts over.
         settled: the replayed logs reproduced the last quote; False while the rest of a long log is on its way.
         unlogged: values of PCRs that no log explains.
         tails: entries received beyond the last quote, by log.
-        totals: entries the attester says it has, by log.
-        claims: the attester's claims (its word).
-        measured: what the logs showed.
-        appraised: findings about it; None, as after a restart, makes them anew. Not part of what a state says.
+        totals: entries that the attester claims to have, by log.
+        claims: the attester's own claims; nothing proves them.
+        measured: everything that the logs showed.
+        appraised: findings about ``measured``; None (as after a restart) makes appraisal compute them again.
         verdict: outcome of the last appraisal.
         received_us: receipt of the last accepted push.
-        received_after: newest handle that was known then.
-        made_after_us: lower bound of when its quote was made; None while its handle is unknown.
-        made_before_us: upper bound, not after the receipt.
-        deadline_us: silence until then is normal; None when a stale result has been issued for it.
+        received_after: newest handle known at that receipt.
+        made_after_us: its quote was made at this time or later; None while its handle is unknown.
+        made_before_us: its quote was made at this time or earlier; never after the receipt.
+        deadline_us: after this time silence makes the result stale; None once it is stale, or without a policy.
         clock_safe: the last quote's ``safe``.
         clock: synchronisations of this clock epoch, and the rate they show.
         handle_time_us: time of the newest handle of any accepted push.
-        went_back: the counters have gone back once; now only handles tell a new quote from an old one.
+        went_back: the counters have gone back once; from then on only handles tell a new quote from an old one.
         firmware_version: of the TPM, in the last accepted quote.
         rejections: refused messages.
-        transitions: that the last accepted push reported.
+        transitions: those that the last accepted push reported.
     """
 
     environment: bytes

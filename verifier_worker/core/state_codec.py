@@ -1,6 +1,6 @@
 """The stored form of an attester's state: deterministic CBOR with a version.
 
-A stored state of another version, or one that does not parse, reads as absent: the attester is then asked for a
+A stored state of another version, or one that does not parse, reads as absent. The attester is then asked for a
 baseline, which is slower but never wrong.
 """
 
@@ -89,7 +89,7 @@ def decode_state(raw: bytes) -> AttesterState | None:
         return None
 
 
-def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; whatever does not fit raises
+def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; anything that does not fit raises
     (_, identity, chain, sync, replay, settled, unlogged, logs, measured, verdict, times, clock, *last) = items
     rejections, transitions = last
     status, freshness, reasons, vector, verified_claims = verdict

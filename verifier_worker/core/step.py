@@ -1,14 +1,15 @@
-"""The one place where an attester's state moves: ``step``, ``overdue``, ``refuse``. Pure.
+"""The only place where an attester's state changes: ``step``, ``overdue``, ``refuse``. Pure.
 
     state + evidence + receipt time + trust  ->  state', verdict, solicit?
 
-Cost follows the increment, never the length of the logs. What is unsigned -- PCR values, log increments -- enters the
-state only when, replayed, it reproduces the quoted PCR digest; entries of a long log that arrives in several pushes are
-held as *unsettled* until the quote of the last push settles them, and are dropped together if it does not.
+The cost of a push grows with its increment, never with the length of the logs. PCR values and log increments are
+unsigned: they decide nothing until their replay reproduces the quoted PCR digest (invariant I1). Entries of a long log
+that arrives in several pushes are *unsettled* until the quote of the last push matches. If it does not, all of them are
+dropped.
 
-Continuity within a boot: a delta must name the body before it. When it does not, something was lost: the verdict is
-undecided, and a full push is solicited that resends claims, PCR values and the logs from the entry we need. A greater
-reset count is a reboot: everything starts again with a baseline.
+Within a boot, a delta must name the body before it. If it does not, a push was lost: the verdict is undecided, and a
+full push is solicited, with claims, PCR values and the log entries that are missing here. A greater reset count is a
+reboot: the state starts over with a baseline.
 """
 
 from collections.abc import Mapping
@@ -42,7 +43,7 @@ from verifier_worker.core.trust import References, Trust, label_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SolicitRequest:
-    """What to ask of the attester: a full push, with each named log from the given entry on."""
+    """A request to the attester for a full push, with each named log from the given entry on."""
 
     reason: Reason
     logs: Mapping[str, int] = field(default_factory=dict)
@@ -50,14 +51,14 @@ class SolicitRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What one push did.
+    """The effect of one push.
 
     Attributes:
-        state: the attester's state now; None when nothing is known of it still.
-        findings: what appraisal found; empty when the push was refused or a duplicate.
-        refused: why the push was refused, if it was: ``state`` then differs in ``rejections`` alone.
-        duplicate: the push was the last accepted one again: the stored result stands.
-        solicit: what to ask of the attester, if anything.
+        state: the attester's state now; None while no push of it was accepted.
+        findings: of appraisal; empty if the push was refused or a duplicate.
+        refused: why the push was refused; ``state`` then differs in ``rejections`` alone. None if it was not.
+        duplicate: the push is the last accepted one again; the stored result stays valid.
+        solicit: the request to send to the attester, if any.
     """
 
     state: AttesterState | None
@@ -68,17 +69,14 @@ class Step:
 
 
 def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, received_us: int, trust: Trust) -> Step:
-    """Takes one push.
+    """Takes one push. Never raises, whatever an attester sends.
 
     Args:
-        state: what is known of the attester; None for nothing.
-        topic_ueid: the attester whose topic the push came on.
+        state: of the attester; None if no push of it was accepted yet.
+        topic_ueid: the attester on whose topic the push came.
         evidence: well-formed and untrusted.
         received_us: receipt, UTC microseconds of the verifier's clock.
         trust: endorsements, handles, policy and reference values in force.
-
-    Returns:
-        The next state and what led there; never raises for anything an attester can send.
     """
     if state is not None and state.envelope == evidence.envelope:
         return Step(state=state, duplicate=True)
@@ -104,7 +102,7 @@ def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, rece
 
 
 def refuse(state: AttesterState | None, reason: Reason, received_us: int) -> AttesterState | None:
-    """Counts a refused message; nothing else moves. Nothing is kept for attesters never accepted."""
+    """Counts a refused message and changes nothing else (invariant I3). Attesters without a state get none."""
     if state is None:
         return None
     count = state.rejections.count + 1 if state.rejections is not None else 1
@@ -112,12 +110,12 @@ def refuse(state: AttesterState | None, reason: Reason, received_us: int) -> Att
 
 
 def overdue(state: AttesterState, now_us: int) -> AttesterState:
-    """The state when the deadline has passed in silence: affirming becomes none; bad stays bad, but stale."""
+    """The stale state of an attester that missed its deadline: contraindicated stays, everything else becomes none."""
     if state.deadline_us is None or now_us < state.deadline_us:
         return state
     verdict = state.verdict
     kept = verdict.status is Tier.CONTRAINDICATED
-    # What stays bad keeps its reasons: a policy's rule, or its weights, may have made it so.
+    # A verdict that stays keeps all its reasons: a rule or a weight of the policy may have decided it.
     reasons = [
         Reason.EVIDENCE_OVERDUE,
         *(reason for reason in verdict.reasons if kept or REASONS[reason].effect is not None),
@@ -135,7 +133,7 @@ def overdue(state: AttesterState, now_us: int) -> AttesterState:
 def _continue_from(
     state: AttesterState | None, admitted: AdmittedEvidence, trust: Trust
 ) -> tuple[AttesterState, list[Finding], SolicitRequest | None]:
-    """The state to build on -- the old one, or an empty one for a new boot or key -- and what that itself says."""
+    """The state to continue from: the old one, or an empty one for a new boot or key. Also its findings and solicit."""
     label = label_of(trust)
     if state is None:
         return _fresh(admitted, label, None), [], None
@@ -152,7 +150,7 @@ def _continue_from(
         return fresh, findings, None
     if admitted.change is ClockChange.RESUMED:
         state = _resumed(state)
-    if state.measured.label != label:  # appraised against other values
+    if state.measured.label != label:  # appraised under another policy or other reference values
         body = admitted.evidence.body
         baseline = body.previous is None and not any(body.logs.values())
         succession = carry_over(state, body.ueid, trust, admitted.received_us) if not baseline else None
@@ -164,7 +162,7 @@ def _continue_from(
 
 
 def _resumed(state: AttesterState) -> AttesterState:
-    """Without what the TPM has lost over a suspend, in which its clock stood still."""
+    """The state without the PCRs that the TPM lost over a suspend. Its clock stood still meanwhile."""
     state = replace(state, clock=next_epoch(state.clock))
     owners = state.measured.owners
     lost = {name for index, names in owners.items() if index not in SAVED_PCRS for name in names if name[:4] == "cel/"}
@@ -215,7 +213,7 @@ def _fresh(admitted: AdmittedEvidence, label: str, before: AttesterState | None)
 def _advance(
     base: AttesterState, admitted: AdmittedEvidence, trust: Trust
 ) -> tuple[AttesterState, list[Finding], SolicitRequest | None]:
-    """Applies the push to ``base``: continuity first, then the logs.
+    """Applies the push to ``base``: first checks that nothing is missing before it, then replays the logs.
 
     Raises:
         PeerError: the unsigned parts do not parse, or do not reproduce the quote although nothing is missing.
@@ -223,13 +221,14 @@ def _advance(
     body, policy = admitted.evidence.body, trust.policy
     baseline = body.previous is None and not any(body.logs.values())
     if baseline or base.selection != admitted.quoted.pcr_selection:
-        # Another selection says nothing about the entries replayed for the old one; a baseline repeats everything.
+        # A quote with another selection does not cover the entries replayed so far; a baseline repeats all of them.
         base = _fresh(admitted, base.measured.label, base)
     if policy is None or trust.references.missing or missing_registers(policy, admitted.quoted.pcr_selection):
-        # Nothing to appraise entries with, or nothing that binds them: they must not count later either. They are asked
-        # for once, for whoever learns from the audit log; more would make it be late when there is something.
+        # Drop these log entries: nothing judges or binds them, so they must not be replayed into a later verdict.
+        # Solicit one baseline so that the audit log has the full logs. Asking again would delay the first real verdict,
+        # since solicits are rate-limited.
         ask = None
-        if body.previous is not None and base.evidence == admitted.evidence.body_digest:  # only just begun
+        if body.previous is not None and base.evidence == admitted.evidence.body_digest:  # its first push
             ask = _request(Reason.BASELINE_REQUIRED, base, admitted)
         return _moved(base, admitted, chained=None), [], ask
     if body.previous is not None and body.previous != base.chained:
@@ -238,7 +237,7 @@ def _advance(
     if body.previous is not None and any(
         start < base.replay.next_index.get(name, 0) for name, start in body.logs.items()
     ):
-        # We hold entries that the attester never sent: somebody on the way put them in.
+        # The state has entries that the attester never sent: somebody on the way inserted them.
         emptied = _fresh(admitted, base.measured.label, base)
         reason = Reason.BASELINE_REQUIRED
         return emptied, [Finding(reason=reason)], _request(reason, emptied, admitted)
@@ -298,7 +297,7 @@ def _merged_claims(base: AttesterState, body: EvidenceBody) -> Mapping[str, Clai
     """The attester's claims after this push.
 
     Raises:
-        PeerError: ``too-large`` when the deltas add up to more than a full push may hold.
+        PeerError: ``too-large``: with this delta they exceed the limit of a full push.
     """
     if body.previous is not None and not body.claims:
         return base.claims
@@ -311,11 +310,11 @@ def _merged_claims(base: AttesterState, body: EvidenceBody) -> Mapping[str, Clai
 def _mismatch(
     base: AttesterState, admitted: AdmittedEvidence
 ) -> tuple[AttesterState, list[Finding], SolicitRequest | None]:
-    """Nothing is missing, and yet the logs do not reproduce the quote.
+    """Handles logs that do not reproduce the quote although nothing is missing.
 
     Raises:
-        PeerError: ``log-replay-mismatch`` where the entries before this push were settled, so that the fault is in
-            the unsigned bytes of this very push: whoever carried them may have changed them, and the state stays.
+        PeerError: ``log-replay-mismatch`` if the entries before this push were settled. Then the unsigned bytes of this
+            push are at fault. Anyone who carried them may have changed them, so the state stays.
     """
     reason = Reason.LOG_REPLAY_MISMATCH
     if base.settled or not base.replay.next_index:
@@ -325,7 +324,7 @@ def _mismatch(
 
 
 def _moved(base: AttesterState, admitted: AdmittedEvidence, **changes: Any) -> AttesterState:  # noqa: ANN401 fields
-    """``base`` with what the signatures alone prove: the push was made, then, in this order; and with ``changes``."""
+    """``base`` with the signed facts of the push (clock, counters, place in the chain), and with ``changes``."""
     clock = admitted.quote.clock_info
     return replace(
         base,
@@ -345,13 +344,13 @@ def _moved(base: AttesterState, admitted: AdmittedEvidence, **changes: Any) -> A
 
 
 def _request(reason: Reason, base: AttesterState, admitted: AdmittedEvidence) -> SolicitRequest:
-    """A full push, with every log of the attester from the entry that ``base`` needs."""
+    """A request for a full push, with every log from the entry that ``base`` needs."""
     logs = dict.fromkeys(admitted.evidence.body.logs, 0)
     return SolicitRequest(reason=reason, logs={**logs, **base.replay.next_index})
 
 
 def _ask_again(state: AttesterState | None, evidence: Evidence, error: PeerError) -> SolicitRequest | None:
-    """After authentic evidence with bad unsigned parts, ask for all of them again; after anything else, keep still."""
+    """A request to resend the unsigned parts, if they were bad in authentic evidence; None for any other refusal."""
     if state is None or error.reason not in {Reason.LOG_REPLAY_MISMATCH, Reason.LOG_MALFORMED}:
         return None
     return SolicitRequest(reason=error.reason, logs=dict.fromkeys(evidence.body.logs, 0))

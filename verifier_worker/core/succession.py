@@ -1,10 +1,11 @@
-"""What becomes of an attester's state when reference values get another version (ADR 10).
+"""How an attester's state continues when reference values get another version (ADR 10).
 
-PCR values are in the state: they are judged by the new values at the next push, whatever changed. Of files the state
-keeps only what was unexpected. So while files are only added, what was good stays good and the few recorded ones are
-judged anew. Where files were taken away only the log itself tells who ran them: each attester is asked for it at its
-own time within ``remeasure_s``, and until then is judged as before, but for what it runs from now on. Who has not
-answered by the end starts over, undecided.
+PCR values are in the state, so the new reference values judge them at the next push. Of files the state has only the
+unexpected ones. If files were only added to the reference values, all other files stay acceptable and the unexpected
+ones are judged again. If files were removed, only the log itself shows which attester ran them. Each attester is asked
+for it at its own time within ``remeasure_s``. Until then the old values judge its old files, and the new values judge
+the files that it runs from now on. An attester that has not sent a baseline by then is reset, and its verdict is
+undecided.
 """
 
 from dataclasses import dataclass, replace
@@ -15,28 +16,28 @@ from verifier_worker.core.state import AttesterState
 from verifier_worker.core.trust import Trust, label_of
 
 _SHARES: Final = 4096
-_ASKED_PARTS, _PARTS = 3, 4  # everyone is asked within three quarters of the time, and has the rest to answer in
+_ASKED_PARTS, _PARTS = 3, 4  # all are asked within three quarters of the time; the last quarter is for answers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Succession:
-    """How to go on: with which state, and whether to ask for a baseline."""
+    """The state to continue with, and whether to ask the attester for a baseline."""
 
     state: AttesterState
     ask: bool = False
 
 
 def carry_over(state: AttesterState, ueid: Ueid, trust: Trust, now_us: int) -> Succession | None:
-    """The state to go on with after its label has become another one.
+    """Carries a state over to the policy and reference values in force now.
 
     Args:
-        state: appraised under other values.
+        state: judged under another label.
         ueid: the attester.
         trust: in force now.
         now_us: receipt of the push, UTC microseconds.
 
     Returns:
-        None when everything must be measured again. A state that is asked for a baseline keeps its old label.
+        None if everything must be measured again. A state whose attester is asked for a baseline keeps its old label.
     """
     policy, references = trust.policy, trust.references
     if policy is None or references.missing:
@@ -55,10 +56,10 @@ def carry_over(state: AttesterState, ueid: Ueid, trust: Trust, now_us: int) -> S
 
 
 def _widened(state: AttesterState, trust: Trust) -> Succession:
-    """Files were only added: those recorded as unexpected are judged anew, if all of them are recorded.
+    """Judges the unexpected files again, after files were only added; only possible if all of them are listed.
 
-    What is left may be acceptable for a reason that the record does not hold, such as a signature by a new key: the
-    attester is asked, and stays what it is until it answers.
+    A file that is still unexpected may be acceptable for a reason that the state does not show, such as a signature by
+    a new key. So the attester is asked for a baseline, and its verdict stays until it answers.
     """
     measured = state.measured
     left = measured.unexpected

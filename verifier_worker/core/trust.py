@@ -1,4 +1,4 @@
-"""What a worker trusts at one moment, as values: the trust store keeps it up to date, ``step`` only reads it."""
+"""The trust in force at one moment, as values: the trust store keeps it up to date, ``step`` only reads it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ _MOST_ENDED: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndorsedKey:
-    """An endorsement with what every push needs of it, computed once."""
+    """An endorsement, with its key's TPM name and public key computed once."""
 
     endorsement: Endorsement
     name: bytes
@@ -33,17 +33,17 @@ def endorsed_key(endorsement: Endorsement) -> EndorsedKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class References:
-    """The reference values a policy names, merged.
+    """The reference values that a policy names, merged.
 
     Attributes:
-        label: names and versions; results of different labels are not comparable.
-        missing: names of sets that are not there or not valid now.
+        label: names and versions of the sets.
+        missing: names of sets that do not exist or are not valid now.
         registers: acceptable values by bank and PCR.
         files: acceptable file digests.
-        keys: files that one of them has signed are acceptable, too.
-        narrower: labels of earlier values whose every file and key is acceptable still: what was found good under one
-            of them is good now.
-        ended: other earlier labels, and when files or keys of theirs were taken away, UTC microseconds.
+        keys: files signed by one of these keys are acceptable, too.
+        narrower: labels of earlier values whose files and keys are all still acceptable. A file that was acceptable
+            under one of them is acceptable now.
+        ended: other earlier labels, and when some of their files or keys were removed, UTC microseconds.
     """
 
     label: str
@@ -56,7 +56,7 @@ class References:
 
 
 def succeed(before: References, after: References, now_us: int) -> References:
-    """``after`` with what a state that was appraised under earlier values needs to know.
+    """``after``, with ``narrower`` and ``ended`` for states that were appraised under earlier values.
 
     Args:
         before: the values in force until now.
@@ -73,9 +73,9 @@ def succeed(before: References, after: References, now_us: int) -> References:
 
 
 def merge_references(names: tuple[str, ...], sets: Mapping[str, ReferenceValues], now_s: int) -> References:
-    """Merges the named sets that are valid at ``now_s``; a PCR value acceptable in one of them is acceptable.
+    """Merges the named sets that are valid at ``now_s``; a PCR value in one of them is acceptable.
 
-    While outgoing values count, the label of their set ends in ``+``: without them it is another one.
+    While a set's outgoing values are valid, its label ends in ``+``, so that the label changes when they end.
     """
     registers: dict[HashAlgorithm, dict[int, frozenset[bytes]]] = {}
     files: set[bytes] = set()
@@ -112,17 +112,17 @@ def _add_registers(merged: dict[HashAlgorithm, dict[int, frozenset[bytes]]], mor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """Everything ``step`` believes besides signatures. The mappings are owned by the trust store.
+    """Everything that ``step`` relies on besides signatures. The trust store owns the mappings.
 
     Attributes:
-        endorsed: by UEID; versions and rollback are settled before they get here, validity in time is not.
+        endorsed: by UEID. The trust store has checked versions; ``step`` checks validity in time.
         handles: verified handles by id, as far back as evidence may refer to them.
-        policy: the appraisal policy for the attester's group; None when there is none, or more than one.
+        policy: the appraisal policy for the attester's group; None if there is none, or a conflict.
         references: the reference values that the policy names.
-        group: that the policy was chosen for.
-        conflict: the policies that claim this group alike, if they are several.
+        group: the group for which the policy was chosen.
+        conflict: the policies that equally claim this group, if there are several.
         newest: id of the handle with the latest time; receipts are later than it.
-        stamps: verifies tokens over sync proofs; None to take none.
+        stamps: verifies stamps over sync proofs; None to ignore them.
     """
 
     endorsed: Mapping[Ueid, EndorsedKey]
@@ -136,5 +136,5 @@ class Trust:
 
 
 def label_of(trust: Trust) -> str:
-    """Names what log entries were judged with: under another label what they showed says nothing now."""
+    """Names the policy and reference values that judge log entries. Findings under another label are void."""
     return f"{trust.policy.measures if trust.policy is not None else ''} {trust.references.label}".strip()

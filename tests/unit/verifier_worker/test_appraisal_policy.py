@@ -89,7 +89,7 @@ def test_a_policy_is_read() -> None:
         ('["/var/cache/*"]', '["*"]', "ima.exclude: '*', expected a path below /"),
         ('["/var/cache/*"]', '["/*"]', "ima.exclude: '/*', expected a path below /"),
         ("ab" * 32, "ab" * 31, "boot.loaders: 'ababab"),
-        ("tcg2 = [0, 1, 2, 3, 4, 5, 6, 7]", "tcg2 = [0]", "boot: what it asks is in PCRs [4, 7]"),
+        ("tcg2 = [0, 1, 2, 3, 4, 5, 6, 7]", "tcg2 = [0]", "boot: needs PCRs [4, 7]"),
         ('groups = ["edge"]', "groups = []", "groups: expected names of groups"),
         ("[boot]", "[boots]", "boots: unknown key"),
         ('id = "fleet"', 'id = "fleet', "not TOML"),

@@ -1,5 +1,5 @@
-"""The questions a verifier asks, as data: ordered tuples of functions, one trust question and reason code each.
+"""The checks as data: ordered tuples of functions. Each asks one trust question and has one reason code.
 
-``admission`` asks whether a push may touch an attester's state at all; a no is a rejection and changes no verdict.
-``appraisal`` asks what the push, once accepted, says about the attester; its answers are findings.
+``admission`` decides whether a push may change an attester's state at all; a refused push changes no verdict.
+``appraisal`` judges the attester by an accepted push; its answers are findings.
 """

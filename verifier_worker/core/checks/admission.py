@@ -1,10 +1,10 @@
 """Admission: is this push by the attester it names, whole, bound to its quote, and newer than the last one?
 
-Each check raises a ``PeerError``; then the push is refused, counted and logged, and neither state nor verdict moves. So
-whoever can write to an attester's topic can at worst be refused.
+A check that fails raises a ``PeerError``. Then the push is refused and counted, and neither state nor verdict changes
+(invariant I3). So an attacker who can write to an attester's topic achieves nothing but refusals.
 
-An attacker who owns the device's operating system holds the attesting key's *use*: he can have any body quoted, but
-only with the TPM's own clock, counters and PCR digest. An attacker on the network or broker holds old messages and the
+An attacker who controls the device's operating system can use the attesting key. He can have any body quoted, but only
+with the TPM's own clock, counters and PCR digest. An attacker on the network or broker has old messages, and the
 unsigned bytes of new ones.
 """
 
@@ -35,14 +35,14 @@ class Candidate:
     """A push under admission. Everything in it is untrusted until the last check has passed.
 
     Attributes:
-        topic_ueid: the attester whose topic it came on.
+        topic_ueid: the attester on whose topic it came.
         evidence: the push.
         unverified_quote, signature: parsed from it.
         unverified_sync: parsed from its sync proof.
-        handle: that the sync proof names; None when it is not known. The body, and so the quote, was made after it.
-        key: the endorsed key of the attester; None when there is none.
-        state: what is known of this key; None for its first push.
-        change: of the TPM's clock and counters since the last accepted quote by this key.
+        handle: the one that the sync proof names; None if unknown. The body, and so the quote, was made after it.
+        key: the endorsed key of the attester, if any.
+        state: of the attester, built from evidence of this key; None for the first push of a key.
+        change: what happened to the TPM since the last accepted quote by this key.
         received_us: receipt.
     """
 
@@ -60,14 +60,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmittedEvidence:
-    """A push whose quote and sync proof are by the endorsed key. Only :func:`admit` makes one.
+    """A push whose quote and sync proof the endorsed key signed. Only :func:`admit` makes one.
 
     ``evidence.unsigned_pcrs`` and ``unsigned_increments`` still prove nothing until they reproduce ``quoted``.
 
     Attributes:
-        received_after: newest handle that was known on receipt.
-        change: what became of the TPM's clock and counters since the last accepted quote by this key.
-        sync_stamp_problem: why the token over the sync proof does not count; empty where it does, or there is none.
+        received_after: newest handle known on receipt.
+        change: what happened to the TPM since the last accepted quote by this key.
+        sync_stamp_problem: why the stamp over the sync proof is invalid; empty if it is valid or missing.
     """
 
     evidence: Evidence
@@ -82,14 +82,14 @@ class AdmittedEvidence:
 
 
 def ueid_is_the_topics(candidate: Candidate) -> None:
-    """The signed body names the attester whose topic it came on: evidence of one device cannot pass for another."""
+    """The signed body names the attester of the topic: evidence of one device cannot pass for another's."""
     if candidate.evidence.body.ueid != candidate.topic_ueid:
         named = ueid_text(candidate.evidence.body.ueid)
         raise PeerError(Reason.UEID_MISMATCH, f"the body names {named}, the topic {ueid_text(candidate.topic_ueid)}")
 
 
 def attester_is_endorsed(candidate: Candidate) -> None:
-    """A trusted endorser vouches for a key of this attester, now."""
+    """A trusted endorser vouches for a key of this attester at the time of receipt."""
     if candidate.key is None:
         raise PeerError(Reason.ATTESTER_UNENDORSED, "no endorsement for this attester")
     endorsement, now_s = candidate.key.endorsement, candidate.received_us // SECOND_US
@@ -100,17 +100,17 @@ def attester_is_endorsed(candidate: Candidate) -> None:
 
 
 def environment_is_endorsed(candidate: Candidate) -> None:
-    """The attesting environment it names is the endorsed key (REIM N7)."""
+    """The body names the endorsed key as its attesting environment (REIM N7)."""
     if candidate.key is None or candidate.evidence.body.environment != candidate.key.name:
         raise PeerError(Reason.ATTESTING_KEY_MISMATCH, "the body names another attesting key than the endorsed one")
 
 
 def evidence_is_newer(candidate: Candidate) -> None:
-    """The quote is newer than the last accepted one, so old evidence cannot be played again.
+    """The quote is newer than the last accepted one, so old evidence cannot be replayed (invariant I4).
 
-    By the TPM's own counters; where these have ever gone back, they prove no order, not even while the TPM runs on:
-    what was accepted before looks as if it came later. Then the handle must: it is known, and not older than that of
-    any push accepted before.
+    The TPM's counters prove this order. Once they have gone backwards they no longer do, because already accepted
+    evidence can look newer. From then on the handle must prove it: it must be known and no older than the newest handle
+    accepted before.
     """
     state, clock = candidate.state, candidate.unverified_quote.clock_info
     if state is None:
@@ -136,13 +136,13 @@ def quote_is_signed(candidate: Candidate) -> None:
 
 
 def quote_binds_body(candidate: Candidate) -> None:
-    """The quote's qualifying data is the digest of this body: identity, sync proof, claims and order are the TPM's."""
+    """The quote's qualifying data is the digest of the body: so the quote signs identity, sync proof, claims, order."""
     if candidate.unverified_quote.extra_data != candidate.evidence.body_digest:
         raise PeerError(Reason.QUOTE_NOT_BOUND_TO_BODY, "the quote's extraData is not the SHA-256 of the body")
 
 
 def sync_is_signed(candidate: Candidate) -> None:
-    """The endorsed key signed the sync proof, too."""
+    """The endorsed key also signed the sync proof."""
     state, sync = candidate.state, candidate.unverified_sync
     if state is not None and sync is state.sync:
         return  # verified with an earlier push
@@ -154,7 +154,7 @@ def sync_is_signed(candidate: Candidate) -> None:
 
 
 def increments_are_bound(candidate: Candidate) -> None:
-    """Increments are those whose digests the body names; of boot and CEL logs it must, since PCRs bind half of them."""
+    """Every increment has the digest that the body names. Boot and CEL logs need one: PCRs bind only parts of them."""
     digests = candidate.evidence.body.increment_digests
     for name, increment in candidate.evidence.unsigned_increments.items():
         expected = digests.get(name)
@@ -163,14 +163,14 @@ def increments_are_bound(candidate: Candidate) -> None:
         if expected is not None and expected != hashlib.sha256(increment.records).digest():
             raise PeerError(Reason.LOG_NOT_BOUND_TO_BODY, f"log {name}: not the increment that was quoted")
     for name in digests.keys() - candidate.evidence.unsigned_increments.keys():
-        raise PeerError(Reason.LOG_NOT_BOUND_TO_BODY, f"log {name}: its increment is not there")
+        raise PeerError(Reason.LOG_NOT_BOUND_TO_BODY, f"log {name}: its increment is missing")
 
 
 ADMISSION: Final[tuple[Callable[[Candidate], None], ...]] = (
     ueid_is_the_topics,
     attester_is_endorsed,
     environment_is_endorsed,
-    evidence_is_newer,  # before the signatures: a replay is by far the cheapest thing to send
+    evidence_is_newer,  # before the signatures: a replay costs an attacker least
     quote_binds_body,
     quote_is_signed,
     increments_are_bound,
@@ -181,7 +181,14 @@ ADMISSION: Final[tuple[Callable[[Candidate], None], ...]] = (
 def admit(
     topic_ueid: Ueid, evidence: Evidence, state: AttesterState | None, received_us: int, trust: Trust
 ) -> AdmittedEvidence:
-    """Asks every admission check, then verifies the sync proof unless the last push had the same one.
+    """Runs every admission check, then verifies the stamp over the sync proof.
+
+    Args:
+        topic_ueid: the attester on whose topic the push came.
+        evidence: the push.
+        state: of the attester, built from evidence of this key; None for the first push of a key.
+        received_us: receipt.
+        trust: in force at the receipt.
 
     Raises:
         PeerError: with the code of the first check that fails.
@@ -229,7 +236,7 @@ def _parse_bounded(raw: bytes) -> Attest:
 
 
 def _clock_change(evidence: Evidence, quote: Attest, handle: Handle | None, state: AttesterState | None) -> ClockChange:
-    """Row of the table; a first push of a key counts as running."""
+    """The change since the last accepted quote; ``RUNNING`` for the first push of a key."""
     if state is None:
         return ClockChange.RUNNING
     clock, newest_us = quote.clock_info, state.handle_time_us
@@ -251,7 +258,7 @@ def _clock_change(evidence: Evidence, quote: Attest, handle: Handle | None, stat
 
 
 def _parse_sync(evidence: Evidence, state: AttesterState | None) -> SyncPoint:
-    """The sync proof, unverified unless it is the last push's again; which handle, and when, is for appraisal."""
+    """Parses the sync proof. If the last push had the same one, returns that: it is verified already."""
     proof = evidence.body.sync
     digest = hashlib.sha256(len(proof.attest).to_bytes(4, "big") + proof.attest + proof.signature).digest()
     if state is not None and state.sync.digest == digest:
@@ -271,7 +278,7 @@ def _parse_sync(evidence: Evidence, state: AttesterState | None) -> SyncPoint:
 
 
 def _verify_stamp(candidate: Candidate, trust: Trust) -> tuple[int | None, str]:
-    """A TSA's token over the sync proof: not after when it was made, or why it does not count (TUDA)."""
+    """Verifies a TSA's stamp over the sync proof (TUDA): the latest time of the proof, or why the stamp is invalid."""
     body, sync = candidate.evidence.body, candidate.unverified_sync
     if body.sync_stamp is None or sync.stamped_before_us is not None or trust.stamps is None:
         return None, ""

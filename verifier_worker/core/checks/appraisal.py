@@ -1,7 +1,7 @@
-"""Appraisal: what an accepted push says about its attester. Each check answers with findings, or with nothing.
+"""Appraisal: judges an attester by an accepted push. Each check yields findings, or nothing.
 
-The table of reasons states what a reason does to the verdict; a policy may give some of them another weight. A reason
-with no effect changes nothing and is only reported.
+The table of reasons states the effect of each reason on the verdict; a policy may give some of them another weight. A
+reason without an effect is only reported.
 """
 
 import functools
@@ -21,11 +21,11 @@ from verifier_worker.core.checks.boot import loaders_are_as_required, secure_boo
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.state import AttesterState, Finding, Verdict
 
-_CLOCK_TOLERANCE_US: Final = 2_000_000  # how far our own clock may differ from the TSA's before we say so
+_CLOCK_TOLERANCE_US: Final = 2_000_000  # accepted difference between our own clock and the TSA's
 
 
 def policy_applies(given: AppraisalInput) -> Iterator[Finding]:
-    """There is one policy, and the reference values it names are there."""
+    """There is one policy for the attester, and the reference values that it names exist (invariant I8)."""
     if given.conflict:
         yield Finding(reason=Reason.POLICY_CONFLICT, detail=given.conflict)
     elif given.policy is None:
@@ -37,7 +37,7 @@ def policy_applies(given: AppraisalInput) -> Iterator[Finding]:
 
 
 def handle_is_known_and_current(given: AppraisalInput) -> Iterator[Finding]:
-    """The handle is one we verified, and was not expired on receipt."""
+    """The handle was verified here (invariant I16), and was not expired on receipt."""
     if given.handle is None:
         yield Finding(reason=Reason.HANDLE_UNKNOWN)
     elif given.policy is not None and given.state.received_us > given.handle.expires_us + given.policy.grace_us:
@@ -45,7 +45,7 @@ def handle_is_known_and_current(given: AppraisalInput) -> Iterator[Finding]:
 
 
 def clock_is_synchronised(given: AppraisalInput) -> Iterator[Finding]:
-    """Sync proof and quote are of one reset and restart epoch, in order, and do not lie in our future."""
+    """Sync proof and quote are of one clock epoch, in order, and not later than their receipt."""
     state, sync = given.state, given.state.sync
     if (sync.reset_count, sync.restart_count) != (state.reset_count, state.restart_count):
         yield Finding(reason=Reason.CLOCK_EPOCH_MISMATCH)
@@ -60,8 +60,8 @@ def clock_is_synchronised(given: AppraisalInput) -> Iterator[Finding]:
 def evidence_is_fresh(given: AppraisalInput) -> Iterator[Finding]:
     """The quote cannot be older than the policy allows.
 
-    Whoever owns the device can set the TPM's clock forward, make quotes for later and hold them back; his quotes are
-    still not older than their handle. So the handle's age is bounded, too.
+    The owner of a device can set the TPM's clock forward, make quotes in advance and hold them back. But a quote is
+    never older than its handle, so the handle's age is bounded, too.
     """
     if given.policy is None or given.handle is None or given.state.made_after_us is None:
         return
@@ -72,9 +72,9 @@ def evidence_is_fresh(given: AppraisalInput) -> Iterator[Finding]:
 
 
 def clock_keeps_its_rate(given: AppraisalInput) -> Iterator[Finding]:
-    """The clock is not known to have been set, set back, or to run faster than the policy's bound on drift.
+    """The clock was not set or set back, and does not run faster than the policy's bound on drift.
 
-    One that is too slow makes evidence look older than it is, never younger; it is told.
+    A clock that is too slow is only reported: it makes evidence look older than it is, never younger.
     """
     if given.state.clock.suspect is not None:
         yield Finding(reason=given.state.clock.suspect, detail=_rate_text(given.state.clock.rate_ppm))
@@ -85,13 +85,13 @@ def _rate_text(rate_ppm: tuple[int, int] | None) -> str:
 
 
 def logs_are_complete(given: AppraisalInput) -> Iterator[Finding]:
-    """All entries that the quote covers are here."""
+    """All log entries that the quote covers were received."""
     if not given.state.settled:
         yield Finding(reason=Reason.LOG_INCOMPLETE)
 
 
 def required_pcrs_are_quoted(given: AppraisalInput) -> Iterator[Finding]:
-    """The signed selection covers what the policy requires."""
+    """The signed selection covers every PCR that the policy requires (invariant I5)."""
     if given.policy is None:
         return
     for bank, index in missing_registers(given.policy, given.state.selection):
@@ -99,20 +99,20 @@ def required_pcrs_are_quoted(given: AppraisalInput) -> Iterator[Finding]:
 
 
 def missing_registers(policy: AppraisalPolicy, selection: PcrSelection) -> tuple[tuple[HashAlgorithm, int], ...]:
-    """What the policy requires and a selection lacks."""
+    """PCRs that the policy requires and the selection lacks."""
     return _lacking(policy.pcrs, selection)
 
 
-@functools.lru_cache(maxsize=256)  # a fleet has a few selections, and asks for every push
+@functools.lru_cache(maxsize=256)  # a fleet has few selections, and this is called for every push
 def _lacking(required: PcrSelection, selection: PcrSelection) -> tuple[tuple[HashAlgorithm, int], ...]:
     return tuple(register for register in required if register not in selection)
 
 
 def logs_explain_their_pcrs(given: AppraisalInput) -> Iterator[Finding]:
-    """Each PCR that the policy gives to a log was extended by that log, and by no log that it does not give it to.
+    """Each PCR that the policy gives to a log was extended by that log, and by no other (invariant I6).
 
-    Without it an attester could send PCR 10 as a bare value, or explain it with invented entries of another log, and
-    keep the list of what it really ran to itself.
+    Otherwise an attester could send PCR 10 as a bare value, or explain it with invented entries of another log, and
+    hide the list of files that it really ran.
     """
     if given.policy is None:
         return
@@ -129,7 +129,7 @@ def logs_explain_their_pcrs(given: AppraisalInput) -> Iterator[Finding]:
 
 
 def _is_bare(state: AttesterState, index: int) -> bool:
-    """Whether a PCR that is not as it started is known, in some bank, by its value alone."""
+    """Whether, in some bank, the PCR is not zero and only its value is known, not its log."""
     for bank in state.replay.banks:
         if index not in state.replay.registers.get(bank, {}):
             value = state.unlogged.get(bank, index)
@@ -139,7 +139,7 @@ def _is_bare(state: AttesterState, index: int) -> bool:
 
 
 def pcrs_have_reference_values(given: AppraisalInput) -> Iterator[Finding]:
-    """PCRs for which reference values exist have one of them."""
+    """Every PCR with reference values has one of them."""
     for bank, registers in given.references.registers.items():
         owned = given.state.replay.registers.get(bank, {})
         for index, acceptable in registers.items():
@@ -153,7 +153,7 @@ def pcrs_have_reference_values(given: AppraisalInput) -> Iterator[Finding]:
 
 
 def files_have_reference_values(given: AppraisalInput) -> Iterator[Finding]:
-    """Every measured file is one of the reference values, or signed by one of their keys."""
+    """Every measured file has a reference value, or a signature by one of the reference keys."""
     for digest, path in given.state.measured.unexpected:
         yield Finding(reason=Reason.FILE_UNEXPECTED, detail=path, digest=digest)
 
@@ -165,25 +165,25 @@ def files_were_measured_soundly(given: AppraisalInput) -> Iterator[Finding]:
 
 
 def boot_aggregate_is_of_the_quoted_pcrs(given: AppraisalInput) -> Iterator[Finding]:
-    """The IMA list belongs to the boot that the quoted PCRs are of."""
+    """The IMA list and the quoted PCRs are of the same boot."""
     if given.state.measured.aggregate_differs:
         yield Finding(reason=Reason.BOOT_AGGREGATE_MISMATCH, detail="boot_aggregate")
 
 
 def banks_are_as_strong_as_their_names(given: AppraisalInput) -> Iterator[Finding]:
-    """Told, not judged: in a bank that the kernel extends with padded SHA-1, the IMA list is bound by SHA-1 alone."""
+    """Only reported: in a bank that the kernel extends with padded SHA-1, only SHA-1 binds the IMA list."""
     for bank, mode in given.state.replay.ima_bank_modes.items():
         if mode is ImaBankMode.PADDED_SHA1:
             yield Finding(reason=Reason.IMA_BANK_PADDED_SHA1, detail=bank.name)
 
 
 def clock_was_stored(given: AppraisalInput) -> Iterator[Finding]:
-    """Told, not judged: after a power cut the clock may repeat values of an earlier boot; the reset count does not."""
+    """Only reported: after a power cut the clock may repeat values of an earlier boot; the reset count does not."""
     if not given.state.clock_safe:
         yield Finding(reason=Reason.CLOCK_UNSAFE)
 
 
-# Asked at every push.
+# Run at every push.
 MOMENT_CHECKS: Final[tuple[Check, ...]] = (
     policy_applies,
     handle_is_known_and_current,
@@ -194,7 +194,7 @@ MOMENT_CHECKS: Final[tuple[Check, ...]] = (
     logs_are_complete,
     clock_was_stored,
 )
-# Asked when PCRs or logs changed: their answers depend on nothing else.
+# Run when PCRs, logs, policy or reference values changed: nothing else changes their findings.
 MEASUREMENT_CHECKS: Final[tuple[Check, ...]] = (
     logs_explain_their_pcrs,
     pcrs_have_reference_values,
@@ -208,23 +208,23 @@ MEASUREMENT_CHECKS: Final[tuple[Check, ...]] = (
 
 
 def appraise_moment(given: AppraisalInput) -> list[Finding]:
-    """What this push says about policy, time and completeness."""
+    """Findings about policy, time and completeness of this push."""
     return [finding for check in MOMENT_CHECKS for finding in check(given)]
 
 
 def appraise_measurements(given: AppraisalInput) -> tuple[Finding, ...]:
-    """What was measured; while logs are incomplete, no quote binds it, and it is not judged."""
+    """Findings about measurements; none while the logs are incomplete, since no quote binds them yet (invariant I1)."""
     if not given.state.settled:
         return ()
     return tuple(finding for check in MEASUREMENT_CHECKS for finding in check(given))
 
 
 def affirming_vector(given: AppraisalInput) -> dict[TrustClaim, int]:
-    """What can be affirmed when nothing was found: no more than the reference values speak of (AR4SI, 2.3.4).
+    """The trust vector without any finding: it affirms no more than the reference values cover (AR4SI, 2.3.4).
 
-    The key is endorsed: recognised instance; and proven to be in a manufacturer's TPM: genuine hardware. PCRs have
-    reference values: approved configuration, approved boot executables. Measured files have, too: only approved
-    executables and files.
+    An endorsed key is a recognised instance; one proven to be in a manufacturer's TPM is genuine hardware. Reference
+    values for PCRs give approved configuration and approved boot executables. Reference values for measured files give
+    only approved executables and files.
     """
     vector = {TrustClaim.INSTANCE_IDENTITY: 2}
     if given.genuine:
@@ -242,16 +242,15 @@ def verdict_of(
     policy: AppraisalPolicy | None,
     vouched: Mapping[str, str | int | bool],
 ) -> Verdict:
-    """The verdict of all findings.
+    """Combines all findings to a verdict.
+
+    A contraindicated finding decides even if others leave the verdict undecided. Affirming needs every check.
 
     Args:
         findings: of the checks and of ``step``.
-        affirming: the vector when there is nothing to find.
-        policy: which may weigh some reasons otherwise.
-        vouched: what quoted PCRs vouch for.
-
-    Returns:
-        Contraindicated or warning findings stand even where the rest is undecided; affirming needs every check.
+        affirming: the vector without any finding.
+        policy: gives some reasons another weight.
+        vouched: claims that quoted PCRs vouch for.
     """
     weights = policy.weights if policy is not None else {}
     found = [_effect_of(finding, weights) for finding in findings]
@@ -271,7 +270,7 @@ def verdict_of(
 
 
 def _effect_of(finding: Finding, weights: Mapping[Reason, Weight]) -> Effect | None:
-    """What a finding does: the effect in its row, or the weight that the policy, or the rule itself, gives it."""
+    """The effect of a finding: by its row in the table, or by the weight that the policy or its rule gives it."""
     row = REASONS[finding.reason]
     weight = finding.weight or weights.get(finding.reason)
     match weight:
@@ -294,7 +293,7 @@ def _value(claim: TrustClaim, weight: Weight) -> int:
 
 
 def _rank(effect: Effect | None) -> int:
-    """Reasons that decide come first: contraindicated, undecided, warning, then what is only told."""
+    """Order of reasons: contraindicated, undecided, warning, only reported."""
     if effect is None:
         return 3
     if overall_status(effect.values) is Tier.CONTRAINDICATED:

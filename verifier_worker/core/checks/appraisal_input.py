@@ -1,4 +1,4 @@
-"""What a check of appraisal looks at."""
+"""The input of an appraisal check."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from verifier_worker.core.trust import References
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppraisalInput:
-    """What appraisal looks at: the state after the push, and what was in force when it was received.
+    """The state after the push, and the trust in force when it was received.
 
     Attributes:
-        state: after the push; ``made_after_us`` is set where the handle is known.
-        handle: of the sync proof; None when it is not known.
-        policy: None when there is none.
+        state: after the push; ``made_after_us`` is set if the handle is known.
+        handle: of the sync proof; None if unknown.
+        policy: for the attester's group, if any.
         references: merged reference values.
-        conflict: policies that claim the attester's group alike; then ``policy`` is None.
+        conflict: the policies that equally claim the attester's group; then ``policy`` is None.
         group: of the attester, by its endorsement.
-        genuine: the endorsement says how its key was proven to be in a manufacturer's TPM.
+        genuine: the endorsement states how its key was proven to be in a manufacturer's TPM.
     """
 
     state: AttesterState

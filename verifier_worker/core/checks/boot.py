@@ -1,4 +1,4 @@
-"""Secure Boot, its keys, and what the firmware started: as far as a policy asks, and quoted PCRs vouch for it."""
+"""Checks of Secure Boot, its keys and the boot images: those that the policy asks for and quoted PCRs vouch for."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from verifier_worker.core.state import Finding
 
 
 def secure_boot_is_as_required(given: AppraisalInput) -> Iterator[Finding]:
-    """Secure Boot was enforced, with no keys for tests; what PCR 7 does not say is not assumed."""
+    """Secure Boot was enforced, without test keys. If PCR 7 does not show it, it is unknown."""
     policy, boot = given.policy, given.state.measured.boot
     if policy is None or not (policy.secure_boot or policy.no_test_keys):
         return

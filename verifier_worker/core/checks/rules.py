@@ -1,4 +1,4 @@
-"""A policy's own rules, asked last: the facts they see, and what they find."""
+"""A policy's own rules, evaluated after all checks, and the facts that they can use."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
@@ -22,14 +22,14 @@ def apply_rules(
     findings: Iterable[Finding],
     vouched: Mapping[str, object],
 ) -> Iterator[Finding]:
-    """Asks every rule; one that cannot be answered leaves the verdict undecided.
+    """Evaluates every rule. A rule that fails to evaluate leaves the verdict undecided.
 
     Args:
         rules: of the policy.
-        given: as the checks see it.
+        given: the input of the checks.
         ueid: the attester.
         findings: of all checks.
-        vouched: what quoted PCRs vouch for.
+        vouched: claims that quoted PCRs vouch for.
     """
     facts = facts_of(given.state, ueid, given.group, findings, vouched)
     for each in rules:
@@ -43,7 +43,7 @@ def apply_rules(
 def facts_of(
     state: AttesterState, ueid: Ueid, group: str, findings: Iterable[Finding], vouched: Mapping[str, object]
 ) -> dict[str, object]:
-    """A value for each of ``policy_rules.FACTS``."""
+    """A value for each of ``cel_rules.FACTS``."""
     measured, rate = state.measured, state.clock.rate_ppm
     age_us = state.received_us - state.made_after_us if state.made_after_us is not None else -SECOND_US
     return {

@@ -1,7 +1,7 @@
-"""Suspends, hibernations and new kernels: what the attester says of them, against what its TPM signs (REIM 7.2.1).
+"""Suspends, hibernations and new kernels: the attester's report compared with its TPM's counters (REIM 7.2.1).
 
-The TPM signs a restart count that goes up with every resume in which it had lost power. Suspends to idle, and kexec,
-leave no trace in it: of these there is only the attester's word. A hibernation is a TPM reset, and signed as one.
+The TPM signs a restart count that goes up with every resume after it had lost power. Suspends to idle and kexec leave
+no trace in the TPM: only the attester reports them. A hibernation is a TPM reset, and is signed as one.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from schemas.time_model import counter_steps
 from verifier_worker.core.checks.admission import AdmittedEvidence
 from verifier_worker.core.state import AttesterState, Finding
 
-_TOLD: Final = {
+_REASONS: Final = {
     TransitionKind.SUSPEND: Reason.RESUMED,
     TransitionKind.HIBERNATE: Reason.HIBERNATED,
     TransitionKind.KEXEC: Reason.KERNEL_REPLACED,
@@ -21,7 +21,7 @@ _TOLD: Final = {
 
 
 def report_transitions(state: AttesterState | None, admitted: AdmittedEvidence) -> Iterator[Finding]:
-    """What happened to the machine since ``state``, and whether the attester left out any of it.
+    """Reports what happened to the machine since ``state``, and whether the attester left out a resume.
 
     Args:
         state: before the push; None for the first push of a key.
@@ -29,22 +29,22 @@ def report_transitions(state: AttesterState | None, admitted: AdmittedEvidence) 
     """
     body, clock = admitted.evidence.body, admitted.quote.clock_info
     if state is None:
-        yield from (Finding(reason=_TOLD[kind]) for kind in dict.fromkeys(each.kind for each in body.transitions))
+        yield from (Finding(reason=_REASONS[kind]) for kind in dict.fromkeys(each.kind for each in body.transitions))
         return
     same_reset = state.reset_count == clock.reset_count
     new = [each for each in body.transitions if body.previous is not None or not _known(state, each)]
-    reasons = dict.fromkeys(_TOLD[each.kind] for each in new)
+    reasons = dict.fromkeys(_REASONS[each.kind] for each in new)
     if same_reset and state.restart_count != clock.restart_count:
         reasons[Reason.RESUMED] = None
     yield from (Finding(reason=reason) for reason in reasons)
     if same_reset and body.previous in (None, state.chained):
         resumes = counter_steps(state.restart_count, clock.restart_count)
-        told = {each.restart_count for each in new if each.reset_count == clock.reset_count}
-        seen = sum(1 for count in told if 0 < counter_steps(state.restart_count, count) <= resumes)
-        if resumes > seen:
-            yield Finding(reason=Reason.TRANSITION_UNREPORTED, detail=f"{resumes - seen} of {resumes} resumes")
+        reported = {each.restart_count for each in new if each.reset_count == clock.reset_count}
+        explained = sum(1 for count in reported if 0 < counter_steps(state.restart_count, count) <= resumes)
+        if resumes > explained:
+            yield Finding(reason=Reason.TRANSITION_UNREPORTED, detail=f"{resumes - explained} of {resumes} resumes")
 
 
 def _known(state: AttesterState, transition: Transition) -> bool:
-    """Whether a full push repeats what came before the last accepted quote."""
+    """Whether the transition came before the last accepted quote: a full push repeats older ones."""
     return transition.reset_count == state.reset_count and transition.clock_ms <= state.clock_ms

@@ -1,1 +1,1 @@
-"""Appraisal policies: the file, which of them is in force for whom, and their own rules in CEL."""
+"""Appraisal policies: their file format, which policy is in force for which group, and rules in CEL."""

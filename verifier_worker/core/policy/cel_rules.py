@@ -1,8 +1,8 @@
-"""A policy's own questions, in CEL, the Common Expression Language. The only importer of cel-expr-python.
+"""A policy's own rules in CEL, the Common Expression Language. The only importer of cel-expr-python.
 
-An expression is compiled and type-checked when the policy is read: an unknown name, a wrong type or a result that is
-not true or false never meets evidence. Evaluation sees nothing but the facts below, which are bounded; the library
-bounds iterations, and regular expressions are RE2, which takes linear time.
+An expression is compiled and type-checked when the policy is read. So an unknown name, a wrong type, or a result that
+is not true or false is found before any evidence arrives. Rules use only the facts below, which are bounded. The
+library bounds iterations, and regular expressions are RE2, which takes linear time.
 """
 
 import re
@@ -19,24 +19,24 @@ MAX_RULES: Final = 32
 MAX_EXPRESSION_CHARACTERS: Final = 2048
 MAX_NAME_CHARACTERS: Final = 64
 
-# name: (type, meaning). Whatever is only the attester's word says so.
+# name: (type, meaning). The meaning states which facts only the attester reports.
 FACTS: Final[Mapping[str, tuple[Any, str]]] = {
     "ueid": (cel.Type.STRING, "the attester, base64url"),
     "group": (cel.Type.STRING, "its group, by its endorsement; empty for none"),
-    "said": (cel.Type.Map(cel.Type.STRING, cel.Type.DYN), "its claims, by name: its word alone"),
-    "vouched": (cel.Type.Map(cel.Type.STRING, cel.Type.DYN), "what quoted PCRs vouch for, by name: verified_claims"),
-    "reasons": (cel.Type.List(cel.Type.STRING), "reason codes of everything found before the rules"),
+    "said": (cel.Type.Map(cel.Type.STRING, cel.Type.DYN), "its own claims, by name; nothing proves them"),
+    "vouched": (cel.Type.Map(cel.Type.STRING, cel.Type.DYN), "claims that quoted PCRs vouch for: verified_claims"),
+    "reasons": (cel.Type.List(cel.Type.STRING), "reason codes of all findings before the rules"),
     "unexpected": (cel.Type.List(cel.Type.STRING), "files without a reference value: the first 16"),
-    "unexpected_total": (cel.Type.INT, "all of them"),
-    "excluded_total": (cel.Type.INT, "files that the policy's ima.exclude passed over"),
-    "violations": (cel.Type.INT, "files written while they were measured"),
+    "unexpected_total": (cel.Type.INT, "number of all of them"),
+    "excluded_total": (cel.Type.INT, "number of files that need no reference value by the policy's ima.exclude"),
+    "violations": (cel.Type.INT, "number of files written while they were measured"),
     "log_entries": (cel.Type.Map(cel.Type.STRING, cel.Type.INT), "entries of each log, by name: tcg2, ima, cel/NAME"),
-    "age_s": (cel.Type.DOUBLE, "the most the evidence can have been old on receipt, seconds; -1 where unknown"),
-    "clock_rate_ppm": (cel.Type.List(cel.Type.INT), "bounds of the clock's rate error: two numbers, or none yet"),
+    "age_s": (cel.Type.DOUBLE, "greatest possible age of the evidence on receipt, seconds; -1 if unknown"),
+    "clock_rate_ppm": (cel.Type.List(cel.Type.INT), "bounds of the clock's rate error: two numbers, or empty"),
     "clock_safe": (cel.Type.BOOL, "the TPM's last shutdown was orderly"),
     "reset_count": (cel.Type.INT, "TPM resets, with a constant added for keys outside the endorsement hierarchy"),
-    "firmware_version": (cel.Type.INT, "of the TPM, likewise; as a signed 64-bit number"),
-    "transitions": (cel.Type.List(cel.Type.STRING), "suspend, hibernate, kexec since the last push: its word"),
+    "firmware_version": (cel.Type.INT, "of the TPM, likewise with a constant added; as a signed 64-bit number"),
+    "transitions": (cel.Type.List(cel.Type.STRING), "suspend, hibernate, kexec since the last push, as reported"),
     "hour_utc": (cel.Type.INT, "of the receipt, 0 to 23"),
 }
 
@@ -93,6 +93,6 @@ def holds(rule: Rule, facts: Mapping[str, object]) -> bool:
 
 
 def _explain(message: str) -> str:
-    """The library's message, one place after the other, without its drawing."""
+    """The library's message as one line, without its drawing of the expression."""
     places = [f"line {line}, column {column}: {what}" for line, column, what in _PLACE.findall(message)]
     return "; ".join(places) or message.splitlines()[0]

@@ -1,4 +1,4 @@
-"""The appraisal policies in force, and which of them is an attester's."""
+"""The appraisal policies in force, and which of them applies to an attester."""
 
 import tomllib
 from collections.abc import Callable, Iterator
@@ -12,47 +12,47 @@ from verifier_worker.core.policy.policy_file import ALL_GROUPS, AppraisalPolicy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The policy of a group; None with a ``conflict`` when several claim it alike, without when none does."""
+    """The policy of a group, if any. ``conflict`` names the policies that equally claim it."""
 
     policy: AppraisalPolicy | None = None
     conflict: str = ""
 
 
 class Policies:
-    """Signed policies, the newest version of each, and the worker's own.
+    """The newest version of each signed policy, and the worker's own policy.
 
-    A group has the policy that names it, else the one for all groups (``*``), else the worker's own, if that is for the
-    group or for all. Two policies that claim a group alike leave it without any: nobody can say which was meant.
+    A group's policy is the one that names it, else the one for all groups (``*``), else the worker's own if it covers
+    the group. If two policies equally claim a group, it has none: nothing decides which was meant.
     """
 
     def __init__(self, own: AppraisalPolicy | None, compile_policy: Callable[[SignedPolicy], AppraisalPolicy]) -> None:
         """Starts with no signed policy.
 
         Args:
-            own: of the worker's configuration; None for none.
-            compile_policy: reads the text; raises ``ConfigError``.
+            own: the policy in the worker's settings, if any.
+            compile_policy: compiles a policy's text; raises ``ConfigError``.
         """
         self._own = own
         self._compile = compile_policy
         self._signed: dict[str, tuple[SignedPolicy, AppraisalPolicy]] = {}
-        self._unread: dict[str, int] = {}  # greatest version that did not compile, here or under an earlier release
-        self._unreadable: dict[str, tuple[SignedPolicy, tuple[str, ...]]] = {}  # in force once, with its groups
+        self._unread: dict[str, int] = {}  # by id, the greatest version that did not compile
+        self._unreadable: dict[str, tuple[SignedPolicy, tuple[str, ...]]] = {}  # in force once; with its groups
 
     def version(self, name: str) -> int | None:
-        """Version in force of a policy, valid in time or not; None when there is none."""
+        """The newest version of a policy, valid in time or not; None if there is no such policy."""
         return self._signed[name][0].version if name in self._signed else None
 
     def take(self, signed: SignedPolicy, *, stored: bool = False) -> None:
-        """Puts a verified policy in force; that its version is greater is checked already.
+        """Puts a verified policy in force; the caller has checked that its version is greater.
 
         Args:
             signed: the policy.
-            stored: it was in force before, under another release of this software. If its text is no policy for this
-                one, its groups have none: they must not fall to a weaker one.
+            stored: it was in force before, maybe under another release of this software. If this release cannot compile
+                it, its groups have no policy: they must not fall to a weaker one.
 
         Raises:
-            PeerError: ``policy-invalid`` when its text is no policy: what was in force stays; ``object-rolled-back``
-                when a greater version was such a one: it replaced this, readable or not.
+            PeerError: ``policy-invalid``: its text does not compile, and the policy in force stays.
+                ``object-rolled-back``: a greater version replaced it, even though that one does not compile.
         """
         unread = self._unread.get(signed.id, 0)
         if signed.version < unread:
@@ -72,7 +72,7 @@ class Policies:
         self._unreadable.pop(signed.id, None)
 
     def choose(self, group: str, now_s: int) -> Choice:
-        """The policy of one group at a time."""
+        """The policy of a group at a time."""
         valid = [
             policy for signed, policy in self._signed.values() if signed.not_before_s <= now_s <= signed.not_after_s
         ]
@@ -96,24 +96,24 @@ class Policies:
 
     @property
     def reference_sets(self) -> frozenset[tuple[str, ...]]:
-        """The names of reference values that policies go by together, of each policy, valid in time or not."""
+        """The names of the reference values that each policy uses, valid in time or not."""
         every = [policy for _, policy in self._signed.values()] + ([self._own] if self._own is not None else [])
         return frozenset(policy.reference_values for policy in every)
 
     @property
     def least_grace_us(self) -> int | None:
-        """The shortest time that any policy grants a handle after its expiry; None without a policy."""
+        """The shortest ``grace_us`` of any policy; None without a policy."""
         every = [policy for _, policy in self._signed.values()] + ([self._own] if self._own is not None else [])
         return min((policy.grace_us for policy in every), default=None)
 
     def edges_s(self) -> Iterator[int]:
-        """When the choice may become another one: the validities of all policies, those that cannot be read, too."""
+        """When the choice may change: the validity of a policy, readable or not, begins or ends."""
         for signed, _ in (*self._signed.values(), *self._unreadable.values()):
             yield from (signed.not_before_s, signed.not_after_s + 1)
 
 
 def _claimed_groups(text: str) -> tuple[str, ...]:
-    """The groups that a text claims, as far as it can be read; all of them where it cannot."""
+    """The groups that a policy's text claims; all groups if the text is not readable."""
     try:
         groups = tomllib.loads(text).get("groups", [ALL_GROUPS])
     except (tomllib.TOMLDecodeError, RecursionError):

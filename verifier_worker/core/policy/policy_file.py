@@ -1,6 +1,6 @@
-"""Appraisal policies: what must be quoted and explained, which reference values apply, how old, what weighs how much.
+"""Appraisal policies: required PCRs and logs, reference values, age limits, weights of reasons, rules.
 
-A policy is a TOML text; :func:`check_policy` turns its table into what appraisal uses, or says what is wrong with it.
+A policy is a TOML text. :func:`check_policy` makes an :class:`AppraisalPolicy` of its table, or reports an error.
 """
 
 import fnmatch
@@ -31,8 +31,8 @@ _SHA256_CHARACTERS: Final = 64
 class LogsTable:
     """Which PCRs each log must explain (table ``[logs]``).
 
-    ``cel`` is a table by name, ``cel = { app = [16] }``. Every entry of such a PCR needs a reference value, those of
-    the boot log, too, if it is given the same PCR (as systemd's boot stub and userspace share 11).
+    ``cel`` is a table by name, ``cel = { app = [16] }``. Every entry of such a PCR needs a reference value. If the boot
+    log has the same PCR (systemd's boot stub and userspace share 11), so do its events of that PCR.
     """
 
     tcg2: tuple[int, ...] = ()
@@ -42,13 +42,13 @@ class LogsTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootTable:
-    """What quoted PCRs must vouch for about the boot (table ``[boot]``).
+    """Facts about the boot that quoted PCRs must vouch for (table ``[boot]``).
 
     Attributes:
         secure_boot: Secure Boot must have been enforced (PCR 7).
-        no_test_keys: no key of its databases may call itself one for tests (PCR 7).
-        loaders: SHA-256 digests that PCR 4 may have been extended with, in hexadecimal: what the firmware started, and
-            what that started. Empty: not asked.
+        no_test_keys: no key in its databases may claim to be a test key (PCR 7).
+        loaders: acceptable boot images (PCR 4), SHA-256 in hexadecimal: those that the firmware started, and those that
+            they started. Empty: all images are acceptable.
     """
 
     secure_boot: bool = False
@@ -61,8 +61,8 @@ class ImaTable:
     """Table ``[ima]``.
 
     Attributes:
-        exclude: patterns of paths, ``*`` for any characters, also ``/``, whose files need no reference value. Whoever
-            can write there can run what he likes: exclude data, not programs.
+        exclude: patterns of paths whose files need no reference value; ``*`` matches any characters, also ``/``. Anyone
+            who can write there can run any program: exclude data, not programs.
     """
 
     exclude: tuple[str, ...] = ()
@@ -73,9 +73,9 @@ class RuleTable:
     """One of ``[[rules]]``: a CEL expression over the facts of ``verifier-worker policy-facts``.
 
     Attributes:
-        name: results and logs show it.
-        when: the expression; the rule holds when it is true.
-        then: what it weighs: told, warning, none or contraindicated.
+        name: shown in results and logs.
+        when: the expression; the rule holds if it is true.
+        then: the weight: told, warning, none or contraindicated.
     """
 
     name: str
@@ -85,26 +85,26 @@ class RuleTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyTable:
-    """The policy as it stands in its file.
+    """A policy as its file has it.
 
     Attributes:
-        id, version: name and version; results say which was applied. A signed policy has the version of its signature.
-        groups: attesters of these groups, as their endorsements say; ``*`` stands for all that no policy names.
+        id, version: name and version; results state which was applied. A signed policy has its signature's version.
+        groups: of attesters, by their endorsements; ``*`` is every group that no policy names.
         pcrs: PCRs that a quote must cover, as ``sha256:0-10``.
         reference_values: names of the sets whose values are acceptable.
         deadline_s: silence longer than this makes a result stale.
         result_lifetime_s: a result expires this long after the receipt of its evidence.
-        max_age_s: evidence that may be older than this is stale, by the TPM's clock.
-        max_handle_age_s: so is evidence bound to a handle older than this, whatever the clock says: it bounds what the
-            owner of a device can gain by setting its clock. More than the distributor's interval.
-        grace_s: how long after its expiry a handle still counts; at least the longest propagation delay (REIM 7.2.1).
+        max_age_s: evidence that may be older than this, by the TPM's clock, is stale.
+        max_handle_age_s: evidence with a handle older than this is stale, whatever the clock reads. This bounds the
+            gain of a device's owner who sets its clock. Must be more than the distributor's interval.
+        grace_s: how long a handle is still valid after its expiry; at least the longest propagation delay (REIM 7.2.1).
         drift_ppm: bound on the rate error of a device's clock; TPM 2.0 allows 15 %, 150000 ppm.
-        remeasure_s: when acceptable files were taken away, every attester's log is judged anew, spread over so long
-            a time after the verifier knew; what is run meanwhile is judged by the new values. 0 for at once.
-        logs, boot, ima: what must be explained, and how.
-        weights: by reason code, ``told``, ``warning``, ``none`` or ``contraindicated``. A reason that tells of an
-            event, such as ``rebooted``, counts in the result that tells it, and no longer.
-        rules: further questions.
+        remeasure_s: after acceptable files were removed, every attester's log is judged again, spread over this time.
+            The new values judge files that run meanwhile. 0: all at once.
+        logs, boot, ima: see their tables.
+        weights: by reason code: ``told``, ``warning``, ``none`` or ``contraindicated``. A reason that reports an event,
+            such as ``rebooted``, has its weight only in the result that reports it.
+        rules: the policy's own rules.
     """
 
     id: str
@@ -140,10 +140,10 @@ class AppraisalPolicy:
 
     Attributes:
         label: ``id/version``.
-        measures: digest of what decides how a log entry is judged; when it changes, logs are judged anew.
+        measures: digest of the settings that decide how a log entry is judged. If it changes, logs are judged again.
         excluded: paths in the IMA list that need no reference value.
-        loaders: digests that PCR 4 may have been extended with; empty: not asked.
-        weights: what differs from the standing weights of reasons.
+        loaders: digests of acceptable boot images; empty if all are acceptable.
+        weights: those that differ from the default weights of reasons.
         rules: compiled.
     """
 
@@ -169,10 +169,10 @@ class AppraisalPolicy:
 
 
 def check_policy(table: PolicyTable) -> AppraisalPolicy:
-    """Checks a policy table and turns it into what appraisal uses.
+    """Checks a policy table and compiles its patterns and rules.
 
     Raises:
-        ConfigError: names the field; of a rule, line and column, too.
+        ConfigError: names the field; for a rule, also line and column.
     """
     try:
         return _check(table)
@@ -242,7 +242,7 @@ def _check_groups(groups: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _check_disjoint(logs: Mapping[str, frozenset[int]]) -> None:
-    """Of logs that grow, one for a PCR; CEL logs may go on with a PCR of the boot log."""
+    """Refuses a PCR with two logs. Exception: a CEL log may continue a PCR of the boot log."""
     seen: dict[int, str] = {}
     for name, indices in logs.items():
         for index in indices:
@@ -266,7 +266,7 @@ def _check_boot(table: BootTable, logs: Mapping[str, frozenset[int]]) -> frozens
     needed |= {4} if table.loaders else set()
     missing = needed - logs.get(TCG2, frozenset())
     if missing:
-        raise ConfigError(f"boot: what it asks is in PCRs {sorted(missing)}: give them to the boot log (logs.tcg2)")
+        raise ConfigError(f"boot: needs PCRs {sorted(missing)}: give them to the boot log (logs.tcg2)")
     loaders = set()
     for text in table.loaders:
         if len(text) != _SHA256_CHARACTERS or not all(each in "0123456789abcdefABCDEF" for each in text):

@@ -51,7 +51,7 @@ def test_what_one_of_several_sets_accepts_is_accepted() -> None:
 def test_a_set_that_is_not_there_is_missing_and_the_others_count() -> None:
     first = values("first", files={A: "a"})
     some = merge_references(("lost", "first", "gone"), {"first": first}, NOW_S)
-    assert (some.label, some.missing, some.files) == ("first/1", ("lost", "gone"), {A})
+    assert (some.label, some.missing, some.files) == ("first/1", ("lost", "gone"), frozenset({A}))
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Everything that travels between two parties, one message a module, each described in ``schemas/cddl``."""
+"""Everything that two parties send each other: one message a module, described in ``schemas/cddl``."""

@@ -1,8 +1,7 @@
-"""Alerts: what a relying party's alert service tells, on ``alerts/<ueid>`` and ``alerts/fleet``.
+"""Alerts: the messages of a relying party's alert service, on ``alerts/<ueid>`` and ``alerts/fleet``.
 
-An alert is unsigned words: whoever may write to the topic can have made it. Where it is about one attester it carries
-the signed attestation result that it is about; that token is the proof, and the receiver verifies it. Its id is the
-same at every delivery of the same alert.
+An alert is not signed: anyone who may write to the topic can have made it. An alert about one attester carries the
+signed attestation result that caused it; the receiver verifies that token. Every delivery of an alert has the same id.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from schemas.identifiers import Ueid, parse_ueid
 from schemas.limits import MAX_MESSAGE_BYTES
 from schemas.reasons import Reason
 
-MAX_TOKEN_BYTES: Final = 128 * 1024  # a larger result is left out of its alert; it stands on its own topic
+MAX_TOKEN_BYTES: Final = 128 * 1024  # a larger result is left out of its alert; it is retained on its own topic
 MAX_NAMED: Final = 20  # attesters that a summary names
 MAX_REASONS: Final = 32
 _MAX_WORDS: Final = 1024
@@ -31,10 +30,10 @@ _OPTIONAL: Final = (_UEID, _CONDITION, _BEFORE, _REASONS, _COUNT, _ATTESTERS, _V
 class AlertKind(StrEnum):
     """What an alert is about.
 
-    verdict: an attester's verdict changed for the worse, or for other reasons. recovered: it is well again. storm, and
-    storm-over: many attesters at once, told as one. verifier-silent, verifier-back: nothing signed comes from a
-    verifier, and comes again. broker-lost, broker-back: the connection. results-unverified: messages on the results
-    topic that no trusted verifier signed. test: an operator asked for it.
+    verdict: an attester's verdict became worse, or has other reasons. recovered: the attester is affirmed again. storm,
+    storm-over: one alert about many attesters, and its end. verifier-silent, verifier-back: a verifier stopped sending
+    signed messages, and sends again. broker-lost, broker-back: the connection. results-unverified: messages on the
+    results topic that no trusted verifier signed. test: an operator asked for it.
     """
 
     VERDICT = "verdict"
@@ -50,7 +49,7 @@ class AlertKind(StrEnum):
 
 
 class Condition(StrEnum):
-    """What stands about an attester, in one word: the worst that its status and its freshness say."""
+    """The condition of an attester: the worse of its status and its freshness."""
 
     AFFIRMING = "affirming"
     WARNING = "warning"
@@ -66,19 +65,19 @@ class Alert:
 
     Attributes:
         id: of this alert, the same at every delivery; 1 to 64 of ``0-9 a-f``.
-        kind: what it is about.
+        kind: of alert.
         made_s: when the alert service made it, UTC seconds.
-        summary: what happened, a sentence.
-        next_step: what to do next, a sentence.
-        ueid: the attester; None where it is about none or many.
-        condition: what stands now; None where it is about no attester's verdict.
-        before: what was said last.
+        summary: a sentence that states what happened.
+        next_step: a sentence that states what to do.
+        ueid: the attester; None if the alert is not about one attester.
+        condition: the condition now; None if the alert is not about a verdict.
+        before: the condition that was reported last.
         reasons: reason codes of the result, the deciding ones first.
-        count: how many attesters or messages it is about.
-        attesters: some of them, at most :data:`MAX_NAMED`.
-        verifier: the name of the verifier it is about, or whose result it is.
-        rule: the name of the setting by which it was told.
-        token: the signed attestation result, JWT or CWT; the proof, to be verified.
+        count: the number of attesters or messages.
+        attesters: some of the attesters, at most :data:`MAX_NAMED`.
+        verifier: the name of the silent verifier, or of the verifier that signed the result.
+        rule: the name of the alert rule.
+        token: the signed attestation result, JWT or CWT. The receiver verifies it.
     """
 
     id: str
@@ -121,7 +120,7 @@ def encode_alert(alert: Alert) -> bytes:
 
 
 def parse_unverified_alert(raw: bytes) -> Alert:
-    """Parses an alert; anyone on the broker can have written it, and nothing in it but a verified token is proof.
+    """Parses an alert. Anyone on the broker can have written it; only the token in it can be verified.
 
     Raises:
         PeerError: ``too-large`` or ``malformed``.
@@ -163,7 +162,7 @@ def _condition(items: Mapping[object, object], key: int) -> Condition | None:
 
 
 def _some(items: Mapping[object, object], key: int, limit: int) -> Sequence[object]:
-    """The array under ``key``; one that is there has at least one item, so that there is one way to say nothing."""
+    """The array under ``key``. An empty array is refused: the key is left out instead."""
     if key not in items:
         return ()
     array = as_array(items[key], "alert", limit=limit)

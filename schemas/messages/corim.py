@@ -1,9 +1,9 @@
 """The subset of signed CoRIM (draft-ietf-rats-corim-11) that endorsements and reference values need.
 
-One CoRIM holds one CoMID: an identifier, a version that only grows, a validity period, and triples. What the triples
-mean is for ``endorsement`` and ``reference_values``; this module knows the frame around them. A set of reference values
-may hold a second CoMID: *outgoing* values, acceptable until a time of their own. Its end is an extension of the CoMID
-map, so such a CoRIM names a profile (draft, 4.1.4): who does not know it must not use the CoRIM.
+One CoRIM holds one CoMID: an identifier, a version that only grows, a validity period, and triples. This module parses
+the frame; ``endorsement`` and ``reference_values`` parse the triples. A set of reference values may hold a second CoMID
+with *outgoing* values, which are acceptable until a time of their own. That time is an extension of the CoMID map, so
+such a CoRIM names a profile (draft, 4.1.4): a reader that does not know the profile must not use the CoRIM.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ TRIPLES_ATTEST_KEY: Final = 3
 
 _CORIM_ID, _CORIM_TAGS, _CORIM_PROFILE, _CORIM_VALIDITY = 0, 1, 3, 4
 _COMID_IDENTITY, _COMID_TRIPLES = 1, 4
-COMID_UNTIL: Final = -70110  # ours, with the profile
+COMID_UNTIL: Final = -70110  # defined by PROFILE_OUTGOING
 _MOST_COMIDS: Final = 2
 _TAG_ID, _TAG_VERSION = 0, 1
 _META_SIGNER, _SIGNER_NAME = 0, 0
@@ -41,7 +41,7 @@ _NOT_BEFORE, _NOT_AFTER = 0, 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingTriples:
-    """What the second CoMID holds: triples that count until ``until_s``, UTC seconds."""
+    """The second CoMID: triples that are acceptable until ``until_s``, UTC seconds."""
 
     until_s: int
     triples: Mapping[object, object]
@@ -58,7 +58,7 @@ class Manifest:
         not_before_s: start of validity, UTC seconds.
         not_after_s: end of validity, UTC seconds.
         triples: the CoMID's triples map, as decoded.
-        outgoing: of the second CoMID; None without one.
+        outgoing: the second CoMID; None without one.
     """
 
     identity: str
@@ -94,7 +94,7 @@ def sign_manifest(manifest: Manifest, key: EllipticCurvePrivateKey) -> bytes:
 
 
 def verify_manifest(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) -> Manifest:
-    """Verifies the signature and parses the frame; validity is for the caller's clock to say.
+    """Verifies the signature and parses the frame. The caller checks the validity period.
 
     Args:
         raw: a signed CoRIM.
@@ -127,7 +127,7 @@ def verify_manifest(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) ->
 
 
 def _has_outgoing(corim: Mapping[object, object]) -> bool:
-    """Whether the CoRIM names the profile; any other is one that we do not know.
+    """Whether the CoRIM names the profile of outgoing values. Any other profile is unknown here.
 
     Raises:
         PeerError: ``malformed``.
@@ -135,7 +135,7 @@ def _has_outgoing(corim: Mapping[object, object]) -> bool:
     if _CORIM_PROFILE not in corim:
         return False
     if as_tag(corim[_CORIM_PROFILE], TAG_URI, "CoRIM profile") != PROFILE_OUTGOING:
-        raise PeerError(Reason.MALFORMED, "CoRIM: a profile that is not ours")
+        raise PeerError(Reason.MALFORMED, "CoRIM: unknown profile")
     return True
 
 
@@ -156,7 +156,7 @@ def _parse_comid(tag: object, *, optional: tuple[int, ...]) -> tuple[str, int, M
 def _parse_outgoing(tag: object, identity: str, version: int) -> OutgoingTriples:
     name, its_version, comid = _parse_comid(tag, optional=(COMID_UNTIL,))
     if (name, its_version) != (_outgoing_identity(identity), version):
-        raise PeerError(Reason.MALFORMED, "CoRIM: its outgoing values are not those of its CoMID")
+        raise PeerError(Reason.MALFORMED, "CoRIM: its two CoMIDs do not belong together")
     return OutgoingTriples(
         until_s=_parse_time(comid[COMID_UNTIL], "CoMID until"),
         triples=as_map(comid[_COMID_TRIPLES], "CoMID triples"),
@@ -194,7 +194,7 @@ def single_triple(manifest: Manifest, kind: int, field: str) -> tuple[Mapping[ob
     """The environment map and the remaining items of the one triple of ``kind`` in a manifest.
 
     Raises:
-        PeerError: ``malformed`` when there is none, or more than one, or another kind beside it.
+        PeerError: ``malformed`` for no triple, more than one, or a triple of another kind.
     """
     if manifest.outgoing is not None:
         raise PeerError(Reason.MALFORMED, f"{field}: with outgoing values")
@@ -207,10 +207,10 @@ def single_triple(manifest: Manifest, kind: int, field: str) -> tuple[Mapping[ob
 def all_triples(
     triples: Mapping[object, object], kind: int, field: str
 ) -> list[tuple[Mapping[object, object], tuple[object, ...]]]:
-    """The environment map and the remaining items of each triple, where all are of ``kind``.
+    """The environment map and the remaining items of each triple. All triples must be of ``kind``.
 
     Raises:
-        PeerError: ``malformed`` when there is none, or another kind beside it.
+        PeerError: ``malformed`` for no triple, or a triple of another kind.
     """
     records = as_array(as_map(triples, f"{field} triples", required=(kind,), optional=())[kind], f"{field} triples")
     if not records:

@@ -2,10 +2,10 @@
 
 A signed CoRIM with one attest-key triple: instance = UEID, keys = the AK as a PEM SubjectPublicKeyInfo (for any CoRIM
 tool) and as TPMT_PUBLIC (so that the verifier sees the key's attributes and computes its TPM name itself). A new
-version replaces an old one; revocation is a version that is no longer valid.
+version replaces an old one. To revoke a key, the endorser publishes a version whose validity has ended.
 
-Where the endorser knows more, it says so: ``genuine``, an endorsed triple about the same environment, how it was proven
-that the key lives in a TPM of a manufacturer; ``group``, the environment's group.
+Two statements are optional: ``genuine``, an endorsed triple about the same environment, states how the key was proven
+to be in a manufacturer's TPM; ``group`` is the environment's group.
 """
 
 import dataclasses
@@ -57,7 +57,7 @@ class Endorsement:
         not_before_s: start of validity, UTC seconds.
         not_after_s: end of validity, UTC seconds.
         genuine: how the key was proven to be in a genuine TPM; None when the endorser did not look.
-        group: attesters that belong together, by the operator's word; at most 64 bytes of UTF-8.
+        group: a name that the operator gives to attesters that belong together; at most 64 bytes of UTF-8.
     """
 
     ueid: Ueid
@@ -70,7 +70,7 @@ class Endorsement:
     group: str | None = None
 
     def is_valid(self, now_s: int) -> bool:
-        """Whether it counts at a time, UTC seconds; a revocation is a version whose time has ended."""
+        """Whether it is valid at a time, UTC seconds."""
         return self.not_before_s <= now_s <= self.not_after_s
 
 
@@ -83,7 +83,7 @@ def sign_endorsement(endorsement: Endorsement, raw_public: bytes, key: EllipticC
     """Signs an endorsement.
 
     Args:
-        endorsement: what is vouched for.
+        endorsement: to sign.
         raw_public: the AK's TPMT_PUBLIC, the bytes that ``endorsement.attesting_key`` was parsed from.
         key: the endorser's key.
     """
@@ -107,17 +107,17 @@ def sign_endorsement(endorsement: Endorsement, raw_public: bytes, key: EllipticC
 
 
 def verify_endorsement(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) -> Endorsement:
-    """Verifies the endorser's signature and parses; validity and version are for the trust store to judge.
+    """Verifies the endorser's signature and parses. The trust store checks validity and version.
 
     Raises:
-        PeerError: ``too-large``, ``malformed``, ``object-signature-invalid``, or what
-            ``tpm_public.check_attestation_key`` raises for a key that is not an attestation key.
+        PeerError: ``too-large``, ``malformed``, ``object-signature-invalid``, or the reason that
+            ``check_attestation_key`` raises for a key that is not an attestation key.
     """
     manifest = corim.verify_manifest(raw, keys)
     environment, rest = _one_triple(manifest, corim.TRIPLES_ATTEST_KEY)
     ueid, group = _parse_environment(environment)
     if manifest.identity != identity_of(ueid):
-        raise PeerError(Reason.MALFORMED, "endorsement: the CoMID id is not that of the UEID")
+        raise PeerError(Reason.MALFORMED, "endorsement: the CoMID id does not name the UEID")
     pem, public = as_array(rest[0], "endorsement keys", length=2)
     raw_public = as_bytes(
         as_tag(public, corim.TAG_BYTES, "endorsement key"), "endorsement key", limit=_MAX_PUBLIC_BYTES
@@ -140,7 +140,7 @@ def verify_endorsement(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey])
 
 
 def _one_triple(manifest: corim.Manifest, kind: int) -> tuple[Mapping[object, object], tuple[object, ...]]:
-    """The one triple of ``kind``; those of the other kind that an endorsement may have stand beside it."""
+    """The one triple of ``kind``. An endorsement may also hold a triple of the other kind."""
     triples = as_map(
         manifest.triples, "endorsement triples", required=(corim.TRIPLES_ATTEST_KEY,), optional=(_TRIPLES_ENDORSED,)
     )

@@ -1,4 +1,4 @@
-"""Enrolment: what an attester and the endorser say to each other before there is an endorsement.
+"""Enrolment: the messages between an attester and the endorser that lead to an endorsement.
 
 Four messages, each in a CMW record of its own media type, over the broker or in files:
 
@@ -6,10 +6,9 @@ Four messages, each in a CMW record of its own media type, over the broker or in
 2. *challenge*, endorser to attester: a secret that only the TPM with that endorsement key decrypts, and only while it
    holds the attesting key (TPM 2.0 Part 1, "Credential Protection"). Signed by the endorser.
 3. *activation*, attester to endorser: the proof of the secret, bound to request and challenge. Never the secret.
-4. *outcome*, endorser to attester: the endorsement, or why there is none yet, or why not. Signed.
+4. *outcome*, endorser to attester: the endorsement, or the reason why it is pending or refused. Signed.
 
-Nothing in a request or an activation is believed because it is said there. Digests are SHA-256 of the value of the CMW
-record.
+The endorser verifies everything in a request and an activation. Digests are SHA-256 of the value of the CMW record.
 """
 
 import hashlib
@@ -72,16 +71,16 @@ class IakProof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrolmentRequest:
-    """What an attester says of itself; all of it unverified.
+    """What an attester claims about itself. Nothing in it is verified.
 
     Attributes:
         ek_public: TPMT_PUBLIC of the endorsement key.
         ak_public: TPMT_PUBLIC of the attesting key.
-        nonce: random, so that no two requests are alike.
-        certificate: the EK certificate, DER; None where the attester has none.
-        chain: certificates above it, or above that of ``iak``, DER, in any order.
-        iak: the proof by an initial attestation key; None where the attester has none.
-        name: what the device wants to be called; None for no name.
+        nonce: random, so that no two requests are equal.
+        certificate: the EK certificate, DER; None if the attester has none.
+        chain: the issuers' certificates of ``certificate`` or of ``iak``, DER, in any order.
+        iak: the proof by an initial attestation key; None if the attester has none.
+        name: the name that the device asks for; None for no name.
     """
 
     ek_public: bytes
@@ -98,11 +97,11 @@ class Challenge:
     """A secret for one TPM and one attesting key.
 
     Attributes:
-        ueid: whom it is for.
-        request: which request it answers.
+        ueid: the attester.
+        request: the request that it answers.
         credential: TPM2B_ID_OBJECT without its size.
         encrypted_secret: TPM2B_ENCRYPTED_SECRET without its size.
-        expires_s: UTC seconds; no activation is taken after.
+        expires_s: UTC seconds; later activations are refused.
     """
 
     ueid: Ueid
@@ -123,13 +122,13 @@ class Activation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a request.
+    """The endorser's answer to a request.
 
     Attributes:
-        ueid: whom it is about.
-        request: which request.
-        endorsement: the signed endorsement; None when there is none (yet).
-        reason: why there is none, as a reason code; ``enrolment-pending`` when it may still come. Empty otherwise.
+        ueid: the attester.
+        request: the request that it answers.
+        endorsement: the signed endorsement; None if it is pending or refused.
+        reason: the reason code if there is no endorsement: ``enrolment-pending`` if it may still come. Else empty.
         detail: a sentence for people.
     """
 
@@ -141,17 +140,17 @@ class Outcome:
 
 
 def request_digest(raw: bytes) -> RequestDigest:
-    """How challenge, activation and outcome refer to a request."""
+    """The digest by which challenge, activation and outcome name a request."""
     return RequestDigest(hashlib.sha256(raw).digest())
 
 
 def challenge_digest(raw: bytes) -> ChallengeDigest:
-    """How an activation refers to a challenge: over all its bytes, the signature's included."""
+    """The digest by which an activation names a challenge: over all its bytes, including the signature."""
     return ChallengeDigest(hashlib.sha256(raw).digest())
 
 
 def proof_of(secret: bytes, request: RequestDigest, challenge: ChallengeDigest) -> bytes:
-    """HMAC-SHA256 by the secret over a context string and both digests: of use for this enrolment alone."""
+    """HMAC-SHA256 with the secret over a context string and both digests, so it fits this enrolment only."""
     return hmac.digest(secret, _PROOF_CONTEXT + request + challenge, "sha256")
 
 
@@ -268,7 +267,7 @@ def sign_outcome(outcome: Outcome, key: EllipticCurvePrivateKey) -> bytes:
 
 
 def verify_outcome(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) -> Outcome:
-    """Verifies the endorser's signature and parses; the endorsement in it is verified by whoever uses it.
+    """Verifies the endorser's signature and parses. The caller verifies the endorsement in the outcome.
 
     Raises:
         PeerError: ``too-large``, ``malformed``, ``object-signature-invalid``.

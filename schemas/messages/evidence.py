@@ -1,12 +1,12 @@
-"""Evidence: a signed quote over a body, and beside it what the quoted PCRs bind.
+"""Evidence: a signed quote over a body, with the PCR values and log entries that the quoted PCRs bind.
 
-The quote's ``extraData`` is the SHA-256 of the body's bytes; the sync proof inside the body has the SHA-256 of the
-handle as its ``extraData``. What a TPM structure in the message already says -- handle id, reset and restart counts,
-clock, PCR selection and digest -- is not said a second time, so there is nothing to contradict it.
+The quote's ``extraData`` is the SHA-256 of the body's bytes. The sync proof inside the body has the SHA-256 of the
+handle as its ``extraData``. A message never repeats a fact of its TPM structures (handle id, reset and restart counts,
+clock, PCR selection, PCR digest), so no second value can contradict the signed one.
 
-PCR values and log increments are *unsigned*: they count only once they reproduce the quoted PCR digest (invariant I1).
-The body signs where in each log an increment starts, not where it ends: the attester must hash the body before it
-quotes, and learns which entries the quote covers only afterwards. Everything here is well-formed and untrusted.
+PCR values and log increments are *unsigned*. They are valid only once they reproduce the quoted PCR digest (invariant
+I1). The body signs where each increment starts, not where it ends: the attester hashes the body before it quotes, and
+only then learns which entries the quote covers. Everything in this module is well-formed and untrusted.
 """
 
 import hashlib
@@ -66,7 +66,7 @@ class SyncProof:
 
 
 class TransitionKind(IntEnum):
-    """What happened to the machine (the numbers are those of CEL's ``state_trans``)."""
+    """Kinds of transition, with the numbers of CEL's ``state_trans``."""
 
     SUSPEND = 0
     HIBERNATE = 1
@@ -75,12 +75,12 @@ class TransitionKind(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """The machine left its state and came back, or started another kernel (REIM 7.2.1). The attester's word.
+    """A suspend, a hibernation or the start of another kernel (REIM 7.2.1), as the attester claims it.
 
     Attributes:
-        kind: what happened.
-        clock_ms: of the TPM, in the first proof of synchronisation after it; it happened before.
-        reset_count, restart_count: of the TPM after it.
+        kind: of transition.
+        clock_ms: the TPM's clock in the first sync proof after the transition.
+        reset_count, restart_count: the TPM's counts after the transition.
     """
 
     kind: TransitionKind
@@ -91,14 +91,14 @@ class Transition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogIncrement:
-    """Consecutive entries of one log. Unsigned: true once, with all before them, they reproduce the quote.
+    """Consecutive entries of one measurement log. Unsigned: valid once the whole log reproduces the quote.
 
     Attributes:
-        records: the entries in the log's own binary form, one after the other; the first has the index that the body
-            names for this log. Empty when other logs took all the room: it then only tells that there are entries to
-            come. Of a log without an increment there are none.
-        total: entries of the log, counted from 0 at boot, that the attester had when it made this push: more than start
-            and the increment's entries together when the rest comes in later pushes.
+        records: the entries in the log's own binary form, one after the other. The body names the index of the first.
+            Empty when other logs took all the room; then only ``total`` shows that there are more entries. A log that
+            has no increment in a push has no new entries.
+        total: how many entries the log had since boot when the attester made this push. If it is more than the start
+            and the entries here, the rest comes in later pushes.
     """
 
     records: bytes
@@ -107,24 +107,24 @@ class LogIncrement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceBody:
-    """What the quote signs, by digest.
+    """The part of a push that the quote signs by its digest.
 
     Attributes:
         ueid: the attester.
         sync: proof of synchronisation with a handle (REIM 7.2).
         environment: TPM name of the attesting key (REIM attEnvID).
-        sequence: 0 for an agent's first push, one more each time.
-        previous: SHA-256 of the previous body. None makes a *full* push: ``claims`` and the PCR values are complete.
+        sequence: 0 for an agent's first push, then one more each time.
+        previous: SHA-256 of the previous body. None for a *full* push, in which ``claims`` and the PCR values are
+            complete.
         claims: the claims that changed since the previous push; :data:`VANISHED` for one that is gone.
-        logs: by log name, for every log that the attester keeps, the index (from 0 at boot) of the next entry to send
-            when this body was made: where the increment in this push starts, if there is one.
-        increment_digests: by log name, SHA-256 of an increment's records, where they were known before the quote. So it
-            is for a boot log and for CEL logs, of which no PCR binds much: event types, data, records that extend
-            nothing.
-        transitions: in order, those since the previous body; in a full push the last ones of this boot. None is left
-            out because a later one undid it.
-        sync_stamp: RFC 3161 token over the sync proof's attest, by a TSA that the attester asked: the proof was made
-            before it. In the first push after a synchronisation and in full pushes, if at all.
+        logs: the index of the next entry to send, counted from 0 at boot, of each log that the attester keeps. If this
+            push holds an increment of the log, the increment starts there.
+        increment_digests: SHA-256 of an increment's records by log name, for boot logs and CEL logs. PCRs do not bind
+            everything in these: event types, event data, records that extend no PCR.
+        transitions: all since the previous body, in order; in a full push the last ones of this boot. One that a later
+            one reversed is still listed.
+        sync_stamp: RFC 3161 token over the sync proof's attest, from a TSA that the attester asked. It shows that the
+            proof was made before it. Present, if at all, in the first push after a synchronisation and in full pushes.
     """
 
     ueid: Ueid
@@ -140,7 +140,7 @@ class EvidenceBody:
 
     @property
     def sync_imprint(self) -> bytes:
-        """SHA-256 of ``sync.attest``: what a TSA stamps in the two-sided mode (TUDA)."""
+        """SHA-256 of ``sync.attest``. In the two-sided mode (TUDA) a TSA stamps it."""
         return hashlib.sha256(self.sync.attest).digest()
 
 
@@ -149,13 +149,13 @@ class Evidence:
     """One push.
 
     Attributes:
-        body: what the quote binds.
-        raw_body: its bytes as they travelled.
+        body: the signed part.
+        raw_body: the body's bytes as they were sent.
         quote: TPMS_ATTEST.
         signature: TPMT_SIGNATURE over ``quote``.
         unsigned_pcrs: values of PCRs that no log explains.
         unsigned_increments: log entries, by log name.
-        envelope: SHA-256 of all bytes of the push as they travelled; empty for one not parsed from the wire.
+        envelope: SHA-256 of all bytes of the push as they were sent; empty if it was not parsed from bytes.
     """
 
     body: EvidenceBody
@@ -217,10 +217,10 @@ def parse_evidence(raw: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Evidenc
 
     Args:
         raw: the value of the CMW record.
-        max_bytes: limit on it.
+        max_bytes: limit on ``raw``.
 
     Returns:
-        Well-formed evidence; every increment is of a log that the body names, and promises at least one entry.
+        Well-formed evidence. The body names the start of every increment, and every ``total`` is beyond that start.
 
     Raises:
         PeerError: ``too-large`` or ``malformed``.
@@ -279,12 +279,12 @@ def parse_body(raw: bytes) -> EvidenceBody:
 
 
 def encode_transitions(transitions: tuple[Transition, ...]) -> list[list[int]]:
-    """What stands in a body, and in stored states."""
+    """Transitions as a body and stored states hold them."""
     return [[int(each.kind), each.clock_ms, each.reset_count, each.restart_count] for each in transitions]
 
 
 def parse_transitions(value: object) -> tuple[Transition, ...]:
-    """The inverse of :func:`encode_transitions`; there is at least one.
+    """The inverse of :func:`encode_transitions`, for at least one transition.
 
     Raises:
         PeerError: ``malformed`` or ``too-large``.
@@ -314,14 +314,14 @@ def _parse_claims(value: object) -> dict[str, ClaimValue]:
         if isinstance(claim, str | bytes) and len(claim) > MAX_TEXT_BYTES:
             raise PeerError(Reason.TOO_LARGE, f"claim {key!r}: {len(claim)} long, the limit is {MAX_TEXT_BYTES}")
         if isinstance(claim, int) and abs(claim) > MAX_EXACT_INTEGER:
-            raise PeerError(Reason.TOO_LARGE, f"claim {key!r}: beyond 2^53, which not every JSON reader keeps")
+            raise PeerError(Reason.TOO_LARGE, f"claim {key!r}: beyond 2^53, which some JSON readers round")
         claims[key] = claim
     check_claims_size(claims)
     return claims
 
 
 def check_claims_size(claims: Mapping[str, ClaimValue]) -> None:
-    """Checks the number and the size of an attester's claims, a full push's or what deltas add up to.
+    """Checks the number and the size of all claims of one attester, after every push.
 
     Raises:
         PeerError: ``too-large``.
@@ -361,9 +361,9 @@ def _parse_increments(value: object) -> dict[str, LogIncrement]:
 def _check_increments(increments: Mapping[str, LogIncrement], starts: Mapping[str, int]) -> None:
     for name, increment in increments.items():
         if name not in starts:
-            raise PeerError(Reason.MALFORMED, f"increment of {name}: the body does not say where it starts")
+            raise PeerError(Reason.MALFORMED, f"increment of {name}: the body does not state its start")
         if increment.total <= starts[name]:
-            raise PeerError(Reason.MALFORMED, f"increment of {name}: of no entry; leave it out instead")
+            raise PeerError(Reason.MALFORMED, f"increment of {name}: no entry; leave it out instead")
 
 
 def _parse_pcrs(value: object) -> dict[HashAlgorithm, dict[int, bytes]]:

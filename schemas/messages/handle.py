@@ -1,13 +1,13 @@
 """Handles: the distributor's signed claims with a TSA's stamp on the signature (invariant I14).
 
-``COSE_Sign1`` over CWT claims ``{iss, exp, nbf, nonce, epoch marker, previous}``, the time-stamp token over the COSE
-signature in unprotected header 270 (RFC 9921, 3161-ctt). The id of a handle is the SHA-256 of all its bytes, token
-included: whoever knows the id cannot have computed it before the TSA stamped.
+``COSE_Sign1`` over CWT claims ``{iss, exp, nbf, nonce, epoch marker, previous}``. The time-stamp token over the COSE
+signature is in unprotected header 270 (RFC 9921, 3161-ctt). The id of a handle is the SHA-256 of all its bytes,
+including the token, so nobody can know the id before the TSA stamps.
 
-Invariants of a :class:`Handle` (only :func:`verify_handle` makes one): signed by a trusted distributor; stamped by a
-trusted TSA that knows the time within ``MAX_ACCURACY_US``; the epoch marker carries the fixed imprint and lies, by the
-stamp's accuracy, within ``MAX_STAMP_DELAY_US`` before the stamp; the stamp is no later than ``exp``. Whether it is
-current is for the caller's clock to say.
+Only :func:`verify_handle` makes a :class:`Handle`, which guarantees: a trusted distributor signed it; a trusted TSA
+that knows the time within ``MAX_ACCURACY_US`` stamped it; the epoch marker has the fixed imprint and is at most
+``MAX_STAMP_DELAY_US`` older than the stamp, plus the stamp's accuracy; the stamp is no later than ``exp``. The caller
+compares the handle with its own clock.
 """
 
 import hashlib
@@ -40,15 +40,15 @@ NONCE_BYTES: Final = 32
 MAX_HANDLE_BYTES: Final = 2 * MAX_TIME_STAMP_TOKEN_BYTES
 MAX_LIFETIME_S: Final = 31 * 86_400
 MAX_STAMP_DELAY_US: Final = 60_000_000
-MAX_ACCURACY_US: Final = 60_000_000  # a TSA that knows the time less well is of no use
+MAX_ACCURACY_US: Final = 60_000_000  # the worst accuracy that is accepted of a TSA
 _PROTECTED: Final = {cose.HEADER_TYPE: media_types.HANDLE}
 
 
 class StampVerifier(Protocol):
-    """Verifies RFC 3161 tokens against the TSA roots the operator trusts."""
+    """Verifies RFC 3161 tokens to the TSA roots that the operator trusts."""
 
     def verify_stamp(self, token: bytes, imprint: bytes) -> TstInfo:
-        """The token's TSTInfo, if a trusted TSA made it over exactly ``imprint``.
+        """Returns the token's TSTInfo if a trusted TSA made the token over exactly ``imprint``.
 
         Raises:
             PeerError: ``handle-stamp-invalid``, ``handle-stamp-not-for-time-stamping`` or
@@ -65,7 +65,7 @@ class HandleClaims:
         not_before_s: nbf; the epoch marker's second, UTC.
         expires_s: exp, UTC seconds.
         nonce: 32 random bytes.
-        epoch_marker: DER TSTInfo, stripped of the TSA's signature (epoch-marker 26980).
+        epoch_marker: DER TSTInfo without the TSA's signature (epoch-marker 26980).
         previous: id of the handle before this one; None for the first.
     """
 
@@ -89,17 +89,17 @@ class Handle:
 
     @property
     def earliest_us(self) -> int:
-        """The earliest true time at which this handle can have been made, by the TSA's accuracy."""
+        """The earliest time at which the TSA can have stamped it, by the TSA's accuracy."""
         return self.time_us - self.accuracy_us
 
     @property
     def made(self) -> Interval:
-        """When it was stamped, by the TSA's word."""
+        """The interval in which the TSA stamped it."""
         return stamped(self.time_us, self.accuracy_us)
 
     @property
     def expires_us(self) -> int:
-        """When it stops being accepted, before any grace period."""
+        """The end of its validity, without any grace period."""
         return self.claims.expires_s * SECOND_US
 
 
@@ -109,7 +109,7 @@ def handle_id(raw: bytes) -> HandleId:
 
 
 def sign_claims(claims: HandleClaims, key: EllipticCurvePrivateKey) -> cose.Sign1:
-    """The distributor's signature; :func:`cose.ctt_imprint` of it is what the TSA must stamp next."""
+    """Signs the claims. The TSA must then stamp :func:`cose.ctt_imprint` of the signature."""
     payload: dict[int, object] = {
         CLAIM_ISS: claims.issuer,
         CLAIM_EXP: claims.expires_s,
@@ -161,7 +161,7 @@ def verify_handle(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey], stam
 
 
 def unverified_claims(raw: bytes) -> HandleClaims:
-    """What a handle says; nobody need have signed or stamped it. For people to look at, never to bind anything to.
+    """The claims of a handle that nobody may have signed or stamped. Show them to people; bind nothing to them.
 
     Raises:
         PeerError: ``too-large`` or ``malformed``.
@@ -202,9 +202,9 @@ def _check_times(claims: HandleClaims, marker: TstInfo, stamp: TstInfo) -> None:
         raise refuse(f"lifetime of {claims.expires_s - claims.not_before_s} s, expected 1 to {MAX_LIFETIME_S}")
     if stamp.accuracy_us > MAX_ACCURACY_US:
         raise refuse(f"the TSA's accuracy is {stamp.accuracy_us} us, the limit is {MAX_ACCURACY_US}")
-    # The marker lost the TSA's signature: its accuracy is the distributor's word and must not widen anything.
+    # The marker has no TSA signature: the distributor could choose its accuracy, so only the stamp's accuracy is used.
     slack = 2 * stamp.accuracy_us
     if not -slack <= stamp.gen_time_us - marker.gen_time_us <= MAX_STAMP_DELAY_US + slack:
         raise refuse("the stamp does not closely follow the epoch marker")
     if stamp.gen_time_us > claims.expires_s * SECOND_US:
-        raise refuse("stamped after it had expired")
+        raise refuse("stamped after its expiry")

@@ -1,23 +1,22 @@
-"""Whether the handles of one distributor are one chain. Pure; for verifiers and attesters alike.
+"""Checks that the handles of one distributor form one chain. Pure; verifiers and attesters use it.
 
-Each handle names the one before it, and a distributor's times never run back. So of two handles of one issuer the later
-descends from the earlier, and between a handle and the one it names there is no third. What is seen can break that in
-two ways:
+Each handle names its predecessor, and a distributor's times never run back. So of two handles of one issuer the later
+descends from the earlier, and no third handle lies between a handle and its predecessor. Two things can be wrong:
 
-* **gap** (``handle-chain-gap``): the handle names one that is not known here. Normal for whoever was away, and for a
-  distributor that lost its state file and began anew.
+* **gap** (``handle-chain-gap``): the predecessor is not known here. Normal after an absence, and after a distributor
+  lost its state file and started a new chain.
 * **fork** (``handle-chain-forked``): two handles name the same predecessor, or a known handle lies between a handle and
-  the one it names. One chain cannot do that: the distributor's key is used twice, by a thief, or by the distributor
-  itself after its state file was restored from a copy. An alarm.
+  its predecessor. One chain cannot do that: two programs use the distributor's key. One may be a thief, or the
+  distributor's state file was restored from a copy. An alarm.
 
-Neither is a reason to refuse a handle. Its time is the TSA's, whoever signed the claims, so evidence bound to it is as
-fresh as it says; and a stranger who can drop messages could otherwise have every later handle refused. What a fork
-takes away is that a handle is unique.
+Neither is a reason to refuse a handle. Its time comes from the TSA, so evidence bound to it is as fresh as it claims;
+and otherwise anyone able to drop one message could get all later handles refused. A fork only means that handles are
+no longer unique.
 
-Order goes by ``nbf``, whole seconds that the distributor signed: a time-stamp token can be spelled anew, or made anew
-by anyone who can ask the TSA (ADR 3), the claims cannot. Handles with the same claims are one link here, under several
-ids. The same handle published again, as after a restart, is known and nothing else. Bounded: the last
-:data:`MAX_LINKS` links of an issuer, :data:`MAX_ISSUERS` issuers; of links forgotten a gap is all that can be told.
+Handles are ordered by ``nbf``, whole seconds that the distributor signed. The token cannot order them: anyone can
+encode a time-stamp token in another way, or ask the TSA for another one (ADR 3). Handles with the same claims are one
+link here, with several ids. The same handle published again, as after a restart, is simply known. Memory is bounded:
+the last :data:`MAX_LINKS` links of :data:`MAX_ISSUERS` issuers. A handle whose predecessor was forgotten shows a gap.
 """
 
 from collections import OrderedDict
@@ -31,11 +30,11 @@ from schemas.reasons import Reason
 
 MAX_LINKS: Final = 64
 MAX_ISSUERS: Final = 64
-_MAX_SPELLINGS: Final = 4
+_MAX_ENCODINGS: Final = 4
 
 
 class Fit(StrEnum):
-    """How a handle fits to those known of its issuer."""
+    """How a handle fits the known handles of its issuer."""
 
     FIRST = "first"
     KNOWN = "known"
@@ -45,7 +44,7 @@ class Fit(StrEnum):
 
     @property
     def reason(self) -> Reason | None:
-        """The code to log and count; None where all is well."""
+        """The code to log and count; None if nothing is wrong."""
         return _REASONS.get(self)
 
 
@@ -54,28 +53,28 @@ _REASONS: Final = {Fit.GAP: Reason.HANDLE_CHAIN_GAP, Fit.FORKED: Reason.HANDLE_C
 
 @dataclass(slots=True, kw_only=True)
 class _Link:
-    """One set of claims and the ids it came under."""
+    """One set of claims, and the ids of the handles that hold it."""
 
     claims: HandleClaims
     ids: set[HandleId] = field(default_factory=set)
 
 
 class HandleChain:
-    """What is remembered of the chains of all issuers. Owned by the thread that calls it."""
+    """The last links of the chains of all issuers. Owned by the thread that calls it."""
 
     def __init__(self) -> None:
         """Starts with no issuer."""
         self._issuers: OrderedDict[str, list[_Link]] = OrderedDict()
 
     def follow(self, handle: Handle) -> Fit:
-        """Remembers a verified handle and tells how it fits.
+        """Remembers a verified handle and reports how it fits.
 
         Args:
             handle: verified; in any order, any number of times.
 
         Returns:
-            ``FIRST`` of its issuer, ``KNOWN`` (these claims were here before, in whatever spelling), ``LINKED`` (it
-            names a known one, or a known one names it), ``GAP`` or ``FORKED``.
+            ``FIRST`` of its issuer, ``KNOWN`` (a handle with these claims was here before), ``LINKED`` (it names a
+            known one, or a known one names it), ``GAP`` or ``FORKED``.
         """
         links = self._issuers.setdefault(handle.claims.issuer, [])
         self._issuers.move_to_end(handle.claims.issuer)
@@ -83,7 +82,7 @@ class HandleChain:
             self._issuers.popitem(last=False)
         for known in links:
             if known.claims == handle.claims:
-                if len(known.ids) < _MAX_SPELLINGS:
+                if len(known.ids) < _MAX_ENCODINGS:
                     known.ids.add(handle.id)
                 return Fit.KNOWN
         link = _Link(claims=handle.claims, ids={handle.id})
@@ -110,14 +109,14 @@ def _fit(link: _Link, links: list[_Link]) -> Fit:
 
 
 def _is_torn(parent: _Link, child: _Link, links: list[_Link]) -> bool:
-    """Whether one chain cannot hold both: the child is the older one, or a third lies between them."""
+    """Whether one chain cannot hold both: the child is older, or a third lies between them."""
     after_s, before_s = parent.claims.not_before_s, child.claims.not_before_s
     others = (each for each in links if each is not parent and each is not child)
     return before_s < after_s or any(after_s < each.claims.not_before_s < before_s for each in others)
 
 
 def _splits(link: _Link, child: _Link, links: list[_Link]) -> bool:
-    """Whether ``link`` lies between ``child`` and the one that ``child`` names."""
+    """Whether ``link`` lies between ``child`` and the predecessor of ``child``."""
     parent = next((each for each in links if child.claims.previous in each.ids), None)
     if parent is None:
         return False

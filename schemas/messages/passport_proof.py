@@ -1,13 +1,13 @@
-"""Proof that whoever shows a result has the TPM it is about: a quote over the token and the relying party's challenge.
+"""Proof that the presenter of a result has the TPM of that result: a quote over the token and a challenge.
 
-A result is a bearer token: who copies it can show it. A restricted attesting key signs nothing but what its TPM made,
-so the holder answers a challenge with TPM2_Quote of no PCR, ``extraData`` being ::
+A result is a bearer token: anyone who copies it can present it. So the relying party sends a challenge, and the device
+answers with a TPM2_Quote of no PCR whose ``extraData`` is ::
 
     SHA-256("attestream passport proof" || SHA-256(token) || challenge)
 
-The result names the key: its submodule is the TPM name of the attesting key, a digest of the public area shown here.
-The text in front keeps the quote from passing as evidence or as a sync proof, whose ``extraData`` are digests of CBOR
-maps and tags, whatever the challenge. It proves that the TPM is there now, not that it is still in the state of the
+The result names the key: its submodule is the TPM name of the attesting key, which is a digest of the public area in
+the proof. Because of the text in front, the quote cannot pass as evidence or as a sync proof: their ``extraData`` are
+digests of CBOR maps and tags. The proof shows that the TPM is there now, not that it is still in the state of the
 result.
 """
 
@@ -35,7 +35,7 @@ _KEYS: Final = (_ATTEST, _SIGNATURE, _PUBLIC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassportProof:
-    """The answer to a challenge; says nothing until :func:`verify_proof` accepts it.
+    """The answer to a challenge. It proves nothing until :func:`verify_proof` accepts it.
 
     Attributes:
         attest: TPMS_ATTEST of a quote.
@@ -63,10 +63,10 @@ def parse_challenge(text: str) -> bytes:
 
 
 def qualifying_data(token: bytes, challenge: bytes) -> bytes:
-    """What the TPM signs as ``extraData``.
+    """The ``extraData`` that the TPM signs.
 
     Args:
-        token: the result, exactly as it is shown.
+        token: the result, exactly as it is presented.
         challenge: 16 to 64 bytes from the relying party.
 
     Raises:
@@ -99,25 +99,25 @@ def parse_proof(raw: bytes) -> PassportProof:
 def verify_proof(proof: PassportProof, token: bytes, challenge: bytes, result: AttestationResult) -> None:
     """Verifies that the attesting key of a result answered the challenge.
 
-    1. the public area is the key whose TPM name the result's submodule bears, and is an attestation key;
+    1. the public area is an attestation key, and its TPM name is the name of the result's submodule;
     2. its signature over the structure is valid;
     3. the structure is a quote made by the TPM;
     4. its ``extraData`` binds this token and this challenge.
 
     Args:
         proof: from :func:`parse_proof`.
-        token: the result's token, as it was shown.
-        challenge: the bytes that the relying party chose for this occasion.
-        result: what the token says, verified.
+        token: the result's token, as it was presented.
+        challenge: the bytes that the relying party chose for this proof.
+        result: the verified content of the token.
 
     Raises:
         PeerError: ``result-proof-invalid``; ``malformed``, ``too-large``, ``attest-not-tpm-generated`` or
-            ``attest-type-wrong`` for structures of another form; ``attesting-key-mismatch`` for a key that signs
-            other things, too.
+            ``attest-type-wrong`` for structures of another form; ``attesting-key-mismatch`` for a key that can also
+            sign other data.
     """
     public = parse_public(proof.public)
     if not result.environment or public.name != result.environment:
-        raise PeerError(Reason.RESULT_PROOF_INVALID, "passport proof: by another key than that of the result")
+        raise PeerError(Reason.RESULT_PROOF_INVALID, "passport proof: not by the key of the result")
     check_attestation_key(public)
     signature = parse_signature(proof.signature)
     verify_signature(public.public_key(), signature, proof.attest, Reason.RESULT_PROOF_INVALID)

@@ -1,7 +1,7 @@
 """Signed appraisal policies: a TOML text with a name, a version and a time in which it is in force.
 
 ``COSE_Sign1`` (ES256) by an endorser over deterministic CBOR ``{1: id, 2: version, 3: signer, 4: not before, 5: not
-after, 6: TOML text}``. A new version replaces an old one; a version that is no longer valid takes the policy back.
+after, 6: TOML text}``. A new version replaces an old one. A version whose validity has ended withdraws the policy.
 """
 
 from collections.abc import Mapping
@@ -28,12 +28,12 @@ class SignedPolicy:
     """One version of one policy.
 
     Attributes:
-        id: its name; the last level of its topic.
+        id: the policy's name, which is the last level of its topic.
         version: greater versions replace smaller ones.
         signer: the endorser's name.
         not_before_s: start of validity, UTC seconds.
         not_after_s: end of validity, UTC seconds.
-        text: TOML, as its author wrote it.
+        text: the TOML text as its author wrote it.
     """
 
     id: str
@@ -58,7 +58,7 @@ def sign_policy(policy: SignedPolicy, key: EllipticCurvePrivateKey) -> bytes:
 
 
 def verify_policy(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) -> SignedPolicy:
-    """Verifies the endorser's signature and parses; validity, version and text are for the trust store to judge.
+    """Verifies the endorser's signature and parses. The trust store checks validity, version and text.
 
     Raises:
         PeerError: ``too-large``, ``malformed``, ``object-signature-invalid``.
@@ -80,7 +80,7 @@ def verify_policy(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) -> S
 
 
 def is_policy(raw: bytes) -> bool:
-    """Whether the bytes call themselves a policy; says nothing about who signed them."""
+    """Whether the bytes claim to be a policy. Their signature is not verified."""
     try:
         return cose.parse(raw, "object", max_bytes=_MAX_BYTES).headers.get(cose.HEADER_TYPE) == media_types.POLICY
     except PeerError:

@@ -1,11 +1,11 @@
-"""Reference values: what PCRs and measured files may be (signed CoRIM, reference triples).
+"""Reference values: the acceptable values of PCRs and digests of files (signed CoRIM, reference triples).
 
 A triple has up to three kinds of measurements: ``registers``, integrity registers (CoMID mval key 14) by PCR index;
-``files``, integrity registers by path; ``ima-key``, a key whose file signatures are as good as a listed digest (mval
-key 13). Several digests of one algorithm cannot stand in one list, and different reference states of one environment
-are separate triples (draft, 5.1.5.1): the second alternative of every register and path is in the second triple, and
-so on. Verifiers judge register by register and file by file: which triple an alternative stands in says nothing.
-A file is accepted by its digest alone: paths in a log are the attester's word.
+``files``, integrity registers by path; ``ima-key``, a key (mval key 13) that signs acceptable files. One list cannot
+hold two digests of one algorithm, and different reference states of one environment are separate triples (draft,
+5.1.5.1): the second alternative of every register and path is in the second triple, and so on. Verifiers compare each
+register and each file by itself, so it does not matter which triple an alternative is in. A file is accepted by its
+digest alone: nothing proves the paths in a log.
 """
 
 from collections import Counter
@@ -39,7 +39,7 @@ Files: TypeAlias = Mapping[bytes, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """Values of earlier versions, still acceptable until ``until_s``, UTC seconds: time to update a fleet in."""
+    """Values of earlier versions that stay acceptable until ``until_s``, UTC seconds, while a fleet is updated."""
 
     until_s: int
     registers: Registers = field(default_factory=dict)
@@ -57,9 +57,9 @@ class ReferenceValues:
         not_before_s: start of validity, UTC seconds.
         not_after_s: end of validity, UTC seconds.
         registers: acceptable PCR values by bank and PCR index.
-        files: acceptable file digests and, for people, a path each.
-        keys: files that one of them has signed are acceptable, too.
-        outgoing: acceptable besides, for a time; None for nothing.
+        files: acceptable file digests, each with a path for people.
+        keys: keys that sign acceptable files.
+        outgoing: values that stay acceptable for some time; None if there are none.
     """
 
     name: str
@@ -74,7 +74,7 @@ class ReferenceValues:
 
 
 def sign_reference_values(values: ReferenceValues, key: EllipticCurvePrivateKey) -> bytes:
-    """Signs one set; file digests must be of an algorithm with a Named Information id, one size per digest."""
+    """Signs one set. The algorithms of file digests must have a Named Information id; the size shows which it is."""
     outgoing = values.outgoing
     manifest = corim.Manifest(
         identity=f"attestream.reference-values.{values.name}",
@@ -93,7 +93,7 @@ def sign_reference_values(values: ReferenceValues, key: EllipticCurvePrivateKey)
 
 
 def verify_reference_values(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) -> ReferenceValues:
-    """Verifies the endorser's signature and parses; validity and version are for the trust store to judge.
+    """Verifies the endorser's signature and parses. The trust store checks validity and version.
 
     Raises:
         PeerError: ``too-large``, ``malformed``, ``object-signature-invalid``.
@@ -101,7 +101,7 @@ def verify_reference_values(raw: bytes, keys: Mapping[bytes, EllipticCurvePublic
     manifest = corim.verify_manifest(raw, keys)
     name, values = _parse_triples(manifest.triples)
     if manifest.identity != f"attestream.reference-values.{name}":
-        raise PeerError(Reason.MALFORMED, "reference values: the CoMID id is not that of the environment")
+        raise PeerError(Reason.MALFORMED, "reference values: the CoMID id does not name the environment")
     return ReferenceValues(
         name=name,
         version=manifest.version,
@@ -116,7 +116,7 @@ def verify_reference_values(raw: bytes, keys: Mapping[bytes, EllipticCurvePublic
 
 
 def _encode_triples(name: str, registers: Registers, files: Files, keys: tuple[FileKey, ...]) -> dict[object, object]:
-    """The triples map: in the n-th triple the n-th alternative of each register and path."""
+    """The triples map. The n-th triple holds the n-th alternative of each register and path."""
     by_layer: dict[int, tuple[dict[int, list[object]], dict[str, list[object]]]] = {}
     for algorithm, indices in registers.items():
         for index, digests in indices.items():
@@ -149,7 +149,7 @@ def _encode_key(key: FileKey) -> dict[int, object]:
 
 @dataclass(slots=True)
 class _Parsed:
-    """What the triples of one CoMID add up to."""
+    """The values of all triples of one CoMID."""
 
     registers: dict[HashAlgorithm, dict[int, frozenset[bytes]]] = field(default_factory=dict)
     files: dict[bytes, str] = field(default_factory=dict)
@@ -159,12 +159,12 @@ class _Parsed:
 def _parse_outgoing(outgoing: corim.OutgoingTriples, name: str) -> Outgoing:
     its_name, values = _parse_triples(outgoing.triples)
     if its_name != name or values.keys:
-        raise PeerError(Reason.MALFORMED, "outgoing reference values: of another environment, or with keys")
+        raise PeerError(Reason.MALFORMED, "outgoing reference values: another environment, or keys")
     return Outgoing(until_s=outgoing.until_s, registers=values.registers, files=values.files)
 
 
 def _parse_triples(triples: Mapping[object, object]) -> tuple[str, _Parsed]:
-    """The name that all triples share, and what they say."""
+    """The name that all triples share, and their values."""
     parsed, names = _Parsed(), set()
     for environment, rest in corim.all_triples(triples, corim.TRIPLES_REFERENCE, "reference values"):
         outer = as_map(environment, "environment", required=(_ENVIRONMENT_CLASS,), optional=())
@@ -216,7 +216,7 @@ def _parse_registers(
 
 
 def _parse_files(items: Mapping[object, object], files: dict[bytes, str]) -> None:
-    """Adds files; the loop for 100,000 of them, which knows the one form that nearly all have."""
+    """Adds files. A set may have 100,000, so the loop has a fast path for the usual form, one digest a file."""
     sizes = _SIZE_OF_NI_ID
     for path, digests in items.items():
         if type(path) is not str or len(path) > MAX_TEXT_BYTES:

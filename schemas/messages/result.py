@@ -1,11 +1,11 @@
 """Attestation results: EAR (draft-ietf-rats-ear-04), one submodule for the attesting environment.
 
-Here are the claims of a JWT; :mod:`schemas.messages.result_cwt` says the same in CBOR,
-:mod:`schemas.messages.result_token` signs either.
+This module holds the claims of a JWT, :mod:`schemas.messages.result_cwt` the same in CBOR;
+:mod:`schemas.messages.result_token` signs both.
 
-The ``attestream`` map in ``ear_verifier_claims`` carries what EAR has no claim for. A result names its attester
-(``ueid``), its handle (``eat_nonce``, REIM N14), its evidence and the interval in which the quote was made, all inside
-the signature: a relying party believes no topic name.
+The ``attestream`` map in ``ear_verifier_claims`` holds the facts for which EAR has no claim. The signature covers the
+attester (``ueid``), the handle (``eat_nonce``, REIM N14), the evidence and the interval in which the quote was made, so
+a relying party need not believe a topic name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from schemas.verdicts import Freshness, Tier, TrustClaim, overall_status
 SIGNED_CLAIMS_KEY: Final = "attestream"
 _BY_LABEL: Final = {claim.label: claim for claim in TrustClaim}
 _CLAIM_VALUES: Final = range(-128, 128)  # AR4SI, 3
-# A vector has at least one entry (AR4SI, 3), and 0 says the same as an absent one: no conclusion (2.3.2).
+# A vector has at least one entry (AR4SI, 3). The value 0 means the same as a missing entry: no conclusion (2.3.2).
 _NO_CONCLUSION: Final = {TrustClaim.INSTANCE_IDENTITY: 0}
 
 
@@ -37,37 +37,37 @@ class Rejections:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttestationResult:
-    """One appraisal, or the announcement that none came in time.
+    """One appraisal, or the report that no evidence came in time.
 
     Attributes:
         ueid: the attester.
-        environment: TPM name of the attesting key; empty when none is known.
+        environment: TPM name of the attesting key; empty if it is not known.
         status: overall tier; never better than the worst value in ``vector``.
-        freshness: what is known about when.
-        reasons: reason codes, the deciding one first; empty only for a plain affirming result.
+        freshness: what the verifier knows about the time of the quote.
+        reasons: reason codes, the deciding one first; empty only in a plain affirming result.
         vector: AR4SI values by claim.
         issued_s, expires_s: validity of the result, UTC seconds of the verifier's clock.
-        handle: the handle of the evidence; None when there is none.
+        handle: the handle of the evidence; None without evidence.
         evidence: SHA-256 of the evidence body.
         sequence: the evidence's sequence number.
-        made_after_us: the quote was made not before this (TSA time).
-        made_before_us: and not after this: its receipt, or earlier where a TSA stamped the sync proof.
+        made_after_us: earliest time of the quote (TSA time).
+        made_before_us: latest time of the quote: its receipt, or earlier if a TSA stamped the sync proof.
         received_us: the verifier's receipt, by its clock, which never runs behind the handles it holds.
-        received_after: newest handle that the verifier held on receipt, which was later than its stamp (REIM 7.2).
+        received_after: the newest handle that the verifier held on receipt, so the receipt was later than the handle's
+            stamp (REIM 7.2).
         policies: ids of the appraisal policies applied, with versions.
-        logs: entries of each log covered by the quote.
-        logs_total: entries the attester says it has, where more are to come.
+        logs: entries of each log that the quote covers.
+        logs_total: entries of each log that the attester claims to have, if more are to come.
         unexpected: what the reasons are about, bounded: paths and PCRs that no reference value covers, the policy's
             rules that hold or fail, missing sets, policies in conflict.
-        unexpected_digests: what was measured of each of them, in hexadecimal, in the same order; empty text for none.
+        unexpected_digests: the measured digest of each of them in hexadecimal, in the same order; empty if it has none.
         unexpected_total: how many there were.
-        claims: ``ear_attester_claims``: all that the attester says of itself. Its word alone, whatever it says of a
-            claim.
-        verified_claims: what PCRs of the evidence's quote vouch for, read by the verifier from the replayed logs.
+        claims: ``ear_attester_claims``: everything that the attester claims about itself. Nothing proves them.
+        verified_claims: facts that PCRs of the quote prove, read by the verifier from the replayed logs.
         rejections: refused messages, if any.
         clock_rate_ppm: bounds on the rate of the attester's clock against TSA time, parts per million.
         verifier: the verifier's name.
-        transitions: what the evidence reported of suspends, hibernations and new kernels (its word), in order.
+        transitions: suspends, hibernations and new kernels that the evidence claims, in order.
     """
 
     ueid: Ueid
@@ -103,7 +103,7 @@ def to_claims(result: AttestationResult, developer: str, build: str) -> dict[str
     """The JWT claims of a result.
 
     Args:
-        result: what to say.
+        result: to encode.
         developer: first member of ``ear_verifier_id``.
         build: second member of ``ear_verifier_id``.
     """
@@ -193,7 +193,7 @@ def _from_claims(claims: Mapping[str, object]) -> AttestationResult:
     status = Tier(_text(claims["ear_status"]))
     allowed = {Tier.NONE, overall_status(vector)}
     if status != appraisal["ear_status"] or status not in allowed:
-        raise PeerError(Reason.MALFORMED, f"attestation result: status {status} is not that of its vector")
+        raise PeerError(Reason.MALFORMED, f"attestation result: status {status} does not follow from its vector")
     nonce = claims.get("eat_nonce")
     evidence, rate = details.get("evidence"), details.get("clock_rate_ppm")
     rejections, received_after = details.get("rejections"), details.get("received_after")

@@ -1,8 +1,8 @@
 """Attestation results as a CWT (RFC 8392): the EAR claims in CBOR in a COSE_Sign1, tags 61 and 18.
 
-A one-to-one translation of the claims of :mod:`schemas.messages.result`, so a result says the same in both forms: names
-become the keys of draft-ietf-rats-ear-04, tiers become numbers (AR4SI, 2.3.2), what is base64url text in JSON becomes
-bytes. What stands in the ``attestream`` map keeps its names.
+Translates the claims of :mod:`schemas.messages.result` one to one, so both forms of a result have the same content.
+Names become the keys of draft-ietf-rats-ear-04, tiers become numbers (AR4SI, 2.3.2), base64url text becomes bytes. The
+members of the ``attestream`` map keep their names.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from schemas.verdicts import Tier, TrustClaim
 
 TAG_CWT: Final = 61  # RFC 8392, 6
 _FIELD: Final = "CWT"
-TYPE: Final = "application/eat+cwt"  # RFC 9782, 2.1, as RFC 9596 wants it
+TYPE: Final = "application/eat+cwt"  # RFC 9782, 2.1, in the form of RFC 9596
 _PROTECTED: Final = {cose.HEADER_TYPE: TYPE}
 
 _Names = Mapping[str, int]
@@ -59,7 +59,7 @@ def sign(claims: Mapping[str, object], key: EllipticCurvePrivateKey) -> bytes:
 
 
 def signed_part(token: bytes) -> bytes:
-    """What the signature of a CWT covers: protected header and claims, as they stand in it.
+    """The bytes that the signature of a CWT covers: protected header and claims, as they are in the token.
 
     Raises:
         PeerError: ``too-large`` or ``malformed``.
@@ -69,19 +69,19 @@ def signed_part(token: bytes) -> bytes:
 
 
 def to_be_signed(claims: Mapping[str, object], key_id: bytes) -> bytes:
-    """What the key with this id signs when :func:`sign` is asked to; byte for byte."""
+    """The bytes that :func:`sign` signs with the key of this id."""
     return cbor.encode([cbor.encode(cose.protected_headers(key_id, _PROTECTED)), cbor.encode(to_cbor(claims))])
 
 
 def verify(token: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) -> dict[str, object]:
-    """Verifies a CWT by the key its key id names; tag 61 may be missing (RFC 8392, 6), tag 18 may not.
+    """Verifies a CWT with the key that its key id names. Tag 61 is optional (RFC 8392, 6), tag 18 is not.
 
     Args:
         token: the tagged CBOR.
         keys: trusted keys by ``cose.key_id``.
 
     Returns:
-        The authenticated claims, by their names in a JWT; their times are not checked here.
+        The authenticated claims by their names in a JWT. The caller checks their times.
 
     Raises:
         PeerError: ``too-large``, ``malformed``, or ``result-signature-invalid`` when no trusted key signed it.
@@ -91,7 +91,7 @@ def verify(token: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) -> dict[s
 
 
 def unverified_claims(token: bytes) -> dict[str, object]:
-    """The claims of a CWT as somebody wrote them down; nobody need have signed them.
+    """The claims of a CWT whose signature is not verified.
 
     Raises:
         PeerError: ``too-large`` or ``malformed``.
@@ -119,10 +119,10 @@ def to_cbor(claims: Mapping[str, object]) -> dict[object, object]:
 
 
 def from_cbor(claims: Mapping[object, object]) -> dict[str, object]:
-    """The JWT claims of a CBOR claims set, for :func:`schemas.messages.result.from_claims`, which checks them.
+    """The JWT claims of a CBOR claims set. :func:`schemas.messages.result.from_claims` checks them.
 
     Raises:
-        PeerError: ``malformed`` where bytes, maps or tiers are expected and something else is there.
+        PeerError: ``malformed`` where something else than the expected bytes, map or tier is.
     """
     named = _rename(claims, CLAIMS, _BYTES_IN_CLAIMS)
     named["ear_status"] = _tier(named.get("ear_status"))
@@ -169,7 +169,7 @@ def _translate(
 def _rename(
     keyed: Mapping[object, object], names: _Names, converted: tuple[str, ...] = (), *, unknown: bool = False
 ) -> dict[str, object]:
-    """By name; what has no name here is left out (EAR-04, 3: ignored), or with ``unknown`` kept to be refused."""
+    """The items by name. Unknown items are ignored (EAR-04, 3), or with ``unknown`` kept, so that they are refused."""
     by_number = {number: name for name, number in names.items()}
     named = {by_number[key]: value for key, value in keyed.items() if isinstance(key, int) and key in by_number}
     if unknown:
@@ -184,7 +184,7 @@ def _inner(outer: Mapping[object, object] | Mapping[str, object], name: str) -> 
 def _tier(value: object) -> str:
     tier = _TIER_OF.get(value) if isinstance(value, int) and not isinstance(value, bool) else None
     if tier is None:
-        raise PeerError(Reason.MALFORMED, f"ear_status: {str(value)[:40]!r} is no tier")
+        raise PeerError(Reason.MALFORMED, f"ear_status: {str(value)[:40]!r} is not a tier")
     return str(tier)
 
 

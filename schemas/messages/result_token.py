@@ -1,7 +1,7 @@
-"""A signed attestation result in either form, JWT or CWT: signed by a verifier, verified by whoever relies on it.
+"""Signs and verifies attestation results in either form, JWT or CWT.
 
-The form says nothing about what is believed: both are ES256 with their type in the protected header, by a key that the
-caller trusts, and both parse to the same :class:`~schemas.messages.result.AttestationResult`.
+Both forms are equally trusted: ES256 with the type in the protected header, by a key that the caller trusts. Both parse
+to the same :class:`~schemas.messages.result.AttestationResult`.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class ResultSigner:
         """Signs nothing yet.
 
         Args:
-            key: the verifier's.
+            key: the verifier's key.
             developer: first member of ``ear_verifier_id``.
             build: second member of ``ear_verifier_id``.
             form: of the tokens.
@@ -65,7 +65,7 @@ def result_keys(keys: Mapping[bytes, EllipticCurvePublicKey]) -> dict[str, Ellip
 
 
 def verify(token: bytes, keys: Mapping[str, EllipticCurvePublicKey]) -> AttestationResult:
-    """Verifies a token of either form: its signature and its claims' form. Not its times.
+    """Verifies the signature of a token of either form and parses its claims. The caller checks its times.
 
     Args:
         token: as a verifier signed it.
@@ -82,7 +82,7 @@ def verify(token: bytes, keys: Mapping[str, EllipticCurvePublicKey]) -> Attestat
 
 
 def read_unverified(token: bytes) -> AttestationResult:
-    """What a token of either form says; nobody need have signed it.
+    """The result in a token of either form whose signature is not verified.
 
     Raises:
         PeerError: ``too-large`` or ``malformed``.
@@ -93,7 +93,7 @@ def read_unverified(token: bytes) -> AttestationResult:
 
 
 def unverified_claims(token: bytes) -> dict[str, object]:
-    """The claims of a token of either form by their names in a JWT; nobody need have signed them.
+    """The claims of a token of either form by their names in a JWT; the signature is not verified.
 
     Raises:
         PeerError: ``too-large`` or ``malformed``.
@@ -104,7 +104,7 @@ def unverified_claims(token: bytes) -> dict[str, object]:
 
 
 def signed_part(token: bytes) -> bytes:
-    """What the signature of a token covers, all of it.
+    """All bytes that the signature of a token covers.
 
     Raises:
         PeerError: ``too-large`` or ``malformed``.
@@ -113,14 +113,14 @@ def signed_part(token: bytes) -> bytes:
 
 
 def to_be_signed(claims: Mapping[str, object], key_id: bytes, form: ResultFormat) -> bytes:
-    """What :class:`ResultSigner` signs of ``claims`` with the key of this id: :func:`signed_part` of its token."""
+    """The bytes that :class:`ResultSigner` signs for ``claims`` with the key of this id (see :func:`signed_part`)."""
     if form is ResultFormat.CWT:
         return result_cwt.to_be_signed(claims, key_id)
     return jws.to_be_signed(claims, key_id.hex())
 
 
 def wrap(token: bytes) -> bytes:
-    """The CMW record in which a token travels, of the media type of its form."""
+    """The CMW record of a token, with the media type of its form."""
     return cmw.wrap(_MEDIA_TYPES[format_of(token)], token, Indicator.ATTESTATION_RESULTS)
 
 
@@ -128,7 +128,8 @@ def unwrap(payload: bytes) -> bytes:
     """The token in a CMW record, not verified.
 
     Raises:
-        PeerError: ``too-large``, ``malformed``, ``unknown-media-type``, also when the token is not of its media type.
+        PeerError: ``too-large``, ``malformed``; ``unknown-media-type``, also for a token of another form than its media
+            type states.
     """
     media_type, token = cmw.unwrap_any(payload, tuple(_MEDIA_TYPES.values()), Indicator.ATTESTATION_RESULTS)
     form = format_of(token)
@@ -138,10 +139,10 @@ def unwrap(payload: bytes) -> bytes:
 
 
 def token_of(content: bytes) -> bytes:
-    """The token in a file: a JWT with or without an end of line, a CWT, or a CMW record with either.
+    """The token in a file: a JWT with or without an end of line, a CWT, or a CMW record of either.
 
     Raises:
-        PeerError: as :func:`unwrap`.
+        PeerError: see :func:`unwrap`.
     """
     if content.startswith(_RECORD_HEAD):
         return unwrap(content)
@@ -152,7 +153,7 @@ def format_of(token: bytes) -> ResultFormat:
     """The form of a token, by its first bytes.
 
     Raises:
-        PeerError: ``malformed`` when it is neither.
+        PeerError: ``malformed`` if it is neither a JWT nor a CWT.
     """
     if token.startswith(_JWT_HEAD):
         return ResultFormat.JWT

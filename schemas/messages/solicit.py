@@ -1,7 +1,7 @@
-"""Solicits: a verifier asks one attester to push now, to resend a log from an index, or to synchronise anew.
+"""Solicits: a verifier asks one attester to push now, to resend logs from an index, or to synchronise again.
 
-Signed by the verifier. An attester accepts only solicits that are newer than the last one from that verifier, so an old
-one played again does nothing; it limits their rate besides.
+The verifier signs them. An attester accepts only solicits that are newer than the last one of that verifier, so a
+replay has no effect; it also limits their rate.
 """
 
 from collections.abc import Mapping
@@ -24,15 +24,15 @@ _MAX_BYTES: Final = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solicit:
-    """What a verifier asks for.
+    """A verifier's request.
 
     Attributes:
-        ueid: whom it asks.
+        ueid: the attester.
         verifier: the verifier's name.
         issued_us: the verifier's clock; later solicits of one verifier have greater values.
-        reason: why, as a reason code.
+        reason: the reason code.
         full: resend all claims and PCR values, and the logs from ``logs``.
-        logs: first entry to send, by log name; a log not named is sent from where the attester is.
+        logs: index of the first entry to send, by log name. Of other logs the attester sends its new entries.
     """
 
     ueid: Ueid

@@ -1,4 +1,4 @@
-"""Status of a process: that it is there, or (its last will) that it is gone. Unsigned, for people; decides nothing."""
+"""Status of a process: online, or (by its last will) offline. Not signed; for people. No verdict depends on it."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +12,7 @@ _MAX_BYTES: Final = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Who, and whether it is connected."""
+    """A process and whether it is connected."""
 
     role: str
     name: str

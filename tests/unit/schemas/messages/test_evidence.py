@@ -392,7 +392,7 @@ def test_an_increment_promises_an_entry_at_least() -> None:
 
 def test_an_increment_belongs_to_a_log_that_the_body_names() -> None:
     reason, detail = refusal(lambda: push({5: {"tcg2": [b"x", 5]}}))
-    assert (reason, "does not say where" in detail) == (Reason.MALFORMED, True)
+    assert (reason, "does not state its start" in detail) == (Reason.MALFORMED, True)
     assert push_refusal({5: {"ima": [b"x", 5], "tcg2": [b"x", 5]}}) is Reason.MALFORMED
 
 

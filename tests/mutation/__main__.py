@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.mutation.mutants import Mutant, make_mutants
-from tests.mutation.record import Fared, digest_of, read_equivalent, read_record, write_draft, write_record
+from tests.mutation.record import Fared, Key, digest_of, read_equivalent, read_record, write_draft, write_record
 from tests.mutation.runner import TestsFailError, copy_tree, try_mutants
 from tests.mutation.targets import ROOT, modules
 
@@ -115,33 +115,34 @@ def _list(chosen: dict[str, tuple[str, ...]]) -> None:
 def _run(folder: Path, chosen: dict[str, tuple[str, ...]], options: argparse.Namespace) -> int:
     equivalent = read_equivalent()
     survivors: list[Mutant] = []
-    needless = []
+    needless: list[Key] = []
     for number, (path, tests) in enumerate(chosen.items(), 1):
-        started = time.monotonic()
+        started, title = time.monotonic(), f"[{number}/{len(chosen)}] {path}"
         source = (folder / path).read_text(encoding="utf-8")
         mutants = [each for each in make_mutants(path, source) if options.lines is None or each.line in options.lines]
-        title = f"[{number}/{len(chosen)}] {path}"
         unnoticed = try_mutants(folder, mutants, tests, options.jobs, title)
         left = [mutant for mutant in unnoticed if mutant.key not in equivalent]
-        explained = len(unnoticed) - len(left)
+        fared = Fared(
+            digest=digest_of(source),
+            mutants=len(mutants),
+            noticed=len(mutants) - len(unnoticed),
+            equivalent=len(unnoticed) - len(left),
+        )
         print(
-            f"{title}: {len(mutants)} mutants, {len(mutants) - len(unnoticed)} noticed, {explained} equivalent, "
+            f"{title}: {fared.mutants} mutants, {fared.noticed} noticed, {fared.equivalent} equivalent, "
             f"{len(left)} survived ({time.monotonic() - started:.0f} s)",
+            *map(_shown, left),
+            sep="\n",
             flush=True,
         )
         survivors += left
-        for mutant in left:
-            print(_shown(mutant), flush=True)
-        noticed = {mutant.key for mutant in mutants} - {mutant.key for mutant in unnoticed}
-        needless += [key for key in equivalent if key in noticed]
+        needless += sorted({mutant.key for mutant in mutants if mutant not in unnoticed} & equivalent.keys())
         if not left and options.lines is None:
-            fared = Fared(
-                digest=digest_of(source),
-                mutants=len(mutants),
-                noticed=len(mutants) - len(unnoticed),
-                equivalent=explained,
-            )
             write_record({**{each: kept for each, kept in read_record().items() if each in modules()}, path: fared})
+    return _conclude(survivors, needless)
+
+
+def _conclude(survivors: Sequence[Mutant], needless: Sequence[Key]) -> int:
     for module, function, was, becomes in needless:
         print(f"equivalent.toml: a test notices {module} {function}: {was!r} -> {becomes!r}; take the entry out")
     if survivors:

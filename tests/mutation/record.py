@@ -6,9 +6,10 @@ count. It is the same under every supported Python.
 
 import ast
 import hashlib
+import itertools
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -55,10 +56,21 @@ def _plain(node: object) -> object:
     if isinstance(node, ast.Constant):
         value = node.value
         return (type(value).__name__, "" if isinstance(value, str) and " " in value else repr(value))
+    if isinstance(node, ast.JoinedStr):
+        return (type(node).__name__, *_merged(node.values))
     if isinstance(node, ast.AST):
         fields = ((name, _plain(value)) for name, value in ast.iter_fields(node) if name not in _WITHOUT_MEANING)
         return (type(node).__name__, *(field for field in fields if field[1] not in ((), None)))
     return node
+
+
+def _merged(parts: Iterable[ast.expr]) -> Iterator[object]:
+    """The parts of a formatted string; Python 3.12.1 cuts its text at every brace."""
+    for is_text, group in itertools.groupby(parts, key=lambda part: isinstance(part, ast.Constant)):
+        if is_text:
+            yield _plain(ast.Constant("".join(str(part.value) for part in group if isinstance(part, ast.Constant))))
+        else:
+            yield from map(_plain, group)
 
 
 def _is_docstring(node: object) -> bool:

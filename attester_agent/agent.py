@@ -50,7 +50,7 @@ _LOG: Final = Log("agent")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class Collaborators:
     """What the agent works with.
 
     Attributes:
@@ -88,28 +88,30 @@ class _InFlight:
 class Agent:
     """The loop. Everything in it is owned by the thread that calls :meth:`run`."""
 
-    def __init__(self, state: AgentState, settings: EvidenceSettings, trust: Trust, world: World) -> None:
+    def __init__(
+        self, state: AgentState, settings: EvidenceSettings, trust: Trust, collaborators: Collaborators
+    ) -> None:
         """Starts where ``state`` ended; a push is due at once.
 
         Args:
             state: of this device and attesting key.
             settings: table ``[evidence]``.
-            trust: whose handles and solicits count.
-            world: everything around.
+            trust: whose handles and solicits the agent accepts.
+            collaborators: the TPM, the broker and the other parts that the agent works with.
         """
         self._state = state
         self._settings = settings
         self._trust = trust
-        self._maker = world.maker
-        self._logs = tuple(world.logs)
-        self._spool = world.spool
-        self._transport = world.transport
-        self._topics = world.topics
-        self._collect_claims = world.collect_claims
-        self._status = world.status
+        self._maker = collaborators.maker
+        self._logs = tuple(collaborators.logs)
+        self._spool = collaborators.spool
+        self._transport = collaborators.transport
+        self._topics = collaborators.topics
+        self._collect_claims = collaborators.collect_claims
+        self._status = collaborators.status
         self._chain = ChainWatch(_LOG)
-        self._handle_source = world.handle_source
-        self._readiness, self._trace = world.readiness, world.trace
+        self._handle_source = collaborators.handle_source
+        self._readiness, self._trace = collaborators.readiness, collaborators.trace
         self._readiness.bound_to(state.handle, trust.clock)
         self._in_flight: dict[int, _InFlight] = {}
         self._published = 0  # number of the last push handed to the transport

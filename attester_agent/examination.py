@@ -67,7 +67,7 @@ class Finding:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Patient:
+class _Known:
     """What is known so far; each check fills in what later ones need."""
 
     settings: Settings
@@ -87,19 +87,19 @@ def examine(settings: Settings, endorser_keys: Sequence[Path], stop: Stop) -> It
         endorser_keys: files of public keys; none, and nothing is said about the endorsement's signature.
         stop: ends waiting.
     """
-    patient = _Patient(settings=settings, endorser_keys=endorser_keys, stop=stop)
+    known = _Known(settings=settings, endorser_keys=endorser_keys, stop=stop)
     for check in CHECKS:
-        yield from check(patient)
+        yield from check(known)
 
 
-def _files(patient: _Patient) -> Iterator[Finding]:
+def _files(known: _Known) -> Iterator[Finding]:
     try:
-        patient.trust = load_trust(patient.settings)
-        load_stamper(patient.settings)
+        known.trust = load_trust(known.settings)
+        load_stamper(known.settings)
     except ConfigError as error:
         yield _fail("keys and roots", error, "put the file there, readable by the agent's user, or correct the setting")
         return
-    found = patient.trust
+    found = known.trust
     seen = f"{len(found.distributors)} distributor, {len(found.verifiers)} verifier keys"
     if found.verifiers:
         yield _ok("keys and roots", seen)
@@ -112,8 +112,8 @@ def _files(patient: _Patient) -> Iterator[Finding]:
         )
 
 
-def _state(patient: _Patient) -> Iterator[Finding]:
-    path = patient.settings.state
+def _state(known: _Known) -> Iterator[Finding]:
+    path = known.settings.state
     try:
         check_folder_of(path, "state")
     except ConfigError as error:
@@ -135,8 +135,8 @@ def _state(patient: _Patient) -> Iterator[Finding]:
         yield _ok("state", f"{path}; an agent runs on it")
 
 
-def _logs(patient: _Patient) -> Iterator[Finding]:
-    settings = patient.settings.logs
+def _logs(known: _Known) -> Iterator[Finding]:
+    settings = known.settings.logs
     if settings.tcg2 is None and settings.ima is None and not settings.cel:
         yield Finding(
             grade=Grade.WARN,
@@ -177,8 +177,8 @@ def _logs(patient: _Patient) -> Iterator[Finding]:
             yield _ok(check, f"{count} entries")
 
 
-def _tpm(patient: _Patient) -> Iterator[Finding]:
-    settings = patient.settings.tpm
+def _tpm(known: _Known) -> Iterator[Finding]:
+    settings = known.settings.tpm
     if settings.tcti.startswith(_DEVICE):
         path = Path(settings.tcti.removeprefix(_DEVICE))
         if not path.exists():
@@ -191,53 +191,53 @@ def _tpm(patient: _Patient) -> Iterator[Finding]:
             todo = "add the agent's user to group tss: usermod -aG tss USER (rules of the package tpm-udev)"
             yield Finding(grade=Grade.FAIL, check="tpm", seen=f"{path}: uid {os.geteuid()} may not open it", todo=todo)
             return
-    device = TpmDevice(settings, pause=patient.stop.wait)
+    device = TpmDevice(settings, pause=known.stop.wait)
     try:
         with device.registers() as registers:
-            life = registers.life()
-            missing = _missing_banks(patient.settings.evidence.selection, set(registers.read(0)))
-        patient.identity = device.find_identity()
+            lifetime = registers.pcr_lifetime()
+            missing = _missing_banks(known.settings.evidence.selection, set(registers.read(0)))
+        known.identity = device.find_identity()
     except AttestreamError as error:
         yield _fail("tpm", error, "see docs/threat-model.md for the code; does another program hold the TPM?")
         return
-    yield _ok("tpm", f"answers; reset {life.reset_count}, restart {life.restart_count}")
+    yield _ok("tpm", f"answers; reset {lifetime.reset_count}, restart {lifetime.restart_count}")
     if missing:
         todo = "choose another bank in evidence.pcrs, or allocate it: tpm2_pcrallocate, then reboot"
         seen = f"{', '.join(missing)}: not active in this TPM"
         yield Finding(grade=Grade.FAIL, check="PCR bank", seen=seen, todo=todo)
-    if patient.identity is None:
+    if known.identity is None:
         todo = "attester-agent enrol --config … --endorser-key … (or: attester-agent provision)"
         seen = f"none at {settings.ak_handle:#x}"
         yield Finding(grade=Grade.FAIL, check="attesting key", seen=seen, todo=todo)
     else:
-        yield _ok("attesting key", f"{settings.ak_handle:#x}, of {ueid_text(patient.identity.ueid)}")
+        yield _ok("attesting key", f"{settings.ak_handle:#x}, of {ueid_text(known.identity.ueid)}")
 
 
 def _missing_banks(wanted: PcrSelection, active: set[object]) -> list[str]:
     return [bank.algorithm.name for bank in wanted.banks if bank.algorithm not in active]
 
 
-def _broker(patient: _Patient) -> Iterator[Finding]:
-    mqtt = patient.settings.mqtt
+def _broker(known: _Known) -> Iterator[Finding]:
+    mqtt = known.settings.mqtt
     topics = mqtt.topics
     filters = [topics.all_handles]
-    if patient.identity is not None:
-        filters.append(topics.endorsements(patient.identity.ueid))
+    if known.identity is not None:
+        filters.append(topics.endorsements(known.identity.ueid))
     session = Session(client_id=f"doctor-{clock.random_bytes(6).hex()}", subscriptions=tuple(filters))
     where = f"{mqtt.host}:{mqtt.port}"
     try:
-        connection = MqttConnection(mqtt, session, on_message=patient.messages.append)
+        connection = MqttConnection(mqtt, session, on_message=known.messages.append)
     except ConfigError as error:
         yield _fail("broker", error, "correct table [mqtt]")
         return
     connection.start()
     try:
-        patient.subscribed = connection.wait_subscribed(PATIENCE_S)
-        if patient.subscribed:
-            patient.stop.wait(1.0)  # what is retained comes right behind
+        known.subscribed = connection.wait_subscribed(PATIENCE_S)
+        if known.subscribed:
+            known.stop.wait(1.0)  # what is retained comes right behind
     finally:
         connection.stop()
-    if patient.subscribed:
+    if known.subscribed:
         yield _ok("broker", f"{where} lets us subscribe")
     else:
         todo = "does it run, does a firewall let us out, are user, password and certificates of [mqtt] right?"
@@ -245,13 +245,13 @@ def _broker(patient: _Patient) -> Iterator[Finding]:
         yield Finding(grade=Grade.FAIL, check="broker", seen=seen, todo=todo)
 
 
-def _handle(patient: _Patient) -> Iterator[Finding]:
-    if not patient.subscribed or patient.trust is None:
+def _handle(known: _Known) -> Iterator[Finding]:
+    if not known.subscribed or known.trust is None:
         yield Finding(grade=Grade.WARN, check="handle", seen="not looked at: broker or keys are missing")
         return
-    topics, trust, newest = patient.settings.mqtt.topics, patient.trust, list[Handle]()
+    topics, trust, newest = known.settings.mqtt.topics, known.trust, list[Handle]()
     problem = ""
-    for message in patient.messages:
+    for message in known.messages:
         if topics.kind_of(message.topic) is TopicKind.HANDLES:
             try:
                 raw = cmw.unwrap(message.payload, media_types.HANDLE, Indicator.HANDLE)
@@ -289,25 +289,25 @@ def _judge_time(handle: Handle, judge: ClockTrust) -> Iterator[Finding]:
     yield _ok("clock", "agrees with the time stamp authority")
 
 
-def _enrolment(patient: _Patient) -> Iterator[Finding]:
-    identity = patient.identity
-    if identity is None or not patient.subscribed:
+def _enrolment(known: _Known) -> Iterator[Finding]:
+    identity = known.identity
+    if identity is None or not known.subscribed:
         yield Finding(grade=Grade.WARN, check="enrolment", seen="not looked at: broker or attesting key is missing")
         return
     enrol = "attester-agent enrol --config … --endorser-key …; what the endorser answers says what it wants"
-    topic = patient.settings.mqtt.topics.endorsements(identity.ueid)
-    payloads = [message.payload for message in patient.messages if message.topic == topic]
+    topic = known.settings.mqtt.topics.endorsements(identity.ueid)
+    payloads = [message.payload for message in known.messages if message.topic == topic]
     if not payloads:
         seen = f"no endorsement of {ueid_text(identity.ueid)} on the broker"
         yield Finding(grade=Grade.FAIL, check="enrolment", seen=seen, todo=enrol)
         return
-    if not patient.endorser_keys:
+    if not known.endorser_keys:
         seen = "an endorsement is on the broker; who signed it was not checked"
         yield Finding(grade=Grade.WARN, check="enrolment", seen=seen, todo="name --endorser-key to have it checked")
         return
     try:
         with naming("--endorser-key"):
-            keys = load_public_keys(patient.endorser_keys)
+            keys = load_public_keys(known.endorser_keys)
         raw = cmw.unwrap(payloads[-1], media_types.SIGNED_CORIM, Indicator.ENDORSEMENTS)
         endorsement = verify_endorsement(raw, keys)
     except AttestreamError as error:
@@ -325,10 +325,10 @@ def _enrolment(patient: _Patient) -> Iterator[Finding]:
         yield _ok("enrolment", f"endorsed by {endorsement.signer} for {days:.0f} more days")
 
 
-def _rest(patient: _Patient) -> Iterator[Finding]:
+def _rest(known: _Known) -> Iterator[Finding]:
     """What ``run --check-config`` sees beyond the above."""
     try:
-        check_files(patient.settings)
+        check_files(known.settings)
     except ConfigError as error:
         yield _fail("configuration", error, "correct it; attester-agent run would end with status 2")
 
@@ -341,7 +341,7 @@ def _fail(check: str, error: AttestreamError, todo: str) -> Finding:
     return Finding(grade=Grade.FAIL, check=check, seen=f"{error.reason}: {error.detail}", todo=todo)
 
 
-CHECKS: Final[tuple[Callable[[_Patient], Iterator[Finding]], ...]] = (
+CHECKS: Final[tuple[Callable[[_Known], Iterator[Finding]], ...]] = (
     _files,
     _state,
     _logs,

@@ -31,7 +31,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Life:
+class PcrLifetime:
     """What tells one life of the PCRs from the next: all start anew with a reset, those from 16 on with a resume."""
 
     reset_count: int
@@ -54,15 +54,15 @@ class TpmSession(Protocol):
     def read_pcrs(self, selection: PcrSelection) -> PcrValues:
         """The selected PCRs' values. Not atomic: whether they belong to a quote, its digest says."""
 
-    def life(self) -> Life:
+    def pcr_lifetime(self) -> PcrLifetime:
         """How often the TPM was reset and resumed, as it tells everyone: unsigned and not obfuscated."""
 
 
 class Registers(Protocol):
     """The PCRs, for whoever measures. Every method raises ``WorldError`` (``tpm-…``)."""
 
-    def life(self) -> Life:
-        """As ``TpmSession.life``."""
+    def pcr_lifetime(self) -> PcrLifetime:
+        """As ``TpmSession.pcr_lifetime``."""
 
     def read(self, index: int) -> Mapping[HashAlgorithm, bytes]:
         """The value of one PCR in every bank that has it and that we can hash for."""
@@ -97,7 +97,7 @@ class MeasurementLog(Protocol):
     def exists(self) -> bool:
         """Whether there is such a log right now."""
 
-    def is_current(self, life: Life) -> bool:
+    def is_current(self, lifetime: PcrLifetime) -> bool:
         """Whether the log is of this life of the PCRs, as far as the log can tell.
 
         Raises:

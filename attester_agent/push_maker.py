@@ -17,11 +17,11 @@ from hashlib import sha256
 from typing import Final, assert_never
 
 from attester_agent.adapters.push_trace import PushTrace
-from attester_agent.core.agent_state import AgentState, on_boot, on_seen
+from attester_agent.core.agent_state import AgentState, on_boot, on_machine_state
 from attester_agent.core.evidence_builder import Push, Quote, draft_body, finish_push, is_bound_log, start_of_push
 from attester_agent.core.handle_gate import AcceptedHandle
 from attester_agent.core.log_window import Coverage, Entries, cover
-from attester_agent.core.transitions import NOTHING_KNOWN, KernelView, has_woken, seen_at
+from attester_agent.core.transitions import NOTHING_KNOWN, KernelView, has_woken, machine_state
 from attester_agent.ports import LogRestartedError, MeasurementLog, SyncStamper, Tpm, TpmSession
 from runtime.telemetry import Log
 from schemas.errors import PeerError, WorldError
@@ -79,7 +79,7 @@ class PushMaker:
             baseline_every: see ``draft_body``.
             on_unreproduced: told when a push went out whose logs do not reproduce its quote.
             kernel: what the kernel says of itself now.
-            stamper: has sync proofs stamped (two-sided mode); None for none.
+            stamper: has sync proofs stamped (two-sided mode); None leaves them without a stamp.
         """
         self._tpm = tpm
         self._logs = tuple(logs)
@@ -95,8 +95,8 @@ class PushMaker:
         self._synced_under = NOTHING_KNOWN  # the kernel when the TPM was synchronised last
         self._unreproduced = False  # the last push's logs did not reproduce its quote
 
-    def tell(self, trace: PushTrace) -> None:
-        """From now on ``trace`` is told what takes how long."""
+    def record_stages(self, trace: PushTrace) -> None:
+        """From now on, records in ``trace`` how long each stage takes."""
         self._trace = trace
 
     def forget_sync(self) -> None:
@@ -105,7 +105,7 @@ class PushMaker:
 
     def has_woken(self, state: AgentState) -> bool:
         """Whether the machine was suspended since the last push. Cheap."""
-        return state.seen is not None and has_woken(state.seen.kernel, self._kernel())
+        return state.machine is not None and has_woken(state.machine.kernel, self._kernel())
 
     def make(self, state: AgentState, handle: AcceptedHandle, claims: Mapping[str, ClaimValue]) -> Push:
         """Makes the next push.
@@ -143,7 +143,7 @@ class PushMaker:
         if state.boot != sync.clock.reset_count and state.boot is not None:
             _LOG.info("new-boot", sequence=state.sequence)
         state = self._on_resume(on_boot(state, sync.clock.reset_count), sync.clock)
-        state = on_seen(state, seen_at(kernel, sync.clock))
+        state = on_machine_state(state, machine_state(kernel, sync.clock))
         state = start_of_push(state, baseline_every=self._baseline_every)
         if sync.stamp is not None and sync.stamped_in is None:
             self._sync = sync = replace(sync, stamped_in=state.sequence)
@@ -180,7 +180,7 @@ class PushMaker:
 
     def _on_resume(self, state: AgentState, now: ClockInfo) -> AgentState:
         """Forgets logs of PCRs that a resume has undone; like the verifier, which sees the same restart count."""
-        if state.seen is None or (state.seen.reset_count, state.seen.restart_count) == (
+        if state.machine is None or (state.machine.reset_count, state.machine.restart_count) == (
             now.reset_count,
             now.restart_count,
         ):
@@ -200,14 +200,14 @@ class PushMaker:
     def _current_logs(self, session: TpmSession) -> list[MeasurementLog]:
         """The logs that are there, and of this boot."""
         logs = []
-        life = None
+        lifetime = None
         for log in self._logs:
             if not log.exists:
                 continue
             if log.name.startswith(f"{CEL}/"):
-                life = session.life() if life is None else life
+                lifetime = session.pcr_lifetime() if lifetime is None else lifetime
                 try:
-                    if not log.is_current(life):
+                    if not log.is_current(lifetime):
                         continue
                 except WorldError as error:
                     _LOG.error("log-failed", log=log.name, reason=error.reason, detail=error.detail)

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
-from attester_agent.adapters.handle_file import HandleFile
+from attester_agent.adapters.handle_file import HandleFileSource
 from attester_agent.adapters.inbox import Inbox
 from attester_agent.adapters.kernel_view import read_kernel_view
 from attester_agent.adapters.loaded_files import load_stamper, load_trust
 from attester_agent.adapters.push_trace import PushTrace
 from attester_agent.adapters.readiness import Readiness
 from attester_agent.adapters.spool import SqliteSpool
-from attester_agent.agent import FIRST_RETRY_S, LAST_RETRY_S, Agent, World, report_unreproduced
+from attester_agent.agent import FIRST_RETRY_S, LAST_RETRY_S, Agent, Collaborators, report_unreproduced
 from attester_agent.claim_collection import ClaimCollection, collectors_of
 from attester_agent.core.agent_state import AgentState
 from attester_agent.core.trust import Trust
@@ -36,7 +36,7 @@ _LOG: Final = Log("agent")
 T = TypeVar("T")
 
 
-class Observed(NamedTuple):
+class Observers(NamedTuple):
     """Who is told how the agent does."""
 
     readiness: Readiness
@@ -63,14 +63,14 @@ def _run_alone(settings: Settings, trust: Trust, stamper: SyncStamper | None, st
         tracer = open_tracer(settings.tracing, COMMAND, settings.name or "")
         trace = PushTrace(tracer)
         device = TpmDevice(settings.tpm, pause=stop.wait, watch=trace.command)
-        identity = _patiently(device.identity, readiness, stop)
+        identity = _retry_until_ready(device.identity, readiness, stop)
         if identity is None:
             return
         readiness.tpm_answered()
         state = _state_of(identity, spool)
         _LOG.info("started", ueid=ueid_text(identity.ueid), sequence=state.sequence, waiting=spool.queued_messages)
-        observed = Observed(readiness=readiness, trace=trace)
-        _serve(settings, state, trust, spool, device, stamper, observed, stop)
+        observers = Observers(readiness=readiness, trace=trace)
+        _serve(settings, state, trust, spool, device, stamper, observers, stop)
     finally:
         spool.close()
         if tracer is not None:
@@ -90,7 +90,7 @@ def _state_of(identity: Identity, spool: SqliteSpool) -> AgentState:
     return fresh
 
 
-def _patiently(work: Callable[[], T], readiness: Readiness, stop: Stop) -> T | None:
+def _retry_until_ready(work: Callable[[], T], readiness: Readiness, stop: Stop) -> T | None:
     """Repeats what the world lets fail; None when a stop was requested before it worked."""
     backoff = Backoff(FIRST_RETRY_S, LAST_RETRY_S)
     while not stop.requested:
@@ -112,7 +112,7 @@ def _serve(
     spool: SqliteSpool,
     device: TpmDevice,
     stamper: SyncStamper | None,
-    observed: Observed,
+    observers: Observers,
     stop: Stop,
 ) -> None:
     topics, evidence, label = settings.mqtt.topics, settings.evidence, settings.name
@@ -132,22 +132,22 @@ def _serve(
         on_published=inbox.acknowledged,
         on_connected=inbox.connected,
     )
-    world = World(
-        maker=_maker(evidence, device, logs, stamper, observed.trace),
+    collaborators = Collaborators(
+        maker=_maker(evidence, device, logs, stamper, observers.trace),
         logs=logs,
         spool=spool,
         transport=connection,
         topics=topics,
         collect_claims=ClaimCollection(collectors_of(settings.claims), settings.claims.select, label=label).current,
         status=_status(label or device_id, online=True),
-        handle_source=None if settings.handle_file is None else HandleFile(settings.handle_file),
-        readiness=observed.readiness,
-        trace=observed.trace,
+        handle_source=None if settings.handle_file is None else HandleFileSource(settings.handle_file),
+        readiness=observers.readiness,
+        trace=observers.trace,
     )
-    observed.readiness.health.ask("broker", lambda: broker_condition(connection))
+    observers.readiness.health.ask("broker", lambda: broker_condition(connection))
     connection.start()
     try:
-        Agent(state, evidence, trust, world).run(inbox, stop)
+        Agent(state, evidence, trust, collaborators).run(inbox, stop)
     finally:
         connection.publish(offline.topic, offline.payload, retain=True)
         connection.stop()
@@ -170,7 +170,7 @@ def _maker(
         kernel=read_kernel_view,
         stamper=stamper,
     )
-    maker.tell(trace)
+    maker.record_stages(trace)
     return maker
 
 

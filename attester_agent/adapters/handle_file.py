@@ -13,7 +13,7 @@ from schemas.messages.handle import MAX_HANDLE_BYTES
 from schemas.reasons import Reason
 
 
-class HandleFile:
+class HandleFileSource:
     """One path, whose file others write or replace. Used by one thread."""
 
     def __init__(self, path: Path) -> None:

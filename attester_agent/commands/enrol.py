@@ -121,7 +121,7 @@ def run_enrol(settings: Settings, options: argparse.Namespace, stop: Stop) -> st
     if options.out is not None:
         write_durable(options.out, device.request().payload)
         return f"{options.out}: the request of {ueid_text(device.identity.ueid)}; keep it until the outcome is there"
-    return _tell(enrol_over_broker(device, settings.mqtt, options.patience, stop))
+    return _report(enrol_over_broker(device, settings.mqtt, options.patience, stop))
 
 
 def _continue_by_file(device: EnrollingDevice, request: Path | None, received: Path, out: Path | None) -> str:
@@ -135,7 +135,7 @@ def _continue_by_file(device: EnrollingDevice, request: Path | None, received: P
             raise refusal(outcome)
         if out is not None and outcome.endorsement is not None:
             write_durable(out, outcome.endorsement)
-        return _tell(endorsement)
+        return _report(endorsement)
     activation = answer_challenge(attempt, payload, device.keys, device.tpm)
     if out is None:
         raise ConfigError("--out: missing; where to write the activation for the endorser")
@@ -143,7 +143,7 @@ def _continue_by_file(device: EnrollingDevice, request: Path | None, received: P
     return f"{out}: the activation; bring it to the endorser: endorser enrolment accept --in {out.name}"
 
 
-def _tell(endorsement: Endorsement) -> str:
+def _report(endorsement: Endorsement) -> str:
     return (
         f"{ueid_text(endorsement.ueid)}: endorsed by {endorsement.signer}, version {endorsement.version}, "
         f"genuine TPM by {endorsement.genuine or 'nothing'}. Next: attester-agent run"

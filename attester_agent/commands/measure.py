@@ -85,8 +85,8 @@ def run_measure(settings: Settings, request: MeasureRequest, stop: Stop) -> str:
         raise ConfigError(f"--name, --type: {error.detail}") from error
     others = [CelFile(name, path, pause=stop.wait) for name, path in settings.logs.cel.items() if name != log]
     with TpmDevice(settings.tpm, pause=stop.wait).registers() as registers:
-        life = registers.life()
-        check_owner(request.pcr, [other for other in others if other.exists and other.is_current(life)])
+        lifetime = registers.pcr_lifetime()
+        check_owner(request.pcr, [other for other in others if other.exists and other.is_current(lifetime)])
         done = measure(registers, settings.logs.cel[log], request.pcr, content, stop.wait)
     lines = [f"sha256:{digest.hex()}  {content.name}"]
     lines.append(f"entry {done.recnum} of PCR {request.pcr} ({', '.join(done.banks)}) in log {CEL}/{log}")

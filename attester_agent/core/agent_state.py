@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from attester_agent.core.handle_gate import AcceptedHandle
-from attester_agent.core.transitions import KernelView, Seen, transitions_between
+from attester_agent.core.transitions import KernelView, MachineState, transitions_between
 from schemas.codecs import cbor
 from schemas.codecs.fields import as_array, as_bytes, as_map, as_text, as_uint
 from schemas.errors import PeerError
@@ -34,9 +34,9 @@ MAX_STATE_BYTES: Final = 1024 * 1024
 
 _FORMAT: Final = 1
 _FORMAT_KEY, _UEID, _ENVIRONMENT, _SEQUENCE, _PREVIOUS, _BOOT, _CLAIMS, _PCRS = 0, 1, 2, 3, 4, 5, 6, 7
-_NEXT_ENTRIES, _SINCE_FULL, _HANDLE, _SOLICITS, _SEEN, _TRANSITIONS, _UNTOLD = 8, 9, 10, 11, 12, 13, 14
+_NEXT_ENTRIES, _SINCE_FULL, _HANDLE, _SOLICITS, _MACHINE, _TRANSITIONS, _UNSENT = 8, 9, 10, 11, 12, 13, 14
 _REQUIRED: Final = (_FORMAT_KEY, _UEID, _ENVIRONMENT, _SEQUENCE, _CLAIMS, _PCRS, _NEXT_ENTRIES, _SINCE_FULL, _SOLICITS)
-_OPTIONAL: Final = (_PREVIOUS, _BOOT, _HANDLE, _SEEN, _TRANSITIONS, _UNTOLD)
+_OPTIONAL: Final = (_PREVIOUS, _BOOT, _HANDLE, _MACHINE, _TRANSITIONS, _UNSENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +55,9 @@ class AgentState:
         since_full: complete pushes since the last full one.
         handle: the last accepted handle.
         solicits: by verifier, ``issued_us`` of the last solicit that was followed.
-        seen: kernel and TPM at the last push.
+        machine: kernel and TPM at the last push.
         transitions: the last ones of this boot; a full push repeats them, so none is lost with a push.
-        untold: how many of them, at the end, are in no push yet.
+        unsent_transitions: how many of them, at the end, are in no push yet.
     """
 
     ueid: Ueid
@@ -71,9 +71,9 @@ class AgentState:
     since_full: int = 0
     handle: AcceptedHandle | None = None
     solicits: Mapping[str, int] = field(default_factory=dict)
-    seen: Seen | None = None
+    machine: MachineState | None = None
     transitions: tuple[Transition, ...] = ()
-    untold: int = 0
+    unsent_transitions: int = 0
 
 
 def require_baseline(state: AgentState) -> AgentState:
@@ -86,14 +86,14 @@ def on_boot(state: AgentState, boot: int) -> AgentState:
     return state if state.boot == boot else replace(require_baseline(state), boot=boot)
 
 
-def on_seen(state: AgentState, seen: Seen) -> AgentState:
-    """The state with what happened to the machine since the last push. A reboot begins another history."""
-    new = transitions_between(state.seen, seen)
-    before, untold = state.transitions, state.untold
-    if state.seen is not None and state.seen.reset_count != seen.reset_count and not new:
-        before, untold = (), 0
+def on_machine_state(state: AgentState, machine: MachineState) -> AgentState:
+    """Adds the machine's transitions since the last push. A reboot starts a new history."""
+    new = transitions_between(state.machine, machine)
+    before, unsent = state.transitions, state.unsent_transitions
+    if state.machine is not None and state.machine.reset_count != machine.reset_count and not new:
+        before, unsent = (), 0
     history = (*before, *new)[-MAX_TRANSITIONS:]
-    return replace(state, seen=seen, transitions=history, untold=min(len(history), untold + len(new)))
+    return replace(state, machine=machine, transitions=history, unsent_transitions=min(len(history), unsent + len(new)))
 
 
 def on_solicit(state: AgentState, solicit: Solicit) -> AgentState:
@@ -132,16 +132,16 @@ def encode_state(state: AgentState) -> bytes:
         items[_BOOT] = state.boot
     if state.handle is not None:
         items[_HANDLE] = [state.handle.id, state.handle.time_us, state.handle.expires_us]
-    if state.seen is not None:
-        seen, kernel = state.seen, state.seen.kernel
-        items[_SEEN] = [
-            *(seen.clock_ms, seen.reset_count, seen.restart_count),
+    if state.machine is not None:
+        machine, kernel = state.machine, state.machine.kernel
+        items[_MACHINE] = [
+            *(machine.clock_ms, machine.reset_count, machine.restart_count),
             *(kernel.boot_id, kernel.suspends, kernel.asleep_ms),
         ]
     if state.transitions:
         items[_TRANSITIONS] = encode_transitions(state.transitions)
-    if state.untold:
-        items[_UNTOLD] = state.untold
+    if state.unsent_transitions:
+        items[_UNSENT] = state.unsent_transitions
     return cbor.encode(items)
 
 
@@ -177,15 +177,15 @@ def decode_state(raw: bytes) -> AgentState:
             as_text(verifier, "verifier", limit=64): as_uint(issued_us, "solicit issued")
             for verifier, issued_us in as_map(items[_SOLICITS], "solicits", limit=MAX_VERIFIERS).items()
         },
-        seen=_decode_seen(items[_SEEN]) if _SEEN in items else None,
+        machine=_decode_machine(items[_MACHINE]) if _MACHINE in items else None,
         transitions=parse_transitions(items[_TRANSITIONS]) if _TRANSITIONS in items else (),
-        untold=as_uint(items[_UNTOLD], "state untold", maximum=MAX_TRANSITIONS) if _UNTOLD in items else 0,
+        unsent_transitions=as_uint(items[_UNSENT], "state untold", maximum=MAX_TRANSITIONS) if _UNSENT in items else 0,
     )
 
 
-def _decode_seen(value: object) -> Seen:
+def _decode_machine(value: object) -> MachineState:
     clock_ms, reset_count, restart_count, boot_id, suspends, asleep_ms = as_array(value, "state seen", length=6)
-    return Seen(
+    return MachineState(
         kernel=KernelView(
             boot_id=as_text(boot_id, "boot id", limit=64) if boot_id is not None else None,
             suspends=as_uint(suspends, "suspends") if suspends is not None else None,

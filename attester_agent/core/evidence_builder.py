@@ -120,6 +120,7 @@ def draft_body(
         sync_stamp: a TSA's token over the sync proof, if this push is to carry it.
     """
     full = state.previous is None
+    unsent = state.transitions[len(state.transitions) - state.unsent_transitions :]
     body = EvidenceBody(
         ueid=state.ueid,
         sync=sync,
@@ -128,7 +129,7 @@ def draft_body(
         previous=state.previous,
         claims=dict(claims) if full else changed_claims(state.claims, claims),
         logs={name: state.next_entries.get(name, 0) for name in sorted(logs)},
-        transitions=state.transitions if full else state.transitions[len(state.transitions) - state.untold :],
+        transitions=state.transitions if full else unsent,
         sync_stamp=sync_stamp,
     )
     room = max_bytes - len(encode_body(body)) - _QUOTE_BYTES - len(tuple(selection)) * _PCR_BYTES - _FRAME_BYTES
@@ -215,7 +216,7 @@ def finish_push(
             claims=draft.claims,
             pcrs=pcrs if draft.full else draft.state.pcrs.updated(pcrs),
             next_entries={**draft.state.next_entries, **ends},
-            untold=0,
+            unsent_transitions=0,
             since_full=0 if draft.full else draft.state.since_full + complete,
         ),
         full=draft.full,

@@ -43,7 +43,7 @@ NOTHING_KNOWN: Final = KernelView()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class MachineState:
     """Kernel and TPM at one moment. ``clock_ms`` and the counts are as the attesting key signs them."""
 
     kernel: KernelView
@@ -52,9 +52,11 @@ class Seen:
     restart_count: int
 
 
-def seen_at(kernel: KernelView, clock: ClockInfo) -> Seen:
+def machine_state(kernel: KernelView, clock: ClockInfo) -> MachineState:
     """What was seen when the TPM signed ``clock``."""
-    return Seen(kernel=kernel, clock_ms=clock.clock, reset_count=clock.reset_count, restart_count=clock.restart_count)
+    return MachineState(
+        kernel=kernel, clock_ms=clock.clock, reset_count=clock.reset_count, restart_count=clock.restart_count
+    )
 
 
 def has_woken(before: KernelView, now: KernelView) -> bool:
@@ -62,7 +64,7 @@ def has_woken(before: KernelView, now: KernelView) -> bool:
     return before.boot_id != now.boot_id or _suspends(before, now) > 0
 
 
-def transitions_between(before: Seen | None, now: Seen) -> tuple[Transition, ...]:
+def transitions_between(before: MachineState | None, now: MachineState) -> tuple[Transition, ...]:
     """All transitions from one look to the next, in order, at most the last ``MAX_TRANSITIONS``.
 
     Args:

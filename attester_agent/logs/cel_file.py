@@ -18,7 +18,7 @@ from typing import Final
 
 from attester_agent.core.log_window import Entries
 from attester_agent.logs.cel_journal import read_journal
-from attester_agent.ports import Life, LogRestartedError
+from attester_agent.ports import LogRestartedError, PcrLifetime
 from schemas.cel import in_cbor as cel_cbor
 from schemas.cel.any_encoding import CelEncoding, detect_encoding, read_records
 from schemas.cel.records import CelRecord, numbered
@@ -69,14 +69,14 @@ class CelFile:
             return journal is not None and journal.is_lost_on_resume
         return False
 
-    def is_current(self, life: Life) -> bool:
+    def is_current(self, lifetime: PcrLifetime) -> bool:
         """Whether the log is not one that we wrote in another boot, or before a resume that undid it.
 
         Raises:
             WorldError: ``store-unavailable``.
         """
         journal = read_journal(self._path)
-        if journal is None or journal.is_of(life):
+        if journal is None or journal.is_of(lifetime):
             return True
         self._looked = self._signature()
         return False

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from attester_agent.ports import Life
+from attester_agent.ports import PcrLifetime
 from runtime.durable import read_if_exists, write_durable
 from schemas.codecs import cbor
 from schemas.codecs.fields import as_array, as_bytes, as_map, as_uint
@@ -61,10 +61,10 @@ class Journal:
         """Whether it is a log of PCRs that start anew with a resume."""
         return any(index not in SAVED_PCRS for index in self.counts)
 
-    def is_of(self, life: Life) -> bool:
+    def is_of(self, lifetime: PcrLifetime) -> bool:
         """Whether the PCRs still hold what the log says."""
-        same_reset = self.reset_count == life.reset_count
-        return same_reset and (self.restart_count == life.restart_count or not self.is_lost_on_resume)
+        same_reset = self.reset_count == lifetime.reset_count
+        return same_reset and (self.restart_count == lifetime.restart_count or not self.is_lost_on_resume)
 
 
 def journal_path(log: Path) -> Path:

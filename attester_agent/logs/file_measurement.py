@@ -130,13 +130,13 @@ def _measure(registers: Registers, log: Path, descriptor: int, index: int, conte
 
 def _begin(registers: Registers, log: Path, descriptor: int) -> tuple[Journal, bool]:
     """The journal of this boot with nothing under way, and whether an earlier measurement had to be finished."""
-    life, journal = registers.life(), read_journal(log)
+    lifetime, journal = registers.pcr_lifetime(), read_journal(log)
     if journal is None and os.fstat(descriptor).st_size:
         raise ConfigError(f"{log}: not a log that attester-agent measure writes; name another one with --log")
-    if journal is None or not journal.is_of(life):
+    if journal is None or not journal.is_of(lifetime):
         os.ftruncate(descriptor, 0)
         os.fsync(descriptor)
-        journal = Journal(reset_count=life.reset_count, restart_count=life.restart_count)
+        journal = Journal(reset_count=lifetime.reset_count, restart_count=lifetime.restart_count)
         write_journal(log, journal)
         return journal, False
     if journal.pending is None:

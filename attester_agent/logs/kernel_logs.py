@@ -18,7 +18,7 @@ from typing import Final
 
 from attester_agent.core.log_window import Entries
 from attester_agent.logs.cel_file import CelFile
-from attester_agent.ports import Life, LogRestartedError, MeasurementLog
+from attester_agent.ports import LogRestartedError, MeasurementLog, PcrLifetime
 from runtime.telemetry import Log
 from schemas.boot_log import records as boot_records
 from schemas.errors import PeerError, WorldError
@@ -33,7 +33,7 @@ _CHUNK_BYTES: Final = 1024 * 1024
 _LOG: Final = Log("measurement-logs")
 
 
-class LogFile:
+class KernelLog:
     """One log in one file (``attester_agent.ports.MeasurementLog``)."""
 
     def __init__(self, name: str, path: Path, *, max_bytes: int) -> None:
@@ -66,9 +66,9 @@ class LogFile:
 
     is_lost_on_resume: Final = False
 
-    def is_current(self, life: Life) -> bool:
+    def is_current(self, lifetime: PcrLifetime) -> bool:
         """Always: the kernel keeps no log of an earlier boot."""
-        del life
+        del lifetime
         return True
 
     def has_grown(self) -> bool:
@@ -186,7 +186,7 @@ def open_logs(
         pause: waits so many seconds for whoever writes a CEL log.
     """
     files = [(TCG2, tcg2, MAX_BOOT_LOG_BYTES), (IMA, ima, MAX_IMA_LIST_BYTES)]
-    logs = [LogFile(name, path, max_bytes=limit) for name, path, limit in files if path is not None]
+    logs = [KernelLog(name, path, max_bytes=limit) for name, path, limit in files if path is not None]
     for name, path, _ in files:
         if path is not None and not path.exists():
             _LOG.error("log-missing", log=name, path=path, next="evidence goes out without it; check the path")

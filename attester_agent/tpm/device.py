@@ -28,7 +28,7 @@ from tpm2_pytss import (
 from attester_agent.core import tpm_codes
 from attester_agent.core.evidence_builder import Quote
 from attester_agent.core.key_templates import AK_ATTRIBUTES, ak_template
-from attester_agent.ports import Identity, Life
+from attester_agent.ports import Identity, PcrLifetime
 from attester_agent.settings import Hierarchy, KeyAlgorithm, TpmSettings
 from attester_agent.tpm.commands import (
     Esapi,
@@ -225,13 +225,13 @@ class TpmDeviceSession:
         """
         return _read_pcrs(self._esapi, self._run, selection)
 
-    def life(self) -> Life:
+    def pcr_lifetime(self) -> PcrLifetime:
         """TPM2_ReadClock.
 
         Raises:
             WorldError: ``tpm-…``.
         """
-        return _life(self._esapi, self._run)
+        return _pcr_lifetime(self._esapi, self._run)
 
     def endorsement_key(self, *, rsa: bool) -> TpmPublic:
         """The endorsement key of the TCG's default template, made anew and flushed.
@@ -252,9 +252,9 @@ class TpmRegisters:
         self._esapi = esapi
         self._run = run
 
-    def life(self) -> Life:
+    def pcr_lifetime(self) -> PcrLifetime:
         """TPM2_ReadClock."""
-        return _life(self._esapi, self._run)
+        return _pcr_lifetime(self._esapi, self._run)
 
     def read(self, index: int) -> dict[HashAlgorithm, bytes]:
         """One PCR in every allocated bank."""
@@ -275,9 +275,9 @@ class TpmRegisters:
         self._run("pcr-extend", lambda: self._esapi.pcr_extend(ESYS_TR(index), values))  # a PCR's handle: its index
 
 
-def _life(esapi: Esapi, run: Runner) -> Life:
+def _pcr_lifetime(esapi: Esapi, run: Runner) -> PcrLifetime:
     info = run("read-clock", esapi.read_clock).clockInfo
-    return Life(reset_count=int(info.resetCount), restart_count=int(info.restartCount))
+    return PcrLifetime(reset_count=int(info.resetCount), restart_count=int(info.restartCount))
 
 
 def _read_pcrs(esapi: Esapi, run: Runner, selection: PcrSelection) -> PcrValues:

@@ -24,7 +24,7 @@ from attester_agent.core.agent_state import AgentState, decode_state, encode_sta
 from attester_agent.core.evidence_builder import Quote
 from attester_agent.core.key_templates import ak_template
 from attester_agent.core.log_window import Entries
-from attester_agent.ports import Identity, Life, LogRestartedError, StoredPush
+from attester_agent.ports import Identity, LogRestartedError, PcrLifetime, StoredPush
 from schemas.codecs import cmw, cose
 from schemas.errors import WorldError
 from schemas.hashes import SHA256
@@ -100,8 +100,8 @@ class SoftTpm:
     def read_pcrs(self, selection: PcrSelection) -> PcrValues:
         return PcrValues({SHA256: {index: self.pcrs[index] for _, index in selection}})
 
-    def life(self) -> Life:
-        return Life(reset_count=self.reset_count, restart_count=self.restart_count)
+    def pcr_lifetime(self) -> PcrLifetime:
+        return PcrLifetime(reset_count=self.reset_count, restart_count=self.restart_count)
 
     def _clock_info(self) -> bytes:
         self.clock += 7
@@ -132,8 +132,8 @@ class MemoryLog:
         self.records.append(record)
         tpm.extend(index, digest)
 
-    def is_current(self, life: Life) -> bool:
-        del life
+    def is_current(self, lifetime: PcrLifetime) -> bool:
+        del lifetime
         return True
 
     def has_grown(self) -> bool:

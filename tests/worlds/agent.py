@@ -5,7 +5,7 @@ import itertools
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 
 from attester_agent.adapters.inbox import Acknowledged, Event, Received
-from attester_agent.agent import Agent, World
+from attester_agent.agent import Agent, Collaborators
 from attester_agent.core.agent_state import AgentState
 from attester_agent.core.handle_gate import ClockTrust
 from attester_agent.core.trust import Trust
@@ -80,7 +80,7 @@ class Rig:
             baseline_every=self.settings.baseline_every,
             stamper=self.stamper,
         )
-        world = World(
+        collaborators = Collaborators(
             maker=maker,
             logs=[self.ima],
             spool=self.spool,
@@ -96,7 +96,7 @@ class Rig:
             stamps=TimeStampVerifier(self.mint.authority.root.pem),
             clock=self.clock,
         )
-        return Agent(state, self.settings, trust, world)
+        return Agent(state, self.settings, trust, collaborators)
 
     def restart(self) -> None:
         """Kills the agent and starts another from what was stored."""

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from attester_agent.adapters.inbox import Acknowledged, Event
 from attester_agent.adapters.inbox import Received as Heard
 from attester_agent.adapters.spool import SqliteSpool
-from attester_agent.agent import Agent, World
+from attester_agent.agent import Agent, Collaborators
 from attester_agent.core.handle_gate import ClockTrust
 from attester_agent.core.trust import Trust
 from attester_agent.push_maker import PushMaker
@@ -127,7 +127,7 @@ class Coupled:
             selection=self.settings.selection,
             max_bytes=self.settings.max_evidence_bytes,
         )
-        world = World(
+        collaborators = Collaborators(
             maker=maker,
             logs=[self.boot_log, self.ima],
             spool=self.spool,
@@ -138,7 +138,7 @@ class Coupled:
         )
         verifiers = {cose.key_id(self.verifier_key.public_key()): self.verifier_key.public_key()}
         trust = Trust(distributors=self.mint.keys, verifiers=verifiers, stamps=self.stamps, clock=ClockTrust.TRUSTED)
-        return Agent(self.spool.load() or state_of(self.tpm), self.settings, trust, world)
+        return Agent(self.spool.load() or state_of(self.tpm), self.settings, trust, collaborators)
 
     def _worker(self) -> Worker:
         return Worker(

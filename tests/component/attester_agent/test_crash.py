@@ -8,7 +8,7 @@ import pytest
 
 from attester_agent.adapters.inbox import Acknowledged, Event, Received
 from attester_agent.adapters.spool import SqliteSpool
-from attester_agent.agent import Agent, World
+from attester_agent.agent import Agent, Collaborators
 from attester_agent.core.handle_gate import ClockTrust
 from attester_agent.core.trust import Trust
 from attester_agent.push_maker import PushMaker
@@ -74,7 +74,7 @@ class Life:
         for name in ("add", "save", "remove"):
             self._wrap(spool, name)
         maker = PushMaker(self.tpm, [self.ima], selection=settings.selection, max_bytes=MAX_BYTES)
-        world = World(
+        collaborators = Collaborators(
             maker=maker,
             logs=[self.ima],
             spool=spool,
@@ -85,7 +85,7 @@ class Life:
         )
         stamps = TimeStampVerifier(self.mint.authority.root.pem)
         trust = Trust(distributors=self.mint.keys, verifiers={}, stamps=stamps, clock=ClockTrust.TRUSTED)
-        return Agent(spool.load() or state_of(self.tpm), settings, trust, world)
+        return Agent(spool.load() or state_of(self.tpm), settings, trust, collaborators)
 
     def turn(self) -> None:
         events: list[Event] = [Acknowledged(number) for number in range(self.acknowledged, len(self.broker.published))]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from attester_agent.adapters.handle_file import HandleFile
+from attester_agent.adapters.handle_file import HandleFileSource
 from handle_distributor.__main__ import main
 from handle_distributor.handle_export import HandleExport
 from runtime import clock
@@ -42,7 +42,7 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
     moving = Clock()
     monkeypatch.setattr(clock, "monotonic_s", moving.monotonic_s)
     monkeypatch.setattr(clock, "utc_us", moving.utc_us)
-    return Rig(HandleMint(), moving, source=HandleFile(tmp_path / "handle"))
+    return Rig(HandleMint(), moving, source=HandleFileSource(tmp_path / "handle"))
 
 
 def put(path: Path, content: bytes) -> None:
@@ -107,7 +107,7 @@ def test_what_is_wrong_with_the_file_is_said_once_for_each_change(rig: Rig, tmp_
 
 def test_a_file_that_did_not_change_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "handle"
-    source = HandleFile(path)
+    source = HandleFileSource(path)
     with pytest.raises(WorldError, match="No such file"):
         source.poll()
     assert source.poll() is None

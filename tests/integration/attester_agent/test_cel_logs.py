@@ -17,7 +17,7 @@ from tpm2_pytss.types import TPML_DIGEST_VALUES, TPMT_HA, TPMU_HA
 
 from attester_agent.logs.cel_file import CelFile
 from attester_agent.logs.cel_journal import Pending, read_journal, write_journal
-from attester_agent.ports import Life
+from attester_agent.ports import PcrLifetime
 from attester_agent.settings import TpmSettings
 from attester_agent.tpm.device import TpmDevice
 from schemas import media_types
@@ -319,10 +319,10 @@ def test_a_log_of_another_boot_is_not_read_and_starts_anew(stage: Stage) -> None
     log = CelFile("app", stage.folder / "app.cel")
     journal = read_journal(stage.folder / "app.cel")
     assert journal is not None
-    assert log.is_current(Life(reset_count=journal.reset_count, restart_count=0))
+    assert log.is_current(PcrLifetime(reset_count=journal.reset_count, restart_count=0))
     stage.tpm.reboot(graceful=True)
-    assert not log.is_current(Life(reset_count=journal.reset_count + 1, restart_count=0))
+    assert not log.is_current(PcrLifetime(reset_count=journal.reset_count + 1, restart_count=0))
     assert not log.has_grown()
     stage.measure(b"two")
-    assert log.is_current(Life(reset_count=journal.reset_count + 1, restart_count=0))
+    assert log.is_current(PcrLifetime(reset_count=journal.reset_count + 1, restart_count=0))
     assert len(CelFile("app", stage.folder / "app.cel").read(0).records) == 1

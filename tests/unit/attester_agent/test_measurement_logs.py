@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from attester_agent.logs.kernel_logs import LogFile, open_logs
+from attester_agent.logs.kernel_logs import KernelLog, open_logs
 from attester_agent.ports import LogRestartedError
 from schemas.boot_log.records import split_records as split_events
 from schemas.errors import WorldError
@@ -28,8 +28,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def log(path: Path) -> LogFile:
-    return LogFile(IMA, path, max_bytes=10_000)
+def log(path: Path) -> KernelLog:
+    return KernelLog(IMA, path, max_bytes=10_000)
 
 
 def append(path: Path, data: bytes) -> None:
@@ -37,7 +37,7 @@ def append(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def test_what_is_new_comes_and_any_index_comes_again(log: LogFile, path: Path) -> None:
+def test_what_is_new_comes_and_any_index_comes_again(log: KernelLog, path: Path) -> None:
     assert log.has_grown()
     assert log.read(0).records == FILES[:3]
     assert not log.has_grown()
@@ -49,12 +49,12 @@ def test_what_is_new_comes_and_any_index_comes_again(log: LogFile, path: Path) -
     assert log.read(5).records == ()
 
 
-def test_a_new_reader_finds_an_index_in_the_middle(log: LogFile) -> None:
+def test_a_new_reader_finds_an_index_in_the_middle(log: KernelLog) -> None:
     entries = log.read(2)
     assert (entries.start, entries.records) == (2, FILES[2:3])
 
 
-def test_half_an_entry_waits(log: LogFile, path: Path) -> None:
+def test_half_an_entry_waits(log: KernelLog, path: Path) -> None:
     log.read(0)
     append(path, FILES[3][:30])
     assert log.read(3).records == ()
@@ -62,7 +62,7 @@ def test_half_an_entry_waits(log: LogFile, path: Path) -> None:
     assert log.read(3).records == FILES[3:4]
 
 
-def test_a_shorter_file_is_noticed_and_read_anew(log: LogFile, path: Path) -> None:
+def test_a_shorter_file_is_noticed_and_read_anew(log: KernelLog, path: Path) -> None:
     log.read(0)
     with path.open("r+b") as file:
         file.truncate(len(FILES[0]))
@@ -72,7 +72,7 @@ def test_a_shorter_file_is_noticed_and_read_anew(log: LogFile, path: Path) -> No
     assert log.read(0).records == FILES[:1]
 
 
-def test_a_replaced_file_is_noticed(log: LogFile, path: Path, tmp_path: Path) -> None:
+def test_a_replaced_file_is_noticed(log: KernelLog, path: Path, tmp_path: Path) -> None:
     log.read(0)
     other = tmp_path / "other"
     other.write_bytes(b"".join(FILES))
@@ -94,7 +94,7 @@ def test_a_missing_file_is_named_and_may_come(tmp_path: Path) -> None:
     assert log.read(0).records == FILES[:1]
 
 
-def test_nonsense_is_an_error_and_not_growth(log: LogFile, path: Path) -> None:
+def test_nonsense_is_an_error_and_not_growth(log: KernelLog, path: Path) -> None:
     log.read(0)
     append(path, b"\xff" * 100)
     assert log.has_grown()
@@ -106,23 +106,23 @@ def test_nonsense_is_an_error_and_not_growth(log: LogFile, path: Path) -> None:
 
 def test_more_than_memory_is_for_is_refused(path: Path) -> None:
     with pytest.raises(WorldError, match="more than 100 bytes"):
-        LogFile(IMA, path, max_bytes=100).read(0)
+        KernelLog(IMA, path, max_bytes=100).read(0)
 
 
 def test_a_file_whose_size_is_said_to_be_zero_is_read_to_its_end() -> None:
     version = Path("/proc/version")
     assert version.stat().st_size == 0
     with pytest.raises(WorldError, match="after entry 0"):
-        LogFile(IMA, version, max_bytes=10_000).read(0)
+        KernelLog(IMA, version, max_bytes=10_000).read(0)
 
 
 def test_the_recorded_boot_log_is_cut_from_any_index() -> None:
     path = FIRMWARE / "binary_bios_measurements"
     records = split_events(path.read_bytes()).records
-    log = LogFile(TCG2, path, max_bytes=1 << 20)
+    log = KernelLog(TCG2, path, max_bytes=1 << 20)
     assert log.read(0).records == records
     assert log.read(5).records == records[5:]
-    assert LogFile(TCG2, path, max_bytes=1 << 20).read(7).records == records[7:]
+    assert KernelLog(TCG2, path, max_bytes=1 << 20).read(7).records == records[7:]
     assert split_records((FIRMWARE / "binary_runtime_measurements").read_bytes())[1] == b""
 
 
@@ -134,7 +134,7 @@ def test_a_list_in_another_form_is_read_like_the_binary_one(
     path = tmp_path / "list"
     shown = [show(record, algorithm) for record in FILES]
     path.write_bytes(b"".join(shown[:3]) + shown[3][:-1])
-    log = LogFile(IMA, path, max_bytes=10_000)
+    log = KernelLog(IMA, path, max_bytes=10_000)
     assert log.read(0).records == FILES[:3]
     path.write_bytes(b"".join(shown))
     assert log.has_grown()
@@ -164,7 +164,7 @@ def test_a_kernel_that_shows_the_last_event_again_after_a_seek_is_not_believed(
 
     monkeypatch.setattr(os, "lseek", lseek)
     monkeypatch.setattr(os, "read", read_as_that_kernel)
-    log = LogFile(TCG2, tmp_path / "log", max_bytes=1_000_000)
+    log = KernelLog(TCG2, tmp_path / "log", max_bytes=1_000_000)
     assert log.read(0).records == events
     assert not log.has_grown()
     assert log.read(len(events)).records == ()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from attester_agent.core.agent_state import AgentState, decode_state, encode_state, on_boot, on_seen
-from attester_agent.core.transitions import KernelView, Seen, has_woken, transitions_between
+from attester_agent.core.agent_state import AgentState, decode_state, encode_state, on_boot, on_machine_state
+from attester_agent.core.transitions import KernelView, MachineState, has_woken, transitions_between
 from schemas.identifiers import Ueid
 from schemas.limits import MAX_TRANSITIONS
 from schemas.messages.evidence import TransitionKind
@@ -13,8 +13,8 @@ KERNEL = KernelView(boot_id="a", suspends=3, asleep_ms=100)
 SUSPEND, HIBERNATE, KEXEC = TransitionKind
 
 
-def seen(kernel: KernelView = KERNEL, *, reset: int = 1, restart: int = 0, clock: int = 5) -> Seen:
-    return Seen(kernel=kernel, clock_ms=clock, reset_count=reset, restart_count=restart)
+def seen(kernel: KernelView = KERNEL, *, reset: int = 1, restart: int = 0, clock: int = 5) -> MachineState:
+    return MachineState(kernel=kernel, clock_ms=clock, reset_count=reset, restart_count=restart)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def seen(kernel: KernelView = KERNEL, *, reset: int = 1, restart: int = 0, clock
         (seen(KernelView()), []),
     ],
 )
-def test_what_happened_between_two_looks(now: Seen, expected: list[tuple[TransitionKind, int]]) -> None:
+def test_what_happened_between_two_looks(now: MachineState, expected: list[tuple[TransitionKind, int]]) -> None:
     found = transitions_between(seen(), now)
     assert [(each.kind, each.restart_count) for each in found] == expected
     assert {(each.clock_ms, each.reset_count) for each in found} <= {(now.clock_ms, now.reset_count)}
@@ -65,10 +65,10 @@ def test_waking_is_noticed() -> None:
 def test_the_state_remembers_transitions_of_this_boot_and_which_are_untold() -> None:
     state = AgentState(ueid=Ueid(b"\x01" + bytes(32)), environment=b"e")
     for now in (seen(), seen(restart=2), seen(restart=2), seen(restart=3)):
-        state = on_seen(on_boot(state, now.reset_count), now)
+        state = on_machine_state(on_boot(state, now.reset_count), now)
         assert decode_state(encode_state(state)) == state
-    assert ([each.restart_count for each in state.transitions], state.untold) == ([1, 2, 3], 3)
-    slept = on_seen(state, seen(reset=2))
-    assert ([each.kind for each in slept.transitions], slept.untold) == ([SUSPEND] * 3 + [HIBERNATE], 4)
-    rebooted = on_seen(state, seen(KernelView(boot_id="b"), reset=2))
-    assert (rebooted.transitions, rebooted.untold) == ((), 0)
+    assert ([each.restart_count for each in state.transitions], state.unsent_transitions) == ([1, 2, 3], 3)
+    slept = on_machine_state(state, seen(reset=2))
+    assert ([each.kind for each in slept.transitions], slept.unsent_transitions) == ([SUSPEND] * 3 + [HIBERNATE], 4)
+    rebooted = on_machine_state(state, seen(KernelView(boot_id="b"), reset=2))
+    assert (rebooted.transitions, rebooted.unsent_transitions) == ((), 0)

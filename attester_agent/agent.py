@@ -1,11 +1,11 @@
-"""The agent at work: one loop that owns the state, the spool and the TPM; the network only puts events in its queue.
+"""The agent's loop. It owns the state, the spool and the TPM; the network thread only puts events into its queue.
 
-Order of effects of a push: TPM → spool (push and state in one transaction) → publish → broker's acknowledgement →
-spool. Killed anywhere, the agent goes on from the last line that happened: a push is made again from the same state,
-or published again with the same bytes.
+Effects of a push, in order: TPM → spool (push and state in one transaction, invariant I26) → publish → acknowledgement
+by the broker → removal from the spool. An agent that is killed continues after the last of these that happened: it
+makes the push again from the same state, or publishes the same bytes again.
 
-Without an accepted handle nothing is pushed: there would be nothing to bind the push to. An old handle is used until
-a newer one comes; how old evidence may be is the verifier's to say.
+Without an accepted handle the agent pushes nothing, because every push is bound to a handle. It uses an old handle
+until a newer one arrives; the verifier decides how old evidence may be.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +41,7 @@ from schemas.reasons import Reason
 from schemas.topics import TopicKind, Topics
 
 IN_FLIGHT_MESSAGES: Final = 16  # published and not acknowledged
-PUBLISH_AGAIN_S: Final = 60.0  # a broker that refused a push, or forgot to acknowledge it
+PUBLISH_AGAIN_S: Final = 60.0  # for brokers that refused a push, or did not acknowledge it
 STOP_POLL_S: Final = 0.25
 FIRST_RETRY_S: Final = 1.0
 LAST_RETRY_S: Final = 60.0
@@ -51,19 +51,19 @@ _LOG: Final = Log("agent")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collaborators:
-    """What the agent works with.
+    """The parts that the agent works with.
 
     Attributes:
         maker: makes pushes with the TPM and ``logs``.
-        logs: watched for growth.
+        logs: measurement logs, watched for growth.
         spool: keeps state and pushes.
         transport: the broker.
         topics: names under the configured root.
-        collect_claims: all claims as they are now.
-        status: what to say, retained, after connecting.
-        handle_source: where else handles come from than the broker.
-        readiness: is told how the agent does.
-        trace: is told what takes how long.
+        collect_claims: returns all current claims.
+        status: message to publish, retained, after connecting.
+        handle_source: brings handles beside the broker; None for the broker only.
+        readiness: what ``/readyz`` reports.
+        trace: records how long each stage of a push takes.
     """
 
     maker: PushMaker
@@ -86,12 +86,12 @@ class _InFlight:
 
 
 class Agent:
-    """The loop. Everything in it is owned by the thread that calls :meth:`run`."""
+    """The loop. The thread that calls :meth:`run` owns everything in it."""
 
     def __init__(
         self, state: AgentState, settings: EvidenceSettings, trust: Trust, collaborators: Collaborators
     ) -> None:
-        """Starts where ``state`` ended; a push is due at once.
+        """Continues from ``state``; the first push is due at once.
 
         Args:
             state: of this device and attesting key.
@@ -122,7 +122,7 @@ class Agent:
         self._retry_s = now_s  # not before this, after a failure
         self._poll_s = now_s
         self._waits_for_handle = False
-        self._overdue: HandleId | None = None  # the handle that was said to be overdue
+        self._overdue: HandleId | None = None  # the handle that was reported as overdue
         self._bucket = Bucket(
             capacity=settings.solicit_burst,
             per_second=settings.solicits_per_minute / 60,
@@ -134,17 +134,17 @@ class Agent:
 
     @property
     def state(self) -> AgentState:
-        """As stored last."""
+        """The state that was stored last."""
         return self._state
 
     def run(self, inbox: Inbox, stop: Stop) -> None:
-        """Works until a stop is requested."""
+        """Runs until a stop is requested."""
         while not stop.requested:
             wait_s = self._next_s() - clock.monotonic_s()
             self.turn(inbox.wait(min(max(wait_s, 0.0), STOP_POLL_S)))
 
     def turn(self, events: Sequence[Event]) -> None:
-        """One turn of the loop: takes events in, pushes if a push is due, hands over what waits."""
+        """One turn of the loop: handles events, makes a push if one is due, publishes waiting pushes."""
         self._readiness.beat()
         for event in events:
             match event:
@@ -170,13 +170,13 @@ class Agent:
             self._fail(error)
 
     def _connected(self) -> None:
-        """The transport sends again what was in flight, so only its time starts again."""
+        """Publishes the status. The transport repeats messages in flight itself, so only their timers restart."""
         now_s = clock.monotonic_s()
         self._in_flight = {packet_id: replace(flight, since_s=now_s) for packet_id, flight in self._in_flight.items()}
         self._transport.publish(self._topics.status(ROLE, ueid_text(self._state.ueid)), self._status, retain=True)
 
     def _next_s(self) -> float:
-        """When the loop has something to do by itself."""
+        """When the loop has something to do without an event."""
         return max(self._retry_s, min(self._due_s, self._poll_s))
 
     def _fail(self, error: WorldError) -> None:
@@ -222,7 +222,7 @@ class Agent:
                 _LOG.warning("solicit-rate-limited", verifier=solicit.verifier)
                 return
             state = on_solicit(self._state, solicit)
-            self._spool.save(state)  # before it is followed: the same solicit must not work after a restart either
+            self._spool.save(state)  # first, so that the same solicit is not accepted again after a restart
         except PeerError as error:
             agent_metrics.SOLICITS_REJECTED.labels(error.reason).inc()
             _LOG.warning("solicit-rejected", reason=error.reason, detail=error.detail)
@@ -250,7 +250,7 @@ class Agent:
     def _poll_handle_source(self) -> None:
         try:
             raw = None if self._handle_source is None else self._handle_source.poll()
-        except (PeerError, WorldError) as error:  # told once for each change of the source
+        except (PeerError, WorldError) as error:  # raised once for each change of the source
             agent_metrics.HANDLES_REJECTED.labels(error.reason).inc()
             _LOG.warning("handle-rejected", reason=error.reason, detail=error.detail)
             return
@@ -258,7 +258,7 @@ class Agent:
             self._receive_handle(cmw.wrap(HANDLE, raw, Indicator.HANDLE))
 
     def _watch_handle(self) -> None:
-        """Says once of each handle that it has expired and no newer one came. Pushes go on: late is not bad."""
+        """Reports once for each handle that it expired before a newer one arrived. Pushes continue (invariant I9)."""
         handle, now_us = self._state.handle, clock.utc_us()
         if handle is None or self._trust.clock is ClockTrust.UNTRUSTED:
             return
@@ -287,7 +287,7 @@ class Agent:
             state = require_baseline(self._state)
             self._spool.save(state)
             self._state = state
-            return  # still due: the next turn makes the baseline
+            return  # the push is still due: the next turn makes a baseline
         self._readiness.tpm_answered()
         self._store(push, started_s)
 
@@ -310,13 +310,13 @@ class Agent:
         _LOG.info("pushed", sequence=push.sequence, full=push.full, bytes=len(push.payload), logs=_progress(push))
 
     def _next_in_s(self, push: Push) -> float:
-        """When the next push is due after ``push``, if nothing else happens."""
+        """Seconds from ``push`` to the next one, if nothing else happens."""
         if not push.complete and self._spool.fits(2 * self._settings.max_evidence_bytes):
             return 0.0
         return self._settings.log_poll_s if push.behind else self._settings.heartbeat_s
 
     def _overflow(self) -> None:
-        """Drops what waits, so that the next push can be a baseline that nothing before it is needed for."""
+        """Drops all waiting pushes; the next one is a baseline, which needs no earlier push."""
         dropped = self._spool.queued_messages
         state = require_baseline(self._state)
         self._spool.clear(state)
@@ -360,12 +360,12 @@ class Agent:
 
 
 def _progress(push: Push) -> str:
-    """How much of each log is on its way: ``ima 1200/5000``, or ``ima 5000`` for all of it."""
+    """How many entries of each measurement log were sent: ``ima 1200/5000``, or ``ima 5000`` for all."""
     counts = ((name, push.sent[name], total) for name, total in sorted(push.totals.items()))
     return " ".join(f"{name} {sent}" if sent == total else f"{name} {sent}/{total}" for name, sent, total in counts)
 
 
 def report_unreproduced(problem: str) -> None:
-    """For ``PushMaker``: a push went out whose logs do not reproduce its quote."""
+    """Logs and counts a push whose measurement logs do not reproduce its quote; for ``PushMaker``."""
     agent_metrics.UNREPRODUCED.inc()
     _LOG.error("quote-not-reproduced", detail=problem, next="compare the logs' paths and the PCRs with the device")

@@ -1,4 +1,4 @@
-"""What the agent needs of the world: a TPM, logs, a place to keep pushes, a way to send them."""
+"""The interfaces between the agent and the outside world: TPM, measurement logs, spool, broker."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,10 +17,10 @@ from schemas.tpm.pcr import PcrSelection, PcrValues
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who this device is.
+    """The device's identity.
 
     Attributes:
-        ueid: from its endorsement key.
+        ueid: computed from the endorsement key.
         public: TPMT_PUBLIC of the attesting key.
         environment: the attesting key's TPM name.
     """
@@ -32,50 +32,50 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PcrLifetime:
-    """What tells one life of the PCRs from the next: all start anew with a reset, those from 16 on with a resume."""
+    """Identifies one PCR lifetime. A reset restarts all PCRs; a resume restarts PCRs 16 and up."""
 
     reset_count: int
     restart_count: int
 
 
 class TpmSession(Protocol):
-    """The TPM while it is ours. Every method raises ``WorldError`` (``tpm-…``)."""
+    """An open TPM. Every method raises ``WorldError`` (``tpm-…``)."""
 
     @property
     def environment(self) -> bytes:
         """TPM name of the attesting key in use."""
 
     def sync(self, qualifying_data: bytes) -> SyncProof:
-        """Signs the TPM's clock: TPM2_GetTime, or a quote of no PCR where the endorsement hierarchy is closed."""
+        """Signs the TPM's clock: TPM2_GetTime, or a quote without PCRs if the endorsement hierarchy is closed."""
 
     def quote(self, qualifying_data: bytes, selection: PcrSelection) -> Quote:
         """TPM2_Quote."""
 
     def read_pcrs(self, selection: PcrSelection) -> PcrValues:
-        """The selected PCRs' values. Not atomic: whether they belong to a quote, its digest says."""
+        """The selected PCRs' values. Not atomic: only the quote's digest shows whether they belong to that quote."""
 
     def pcr_lifetime(self) -> PcrLifetime:
-        """How often the TPM was reset and resumed, as it tells everyone: unsigned and not obfuscated."""
+        """How often the TPM was reset and resumed; neither signed nor obfuscated."""
 
 
 class Registers(Protocol):
-    """The PCRs, for whoever measures. Every method raises ``WorldError`` (``tpm-…``)."""
+    """The PCRs, for a program that measures. Every method raises ``WorldError`` (``tpm-…``)."""
 
     def pcr_lifetime(self) -> PcrLifetime:
         """As ``TpmSession.pcr_lifetime``."""
 
     def read(self, index: int) -> Mapping[HashAlgorithm, bytes]:
-        """The value of one PCR in every bank that has it and that we can hash for."""
+        """The value of one PCR in every bank that has it and whose hash algorithm is supported."""
 
     def extend(self, index: int, digests: Mapping[HashAlgorithm, bytes]) -> None:
-        """TPM2_PCR_Extend, of all banks at once."""
+        """TPM2_PCR_Extend, in all banks at once."""
 
 
 class Tpm(Protocol):
     """A TPM with an attesting key."""
 
     def session(self) -> AbstractContextManager[TpmSession]:
-        """Opens the TPM for one push; afterwards nothing of ours is left in it but the persistent key.
+        """Opens the TPM for one push; leaves nothing in it but the persistent attesting key.
 
         Raises:
             WorldError: ``tpm-unreachable``, ``tpm-busy``, ``tpm-locked-out``, ``tpm-fatal``.
@@ -83,11 +83,11 @@ class Tpm(Protocol):
 
 
 class LogRestartedError(WorldError):
-    """A log does not go on from where it was read: its indices count from 0 again."""
+    """A measurement log was replaced or has become shorter: its indices start from 0 again."""
 
 
 class MeasurementLog(Protocol):
-    """A log that only grows within a boot."""
+    """A measurement log. Within one boot it only grows."""
 
     @property
     def name(self) -> str:
@@ -95,10 +95,10 @@ class MeasurementLog(Protocol):
 
     @property
     def exists(self) -> bool:
-        """Whether there is such a log right now."""
+        """Whether the log exists now."""
 
     def is_current(self, lifetime: PcrLifetime) -> bool:
-        """Whether the log is of this life of the PCRs, as far as the log can tell.
+        """Whether the log belongs to this PCR lifetime; True if the log cannot tell.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -106,33 +106,33 @@ class MeasurementLog(Protocol):
 
     @property
     def is_lost_on_resume(self) -> bool:
-        """Whether it explains PCRs that start anew with a resume, and so starts anew itself. Never raises."""
+        """Whether the log restarts with a resume, because it explains PCRs that do. Never raises."""
 
     def has_grown(self) -> bool:
-        """Whether there is something beyond the last entry read. Cheap; never raises."""
+        """Whether there is anything after the last entry read. Cheap; never raises."""
 
     def read(self, start: int) -> Entries:
-        """All whole entries from index ``start`` on; none when the log has no more.
+        """All whole entries from index ``start`` on, possibly none.
 
         Raises:
-            LogRestartedError: the log is another one now, or shorter than it was. The next call reads it from 0.
+            LogRestartedError: the log was replaced or has become shorter. The next call reads it from 0.
             WorldError: ``log-unreadable``, ``log-malformed``.
         """
 
     def restart(self) -> None:
-        """Forgets positions: a new boot has a new log."""
+        """Forgets positions; to be called after a reboot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPush:
-    """A push that waits for the broker's acknowledgement. ``number`` orders pushes and names this one."""
+    """A push that waits for the broker's acknowledgement. ``number`` identifies it and gives the order."""
 
     number: int
     payload: bytes
 
 
 class Spool(Protocol):
-    """Keeps the state and the pushes together, durably. Used by one thread. Every method raises ``WorldError``."""
+    """Stores the state and the pushes durably. Used by one thread. Every method raises ``WorldError``."""
 
     @property
     def queued_messages(self) -> int:
@@ -143,7 +143,7 @@ class Spool(Protocol):
         """Size of their payloads."""
 
     def load(self) -> AgentState | None:
-        """The state of the last call of a method that takes one; None when there was none."""
+        """The state that was stored last; None if none was."""
 
     def save(self, state: AgentState) -> None:
         """Replaces the state. On disk when it returns."""
@@ -161,31 +161,31 @@ class Spool(Protocol):
         """The oldest pushes with numbers above ``after``, in order, at most ``limit``."""
 
     def remove(self, numbers: Sequence[int]) -> None:
-        """Removes pushes that were acknowledged; unknown numbers are ignored."""
+        """Removes acknowledged pushes; ignores unknown numbers."""
 
 
 class SyncStamper(Protocol):
-    """Time Stamp Authorities that say how late a sync proof can have been made (TUDA's right side)."""
+    """Time Stamp Authorities. Their stamp bounds when a sync proof was made at the latest (TUDA's right side)."""
 
     def is_due(self, imprint: bytes) -> bool:
-        """Whether it is time to ask for this one: it is new, or the pause after the last failure is over."""
+        """Whether to ask for this stamp now: the imprint is new, or the pause after the last failure is over."""
 
     def stamp(self, imprint: bytes) -> bytes | None:
-        """Asks once, for no longer than a set time; None when no TSA's answer counted. Never raises.
+        """Asks one TSA, with a timeout; None if there was no valid answer. Never raises.
 
         Args:
             imprint: SHA-256 of the sync proof's attest.
 
         Returns:
-            A DER token over it, verified to the operator's roots.
+            The DER token, verified up to the operator's roots.
         """
 
 
 class HandleSource(Protocol):
-    """A place, other than the broker, where handles are left for the agent."""
+    """A source of handles other than the broker."""
 
     def poll(self) -> bytes | None:
-        """A handle's bytes, unverified, if there are others than at the last call. Cheap when nothing changed.
+        """The bytes of a handle, unverified, if they changed since the last call. Cheap if nothing changed.
 
         Raises:
             PeerError: ``too-large``; once for each change.
@@ -194,11 +194,11 @@ class HandleSource(Protocol):
 
 
 class Transport(Protocol):
-    """The broker, as ``runtime.mqtt.MqttConnection`` is it. Callable from the agent's thread."""
+    """The broker, implemented by ``runtime.mqtt.MqttConnection``. Callable from the agent's thread."""
 
     @property
     def is_connected(self) -> bool:
-        """Whether publishing has a chance now."""
+        """Whether there is a connection now."""
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False, expiry_s: int | None = None) -> int | None:
-        """Hands over a QoS 1 message; the id that will be reported once it is acknowledged, None to try again."""
+        """Hands over a QoS 1 message. Returns the id that its acknowledgement will have; None if it was not taken."""

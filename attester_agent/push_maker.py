@@ -1,14 +1,13 @@
-"""Makes one push: synchronise if needed, quote, read the logs, put together.
+"""Makes one push: synchronises if needed, quotes, reads the measurement logs, builds the evidence.
 
-Owns what is rebuilt after a restart: the sync proof and the replay of the logs. Stores nothing and publishes nothing:
-until the caller has stored a push, making it again from the same state gives another one with the same place in the
-chain.
+Owns the sync proof and the replay of the logs, which are rebuilt after a restart. Stores nothing and publishes nothing.
+Calling ``make`` again before the push is stored produces a replacement with the same sequence number and previous
+digest.
 
-Order within one push: boot and CEL logs, body, quote, PCRs, logs. Logs are read last, so they are never
-behind the quote. When they do not reproduce it (a PCR that no log explains moved meanwhile) the same body is quoted
-again, a bounded number of times; then the push goes out as it is, and the operator is told. Once that has happened,
-pushes take one quote until one is reproduced again: a device that is wrong for good does not keep its TPM busy with
-it.
+Order within one push: boot and CEL logs, body, quote, PCRs, all logs. The logs are read last, so they are never behind
+the quote. If they do not reproduce it (because a PCR that no log explains changed meanwhile), the quote is repeated, a
+bounded number of times. Then the push is sent as it is, and an error is logged. After such a failure each push makes
+one quote only, until a quote is reproduced again, so a permanently inconsistent device does not load its TPM.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,11 +39,14 @@ _LOG: Final = Log("push")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sync:
-    """A sync proof, the handle it is about, the clock it was made at.
+    """A sync proof.
 
     Attributes:
-        stamp: a TSA's token over the proof, once there is one.
-        stamped_in: sequence of the first push that carries it; made again from the same state, it must again.
+        handle: that it proves synchronisation with.
+        proof: TPMS_ATTEST and signature.
+        clock: of the TPM in the proof.
+        stamp: a TSA's token over the proof; None before there is one.
+        stamped_in: sequence of the first push with the stamp. A replacement of that push must carry it too.
     """
 
     handle: HandleId
@@ -55,7 +57,7 @@ class _Sync:
 
 
 class PushMaker:
-    """See the module. Used by one thread."""
+    """Makes pushes. Used by one thread."""
 
     def __init__(
         self,
@@ -69,16 +71,16 @@ class PushMaker:
         kernel: Callable[[], KernelView] = lambda: NOTHING_KNOWN,
         stamper: SyncStamper | None = None,
     ) -> None:
-        """Touches nothing yet.
+        """Opens nothing yet.
 
         Args:
             tpm: with the attesting key.
-            logs: of this device.
+            logs: measurement logs of this device.
             selection: PCRs to quote.
             max_bytes: aim for one push.
-            baseline_every: see ``draft_body``.
-            on_unreproduced: told when a push went out whose logs do not reproduce its quote.
-            kernel: what the kernel says of itself now.
+            baseline_every: see ``start_of_push``.
+            on_unreproduced: called with the problem when the logs do not reproduce the quote of a push.
+            kernel: reads the kernel's data.
             stamper: has sync proofs stamped (two-sided mode); None leaves them without a stamp.
         """
         self._tpm = tpm
@@ -92,7 +94,7 @@ class PushMaker:
         self._kernel = kernel
         self._stamper = stamper
         self._trace = PushTrace()
-        self._synced_under = NOTHING_KNOWN  # the kernel when the TPM was synchronised last
+        self._synced_under = NOTHING_KNOWN  # the kernel's data when the TPM was synchronised last
         self._unreproduced = False  # the last push's logs did not reproduce its quote
 
     def record_stages(self, trace: PushTrace) -> None:
@@ -100,7 +102,7 @@ class PushMaker:
         self._trace = trace
 
     def forget_sync(self) -> None:
-        """The next push synchronises anew, even with the same handle."""
+        """The next push synchronises again, even with the same handle."""
         self._sync = None
 
     def has_woken(self, state: AgentState) -> bool:
@@ -111,13 +113,13 @@ class PushMaker:
         """Makes the next push.
 
         Args:
-            state: as stored last.
+            state: stored last.
             handle: to bind to.
-            claims: as they are now.
+            claims: current ones.
 
         Raises:
-            LogRestartedError: the indices of a log count from 0 again; go on from a baseline.
-            WorldError: ``tpm-…``; the TPM restarted again and again.
+            LogRestartedError: a log starts again from index 0, so the next push must be a baseline.
+            WorldError: ``tpm-…``; or the TPM restarted in every attempt.
         """
         if self._stamper is not None:
             self._have_sync_stamped(self._stamper, state, handle)
@@ -138,7 +140,7 @@ class PushMaker:
         *,
         last: bool,
     ) -> Push | None:
-        """One attempt; None when the world changed during it and another attempt has a chance."""
+        """Makes one attempt; None if TPM or logs changed meanwhile and another attempt may succeed."""
         sync, kernel = self._synchronise(session, handle)
         if state.boot != sync.clock.reset_count and state.boot is not None:
             _LOG.info("new-boot", sequence=state.sequence)
@@ -179,7 +181,7 @@ class PushMaker:
         return push
 
     def _on_resume(self, state: AgentState, now: ClockInfo) -> AgentState:
-        """Forgets logs of PCRs that a resume has undone; like the verifier, which sees the same restart count."""
+        """After a resume, forgets the logs of PCRs that it reset. The verifier does so at the same restart count."""
         if state.machine is None or (state.machine.reset_count, state.machine.restart_count) == (
             now.reset_count,
             now.restart_count,
@@ -198,7 +200,7 @@ class PushMaker:
         )
 
     def _current_logs(self, session: TpmSession) -> list[MeasurementLog]:
-        """The logs that are there, and of this boot."""
+        """The logs that exist and are of this boot."""
         logs = []
         lifetime = None
         for log in self._logs:
@@ -216,9 +218,9 @@ class PushMaker:
         return logs
 
     def _have_sync_stamped(self, stamper: SyncStamper, state: AgentState, handle: AcceptedHandle) -> None:
-        """Asks for a token over the sync proof that the next push carries, unless it has one or it is too soon.
+        """Asks a TSA to stamp the next push's sync proof, unless it is stamped already or it is too early to ask again.
 
-        The TPM is not held meanwhile: others may have to wait for it.
+        The TPM is closed meanwhile, so that other programs can use it.
         """
         sync = self._sync
         if sync is not None and sync.handle == handle.id and not has_woken(self._synced_under, self._kernel()):
@@ -232,10 +234,10 @@ class PushMaker:
             self._sync = replace(sync, stamp=stamper.stamp(sha256(sync.proof.attest).digest()))
 
     def _synchronise(self, session: TpmSession, handle: AcceptedHandle) -> tuple[_Sync, KernelView]:
-        """The proof of synchronisation to use now, and the kernel as it is."""
+        """The sync proof to use now, and the kernel's data."""
         kernel = self._kernel()
         if has_woken(self._synced_under, kernel):
-            self._sync = None  # its clock would be older than what happened
+            self._sync = None  # it is from before the suspend or kexec
         self._synced_under = kernel
         if self._sync is None or self._sync.handle != handle.id:
             proof = session.sync(handle.id)
@@ -246,9 +248,9 @@ class PushMaker:
         return self._sync, kernel
 
     def _same_power_cycle(self, now: ClockInfo, synced: ClockInfo) -> bool:
-        """Whether the quote is of the boot and wake of the sync proof; otherwise forgets what is of the old one.
+        """Whether quote and sync proof have the same reset and restart counts; if not, forgets the sync proof.
 
-        A clock that is behind the proof, with the same counters, is that of a TPM that was cleared or set back.
+        The same counts with a smaller clock mean that the TPM was cleared or set back.
         """
         if now.reset_count != synced.reset_count:
             self._forget_logs()
@@ -259,7 +261,7 @@ class PushMaker:
         return False
 
     def _read_logs(self, logs: Sequence[MeasurementLog], starts: Mapping[str, int]) -> dict[str, Entries]:
-        """From where the push or the replay goes on, whichever is first."""
+        """The entries of each log from the first one that the push or the replay needs."""
         entries: dict[str, Entries] = {}
         for log in logs:
             start = min(starts.get(log.name, 0), self._replay.next_index.get(log.name, 0))
@@ -268,7 +270,7 @@ class PushMaker:
             except LogRestartedError:
                 self._forget_logs()
                 raise
-            except WorldError as error:  # evidence goes out all the same; what is missing, the verifier sees
+            except WorldError as error:  # the push is made without this log; the verifier notices
                 _LOG.error("log-failed", log=log.name, reason=error.reason, detail=error.detail)
         return entries
 
@@ -289,11 +291,11 @@ class PushMaker:
 
 def _check_key(session: TpmSession, state: AgentState) -> None:
     if session.environment != state.environment:
-        raise WorldError(Reason.TPM_FATAL, "the TPM holds another attesting key than at start; restart the agent")
+        raise WorldError(Reason.TPM_FATAL, "the TPM has another attesting key than at the start; restart the agent")
 
 
 def _overtaken(early: Mapping[str, Entries], coverage: Coverage) -> bool:
-    """Whether the quote covers entries that came after the body: another body can have them all."""
+    """Whether the quote covers boot or CEL log entries that are newer than the body; a new body can include them."""
     return coverage.problem is None and any(
         coverage.totals.get(name, 0) > entries.end for name, entries in early.items()
     )
@@ -324,7 +326,7 @@ def _read_quote(quote: Quote) -> tuple[Attest, Quoted]:
 
 
 def _without_owned(selection: PcrSelection, replay: ReplayState) -> PcrSelection:
-    """The PCRs whose value must be read: those that no log has explained so far."""
+    """The PCRs that no log has explained so far; their values must be read."""
     return PcrSelection(
         banks=tuple(
             PcrBankSelection(

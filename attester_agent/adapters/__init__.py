@@ -1,1 +1,1 @@
-"""What the agent uses of the world beside its TPM and its logs: spool, inbox, kernel, files, metrics, readiness."""
+"""The agent's connections to the outside world, apart from TPM and measurement logs: spool, inbox, files, metrics."""

@@ -1,7 +1,7 @@
-"""A handle in a file, where no broker's handles reach. Implements :class:`attester_agent.ports.HandleSource`.
+"""Takes handles from a file, where a broker delivers none. Implements ``attester_agent.ports.HandleSource``.
 
-The file holds the handle's bytes as ``handle-distributor export`` and ``issue-once`` write them: no CMW record around
-them. Looked at often, read when it changed. What is wrong with it is said once for each change.
+The file holds the raw handle, without a CMW record, as ``handle-distributor export`` and ``issue-once`` write it. The
+file is read only when it has changed. An error is raised once for each change.
 """
 
 import os
@@ -14,10 +14,10 @@ from schemas.reasons import Reason
 
 
 class HandleFileSource:
-    """One path, whose file others write or replace. Used by one thread."""
+    """One path. Other programs write or replace its file. Used by one thread."""
 
     def __init__(self, path: Path) -> None:
-        """Opens nothing yet; the file need not be there."""
+        """Opens nothing yet; the file need not exist."""
         self._path = path
         self._seen: tuple[int, ...] = ()
         self._failure = ""
@@ -46,7 +46,7 @@ class HandleFileSource:
         return content
 
     def _read(self) -> bytes:
-        """One byte more than it may have at most. Opened so that not even a FIFO put there by now would hold us up."""
+        """Reads at most the limit plus one byte. Opened non-blocking, in case the path has meanwhile become a FIFO."""
         descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             return file.read(MAX_HANDLE_BYTES + 1)

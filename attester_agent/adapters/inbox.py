@@ -1,4 +1,4 @@
-"""What happened around the agent, on its way from the network's thread to the agent's. Nothing is looked into here."""
+"""Passes events from the network's thread to the agent's, without looking into them."""
 
 import queue
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from prometheus_client import Counter
 
 from runtime.mqtt import Message
 
-WAITING_EVENTS: Final = 256  # messages; more are dropped: handles are retained, solicits repeated
+WAITING_EVENTS: Final = 256  # more messages are dropped: handles are retained, solicits are repeated
 _DROPPED: Final = Counter(
     "attestream_events_dropped_total", "Messages from the broker dropped because the agent was busy"
 )
@@ -23,21 +23,21 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The broker has the message with this packet id."""
+    """The broker acknowledged the message with this packet id."""
 
     packet_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """There is a new connection."""
+    """A connection was made."""
 
 
 Event: TypeAlias = Received | Acknowledged | Connected
 
 
 class Inbox:
-    """Events on their way from the network's thread to the agent's. Bounded; acknowledgements are never dropped."""
+    """A queue of events. Bounded for messages; acknowledgements are never dropped."""
 
     def __init__(self) -> None:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -50,7 +50,7 @@ class Inbox:
             self._events.put(Received(message))
 
     def acknowledged(self, packet_id: int) -> None:
-        """Callback for acknowledgements; at most ``service.IN_FLIGHT_MESSAGES`` are under way."""
+        """Callback for acknowledgements; at most ``agent.IN_FLIGHT_MESSAGES`` are outstanding."""
         self._events.put(Acknowledged(packet_id))
 
     def connected(self) -> None:
@@ -58,7 +58,7 @@ class Inbox:
         self._events.put(Connected())
 
     def wait(self, seconds: float) -> list[Event]:
-        """All events there are, after waiting for the first up to ``seconds``; none when that passed."""
+        """Waits up to ``seconds`` for an event; returns all events that are there, possibly none."""
         events: list[Event] = []
         try:
             events.append(self._events.get(timeout=seconds))

@@ -1,4 +1,4 @@
-"""Asks the kernel who it is and how often it slept."""
+"""Reads the kernel's boot id and how often it was suspended."""
 
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ _SUSPENDS: Final = Path("/sys/power/suspend_stats/success")  # Linux 5.2; suspen
 
 
 def read_kernel_view() -> KernelView:
-    """What this kernel says now; what it does not say is None."""
+    """The kernel's current data; None for values that it does not report."""
     suspends = _read(_SUSPENDS)
     return KernelView(
         boot_id=_read(_BOOT_ID),

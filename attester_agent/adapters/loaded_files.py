@@ -1,4 +1,4 @@
-"""The files that the configuration names: keys, roots, measurement logs."""
+"""Loads or checks the files that the configuration names: keys, roots, measurement logs."""
 
 import importlib
 
@@ -15,7 +15,7 @@ from schemas.errors import ConfigError
 
 
 def load_trust(settings: Settings) -> Trust:
-    """Reads all keys and roots named in the configuration.
+    """Loads all keys and roots named in the configuration.
 
     Raises:
         ConfigError: names the file that is missing or wrong.

@@ -1,7 +1,7 @@
-"""What an agent does for one push, stage by stage, for a trace; nothing at all where no trace is wanted.
+"""Records how long each stage of a push takes, for a trace. Without a tracer it does nothing.
 
-A push is named after its body, which exists only when half of the work is done: so stages are kept until then, a
-bounded number of them. Owned by the agent's thread.
+A trace is identified by the push's body, which does not exist before half of the work is done. Until then the stages
+are kept here, a bounded number of them. Owned by the agent's thread.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from schemas.codecs import cmw
 from schemas.media_types import EVIDENCE, Indicator
 from schemas.messages.evidence import parse_evidence
 
-MAX_STAGES: Final = 256  # of one push; four attempts have some sixty
+MAX_STAGES: Final = 256  # of one push; four attempts have about sixty
 
 
 class _Stage(NamedTuple):
@@ -24,30 +24,30 @@ class _Stage(NamedTuple):
 
 
 class PushTrace:
-    """The stages of the push that is being made."""
+    """The stages of the current push."""
 
     def __init__(self, tracer: Tracer | None = None) -> None:
-        """Without a tracer nothing is kept."""
+        """Without a tracer, records nothing."""
         self._tracer = tracer
         self._stages: list[_Stage] = []
         self._nothing = nullcontext()
 
     @property
     def command(self) -> Callable[[str, float, float], None] | None:
-        """Takes the name of each TPM command, its start and its end; None where nobody wants to know."""
+        """Records a TPM command: its name, start and end; None without a tracer."""
         return None if self._tracer is None else self._command
 
     def stage(self, name: str) -> AbstractContextManager[None]:
-        """Lasts as long as the block."""
+        """Records the ``with`` block as a stage."""
         return self._nothing if self._tracer is None else self._timed(name)
 
     def begin(self) -> float:
-        """A push is begun; returns when."""
+        """Starts a push; returns the current time."""
         self._stages.clear()
         return monotonic_s()
 
     def stored(self, body: bytes | None, started_s: float, *, sequence: int) -> None:
-        """The push is in the spool, and its body's SHA-256 known: tells of the whole, and of each stage."""
+        """Reports the push and its stages, once it is stored. ``body`` is the SHA-256 of its body."""
         if self._tracer is None or body is None:
             return
         self._tracer.record(body, "agent push", started_s, monotonic_s(), {"sequence": sequence}, root=True)
@@ -56,13 +56,13 @@ class PushTrace:
         self._stages.clear()
 
     def body_of(self, payload: bytes) -> bytes:
-        """The body's SHA-256 of a push that is about to be published; empty where nobody wants to know."""
+        """SHA-256 of the body in a payload; empty without a tracer."""
         if self._tracer is None:
             return b""
         return parse_evidence(cmw.unwrap(payload, EVIDENCE, Indicator.EVIDENCE)).body_digest
 
     def confirmed(self, body: bytes, since_s: float) -> None:
-        """The broker has what was published at ``since_s``."""
+        """Reports that the broker acknowledged a push that was published at ``since_s``."""
         if self._tracer is not None and body:
             self._tracer.record(body, "agent publish", since_s, monotonic_s())
 

@@ -1,4 +1,4 @@
-"""What ``/readyz`` of an agent looks at. Told by the agent's thread, asked by the metrics page."""
+"""The checks behind the agent's ``/readyz``. The agent's thread reports to them, the metrics page reads them."""
 
 from typing import Final
 
@@ -12,16 +12,16 @@ from schemas.reasons import Reason
 STALLED_AFTER_S: Final = (
     180.0  # a discrete TPM takes up to a minute to make an RSA key, and a push may take several tries
 )
-_WELL: Final = Condition(ok=True, state="did what it was asked last")
-_MEND: Final = "make room, or mend the disk or the file's owner; it goes on by itself"
-_UNASKED: Final = Condition(ok=False, state="not asked yet", next="wait; then see the log")
+_WELL: Final = Condition(ok=True, state="the last request succeeded")
+_REPAIR: Final = "make room, or repair the disk or the file's owner; the agent continues by itself"
+_UNASKED: Final = Condition(ok=False, state="not asked yet", next="wait; then see the agent's log lines")
 
 
 class Readiness:
     """The checks of one agent; each attribute is written by the agent's thread and read by any."""
 
     def __init__(self) -> None:
-        """Not ready before the TPM has answered."""
+        """The agent is not ready before the TPM has answered."""
         self.health: Final = Health(COMMAND, monotonic_s=monotonic_s, stalled_after_s=STALLED_AFTER_S)
         self._tpm, self._store = _UNASKED, _WELL
         self._handle: AcceptedHandle | None = None
@@ -31,36 +31,34 @@ class Readiness:
         self.health.ask("handle", self._has_handle)
 
     def beat(self) -> None:
-        """The loop goes round."""
+        """Reports a turn of the agent's loop."""
         self.health.beat()
 
     def tpm_answered(self) -> None:
-        """The TPM did what it was asked."""
+        """Reports that the TPM did its last command."""
         self._tpm = _WELL
 
     def stored(self) -> None:
-        """The state file took what it was given."""
+        """Reports that the state was stored."""
         self._store = _WELL
 
     def failed(self, error: WorldError) -> None:
-        """TPM or disk did not do what they were asked; the agent tries again."""
+        """Reports a failure of TPM or disk; the agent tries again."""
         if error.reason is Reason.STORE_UNAVAILABLE:
-            self._store = Condition(
-                ok=False, state=error.detail, next="make room, or mend the disk or the file's owner"
-            )
+            self._store = Condition(ok=False, state=error.detail, next=_REPAIR)
         elif error.reason.startswith("tpm-"):
             self._tpm = Condition(
                 ok=False,
                 state=f"{error.reason}: {error.detail}",
-                next="run attester-agent doctor as the agent's user: it says what is wrong with the TPM",
+                next="run attester-agent doctor as the agent's user: it shows what is wrong with the TPM",
             )
 
     def bound_to(self, handle: AcceptedHandle | None, clock: ClockTrust) -> None:
-        """The handle that pushes are bound to, and whether this machine's clock may judge it."""
+        """Reports the handle that pushes are bound to, and whether this machine's clock may judge it."""
         self._handle, self._clock = handle, clock
 
     def _has_handle(self) -> Condition:
         handle = self._handle
         if handle is not None and self._clock is ClockTrust.UNTRUSTED:
-            return Condition(ok=True, state="there is one; its age is not for this machine's clock to tell")
+            return Condition(ok=True, state="there is one; its age is unknown, as this machine's clock is untrusted")
         return handle_condition(None if handle is None else (handle.time_us, handle.expires_us), utc_us())

@@ -1,8 +1,8 @@
-"""State and unsent pushes in one SQLite file.
+"""Stores the state and the unsent pushes in one SQLite file.
 
-Promises: what :meth:`Spool.add` took is on disk when it returns, the push and the state that follows it together, so a
-process killed at any moment neither loses a push that the state counts nor counts one that is lost (WAL, synchronous
-FULL). Pushes leave only by :meth:`Spool.remove` and :meth:`Spool.clear`. Used by one thread.
+:meth:`SqliteSpool.add` writes a push and the state that follows it in one transaction (invariant I26), and both are on
+disk when it returns (WAL, synchronous FULL). Pushes leave only by :meth:`SqliteSpool.remove` and
+:meth:`SqliteSpool.clear`. Used by one thread.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ _BUSY_S: Final = 5.0
 
 
 class SqliteSpool:
-    """``attester_agent.ports.Spool`` in a file."""
+    """Implements ``attester_agent.ports.Spool`` with a file."""
 
     def __init__(self, path: Path, *, max_bytes: int) -> None:
         """Opens the file, or makes it.
 
         Args:
             path: of the database; its folder must exist.
-            max_bytes: payloads kept at most.
+            max_bytes: for all payloads together.
 
         Raises:
             ConfigError: the file is not such a database, or cannot be opened.
@@ -46,12 +46,12 @@ class SqliteSpool:
             self._bytes, self._count = self._totals()
 
     def close(self) -> None:
-        """Closes the file; nothing is lost without."""
+        """Closes the file. Without it nothing is lost."""
         self._database.close()
 
     @property
     def queued_messages(self) -> int:
-        """Pushes that wait for an acknowledgement."""
+        """How many pushes wait for an acknowledgement."""
         return self._count
 
     @property
@@ -128,7 +128,7 @@ class SqliteSpool:
         """Removes acknowledged pushes.
 
         Raises:
-            WorldError: ``store-unavailable``; then they stay and are published again after a restart.
+            WorldError: ``store-unavailable``; then they stay, and are published again after a restart.
         """
         with self._database.transaction() as database:
             database.execute_many("DELETE FROM push WHERE number = ?", [(number,) for number in numbers])

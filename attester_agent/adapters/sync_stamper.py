@@ -1,7 +1,7 @@
 """Asks a Time Stamp Authority for the second stamp of two-sided mode. Implements ``attester_agent.ports.SyncStamper``.
 
-A stamp only ever adds to what a push says, so every failure is counted, logged and left at that. One question asks one
-TSA; after a failure the next question goes to the next one, not before a pause unless it is about another sync proof.
+A push is valid without the stamp, so a failure is only counted and logged. Each request goes to one TSA. After a
+failure there is a pause, except for a new sync proof, and the next request goes to the next TSA.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,18 +27,18 @@ _FAILURES: Final = Counter(
 
 
 class TimeStampAuthority(Protocol):
-    """One RFC 3161 Time Stamp Authority, as ``runtime.time_stamps.client.HttpTimeStampAuthority`` is it."""
+    """One RFC 3161 Time Stamp Authority, implemented by ``runtime.time_stamps.client.HttpTimeStampAuthority``."""
 
     @property
     def name(self) -> str:
-        """What logs call it."""
+        """Its name in log lines."""
 
     def stamp(self, imprint: bytes, nonce: int) -> Stamp:
-        """A verified token; answers or raises ``WorldError`` (``tsa-…``) within the TSA's deadline."""
+        """A verified token. Returns, or raises ``WorldError`` (``tsa-…``), within the TSA's deadline."""
 
 
 class TsaSyncStamper:
-    """See the module. Used by one thread."""
+    """Asks TSAs in turn. Used by one thread."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class TsaSyncStamper:
         """Asks nobody yet.
 
         Args:
-            authorities: at least one, in the order in which they are tried.
+            authorities: at least one, in the order to try them.
             monotonic_s: a clock that never runs back.
             random_bytes: from a CSPRNG.
         """

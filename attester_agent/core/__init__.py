@@ -1,1 +1,1 @@
-"""The pure core: what a push holds, which handles and solicits the agent follows, what it remembers."""
+"""The pure core: what a push holds, which handles and solicits the agent accepts, what it remembers."""

@@ -1,8 +1,8 @@
-"""What the agent remembers between two pushes, and how it is written to disk.
+"""The state that the agent keeps between two pushes, and its encoding on disk.
 
-Invariants: ``sequence`` never repeats for two different bodies; ``previous`` is the digest of the body with
-``sequence - 1``, or None when the next push must be full; ``next_entries`` says which log entries are not in any push
-yet. Everything else (the replay of the logs, the sync proof) is rebuilt from the logs and the TPM.
+Two different bodies never have the same ``sequence``. ``previous`` is the digest of the body with ``sequence - 1``, or
+None if the next push must be full. Log entries from ``next_entries`` on are in no push yet. The replay of the
+measurement logs and the sync proof are not kept: the agent rebuilds them from the logs and the TPM.
 """
 
 from collections.abc import Mapping
@@ -48,16 +48,16 @@ class AgentState:
         environment: TPM name of the attesting key; another key means another state.
         sequence: of the next push.
         previous: SHA-256 of the last body; None makes the next push full.
-        boot: the TPM's reset count (as the attesting key signs it) at the last push; None before the first.
-        claims: what the verifier knows, if it has every push.
-        pcrs: PCR values that were sent, of PCRs that no log explains.
+        boot: the TPM's reset count (as the attesting key signs it) at the last push; None before the first push.
+        claims: all claims as of the last push.
+        pcrs: values, as of the last push, of the PCRs that no measurement log explains.
         next_entries: by log name, the index of the first entry that no push holds yet; 0 for a log not named.
         since_full: complete pushes since the last full one.
         handle: the last accepted handle.
-        solicits: by verifier, ``issued_us`` of the last solicit that was followed.
+        solicits: by verifier, ``issued_us`` of the last solicit that was accepted.
         machine: kernel and TPM at the last push.
-        transitions: the last ones of this boot; a full push repeats them, so none is lost with a push.
-        unsent_transitions: how many of them, at the end, are in no push yet.
+        transitions: the last ones of this boot; a full push repeats them, so a lost push loses no transition.
+        unsent_transitions: how many of them, counted from the end, are in no push yet.
     """
 
     ueid: Ueid
@@ -77,12 +77,12 @@ class AgentState:
 
 
 def require_baseline(state: AgentState) -> AgentState:
-    """The next push is full, and logs start again from index 0."""
+    """Makes the next push full, with all log entries from index 0 on."""
     return replace(state, previous=None, next_entries={}, since_full=0)
 
 
 def on_boot(state: AgentState, boot: int) -> AgentState:
-    """The state in the boot with the reset count ``boot``: unchanged in the same one, a baseline in another."""
+    """The state after the TPM reports the reset count ``boot``: a new boot requires a baseline."""
     return state if state.boot == boot else replace(require_baseline(state), boot=boot)
 
 
@@ -99,8 +99,7 @@ def on_machine_state(state: AgentState, machine: MachineState) -> AgentState:
 def on_solicit(state: AgentState, solicit: Solicit) -> AgentState:
     """Follows a solicit that ``solicit_gate`` accepted.
 
-    Entries are sent again from where the verifier asks, never from further on: no verifier can make the agent skip
-    entries that another one has not seen.
+    A solicit can only make the agent send log entries again, never skip any: another verifier may not have them yet.
     """
     starts = {name: min(index, state.next_entries.get(name, 0)) for name, index in solicit.logs.items()}
     solicits = {**state.solicits, solicit.verifier: solicit.issued_us}
@@ -114,7 +113,7 @@ def on_solicit(state: AgentState, solicit: Solicit) -> AgentState:
 
 
 def encode_state(state: AgentState) -> bytes:
-    """The bytes to keep."""
+    """The state as bytes."""
     items: dict[int, object] = {
         _FORMAT_KEY: _FORMAT,
         _UEID: state.ueid,

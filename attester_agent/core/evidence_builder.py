@@ -1,13 +1,14 @@
-"""What one push says: the body before the quote, the evidence and the next state after it.
+"""Builds one push: the body before the quote, then the evidence and the agent's next state.
 
-Promises: deltas of claims and PCR values add up to what they are deltas of; a push with ``previous`` absent is
-complete; nothing is in two pushes or in none, as long as the state moves on with what was stored. Entries of logs are
-chosen after the quote, because only then it is known which of them it covers; the body signs where they start.
-Not so entries of boot and CEL logs: no PCR binds all of their bytes, so they are chosen before the quote and the
-body signs their digest. A boot log does not grow while we run; of a CEL log the next push brings what is missing. Other
-logs wait until all of a boot log is on its way: the first entry of an IMA list speaks of PCRs that it explains.
-
-A claim that vanished is sent once as empty text; after the next full push it is simply not there.
+* The deltas of claims and PCR values since the last full push add up to the current values. A full push
+  (``previous`` absent) has all of them.
+* Every log entry is in exactly one push, provided the caller stores the new state together with the push.
+* IMA entries are chosen after the quote, which decides how many of them are covered; the body signs only the index of
+  the first. Boot and CEL log entries are the exception: no PCR binds all of their bytes, so they are chosen before the
+  quote and the body signs their digest. Boot logs do not grow while the agent runs; new CEL entries go into the next
+  push.
+* IMA entries wait until the whole boot log was sent: the first IMA entry is about PCRs that the boot log explains.
+* A claim that vanished is sent once, as empty text. After the next full push it is absent.
 """
 
 import hashlib
@@ -33,7 +34,7 @@ from schemas.messages.evidence import (
 from schemas.replay.log_replay import IMA
 from schemas.tpm.pcr import PcrSelection, PcrValues
 
-_FRAME_BYTES: Final = 256  # CBOR heads, names of logs and the CMW record around what is counted exactly
+_FRAME_BYTES: Final = 256  # CBOR heads, names of logs and the CMW record; everything else is counted exactly
 _PCR_BYTES: Final = 72  # SHA-512 with its heads
 _QUOTE_BYTES: Final = 1024  # more than a quote and its signature ever take
 
@@ -44,9 +45,9 @@ class Draft:
 
     Attributes:
         state: before this push.
-        body, raw_body: what to quote.
-        digest: the quote's qualifyingData.
-        claims: all of them, as they were.
+        body, raw_body: parsed and encoded.
+        digest: SHA-256 of ``raw_body``, the quote's qualifyingData.
+        claims: all current claims.
         bound: by log name, the records whose digest the body signs.
     """
 
@@ -80,10 +81,10 @@ class Push:
         state: of the agent once this push is stored.
         full: it is a full push.
         complete: no covered log entry waits for a later push.
-        behind: log entries beyond the quote were already there.
+        behind: the measurement logs already had entries that the quote does not cover.
         sequence: of its body.
-        sent: by log, entries that this push and those before it hold.
-        totals: by log, entries to send so far.
+        sent: by log, how many entries this push and the earlier ones hold.
+        totals: by log, how many entries the quote covers.
     """
 
     payload: bytes
@@ -113,11 +114,11 @@ def draft_body(
         state: of this boot (``agent_state.on_boot``).
         sync: proof of synchronisation with the handle this push is bound to.
         claims: all claims as they are now.
-        logs: names of the logs that this device has.
+        logs: names of this device's measurement logs.
         early: by name, entries of boot and CEL logs from ``state.next_entries`` on, read before the quote.
         selection: the PCRs that will be quoted.
         max_bytes: aim for the payload.
-        sync_stamp: a TSA's token over the sync proof, if this push is to carry it.
+        sync_stamp: a TSA's token over the sync proof; None leaves it out.
     """
     full = state.previous is None
     unsent = state.transitions[len(state.transitions) - state.unsent_transitions :]
@@ -148,7 +149,7 @@ def draft_body(
 
 
 def start_of_push(state: AgentState, *, baseline_every: int) -> AgentState:
-    """The state to make the next push from: a baseline when ``baseline_every`` complete pushes were none (0: never)."""
+    """Requires a baseline after ``baseline_every`` complete pushes without one; 0 never does."""
     return require_baseline(state) if baseline_every and state.since_full >= baseline_every else state
 
 
@@ -175,16 +176,16 @@ def finish_push(
     selection: PcrSelection,
     max_bytes: int,
 ) -> Push:
-    """Puts the quote together with what it binds.
+    """Puts the quote together with the body, PCR values and log entries.
 
     Args:
         draft: the body whose digest was quoted.
-        quote: of it.
+        quote: of that digest.
         coverage: how far the quote reaches into the logs.
         logs: by name, entries that contain all from the body's starts to the coverage's totals.
         values: PCRs as read after the quote.
         selection: the PCRs that were quoted.
-        max_bytes: aim for the payload; only a single record that is larger than this can exceed it.
+        max_bytes: aim for the payload; only a single record larger than this makes it longer.
     """
     unlogged = unexplained(values, selection, coverage)
     pcrs = unlogged if draft.full else unlogged.changes_since(draft.state.pcrs)
@@ -231,7 +232,7 @@ def finish_push(
 def _add_free(
     draft: Draft, logs: Mapping[str, Entries], coverage: Coverage, room: int
 ) -> Mapping[str, tuple[bytes, ...]]:
-    """The records bound before the quote and, when no more of those logs are to come, as many of the others as fit."""
+    """The records chosen before the quote; once those logs are sent completely, also as many IMA entries as fit."""
     starts, bound = draft.body.logs, draft.bound
     if any(
         starts[name] + len(bound.get(name, ())) < coverage.totals.get(name, 0) for name in starts if is_bound_log(name)
@@ -243,7 +244,7 @@ def _add_free(
 
 
 def unexplained(values: PcrValues, selection: PcrSelection, coverage: Coverage) -> PcrValues:
-    """Those of ``values`` that were quoted and that no covered log entry has extended: they travel by value."""
+    """The quoted PCRs that no covered log entry has extended. Evidence carries these values."""
     owned = coverage.replay.registers
     return PcrValues(
         {

@@ -1,7 +1,7 @@
-"""Which verified handles the agent binds its TPM to.
+"""Decides which verified handles the agent binds its TPM to.
 
-Promises: the time of accepted handles only ever rises, so a replayed handle changes nothing. With a trusted clock a
-handle is also current. Does not verify: a :class:`schemas.messages.handle.Handle` is verified already.
+Each accepted handle is newer than the one before, so a replayed handle changes nothing. With a trusted clock it is also
+current. Verifies no signature: a :class:`schemas.messages.handle.Handle` is already verified.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from schemas.messages.handle import Handle
 from schemas.reasons import Reason
 
 CLOCK_TOLERANCE_US: Final = 60_000_000
-"""How far a clock that is called trusted may still be off, ahead or behind."""
+"""How far a trusted clock may be ahead or behind."""
 
 
 class ClockTrust(StrEnum):
-    """Whether this machine's UTC may judge a handle. Many devices start in 1970 and learn the time late."""
+    """Whether this machine's UTC may judge a handle. Many devices boot in 1970 and set their clock later."""
 
     TRUSTED = "trusted"
     UNTRUSTED = "untrusted"
@@ -26,12 +26,12 @@ class ClockTrust(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedHandle:
-    """What must be remembered of a handle: enough to bind to it again, and to know a newer one.
+    """The part of a handle that the agent remembers: enough to bind to it again and to recognise a newer one.
 
     Attributes:
-        id: SHA-256 of its bytes; what the TPM signs.
+        id: SHA-256 of its bytes; the TPM signs this.
         time_us: the TSA's time.
-        expires_us: when it stops being current.
+        expires_us: the end of its lifetime.
     """
 
     id: HandleId
@@ -40,10 +40,10 @@ class AcceptedHandle:
 
 
 def is_overdue(handle: AcceptedHandle, *, now_us: int) -> bool:
-    """Whether a newer handle should have come: this one is past its expiry by a clock that can be trusted.
+    """Whether the handle has expired by a trusted clock, so that a newer one should have arrived.
 
     Args:
-        handle: bound to.
+        handle: the last accepted one.
         now_us: UTC by this machine's clock.
     """
     return now_us > handle.expires_us + CLOCK_TOLERANCE_US
@@ -55,10 +55,10 @@ def accept_handle(
     """Decides on a verified handle.
 
     Args:
-        handle: what a distributor published.
+        handle: from a distributor.
         last: the handle accepted before, if any.
-        now_us: UTC by this machine's clock; ignored unless ``clock`` says that it can be trusted.
-        clock: whether it can.
+        now_us: UTC by this machine's clock; ignored if ``clock`` is untrusted.
+        clock: whether this machine's clock may judge.
 
     Returns:
         The handle to bind to.
@@ -69,16 +69,17 @@ def accept_handle(
     accepted = AcceptedHandle(id=handle.id, time_us=handle.time_us, expires_us=handle.expires_us)
     if last is not None and accepted.time_us <= last.time_us:
         raise PeerError(
-            Reason.HANDLE_NOT_NEWER, f"handle of {accepted.time_us} us, the last accepted is of {last.time_us} us"
+            Reason.HANDLE_NOT_NEWER,
+            f"handle of {accepted.time_us} us, one of {last.time_us} us was accepted before",
         )
     if clock is ClockTrust.UNTRUSTED:
         return accepted
     if now_us > handle.expires_us + CLOCK_TOLERANCE_US:
         raise PeerError(
-            Reason.HANDLE_EXPIRED, f"handle expired at {handle.expires_us} us, this machine's clock says {now_us} us"
+            Reason.HANDLE_EXPIRED, f"handle expired at {handle.expires_us} us, this machine's clock reads {now_us} us"
         )
     if handle.earliest_us > now_us + CLOCK_TOLERANCE_US:
         raise PeerError(
-            Reason.HANDLE_FROM_FUTURE, f"handle of {handle.time_us} us, this machine's clock says {now_us} us"
+            Reason.HANDLE_FROM_FUTURE, f"handle of {handle.time_us} us, this machine's clock reads {now_us} us"
         )
     return accepted

@@ -1,7 +1,7 @@
-"""The two keys of a device as TPMT_PUBLIC templates: which attesting key to make, which endorsement key it has.
+"""Templates (TPMT_PUBLIC) of a device's attesting key and endorsement key.
 
-Both are primary keys: the TPM derives them from its seed and the template, so a key that was evicted comes back the
-same. Sources: TPM 2.0 Part 2, "Public Area Structures"; TCG EK Credential Profile 2.5, B.3 (templates L-1 and L-2).
+Both are primary keys: the TPM derives them from its seed and the template, so an evicted key can be made again.
+Sources: TPM 2.0 Part 2, "Public Area Structures"; TCG EK Credential Profile 2.5, B.3 (templates L-1 and L-2).
 """
 
 import struct
@@ -17,7 +17,7 @@ from schemas.tpm.public import (
 from schemas.tpm.signature import SignatureScheme
 
 AK_ATTRIBUTES: Final = ATTESTATION_KEY_ATTRIBUTES | ObjectAttributes.USER_WITH_AUTH | ObjectAttributes.NO_DA
-"""noDA: a wrong password elsewhere must not stop attestation; the key has no password to guess."""
+"""noDA: a lockout after wrong passwords elsewhere must not stop attestation. This key has no password to guess."""
 
 _ALG_RSA: Final = 0x0001
 _ALG_AES: Final = 0x0006

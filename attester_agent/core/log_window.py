@@ -1,7 +1,7 @@
-"""Which log entries a quote covers, and which of them travel now.
+"""Finds the measurement log entries that a quote covers, and chooses those to send now.
 
-The quote comes first and the logs are read after it: a log is never behind its PCR, so some prefix of what was read
-reproduces the quote, however fast the machine measures. What is beyond belongs to the next quote.
+The agent reads the logs after it quotes. A log is never behind its PCR, so some prefix of the entries read reproduces
+the quote, however fast the machine measures. Entries beyond that prefix belong to the next quote.
 """
 
 from collections.abc import Mapping
@@ -31,18 +31,18 @@ class Entries:
         return self.start + len(self.records)
 
     def between(self, start: int, end: int) -> tuple[bytes, ...]:
-        """The records from index ``start`` up to, without, index ``end``; ``start`` is not before the first."""
+        """The records with indices ``start`` to ``end - 1``; ``start`` is not before the first."""
         return self.records[start - self.start : max(0, end - self.start)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """How far a quote reaches into the logs.
+    """The log entries that a quote covers.
 
     Attributes:
         replay: the replayed state after the covered entries.
         totals: by log name, index after the last covered entry.
-        problem: None when the covered entries reproduce the quote; otherwise why they do not.
+        problem: why the entries do not reproduce the quote; None if they do.
     """
 
     replay: ReplayState
@@ -53,17 +53,17 @@ class Coverage:
 def cover(replay: ReplayState, logs: Mapping[str, Entries], quoted: Quoted, unlogged: PcrValues) -> Coverage:
     """Finds the longest prefix of the entries that reproduces a quote.
 
-    As long as no quote has told, both ways are tried in which kernels extend other banks than SHA-1 by an IMA list.
+    Kernels extend banks other than SHA-1 in one of two ways. Both are tried until a quote has shown which one it is.
 
     Args:
         replay: the state after the entries replayed so far.
-        logs: by name, entries read after the quote; each begins no later than where ``replay`` goes on.
+        logs: by name, entries read after the quote; they include the next entry that ``replay`` needs.
         quoted: selection and digest of the quote.
-        unlogged: values read after the quote, of PCRs that no log explains.
+        unlogged: values of the PCRs that no log explains, read after the quote.
 
     Returns:
-        The coverage. When nothing fits, all entries, with the problem named: evidence goes out all the same, what it
-        means is the verifier's to say.
+        The coverage. If no prefix reproduces the quote, it has all entries and names the problem: the evidence is sent
+        anyway, and the verifier judges it.
     """
     fresh = {
         name: b"".join(entries.between(replay.next_index.get(name, 0), entries.end)) for name, entries in logs.items()
@@ -89,17 +89,17 @@ def choose_entries(
     *,
     at_least_one: bool = True,
 ) -> dict[str, tuple[bytes, ...]]:
-    """Chooses the entries that travel now: from where each log's last increment ended, as many as fit.
+    """Chooses the entries to send now: from the end of each log's last increment on, as many as fit.
 
     Args:
         logs: by name, entries that contain all from ``starts`` to ``totals``.
-        starts: by name, first entry not sent yet; a log that is not named sends nothing.
+        starts: by name, first entry not sent yet; nothing is sent of a log that is not named.
         totals: by name, index after the last covered entry.
         budget_bytes: for all records together.
-        at_least_one: the very first record travels even if it is larger than that, so that there is always progress.
+        at_least_one: sends the first record even if it is larger than the budget, so that there is always progress.
 
     Returns:
-        By name, in the order of filling (boot log first), the records; no log with none.
+        The records by log name, boot log first. Logs without records are left out.
     """
     chosen: dict[str, tuple[bytes, ...]] = {}
     left = budget_bytes

@@ -1,8 +1,8 @@
-"""Which verified solicits the agent follows.
+"""Decides which verified solicits the agent follows.
 
-Promises: a solicit works once (its verifier's ``issued_us`` must rise, and that is remembered across restarts), for
-this device only, and not more often than a token bucket allows, so that not even a verifier's key makes a device busy
-without end. Does not verify signatures: ``schemas.messages.solicit.verify_solicit`` did.
+A solicit works once: its verifier's ``issued_us`` must rise, and the agent remembers it across restarts. It works for
+this device only. A token bucket limits how often, so that even a stolen verifier key cannot keep a device busy.
+Verifies no signature: ``schemas.messages.solicit.verify_solicit`` does.
 """
 
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from schemas.reasons import Reason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
-    """A token bucket. A value: taking a token gives another bucket.
+    """A token bucket, immutable: taking a token returns another bucket.
 
     Attributes:
         capacity: tokens of a full bucket, the longest burst.
-        per_second: tokens that come back.
+        per_second: tokens added each second.
         tokens: left at ``at_s``.
         at_s: monotonic seconds.
     """
@@ -31,7 +31,7 @@ class Bucket:
     at_s: float
 
     def take(self, now_s: float) -> "Bucket | None":
-        """The bucket with one token less; None when there is none.
+        """The bucket after taking one token; None if it has no token.
 
         Args:
             now_s: monotonic seconds, not before ``at_s``.
@@ -46,12 +46,12 @@ def check_solicit(solicit: Solicit, ueid: Ueid, last_issued_us: Mapping[str, int
     """Checks a verified solicit.
 
     Args:
-        solicit: what the verifier asks.
+        solicit: from a verifier.
         ueid: this device.
-        last_issued_us: by verifier, of the last solicit followed.
+        last_issued_us: by verifier, of the last solicit accepted.
 
     Raises:
-        PeerError: ``object-misdirected`` when it is for another device, ``object-rolled-back`` when it is not newer.
+        PeerError: ``object-misdirected`` if it is for another device, ``object-rolled-back`` if it is not newer.
     """
     if solicit.ueid != ueid:
         raise PeerError(Reason.OBJECT_MISDIRECTED, "solicit: for another device")
@@ -59,5 +59,5 @@ def check_solicit(solicit: Solicit, ueid: Ueid, last_issued_us: Mapping[str, int
     if last is not None and solicit.issued_us <= last:
         raise PeerError(
             Reason.OBJECT_ROLLED_BACK,
-            f"solicit of {solicit.verifier}: issued at {solicit.issued_us} us, the last one followed at {last} us",
+            f"solicit of {solicit.verifier}: issued at {solicit.issued_us} us, one of {last} us was accepted before",
         )

@@ -1,6 +1,6 @@
-"""What a TPM's, or the TCG stack's, return code means for us: try again, wait, give up, and in which words.
+"""Maps return codes of the TPM and the TCG software stack to an action and a reason code.
 
-Source: TPM 2.0 Part 2, "TPM_RC"; TCG TSS 2.0 Overview, "Response code layers". Pure: numbers in, an answer out.
+Source: TPM 2.0 Part 2, "TPM_RC"; TCG TSS 2.0 Overview, "Response code layers".
 """
 
 from enum import StrEnum
@@ -33,11 +33,11 @@ _CLOSED: Final = frozenset({RC_HIERARCHY, RC_AUTH_FAIL, RC_BAD_AUTH})
 
 
 class Answer(StrEnum):
-    """What to do about a return code."""
+    """The action that a return code calls for."""
 
-    RETRY = "retry"  # other users of the TPM, or its housekeeping: the same command will work soon
-    LOCKED_OUT = "locked-out"  # dictionary attack lockout: works after the TPM's own waiting time
-    UNREACHABLE = "unreachable"  # no TPM at the other end, or one that was not started
+    RETRY = "retry"  # the TPM is busy with other users or with itself: the same command will work soon
+    LOCKED_OUT = "locked-out"  # dictionary attack lockout: works again after the TPM's waiting time
+    UNREACHABLE = "unreachable"  # there is no TPM, or it was not started
     FATAL = "fatal"  # the same command will fail again
 
 
@@ -50,7 +50,7 @@ REASONS: Final = {
 
 
 def code_of(return_code: int) -> int | None:
-    """The TPM's own code without handle, session and parameter numbers; None when no TPM said it."""
+    """The TPM's own code without handle, session and parameter numbers; None if the code is not from a TPM."""
     layer = return_code >> _LAYER_SHIFT
     if layer not in (_LAYER_TPM, *_LAYERS_RESOURCE_MANAGER):
         return None
@@ -59,7 +59,7 @@ def code_of(return_code: int) -> int | None:
 
 
 def classify(return_code: int) -> Answer:
-    """What to do about a ``TSS2_RC``.
+    """The action for a ``TSS2_RC``.
 
     Args:
         return_code: as libtss2 returns it: layer in bits 16 to 23, the layer's code below.
@@ -75,5 +75,5 @@ def classify(return_code: int) -> Answer:
 
 
 def is_hierarchy_closed(return_code: int) -> bool:
-    """Whether a hierarchy did not let us in: it has an authorization value, or is disabled."""
+    """Whether the TPM refused because a hierarchy has an authorization value or is disabled."""
     return code_of(return_code) in _CLOSED

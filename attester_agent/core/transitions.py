@@ -1,16 +1,16 @@
-"""What happened to the machine between two pushes: suspend, hibernation, another kernel (REIM 7.2.1). Pure.
+"""Finds the machine's transitions between two pushes: suspend, hibernation, kexec (REIM 7.2.1).
 
-The TPM counts resumes in which it had lost power, and resets. The kernel knows suspends that left the TPM its power
-(suspend to idle), and has an id of its own. Together:
+The TPM counts resets, and resumes after it had lost power. The kernel counts all suspends, also those that left the TPM
+its power (suspend to idle), and has a boot id:
 
-* restart count up: so many suspends; each is reported, whether or not anything changed;
-* more suspends by the kernel than by the TPM: the others were suspends to idle;
-* reset count up under the same kernel: it slept on disk, a hibernation (of the reset the TPM's count tells anyway);
-* another kernel without a reset of the TPM: kexec.
+* The restart count rose: that many suspends. Each is reported, whether or not a PCR changed.
+* The kernel counts more suspends than the TPM: the others were suspends to idle.
+* The reset count rose under the same kernel: a hibernation.
+* Another kernel runs, and the TPM was not reset: a kexec.
 
-What cannot be told: suspends before a reboot, when the agent did not run in between; how suspends and a kexec between
-two looks were ordered (the kexec is put last); several suspends to idle where the kernel keeps no count of them (they
-are one). For the verifier all but resumes with a new restart count is the agent's word: the TPM signs nothing of it.
+Limits: suspends before a reboot are unknown if the agent did not run in between. The order of suspends and a kexec
+between two pushes is unknown; the kexec is put last. If the kernel does not count suspends to idle, several look like
+one. The TPM signs only the restart count, so a verifier has only the agent's word for all other transitions.
 """
 
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ _ASLEEP_MS: Final = 1000  # the two clocks are not read at one instant
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelView:
-    """What the running kernel says of itself; None where it does not.
+    """The running kernel's own data; None for values that it does not report.
 
     Attributes:
-        boot_id: another one for each kernel that is started.
+        boot_id: different for each start of a kernel.
         suspends: how often it was suspended and resumed.
         asleep_ms: time spent suspended.
     """
@@ -44,7 +44,7 @@ NOTHING_KNOWN: Final = KernelView()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineState:
-    """Kernel and TPM at one moment. ``clock_ms`` and the counts are as the attesting key signs them."""
+    """Kernel and TPM at one moment. ``clock_ms`` and the counts have the values that the attesting key signs."""
 
     kernel: KernelView
     clock_ms: int
@@ -53,23 +53,23 @@ class MachineState:
 
 
 def machine_state(kernel: KernelView, clock: ClockInfo) -> MachineState:
-    """What was seen when the TPM signed ``clock``."""
+    """The state at the moment when the TPM signed ``clock``."""
     return MachineState(
         kernel=kernel, clock_ms=clock.clock, reset_count=clock.reset_count, restart_count=clock.restart_count
     )
 
 
 def has_woken(before: KernelView, now: KernelView) -> bool:
-    """Whether the kernel was suspended, or is another one."""
+    """Whether the machine was suspended, or another kernel runs now."""
     return before.boot_id != now.boot_id or _suspends(before, now) > 0
 
 
 def transitions_between(before: MachineState | None, now: MachineState) -> tuple[Transition, ...]:
-    """All transitions from one look to the next, in order, at most the last ``MAX_TRANSITIONS``.
+    """All transitions between two pushes, in order, at most the last ``MAX_TRANSITIONS``.
 
     Args:
-        before: as stored with the last push; None reports nothing.
-        now: as of this push.
+        before: stored with the last push; None gives no transitions.
+        now: for this push.
     """
     if before is None:
         return ()
@@ -94,7 +94,7 @@ def transitions_between(before: MachineState | None, now: MachineState) -> tuple
 
 
 def _suspends(before: KernelView, now: KernelView) -> int:
-    """Suspends of one kernel that it knows of."""
+    """Suspends that the kernel knows of."""
     if before.suspends is not None and now.suspends is not None:
         return max(0, now.suspends - before.suspends)
     if before.asleep_ms is not None and now.asleep_ms is not None:

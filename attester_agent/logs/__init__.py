@@ -1,1 +1,1 @@
-"""The measurement logs of a device: the kernel's, and CEL files that ``attester-agent measure`` writes."""
+"""The measurement logs of a device: those of the kernel, and CEL logs such as ``attester-agent measure`` writes."""

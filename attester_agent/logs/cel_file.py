@@ -1,12 +1,12 @@
-"""Reads a CEL log, in whatever encoding, as the records that travel (``ports.MeasurementLog``).
+"""Reads a CEL log in any encoding and converts its records to the wire format (``ports.MeasurementLog``).
 
-Promises: only what is new is parsed and converted, except of arrays, which are written anew; a record's place and bytes
-on the wire never change while the agent runs, or the log counts as another one; a log that ``attester-agent measure``
-wrote before the TPM's last reset is not read at all.
+Parses and converts new records only, except in encodings that rewrite the whole file as an array. If a record's
+position or wire bytes change, the log counts as replaced. A log that ``attester-agent measure`` wrote before the TPM's
+last reset is not read.
 
-systemd extends the PCR first and writes the record after it, both under a lock; we wait for that lock before reading,
-so that a record is never missing of which the PCR already knows. A lock that is held for long is ignored: then the log
-does not reproduce the quote for once, and the next push brings it.
+systemd extends the PCR first and writes the record after it, both under a lock. The agent waits for that lock before it
+reads, so that it misses no record that the PCR already contains. It ignores a lock that is held for long: then the log
+does not reproduce this quote, and the next push has the record.
 """
 
 import fcntl
@@ -43,12 +43,12 @@ class CelFile:
         Args:
             name: without ``cel/``.
             path: of the file; it need not exist yet.
-            pause: waits so many seconds for a lock.
+            pause: waits for a lock, the given number of seconds.
         """
         self._name = f"{CEL}/{name}"
         self._path = path
         self._pause = pause
-        self._looked: _Signature | None = None  # as of the last reading, also one that failed
+        self._looked: _Signature | None = None  # at the last reading, also a failed one
         self.restart()
 
     @property
@@ -58,19 +58,19 @@ class CelFile:
 
     @property
     def exists(self) -> bool:
-        """Whether the file is there right now."""
+        """Whether the file exists now."""
         return self._path.exists()
 
     @property
     def is_lost_on_resume(self) -> bool:
-        """Whether we wrote it, of PCRs that start anew with a resume."""
+        """Whether ``attester-agent measure`` wrote it, about PCRs that restart with a resume."""
         with suppress(WorldError):
             journal = read_journal(self._path)
             return journal is not None and journal.is_lost_on_resume
         return False
 
     def is_current(self, lifetime: PcrLifetime) -> bool:
-        """Whether the log is not one that we wrote in another boot, or before a resume that undid it.
+        """False if ``attester-agent measure`` wrote the log in an earlier lifetime of its PCRs, otherwise True.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -82,12 +82,12 @@ class CelFile:
         return False
 
     def has_grown(self) -> bool:
-        """Whether the file is not as it was when it was read last."""
+        """Whether the file has changed since it was read last."""
         signature = self._signature()
         return signature is not None and signature != self._looked
 
     def restart(self) -> None:
-        """Forgets all records: a new boot has a new log."""
+        """Forgets all records; to be called after a reboot."""
         self._records: list[bytes] = []
         self._counts: dict[int, int] = {}
         self._encoding: CelEncoding | None = None
@@ -98,7 +98,7 @@ class CelFile:
         """All whole records from ``start`` on (``ports.MeasurementLog.read``).
 
         Raises:
-            LogRestartedError: the records read before are not there any more.
+            LogRestartedError: the records read before are no longer there.
             WorldError: ``log-unreadable``, ``log-malformed``, naming the path.
         """
         self._looked = self._signature()
@@ -115,7 +115,7 @@ class CelFile:
         return Entries(start=start, records=tuple(self._records[start:]))
 
     def _goes_on(self, data: bytes) -> bool:
-        """Whether what was read before is still there, byte by byte at its end."""
+        """Whether the file still starts with the data read before; compares only the last bytes of it."""
         grows = self._encoding is None or self._encoding.grows
         return grows and len(data) >= self._offset and data[: self._offset][-_EDGE_BYTES:] == self._edge
 

@@ -1,8 +1,8 @@
-"""What ``attester-agent measure`` notes beside a CEL log: of which boot the log is, and what is about to be done.
+"""The journal of ``attester-agent measure``: a file beside a CEL log, with its boot and a measurement in progress.
 
-The file is ``<log>.journal``. A PCR starts anew with each reset of the TPM, and so must its log; a file on disk does
-not by itself. And whoever measures can be killed between the entry in the log and the extension of the PCR: the note
-says what the PCR held before, so that the next one can tell.
+The file is ``<log>.journal``. A PCR restarts with each reset of the TPM, so its log must restart too: the journal has
+the reset count. A measuring process can be killed between the log entry and the PCR extension: the journal has the
+PCR's value before, so that the next measurement can find out whether the extension happened.
 """
 
 from collections.abc import Mapping
@@ -27,11 +27,11 @@ _FORMAT_KEY, _RESET, _RESTART, _COUNTS, _PENDING = 0, 1, 2, 3, 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """A measurement that was begun.
+    """A measurement in progress.
 
     Attributes:
-        size: of the log before.
-        record: that is appended to it.
+        size: of the log before it.
+        record: to be appended to the log.
         before: by bank, the PCR's value before it is extended.
     """
 
@@ -42,13 +42,13 @@ class Pending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Journal:
-    """The note.
+    """The journal's content.
 
     Attributes:
-        reset_count: of the TPM, when the log was begun.
+        reset_count: of the TPM, when the log was started.
         restart_count: likewise.
         counts: finished records by PCR.
-        pending: None when nothing is under way.
+        pending: the measurement in progress, if any.
     """
 
     reset_count: int
@@ -58,22 +58,22 @@ class Journal:
 
     @property
     def is_lost_on_resume(self) -> bool:
-        """Whether it is a log of PCRs that start anew with a resume."""
+        """Whether the log is about PCRs that restart with a resume."""
         return any(index not in SAVED_PCRS for index in self.counts)
 
     def is_of(self, lifetime: PcrLifetime) -> bool:
-        """Whether the PCRs still hold what the log says."""
+        """Whether the log belongs to this lifetime of its PCRs."""
         same_reset = self.reset_count == lifetime.reset_count
         return same_reset and (self.restart_count == lifetime.restart_count or not self.is_lost_on_resume)
 
 
 def journal_path(log: Path) -> Path:
-    """The file beside a log."""
+    """The path of a log's journal."""
     return log.with_name(log.name + ".journal")
 
 
 def write_journal(log: Path, journal: Journal) -> None:
-    """Replaces the note; on disk when it returns.
+    """Replaces the journal; on disk when it returns.
 
     Raises:
         WorldError: ``store-unavailable``.
@@ -88,10 +88,10 @@ def write_journal(log: Path, journal: Journal) -> None:
 
 
 def read_journal(log: Path) -> Journal | None:
-    """The note beside a log; None when there is none: the log is not one of ours, or was never written.
+    """The journal of a log; None if it has none: another program wrote the log, or nothing was ever measured into it.
 
     Raises:
-        WorldError: ``store-unavailable`` when it cannot be read or does not parse.
+        WorldError: ``store-unavailable`` if it cannot be read or does not parse.
     """
     path = journal_path(log)
     raw = read_if_exists(path, max_bytes=_MAX_BYTES)

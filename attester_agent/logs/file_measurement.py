@@ -1,14 +1,14 @@
-"""Measures a file: an entry in a CEL log, then the extension of a PCR. ``attester-agent measure``.
+"""Measures a file for ``attester-agent measure``: appends an entry to a CEL log, then extends a PCR.
 
-Order of effects: note what is about to happen (``cel_journal``) → append the entry, fsync → extend → note that it is
-done. The entry comes first, as in the kernel: a log that is ahead of its PCR is what every verifier of ours expects, a
-log that is behind can never be explained. Killed between entry and extension, the log has one entry that no PCR knows;
-quotes are reproduced without it, and the next measurement first finishes it. That is safe to do late: whoever asked for
-the measurement has not been told that it happened. If the PCR has moved otherwise in between, nobody can tell whether
-the extension took place, and measuring into this log ends until the TPM is reset.
+Effects, in order: write the plan to the journal (``cel_journal``) → append the entry, fsync → extend → mark it as done
+in the journal. The entry comes first, as in the kernel: verifiers expect logs that are ahead of their PCRs, and nothing
+can explain a log that is behind. If the process is killed between entry and extension, the log has one entry too many;
+quotes are reproduced without it, and the next measurement finishes it first. Finishing late is safe: the killed command
+has not reported success. If something else has extended the PCR meanwhile, it is unknown whether the extension
+happened, and nothing can be measured into this log until the TPM is reset.
 
-A log belongs to one life of its PCRs. The first measurement after a reset of the TPM empties it; of PCRs from 16 on,
-which a TPM does not save over a suspend, the first one after a resume does.
+A log belongs to one lifetime of its PCRs. The first measurement after a TPM reset empties it. A TPM does not save PCRs
+16 and up over a suspend, so for these the first measurement after a resume empties it too.
 """
 
 import fcntl
@@ -38,7 +38,7 @@ LOCK_PAUSE_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What was done: the log's entry and the banks that were extended."""
+    """The result of measuring: the log's entry and the banks that were extended."""
 
     recnum: int
     banks: tuple[str, ...]
@@ -59,10 +59,10 @@ def digest_of(path: Path) -> bytes:
 
 
 def check_owner(index: int, others: Sequence[CelFile]) -> None:
-    """No other log extends this PCR: nobody could tell in which order to replay the two.
+    """Checks that no other log extends this PCR: the order in which to replay two logs would be unknown.
 
     Raises:
-        ConfigError: another one does.
+        ConfigError: another log does.
         WorldError: another log cannot be read.
     """
     for log in others:
@@ -82,13 +82,13 @@ def measure(
         registers: of the TPM.
         log: file of the CEL log; made if it is missing.
         index: the PCR.
-        content: what was measured.
-        pause: waits so many seconds for the log's lock; True ends the waiting.
+        content: type, name and digest of the measured file.
+        pause: waits for the log's lock, the given number of seconds; returns True to give up.
 
     Raises:
-        ConfigError: the file is not a log of ours.
-        WorldError: the TPM, the log or its journal failed; or the PCR was extended by something else since a
-            measurement was interrupted.
+        ConfigError: another program wrote the log.
+        WorldError: the TPM, the log or its journal failed; or a measurement was interrupted and something else has
+            extended the PCR since.
     """
     try:
         with _locked(log, pause) as descriptor:
@@ -102,7 +102,7 @@ def _measure(registers: Registers, log: Path, descriptor: int, index: int, conte
     saved = index in SAVED_PCRS
     if any((other in SAVED_PCRS) != saved for other in journal.counts):
         raise ConfigError(
-            f"--pcr {index}: PCRs from 16 on start anew with every resume from suspend, the others do not, so they "
+            f"--pcr {index}: PCRs 16 and up restart with every resume from suspend, the others do not, so they "
             f"cannot share {log}; name another log with --log"
         )
     before = registers.read(index)
@@ -112,7 +112,7 @@ def _measure(registers: Registers, log: Path, descriptor: int, index: int, conte
     size = os.fstat(descriptor).st_size
     if size + len(raw) > MAX_CEL_BYTES or len(raw) > MAX_LOG_ENTRY_BYTES:
         raise WorldError(
-            Reason.STORE_UNAVAILABLE, f"{log}: full ({MAX_CEL_BYTES} bytes); it starts anew with the next boot"
+            Reason.STORE_UNAVAILABLE, f"{log}: full ({MAX_CEL_BYTES} bytes); it is emptied after the next boot"
         )
     write_journal(
         log,
@@ -129,7 +129,7 @@ def _measure(registers: Registers, log: Path, descriptor: int, index: int, conte
 
 
 def _begin(registers: Registers, log: Path, descriptor: int) -> tuple[Journal, bool]:
-    """The journal of this boot with nothing under way, and whether an earlier measurement had to be finished."""
+    """Brings the journal to this boot, with no measurement in progress; True if an earlier one had to be finished."""
     lifetime, journal = registers.pcr_lifetime(), read_journal(log)
     if journal is None and os.fstat(descriptor).st_size:
         raise ConfigError(f"{log}: not a log that attester-agent measure writes; name another one with --log")
@@ -147,7 +147,7 @@ def _begin(registers: Registers, log: Path, descriptor: int) -> tuple[Journal, b
 def _settle(
     registers: Registers, log: Path, descriptor: int, journal: Journal, pending: Pending
 ) -> tuple[Journal, bool]:
-    """Finishes, or takes back, what an interrupted measurement began."""
+    """Finishes or undoes an interrupted measurement."""
     done = replace(journal, pending=None)
     if os.fstat(descriptor).st_size != pending.size + len(pending.record):  # the entry was not, or not all, written
         os.ftruncate(descriptor, pending.size)
@@ -183,7 +183,7 @@ def _finish(log: Path, journal: Journal, index: int) -> Journal:
 
 
 def _append(descriptor: int, raw: bytes, size: int) -> None:
-    """All of it, or nothing; on disk when it returns."""
+    """Appends all of it or nothing; on disk when it returns."""
     written = os.pwrite(descriptor, raw, size)
     if written != len(raw):
         os.ftruncate(descriptor, size)
@@ -194,7 +194,7 @@ def _append(descriptor: int, raw: bytes, size: int) -> None:
 
 @contextmanager
 def _locked(log: Path, pause: Callable[[float], bool]) -> Iterator[int]:
-    """The log's file, made if it is missing, while nobody else measures into it."""
+    """Opens and locks the log's file; makes it if it is missing."""
     new = not log.exists()
     descriptor = os.open(log, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:

@@ -1,11 +1,11 @@
-"""Reads the binary boot log and the IMA list in any form that a kernel shows it in, always only what is new.
+"""Reads new entries of the binary boot log, and of the IMA list in any of the kernel's forms.
 
-Promises: whole entries only; a file in securityfs (whose size is said to be 0) is read to its end; each entry's offset
-is remembered, so any index can be read again without parsing what is before it; a file that is another one now, or
-shorter than it was, is noticed. Does not replay or judge entries: bytes are cut at their own length fields.
+Returns whole entries only. Reads files in securityfs, whose reported size is 0, to their end. Remembers each entry's
+offset, so that any index can be read again without parsing the entries before it. Notices a file that was replaced or
+has become shorter. Splits the bytes at their length fields; does not replay or judge entries.
 
-The boot log is read from its start each time: whoever seeks to its end is shown its last event once more by Linux 6.1
-(``tests/vectors/vm`` was recorded there).
+The boot log is read from its start each time, because Linux 6.1 repeats its last event to a reader that seeks to the
+end (``tests/vectors/vm`` was recorded there).
 """
 
 import itertools
@@ -34,7 +34,7 @@ _LOG: Final = Log("measurement-logs")
 
 
 class KernelLog:
-    """One log in one file (``attester_agent.ports.MeasurementLog``)."""
+    """One measurement log of the kernel (``attester_agent.ports.MeasurementLog``)."""
 
     def __init__(self, name: str, path: Path, *, max_bytes: int) -> None:
         """Reads nothing yet.
@@ -42,17 +42,17 @@ class KernelLog:
         Args:
             name: ``tcg2`` or ``ima``.
             path: of the file; it need not exist yet.
-            max_bytes: what one reading may bring into memory.
+            max_bytes: for one reading, to bound memory.
         """
         self._name = name
         self._seeks = name != TCG2
         self._path = path
         self._max_bytes = max_bytes
         self._ends = array("Q", [0])  # offset after each entry known, from 0
-        self._file: tuple[int, int] | None = None  # device and inode of the file the offsets are of
+        self._file: tuple[int, int] | None = None  # device and inode of the file that the offsets belong to
         self._format: boot_records.BootLogFormat | None = None
         self._form: ListFormat | None = None  # of an IMA list
-        self._failed = False  # the last reading; what cannot be read has not grown, or we would try without end
+        self._failed = False  # the last reading; an unreadable log must not count as grown, or retries never end
 
     @property
     def name(self) -> str:
@@ -61,18 +61,18 @@ class KernelLog:
 
     @property
     def exists(self) -> bool:
-        """Whether the file is there right now."""
+        """Whether the file exists now."""
         return self._path.exists()
 
     is_lost_on_resume: Final = False
 
     def is_current(self, lifetime: PcrLifetime) -> bool:
-        """Always: the kernel keeps no log of an earlier boot."""
+        """Always True: the kernel keeps no log of an earlier boot."""
         del lifetime
         return True
 
     def has_grown(self) -> bool:
-        """Whether there are bytes beyond the last entry read, or the file is another one now."""
+        """Whether there are bytes after the last entry read, or the file was replaced."""
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -92,7 +92,7 @@ class KernelLog:
             os.close(descriptor)
 
     def restart(self) -> None:
-        """Forgets positions: a new boot has a new log."""
+        """Forgets positions; to be called after a reboot."""
         self._ends = array("Q", [0])
         self._file = None
         self._format = None
@@ -103,7 +103,7 @@ class KernelLog:
         """All whole entries from ``start`` on (``ports.MeasurementLog.read``).
 
         Raises:
-            LogRestartedError: the file is another one now, or shorter than it was.
+            LogRestartedError: the file was replaced or has become shorter.
             WorldError: ``log-unreadable`` or ``log-malformed``, naming the path.
         """
         known = min(start, len(self._ends) - 1)
@@ -141,7 +141,7 @@ class KernelLog:
     def _is_another(self, descriptor: int) -> bool:
         status = os.fstat(descriptor)
         known = self._file
-        shorter = 0 < status.st_size < self._ends[-1]  # securityfs says 0
+        shorter = 0 < status.st_size < self._ends[-1]  # securityfs reports 0
         return (known is not None and known != (status.st_dev, status.st_ino)) or shorter
 
     def _read_to_end(self, descriptor: int) -> bytes:
@@ -155,7 +155,7 @@ class KernelLog:
         return b"".join(chunks)
 
     def _cut(self, data: bytes, index: int) -> Converted:
-        """Whole entries of ``data``, whose first has the index ``index``."""
+        """Splits ``data`` into whole entries; the first one has the index ``index``."""
         try:
             if self._name == TCG2:
                 split = boot_records.split_records(data, self._format if index else None)
@@ -177,19 +177,19 @@ def open_logs(
     cel: Mapping[str, Path] = MappingProxyType({}),
     pause: Callable[[float], object] = lambda _seconds: None,
 ) -> tuple[MeasurementLog, ...]:
-    """The configured logs; a file that is missing now is named in the log and may appear later.
+    """The configured measurement logs. A missing file is reported to logging; it may appear later.
 
     Args:
         tcg2: path of the boot log.
         ima: path of the IMA list.
         cel: paths of CEL logs, by name.
-        pause: waits so many seconds for whoever writes a CEL log.
+        pause: waits for a CEL log's lock, the given number of seconds.
     """
     files = [(TCG2, tcg2, MAX_BOOT_LOG_BYTES), (IMA, ima, MAX_IMA_LIST_BYTES)]
     logs = [KernelLog(name, path, max_bytes=limit) for name, path, limit in files if path is not None]
     for name, path, _ in files:
         if path is not None and not path.exists():
-            _LOG.error("log-missing", log=name, path=path, next="evidence goes out without it; check the path")
+            _LOG.error("log-missing", log=name, path=path, next="evidence is sent without it; check the path")
     for name, path in cel.items():
         if not path.exists():
             _LOG.info("log-not-yet-there", log=f"{CEL}/{name}", path=path)

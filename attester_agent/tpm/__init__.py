@@ -1,1 +1,1 @@
-"""The TPM over any TCTI: the only importer of tpm2-pytss."""
+"""The TPM, over any TCTI. Nothing else imports tpm2-pytss."""

@@ -1,8 +1,7 @@
-"""How to talk to a TPM: opening it, running commands, keys by handle and template.
+"""Opens a TPM, runs commands, makes and loads keys.
 
-Only this module, ``tpm_device`` and ``tpm_enrolment`` know tpm2-pytss. Every failure is a ``WorldError`` with the TPM's
-own words, or a :class:`ConfigError` where only an operator can help. Commands that the TPM is too busy for are repeated
-with growing pauses.
+Every failure is a ``WorldError`` with the TPM's own error text, or a ``ConfigError`` if only an operator can help. If
+the TPM is busy, a command is repeated with growing pauses.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,7 +35,7 @@ _EK_HANDLES: Final = {
 }  # TCG EK Credential Profile, 2.2.1.5
 
 T = TypeVar("T")
-# tpm2-pytss carries no types; nothing of it leaves the modules that import it.
+# tpm2-pytss has no type hints; its objects stay in the modules that import it.
 Esapi: TypeAlias = Any
 Handle: TypeAlias = Any  # ESYS_TR
 Native: TypeAlias = Any  # a structure of libtss2
@@ -60,7 +59,7 @@ def open_tpm(settings: TpmSettings) -> Iterator[Esapi]:
 
 
 class TpmError(WorldError):
-    """A WorldError that remembers the return code."""
+    """A ``WorldError`` with the TPM's return code."""
 
     def __init__(self, reason: Reason, detail: str, return_code: int) -> None:
         super().__init__(reason, detail)
@@ -68,12 +67,12 @@ class TpmError(WorldError):
 
 
 class Runner:
-    """Runs TPM commands: measures, translates errors, repeats what was only busy."""
+    """Runs TPM commands: takes their time, translates errors, repeats a command while the TPM is busy."""
 
     def __init__(
         self, pause: Callable[[float], bool], watch: Callable[[str, float, float], None] | None = None
     ) -> None:
-        """``watch`` takes each command's name, its start and its end by the monotonic clock."""
+        """``pause`` is as in ``TpmDevice``. ``watch`` gets each command's name, start and end (monotonic seconds)."""
         self._pause = pause
         self._watch = watch
 
@@ -100,7 +99,7 @@ class Runner:
 
 
 def create_primary(esapi: Esapi, run: Runner, template: bytes, hierarchy: Handle) -> Handle:
-    """A primary key of a template; transient."""
+    """Makes a transient primary key from a template."""
     public, _ = TPMT_PUBLIC.unmarshal(template)
     in_public = TPM2B_PUBLIC(publicArea=public)
     handle: Handle
@@ -114,12 +113,12 @@ def flushed(esapi: Esapi, transient: Handle) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(TSS2_Exception):  # nothing to add to what failed before; a lost TPM has lost its objects too
+        with suppress(TSS2_Exception):  # an earlier error matters more; a lost TPM has lost its objects too
             esapi.flush_context(transient)
 
 
 def load_persistent(esapi: Esapi, run: Runner, persistent: int) -> tuple[Handle, bytes] | None:
-    """ESYS handle and TPMT_PUBLIC of a persistent object; None when the handle is empty."""
+    """ESYS handle and TPMT_PUBLIC of a persistent object; None if the handle is empty."""
     _, found = run("get-capability", lambda: esapi.get_capability(TPM2_CAP.HANDLES, persistent, 1))
     if persistent not in [int(handle) for handle in found.data.handles]:
         return None
@@ -136,12 +135,12 @@ def public_of(esapi: Esapi, run: Runner, handle: Handle) -> bytes:
 
 @contextmanager
 def endorsement_key(esapi: Esapi, run: Runner, *, rsa: bool) -> Iterator[Handle]:
-    """The endorsement key of the TCG's default template, made anew and flushed at the end.
+    """Makes the endorsement key from the TCG's default template, and flushes it at the end.
 
-    Where the endorsement hierarchy is closed, the key that the manufacturer or owner left at the TCG's handle.
+    If the endorsement hierarchy is closed, uses the key that the manufacturer or owner stored at the TCG's handle.
 
     Raises:
-        WorldError: ``tpm-fatal`` when there is neither, or another ``tpm-…``.
+        WorldError: ``tpm-fatal`` if neither is possible, or another ``tpm-…``.
     """
     try:
         transient = create_primary(esapi, run, ek_template(rsa=rsa), ESYS_TR.ENDORSEMENT)

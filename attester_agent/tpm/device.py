@@ -1,12 +1,10 @@
-"""The TPM, over any TCTI, as the agent uses it while it attests.
+"""The TPM as the agent uses it for attesting, over any TCTI.
 
-Promises: the TPM is open only within :meth:`TpmDevice.session`; what is loaded is flushed; no session is started
-(empty authorizations need none); the one thing left behind is the persistent attesting key. A persistent handle that
-holds something else is never evicted. Every failure is a ``WorldError`` with the TPM's own words, or a
-:class:`ConfigError` where only an operator can help. Commands that the TPM is too busy for are repeated with growing
-pauses.
+The TPM is open only within :meth:`TpmDevice.session` or :meth:`TpmDevice.registers`. Loaded objects are flushed. No
+authorization session is started, as empty authorization values need none. Only the persistent attesting key is left
+behind. If its handle holds something else, that is never evicted. Errors are as in ``commands``.
 
-Does not: put keys that need an authorization value to use, or talk to a TPM that was not started.
+Keys that need an authorization value are not supported, nor is a TPM that was not started.
 """
 
 import functools
@@ -65,12 +63,12 @@ class TpmDevice:
         pause: Callable[[float], bool],
         watch: Callable[[str, float, float], None] | None = None,
     ) -> None:
-        """Touches nothing yet.
+        """Opens nothing yet.
 
         Args:
             settings: table ``[tpm]``.
-            pause: waits so many seconds; True ends all trying (the process stops).
-            watch: takes each command's name, its start and its end; None for nobody.
+            pause: waits, the given number of seconds; returns True to give up (the process stops).
+            watch: gets each command's name, start and end.
         """
         self._settings = settings
         self._pause = pause
@@ -78,10 +76,10 @@ class TpmDevice:
 
     @contextmanager
     def session(self) -> Iterator["TpmDeviceSession"]:
-        """Opens the TPM, loads the attesting key, or makes it if there is none (``ports.Tpm.session``).
+        """Opens the TPM and loads the attesting key; makes the key if there is none (``ports.Tpm.session``).
 
         Raises:
-            ConfigError: ``ak_handle`` holds something that is not such a key.
+            ConfigError: ``ak_handle`` holds something else.
             WorldError: ``tpm-unreachable``, ``tpm-busy``, ``tpm-locked-out``, ``tpm-fatal``.
         """
         with open_tpm(self._settings) as esapi:
@@ -94,7 +92,7 @@ class TpmDevice:
 
     @contextmanager
     def registers(self) -> Iterator["TpmRegisters"]:
-        """Opens the TPM for its PCRs alone: loads no key and leaves nothing (``ports.Registers``).
+        """Opens the TPM for its PCRs only: loads no key and leaves nothing behind (``ports.Registers``).
 
         Raises:
             WorldError: ``tpm-unreachable``, ``tpm-busy``, ``tpm-locked-out``, ``tpm-fatal``.
@@ -103,7 +101,7 @@ class TpmDevice:
             yield TpmRegisters(esapi, Runner(self._pause, self._watch))
 
     def identity(self) -> Identity:
-        """Who this device is; makes the attesting key if there is none yet.
+        """The device's identity; makes the attesting key if there is none yet.
 
         Raises:
             ConfigError, WorldError: as :meth:`session`.
@@ -112,7 +110,7 @@ class TpmDevice:
             return self._identity(session)
 
     def find_identity(self) -> Identity | None:
-        """Who this device is; None where there is no attesting key yet. Makes nothing.
+        """The device's identity; None if there is no attesting key yet. Makes nothing.
 
         Raises:
             ConfigError, WorldError: as :meth:`session`.
@@ -140,13 +138,13 @@ class TpmDevice:
             raise self._occupied(f"not an attestation key ({error.detail})") from error
         wanted = self._settings.ak_algorithm
         if public.attributes != AK_ATTRIBUTES or isinstance(public.key, EccKey) != (wanted == KeyAlgorithm.ECC):
-            raise self._occupied(f"an attestation key, but not one of ours for ak_algorithm {wanted!r}")
+            raise self._occupied(f"an attestation key, but not such as the agent makes for ak_algorithm {wanted!r}")
         return handle, public
 
     def _occupied(self, what: str) -> ConfigError:
         persistent = self._settings.ak_handle
         return ConfigError(
-            f"tpm.ak_handle: {persistent:#x} holds {what}. Set another ak_handle, or, if nobody needs what is there, "
+            f"tpm.ak_handle: {persistent:#x} holds {what}. Set another ak_handle, or, if nobody needs this object, "
             f"remove it: tpm2_evictcontrol -C o -c {persistent:#x}"
         )
 
@@ -172,7 +170,7 @@ class TpmDevice:
 
 
 class TpmDeviceSession:
-    """An open TPM (``ports.TpmSession``). Valid only inside the ``with`` that gave it."""
+    """An open TPM (``ports.TpmSession``). Valid only inside the ``with`` block that opened it."""
 
     def __init__(self, esapi: Esapi, run: Runner, key: Handle, public: TpmPublic) -> None:
         self._esapi = esapi
@@ -186,7 +184,7 @@ class TpmDeviceSession:
         return self.public.name
 
     def sync(self, qualifying_data: bytes) -> SyncProof:
-        """TPM2_GetTime; a quote of no PCR when the endorsement hierarchy does not let us in.
+        """TPM2_GetTime; a quote without PCRs if the endorsement hierarchy is closed.
 
         Raises:
             WorldError: ``tpm-…``.
@@ -215,7 +213,7 @@ class TpmDeviceSession:
         return Quote(attest=bytes(attest), signature=signature.marshal())
 
     def read_pcrs(self, selection: PcrSelection) -> PcrValues:
-        """TPM2_PCR_Read, as often as it takes: a TPM returns at most eight values a time.
+        """TPM2_PCR_Read, repeated until all values are read: a TPM returns at most eight at a time.
 
         Returns:
             The values of those selected PCRs that the TPM has.
@@ -234,12 +232,10 @@ class TpmDeviceSession:
         return _pcr_lifetime(self._esapi, self._run)
 
     def endorsement_key(self, *, rsa: bool) -> TpmPublic:
-        """The endorsement key of the TCG's default template, made anew and flushed.
-
-        Where the endorsement hierarchy is closed, the key that the manufacturer or owner left at the TCG's handle.
+        """The public part of :func:`attester_agent.tpm.commands.endorsement_key`.
 
         Raises:
-            WorldError: ``tpm-fatal`` when there is neither, or another ``tpm-…``.
+            WorldError: ``tpm-…``.
         """
         with endorsement_key(self._esapi, self._run, rsa=rsa) as key:
             return parse_public(public_of(self._esapi, self._run, key))
@@ -257,7 +253,7 @@ class TpmRegisters:
         return _pcr_lifetime(self._esapi, self._run)
 
     def read(self, index: int) -> dict[HashAlgorithm, bytes]:
-        """One PCR in every allocated bank."""
+        """The value of one PCR in every allocated bank."""
         _, found = self._run("get-capability", lambda: self._esapi.get_capability(TPM2_CAP.PCRS, 0, 1))
         banks = [
             BY_TPM_ID[int(bank.hash)]

@@ -1,7 +1,6 @@
-"""What enrolment asks of the TPM: its EK certificate, and to open what the endorser sealed for it.
+"""The TPM as enrolment uses it: reads its EK certificate, opens a secret that the endorser sealed, certifies keys.
 
-Beside :mod:`attester_agent.tpm.device`, with the same promises: what is loaded is flushed, sessions too, and nothing is
-left behind.
+As in ``device``, loaded objects and sessions are flushed; nothing is left behind.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,10 +45,10 @@ _MAX_NV_BYTES: Final = 16 * 1024
 
 
 class TpmEnrolment:
-    """A TPM that is to be enrolled (``attester_agent.enrolment.EnrolmentTpm``)."""
+    """A TPM to be enrolled (``attester_agent.enrolment.EnrolmentTpm``)."""
 
     def __init__(self, settings: TpmSettings, *, pause: Callable[[float], bool]) -> None:
-        """Touches nothing yet; arguments as those of ``TpmDevice``."""
+        """Opens nothing yet; the arguments are as in ``TpmDevice``."""
         self._settings = settings
         self._pause = pause
 
@@ -65,7 +64,7 @@ class TpmEnrolment:
                 return public_of(esapi, run, ek)
 
     def certificate(self) -> bytes | None:
-        """The EK certificate in the TPM's memory, DER and possibly more bytes after it; None where there is none.
+        """The EK certificate in the TPM's memory: DER, possibly with more bytes after it; None if there is none.
 
         Raises:
             WorldError: ``tpm-…``.
@@ -76,7 +75,7 @@ class TpmEnrolment:
             return _read_nv(esapi, run, index) if index in _defined(esapi, run, index, 1) else None
 
     def chain(self) -> bytes:
-        """The certificates above it, where the manufacturer left them: one DER after the other; empty for none.
+        """The certificates above it, if the manufacturer stored them: concatenated DER, possibly empty.
 
         Raises:
             WorldError: ``tpm-…``.
@@ -90,8 +89,8 @@ class TpmEnrolment:
         """TPM2_ActivateCredential: the secret, if it was sealed for this TPM and its attesting key.
 
         Raises:
-            ConfigError: the attesting key is not there, or the endorsement hierarchy has an authorization value.
-            WorldError: ``tpm-fatal`` when it was sealed for another TPM or key; another ``tpm-…``.
+            ConfigError: there is no attesting key, or the endorsement hierarchy has an authorization value.
+            WorldError: ``tpm-fatal`` if it was sealed for another TPM or key; another ``tpm-…``.
         """
         with open_tpm(self._settings) as esapi:
             run = Runner(self._pause)
@@ -113,13 +112,13 @@ class TpmEnrolment:
                 return bytes(secret)
 
     def certify(self, iak_handle: int, qualifying_data: bytes) -> tuple[bytes, bytes]:
-        """TPM2_Certify: the persistent key at ``iak_handle`` says that the attesting key is in the same TPM.
+        """TPM2_Certify: the key at ``iak_handle`` certifies that the attesting key is in the same TPM.
 
         Returns:
             TPMS_ATTEST and TPMT_SIGNATURE.
 
         Raises:
-            ConfigError: one of both keys is not there.
+            ConfigError: one of the two keys is missing.
             WorldError: ``tpm-…``.
         """
         with open_tpm(self._settings) as esapi:
@@ -139,7 +138,7 @@ class TpmEnrolment:
 
 @contextmanager
 def _policy_session(esapi: Esapi, run: Runner) -> Iterator[Handle]:
-    """A session that satisfies PolicyA, the policy of endorsement keys: the endorsement hierarchy's authorization."""
+    """A session that satisfies PolicyA, the policy of endorsement keys, by the endorsement hierarchy's authorization."""
     session: Handle = run(
         "start-auth-session",
         lambda: esapi.start_auth_session(
@@ -166,12 +165,12 @@ def _policy_session(esapi: Esapi, run: Runner) -> Iterator[Handle]:
             ) from error
         yield session
     finally:
-        with suppress(TSS2_Exception):  # used up with the command that it authorized, unless that failed
+        with suppress(TSS2_Exception):  # the authorized command has ended the session already, unless it failed
             esapi.flush_context(session)
 
 
 def _defined(esapi: Esapi, run: Runner, first: int, count: int) -> list[int]:
-    """NV indices from ``first`` on that are defined, at most ``count``."""
+    """The defined NV indices from ``first`` on, at most ``count``."""
     _, found = run("get-capability", lambda: esapi.get_capability(TPM2_CAP.HANDLES, first, count))
     return [int(handle) for handle in found.data.handles]
 

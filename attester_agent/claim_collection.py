@@ -1,8 +1,9 @@
-"""Runs the collectors of claims, each in a thread of its own, so that none of them can stop or delay a push for long.
+"""Runs each claim collector in a thread of its own, so that none of them can stop a push or delay it for long.
 
-Promises: at most ``MAX_CLAIMS`` claims of together ``MAX_CLAIMS_BYTES``, each of a type and size that evidence carries;
-what a collector raises, or a plug-in that does not load, is logged and counted, its claims are left out; one that hangs
-keeps its last values and is not called again until it returns. No call takes longer than ``PATIENCE_S``.
+Returns at most ``MAX_CLAIMS`` claims with at most ``MAX_CLAIMS_BYTES`` in total, each of a type and size that evidence
+can carry. If a collector raises, or a plug-in does not load, the error is logged and counted, and its claims are left
+out. A collector that hangs keeps its last values and is not called again until it returns. No call takes longer than
+``PATIENCE_S``.
 """
 
 import threading
@@ -22,11 +23,11 @@ from schemas.messages.evidence import VANISHED, ClaimValue
 
 GROUP: Final = "attestream.claims"
 LABEL: Final = "label"
-EVERY_S: Final = 60.0  # between two looks; what a claim says seldom changes
+EVERY_S: Final = 60.0  # claims seldom change
 PATIENCE_S: Final = 2.0
 MAX_CLAIMS_BYTES: Final = 8192
 _MAX_NAME_BYTES: Final = 64
-_MAX_INTEGER: Final = 2**53  # what JSON, hence an attestation result, carries exactly
+_MAX_INTEGER: Final = 2**53  # JSON, and therefore an attestation result, carries no larger one exactly
 
 _LOG: Final = Log("claims")
 _FAILURES: Final = Counter(
@@ -35,7 +36,7 @@ _FAILURES: Final = Counter(
 
 
 def load_collectors() -> dict[str, Collector]:
-    """All installed plug-ins by name. One that does not load is logged, and left out."""
+    """All installed plug-ins by name. A plug-in that does not load is logged and left out."""
     collectors: dict[str, Collector] = {}
     for point in metadata.entry_points(group=GROUP):
         try:
@@ -57,7 +58,7 @@ def collectors_of(settings: ClaimSettings) -> dict[str, Collector]:
 
 
 def is_selected(name: str, collector: Collector, select: Sequence[str]) -> bool:
-    """Whether a selection asks for any claim of a collector."""
+    """Whether the selection includes any claim of the collector."""
     heads = [pattern.partition("/")[0] for pattern in select]
     return name in heads if collector.by_name_only else any(fnmatchcase(name, head) for head in heads)
 
@@ -78,10 +79,10 @@ class ClaimCollection:
 
         Args:
             collectors: by name.
-            select: patterns as of a shell, of names of claims or of collectors.
-            label: the configured name of the device, if any; becomes the claim ``label``, whatever is selected.
-            every_s: so long values are good.
-            patience_s: so long :meth:`current` waits for slow collectors.
+            select: shell patterns for names of claims or collectors.
+            label: the configured name of the device; becomes the claim ``label``, even if not selected.
+            every_s: values are collected again after this time.
+            patience_s: how long :meth:`current` waits for slow collectors.
         """
         self._collectors = {name: each for name, each in collectors.items() if is_selected(name, each, select)}
         self._select = tuple(select)
@@ -89,11 +90,11 @@ class ClaimCollection:
         self._every_s, self._patience_s = every_s, patience_s
         self._due_s = clock.monotonic_s()
         self._running: dict[str, threading.Thread] = {}
-        self._values: dict[str, Mapping[str, ClaimValue]] = {}  # each key is written by its collector's thread alone
+        self._values: dict[str, Mapping[str, ClaimValue]] = {}  # only the collector's thread writes its key
         self._dropped: set[str] = set()
 
     def current(self) -> dict[str, ClaimValue]:
-        """All selected claims as they are now."""
+        """All selected claims."""
         self._refresh()
         found = {} if self._label is None else {LABEL: self._label}
         claims: dict[str, ClaimValue] = dict(found)
@@ -114,7 +115,7 @@ class ClaimCollection:
         for name, collector in self._collectors.items():
             running = self._running.get(name)
             if running is not None and running.is_alive():
-                continue  # it was slow the last time and still is
+                continue  # the last call has not returned yet
             thread = threading.Thread(target=self._run, args=(name, collector), name=f"claims-{name}", daemon=True)
             self._running[name] = thread
             thread.start()
@@ -131,7 +132,7 @@ class ClaimCollection:
             _failed(name, error)
 
     def _selected(self, name: str, collected: Collected) -> dict[str, ClaimValue]:
-        """What was collected, under full names, cleaned; raises for what no claim can be."""
+        """The selected values under their full names, cleaned; raises for values that no claim can have."""
         if collected is None:
             return {}
         if isinstance(collected, Mapping):
@@ -153,10 +154,10 @@ class ClaimCollection:
 
 
 def _clean(name: str, value: object) -> ClaimValue:
-    """A value that evidence carries; too long ones are cut.
+    """The value as evidence can carry it; cuts long text and bytes.
 
     Raises:
-        TypeError, ValueError: there is none like it.
+        TypeError, ValueError: no claim can have this value or name.
     """
     if not name.isprintable() or not 0 < len(name.encode()) <= _MAX_NAME_BYTES:
         message = f"name {name[:_MAX_NAME_BYTES]!r}: expected 1 to {_MAX_NAME_BYTES} printable bytes"
@@ -171,7 +172,7 @@ def _clean(name: str, value: object) -> ClaimValue:
         case bytes():
             return value[:MAX_TEXT_BYTES]
         case _:
-            message = f"claim {name}: {type(value).__name__} is no text, bytes, boolean or integer of 53 bits"
+            message = f"claim {name}: {type(value).__name__} is not text, bytes, a boolean or an integer of 53 bits"
             raise TypeError(message)
 
 

@@ -1,12 +1,12 @@
-"""What a plug-in for claims is, and the ones that come with the agent.
+"""The interface of claim plug-ins, and the plug-ins that come with the agent.
 
-A collector returns what it has found: one value, several by name, or None where the device has none. It is registered
-under the entry-point group ``attestream.claims``; the entry point's name is the claim's. Everything else -- which
-collectors run, and that none of them can stop or delay a push -- is ``claim_collection``'s.
+A collector returns one value, several values by name, or None if the device has no such claim. Plug-ins register a
+:class:`Collector` under the entry-point group ``attestream.claims``; the entry point's name is the claim's name.
+``claim_collection`` runs the collectors and ensures that none of them can stop or delay a push.
 
-All claims are the attester's word, signed with the evidence and proved by nothing. Some say what a log of the device
-measures, too: :class:`Collector` tells where, so that an operator knows which PCRs to quote. It tells *people*: no
-verifier believes an attester about that; what a verifier vouches for it has taken from the replayed logs itself.
+Claims are signed with the evidence, but nothing proves them: they are the attester's word. If a measurement log holds
+the same fact, ``measured_in`` names the log, so that operators know which PCRs to quote. No verifier relies on
+``measured_in``: facts that a verifier vouches for come from the logs that it replayed.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from schemas.messages.evidence import ClaimValue
 MAX_CONTAINER_FILES: Final = 32
 MAX_CONTAINER_FILE_BYTES: Final = 1024 * 1024
 _HOUR_S: Final = 3600
-_CLOCK_ADJUSTED_S: Final = 300  # the kernel computes its boot time from the clock; a clock that is set moves it
+_CLOCK_ADJUSTED_S: Final = 300  # the kernel computes its boot time from the clock, so setting the clock moves it
 _BOOT_TIME_STEP_S: Final = 60
 
 # UEFI 2.10, 3.3: a variable of the global GUID; efivarfs puts four bytes of attributes before the value.
@@ -42,11 +42,11 @@ class Collector:
     """One plug-in.
 
     Attributes:
-        collect: what to call; whatever it raises is logged and costs only its own claims. May be called by another
-            thread each time, never by two at once.
-        measured_in: which log measures the same, and into which PCR; empty when nothing does.
-        by_name_only: left out unless the selection names it without a wildcard: its value changes so often that deltas
-            would hardly be any.
+        collect: returns the claims. If it raises, the error is logged and only its own claims are lost. Each call may
+            come from another thread, but never two at once.
+        measured_in: the measurement log and PCR that hold the same fact; empty if none does.
+        by_name_only: left out unless the selection names it without a wildcard, because its value changes with almost
+            every push.
     """
 
     collect: Callable[[], Collected]
@@ -60,7 +60,7 @@ def agent_version() -> Collected:
 
 
 def kernel_release() -> Collected:
-    """As ``uname -r``."""
+    """The kernel's release, as ``uname -r`` prints it."""
     return os.uname().release
 
 
@@ -73,15 +73,15 @@ def os_release() -> Collected:
 
 
 def kernel_command_line() -> Collected:
-    """What the kernel was started with."""
+    """The kernel's command line."""
     return _read_text(_COMMAND_LINE)
 
 
 def secure_boot() -> Collected:
-    """Whether the firmware enforces Secure Boot; nothing on a machine without UEFI.
+    """Whether the firmware enforces Secure Boot; None on a machine without UEFI.
 
     Raises:
-        ValueError: the variable is not as UEFI says.
+        ValueError: the variable has not the size that UEFI specifies.
     """
     try:
         raw = _SECURE_BOOT.read_bytes()
@@ -94,15 +94,15 @@ def secure_boot() -> Collected:
 
 
 def firmware_version() -> Collected:
-    """Vendor, version and date of the firmware, as SMBIOS has them."""
+    """Vendor, version and date of the firmware, from SMBIOS."""
     parts = (_read_text(_DMI / name) for name in ("bios_vendor", "bios_version", "bios_date"))
     return ", ".join(filter(None, parts)) or None
 
 
 class BootTime:
-    """When the kernel started, UTC, to the minute; unlike an uptime it stays, so it travels once.
+    """When the kernel started, UTC, to the minute. Unlike an uptime it does not change, so it is sent once.
 
-    Remembers its answer: the kernel computes the boot time from its clock, which is corrected all the time.
+    The first answer is kept, because the kernel computes the boot time from a clock that is corrected all the time.
     """
 
     def __init__(self, stat: Path = _STAT) -> None:
@@ -127,10 +127,10 @@ def uptime() -> Collected:
 
 
 def container_digests(paths: Sequence[Path]) -> Collector:
-    """A collector of the SHA-256 of files that say what containers run: image manifests, quadlets, compose files.
+    """A collector of the SHA-256 of files that define containers: image manifests, quadlets, compose files.
 
     Args:
-        paths: files, or folders whose files are meant; what is missing is left out.
+        paths: files, or folders of files; missing ones are left out.
     """
 
     def collect() -> Collected:

@@ -1,7 +1,7 @@
-"""Enrolment, the attester's side: makes the request, answers the challenge, reads the outcome. No transport.
+"""The attester's side of enrolment: makes the request, answers the challenge, reads the outcome. Has no transport.
 
-Believes nothing that the endorser did not sign, and answers only a challenge to its own request: what the TPM opens
-for a stranger would serve the stranger.
+Accepts only messages that the endorser signed, and answers only a challenge to its own request: opening any other
+secret with the TPM would help an attacker.
 """
 
 from dataclasses import dataclass
@@ -42,30 +42,30 @@ RETRIED: Final = frozenset(
         Reason.ENROLMENT_RATE_LIMITED,
     }
 )
-"""Refusals that a stranger can bring about, by an activation in our name: no reason to give up."""
+"""Refusals that an attacker can cause by sending an activation in this device's name. The device tries again."""
 EndorserKeys = dict[bytes, EllipticCurvePublicKey]
 _PLAIN: Final = None  # none of the messages is a conceptual message of RATS
 
 
 class EnrolmentTpm(Protocol):
-    """The TPM that is to be enrolled. Every method raises ``WorldError`` (``tpm-…``)."""
+    """The TPM to be enrolled. Every method raises ``WorldError`` (``tpm-…``)."""
 
     def endorsement_key(self) -> bytes:
         """TPMT_PUBLIC of the endorsement key."""
 
     def certificate(self) -> bytes | None:
-        """The EK certificate in the TPM's memory, possibly with padding; None where there is none."""
+        """The EK certificate in the TPM's memory, possibly with padding; None if there is none."""
 
     def chain(self) -> bytes:
-        """Certificates above it, likewise; empty for none."""
+        """The certificates above it, concatenated, possibly with padding or empty."""
 
     def activate(self, credential: bytes, encrypted_secret: bytes) -> bytes:
-        """Opens what was sealed for this TPM while it holds its attesting key."""
+        """Opens a secret that was sealed for this TPM and its attesting key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolling:
-    """One attempt. ``payload`` is the CMW record of the request, ``raw`` its value."""
+    """One attempt. ``payload`` is the CMW record of the request, ``raw`` the request in it."""
 
     ueid: Ueid
     payload: bytes
@@ -80,15 +80,15 @@ def make_request(
     certificates: tuple[bytes, ...] | None = None,
     iak: IakProof | None = None,
 ) -> Enrolling:
-    """The request of this device.
+    """Makes the enrolment request of this device.
 
     Args:
-        tpm: has the endorsement key, and its certificate where ``certificates`` is None.
+        tpm: has the endorsement key, and its certificate if ``certificates`` is None.
         identity: UEID and attesting key.
         nonce: random.
-        name: what the device is to be called.
+        name: wanted for the device.
         certificates: the EK certificate and those above it, DER, from files; with ``iak``, those above its certificate.
-        iak: the proof by an initial attestation key, with ``nonce``, in place of an EK certificate.
+        iak: the proof by an initial attestation key, over ``nonce``, instead of an EK certificate.
 
     Raises:
         PeerError: ``ek-certificate-missing``.
@@ -101,8 +101,8 @@ def make_request(
     if not above and iak is None:
         raise PeerError(
             Reason.EK_CERTIFICATE_MISSING,
-            "the TPM's memory holds no certificate of this endorsement key; try the other one (tpm.ek = 'rsa' or "
-            "'ecc', which makes another device of it), or give the manufacturer's with --ek-certificate",
+            "the TPM's memory holds no certificate of this endorsement key; try the other key (tpm.ek = 'rsa' or "
+            "'ecc', which changes the device's UEID), or give the manufacturer's certificate with --ek-certificate",
         )
     request = EnrolmentRequest(
         ek_public=tpm.endorsement_key(),
@@ -118,7 +118,7 @@ def make_request(
 
 
 def read_request(payload: bytes, ueid: Ueid) -> Enrolling:
-    """An earlier attempt, from a file.
+    """Reads an earlier attempt from its file.
 
     Raises:
         PeerError: it is not a request.
@@ -129,18 +129,18 @@ def read_request(payload: bytes, ueid: Ueid) -> Enrolling:
 
 
 def answer_challenge(attempt: Enrolling, payload: bytes, keys: EndorserKeys, tpm: EnrolmentTpm) -> bytes:
-    """The CMW record of the activation.
+    """Answers a challenge; returns the CMW record of the activation.
 
     Raises:
-        PeerError: ``object-signature-invalid``, ``object-misdirected`` when it is about another device or request,
-            ``malformed``.
-        WorldError: ``tpm-fatal`` when the challenge was made for another TPM or key; another ``tpm-…``.
+        PeerError: ``object-signature-invalid``; ``object-misdirected`` if the challenge is for another device or
+            request; ``malformed``.
+        WorldError: ``tpm-fatal`` if the challenge was made for another TPM or key; another ``tpm-…``.
     """
     raw = cmw.unwrap(payload, media_types.ENROLMENT_CHALLENGE, _PLAIN)
     challenge = verify_challenge(raw, keys)
     request = request_digest(attempt.raw)
     if challenge.ueid != attempt.ueid or challenge.request != request:
-        raise PeerError(Reason.OBJECT_MISDIRECTED, "challenge: it answers another request")
+        raise PeerError(Reason.OBJECT_MISDIRECTED, "challenge: for another request")
     secret = tpm.activate(challenge.credential, challenge.encrypted_secret)
     digest = challenge_digest(raw)
     activation = Activation(request=request, challenge=digest, proof=proof_of(secret, request, digest))
@@ -150,18 +150,18 @@ def answer_challenge(attempt: Enrolling, payload: bytes, keys: EndorserKeys, tpm
 def read_outcome(
     attempt: Enrolling, payload: bytes, keys: EndorserKeys, identity: Identity
 ) -> tuple[Outcome, Endorsement | None]:
-    """What became of this attempt.
+    """Reads the outcome of this attempt, and the endorsement if it has one.
 
     Raises:
-        PeerError: ``object-signature-invalid``, ``object-misdirected`` when it is about another device, request or
-            key, ``malformed``.
+        PeerError: ``object-signature-invalid``; ``object-misdirected`` if it is about another device, request or key;
+            ``malformed``.
     """
     outcome = verify_outcome(cmw.unwrap(payload, media_types.ENROLMENT_OUTCOME, _PLAIN), keys)
     if outcome.ueid != attempt.ueid or outcome.request != request_digest(attempt.raw):
-        raise PeerError(Reason.OBJECT_MISDIRECTED, "outcome: of another request")
+        raise PeerError(Reason.OBJECT_MISDIRECTED, "outcome: for another request")
     if outcome.endorsement is None:
         return outcome, None
     endorsement = verify_endorsement(outcome.endorsement, keys)
     if endorsement.ueid != identity.ueid or endorsement.attesting_key.name != identity.environment:
-        raise PeerError(Reason.OBJECT_MISDIRECTED, "outcome: the endorsement is of another device or key")
+        raise PeerError(Reason.OBJECT_MISDIRECTED, "outcome: the endorsement is for another device or key")
     return outcome, endorsement

@@ -1,4 +1,4 @@
-"""Enrols this device over the broker: asks until the endorser endorses or refuses, or patience ends."""
+"""Enrols this device over the broker: repeats the request until the endorser endorses or refuses, or time is up."""
 
 import queue
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from schemas.messages.enrolment import NONCE_BYTES, IakProof, Outcome
 from schemas.reasons import Reason
 
 _LOG: Final = Log("agent")
-_ANSWER_S: Final = 5.0  # then the whole attempt starts again: the endorser may have been restarted
+_ANSWER_S: Final = 5.0  # then the attempt starts again, in case the endorser was restarted
 _LOOK_S: Final = 0.5
 
 
@@ -69,7 +69,7 @@ def enrol_over_broker(device: EnrollingDevice, mqtt: MqttSettings, patience_s: f
         PeerError: the endorser refused, with its reason, or an operator has not decided yet: ``enrolment-pending``.
         WorldError: ``broker-unreachable`` if no endorser answered in time; ``tpm-…``.
     """
-    messages: queue.Queue[Message] = queue.Queue(100)  # what does not fit is lost, and asked for again
+    messages: queue.Queue[Message] = queue.Queue(100)  # messages beyond this are dropped; the attempt is repeated
     topics, ueid = mqtt.topics, device.identity.ueid
 
     def put(message: Message) -> None:
@@ -101,7 +101,7 @@ def enrol_over_broker(device: EnrollingDevice, mqtt: MqttSettings, patience_s: f
 class _Conversation:
     """Attempts to enrol over one connection.
 
-    ``pending`` is the answer that an operator has yet to decide, ``refused`` the last refusal.
+    ``pending`` is the answer that an operator must decide first, ``refused`` the last refusal.
     """
 
     def __init__(
@@ -115,12 +115,12 @@ class _Conversation:
         self.refused: Outcome | None = None
 
     def attempt(self, soon_s: float, late_s: float, stop: Stop) -> Endorsement | None:
-        """One request and what follows; None when it is time for another one.
+        """Sends one request and handles the answers; None if the request must be repeated.
 
         Args:
-            soon_s: until when an answer must have come.
-            late_s: until when to wait for an operator, once the device is pending.
-            stop: ends it all.
+            soon_s: deadline for an answer.
+            late_s: deadline for the operator's decision, once the device is pending.
+            stop: ends the attempt.
         """
         if not self._connection.wait_subscribed(max(0.0, soon_s - clock.monotonic_s())):
             return None
@@ -146,7 +146,7 @@ class _Conversation:
         return None
 
     def _take(self, attempt: Enrolling, message: Message) -> Endorsement | Outcome | None:
-        """An endorsement, or a refusal, or nothing that ends the conversation."""
+        """Handles one message: returns an endorsement or a refusal; None if the conversation continues."""
         device, kind = self._device, cmw.unverified_type(message.payload)
         if kind == media_types.ENROLMENT_CHALLENGE:
             self._connection.publish(self._topic, answer_challenge(attempt, message.payload, device.keys, device.tpm))
@@ -161,16 +161,16 @@ class _Conversation:
         return endorsement or outcome
 
     def _approved(self, payload: bytes) -> Endorsement | None:
-        """The endorsement that an operator's approval brought, as verifiers see it."""
+        """The endorsement that followed an operator's approval, from the topic that verifiers read."""
         endorsement = verify_endorsement(
             cmw.unwrap(payload, media_types.SIGNED_CORIM, Indicator.ENDORSEMENTS), self._device.keys
         )
-        ours = endorsement.attesting_key.name == self._device.identity.environment
-        return endorsement if ours and endorsement.not_after_s > clock.utc_s() else None
+        is_for_us = endorsement.attesting_key.name == self._device.identity.environment
+        return endorsement if is_for_us and endorsement.not_after_s > clock.utc_s() else None
 
 
 def refusal(outcome: Outcome) -> PeerError:
     """The endorser's refusal as an error."""
     known = {str(reason) for reason in Reason}
     reason = Reason(outcome.reason) if outcome.reason in known else Reason.ENROLMENT_REJECTED
-    return PeerError(reason, f"the endorser says: {outcome.detail or outcome.reason}")
+    return PeerError(reason, f"the endorser answered: {outcome.detail or outcome.reason}")

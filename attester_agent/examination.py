@@ -1,7 +1,7 @@
-"""Examines everything that the agent needs, from the device outwards: one finding a check, and what to do about it.
+"""The checks of ``attester-agent doctor``: everything that the agent needs, from the device outwards.
 
-Changes nothing: no key is made, nothing is published, no session is left on the broker. A check that an earlier finding
-makes impossible says so.
+Changes nothing: makes no key, publishes nothing, leaves no session on the broker. A check that an earlier finding makes
+impossible reports that.
 """
 
 import os
@@ -43,7 +43,7 @@ _ONE_ENTRY: Final = 1
 
 
 class Grade(StrEnum):
-    """How bad it is: ``fail`` keeps the agent from being believed, ``warn`` may."""
+    """How bad a finding is: with ``fail`` verifiers cannot trust this device, with ``warn`` perhaps not."""
 
     OK = "ok"
     WARN = "warn"
@@ -52,7 +52,14 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What one check saw, and what to do about it."""
+    """The result of one check.
+
+    Attributes:
+        grade: how bad it is.
+        check: name of the check.
+        seen: the observation.
+        todo: advice; empty if there is nothing to do.
+    """
 
     grade: Grade
     check: str
@@ -61,14 +68,14 @@ class Finding:
 
     @property
     def text(self) -> str:
-        """One line, and a second one where there is something to do."""
+        """One line, and a second one with the advice if there is any."""
         line = f"{self.grade:4}  {self.check}: {self.seen}"
         return f"{line}\n      → {self.todo}" if self.todo else line
 
 
 @dataclass(slots=True, kw_only=True)
 class _Known:
-    """What is known so far; each check fills in what later ones need."""
+    """What the checks have learned so far; each check adds what later ones need."""
 
     settings: Settings
     endorser_keys: Sequence[Path]
@@ -80,11 +87,11 @@ class _Known:
 
 
 def examine(settings: Settings, endorser_keys: Sequence[Path], stop: Stop) -> Iterator[Finding]:
-    """Makes all checks, in order; each finding as soon as it is there.
+    """Runs all checks in order and yields each finding at once.
 
     Args:
         settings: of the agent.
-        endorser_keys: files of public keys; none, and nothing is said about the endorsement's signature.
+        endorser_keys: files of public keys; if empty, the endorsement's signature is not checked.
         stop: ends waiting.
     """
     known = _Known(settings=settings, endorser_keys=endorser_keys, stop=stop)
@@ -108,7 +115,8 @@ def _files(known: _Known) -> Iterator[Finding]:
             grade=Grade.WARN,
             check="keys and roots",
             seen=seen,
-            todo="without trust.verifier_keys no verifier can ask for a log again; set them or evidence.baseline_every",
+            todo="without trust.verifier_keys no verifier can ask for log entries again; set them, or "
+            "evidence.baseline_every",
         )
 
 
@@ -124,8 +132,8 @@ def _state(known: _Known) -> Iterator[Finding]:
         yield Finding(
             grade=Grade.FAIL,
             check="state",
-            seen=f"{path}: not ours to read and write (uid {os.geteuid()})",
-            todo=f"run this as the agent's user, or: chown its user {path}",
+            seen=f"{path}: uid {os.geteuid()} may not read and write it",
+            todo=f"run this command as the agent's user, or: chown USER {path}",
         )
         return
     try:
@@ -141,7 +149,7 @@ def _logs(known: _Known) -> Iterator[Finding]:
         yield Finding(
             grade=Grade.WARN,
             check="logs",
-            seen="none configured; verifiers see PCR values, but not what they are made of",
+            seen="none configured; verifiers see PCR values, but not the measurements behind them",
             todo="set logs.tcg2 and logs.ima to the kernel's files in /sys/kernel/security",
         )
     for log in open_logs(tcg2=settings.tcg2, ima=settings.ima, cel=settings.cel):
@@ -150,7 +158,7 @@ def _logs(known: _Known) -> Iterator[Finding]:
             yield Finding(
                 grade=Grade.FAIL if not log.name.startswith("cel") else Grade.WARN,
                 check=check,
-                seen="the file is not there",
+                seen="the file does not exist",
                 todo="mount securityfs on /sys/kernel/security, check that kernel and firmware have it (a boot loader "
                 "that skips the kernel's EFI stub, as grub 2.06's linux without Secure Boot, loses the boot log), or "
                 "take the log out of [logs]",
@@ -162,8 +170,8 @@ def _logs(known: _Known) -> Iterator[Finding]:
             yield _fail(
                 check,
                 error,
-                "let the agent's user read it: chgrp attestream FILE (the unit does that at each start; the kernel "
-                "forgets it at each boot)",
+                "let the agent's user read it: chgrp attestream FILE (the systemd unit does that at each start, as the "
+                "kernel resets it at each boot)",
             )
             continue
         if log.name == IMA and count <= _ONE_ENTRY:
@@ -185,7 +193,7 @@ def _tpm(known: _Known) -> Iterator[Finding]:
             todo = (
                 "switch the TPM 2.0 on in the firmware's settings; is the kernel's driver loaded (dmesg | grep -i tpm)?"
             )
-            yield Finding(grade=Grade.FAIL, check="tpm", seen=f"{path} is not there", todo=todo)
+            yield Finding(grade=Grade.FAIL, check="tpm", seen=f"{path} does not exist", todo=todo)
             return
         if not os.access(path, os.R_OK | os.W_OK):
             todo = "add the agent's user to group tss: usermod -aG tss USER (rules of the package tpm-udev)"
@@ -234,20 +242,20 @@ def _broker(known: _Known) -> Iterator[Finding]:
     try:
         known.subscribed = connection.wait_subscribed(PATIENCE_S)
         if known.subscribed:
-            known.stop.wait(1.0)  # what is retained comes right behind
+            known.stop.wait(1.0)  # the broker sends retained messages right after the subscription
     finally:
         connection.stop()
     if known.subscribed:
-        yield _ok("broker", f"{where} lets us subscribe")
+        yield _ok("broker", f"{where} accepts subscriptions")
     else:
-        todo = "does it run, does a firewall let us out, are user, password and certificates of [mqtt] right?"
+        todo = "does it run, does a firewall block it, are user, password and certificates of [mqtt] right?"
         seen = f"{where}: no subscription within {PATIENCE_S:g} s"
         yield Finding(grade=Grade.FAIL, check="broker", seen=seen, todo=todo)
 
 
 def _handle(known: _Known) -> Iterator[Finding]:
     if not known.subscribed or known.trust is None:
-        yield Finding(grade=Grade.WARN, check="handle", seen="not looked at: broker or keys are missing")
+        yield Finding(grade=Grade.WARN, check="handle", seen="not checked: broker or keys are missing")
         return
     topics, trust, newest = known.settings.mqtt.topics, known.trust, list[Handle]()
     problem = ""
@@ -261,7 +269,8 @@ def _handle(known: _Known) -> Iterator[Finding]:
     if not newest:
         seen = problem or "none on the broker"
         todo = (
-            "does handle-distributor run? Are trust.distributor_keys and trust.tsa_roots its, and mqtt.root the same?"
+            "does handle-distributor run? Do trust.distributor_keys, trust.tsa_roots and mqtt.root match its "
+            "configuration?"
         )
         yield Finding(grade=Grade.FAIL, check="handle", seen=seen, todo=todo)
         return
@@ -282,19 +291,19 @@ def _judge_time(handle: Handle, judge: ClockTrust) -> Iterator[Finding]:
             seen=f"stamped {abs(age_s):.0f} s {'after' if early else 'before'} this machine's time",
             todo='set this machine\'s clock (NTP), or trust.clock = "untrusted" if it has none'
             if early
-            else "either no distributor makes handles any more, or this machine's clock is ahead: compare it with NTP",
+            else "either the distributor has stopped, or this machine's clock is ahead: compare it with NTP",
         )
         return
-    yield _ok("handle", f"of {handle.claims.issuer}, stamped {age_s:.0f} s ago")
+    yield _ok("handle", f"from {handle.claims.issuer}, stamped {age_s:.0f} s ago")
     yield _ok("clock", "agrees with the time stamp authority")
 
 
 def _enrolment(known: _Known) -> Iterator[Finding]:
     identity = known.identity
     if identity is None or not known.subscribed:
-        yield Finding(grade=Grade.WARN, check="enrolment", seen="not looked at: broker or attesting key is missing")
+        yield Finding(grade=Grade.WARN, check="enrolment", seen="not checked: broker or attesting key is missing")
         return
-    enrol = "attester-agent enrol --config … --endorser-key …; what the endorser answers says what it wants"
+    enrol = "attester-agent enrol --config … --endorser-key …; the endorser's answer explains a refusal"
     topic = known.settings.mqtt.topics.endorsements(identity.ueid)
     payloads = [message.payload for message in known.messages if message.topic == topic]
     if not payloads:
@@ -302,7 +311,7 @@ def _enrolment(known: _Known) -> Iterator[Finding]:
         yield Finding(grade=Grade.FAIL, check="enrolment", seen=seen, todo=enrol)
         return
     if not known.endorser_keys:
-        seen = "an endorsement is on the broker; who signed it was not checked"
+        seen = "an endorsement is on the broker; its signature was not checked"
         yield Finding(grade=Grade.WARN, check="enrolment", seen=seen, todo="name --endorser-key to have it checked")
         return
     try:
@@ -315,10 +324,10 @@ def _enrolment(known: _Known) -> Iterator[Finding]:
         return
     now_s = clock.utc_s()
     if endorsement.attesting_key.name != identity.environment:
-        seen = "the endorsement is of another attesting key of this device"
+        seen = "the endorsement is for another attesting key of this device"
         yield Finding(grade=Grade.FAIL, check="enrolment", seen=seen, todo=enrol)
     elif not endorsement.not_before_s <= now_s < endorsement.not_after_s:
-        seen = "the endorsement has ended, or was withdrawn"
+        seen = "the endorsement has expired or was withdrawn"
         yield Finding(grade=Grade.FAIL, check="enrolment", seen=seen, todo=enrol)
     else:
         days = (endorsement.not_after_s - now_s) / 86_400
@@ -326,7 +335,7 @@ def _enrolment(known: _Known) -> Iterator[Finding]:
 
 
 def _rest(known: _Known) -> Iterator[Finding]:
-    """What ``run --check-config`` sees beyond the above."""
+    """The remaining checks of ``run --check-config``."""
     try:
         check_files(known.settings)
     except ConfigError as error:

@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class Observers(NamedTuple):
-    """Who is told how the agent does."""
+    """The objects that the agent reports to."""
 
     readiness: Readiness
     trace: PushTrace
@@ -47,7 +47,7 @@ def run_agent(settings: Settings, stop: Stop) -> None:
     """Runs until ``stop``.
 
     Raises:
-        ConfigError: the configuration, the state file, or what the TPM holds needs the operator.
+        ConfigError: the operator must correct the configuration, the state file or a key in the TPM.
     """
     trust, stamper = load_trust(settings), load_stamper(settings)
     with sole_user(settings.state, "state"):
@@ -79,7 +79,7 @@ def _run_alone(settings: Settings, trust: Trust, stamper: SyncStamper | None, st
 
 
 def _state_of(identity: Identity, spool: SqliteSpool) -> AgentState:
-    """The stored state, if it is of this device and key; otherwise a new one, and nothing of another device is sent."""
+    """The stored state if it belongs to this device and key; otherwise a new one, and waiting pushes are dropped."""
     state = spool.load()
     if state is not None and state.ueid == identity.ueid and state.environment == identity.environment:
         return state
@@ -91,7 +91,7 @@ def _state_of(identity: Identity, spool: SqliteSpool) -> AgentState:
 
 
 def _retry_until_ready(work: Callable[[], T], readiness: Readiness, stop: Stop) -> T | None:
-    """Repeats what the world lets fail; None when a stop was requested before it worked."""
+    """Repeats ``work`` until it does not raise ``WorldError``; None if a stop was requested before."""
     backoff = Backoff(FIRST_RETRY_S, LAST_RETRY_S)
     while not stop.requested:
         readiness.beat()

@@ -22,7 +22,7 @@ ROLE: Final = Role.ATTESTER
 COMMAND: Final = "attester-agent"
 _TCTIS: Final = ("device", "swtpm", "mssim", "tabrmd", "libtpms", "cmd", "pcap")  # tpm2-tss, tctildr
 MIN_EVIDENCE_BYTES: Final = 4096
-# A single log entry (64 KiB) travels even when the rest of a push is as large as it may be.
+# Leaves room for one log entry of 64 KiB, which is sent even when the rest of a push has this size.
 MAX_EVIDENCE_BYTES: Final = MAX_MESSAGE_BYTES - 72 * 1024
 MIN_SPOOLED_PUSHES: Final = 4
 MAX_STAMP_TIMEOUT_S: Final = 25.0  # a push waits for it
@@ -34,14 +34,14 @@ DEFAULT_AK_HANDLE: Final = 0x8102_0000
 
 
 class Hierarchy(StrEnum):
-    """Where the attesting key lives. In ``owner`` the TPM obfuscates reset counts."""
+    """The attesting key's hierarchy. In ``owner`` the TPM obfuscates reset counts."""
 
     ENDORSEMENT = "endorsement"
     OWNER = "owner"
 
 
 class KeyAlgorithm(StrEnum):
-    """P-256 with ECDSA, or RSA 2048 with RSASSA; SHA-256 both."""
+    """P-256 with ECDSA, or RSA 2048 with RSASSA; both with SHA-256."""
 
     ECC = "ecc"
     RSA = "rsa"
@@ -57,11 +57,11 @@ class TpmSettings:
     """Table ``[tpm]``.
 
     Attributes:
-        tcti: how to reach the TPM, as tpm2-tools take it: ``device:/dev/tpmrm0``, ``swtpm:path=…``, ``mssim:…``.
+        tcti: how to reach the TPM, as in tpm2-tools: ``device:/dev/tpmrm0``, ``swtpm:path=…``, ``mssim:…``.
         ak_handle: persistent handle of the attesting key.
         hierarchy: ``endorsement`` or ``owner``.
         ak_algorithm: ``ecc`` or ``rsa``.
-        ek: which endorsement key names this device: ``ecc`` or ``rsa``. Changing it makes another device of it.
+        ek: the endorsement key that gives the device its UEID: ``ecc`` or ``rsa``. Changing it changes the UEID.
     """
 
     tcti: str = "device:/dev/tpmrm0"
@@ -90,12 +90,13 @@ class EvidenceSettings:
     """Table ``[evidence]``.
 
     Attributes:
-        pcrs: what to quote, as ``sha256:0-10``.
-        heartbeat_s: at the latest so long after a push comes the next.
-        log_poll_s: how often to look whether a log has grown.
-        max_evidence_bytes: a longer increment travels in several pushes.
-        baseline_every: every so many pushes a baseline, for links with no way back; 0 for none but the needed ones.
-        spool_max_bytes: pushes kept while the broker is away. Beyond, all are dropped and the next one is a baseline.
+        pcrs: PCRs to quote, as ``sha256:0-10``.
+        heartbeat_s: longest time between two pushes.
+        log_poll_s: time between two checks whether a measurement log has grown.
+        max_evidence_bytes: a longer increment is split into several pushes.
+        baseline_every: a baseline after this many pushes, for links without a way back; 0 makes only necessary ones.
+        spool_max_bytes: for pushes kept while the broker is away. If they exceed it, all are dropped and the next push
+            is a baseline.
         solicit_burst, solicits_per_minute: how often a verifier may ask.
     """
 
@@ -135,15 +136,15 @@ class EvidenceSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
-    """Table ``[logs]``: files to read; leave out what the device does not have.
+    """Table ``[logs]``: measurement logs to read; leave out those that the device does not have.
 
     Attributes:
         tcg2: ``/sys/kernel/security/tpm0/binary_bios_measurements``.
         ima: ``/sys/kernel/security/ima/binary_runtime_measurements``; or the ASCII list, or that of one bank.
-        cel: CEL logs by name, as table ``[logs.cel]``: ``app = "/var/lib/attestream/app.cel"`` is what
-            ``attester-agent measure`` writes, ``systemd = "/run/log/systemd/tpm2-measure.log"`` is systemd's.
-        measure_pcrs: PCRs that ``attester-agent measure`` may extend. Of those open to an operating system 10 is
-            missing: it is IMA's, and two logs that grow cannot share a PCR.
+        cel: CEL logs by name, as table ``[logs.cel]``. Examples: ``app = "/var/lib/attestream/app.cel"``, written by
+            ``attester-agent measure``, and ``systemd = "/run/log/systemd/tpm2-measure.log"``, written by systemd.
+        measure_pcrs: PCRs that ``attester-agent measure`` may extend. The default is all that an operating system may
+            extend except 10, which is IMA's: two growing logs cannot share a PCR.
     """
 
     tcg2: Path | None = None
@@ -169,8 +170,8 @@ class ClaimSettings:
     """Table ``[claims]``: the claim selection (draft-ietf-rats-reference-interaction-models, N8).
 
     Attributes:
-        select: patterns of names (``*``, ``kernel-*``, ``containers/*``); a claim that none matches is never collected.
-            The default is all but those that change with the time, as ``uptime``: they must be named.
+        select: patterns of names (``*``, ``kernel-*``, ``containers/*``); only claims that match one are collected.
+            Claims that change with the time, such as ``uptime``, must be named without a wildcard.
         containers: files, or folders of files, whose SHA-256 becomes the claim ``containers/<file name>``.
     """
 
@@ -183,10 +184,10 @@ class TrustSettings:
     """Table ``[trust]``.
 
     Attributes:
-        distributor_keys: PEM files of the distributors whose handles count.
+        distributor_keys: PEM files of trusted distributors.
         tsa_roots: PEM files of the roots of their Time Stamp Authorities.
-        verifier_keys: PEM or JWKS files of the verifiers whose solicits, and results about this device, count; none
-            means that solicits are ignored.
+        verifier_keys: PEM or JWKS files of the verifiers whose solicits and results are trusted; if empty, solicits are
+            ignored.
         clock: ``trusted`` or ``untrusted``: whether this machine's UTC may judge handles.
     """
 
@@ -205,15 +206,15 @@ class TrustSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncStampSettings:
-    """Table ``[sync_stamp]``: two-sided mode. Leave it out, and no Time Stamp Authority is asked.
+    """Table ``[sync_stamp]``: two-sided mode. Without it no Time Stamp Authority is asked.
 
     Attributes:
-        urls: Time Stamp Authorities (RFC 3161 over HTTP) that stamp each proof of synchronisation, in the order in
-            which they are tried.
-        roots: PEM files of their root certificates; verifiers must trust the same.
-        intermediates: PEM files of certificates between, where the TSAs do not send them.
-        timeout_s: for one whole exchange; the longest that a push waits for a stamp.
-        tls_ca_file: PEM roots for https URLs, where not the operating system's.
+        urls: Time Stamp Authorities (RFC 3161 over HTTP) that stamp each proof of synchronisation, in the order to try
+            them.
+        roots: PEM files of their root certificates; verifiers must trust the same ones.
+        intermediates: PEM files of intermediate certificates, if the TSAs do not send them.
+        timeout_s: for one whole exchange; a push waits no longer for a stamp.
+        tls_ca_file: PEM roots for https URLs; the default is the operating system's.
     """
 
     urls: tuple[str, ...] = ()
@@ -241,15 +242,15 @@ class SyncStampSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """One attester agent.
+    """The settings of an attester agent.
 
     Attributes:
-        state: SQLite file; made if missing. Holds what must survive a restart, and unsent pushes.
+        state: SQLite file with the state and the unsent pushes; made if missing.
         name: label for people, sent as a claim.
-        handle_file: a file that others keep the newest handle in, as ``handle-distributor export`` does; taken beside
-            the broker's handles, the newest counts. It need not be there yet.
-        metrics_port: of metrics, ``/healthz`` and ``/readyz``; 0 for none.
-        metrics_host: where that port listens; who reaches it learns how the service does.
+        handle_file: a file with the newest handle, kept by ``handle-distributor export`` for example. The agent reads
+            it beside the broker's handles and uses the newest. It need not exist yet.
+        metrics_port: for metrics, ``/healthz`` and ``/readyz``; 0 for none.
+        metrics_host: address to listen on; anyone who can reach it can read the metrics.
         log_level: debug, info, warning or error.
     """
 

@@ -1,4 +1,4 @@
-"""``attester-agent enrol``: over the broker, or a file at a time where there is none."""
+"""``attester-agent enrol``: enrols this device over the broker, or in steps by files if there is no network."""
 
 import argparse
 from pathlib import Path
@@ -31,8 +31,8 @@ _PEM: Final = b"-----BEGIN "
 _DESCRIPTION: Final = """Prove to the endorser that this device's attesting key is in a genuine TPM; get it endorsed.
 
 Makes the attesting key if there is none, sends it with the TPM's endorsement key and the manufacturer's certificate,
-and opens the secret that the endorser seals for that TPM and that key. Ends with the endorsement, which verifiers have
-by then, too, or with the reason why there is none. Running it again does no harm.
+and opens the secret that the endorser seals for that TPM and that key. Ends with the endorsement, which the endorser
+also publishes to verifiers, or with the reason for a refusal. Running it again does no harm.
 """
 _EPILOG: Final = """Over the broker that the configuration names:
   attester-agent enrol --config agent.toml --endorser-key endorser.pub --name device-7
@@ -43,9 +43,9 @@ By files, each carried to the endorser (`endorser enrolment`) and back:
       --out activation.cbor
   attester-agent enrol --config agent.toml --endorser-key endorser.pub --request request.cbor --in outcome.cbor
 
-The certificate is read from the TPM, index 0x01c00002 (tpm.ek = "rsa") or 0x01c0000a ("ecc"); some manufacturers
-publish it on a web site instead: --ek-certificate. Where whoever built the device left an initial attestation key (IAK)
-with a certificate instead: --iak-certificate iak.pem --iak-handle 0x81020010.
+The certificate is read from the TPM, index 0x01c00002 (tpm.ek = "rsa") or 0x01c0000a ("ecc"). Some manufacturers
+publish it on a web site instead: use --ek-certificate. If the device has an initial attestation key (IAK) with a
+certificate instead: use --iak-certificate iak.pem --iak-handle 0x81020010.
 """
 
 
@@ -60,7 +60,7 @@ def add_to(parsers: "Parsers") -> None:
     )
     add_config(parser)
     parser.add_argument("--endorser-key", type=Path, action="append", default=[], help="public key of the endorser")
-    parser.add_argument("--name", help="what to call this device, for good (default: the name in the configuration)")
+    parser.add_argument("--name", help="permanent name of this device (default: the name in the configuration)")
     parser.add_argument(
         "--ek-certificate", type=Path, action="append", help="the EK certificate, PEM or DER, then those above it"
     )
@@ -73,8 +73,8 @@ def add_to(parsers: "Parsers") -> None:
     parser.add_argument("--iak-handle", type=_handle, metavar="0x81…", help="and the persistent handle of that key")
     parser.add_argument("--patience", type=float, default=60.0, help="seconds to wait for the endorser (%(default)s)")
     parser.add_argument("--request", type=Path, metavar="FILE", help="by files: the request of this attempt")
-    parser.add_argument("--in", type=Path, metavar="FILE", help="by files: what came from the endorser")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="by files: what to bring to the endorser")
+    parser.add_argument("--in", type=Path, metavar="FILE", help="by files: the file from the endorser")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="by files: the file to bring to the endorser")
     parser.set_defaults(run=run)
 
 
@@ -89,17 +89,17 @@ def _handle(text: str) -> int:
 
 
 def run_enrol(settings: Settings, options: argparse.Namespace, stop: Stop) -> str:
-    """Enrols, or does one step of it; returns what to tell the operator.
+    """Enrols, or does one step of it; returns the text for the operator.
 
     Raises:
-        ConfigError: an option or a file is wrong, or the TPM needs the operator.
-        PeerError: the endorser refused, with its reason, or has yet to decide: ``enrolment-pending``.
-        WorldError: ``broker-unreachable`` when the endorser did not answer in time; ``tpm-…``.
+        ConfigError: an option or a file is wrong, or the operator must correct something in the TPM.
+        PeerError: the endorser refused, with its reason, or an operator has not decided yet: ``enrolment-pending``.
+        WorldError: ``broker-unreachable`` if the endorser did not answer in time; ``tpm-…``.
     """
     received: Path | None = getattr(options, "in")
     needs_key = received is not None or options.out is None
     if needs_key and not options.endorser_key:
-        raise ConfigError("--endorser-key: missing; whose word is to count?")
+        raise ConfigError("--endorser-key: missing; it is needed to verify the endorser's answer")
     try:
         wanted: str | None = options.name or settings.name
         name = None if wanted is None else check_name(wanted)
@@ -120,13 +120,13 @@ def run_enrol(settings: Settings, options: argparse.Namespace, stop: Stop) -> st
         return _continue_by_file(device, options.request, received, options.out)
     if options.out is not None:
         write_durable(options.out, device.request().payload)
-        return f"{options.out}: the request of {ueid_text(device.identity.ueid)}; keep it until the outcome is there"
+        return f"{options.out}: the request of {ueid_text(device.identity.ueid)}; keep it until you have the outcome"
     return _report(enrol_over_broker(device, settings.mqtt, options.patience, stop))
 
 
 def _continue_by_file(device: EnrollingDevice, request: Path | None, received: Path, out: Path | None) -> str:
     if request is None:
-        raise ConfigError("--request: missing; the file that `attester-agent enrol --out` wrote")
+        raise ConfigError("--request: missing; give the file that `attester-agent enrol --out` wrote")
     attempt = read_request(read_file(request), device.identity.ueid)
     payload = read_file(received)
     if cmw.unverified_type(payload) == media_types.ENROLMENT_OUTCOME:
@@ -138,7 +138,7 @@ def _continue_by_file(device: EnrollingDevice, request: Path | None, received: P
         return _report(endorsement)
     activation = answer_challenge(attempt, payload, device.keys, device.tpm)
     if out is None:
-        raise ConfigError("--out: missing; where to write the activation for the endorser")
+        raise ConfigError("--out: missing; give a file for the activation")
     write_durable(out, activation)
     return f"{out}: the activation; bring it to the endorser: endorser enrolment accept --in {out.name}"
 

@@ -24,14 +24,14 @@ _TYPE: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasureRequest:
-    """What the command line asks for.
+    """The options of the command.
 
     Attributes:
         pcr: to extend.
         event_type: dotted words.
         file: to measure.
-        name: of what is measured; None for the file's absolute path.
-        log: name of the CEL log; None for the first one in the configuration.
+        name: for the file in the log; None takes the file's absolute path.
+        log: name of the CEL log; None takes the first one in the configuration.
     """
 
     pcr: int
@@ -91,7 +91,7 @@ def run_measure(settings: Settings, request: MeasureRequest, stop: Stop) -> str:
     lines = [f"sha256:{digest.hex()}  {content.name}"]
     lines.append(f"entry {done.recnum} of PCR {request.pcr} ({', '.join(done.banks)}) in log {CEL}/{log}")
     if done.finished_earlier:
-        lines.append("An earlier measurement had been interrupted before it reached the PCR; it was finished first.")
+        lines.append("An earlier measurement was interrupted before it reached the PCR; it was finished first.")
     if all(index != request.pcr for _, index in settings.evidence.selection):
         lines.append(f"evidence.pcrs does not select PCR {request.pcr}: no quote will cover this. Add it there.")
     return "\n".join(lines)
@@ -100,7 +100,7 @@ def run_measure(settings: Settings, request: MeasureRequest, stop: Stop) -> str:
 def _log_of(settings: Settings, request: MeasureRequest) -> str:
     names = tuple(settings.logs.cel)
     if not names:
-        raise ConfigError('logs.cel: no log to measure into; add for instance [logs.cel] app = "app.cel"')
+        raise ConfigError('logs.cel: empty, so there is no log to measure into; add [logs.cel] app = "app.cel"')
     if request.log is None:
         return names[0]
     name = request.log.removeprefix(f"{CEL}/")

@@ -1,8 +1,8 @@
-"""Passport: this device fetches the newest result about itself, to show it to a relying party that has no broker.
+"""``attester-agent passport``: fetches the newest result about this device, for a relying party without a broker.
 
-It is checked here as a relying party would, with the verifier keys trusted for solicits: what is stale, of another
-device or another attesting key is not worth showing. With a challenge the TPM proves that this device shows it
-(:mod:`schemas.messages.passport_proof`).
+Checks the result as a relying party would, with the verifier keys that are trusted for solicits. Refuses one that has
+expired, or is about another device or attesting key. Given a challenge, the TPM proves that this device presents the
+result (:mod:`schemas.messages.passport_proof`).
 """
 
 import argparse
@@ -37,13 +37,13 @@ _NO_PCRS: Final = PcrSelection(banks=())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassportRequest:
-    """What the command line asks for.
+    """The options of the command.
 
     Attributes:
         out: file for the token; None prints it.
         challenge: of the relying party, in hexadecimal.
-        proof: file for the answer; needed with ``challenge``.
-        wait_s: for the result, from connecting on.
+        proof: file for the answer to the challenge; both or neither.
+        wait_s: time to connect and receive the result.
     """
 
     out: Path | None
@@ -58,7 +58,7 @@ def add_to(parsers: "Parsers") -> None:
     add_config(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the token there instead of printing it")
     parser.add_argument("--challenge", metavar="HEX", help="answer a relying party's challenge with the TPM")
-    parser.add_argument("--proof", type=Path, metavar="FILE", help="where the answer goes")
+    parser.add_argument("--proof", type=Path, metavar="FILE", help="file for the answer")
     parser.add_argument(
         "--wait", type=float, default=DEFAULT_WAIT_S, metavar="S", help="for the result (default: %(default)g)"
     )
@@ -75,17 +75,17 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def run_passport(settings: Settings, request: PassportRequest, stop: Stop) -> str:
-    """Fetches, checks and shows the result; returns what to print.
+    """Fetches and checks the result; returns the text to print.
 
     Raises:
-        ConfigError: no verifier is trusted, or options do not fit together.
-        PeerError: what the broker holds is not to be believed, has expired, or is about another device or key.
-        WorldError: no broker, no TPM, or ``result-missing``.
+        ConfigError: no verifier is trusted, or options contradict each other.
+        PeerError: the result's signature is not valid, it has expired, or it is about another device or key.
+        WorldError: broker or TPM failed, or ``result-missing``.
     """
     challenge = _challenge(request)
     keys = result_token.result_keys(load_trust(settings).verifiers)
     if not keys:
-        raise ConfigError("trust.verifier_keys: empty; without a trusted verifier no result is worth showing")
+        raise ConfigError("trust.verifier_keys: empty; without a trusted verifier no result can be checked")
     device = TpmDevice(settings.tpm, pause=stop.wait)
     identity = device.identity()
     token = result_token.unwrap(_fetch(settings, identity, request.wait_s))
@@ -107,7 +107,7 @@ def run_passport(settings: Settings, request: PassportRequest, stop: Stop) -> st
 
 def _challenge(request: PassportRequest) -> bytes | None:
     if (request.challenge is None) != (request.proof is None):
-        raise ConfigError("--challenge, --proof: one is of no use without the other")
+        raise ConfigError("--challenge, --proof: one needs the other")
     if request.challenge is None:
         return None
     try:
@@ -117,7 +117,7 @@ def _challenge(request: PassportRequest) -> bytes | None:
 
 
 def _fetch(settings: Settings, identity: Identity, wait_s: float) -> bytes:
-    """The first message of our results topic: the retained one, or the next to come."""
+    """The first message on this device's results topic: the retained one, or else the next one."""
     mqtt = settings.mqtt
     arrived: queue.Queue[Message] = queue.Queue(_QUEUE_MESSAGES)
     client_id = f"attester-passport-{clock.random_bytes(6).hex()}"

@@ -64,6 +64,6 @@ def next_steps(identity: Identity, folder: Path) -> str:
         f"ueid {ueid_text(identity.ueid)}\n"
         f"key  {identity.environment.hex()}\n"
         f"Written to {folder}: {UEID_FILE}, {PUBLIC_FILE}, {PEM_FILE}.\n"
-        "Next: bring these files to the endorser over a channel you trust and endorse them; until the endorsement is\n"
+        "Next: bring these files to the endorser over a channel you trust and endorse them. Until the endorsement is\n"
         "published, verifiers answer this device's evidence with attester-unendorsed. Then start: attester-agent run"
     )

@@ -138,7 +138,7 @@ class TpmEnrolment:
 
 @contextmanager
 def _policy_session(esapi: Esapi, run: Runner) -> Iterator[Handle]:
-    """A session that satisfies PolicyA, the policy of endorsement keys, by the endorsement hierarchy's authorization."""
+    """A session that satisfies PolicyA, the policy of endorsement keys: authorization by the endorsement hierarchy."""
     session: Handle = run(
         "start-auth-session",
         lambda: esapi.start_auth_session(

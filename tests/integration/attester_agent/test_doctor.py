@@ -113,9 +113,9 @@ def test_a_new_device_is_told_to_enrol_and_no_key_is_made(device: Device, capsys
 @pytest.mark.parametrize(
     ("changes", "finding", "todo"),
     [
-        ({"tcti": "device:/dev/no-such-tpm"}, "fail  tpm: /dev/no-such-tpm is not there", "firmware's settings"),
+        ({"tcti": "device:/dev/no-such-tpm"}, "fail  tpm: /dev/no-such-tpm does not exist", "firmware's settings"),
         ({"port": "1"}, "fail  broker: 127.0.0.1:1", "firewall"),
-        ({"tcg2": "missing"}, "fail  log tcg2: the file is not there", "securityfs"),
+        ({"tcg2": "missing"}, "fail  log tcg2: the file does not exist", "securityfs"),
         ({}, "fail  handle: none on the broker", "handle-distributor"),
     ],
 )

@@ -110,7 +110,7 @@ def test_an_occupied_handle_is_named_and_left_alone(tpm: Swtpm) -> None:
 
 def test_a_key_of_the_other_algorithm_is_not_used(tpm: Swtpm) -> None:
     device(tpm, ak_algorithm="ecc").identity()
-    with pytest.raises(ConfigError, match="not one of ours for ak_algorithm 'rsa'"):
+    with pytest.raises(ConfigError, match="not such as the agent makes for ak_algorithm 'rsa'"):
         device(tpm, ak_algorithm="rsa").identity()
 
 

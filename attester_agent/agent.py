@@ -19,14 +19,15 @@ from attester_agent.adapters.readiness import Readiness
 from attester_agent.core.agent_state import AgentState, on_solicit, require_baseline
 from attester_agent.core.evidence_builder import Push
 from attester_agent.core.handle_gate import ClockTrust, accept_handle, is_overdue
-from attester_agent.core.solicit_gate import Bucket, check_solicit
+from attester_agent.core.solicit_gate import check_solicit
 from attester_agent.core.trust import Trust
-from attester_agent.ports import HandleSource, LogRestartedError, MeasurementLog, Spool, Transport
+from attester_agent.ports import HandleSource, LogRestartedError, MeasurementLog, Spool
 from attester_agent.push_maker import PushMaker
 from attester_agent.settings import ROLE, EvidenceSettings
 from runtime import clock
 from runtime.chain_watch import ChainWatch
 from runtime.mqtt import Message
+from runtime.ports import Transport
 from runtime.service import Backoff, Stop
 from runtime.telemetry import Log
 from schemas.codecs import cmw
@@ -38,6 +39,7 @@ from schemas.messages.evidence import ClaimValue
 from schemas.messages.handle import verify_handle
 from schemas.messages.solicit import verify_solicit
 from schemas.reasons import Reason
+from schemas.token_bucket import full_bucket
 from schemas.topics import TopicKind, Topics
 
 IN_FLIGHT_MESSAGES: Final = 16  # published and not acknowledged
@@ -123,12 +125,7 @@ class Agent:
         self._poll_s = now_s
         self._waits_for_handle = False
         self._overdue: HandleId | None = None  # the handle that was reported as overdue
-        self._bucket = Bucket(
-            capacity=settings.solicit_burst,
-            per_second=settings.solicits_per_minute / 60,
-            tokens=settings.solicit_burst,
-            at_s=now_s,
-        )
+        self._bucket = full_bucket(settings.solicit_burst, settings.solicits_per_minute / 60, now_s)
         self._note_spool()
         agent_metrics.SPOOL_LIMIT.set(settings.spool_max_bytes)
 

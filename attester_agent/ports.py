@@ -191,14 +191,3 @@ class HandleSource(Protocol):
             PeerError: ``too-large``; once for each change.
             WorldError: ``store-unavailable``; once for each change.
         """
-
-
-class Transport(Protocol):
-    """The broker, implemented by ``runtime.mqtt.MqttConnection``. Callable from the agent's thread."""
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether there is a connection now."""
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False, expiry_s: int | None = None) -> int | None:
-        """Hands over a QoS 1 message. Returns the id that its acknowledgement will have; None if it was not taken."""

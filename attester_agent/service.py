@@ -1,6 +1,7 @@
 """Runs the agent: opens state, TPM, measurement logs and broker, hands them to :class:`attester_agent.agent.Agent`."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
 from attester_agent.adapters.handle_file import HandleFileSource
@@ -26,11 +27,9 @@ from runtime.mqtt import MqttConnection, Session, Will
 from runtime.service import Backoff, Stop, installed_version
 from runtime.telemetry import Log
 from runtime.tracing import open_tracer
-from schemas.codecs import cmw
 from schemas.errors import WorldError
 from schemas.identifiers import ueid_text
-from schemas.media_types import STATUS
-from schemas.messages.status import Status, encode_status
+from schemas.messages.status import status_message
 
 _LOG: Final = Log("agent")
 T = TypeVar("T")
@@ -119,7 +118,8 @@ def _serve(
     device_id = ueid_text(state.ueid)
     logs = open_logs(tcg2=settings.logs.tcg2, ima=settings.logs.ima, cel=settings.logs.cel, pause=stop.wait)
     inbox = Inbox()
-    offline = Will(topic=topics.status(ROLE, device_id), payload=_status(label or device_id, online=False))
+    status = partial(status_message, ROLE, label or device_id, version=installed_version())
+    offline = Will(topic=topics.status(ROLE, device_id), payload=status(online=False))
     connection = MqttConnection(
         settings.mqtt,
         Session(
@@ -139,7 +139,7 @@ def _serve(
         transport=connection,
         topics=topics,
         collect_claims=ClaimCollection(collectors_of(settings.claims), settings.claims.select, label=label).current,
-        status=_status(label or device_id, online=True),
+        status=status(online=True),
         handle_source=None if settings.handle_file is None else HandleFileSource(settings.handle_file),
         readiness=observers.readiness,
         trace=observers.trace,
@@ -172,8 +172,3 @@ def _maker(
     )
     maker.record_stages(trace)
     return maker
-
-
-def _status(name: str, *, online: bool) -> bytes:
-    status = Status(role=ROLE, name=name, online=online, version=installed_version())
-    return cmw.wrap(STATUS, encode_status(status), None)

@@ -6,7 +6,7 @@ until the broker has confirmed it: those that ``endorser approve`` made beside t
 """
 
 import queue
-from typing import Final, Protocol
+from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -18,6 +18,7 @@ from endorser.settings import LimitSettings
 from runtime import clock
 from runtime.health import Condition, Health
 from runtime.mqtt import Message, Will
+from runtime.ports import Publisher
 from runtime.service import Stop
 from runtime.telemetry import Log
 from schemas import media_types
@@ -46,13 +47,6 @@ _GAUGES_EVERY_S: Final = 5.0
 _QUEUED_MESSAGES: Final = 1000
 _TICK_S: Final = 0.5
 _RESEND_S: Final = 30.0
-
-
-class Transport(Protocol):
-    """The broker, as ``runtime.mqtt.MqttConnection`` is it."""
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False, expiry_s: int | None = None) -> int | None:
-        """Hands over a QoS 1 message; the id that will be reported once it is acknowledged, None to try again."""
 
 
 class Inbox:
@@ -111,7 +105,7 @@ class EnrolmentService:
         self,
         registrar: Registrar,
         registry: Registry,
-        transport: Transport,
+        publisher: Publisher,
         topics: Topics,
         limits: LimitSettings,
         online: Will,
@@ -122,7 +116,7 @@ class EnrolmentService:
         self._gauges_s = float("-inf")
         self._registrar = registrar
         self._registry = registry
-        self._transport = transport
+        self._publisher = publisher
         self._topics = topics
         self._limit = RateLimit(
             burst=limits.burst,
@@ -143,7 +137,7 @@ class EnrolmentService:
             message = inbox.next_message(_TICK_S)
             if inbox.is_newly_connected():
                 self._sent_s.clear()
-                self._transport.publish(self._online.topic, self._online.payload, retain=True)
+                self._publisher.publish(self._online.topic, self._online.payload, retain=True)
             try:
                 if message is not None:
                     self.handle(message.topic, message.payload, clock.utc_s(), clock.monotonic_s())
@@ -187,7 +181,7 @@ class EnrolmentService:
             self._refuse(ueid, payload, error)
             return
         _ENROLMENTS.labels("answered").inc()
-        self._transport.publish(self._topics.enrolment(ueid), answer)
+        self._publisher.publish(self._topics.enrolment(ueid), answer)
 
     def publish_endorsements(self, monotonic_s: float) -> None:
         """Hands the broker what it has not confirmed; again, when it keeps silent about it."""
@@ -195,7 +189,7 @@ class EnrolmentService:
             if monotonic_s - self._sent_s.get((ueid, version), float("-inf")) < _RESEND_S:
                 continue
             payload = cmw.wrap(media_types.SIGNED_CORIM, signed, Indicator.ENDORSEMENTS)
-            packet_id = self._transport.publish(self._topics.endorsements(ueid), payload, retain=True)
+            packet_id = self._publisher.publish(self._topics.endorsements(ueid), payload, retain=True)
             if packet_id is None:  # not connected; with the next tick
                 return
             self._under_way[packet_id] = (ueid, version)
@@ -219,4 +213,4 @@ class EnrolmentService:
         _LOG.warning("refused", ueid=ueid_text(ueid), reason=error.reason, detail=error.detail)
         request = digest_of(payload)
         if request is not None:
-            self._transport.publish(self._topics.enrolment(ueid), self._registrar.refusal(ueid, request, error))
+            self._publisher.publish(self._topics.enrolment(ueid), self._registrar.refusal(ueid, request, error))

@@ -1,5 +1,7 @@
 """Runs the enrolment service: opens registry, broker and metrics, hands them to :class:`EnrolmentService`."""
 
+from functools import partial
+
 from endorser.adapters.vendor_files import load_vendors
 from endorser.enrolment_service import MAX_PAYLOAD_BYTES, EnrolmentService, Inbox
 from endorser.registrar import open_registrar
@@ -11,9 +13,7 @@ from runtime.keys import load_signing_key
 from runtime.metrics_page import serve_metrics
 from runtime.mqtt import MqttConnection, Session, Will
 from runtime.service import Stop, installed_version
-from schemas import media_types
-from schemas.codecs import cmw
-from schemas.messages.status import Status, encode_status
+from schemas.messages.status import status_message
 
 
 def check_files(settings: Settings) -> None:
@@ -38,8 +38,10 @@ def run_service(settings: Settings, stop: Stop) -> None:
         health = Health(ROLE, monotonic_s=clock.monotonic_s)
         serve_metrics(settings.metrics_port, health, host=settings.metrics_host)
         inbox = Inbox()
-        topics, status = settings.mqtt.topics, settings.mqtt.topics.status(ROLE, settings.name)
-        offline = Will(topic=status, payload=_status(settings.name, online=False))
+        topics = settings.mqtt.topics
+        topic = topics.status(ROLE, settings.name)
+        status = partial(status_message, ROLE, settings.name, version=installed_version())
+        offline = Will(topic=topic, payload=status(online=False))
         connection = MqttConnection(
             settings.mqtt,
             Session(
@@ -52,7 +54,7 @@ def run_service(settings: Settings, stop: Stop) -> None:
             on_published=inbox.published,
             on_connected=inbox.connected,
         )
-        online = Will(topic=status, payload=_status(settings.name, online=True))
+        online = Will(topic=topic, payload=status(online=True))
         health.ask("broker", lambda: broker_condition(connection))
         service = EnrolmentService(registrar, registry, connection, topics, settings.limits, online, health)
         connection.start()
@@ -61,8 +63,3 @@ def run_service(settings: Settings, stop: Stop) -> None:
         finally:
             connection.publish(offline.topic, offline.payload, retain=True)
             connection.stop()
-
-
-def _status(name: str, *, online: bool) -> bytes:
-    status = Status(role=ROLE, name=name, online=online, version=installed_version())
-    return cmw.wrap(media_types.STATUS, encode_status(status), None)

@@ -23,7 +23,7 @@ from runtime.metrics_page import serve_metrics
 from runtime.service import Stop
 from runtime.settings import naming
 from runtime.telemetry import Log
-from runtime.time_stamps.client import HttpTimeStampAuthority
+from runtime.time_stamps.client import open_authorities
 from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas.codecs import cose
 from schemas.codecs.tst_info import parse_tst_info
@@ -64,16 +64,7 @@ def build_bell(settings: Settings, publisher: HandlePublisher, store: HandleFile
             required_agreement=tsa.required_agreement,
         ),
         key=key,
-        authorities=[
-            HttpTimeStampAuthority(
-                address,
-                stamps,
-                timeout_s=tsa.timeout_s,
-                monotonic_s=clock.monotonic_s,
-                tls_ca_file=tsa.tls_ca_file,
-            )
-            for address in tsa.addresses
-        ],
+        authorities=open_authorities(tsa.addresses, stamps, timeout_s=tsa.timeout_s, tls_ca_file=tsa.tls_ca_file),
         stamps=stamps,
         store=store,
         publisher=publisher,

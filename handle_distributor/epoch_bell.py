@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from prometheus_client import Counter, Gauge
 
 from handle_distributor.epoch import Observation, check_agreement, check_clock, choose_claims
-from handle_distributor.ports import Clock, HandlePublisher, HandleStore, TimeStampAuthority
+from handle_distributor.ports import Clock, HandlePublisher, HandleStore
+from runtime.ports import TimeStampAuthority
 from runtime.telemetry import Log
 from schemas.codecs import cose
 from schemas.codecs.tst_info import Stamp, extract_tst_info

@@ -24,7 +24,7 @@ from schemas.codecs import cmw
 from schemas.instants import SECOND_US
 from schemas.media_types import Indicator
 from schemas.messages.handle import Handle
-from schemas.messages.status import Status, encode_status
+from schemas.messages.status import status_message
 
 _MAY_LAG_US: Final = 10 * SECOND_US  # an acknowledgement may be under way
 _GOODBYE_S: Final = 2.0
@@ -69,8 +69,8 @@ class MqttHandlePublisher:
         """
         self._topic = settings.topics.handles(name)
         self._status_topic = settings.topics.status(ROLE, name)
-        self._online = _status(name, version, online=True)
-        self._offline = _status(name, version, online=False)
+        self._online = status_message(ROLE, name, online=True, version=version)
+        self._offline = status_message(ROLE, name, online=False, version=version)
         self._utc_us = utc_us
         self._monotonic_s = monotonic_s
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()  # at most a handle and two packets an interval
@@ -172,8 +172,3 @@ class MqttHandlePublisher:
                     return
             except queue.Empty:
                 return
-
-
-def _status(name: str, version: str, *, online: bool) -> bytes:
-    status = Status(role=ROLE, name=name, online=online, version=version)
-    return cmw.wrap(media_types.STATUS, encode_status(status), None)

@@ -2,28 +2,7 @@
 
 from typing import Protocol
 
-from schemas.codecs.tst_info import Stamp
 from schemas.messages.handle import Handle
-
-
-class TimeStampAuthority(Protocol):
-    """One RFC 3161 Time Stamp Authority."""
-
-    @property
-    def name(self) -> str:
-        """What logs and metrics call it."""
-
-    def stamp(self, imprint: bytes, nonce: int) -> Stamp:
-        """Asks for a token over ``imprint``; answers or raises within the TSA's deadline; does not retry.
-
-        Args:
-            imprint: a SHA-256, 32 bytes.
-            nonce: 64 random bits that the token must repeat.
-
-        Raises:
-            WorldError: ``tsa-unreachable``, ``tsa-timeout``, ``tsa-refused``, ``tsa-malformed``,
-                ``tsa-imprint-mismatch``, ``tsa-nonce-mismatch`` or ``tsa-untrusted``.
-        """
 
 
 class HandleStore(Protocol):

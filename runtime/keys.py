@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
@@ -28,6 +29,7 @@ from schemas.codecs import cose, jwks
 from schemas.errors import ConfigError, PeerError, WorldError
 
 _PEM_BLOCK = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL)
+_PEM = b"-----BEGIN "
 
 
 def load_signing_key(path: Path, *, made_by: str | None = None) -> EllipticCurvePrivateKey:
@@ -77,6 +79,21 @@ def load_public_keys(paths: Iterable[Path]) -> dict[bytes, EllipticCurvePublicKe
                 raise ConfigError(f"{path}: expected P-256 (ES256) public keys")
             keys[cose.key_id(key)] = key
     return keys
+
+
+def load_certificates(path: Path) -> list[x509.Certificate]:
+    """All certificates in a PEM file, or the one in a DER file.
+
+    Raises:
+        ConfigError: the file is missing or holds something else.
+    """
+    content = read_file(path)
+    try:
+        if _PEM in content:
+            return x509.load_pem_x509_certificates(content)
+        return [x509.load_der_x509_certificate(content)]
+    except (ValueError, x509.InvalidVersion) as error:
+        raise ConfigError(f"{path}: expected certificates, PEM or DER ({error})") from error
 
 
 def generate_key_pair(private_path: Path) -> EllipticCurvePrivateKey:

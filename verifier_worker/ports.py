@@ -120,10 +120,3 @@ class AuditLog(Protocol):
         Raises:
             WorldError: ``store-unavailable``.
         """
-
-
-class Publisher(Protocol):
-    """The way to relying parties and attesters. Never blocks; nothing is lost by a None, the caller tries again."""
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False, expiry_s: int | None = None) -> int | None:
-        """Hands a message over; returns the id under which its arrival is reported, None while disconnected."""

@@ -20,15 +20,13 @@ from runtime.mqtt import Message, MqttConnection, Session, Will
 from runtime.service import Backoff, Stop
 from runtime.telemetry import Log, configure_logging
 from runtime.tracing import open_tracer
-from schemas import media_types
 from schemas.audit.entry import ObjectEntry
-from schemas.codecs import cmw
 from schemas.errors import PeerError, WorldError
 from schemas.identifiers import HandleId
 from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.messages.handle import handle_id
 from schemas.messages.result_token import ResultFormat
-from schemas.messages.status import Status, encode_status
+from schemas.messages.status import status_message
 from schemas.messages.trust_objects import TRUST_OBJECTS
 from schemas.topics import Role, TopicKind
 from verifier_worker.adapters import queue_metrics, result_metrics
@@ -374,5 +372,4 @@ def run_service(settings: Settings) -> None:
 
 
 def _status(name: str, *, online: bool) -> bytes:
-    status = Status(role=Role.VERIFIER, name=name, online=online, version=BUILD)
-    return cmw.wrap(media_types.STATUS, encode_status(status), None)
+    return status_message(Role.VERIFIER, name, online=online, version=BUILD)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from runtime.clock import monotonic_s, utc_us
+from runtime.ports import Publisher
 from runtime.telemetry import Log
 from schemas.audit.entry import EvidenceEntry, ObjectEntry, encode_entry
 from schemas.errors import PeerError
@@ -31,7 +32,7 @@ from verifier_worker.core.decision import DEVELOPER, Decision, decide_handle, de
 from verifier_worker.core.state import AttesterState
 from verifier_worker.core.step import SolicitRequest
 from verifier_worker.core.trust import Trust
-from verifier_worker.ports import Arrival, AuditLog, Outcome, Pending, Publisher, StateStore, StoredAttester
+from verifier_worker.ports import Arrival, AuditLog, Outcome, Pending, StateStore, StoredAttester
 
 _DUE_AT_ONCE: Final = 256
 _LOG: Final = Log("verifier")

@@ -2,7 +2,7 @@
 
 import importlib
 
-from attester_agent.adapters.sync_stamper import TimeStampAuthority, TsaSyncStamper
+from attester_agent.adapters.sync_stamper import TsaSyncStamper
 from attester_agent.core.handle_gate import ClockTrust
 from attester_agent.core.trust import Trust
 from attester_agent.settings import Settings
@@ -44,16 +44,9 @@ def load_stamper(settings: Settings) -> TsaSyncStamper | None:
     with naming("sync_stamp.roots, sync_stamp.intermediates"):
         stamps = load_time_stamp_verifier(wanted.roots, wanted.intermediates)
     with naming("sync_stamp.tls_ca_file"):
-        authorities: list[TimeStampAuthority] = [
-            client.HttpTimeStampAuthority(
-                address,
-                stamps,
-                timeout_s=wanted.timeout_s,
-                monotonic_s=clock.monotonic_s,
-                tls_ca_file=wanted.tls_ca_file,
-            )
-            for address in wanted.addresses
-        ]
+        authorities = client.open_authorities(
+            wanted.addresses, stamps, timeout_s=wanted.timeout_s, tls_ca_file=wanted.tls_ca_file
+        )
     return TsaSyncStamper(authorities, monotonic_s=clock.monotonic_s, random_bytes=clock.random_bytes)
 
 

@@ -5,13 +5,13 @@ failure there is a pause, except for a new sync proof, and the next request goes
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from prometheus_client import Counter
 
+from runtime.ports import TimeStampAuthority
 from runtime.service import Backoff
 from runtime.telemetry import Log
-from schemas.codecs.tst_info import Stamp
 from schemas.errors import WorldError
 
 FIRST_PAUSE_S: Final = 30.0
@@ -24,17 +24,6 @@ _STAMPS: Final = Counter(
 _FAILURES: Final = Counter(
     "attestream_sync_stamp_failures_total", "Proofs of synchronisation that no TSA stamped, by reason", ["reason"]
 )
-
-
-class TimeStampAuthority(Protocol):
-    """One RFC 3161 Time Stamp Authority, implemented by ``runtime.time_stamps.client.HttpTimeStampAuthority``."""
-
-    @property
-    def name(self) -> str:
-        """Its name in log lines."""
-
-    def stamp(self, imprint: bytes, nonce: int) -> Stamp:
-        """A verified token. Returns, or raises ``WorldError`` (``tsa-…``), within the TSA's deadline."""
 
 
 class TsaSyncStamper:

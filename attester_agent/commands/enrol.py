@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from attester_agent.commands.options import add_config, settings_of
@@ -14,7 +13,7 @@ from attester_agent.settings import Settings
 from attester_agent.tpm.device import TpmDevice
 from attester_agent.tpm.enrolment import TpmEnrolment
 from runtime.durable import write_durable
-from runtime.keys import load_public_keys, read_file
+from runtime.keys import load_certificates, load_public_keys, read_file
 from runtime.service import Stop
 from schemas import media_types
 from schemas.codecs import cmw
@@ -26,7 +25,6 @@ from schemas.topics import check_name
 if TYPE_CHECKING:
     from runtime.command_line import Parsers
 
-_PEM: Final = b"-----BEGIN "
 
 _DESCRIPTION: Final = """Prove to the endorser that this device's attesting key is in a genuine TPM; get it endorsed.
 
@@ -151,12 +149,4 @@ def _report(endorsement: Endorsement) -> str:
 
 
 def _certificates(paths: list[Path]) -> tuple[bytes, ...]:
-    found: list[bytes] = []
-    for path in paths:
-        raw = read_file(path)
-        try:
-            loaded = x509.load_pem_x509_certificates(raw) if _PEM in raw else [x509.load_der_x509_certificate(raw)]
-        except ValueError as error:
-            raise ConfigError(f"{path}: expected certificates, PEM or DER ({error})") from error
-        found += [each.public_bytes(Encoding.DER) for each in loaded]
-    return tuple(found)
+    return tuple(each.public_bytes(Encoding.DER) for path in paths for each in load_certificates(path))

@@ -1,6 +1,5 @@
 """Certificates and revocation lists from the operator's files, PEM or DER."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -8,7 +7,7 @@ from cryptography import x509
 
 from endorser.core.certificate_path import Vendors
 from endorser.settings import VendorSettings
-from runtime.keys import read_file
+from runtime.keys import load_certificates, read_file
 from runtime.settings import naming
 from schemas.errors import ConfigError
 
@@ -22,11 +21,11 @@ def load_vendors(settings: VendorSettings) -> Vendors:
         ConfigError: names the setting and the file that is missing or wrong.
     """
     with naming("vendors.roots"):
-        roots = tuple((name, each) for name, path in settings.roots.items() for each in _certificates(path))
+        roots = tuple((name, each) for name, path in settings.roots.items() for each in load_certificates(path))
     with naming("vendors.iak_roots"):
-        iak_roots = tuple((name, each) for name, path in settings.iak_roots.items() for each in _certificates(path))
+        iak_roots = tuple((name, each) for name, path in settings.iak_roots.items() for each in load_certificates(path))
     with naming("vendors.intermediates"):
-        intermediates = tuple(_all_certificates(settings.intermediates))
+        intermediates = tuple(each for path in settings.intermediates for each in load_certificates(path))
     with naming("vendors.revocations"):
         revocations = tuple(_revocations(path) for path in settings.revocations)
     return Vendors(
@@ -36,19 +35,6 @@ def load_vendors(settings: VendorSettings) -> Vendors:
         revocations=revocations,
         require_revocation=settings.require_revocation,
     )
-
-
-def _all_certificates(paths: Iterable[Path]) -> Iterable[x509.Certificate]:
-    for path in paths:
-        yield from _certificates(path)
-
-
-def _certificates(path: Path) -> list[x509.Certificate]:
-    raw = read_file(path)
-    try:
-        return x509.load_pem_x509_certificates(raw) if _PEM in raw else [x509.load_der_x509_certificate(raw)]
-    except (ValueError, x509.InvalidVersion) as error:
-        raise ConfigError(f"{path}: expected certificates, PEM or DER ({error})") from error
 
 
 def _revocations(path: Path) -> x509.CertificateRevocationList:

@@ -30,7 +30,7 @@ from runtime.service import Backoff, Stop
 from runtime.settings import naming
 from runtime.telemetry import Log
 from runtime.time_stamps.address import parse_tsa_urls
-from runtime.time_stamps.client import HttpTimeStampAuthority
+from runtime.time_stamps.client import HttpTimeStampAuthority, open_authorities
 from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.instants import SECOND_US
@@ -95,12 +95,8 @@ class AuditPlace:
             return []
         with naming("audit.tsa.roots"):
             stamps = load_time_stamp_verifier(tsa.roots or self.tsa_roots)
-        return [
-            HttpTimeStampAuthority(
-                address, stamps, timeout_s=tsa.timeout_s, monotonic_s=monotonic_s, tls_ca_file=tsa.tls_ca_file
-            )
-            for address in parse_tsa_urls(tsa.urls)
-        ]
+        addresses = parse_tsa_urls(tsa.urls)
+        return open_authorities(addresses, stamps, timeout_s=tsa.timeout_s, tls_ca_file=tsa.tls_ca_file)
 
     def check(self) -> None:
         """What can be wrong before any work. Changes nothing and asks no store.

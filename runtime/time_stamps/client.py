@@ -15,7 +15,7 @@ import http.client
 import io
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -29,6 +29,7 @@ from pyasn1.error import PyAsn1Error  # type: ignore[import-untyped]  # as all o
 from pyasn1.type import univ  # type: ignore[import-untyped]  # as above
 from typing_extensions import Buffer, override
 
+from runtime.clock import monotonic_s
 from runtime.time_stamps.address import TsaAddress
 from schemas.codecs.tst_info import Stamp, extract_tst_info, parse_tst_info
 from schemas.errors import ConfigError, PeerError, WorldError
@@ -211,6 +212,20 @@ class _TimedSocket:
     def makefile(self, _mode: str) -> io.BufferedReader:
         """What ``http.client.HTTPResponse`` reads from."""
         return io.BufferedReader(_TimedReader(self.connection, self.remaining_s))
+
+
+def open_authorities(
+    addresses: Iterable[TsaAddress], stamps: StampVerifier, *, timeout_s: float, tls_ca_file: Path | None
+) -> list[HttpTimeStampAuthority]:
+    """The TSAs at ``addresses``, in this order; connects to none yet.
+
+    Raises:
+        ConfigError: ``tls_ca_file`` holds no certificates.
+    """
+    return [
+        HttpTimeStampAuthority(address, stamps, timeout_s=timeout_s, monotonic_s=monotonic_s, tls_ca_file=tls_ca_file)
+        for address in addresses
+    ]
 
 
 def _tls_context(ca_file: Path | None) -> ssl.SSLContext:

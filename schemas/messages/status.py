@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.codecs import cbor
+from schemas import media_types
+from schemas.codecs import cbor, cmw
 from schemas.codecs.fields import as_bool, as_map, as_text
 
 _ROLE, _NAME, _ONLINE, _VERSION = 1, 2, 3, 4
@@ -23,6 +24,12 @@ class Status:
 def encode_status(status: Status) -> bytes:
     """The value of the CMW record."""
     return cbor.encode({_ROLE: status.role, _NAME: status.name, _ONLINE: status.online, _VERSION: status.version})
+
+
+def status_message(role: str, name: str, *, online: bool, version: str) -> bytes:
+    """The CMW record of a status, as it is published."""
+    status = Status(role=role, name=name, online=online, version=version)
+    return cmw.wrap(media_types.STATUS, encode_status(status), None)
 
 
 def parse_unverified_status(raw: bytes) -> Status:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from typing_extensions import override
 
+from runtime.ports import Publisher
 from schemas.errors import WorldError
 from schemas.reasons import Reason
-from verifier_worker.ports import AuditLog, Publisher
+from verifier_worker.ports import AuditLog
 
 
 @dataclass

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from prometheus_client import Counter
 
 from runtime.clock import monotonic_s, utc_us
+from runtime.ports import Publisher
 from runtime.telemetry import Log
 from schemas import media_types
 from schemas.codecs import cmw
@@ -19,7 +20,6 @@ from schemas.messages.result_token import ResultFormat
 from schemas.messages.solicit import Solicit, sign_solicit
 from schemas.topics import Topics
 from verifier_worker.core.step import SolicitRequest
-from verifier_worker.ports import Publisher
 
 MAX_SOLICIT_INTERVALS: Final = 64  # an attester that is wrong for good is asked at most so seldom
 SOLICITS_TOTAL: Final = Counter("attestream_solicits_total", "Solicits sent, by reason", ["reason"])

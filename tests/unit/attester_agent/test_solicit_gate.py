@@ -1,9 +1,9 @@
-"""Which solicits an agent follows, how often, and what following does to the state."""
+"""Which solicits an agent follows, and what following does to the state."""
 
 import pytest
 
 from attester_agent.core.agent_state import MAX_VERIFIERS, AgentState, on_solicit
-from attester_agent.core.solicit_gate import Bucket, check_solicit
+from attester_agent.core.solicit_gate import check_solicit
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.messages.solicit import Solicit
@@ -37,19 +37,6 @@ def test_a_solicit_works_once(issued_us: int) -> None:
     with pytest.raises(PeerError) as caught:
         check_solicit(solicit(issued_us), UEID, {"v": 10})
     assert caught.value.reason is Reason.OBJECT_ROLLED_BACK
-
-
-def test_the_bucket_allows_a_burst_and_then_its_rate() -> None:
-    bucket: Bucket | None = Bucket(capacity=2, per_second=0.5, tokens=2, at_s=100)
-    for _ in range(2):
-        assert bucket is not None
-        bucket = bucket.take(100)
-    assert bucket is not None
-    assert bucket.take(101.9) is None
-    assert bucket.take(102) is not None
-    rested = bucket.take(10_000)
-    assert rested is not None
-    assert rested.tokens == 1
 
 
 def test_a_full_solicit_keeps_the_logs_where_they_are_unless_it_says_otherwise() -> None:

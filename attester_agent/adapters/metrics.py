@@ -9,7 +9,7 @@ PUSHES: Final = Counter(
 )
 PUSH_BYTES: Final = Histogram(
     "attestream_push_bytes",
-    "Size of one push",
+    "Size of one push as it travels",
     buckets=(600, 700, 1000, 2000, 4000, 16_000, 64_000, 128_000, 256_000),
 )
 SPOOLED: Final = Gauge("attestream_spool_messages", "Pushes that wait for the broker")

@@ -1,11 +1,11 @@
-"""What stands about each attester, by the results of verifiers that the caller trusts.
+"""Keeps the newest verified result about each attester, from the verifiers that the caller trusts. Pure.
 
-Pure: messages and the time are arguments. Promises of a :class:`ResultBoard`: whatever it shows was signed by a trusted
-verifier for the attester it stands under; it never goes back to an earlier result of the same verifier, whoever
-publishes that again; a result that has expired stands as undecided and stale, whatever it said. It does not decide
-what to do about an attester, and it does not notice that a whole verifier is silent before its results expire.
+Promises: a board shows a result only if a trusted verifier signed it for the attester that it is shown under
+(invariant I28); it never goes back to an earlier result of the same verifier, even if that is published again
+(invariant I29); an expired result reads as undecided and stale (invariant I30). A board does not decide what to do
+about an attester, and does not notice a silent verifier before its results expire.
 
-Each mutable thing has one owner: a board belongs to the thread that calls it.
+A message is unwrapped and verified once: :class:`VerifiedResult` carries its token and its result to every later user.
 """
 
 from collections.abc import Mapping
@@ -23,16 +23,29 @@ from schemas.reasons import Reason
 from schemas.topics import Topics
 from schemas.verdicts import Freshness, Tier
 
-__all__ = ["ResultBoard", "Standing", "result_keys", "standing_of", "verify_result"]
+__all__ = ["ResultBoard", "Standing", "VerifiedResult", "result_keys", "standing_of", "verify_result", "verify_token"]
 MAX_CLOCK_SKEW_S: Final = 300  # how far a verifier's clock may be ahead of ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """What holds about one attester at one moment.
+class VerifiedResult:
+    """A result that a trusted verifier signed; made by :func:`verify_result` and :func:`verify_token` only.
 
     Attributes:
-        result: the newest result, as it was signed.
+        result: its content.
+        token: the signed token.
+    """
+
+    result: AttestationResult
+    token: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """An attester's newest result at one moment, expired or not.
+
+    Attributes:
+        result: as it was signed.
         status: its status, or ``none`` once it has expired.
         freshness: its freshness, or ``stale`` once it has expired.
         reasons: its reasons; ``result-expired`` is the first of them once it has expired.
@@ -44,29 +57,35 @@ class Standing:
     reasons: tuple[str, ...]
 
 
-def verify_result(topic: str, payload: bytes, keys: Mapping[str, EllipticCurvePublicKey]) -> AttestationResult:
-    """Verifies one message of the results topic: its form, its signature, and whom it is about. Not its times.
+def verify_result(topic: str, payload: bytes, keys: Mapping[str, EllipticCurvePublicKey]) -> VerifiedResult:
+    """Verifies one message of the results topic: its form, its signature and its attester. Does not check its times.
 
     Args:
         topic: where it was published.
         payload: a CMW record with a result.
         keys: the trusted verifiers' keys by key id, as :func:`result_keys` makes them.
 
-    Returns:
-        the result; its signature covers everything in it.
-
     Raises:
         PeerError: ``too-large``, ``malformed``, ``unknown-media-type``, ``result-signature-invalid``, or
-            ``result-of-another-attester`` when it is about another attester than its topic says.
+            ``result-of-another-attester`` when its topic names another attester.
     """
-    result = result_token.verify(result_token.unwrap(payload), keys)
-    if result.ueid != Topics().ueid_of(topic):
+    verified = verify_token(result_token.unwrap(payload), keys)
+    if verified.result.ueid != Topics().ueid_of(topic):
         raise PeerError(Reason.RESULT_OF_ANOTHER_ATTESTER, "attestation result: about another attester than its topic")
-    return result
+    return verified
+
+
+def verify_token(token: bytes, keys: Mapping[str, EllipticCurvePublicKey]) -> VerifiedResult:
+    """Verifies one token: its form and its signature. Does not check its times.
+
+    Raises:
+        PeerError: ``too-large``, ``malformed``, ``result-signature-invalid``.
+    """
+    return VerifiedResult(result=result_token.verify(token, keys), token=token)
 
 
 def standing_of(result: AttestationResult, now_s: int) -> Standing:
-    """What a result is worth at ``now_s``, UTC seconds."""
+    """A result as it reads at ``now_s``, UTC seconds."""
     if now_s < result.expires_s:
         return Standing(result=result, status=result.status, freshness=result.freshness, reasons=tuple(result.reasons))
     reasons = (Reason.RESULT_EXPIRED.value, *result.reasons)
@@ -74,7 +93,7 @@ def standing_of(result: AttestationResult, now_s: int) -> Standing:
 
 
 class ResultBoard:
-    """The newest result about each attester, from any number of verifiers."""
+    """The newest result about each attester, from any number of verifiers. Owned by the thread that calls it."""
 
     def __init__(self, keys: Mapping[str, EllipticCurvePublicKey]) -> None:
         """Starts empty.
@@ -86,7 +105,7 @@ class ResultBoard:
         self._by_verifier: dict[tuple[Ueid, str], AttestationResult] = {}
         self._newest: dict[Ueid, AttestationResult] = {}
 
-    def apply(self, topic: str, payload: bytes, now_s: int) -> AttestationResult:
+    def apply(self, topic: str, payload: bytes, now_s: int) -> VerifiedResult:
         """Takes one message of the results topic.
 
         Args:
@@ -99,9 +118,20 @@ class ResultBoard:
 
         Raises:
             PeerError: as :func:`verify_result`; ``result-not-yet-valid`` when it was issued in our future;
-                ``object-rolled-back`` when that verifier has said something newer about the attester before.
+                ``object-rolled-back`` when the board has a newer result of that verifier about the attester.
         """
-        result = verify_result(topic, payload, self._keys)
+        return self._add(verify_result(topic, payload, self._keys), now_s)
+
+    def restore(self, token: bytes, now_s: int) -> VerifiedResult:
+        """Takes one token that was stored earlier.
+
+        Raises:
+            PeerError: as :func:`verify_token`; ``result-not-yet-valid``, ``object-rolled-back`` as :meth:`apply`.
+        """
+        return self._add(verify_token(token, self._keys), now_s)
+
+    def _add(self, verified: VerifiedResult, now_s: int) -> VerifiedResult:
+        result = verified.result
         if result.issued_s > now_s + MAX_CLOCK_SKEW_S:
             message = f"attestation result: issued {result.issued_s - now_s} s in our future"
             raise PeerError(Reason.RESULT_NOT_YET_VALID, message)
@@ -113,20 +143,20 @@ class ResultBoard:
         newest = self._newest.get(result.ueid)
         if newest is None or not _is_older(result, newest):
             self._newest[result.ueid] = result
-        return result
+        return verified
 
     @property
     def count(self) -> int:
-        """How many attesters there are results about."""
+        """How many attesters have a result."""
         return len(self._newest)
 
     def standing(self, ueid: Ueid, now_s: int) -> Standing | None:
-        """What stands about one attester at ``now_s``; None when no verifier has said anything yet."""
+        """The standing of one attester at ``now_s``, UTC seconds; None without a result."""
         result = self._newest.get(ueid)
         return None if result is None else standing_of(result, now_s)
 
     def standings(self, now_s: int) -> tuple[Standing, ...]:
-        """What stands about every attester at ``now_s``, UTC seconds, in the order of their first results."""
+        """The standings of all attesters at ``now_s``, UTC seconds, in the order of their first results."""
         return tuple(standing_of(result, now_s) for result in self._newest.values())
 
 

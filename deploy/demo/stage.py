@@ -19,7 +19,7 @@ from deploy.demo.scenario.observer import Observer, newer_clock, replayable
 from deploy.demo.scenario.outcomes import History
 from deploy.demo.scenario.plan import Action, Step
 from relying_party.settings import Settings
-from relying_party.terminal.table import ResultFeed
+from relying_party.terminal.feed import ResultFeed
 from runtime.audit_log.signer import generate_log_key
 from runtime.keys import generate_key_pair
 from runtime.mqtt import MqttSettings

@@ -24,7 +24,7 @@ from endorser.reference_sets import from_attester, from_packages, sign, write_le
 from endorser.signed_files import publish_files, statement
 from relying_party.result_board import Standing
 from relying_party.settings import Settings
-from relying_party.terminal.table import ResultFeed
+from relying_party.terminal.feed import ResultFeed
 from runtime import clock
 from runtime.audit_log.signer import generate_log_key
 from runtime.keys import generate_key_pair

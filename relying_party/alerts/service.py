@@ -41,7 +41,6 @@ from schemas import media_types
 from schemas.codecs import cmw
 from schemas.errors import PeerError, WorldError
 from schemas.identifiers import Ueid, ueid_text
-from schemas.messages import result_token
 from schemas.messages.result import AttestationResult
 from schemas.messages.status import parse_unverified_status
 from schemas.reasons import Reason
@@ -147,12 +146,11 @@ class AlertService:
         left_out = 0
         for token in self._store.tokens():
             try:
-                named = result_token.read_unverified(token).ueid  # chooses the topic; the board verifies
-                result = self._board.apply(self._topics.results(named), result_token.wrap(token), clock.utc_s())
+                verified = self._board.restore(token, clock.utc_s())
             except PeerError:
                 left_out += 1
                 continue
-            self._note(result)
+            self._note(verified.result)
         _LOG.info("restored", attesters=len(self._expires_s), left_out=left_out)
 
     def run(self, stop: Stop, runners: Runners) -> None:
@@ -235,13 +233,14 @@ class AlertService:
 
     def _take_result(self, message: Message) -> None:
         try:
-            result = self._board.apply(message.topic, message.payload, clock.utc_s())
+            verified = self._board.apply(message.topic, message.payload, clock.utc_s())
         except PeerError as error:
             _REFUSED.labels(error.reason).inc()
             if error.reason is not Reason.OBJECT_ROLLED_BACK:  # an older genuine result, repeated: no alert
                 self._silence.refused(error.reason, plain(error.detail, 200))
             return
-        self._tokens[result.ueid, result.verifier] = result_token.unwrap(message.payload)
+        result = verified.result
+        self._tokens[result.ueid, result.verifier] = verified.token
         self._silence.heard(result.verifier, result.issued_s, clock.monotonic_s())
         self._note(result)
 

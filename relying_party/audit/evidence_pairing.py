@@ -1,12 +1,12 @@
-"""What a recorder writes down of what it hears, and when: pure, messages and time are arguments.
+"""Pairs evidence with the result about it, and makes the entries of a recorder's audit log. Pure.
 
-A result names the SHA-256 of the body of the evidence it is about. Evidence waits, a bounded time and number, until
-such a result comes; a result waits a moment for its evidence, since the two come on two connections. Somebody who
-copies a body and forges the rest makes a second candidate: a recorder does not judge, so each candidate (a few) is
-written down with the result, and one of them leads to it. The same message again is written once.
+A result names the SHA-256 of the body of its evidence. Evidence waits for such a result, for a bounded time and in
+bounded number; a result waits a moment for its evidence, since the two arrive on two connections. An attacker who
+copies a body and forges the rest makes a second candidate. A recorder does not judge evidence, so it writes an entry
+for each candidate, up to a limit; the genuine one is among them. A repeated message is written once.
 
-Promises: every entry handed out by :meth:`Recording.due` comes with the messages that may be acknowledged when it is
-on disk; evidence that is dropped comes with its messages, too.
+Promise: each :class:`Settled` names the messages that may be acknowledged as soon as its entry is on disk. Evidence
+that is dropped is settled too, without an entry.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
+from relying_party.result_board import VerifiedResult
 from schemas import media_types
 from schemas.audit.entry import EvidenceEntry, ObjectEntry, encode_entry, parse_entry
 from schemas.codecs import cmw
@@ -31,11 +32,11 @@ Tag = TypeVar("Tag")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded(Generic[Tag]):
-    """One entry, and the messages that it settles.
+class Settled(Generic[Tag]):
+    """Messages that are done with, and the entry to write for them.
 
     Attributes:
-        entry: encoded; None where messages are given up.
+        entry: encoded; None for messages that need no entry.
         tags: of the messages.
     """
 
@@ -53,14 +54,13 @@ class _Candidate(Generic[Tag]):
 
 @dataclass(slots=True)
 class _Result(Generic[Tag]):
-    token: bytes
-    result: AttestationResult
+    verified: VerifiedResult
     until_s: float
     tags: list[Tag] = field(default_factory=list)
 
 
-class Recording(Generic[Tag]):
-    """Owned by one thread. ``Tag`` is whatever the shell acknowledges a message by."""
+class EvidencePairing(Generic[Tag]):
+    """Pairs evidence with results. Owned by one thread. ``Tag`` is the caller's handle for acknowledging a message."""
 
     def __init__(self, *, evidence_wait_s: float, result_wait_s: float, waiting_max: int) -> None:
         """Starts empty.
@@ -68,7 +68,7 @@ class Recording(Generic[Tag]):
         Args:
             evidence_wait_s: how long evidence waits for a result.
             result_wait_s: how long a result waits for its evidence.
-            waiting_max: messages of evidence that wait at once; the oldest give way.
+            waiting_max: evidence messages that may wait; beyond that the oldest is dropped.
         """
         self._evidence_wait_s, self._result_wait_s, self._waiting_max = evidence_wait_s, result_wait_s, waiting_max
         self._waiting: OrderedDict[bytes, _Candidate[Tag]] = OrderedDict()  # by digest of the payload
@@ -78,11 +78,11 @@ class Recording(Generic[Tag]):
 
     @property
     def waiting(self) -> int:
-        """Messages of evidence that wait."""
+        """Evidence messages that wait for a result."""
         return len(self._waiting)
 
     def remember(self, entries: Iterable[bytes]) -> None:
-        """Notes what the log has already, so that it is not written again."""
+        """Notes entries that are in the audit log already, so that they are not written again."""
         for raw in entries:
             try:
                 entry = parse_entry(raw)
@@ -92,11 +92,11 @@ class Recording(Generic[Tag]):
             if content is not None:
                 self._note(content)
 
-    def take_evidence(self, payload: bytes, tag: Tag, now_s: float) -> list[Recorded[Tag]]:
-        """Lets evidence wait; returns what gives way for it.
+    def take_evidence(self, payload: bytes, tag: Tag, now_s: float) -> list[Settled[Tag]]:
+        """Lets an evidence message wait; returns the one that is dropped for it.
 
         Raises:
-            PeerError: it is none.
+            PeerError: it is not evidence.
         """
         evidence = parse_evidence(cmw.unwrap(payload, media_types.EVIDENCE, Indicator.EVIDENCE))
         digest = hashlib.sha256(payload).digest()
@@ -108,38 +108,39 @@ class Recording(Generic[Tag]):
         self._waiting[digest] = _Candidate(payload, body, now_s + self._evidence_wait_s, [tag])
         same = [key for key, each in self._waiting.items() if each.body == body]
         if len(same) > MAX_CANDIDATES:
-            return [self._drop(same[-2])]  # the first ones stay: a flood comes later
+            return [self._drop(same[-2])]  # keep the first ones: forged copies arrive later
         return [self._drop(next(iter(self._waiting)))] if len(self._waiting) > self._waiting_max else []
 
-    def take_result(self, token: bytes, result: AttestationResult, tag: Tag, now_s: float) -> list[Recorded[Tag]]:
-        """Takes a result that was verified; returns what is settled at once, because it is in the log already."""
-        if self._is_known(token):
-            tags = [tag, *(each for candidate in self._answered(result) for each in candidate.tags)]
-            return [Recorded(entry=None, tags=tuple(tags))]
+    def take_result(self, verified: VerifiedResult, tag: Tag, now_s: float) -> list[Settled[Tag]]:
+        """Takes a result; returns the messages that are settled at once because the audit log holds it already."""
+        if self._is_known(verified.token):
+            candidates = self._take_candidates(verified.result)
+            tags = [tag, *(each for candidate in candidates for each in candidate.tags)]
+            return [Settled(entry=None, tags=tuple(tags))]
         for each in self._results:
-            if each.token == token:
+            if each.verified.token == verified.token:
                 each.tags.append(tag)
                 return []
-        wait_s = self._result_wait_s if result.evidence is not None else 0.0
-        self._results.append(_Result(token, result, now_s + wait_s, [tag]))
+        wait_s = self._result_wait_s if verified.result.evidence is not None else 0.0
+        self._results.append(_Result(verified, now_s + wait_s, [tag]))
         return []
 
-    def take_object(self, kind: str, raw: bytes, tag: Tag, received_us: int) -> list[Recorded[Tag]]:
-        """Takes an object that was verified."""
+    def take_object(self, kind: str, raw: bytes, tag: Tag, received_us: int) -> list[Settled[Tag]]:
+        """Takes a verified trust object."""
         if self._is_known(raw):
-            return [Recorded(entry=None, tags=(tag,))]
+            return [Settled(entry=None, tags=(tag,))]
         self._note(raw)
         entry = encode_entry(ObjectEntry(received_us=received_us, kind=kind, raw=raw))
-        return [Recorded(entry=entry, tags=(tag,))]
+        return [Settled(entry=entry, tags=(tag,))]
 
-    def due(self, now_s: float) -> list[Recorded[Tag]]:
-        """What is to be written now, in order; and evidence that no result has answered in time."""
-        ready: list[Recorded[Tag]] = []
+    def due(self, now_s: float) -> list[Settled[Tag]]:
+        """The entries to write now, in order; and the evidence whose result did not come in time."""
+        ready: list[Settled[Tag]] = []
         later: deque[_Result[Tag]] = deque()
         for each in self._results:
-            candidates = self._answered(each.result)
+            candidates = self._take_candidates(each.verified.result)
             if candidates or each.until_s <= now_s:
-                self._note(each.token)
+                self._note(each.verified.token)
                 ready += _entries(each, candidates)
             else:
                 later.append(each)
@@ -147,16 +148,16 @@ class Recording(Generic[Tag]):
         late = [key for key, each in self._waiting.items() if each.until_s <= now_s]
         return ready + [self._drop(key) for key in late]
 
-    def _answered(self, result: AttestationResult) -> list[_Candidate[Tag]]:
-        """Takes the evidence that a result is about out of the waiting room."""
+    def _take_candidates(self, result: AttestationResult) -> list[_Candidate[Tag]]:
+        """Removes the waiting evidence that a result is about, and returns it."""
         if result.evidence is None:
             return []
         keys = [key for key, each in self._waiting.items() if each.body == result.evidence]
         return [self._waiting.pop(key) for key in keys]
 
-    def _drop(self, key: bytes) -> Recorded[Tag]:
+    def _drop(self, key: bytes) -> Settled[Tag]:
         self.dropped += 1
-        return Recorded(entry=None, tags=tuple(self._waiting.pop(key).tags))
+        return Settled(entry=None, tags=tuple(self._waiting.pop(key).tags))
 
     def _is_known(self, content: bytes) -> bool:
         key = hashlib.sha256(content).digest()
@@ -171,20 +172,20 @@ class Recording(Generic[Tag]):
             self._seen.popitem(last=False)
 
 
-def _entries(taken: _Result[Tag], candidates: Sequence[_Candidate[Tag]]) -> list[Recorded[Tag]]:
-    """An entry for each candidate, or one without evidence; the last settles the result's messages."""
+def _entries(taken: _Result[Tag], candidates: Sequence[_Candidate[Tag]]) -> list[Settled[Tag]]:
+    """An entry for each candidate, or one entry without evidence; the last one settles the result's messages."""
     payloads: list[tuple[bytes | None, list[Tag]]] = [(each.payload, each.tags) for each in candidates] or [(None, [])]
     payloads[-1] = (payloads[-1][0], [*payloads[-1][1], *taken.tags])
-    result = taken.result
+    result = taken.verified.result
     received_us = result.received_us if result.received_us is not None else result.issued_s * SECOND_US
     return [
-        Recorded(
+        Settled(
             entry=encode_entry(
                 EvidenceEntry(
                     received_us=received_us,
                     ueid=result.ueid,
                     reasons=tuple(result.reasons),
-                    result=taken.token,
+                    result=taken.verified.token,
                     digest=hashlib.sha256(payload).digest() if payload is not None else _NO_PAYLOAD,
                     payload=payload,
                 )

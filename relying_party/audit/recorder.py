@@ -1,9 +1,10 @@
-"""``relying-party audit record``: an audit log of what one hears, with a key of one's own.
+"""``relying-party audit record``: writes an audit log of its own from the messages on the broker.
 
-It only subscribes. Results and objects are written down when their signatures hold, evidence when its result comes
-(:mod:`relying_party.audit.evidence_pairing`). Two connections with persistent sessions, since evidence may wait
-unacknowledged and results must not wait behind it. Nothing is acknowledged before it is on disk; after kill -9 the
-broker sends it again. Received is what the verifier signed for; of objects it is this machine's clock.
+The recorder only subscribes. It records results and trust objects whose signatures are valid, and evidence when its
+result arrives (:mod:`relying_party.audit.evidence_pairing`). It has two connections with persistent sessions, because
+evidence may wait unacknowledged and results must not queue behind it. A message is acknowledged once it is on disk;
+after ``kill -9`` the broker sends the others again. The receipt time of an entry with a result is the one that the
+verifier signed; that of a trust object is by this machine's clock.
 """
 
 import queue
@@ -14,7 +15,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge
 
-from relying_party.audit.evidence_pairing import Recorded, Recording
+from relying_party.audit.evidence_pairing import EvidencePairing, Settled
 from relying_party.result_board import result_keys, verify_result
 from relying_party.settings import ROLE
 from runtime.audit_log.settings import AuditSettings
@@ -30,7 +31,6 @@ from runtime.telemetry import Log, check_metrics_address, configure_logging
 from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.limits import MAX_MESSAGE_BYTES, MAX_REFERENCE_VALUES_BYTES
-from schemas.messages import result_token
 from schemas.messages.trust_objects import TRUST_OBJECTS, TrustedSigners
 from schemas.topics import TopicKind, check_name
 
@@ -52,7 +52,7 @@ WAITING: Final = Gauge("attestream_recorder_waiting_messages", "Evidence waiting
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecorderTrust:
-    """Whose signatures count (table ``[trust]``); what others sign is not recorded.
+    """The signers to trust (table ``[trust]``); messages signed by others are not recorded.
 
     Attributes:
         verifier_keys: public keys of verifiers, PEM or JWKS files.
@@ -73,14 +73,14 @@ class RecorderSettings:
 
     Attributes:
         name: of this recorder; in the client ids, so it must stay the same.
-        audit_log: folder of the log; made if missing.
+        audit_log: folder of the audit log; created if missing.
         audit: how it is signed, stamped and kept.
-        trust: whose signatures count.
+        trust: the signers to trust.
         evidence_wait_s: how long evidence waits for a result.
         result_wait_s: how long a result waits for its evidence.
-        waiting_max: messages of evidence that wait at once; less than the broker's ``receive_maximum``.
-        metrics_port: where ``/metrics``, ``/healthz`` and ``/readyz`` are; 0 for none.
-        metrics_host: the address it listens on; who reaches it learns how the recorder does.
+        waiting_max: evidence messages that may wait; less than the broker's ``receive_maximum``.
+        metrics_port: port of ``/metrics``, ``/healthz`` and ``/readyz``; 0 for none.
+        metrics_host: the address it listens on; no login protects it.
         log_level: debug, info, warning or error.
         mqtt: the broker.
     """
@@ -111,7 +111,7 @@ class RecorderSettings:
 
     @property
     def place(self) -> AuditPlace:
-        """Where and how the log is written."""
+        """Where and how the audit log is written."""
         return AuditPlace(
             folder=self.audit_log,
             settings=self.audit,
@@ -120,8 +120,8 @@ class RecorderSettings:
         )
 
 
-class _Believed:
-    """Verifies results and objects."""
+class _TrustedKeys:
+    """Verifies results and trust objects."""
 
     def __init__(self, trust: RecorderTrust) -> None:
         with naming("trust.verifier_keys"):
@@ -135,10 +135,10 @@ class _Believed:
         self._signers = TrustedSigners(endorsers=endorsers, distributors=distributors, stamps=stamps)
 
     def verified(self, kind: TopicKind, payload: bytes) -> bytes:
-        """The object in a message, if it is signed by whom it must be.
+        """The trust object in a message.
 
         Raises:
-            PeerError: it is not.
+            PeerError: no trusted signer of that kind has signed it.
         """
         raw = TRUST_OBJECTS[kind].unwrap(payload)
         TRUST_OBJECTS[kind].verify(raw, self._signers)
@@ -146,50 +146,50 @@ class _Believed:
 
 
 class Recorder:
-    """Wires one recorder; :meth:`run` is the loop, and owns everything but the queue."""
+    """One recorder; the thread that calls :meth:`run` owns everything but the queue."""
 
     def __init__(self, settings: RecorderSettings, stop: Stop) -> None:
-        """Reads keys and opens the log; connects nothing yet.
+        """Reads keys and opens the audit log; does not connect yet.
 
         Raises:
             ConfigError: names the file or field.
         """
         self._settings, self._stop, self._topics = settings, stop, settings.mqtt.topics
-        self._believed = _Believed(settings.trust)
+        self._trusted = _TrustedKeys(settings.trust)
         self._queue: queue.Queue[tuple[MqttConnection, Message]] = queue.Queue(_QUEUE_MAX)
-        self._recording: Recording[tuple[MqttConnection, Message]] = Recording(
+        self._pairing: EvidencePairing[tuple[MqttConnection, Message]] = EvidencePairing(
             evidence_wait_s=settings.evidence_wait_s,
             result_wait_s=settings.result_wait_s,
             waiting_max=settings.waiting_max,
         )
         self._writer = AuditWriter(settings.place)
-        self._recording.remember(self._writer.recent(_REMEMBERED))
+        self._pairing.remember(self._writer.recent(_REMEMBERED))
         topics = self._topics
         objects = (topics.all_of(kind.name) for kind in TRUST_OBJECTS.values())
-        self._spoken = self._connection("", (topics.all_results, *objects), MAX_REFERENCE_VALUES_BYTES)
+        self._results = self._connection("", (topics.all_results, *objects), MAX_REFERENCE_VALUES_BYTES)
         self._evidence = self._connection("-evidence", (topics.all_evidence,), MAX_MESSAGE_BYTES)
 
     def run(self) -> None:
-        """Runs until asked to stop; nothing acknowledged is lost whenever it ends."""
+        """Runs until asked to stop; however it ends, every acknowledged message is on disk."""
         health = Health("relying-party audit record", monotonic_s=monotonic_s)
-        health.ask("broker", lambda: broker_condition(self._spoken))
+        health.ask("broker", lambda: broker_condition(self._results))
         health.ask("broker-evidence", lambda: broker_condition(self._evidence))
         serve_metrics(self._settings.metrics_port, health, host=self._settings.metrics_host)
         self._writer.start()
-        self._spoken.start()
+        self._results.start()
         self._evidence.start()
         _LOG.info("recorder-started", name=self._settings.name)
         while not self._stop.requested:
             health.beat()
             settled = [each for connection, message in self._next() for each in self._take(connection, message)]
-            dropped = self._recording.dropped
-            settled += self._recording.due(monotonic_s())
-            UNANSWERED_TOTAL.inc(self._recording.dropped - dropped)
-            WAITING.set(self._recording.waiting)
+            dropped = self._pairing.dropped
+            settled += self._pairing.due(monotonic_s())
+            UNANSWERED_TOTAL.inc(self._pairing.dropped - dropped)
+            WAITING.set(self._pairing.waiting)
             if not self._write(settled):
                 break
         self._evidence.stop()
-        self._spoken.stop()
+        self._results.stop()
         self._writer.close()
         _LOG.info("recorder-stopped", name=self._settings.name)
 
@@ -209,7 +209,7 @@ class Recorder:
         return connection
 
     def _enqueue(self, connection: MqttConnection, message: Message) -> None:
-        """Called on network threads. QoS 1 cannot outnumber the broker's receive maximum; QoS 0 can, and is dropped."""
+        """Called on network threads. The broker limits QoS 1 messages to the receive maximum; QoS 0 may be dropped."""
         if message.packet_id:
             self._queue.put((connection, message))
             return
@@ -228,29 +228,28 @@ class Recorder:
             pass
         return batch
 
-    def _take(self, connection: MqttConnection, message: Message) -> list[Recorded[tuple[MqttConnection, Message]]]:
-        """One message into the recording; what is refused is settled at once."""
+    def _take(self, connection: MqttConnection, message: Message) -> list[Settled[tuple[MqttConnection, Message]]]:
+        """Takes one message; returns the messages that are settled at once, among them refused ones."""
         tag, kind = (connection, message), self._topics.kind_of(message.topic)
-        nothing: list[Recorded[tuple[MqttConnection, Message]]] = [Recorded(entry=None, tags=(tag,))]
-        if not message.payload:  # an empty retained message is a deletion on the broker
+        nothing: list[Settled[tuple[MqttConnection, Message]]] = [Settled(entry=None, tags=(tag,))]
+        if not message.payload:  # an empty message deletes the retained one
             return nothing
         try:
             if kind == TopicKind.EVIDENCE:
-                return self._recording.take_evidence(message.payload, tag, monotonic_s())
+                return self._pairing.take_evidence(message.payload, tag, monotonic_s())
             if kind == TopicKind.RESULTS:
-                token = result_token.unwrap(message.payload)
-                result = verify_result(message.topic, message.payload, self._believed.results)
-                return self._recording.take_result(token, result, tag, monotonic_s())
+                verified = verify_result(message.topic, message.payload, self._trusted.results)
+                return self._pairing.take_result(verified, tag, monotonic_s())
             if kind is not None and kind in TRUST_OBJECTS:
-                raw = self._believed.verified(kind, message.payload)
-                return self._recording.take_object(kind, raw, tag, utc_us())
+                raw = self._trusted.verified(kind, message.payload)
+                return self._pairing.take_object(kind, raw, tag, utc_us())
         except PeerError as error:
             REFUSED_TOTAL.labels(kind or "unknown", error.reason).inc()
             _LOG.warning("message-refused", kind=kind, reason=error.reason, detail=error.detail)
         return nothing
 
-    def _write(self, settled: Sequence[Recorded[tuple[MqttConnection, Message]]]) -> bool:
-        """Writes entries, then acknowledges; False when stopped before the disk took them."""
+    def _write(self, settled: Sequence[Settled[tuple[MqttConnection, Message]]]) -> bool:
+        """Writes entries, then acknowledges; returns False when stopped before they were written."""
         entries = [each.entry for each in settled if each.entry is not None]
         numbered = list(enumerate(entries, self._writer.last_number() + 1))
         if not _until_done(lambda: self._writer.append(numbered), self._stop):
@@ -274,12 +273,12 @@ def run_recorder(settings: RecorderSettings) -> None:
 
 
 def check_recorder(settings: RecorderSettings) -> None:
-    """What can be wrong before the first connection; changes nothing.
+    """Checks settings and keys; changes nothing.
 
     Raises:
         ConfigError: names the field.
     """
-    _Believed(settings.trust)
+    _TrustedKeys(settings.trust)
     settings.place.check()
 
 

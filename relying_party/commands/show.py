@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from relying_party.commands.trust_options import add_trust_options, trust_settings
 from relying_party.result_board import Standing
 from relying_party.result_json import json_of
+from relying_party.terminal.feed import REFRESH_S, ResultFeed
 from relying_party.terminal.follow import heard_retained
 from relying_party.terminal.result_text import text_of
 from relying_party.terminal.selection import name_of, summary_of
-from relying_party.terminal.table import REFRESH_S, ResultFeed, headline_of
+from relying_party.terminal.table import headline_of
 from runtime import clock
 from runtime.command_line import EXIT_FAILED, EXIT_OK
 from runtime.service import Stop
@@ -130,4 +131,4 @@ def _print(feed: ResultFeed, found: Standing, stop: Stop, *, as_json: bool, foll
             good = standing.status is Tier.AFFIRMING and standing.freshness is Freshness.FRESH
             return EXIT_OK if good else EXIT_FAILED
         feed.drain(REFRESH_S)
-        feed.tell()
+        feed.print_notices()

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Final
 
 from relying_party.commands.selection_options import add_follower, selection_of, stop_of
 from relying_party.commands.trust_options import trust_settings
+from relying_party.terminal.feed import ResultFeed
 from relying_party.terminal.follow import watch
-from relying_party.terminal.table import ResultFeed
 from runtime.command_line import EXIT_OK
 
 if TYPE_CHECKING:

@@ -136,18 +136,19 @@ class Fleet:
             now_us: UTC microseconds.
         """
         try:
-            result = self.board.apply(topic, payload, now_us // SECOND_US)
+            verified = self.board.apply(topic, payload, now_us // SECOND_US)
         except PeerError as error:
             self._refuse(topic, payload, error, now_us / SECOND_US)
             return
+        result = verified.result
         self.results += 1
         self._strangers.pop(result.ueid, None)
         device = self._devices.setdefault(result.ueid, Device(ueid=result.ueid))
         if device.refusal is not None:
             device.refusal = replace(device.refusal, stands=False)
         standing = self.board.standing(result.ueid, now_us // SECOND_US)
-        if standing is not None and standing.result == result:  # else another verifier has said something newer
-            device.token = result_token.unwrap(payload)
+        if standing is not None and standing.result is result:  # else another verifier has issued a newer one
+            device.token = verified.token
             _sample(device, result, now_us / SECOND_US)
             self._note(device, standing, now_us / SECOND_US)
             if not device.wakes:

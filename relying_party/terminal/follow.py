@@ -6,9 +6,10 @@ from rich.console import Console
 
 from relying_party.result_json import json_of
 from relying_party.settings import Settings
+from relying_party.terminal.feed import REFRESH_S, ResultFeed
 from relying_party.terminal.live_table import follow_table
 from relying_party.terminal.selection import Selection, select, summary_of
-from relying_party.terminal.table import REFRESH_S, ResultFeed, headline_of, line_of
+from relying_party.terminal.table import headline_of, line_of
 from runtime import clock
 from runtime.service import EXIT_FAILED, EXIT_OK, Stop
 from schemas.identifiers import Ueid
@@ -80,7 +81,7 @@ def heard_retained(feed: ResultFeed, stop: Stop, *, wait_s: float = _CONNECT_S) 
     """Waits until what the broker retains has come; False when it was not reached in ``wait_s`` seconds."""
     deadline_s = clock.monotonic_s() + wait_s
     while not feed.wait_subscribed(REFRESH_S / 5):
-        feed.tell()
+        feed.print_notices()
         if stop.requested or clock.monotonic_s() >= deadline_s:
             return False
     subscribed_s = clock.monotonic_s()
@@ -89,7 +90,7 @@ def heard_retained(feed: ResultFeed, stop: Stop, *, wait_s: float = _CONNECT_S) 
         if left_s <= 0:
             break
         feed.drain(left_s, at_most_s=left_s)  # a fleet that pushes never ends: not until nothing comes
-    feed.tell()
+    feed.print_notices()
     return True
 
 
@@ -100,7 +101,7 @@ def follow_lines(
     headlines: dict[Ueid, tuple[object, ...]] = {}
     while not stop.requested:
         standings = feed.drain(REFRESH_S)
-        feed.tell()
+        feed.print_notices()
         known = {standing.result.ueid for standing in standings}
         now_us = clock.utc_us()
         expired = [each for each in feed.board.standings(now_us // SECOND_US) if each.result.ueid not in known]

@@ -19,8 +19,9 @@ from rich.live import Live
 from rich.text import Text
 
 from relying_party.result_board import Standing
+from relying_party.terminal.feed import ResultFeed
 from relying_party.terminal.selection import Selection, SortKey, select, summary_of
-from relying_party.terminal.table import ResultFeed, headline_of, table_of
+from relying_party.terminal.table import headline_of, table_of
 from runtime import clock
 from runtime.service import Stop
 from schemas.codecs.printable import printable

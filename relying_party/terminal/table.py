@@ -1,29 +1,17 @@
-"""Attestation results for people: as a row of a table, as one line; and the feed that all commands listen to.
+"""Shows standings to people: as rows of a table, and as one line each. Pure.
 
-``cells``, ``table_of`` and ``line_of`` are pure views of a :class:`~relying_party.result_board.Standing`. The one place
-that listens is :class:`ResultFeed`: its queue holds what arrived, the thread that calls :meth:`ResultFeed.drain` owns
-the board. Everything that came from the network is printed escaped: no result can move the cursor or colour the screen.
+All text from the network is escaped: no result can move the cursor or colour the screen (invariant I34).
 """
 
-import queue
-import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich.table import Table
 from rich.text import Text
 
-from relying_party.result_board import ResultBoard, Standing, result_keys
-from relying_party.settings import Settings
-from relying_party.terminal.notices import Notices
+from relying_party.result_board import Standing
 from relying_party.terminal.selection import name_of
-from runtime import clock
-from runtime.keys import load_public_keys
-from runtime.mqtt import Message, MqttConnection, Session
-from runtime.settings import naming
 from schemas.codecs.printable import printable
-from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.instants import SECOND_US
 from schemas.verdicts import Freshness, Tier
@@ -48,8 +36,6 @@ _REASONS_WIDTH_BESIDE_SHORT: Final = 20
 _REASONS_WIDTH: Final = 32
 _WIDE: Final = 160
 _NARROW: Final = 100  # below that, one space between columns is enough
-REFRESH_S: Final = 0.5
-_QUEUE_MESSAGES: Final = 10_000  # beyond that the network thread waits: nothing is dropped, the broker keeps the rest
 _SHORT_HANDLE: Final = 6
 _PERCENT_FROM_PPM: Final = 1000
 _UNKNOWN_FROM_PPM: Final = 10_000  # wider than that, an interval says nothing about the clock yet
@@ -66,90 +52,6 @@ _FRESHNESS_STYLE: Final = {
     Freshness.PENDING: "cyan",
     Freshness.CONTRADICTED: "bold red",
 }
-
-
-class ResultFeed:
-    """The results topic of one broker, verified, as a board."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Loads the keys; does not connect yet.
-
-        Raises:
-            ConfigError: a key file is missing or holds no key.
-        """
-        with naming("verifier_keys"):
-            keys = result_keys(load_public_keys(settings.verifier_keys))
-        self.board: Final = ResultBoard(keys)
-        self.refused: Final[Counter[str]] = Counter()  # owned by the thread that drains
-        self.last_retained_s = -float("inf")  # when one was applied last, by the monotonic clock
-        self._refused_why = ""
-        self._notices = Notices(f"{settings.mqtt.host}:{settings.mqtt.port}", keys, clock.monotonic_s())
-        self._arrived: queue.Queue[Message] = queue.Queue(_QUEUE_MESSAGES)
-        session = Session(
-            client_id=f"relying-party-{clock.random_bytes(6).hex()}",
-            subscriptions=(settings.mqtt.topics.all_results,),
-        )
-        self._connection = MqttConnection(settings.mqtt, session, on_message=self._arrived.put)
-
-    def start(self) -> None:
-        """Connects in the background; retained results arrive first."""
-        self._connection.start()
-
-    def stop(self) -> None:
-        """Disconnects."""
-        self._connection.stop()
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether the broker is there."""
-        return self._connection.is_connected
-
-    @property
-    def was_connected(self) -> bool:
-        """Whether the broker was ever there."""
-        return self._connection.connection > 0
-
-    def notices(self) -> list[str]:
-        """What a person should be told now: that there is no broker, that results are refused and why."""
-        refused = sum(self.refused.values())
-        now_s, connected = clock.monotonic_s(), self.is_connected
-        return list(self._notices.lines(now_s, connected=connected, refused=refused, why=self._refused_why))
-
-    def tell(self) -> None:
-        """Prints :meth:`notices` on standard error."""
-        for line in self.notices():
-            print(line, file=sys.stderr, flush=True)
-
-    def wait_subscribed(self, seconds: float) -> bool:
-        """Waits until the broker has confirmed that we hear results; False when ``seconds`` passed before."""
-        return self._connection.wait_subscribed(seconds)
-
-    def drain(self, wait_s: float, *, at_most_s: float = float("inf")) -> list[Standing]:
-        """Applies what arrived and returns it, newest last; waits up to ``wait_s`` seconds for the first message.
-
-        A screen sets ``at_most_s``: ten thousand retained results take seconds to verify.
-        """
-        changed: list[Standing] = []
-        started_s = clock.monotonic_s()
-        while clock.monotonic_s() - started_s <= max(at_most_s, wait_s):
-            try:
-                message = self._arrived.get(timeout=wait_s) if wait_s > 0 else self._arrived.get_nowait()
-            except queue.Empty:
-                return changed
-            wait_s = 0
-            if message.retained:
-                self.last_retained_s = clock.monotonic_s()
-            now_s = clock.utc_s()
-            try:
-                result = self.board.apply(message.topic, message.payload, now_s)
-            except PeerError as error:
-                self.refused[error.reason] += 1
-                self._refused_why = printable(error.detail)
-                continue
-            standing = self.board.standing(result.ueid, now_s)
-            if standing is not None:
-                changed.append(standing)
-        return changed
 
 
 def cells(standing: Standing, now_us: int, names: Mapping[Ueid, str]) -> tuple[str, ...]:

@@ -68,10 +68,10 @@ class RecordingRelyingParty:
         if TOPICS.kind_of(topic) is not TopicKind.RESULTS:
             return
         try:
-            self.seen.append(self.board.apply(topic, payload, now_s))
+            self.seen.append(self.board.apply(topic, payload, now_s).result)
         except PeerError as error:
             self.refused[error.reason] += 1
 
     def standing(self, ueid: Ueid, now_s: int = NOW_S) -> Standing | None:
-        """What stands about an attester."""
+        """The standing of an attester."""
         return self.board.standing(ueid, now_s)

@@ -10,7 +10,7 @@ import pytest
 from endorser.__main__ import main as endorser
 from endorser.adapters.publisher import Publication, publish
 from relying_party.settings import Settings
-from relying_party.terminal.table import ResultFeed
+from relying_party.terminal.feed import ResultFeed
 from runtime.keys import generate_key_pair, public_path
 from runtime.mqtt import MqttSettings
 from schemas.codecs import cose

@@ -38,7 +38,7 @@ def refusal(board: ResultBoard, topic: str, payload: bytes, now_s: int = NOW_S) 
 def test_a_signed_result_stands_as_it_says() -> None:
     board = ResultBoard(KEYS)
     result = result_about(handle=bytes(32), logs={"ima": 7})
-    assert board.apply(ALICES, message_of(result), NOW_S) == result
+    assert board.apply(ALICES, message_of(result), NOW_S).result == result
     standing = board.standing(ALICE, NOW_S)
     assert standing is not None
     assert (standing.status, standing.freshness, standing.reasons) == (Tier.AFFIRMING, Freshness.FRESH, ())
@@ -50,7 +50,7 @@ def test_results_of_both_forms_stand_on_one_board() -> None:
     board.apply(ALICES, message_of(result_about()), NOW_S)
     later = result_about(issued_s=NOW_S + 1, status=Tier.NONE, vector={})
     token = ResultSigner(VERIFIER_KEY, "tests", "1", ResultFormat.CWT).sign(later)
-    assert board.apply(ALICES, result_token.wrap(token), NOW_S + 1) == later
+    assert board.apply(ALICES, result_token.wrap(token), NOW_S + 1).result == later
     assert refusal(board, ALICES, message_of(result_about())) == Reason.OBJECT_ROLLED_BACK
 
 
@@ -73,7 +73,7 @@ def test_a_result_about_somebody_else_is_refused() -> None:
 
 def test_the_root_of_the_topics_does_not_matter() -> None:
     topic = Topics("somewhere/else").results(ALICE)
-    assert verify_result(topic, message_of(result_about()), KEYS).ueid == ALICE
+    assert verify_result(topic, message_of(result_about()), KEYS).result.ueid == ALICE
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x00", b"\x83", message_of(result_about())[:-1], bytes(300_000)])

@@ -1,6 +1,20 @@
-"""The relying party's side: verified attestation results for programs (:class:`Results`) and for people (``watch``).
+"""The relying party: takes verified attestation results and shows, checks, reports or records them.
 
-Knows results and trusted verifier keys; appraises nothing. Of evidence it knows only whom it is about and its digest.
+For programs: :class:`Results` verifies results, :class:`Expectations` are the demands on one, :class:`Attestation` is
+the outcome. The folders are programs of the command ``relying-party``:
+
+* ``terminal``: the live table, lines that follow, one attester in full;
+* ``alerts``: a service that reports changed verdicts to webhooks, Alertmanager and a topic;
+* ``dashboard``: a web page of the whole fleet;
+* ``audit``: checks, proofs, repair and recording of audit logs;
+* ``commands``: a module for each command.
+
+All of them use the same library: ``attestation`` (is this result acceptable?), ``results`` (the same, with key files
+and this machine's clock), ``result_board`` (the newest result about each attester), ``result_json`` (a result as
+JSON), ``background_check`` (has evidence appraised), ``settings``.
+
+A relying party needs results and the keys of trusted verifiers. It appraises nothing: of evidence it reads only the
+attester and the digest.
 """
 
 from relying_party.attestation import Attestation, Expectations

@@ -1,10 +1,9 @@
-"""What a relying party may conclude from one result: the checks of its signature, times, handle, attester and policies.
+"""Checks whether a relying party may rely on one result: its signature, times, handle, attester and policies. Pure.
 
-Pure: keys, expectations and the time are arguments. Promises of :func:`verify_attestation`: what it returns was signed
-by a trusted verifier with ES256, is in force within the leeway, is bound to a handle, and meets every expectation
-given; anything else is a :class:`PeerError` that says which. It does not decide what a status is good for: a
-contraindicated attester has a valid result. Nor does it know who shows the result: see
-``schemas.messages.passport_proof``.
+Promise of :func:`verify_attestation`: a result that it returns was signed by a trusted verifier with ES256, is in force
+within the leeway, is bound to a handle and meets every expectation of the caller. In every other case it raises a
+:class:`PeerError` that names the failed check. It does not judge the status: a result about a contraindicated attester
+is valid. It does not check who presents the result either: see ``schemas.messages.passport_proof``.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -27,13 +26,13 @@ LEEWAY_S: Final = 30.0  # how far our clock and the verifier's may differ
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectations:
-    """What a result must meet beyond being genuine; None leaves a question open.
+    """Demands on a result beyond being genuine; None demands nothing.
 
     Attributes:
-        policies: ids, with versions, of the appraisal policies that count; a result must name one, and no other.
-        max_age_s: at most so long ago was the quote made, at worst.
-        max_handle_age_s: at most so old is the handle; needs the handles.
-        fresh_only: refuse results whose freshness is other than ``fresh``.
+        policies: ids, with versions, of the accepted appraisal policies; a result must name one, and no other.
+        max_age_s: maximum age of the quote, seconds, in the worst case.
+        max_handle_age_s: maximum age of the handle, seconds; needs the handles.
+        fresh_only: refuse results whose freshness is not ``fresh``.
         leeway_s: how far our clock and the verifier's may differ, either way; widens validity and ages.
     """
 
@@ -50,7 +49,7 @@ class Attestation:
 
     Attributes:
         result: as it was signed.
-        age_s: at most so many seconds ago was the quote made; None when the result does not say.
+        age_s: maximum age of the quote, seconds; None when the result does not state it.
         handle_age_s: seconds since the handle was stamped; None when the caller gave no handles.
     """
 
@@ -78,7 +77,7 @@ def verify_attestation(
     1. the signature, by a trusted key, with ES256, over a result (:func:`schemas.messages.result_token.verify`);
     2. its attester, where the caller expects one;
     3. its validity, and that it was not issued in our future, within the leeway;
-    4. its handle: it names one, and where the caller gives handles it is one of these;
+    4. its handle: it names one, and if the caller passes handles it is one of them;
     5. its policies;
     6. freshness, age of the quote, age of the handle.
 
@@ -86,9 +85,9 @@ def verify_attestation(
         token: a JWT or a CWT.
         keys: the trusted verifiers' keys, as :func:`schemas.messages.result_token.result_keys` makes them.
         now_us: UTC microseconds.
-        expected: what it must meet.
-        ueid: the attester it must be about.
-        handles: verified by the caller (``schemas.messages.handle.verify_handle``), the only ones it may be bound to.
+        expected: the demands on it.
+        ueid: the attester that it must be about; None for any.
+        handles: accepted handles, verified by the caller (``schemas.messages.handle.verify_handle``); None for any.
 
     Raises:
         PeerError: ``too-large``, ``malformed``, ``result-signature-invalid``, ``result-of-another-attester``,
@@ -128,7 +127,7 @@ def _check_handle(result: AttestationResult, handles: Iterable[Handle] | None) -
         return None
     known = {handle.id: handle for handle in handles}.get(result.handle)
     if known is None:
-        detail = f"attestation result: bound to handle {result.handle.hex()[:16]}…, none of those known here"
+        detail = f"attestation result: bound to handle {result.handle.hex()[:16]}…, which is not known here"
         raise PeerError(Reason.RESULT_HANDLE_MISMATCH, detail)
     return known
 
@@ -152,11 +151,11 @@ def _check_freshness(attestation: Attestation, expected: Expectations) -> None:
         ("quote", attestation.age_s, expected.max_age_s),
         ("handle", attestation.handle_age_s, expected.max_handle_age_s),
     )
-    for what, age_s, limit_s in limits:
+    for part, age_s, limit_s in limits:
         if limit_s is None:
             continue
         if age_s is None:
-            raise PeerError(Reason.RESULT_TOO_OLD, f"attestation result: the age of its {what} is not known")
+            raise PeerError(Reason.RESULT_TOO_OLD, f"attestation result: the age of its {part} is not known")
         if age_s > limit_s + expected.leeway_s:
-            detail = f"attestation result: its {what} may be {age_s:.0f} s old, the limit is {limit_s:g} s"
+            detail = f"attestation result: its {part} may be {age_s:.0f} s old, the limit is {limit_s:g} s"
             raise PeerError(Reason.RESULT_TOO_OLD, detail)

@@ -1,9 +1,9 @@
-"""Background check: evidence that a relying party holds goes to the verifier over the broker, its result comes back.
+"""Background check: a relying party sends evidence to the verifier over the broker and waits for its result.
 
-The verifier needs nothing for it: the evidence is published where the attester itself would have, and of the results
-about this attester the one that names this evidence's digest is the answer. The relying party verifies no evidence;
-what it reads there only chooses topics. Evidence the verifier has already gives its result again; evidence that it
-refuses gives none, so the wait ends with ``result-missing``.
+The verifier needs no extra interface: the evidence is published on the attester's own topic, and the result that names
+this evidence's digest is the answer. The relying party does not verify the evidence; it only reads the attester from
+it, to choose topics. The verifier answers evidence that it already has with the same result again. It does not answer
+evidence that it refuses, so the wait ends with ``result-missing``.
 """
 
 import queue
@@ -32,18 +32,18 @@ def submit(
 ) -> Attestation:
     """Has evidence appraised.
 
-    A result that is ``pending`` for want of its handle is waited on; if nothing better comes it is the answer.
+    A ``pending`` result lacks its handle: the wait goes on, and the pending result is returned if no better one comes.
 
     Args:
         mqtt: the broker; it must let the caller write evidence.
-        results: whose result counts, and what it must meet.
+        results: the trusted verifiers, and the demands on the result.
         payload: a CMW record with evidence.
-        ueid: the attester it must be of; None for whom it names.
-        wait_s: seconds for everything, from connecting on.
+        ueid: the attester that it must be of; None for the attester that it names.
+        wait_s: seconds for everything, including the connection.
 
     Raises:
-        PeerError: ``too-large``, ``malformed``, ``unknown-media-type``: no evidence; ``result-of-another-attester``: of
-            another attester than ``ueid``; or as :meth:`Results.verify` about the verifier's answer.
+        PeerError: ``too-large``, ``malformed``, ``unknown-media-type``: not evidence; ``result-of-another-attester``:
+            not of ``ueid``; or as :meth:`Results.verify` about the verifier's answer.
         WorldError: ``broker-unreachable``; ``result-missing`` when no result about this evidence came in time.
     """
     evidence = parse_evidence(cmw.unwrap(payload, media_types.EVIDENCE, Indicator.EVIDENCE))
@@ -69,7 +69,7 @@ def submit(
 def _await_result(
     arrived: "queue.Queue[Message]", results: Results, evidence: Evidence, deadline_s: float, wait_s: float
 ) -> Attestation:
-    """The last result about this evidence that is not pending; other results only help to say what happened."""
+    """The first result about this evidence that is not pending; other results only explain a failure."""
     pending: Attestation | None = None
     unmet: PeerError | None = None
     heard = "nothing about this attester"
@@ -82,7 +82,7 @@ def _await_result(
             token = result_token.unwrap(message.payload)
             result = results.read(token)
         except PeerError as error:
-            heard = f"a result that nobody here believes ({error.detail})"
+            heard = f"a result that does not verify ({error.detail})"
             continue
         if result.evidence != evidence.body_digest or result.ueid != evidence.body.ueid:
             heard = f"a result about push {result.sequence} of this attester, from {result.verifier}"
@@ -92,7 +92,7 @@ def _await_result(
         except PeerError as error:
             if result.freshness is not Freshness.PENDING:
                 raise
-            unmet = error  # nothing is known of its age yet
+            unmet = error  # the age of a pending result is not known yet
             continue
         if attestation.result.freshness is not Freshness.PENDING:
             return attestation
@@ -103,6 +103,6 @@ def _await_result(
         raise unmet
     detail = (
         f"no result about push {evidence.body.sequence}, body {evidence.body_digest.hex()[:16]}…, in {wait_s:g} s; "
-        f"heard {heard}. No verifier listens, or it refused this evidence: its log and its metrics say why"
+        f"received {heard}. No verifier is running, or it refused this evidence: its log lines and metrics say why"
     )
     raise WorldError(Reason.RESULT_MISSING, detail)

@@ -1,8 +1,8 @@
-"""A standing as JSON: every field of the result, in a form that stays. Pure.
+"""A standing as JSON: every field of the result, in a stable form. Pure.
 
-``format`` is 1. Members are added, never renamed or taken away; a reader ignores those that it does not know. Bytes are
-hexadecimal, a UEID is base64url, times have their unit in their name; what is not known is null. ``status``,
-``freshness`` and ``reasons`` are what stands now; ``signed`` holds them as the verifier signed them.
+``format`` is 1. Members are added, never renamed or removed; a reader ignores members that it does not know. Bytes are
+hexadecimal, a UEID is base64url, times have their unit in their name; an unknown value is null. ``status``,
+``freshness`` and ``reasons`` are current; ``signed`` holds them as the verifier signed them.
 """
 
 import json

@@ -1,11 +1,11 @@
-"""The library for programs: results verified against files of keys and this machine's clock, in a few lines.
+"""The library for programs: verifies results with key files and this machine's clock, in a few lines.
 
     results = Results.from_files("verifier.jwks", policies=["fleet/3"], max_age_s=120)
     attestation = results.verify(token)
     if attestation.affirming: ...
 
-Each mutable thing has one owner: the key set, replaced whole by :meth:`Results.reload`, belongs to the thread that
-calls that; :meth:`Results.verify` may be called from any.
+:meth:`Results.reload` replaces the key set as a whole; one thread may call it. :meth:`Results.verify` may be called
+from any thread.
 """
 
 from collections.abc import Collection, Iterable
@@ -22,12 +22,12 @@ from schemas.messages.result import AttestationResult
 
 
 class Results:
-    """Verifies results by the verifiers that the caller trusts, against what the caller expects."""
+    """Verifies results of trusted verifiers against the caller's expectations."""
 
     def __init__(
         self, key_files: Iterable[str | Path], expected: Expectations, *, tracer: Tracer | None = None
     ) -> None:
-        """Loads the keys; each result that verifies becomes a span where there is a ``tracer``.
+        """Loads the keys; with a ``tracer``, each verified result becomes a span.
 
         Raises:
             ConfigError: a key file is missing or holds no key.
@@ -51,13 +51,13 @@ class Results:
         """For the verifiers whose public keys are in these files, PEM or JWKS; any of the keys may have signed.
 
         Args:
-            key_files: whom to trust.
-            policies: ids of the appraisal policies that count, as ``fleet/3``; None for any.
-            max_age_s: the quote is at most so old, at worst; None for any age.
-            max_handle_age_s: the handle is at most so old; needs ``handles`` with each result.
-            fresh_only: refuse results that say anything but ``fresh``.
+            key_files: the keys of the trusted verifiers.
+            policies: ids of the accepted appraisal policies, as ``fleet/3``; None for any.
+            max_age_s: maximum age of the quote, seconds, in the worst case; None for any age.
+            max_handle_age_s: maximum age of the handle, seconds; needs ``handles`` with each result.
+            fresh_only: refuse results whose freshness is not ``fresh``.
             leeway_s: seconds that our clock and the verifier's may differ, either way.
-            tracer: from :func:`runtime.tracing.open_tracer`; each result that verifies becomes a span of its trace.
+            tracer: from :func:`runtime.tracing.open_tracer`; each verified result becomes a span of its trace.
 
         Raises:
             ConfigError: a key file is missing or holds no key.
@@ -72,7 +72,7 @@ class Results:
         return cls(key_files, expected, tracer=tracer)
 
     def reload(self) -> None:
-        """Reads the key files again, as after a rollover; on an error the keys stay what they were.
+        """Reads the key files again, as after a rollover; on an error the keys stay unchanged.
 
         Raises:
             ConfigError: a key file is missing or holds no key.
@@ -80,7 +80,7 @@ class Results:
         self._keys = result_token.result_keys(load_public_keys(self._files))
 
     def read(self, token: bytes) -> AttestationResult:
-        """What a token says, if a trusted verifier signed it; no expectation is checked, not even that it is in force.
+        """The content of a token that a trusted verifier signed; checks no expectation and no time.
 
         Raises:
             PeerError: ``too-large``, ``malformed``, ``unknown-media-type``, ``result-signature-invalid``.
@@ -92,8 +92,8 @@ class Results:
 
         Args:
             token: a JWT, a CWT, or a CMW record with either, as files and messages hold them.
-            ueid: the attester it must be about.
-            handles: verified by the caller, the only ones it may be bound to.
+            ueid: the attester that it must be about; None for any.
+            handles: accepted handles, verified by the caller; None for any.
 
         Raises:
             PeerError: one of the codes of :func:`relying_party.attestation.verify_attestation`, or
@@ -111,7 +111,7 @@ class Results:
     def verify_passport(
         self, token: bytes, challenge: bytes, proof: bytes, *, handles: Iterable[Handle] | None = None
     ) -> Attestation:
-        """Verifies a result that an attester shows, and that it is this attester who shows it.
+        """Verifies a result that an attester presents, and that this attester is the one who presents it.
 
         Args:
             token: as for :meth:`verify`.

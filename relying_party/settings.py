@@ -1,5 +1,6 @@
-"""Settings of the relying party's tools: where the broker is, and whose results count."""
+"""Settings of the relying party's commands: the broker, and the verifiers to trust."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,7 @@ class Settings:
     """One TOML file, or the options of the command line.
 
     Attributes:
-        verifier_keys: PEM or JWKS files with the public keys of the verifiers to believe.
+        verifier_keys: PEM or JWKS files with the public keys of the trusted verifiers.
         mqtt: the broker.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
     """
@@ -25,6 +26,15 @@ class Settings:
     log_level: str = "warning"
 
     def __post_init__(self) -> None:
-        """Checks that somebody is believed at all."""
-        if not self.verifier_keys:
-            raise ConfigError("verifier_keys: empty; without a trusted verifier no result can be believed")
+        """Checks that there is a trusted verifier."""
+        check_verifier_keys(self.verifier_keys)
+
+
+def check_verifier_keys(files: Sequence[Path]) -> None:
+    """Checks that the settings name a trusted verifier.
+
+    Raises:
+        ConfigError: they name no key file.
+    """
+    if not files:
+        raise ConfigError("verifier_keys: empty; without a trusted verifier no result can be verified")

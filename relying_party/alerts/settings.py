@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from relying_party.alerts.rules import Rule
 from relying_party.alerts.silence import SilenceSettings
 from relying_party.alerts.storms import StormSettings
+from relying_party.settings import check_verifier_keys
 from runtime.mqtt import MqttSettings
 from runtime.telemetry import check_metrics_address
 from schemas.errors import ConfigError, PeerError
@@ -125,7 +126,7 @@ class AlertSettings:
     """One TOML file.
 
     Attributes:
-        verifier_keys: PEM or JWKS files with the public keys of the verifiers to believe.
+        verifier_keys: PEM or JWKS files with the public keys of the trusted verifiers.
         database: where what was said and what is to be delivered is kept.
         mqtt: the broker.
         publish: also tell on ``alerts/<ueid>`` and ``alerts/fleet``.
@@ -158,8 +159,7 @@ class AlertSettings:
     def __post_init__(self) -> None:
         """Checks what no part can check alone."""
         check_metrics_address(self.metrics_port, self.metrics_host)
-        if not self.verifier_keys:
-            raise ConfigError("verifier_keys: empty; without a trusted verifier no result can be believed")
+        check_verifier_keys(self.verifier_keys)
         _check_positive(self, "gather_s", "max_queued")
         _check_positive(self.storm, "attesters", "window_s", where="storm.")
         if self.storm.window_s < self.gather_s:

@@ -1,4 +1,4 @@
-"""``relying-party show``: all that is known of one attester."""
+"""``relying-party show``: prints everything about one attester."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ from relying_party.commands.trust_options import add_trust_options, trust_settin
 from relying_party.result_board import Standing
 from relying_party.result_json import json_of
 from relying_party.terminal.feed import REFRESH_S, ResultFeed
-from relying_party.terminal.follow import heard_retained
+from relying_party.terminal.follow import NOT_HEARD, heard_retained
 from relying_party.terminal.result_text import text_of
 from relying_party.terminal.selection import name_of, summary_of
 from relying_party.terminal.table import headline_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 EXIT_UNKNOWN = 3
 _CANDIDATES = 20
 _EPILOG = """examples:
-  relying-party show --config relying-party.toml rack-7          by the label that it gives itself
+  relying-party show --config relying-party.toml rack-7          by its own label
   relying-party show --verifier-key v.jwks AWFhYWFh              by the beginning of its UEID
   relying-party show --verifier-key v.jwks AWFhYWFh --follow     again at every change, until Ctrl-C
   relying-party show --config relying-party.toml rack-7 --json   for programs; docs/terminal.md has its form
@@ -40,7 +40,7 @@ def add_to(parsers: "Parsers") -> None:
     command = parsers.add_parser(
         "show",
         help="everything about one attester; exit status 0 if it is affirming and fresh",
-        description="Print everything that the newest result says of one attester.",
+        description="Print everything that the newest result states about one attester.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     """Runs ``show``; returns the exit status.
 
     Raises:
-        ConfigError: a file or an option is wrong, or the name is of several attesters.
+        ConfigError: a file or an option is wrong, or the name matches several attesters.
     """
     stop = Stop().on_signals()
     with trust_settings(options) as settings:
@@ -63,11 +63,11 @@ def run(options: argparse.Namespace) -> int:
     feed.start()
     try:
         if not heard_retained(feed, stop):
-            print("error: the broker was not reached, or does not let us hear results", file=sys.stderr)
+            print(NOT_HEARD, file=sys.stderr)
             return EXIT_FAILED
         found = _find(feed, options.attester)
         if found is None:
-            _say_unknown(feed, options.attester)
+            _print_unknown(feed, options.attester)
             return EXIT_UNKNOWN
         return _print(feed, found, stop, as_json=options.json, follow=options.follow)
     finally:
@@ -75,10 +75,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def matching(standings: Sequence[Standing], wanted: str) -> list[Standing]:
-    """The attesters that a person may mean.
+    """The attesters that a name may mean.
 
-    A whole UEID means one attester. A label is an attester's own word: where it is the beginning of another's UEID both
-    are meant, so that nobody can call itself what a script asks for.
+    A whole UEID means one attester. An attester chooses its own label: if it equals the beginning of another attester's
+    UEID, both match, so that no attester can take the place of the one that a script asks for.
     """
     exact = [standing for standing in standings if ueid_text(standing.result.ueid) == wanted]
     if exact:
@@ -93,10 +93,10 @@ def matching(standings: Sequence[Standing], wanted: str) -> list[Standing]:
 
 
 def _find(feed: ResultFeed, wanted: str) -> Standing | None:
-    """The one attester that is meant; None when there is none.
+    """The attester of that name; None when no attester matches.
 
     Raises:
-        ConfigError: there are several; names them.
+        ConfigError: several match; lists them.
     """
     found = matching(feed.board.standings(clock.utc_s()), wanted) if wanted else []
     if len(found) > 1:
@@ -107,23 +107,23 @@ def _find(feed: ResultFeed, wanted: str) -> Standing | None:
     return found[0] if found else None
 
 
-def _say_unknown(feed: ResultFeed, wanted: str) -> None:
+def _print_unknown(feed: ResultFeed, wanted: str) -> None:
     standings = feed.board.standings(clock.utc_s())
     refused = sum(feed.refused.values())
-    print(f"unknown: no result about {printable(wanted)!r} by a verifier that you believe", file=sys.stderr)
-    print(f"heard instead: {summary_of(standings, len(standings), refused)}", file=sys.stderr)
+    print(f"unknown: no result about {printable(wanted)!r} by a verifier that you trust", file=sys.stderr)
+    print(f"received instead: {summary_of(standings, len(standings), refused)}", file=sys.stderr)
     for standing in standings[:_CANDIDATES]:
         print(f"  {ueid_text(standing.result.ueid)}  {name_of(standing, {})}", file=sys.stderr)
     if not standings:
-        print("nothing: see whether the verifier runs, and whether root and port are right", file=sys.stderr)
+        print("nothing: check that the verifier runs, and that root and port are right", file=sys.stderr)
 
 
 def _print(feed: ResultFeed, found: Standing, stop: Stop, *, as_json: bool, follow: bool) -> int:
-    said: object = None
+    printed: object = None
     while True:
         standing = feed.board.standing(found.result.ueid, clock.utc_s()) or found
-        if headline_of(standing) != said:
-            said = headline_of(standing)
+        if headline_of(standing) != printed:
+            printed = headline_of(standing)
             print(json_of(standing) if as_json else text_of(standing, clock.utc_us()), flush=True)
             if follow and not as_json:
                 print("─" * 60, flush=True)

@@ -78,4 +78,4 @@ def changes_by(options: argparse.Namespace, mqtt: MqttSettings) -> dict[str, Any
 
 def missing_key() -> ConfigError:
     """The error when neither a settings file nor an option names a trusted verifier."""
-    return ConfigError("--verifier-key: missing (or --config); without it no result can be believed")
+    return ConfigError("--verifier-key: missing (or --config); without it no result can be verified")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from relying_party.settings import check_verifier_keys
 from runtime.mqtt import MqttSettings
 from runtime.telemetry import check_metrics_address
 from schemas.errors import ConfigError
@@ -146,7 +147,7 @@ class DashboardSettings:
     """One TOML file, or the options of the command line.
 
     Attributes:
-        verifier_keys: PEM or JWKS files with the public keys of the verifiers to believe.
+        verifier_keys: PEM or JWKS files with the public keys of the trusted verifiers.
         mqtt: the broker.
         trust: whose handles count.
         web: where to listen.
@@ -169,8 +170,7 @@ class DashboardSettings:
 
     def __post_init__(self) -> None:
         check_metrics_address(self.metrics_port, self.metrics_host)
-        if not self.verifier_keys:
-            raise ConfigError("verifier_keys: empty; without a trusted verifier no result can be believed")
+        check_verifier_keys(self.verifier_keys)
         if not self.web.is_local and not self.has_login:
             raise ConfigError(
                 f"web.listen: {self.web.listen} can be reached from other machines, and nobody would have to log in; "

@@ -1,1 +1,6 @@
-"""Results in a terminal: the live table, lines that follow, one attester in full."""
+"""Results in a terminal.
+
+``feed`` listens to the broker; ``follow`` runs ``watch`` and ``results``; ``live_table`` is the screen with its keys;
+``table`` makes rows and lines, ``result_text`` the page about one attester; ``selection`` filters, sorts and names
+attesters; ``notices`` decides which problems to print.
+"""

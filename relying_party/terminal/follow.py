@@ -1,6 +1,7 @@
-"""``watch`` and ``results``: a table, a line for each change, a line for each result, or what is retained, once."""
+"""Runs ``watch`` and ``results``: a table, a line for each change or result, or the retained results once."""
 
 import sys
+from typing import Final
 
 from rich.console import Console
 
@@ -15,19 +16,20 @@ from runtime.service import EXIT_FAILED, EXIT_OK, Stop
 from schemas.identifiers import Ueid
 from schemas.instants import SECOND_US
 
-_CONNECT_S = 10.0
-_QUIET_S = 1.0  # retained results come at once; after so long without one there are no more, whatever else comes
+NOT_HEARD: Final = "error: the broker was not reached, or did not accept the subscription to results"
+_CONNECT_S: Final = 10.0
+_QUIET_S: Final = 1.0  # retained results come at once; after this long without one there are no more
 
 
 def watch(settings: Settings, stop: Stop, selection: Selection, *, plain: bool, only_changes: bool = False) -> int:
-    """Follows the results topic until ``stop``: a table, or a line a change where standard output is no terminal.
+    """Follows the results topic until ``stop``: a table, or on anything but a terminal a line for each change.
 
     Args:
         settings: broker and trusted verifiers.
         stop: ends it.
-        selection: what to show.
+        selection: the attesters to show.
         plain: lines even on a terminal.
-        only_changes: nothing of attesters that stay as they were found.
+        only_changes: leave out attesters until something changes.
 
     Returns:
         The exit status: 1 when the broker was never reached.
@@ -55,13 +57,13 @@ def results(
     Args:
         settings: broker and trusted verifiers.
         stop: ends it.
-        selection: what to print.
+        selection: the attesters to show.
         as_json: JSON instead of text.
-        once: retained results alone.
-        only_changes: a line only where something changed since the attester was first heard of.
+        once: only retained results.
+        only_changes: leave out attesters until something changes.
 
     Returns:
-        The exit status: 1 when the broker was not reached, or does not let us hear results.
+        The exit status: 1 when the broker was not reached, or did not accept the subscription.
 
     Raises:
         ConfigError: a key file is missing or holds no key.
@@ -78,7 +80,7 @@ def results(
 
 
 def heard_retained(feed: ResultFeed, stop: Stop, *, wait_s: float = _CONNECT_S) -> bool:
-    """Waits until what the broker retains has come; False when it was not reached in ``wait_s`` seconds."""
+    """Waits until the retained results have arrived; returns False when the broker is not reached in ``wait_s``."""
     deadline_s = clock.monotonic_s() + wait_s
     while not feed.wait_subscribed(REFRESH_S / 5):
         feed.print_notices()
@@ -89,7 +91,7 @@ def heard_retained(feed: ResultFeed, stop: Stop, *, wait_s: float = _CONNECT_S) 
         left_s = max(subscribed_s, feed.last_retained_s) + _QUIET_S - clock.monotonic_s()
         if left_s <= 0:
             break
-        feed.drain(left_s, at_most_s=left_s)  # a fleet that pushes never ends: not until nothing comes
+        feed.drain(left_s, at_most_s=left_s)  # bounded: a fleet that pushes all the time never goes quiet
     feed.print_notices()
     return True
 
@@ -115,7 +117,7 @@ def follow_lines(
 
 def _print_once(feed: ResultFeed, stop: Stop, selection: Selection, *, as_json: bool) -> int:
     if not heard_retained(feed, stop):
-        print("error: the broker was not reached, or does not let us hear results", file=sys.stderr)
+        print(NOT_HEARD, file=sys.stderr)
         return EXIT_FAILED
     now_us = clock.utc_us()
     standings = feed.board.standings(now_us // SECOND_US)

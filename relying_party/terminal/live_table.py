@@ -1,7 +1,7 @@
-"""The live table on a terminal: keys to search, sort, filter and scroll. Draws what fits on the screen and no more.
+"""The live table on a terminal, with keys to search, sort, filter and scroll. Draws only the rows that fit.
 
-:class:`View` is pure: what is shown, and what each key makes of it. :func:`follow_table` owns the terminal: it reads
-keys without echo and gives the terminal back as it was, whatever ends it but SIGKILL.
+:class:`View` is pure: the rows to show, and the effect of each key. :func:`follow_table` owns the terminal: it reads
+keys without echo and restores the terminal at its end, unless it is killed by SIGKILL.
 """
 
 import contextlib
@@ -30,9 +30,9 @@ from schemas.instants import SECOND_US
 from schemas.verdicts import Tier
 
 _REFRESH_S: Final = 0.5
-_KEYS_S: Final = 0.1  # how soon a key is seen
-_APPLY_S: Final = 0.3  # then the screen is drawn, however much has arrived
-_FRAME_LINES: Final = 4  # summary, header, help, and one that stays free
+_KEYS_S: Final = 0.1  # longest delay before a key is read
+_APPLY_S: Final = 0.3  # longest time for taking messages before the screen is drawn
+_FRAME_LINES: Final = 4  # summary, header, help, and a free line
 _KEY_BYTES: Final = 64
 _MAX_SEARCH: Final = 80
 _SEQUENCES: Final = {
@@ -58,13 +58,13 @@ _CYCLE: Final = (frozenset[Tier](), *(frozenset({tier}) for tier in Tier))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What a person looks at.
+    """The state of the screen.
 
     Attributes:
-        selection: what is shown.
+        selection: the attesters to show.
         top: first row on the screen.
-        searching: typed characters belong to the search.
-        done: the person wants to leave.
+        searching: typed characters go into the search.
+        done: the person pressed q.
     """
 
     selection: Selection = field(default_factory=Selection)
@@ -73,7 +73,7 @@ class View:
     done: bool = False
 
     def pressed(self, key: str, page: int) -> "View":
-        """The view after a key; one that means nothing changes nothing.
+        """The view after a key; an unknown key changes nothing.
 
         Args:
             key: a name of :func:`keys_of`, or a character.
@@ -115,12 +115,12 @@ class View:
         return replace(self, selection=replace(self.selection, text=text), top=0)
 
     def within(self, rows: int, page: int) -> "View":
-        """The view, scrolled no further than there are rows."""
+        """The view, scrolled no further than the last row."""
         return replace(self, top=max(0, min(self.top, rows - page)))
 
 
 def keys_of(raw: bytes) -> list[str]:
-    """The keys in what a terminal sent: names of special keys, characters for the rest; unknown sequences are none."""
+    """The keys in a terminal's input: names of special keys, characters for others; unknown sequences are dropped."""
     known = _SEQUENCES.get(raw)
     if known is not None:
         return [known]
@@ -132,7 +132,7 @@ def keys_of(raw: bytes) -> list[str]:
 def follow_table(
     feed: ResultFeed, stop: Stop, console: Console, selection: Selection, *, only_changes: bool = False
 ) -> None:
-    """Keeps a table on the screen until ``stop``, or q."""
+    """Keeps a table on the screen until ``stop`` or the key q."""
     view, headlines = View(selection=selection), _Changes() if only_changes else None
     shown_s = float("-inf")
     with _keys() as terminal, Live(console=console, auto_refresh=False, screen=terminal is not None) as live:
@@ -151,18 +151,18 @@ def follow_table(
                 rows = select(standings, view.selection, {})
                 view = view.within(len(rows), page)
                 live.update(_screen(feed, view, standings, rows, (now_us, page, console.width)), refresh=True)
-                shown_s = clock.monotonic_s()  # a slow terminal leaves time to apply results
+                shown_s = clock.monotonic_s()  # after drawing, so that a slow terminal leaves time for messages
 
 
 class _Changes:
-    """Attesters whose headline is another than when they were first seen here."""
+    """Finds the attesters whose headline has changed since they were first seen here."""
 
     def __init__(self) -> None:
         self._first: dict[Ueid, tuple[object, ...]] = {}
         self._changed: set[Ueid] = set()
 
     def changed(self, standings: tuple[Standing, ...]) -> tuple[Standing, ...]:
-        """Those of ``standings`` that have changed."""
+        """The standings of attesters that have changed."""
         for standing in standings:
             ueid, headline = standing.result.ueid, headline_of(standing)
             if self._first.setdefault(ueid, headline) != headline:
@@ -201,7 +201,7 @@ def _footer(view: View, rows: int, page: int) -> str:
 
 @contextlib.contextmanager
 def _keys() -> Iterator[int | None]:
-    """The terminal's descriptor, giving keys one by one; None where standard input is none."""
+    """The terminal's descriptor, in a mode that delivers single keys; None if standard input is not a terminal."""
     if not sys.stdin.isatty():
         yield None
         return

@@ -1,7 +1,7 @@
-"""Everything that the newest result says of one attester, as text for people. Pure.
+"""The page about one attester, as text for people. Pure.
 
-What the verifier vouches for and what the attester says of itself stand apart, each under its name. Everything that
-came from the network is escaped.
+Claims that the verifier vouches for and claims of the attester itself are separate, each under its own heading. All
+text from the network is escaped (invariant I34).
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ def text_of(standing: Standing, now_us: int) -> str:
     """The page about one attester, lines without colour.
 
     Args:
-        standing: of it.
+        standing: of the attester.
         now_us: UTC microseconds, for ages.
     """
     result = standing.result
@@ -33,12 +33,12 @@ def text_of(standing: Standing, now_us: int) -> str:
         ("Trust claims", _vector(standing)),
         ("Time", _times(result, now_us)),
         ("Unexpected", _unexpected(result)),
-        ("Logs covered by the quote", _logs(result)),
-        ("Since the push before, the device reports (its word)", _transitions(result)),
+        ("Measurement logs covered by the quote", _logs(result)),
+        ("Reported by the device since the push before (not verified)", _transitions(result)),
         ("Verified claims: PCRs of this quote vouch for them", _claims(result.verified_claims)),
-        ("The attester's claims: its own word alone", _claims(result.claims)),
+        ("The attester's own claims (not verified)", _claims(result.claims)),
         ("Refused on this attester's topic; no verdict changed by it", _rejections(result)),
-        ("Where from", _origin(result)),
+        ("Origin", _origin(result)),
     )
     lines: list[str] = []
     for title, content in sections:
@@ -50,7 +50,7 @@ def text_of(standing: Standing, now_us: int) -> str:
 
 
 def time_text(time_us: int | None, now_us: int) -> str:
-    """A time in UTC and how long ago that was; a time that no calendar knows as its number."""
+    """A time in UTC and how long ago it was; a time outside the calendar as a number."""
     if time_us is None:
         return "not known"
     try:
@@ -111,7 +111,7 @@ def _unexpected(result: AttestationResult) -> Iterator[str]:
         yield printable(path) + (f"  {printable(digest)}" if digest else "")
     more = result.unexpected_total - len(result.unexpected)
     if more > 0:
-        yield f"and {more} more that the result does not name"
+        yield f"and {more} more, which the result does not name"
 
 
 def _logs(result: AttestationResult) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Which attesters to show, in which order, and how many of each kind there are. Pure."""
+"""Selects, sorts, names and counts the attesters to show. Pure."""
 
 import functools
 from collections import Counter
@@ -28,12 +28,12 @@ class SortKey(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What to show; empty sets and text mean everything.
+    """The attesters to show; empty sets and text admit all.
 
     Attributes:
         statuses, freshness: any of these.
         reasons: any of these codes.
-        text: in the label, UEID, policies, or what was unexpected; upper and lower case are one.
+        text: in the label, UEID, policies or unexpected paths; ignores case.
         sort: the order.
     """
 
@@ -44,7 +44,7 @@ class Selection:
     sort: SortKey = SortKey.NAME
 
     def admits(self, standing: Standing) -> bool:
-        """Whether to show it."""
+        """Whether to show the attester."""
         if self.statuses and standing.status not in self.statuses:
             return False
         if self.freshness and standing.freshness not in self.freshness:
@@ -59,8 +59,8 @@ def select(standings: Iterable[Standing], selection: Selection, names: Mapping[U
 
     Args:
         standings: of all attesters.
-        selection: what to show.
-        names: what the caller calls some of the attesters.
+        selection: the attesters to show.
+        names: the caller's names for some of the attesters.
     """
     admitted = [standing for standing in standings if selection.admits(standing)]
     admitted.sort(key=lambda standing: name_of(standing, names))
@@ -79,7 +79,7 @@ def select(standings: Iterable[Standing], selection: Selection, names: Mapping[U
 
 
 def name_of(standing: Standing, names: Mapping[Ueid, str]) -> str:
-    """What to call an attester: the caller's name for it, the label it gives itself, or the start of its UEID."""
+    """An attester's name: the caller's name for it, its own label, or the beginning of its UEID."""
     known = names.get(standing.result.ueid)
     if known is not None:
         return known
@@ -89,7 +89,7 @@ def name_of(standing: Standing, names: Mapping[Ueid, str]) -> str:
 
 
 def summary_of(standings: Sequence[Standing], shown: int, refused: int) -> str:
-    """One line: how many there are of each status and freshness, how many are shown, how many messages were refused."""
+    """One line: the number of attesters by status and freshness, of those shown, and of refused messages."""
     statuses = Counter(standing.status for standing in standings)
     freshness = Counter(standing.freshness for standing in standings)
     parts = [f"{len(standings)} attesters"]
@@ -102,7 +102,7 @@ def summary_of(standings: Sequence[Standing], shown: int, refused: int) -> str:
 
 @functools.lru_cache(maxsize=65_536)
 def _ueid_words(ueid: Ueid) -> str:
-    """The text of a UEID; a fleet is sorted by it twice a second."""
+    """The text of a UEID; cached, because the table sorts a whole fleet by it twice a second."""
     return ueid_text(ueid)
 
 

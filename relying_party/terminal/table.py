@@ -28,7 +28,7 @@ COLUMNS: Final = (
     "rejected",
 )
 _ALWAYS_SHOWN: Final = ("attester", "status", "reasons", "age")
-# What else is shown while the reasons keep some room: first the important columns in short, then each in full.
+# Further columns, as long as the reasons keep some room: first the important ones shortened, then each in full.
 _SHORT_IF_THERE_IS_ROOM: Final = ("rejected", "log entries", "handle")
 _FULL_IF_THERE_IS_ROOM: Final = ("freshness", "rejected", "log entries", "handle", "clock rate")
 _SHORT_HEADERS: Final = {"log entries": "logs", "rejected": "refused"}
@@ -38,7 +38,7 @@ _WIDE: Final = 160
 _NARROW: Final = 100  # below that, one space between columns is enough
 _SHORT_HANDLE: Final = 6
 _PERCENT_FROM_PPM: Final = 1000
-_UNKNOWN_FROM_PPM: Final = 10_000  # wider than that, an interval says nothing about the clock yet
+_UNKNOWN_FROM_PPM: Final = 10_000  # a wider interval tells nothing about the clock yet
 _NONE: Final = "–"
 _STATUS_STYLE: Final = {
     Tier.AFFIRMING: "green",
@@ -60,7 +60,7 @@ def cells(standing: Standing, now_us: int, names: Mapping[Ueid, str]) -> tuple[s
     Args:
         standing: of one attester.
         now_us: UTC microseconds, for the age.
-        names: what the caller calls some of the attesters.
+        names: the caller's names for some of the attesters.
     """
     result = standing.result
     made_us, rejected = result.made_after_us, result.rejections
@@ -85,14 +85,14 @@ def table_of(
     *,
     one_line_each: bool = False,
 ) -> Table:
-    """The table of attesters; by name, but where each is to have one line: then in their order.
+    """The table of attesters, sorted by name; with ``one_line_each`` in the given order.
 
     Args:
         standings: one for each row.
         now_us: UTC microseconds.
-        names: what the caller calls some of the attesters.
-        width: characters in a line; columns that find no room are shortened or left out.
-        one_line_each: no row takes a second line; what finds no room ends in an ellipsis.
+        names: the caller's names for some of the attesters.
+        width: characters in a line; columns that do not fit are shortened or left out.
+        one_line_each: no row takes a second line; text that does not fit ends in an ellipsis.
     """
     ordered = standings if one_line_each else sorted(standings, key=lambda each: name_of(each, names))
     full = [dict(zip(COLUMNS, cells(standing, now_us, names), strict=True)) for standing in ordered]
@@ -126,7 +126,7 @@ def _gap(width: int) -> int:
 
 
 def _short_cells(standing: Standing) -> dict[str, str]:
-    """What stands in the columns that can be shortened."""
+    """The cells of the columns that can be shortened."""
     result = standing.result
     return {
         "handle": _NONE if result.handle is None else result.handle.hex()[:_SHORT_HANDLE],
@@ -136,7 +136,7 @@ def _short_cells(standing: Standing) -> dict[str, str]:
 
 
 def _columns_for(full: Sequence[Mapping[str, str]], short: Sequence[Mapping[str, str]], width: int) -> dict[str, bool]:
-    """The columns that fit beside the reasons, in order, each with whether it fits in full."""
+    """The columns that fit beside the reasons, in order; the value is whether the column fits in full."""
 
     def needed(column: str, *, in_full: bool) -> int:
         header = column if in_full else _SHORT_HEADERS.get(column, column)
@@ -154,16 +154,16 @@ def _columns_for(full: Sequence[Mapping[str, str]], short: Sequence[Mapping[str,
 
 
 def line_of(standing: Standing, now_us: int, names: Mapping[Ueid, str]) -> str:
-    """The row as one line of text, cells that say nothing left out."""
+    """The row as one line of text, without empty cells."""
     labels = ("", "", "", "", "age ", "handle ", "", "clock ", "rejected ")
     row = zip(labels, cells(standing, now_us, names), strict=True)
     return "  ".join(f"{label}{cell}" for label, cell in row if cell not in {"", _NONE})
 
 
 def headline_of(standing: Standing) -> tuple[object, ...]:
-    """What must change for an attester to be worth a new line.
+    """The part of a standing whose change is worth a new line.
 
-    Not its age or handle, nor the number of its log entries unless there are more to come: then it is progress.
+    It leaves out age and handle, and the number of log entries unless more are to come: then it shows progress.
     """
     result = standing.result
     rejected = 0 if result.rejections is None else result.rejections.count
@@ -191,7 +191,7 @@ def _log_entries(standing: Standing) -> list[str]:
 
 
 def _rate(low: int, high: int) -> str:
-    """An interval of parts per million as its middle and how far it reaches to both sides, once that is below 1 %."""
+    """An interval in parts per million as middle and half width; nothing while the half width is 1 % or more."""
     middle, reach = (low + high) / 2, (high - low) / 2
     if reach >= _UNKNOWN_FROM_PPM:
         return _NONE

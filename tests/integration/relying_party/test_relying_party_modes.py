@@ -120,7 +120,7 @@ def test_refused_evidence_ends_in_a_clear_message(desk: Desk) -> None:
         desk.submit(first, wait_s=SHORT_WAIT_S)
     assert missing.value.reason == Reason.RESULT_MISSING
     assert "no result about push 0" in missing.value.detail
-    assert "heard a result about push 1 of this attester" in missing.value.detail
+    assert "received a result about push 1 of this attester" in missing.value.detail
 
 
 @pytest.mark.needs("mosquitto")
@@ -135,7 +135,7 @@ def test_evidence_of_another_attester_is_not_even_sent(desk: Desk) -> None:
 def test_a_verifier_that_is_not_trusted_gives_no_answer(desk: Desk) -> None:
     generate_key_pair(desk.rig.folder / "other.key")
     strangers = Results.from_files(desk.rig.folder / "other.pub")
-    with pytest.raises(WorldError, match="a result that nobody here believes"):
+    with pytest.raises(WorldError, match="a result that does not verify"):
         desk.submit(desk.rig.devices[0].push(), wait_s=SHORT_WAIT_S, results=strangers)
 
 

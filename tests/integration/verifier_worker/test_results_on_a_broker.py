@@ -70,7 +70,5 @@ def test_a_relying_party_sees_what_a_trusted_verifier_published(tmp_path: Path) 
         command += ["--verifier-key", str(tmp_path / "verifier.pub"), "--seconds", "2"]
         ended = subprocess.run(command, check=True, capture_output=True, text=True)
     assert [json.loads(line)["status"] for line in ended.stdout.splitlines()] == ["affirming"]
-    strangers, believed = (cose.key_id(key.public_key()).hex() for key in (STRANGERS_KEY, verifier))
-    assert (
-        f"1 result refused: signed by key {strangers!r}, which is not trusted; you believe {believed}" in ended.stderr
-    )
+    strangers, trusted = (cose.key_id(key.public_key()).hex() for key in (STRANGERS_KEY, verifier))
+    assert f"1 result refused: signed by key {strangers!r}, which is not trusted; you trust {trusted}" in ended.stderr

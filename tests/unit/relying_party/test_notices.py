@@ -1,4 +1,4 @@
-"""What a person who waits for results hears: no broker, a broker again, results that nobody here believes."""
+"""What a person who waits for results hears: no broker, a broker again, results that do not verify."""
 
 from pathlib import Path
 
@@ -36,9 +36,9 @@ def test_refused_results_are_said_at_once_and_then_every_ten_seconds() -> None:
         for now_s, refused in ((1, 1), (2, 5), (11, 7), (12, 7), (40, 7))
     }
     assert said == {
-        1: ["1 result refused: signed by key 'x'; you believe k1, k2"],
+        1: ["1 result refused: signed by key 'x'; you trust k1, k2"],
         2: [],
-        11: ["7 results refused: signed by key 'x'; you believe k1, k2"],
+        11: ["7 results refused: signed by key 'x'; you trust k1, k2"],
         12: [],
         40: [],
     }

@@ -1,7 +1,7 @@
-"""One HTTP POST: bounded in time and in what is read, redirected nowhere. The only importer of httpx.
+"""Sends one HTTP POST with a time limit. The only importer of httpx in this package.
 
-A receiver is an address from the settings and nothing else: no redirect is followed, no proxy is taken from the
-environment, no cookie kept, and the answer's body is not read.
+A POST goes to the address in the settings and to no other: it follows no redirect, takes no proxy from the environment,
+keeps no cookie and does not read the body of the answer.
 """
 
 import ssl
@@ -19,7 +19,7 @@ from relying_party.alerts.words import plain
 from schemas.errors import ConfigError
 
 _MAX_RETRY_AFTER_S: Final = 3600.0
-_TOTAL: Final = 3  # timeouts: for a receiver that drips its answer
+_TOTAL: Final = 3  # timeouts for a whole delivery, in case the receiver drips its answer
 _OK: Final = range(200, 300)
 _REDIRECT: Final = range(300, 400)
 _GONE: Final = 410
@@ -29,15 +29,15 @@ _ITS_FAULT: Final = range(500, 600)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What became of a POST.
+    """The outcome of a delivery.
 
     Attributes:
         delivered: the receiver has it.
         outcome: for metrics: ``delivered``, ``refused``, ``redirected``, ``busy``, ``failed`` or ``unreachable``.
-        why: for people.
-        is_down: nothing else would be taken either.
-        never: the receiver says not to try again.
-        retry_after_s: the receiver asks to wait so long.
+        why: the cause of a failure, for people.
+        is_down: the receiver would not accept any other alert either.
+        never: the receiver asks not to try again.
+        retry_after_s: the receiver asks to wait this long.
     """
 
     delivered: bool
@@ -64,11 +64,11 @@ class Poster:
             raise ConfigError(f"ca_file: {ca_file}: {error}") from error
 
     def post(self, body: bytes, headers: Mapping[str, str], now_s: int) -> Answer:
-        """Sends a body of JSON; never raises for what the other side does.
+        """Sends a body of JSON; never raises for the receiver's behaviour.
 
         Args:
             body: JSON.
-            headers: besides the content type.
+            headers: in addition to the content type.
             now_s: UTC seconds, for a date in ``Retry-After``.
         """
         sent = {"content-type": "application/json", "user-agent": "attestream-alerts", **headers}
@@ -109,7 +109,7 @@ def _answer_of(response: httpx.Response, now_s: int) -> Answer:
 
 
 def _retry_after_s(text: str, now_s: int) -> float | None:
-    """RFC 9110, 10.2.3: seconds or a date; None for neither, and never more than an hour."""
+    """RFC 9110, 10.2.3: seconds or a date; None for other text; at most an hour."""
     if text.isascii() and text.isdigit() and len(text) < 10:  # noqa: PLR2004 digits of any sensible number of seconds
         return min(float(text), _MAX_RETRY_AFTER_S)
     try:

@@ -1,4 +1,4 @@
-"""Settings of the alert service: whom to believe, which changes matter, who is told and how."""
+"""Settings of the alert service: the trusted verifiers, the rules, the receivers."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ _DAY_S: Final = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSettings:
-    """One of ``[[rules]]``; the first that is about an attester counts. The fields are those of :class:`Rule`."""
+    """One of ``[[rules]]``; the first that matches an attester decides. The fields are those of :class:`Rule`."""
 
     name: str
     policies: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class RuleSettings:
 
     @property
     def rule(self) -> Rule:
-        """As the core knows it."""
+        """The same as a :class:`Rule`."""
         return Rule(
             name=self.name,
             policies=self.policies,
@@ -60,17 +60,17 @@ class RuleSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookSettings:
-    """One of ``[[webhooks]]``: told each alert once, signed after Standard Webhooks.
+    """One of ``[[webhooks]]``: gets each alert once, signed according to Standard Webhooks.
 
     Attributes:
         name: for rules, metrics and log lines.
-        url: where to; https, or http on this machine.
+        url: of the receiver; https, or http on this machine.
         secret_file: ``whsec_`` and base64 of 24 to 64 bytes.
-        ca_file: certificates to believe instead of the system's.
-        plain_http: allow http to another machine: whoever is between reads and drops alerts, but makes none.
-        timeout_s: for each step of a delivery, and three times that for all of it.
-        retry_first_s, retry_last_s: bounds of the pauses between tries.
-        give_up_after_s: an alert that was not delivered by then is set aside.
+        ca_file: certificates to trust instead of the system's.
+        plain_http: allow http to another machine: anyone in between can read and drop alerts, but not forge one.
+        timeout_s: for each step of a delivery; three times as long for a whole delivery.
+        retry_first_s, retry_last_s: shortest and longest pause between tries.
+        give_up_after_s: age at which an undelivered alert is set aside.
     """
 
     name: str
@@ -91,17 +91,17 @@ class WebhookSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertmanagerSettings:
-    """One of ``[[alertmanagers]]``: told what stands, again and again, and what has ended.
+    """One of ``[[alertmanagers]]``: gets all open alerts, repeatedly, and the closed ones.
 
     Attributes:
         name: for rules, metrics and log lines.
         url: of Alertmanager, without ``/api/v2/alerts``; https, or http on this machine.
-        ca_file: certificates to believe instead of the system's.
+        ca_file: certificates to trust instead of the system's.
         bearer_token_file: for an Alertmanager behind a proxy that asks for one.
-        plain_http: allow http to another machine; nothing is signed there, so think twice.
+        plain_http: allow http to another machine; these alerts are not signed, so anyone in between can forge them.
         timeout_s: as for webhooks.
-        resend_s: how often what stands is sent again; well below Alertmanager's ``resolve_timeout``.
-        stands_s: an alert that is sent no more stands there for so long: it must not end because we did.
+        resend_s: how often open alerts are sent again; well below Alertmanager's ``resolve_timeout``.
+        stands_s: how long an open alert stays open there after the last resend, so that it outlives this service.
     """
 
     name: str
@@ -127,17 +127,17 @@ class AlertSettings:
 
     Attributes:
         verifier_keys: PEM or JWKS files with the public keys of the trusted verifiers.
-        database: where what was said and what is to be delivered is kept.
+        database: file for results, reports, open alerts and queues.
         mqtt: the broker.
-        publish: also tell on ``alerts/<ueid>`` and ``alerts/fleet``.
-        rules: which changes matter; without any, all.
-        webhooks, alertmanagers: who is told.
-        storm: when many become one.
-        silence: when silence is told.
-        gather_s: changes of so long are looked at together.
-        max_queued: alerts that may wait for one receiver; then the oldest is set aside.
-        metrics_port: where ``/metrics``, ``/healthz`` and ``/readyz`` are; 0 for none.
-        metrics_host: the address it listens on; who reaches it learns how the service does.
+        publish: also publish alerts on ``alerts/<ueid>`` and ``alerts/fleet``.
+        rules: the changes to report; without rules, all.
+        webhooks, alertmanagers: the receivers.
+        storm: when changes of many attesters become one alert.
+        silence: when to report a lost broker or a silent verifier.
+        gather_s: seconds between ticks; changes within one tick are judged together.
+        max_queued: alerts that may wait for one receiver; beyond that the oldest is set aside.
+        metrics_port: port of ``/metrics``, ``/healthz`` and ``/readyz``; 0 for none.
+        metrics_host: the address it listens on; no login protects it.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
     """
 
@@ -157,7 +157,7 @@ class AlertSettings:
     log_level: str = "info"
 
     def __post_init__(self) -> None:
-        """Checks what no part can check alone."""
+        """Checks the settings that depend on each other."""
         check_metrics_address(self.metrics_port, self.metrics_host)
         check_verifier_keys(self.verifier_keys)
         _check_positive(self, "gather_s", "max_queued")
@@ -166,7 +166,7 @@ class AlertSettings:
             raise ConfigError(f"storm.window_s: {self.storm.window_s:g}, expected gather_s ({self.gather_s:g}) or more")
         names = self.receivers
         if not names:
-            raise ConfigError("nobody is told: name [[webhooks]] or [[alertmanagers]], or set publish = true")
+            raise ConfigError("no receiver: name [[webhooks]] or [[alertmanagers]], or set publish = true")
         for name in names:
             if names.count(name) > 1:
                 raise ConfigError(f"receiver {name!r}: two have this name")
@@ -180,7 +180,7 @@ class AlertSettings:
 
     @property
     def receivers(self) -> list[str]:
-        """The names of all."""
+        """The names of all receivers."""
         named = [*(each.name for each in self.webhooks), *(each.name for each in self.alertmanagers)]
         return [*named, MQTT_RECEIVER] if self.publish else named
 
@@ -203,7 +203,7 @@ def _check_url(url: str, *, plain_http: bool) -> None:
     if parts.username is not None or parts.fragment:
         raise ConfigError("url: expected neither a password nor a fragment in it")
     if parts.scheme == "http" and not plain_http and host not in _LOOPBACK:
-        raise ConfigError("url: http to another machine; use https, or set plain_http = true if you know why")
+        raise ConfigError("url: http to another machine; use https, or set plain_http = true if you accept the risk")
 
 
 def _check_positive(settings: object, *fields: str, where: str = "") -> None:

@@ -1,7 +1,7 @@
-"""Webhooks signed after Standard Webhooks: HMAC-SHA256 over id, time and body, so that a receiver knows who sent them.
+"""Signs webhooks according to Standard Webhooks: HMAC-SHA256 over id, time and body. Pure.
 
-Pure. The secret is text ``whsec_`` and base64 of 24 to 64 bytes; the headers are ``webhook-id``, ``webhook-timestamp``
-and ``webhook-signature``, which is ``v1,`` and base64 of the code.
+The secret is the text ``whsec_`` and base64 of 24 to 64 bytes. The headers are ``webhook-id``, ``webhook-timestamp``
+and ``webhook-signature``; the last is ``v1,`` and base64 of the HMAC.
 """
 
 import base64
@@ -20,7 +20,7 @@ def parse_secret(text: str) -> bytes:
     """The key in a secret's text.
 
     Raises:
-        ConfigError: it is not of that form; the text is not repeated.
+        ConfigError: it does not have that form; the error does not repeat the text.
     """
     try:
         key = base64.b64decode(text.strip().removeprefix(_PREFIX), validate=True)
@@ -36,9 +36,9 @@ def signed_headers(key: bytes, identity: str, sent_s: int, body: bytes) -> Mappi
 
     Args:
         key: of :func:`parse_secret`.
-        identity: the same at every delivery of the same alert; has no dot in it.
+        identity: the same at every delivery of the same alert; contains no dot.
         sent_s: when it is sent, UTC seconds.
-        body: exactly what is sent.
+        body: exactly as sent.
     """
     signed = f"{identity}.{sent_s}.".encode() + body
     code = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode("ascii")

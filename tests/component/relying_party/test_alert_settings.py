@@ -64,7 +64,7 @@ def test_the_example_is_right_and_its_comments_tell_the_defaults(folder: Path) -
         (minimal('[[rules]]\nname = "r"\nreceivers = ["nobody"]\n'), "'nobody', known are mqtt"),
         (minimal('[[rules]]\nname = "r r"\n'), "name"),
         (minimal('[[rules]]\nname = "r"\n[[rules]]\nname = "r"\n'), "rules: two have the same name"),
-        (minimal("", "publish = false"), "nobody is told"),
+        (minimal("", "publish = false"), "no receiver"),
         (minimal("[storm]\nattesters = 0\n"), "storm.attesters"),
         (minimal("", "gather_s = 0.0"), "gather_s"),
         (minimal("", "nonsense = 1"), "nonsense: unknown key"),

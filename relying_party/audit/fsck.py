@@ -1,12 +1,11 @@
-"""Checks a tiled log from its first entry to its last, and says where it first fails.
+"""Checks a tiled audit log from its first entry to its last, and names the first entry that is bad.
 
-Two trees grow side by side, one of the entries and one of the tiles' lowest hashes, and are held to every checkpoint
-that was kept: so an entry that was changed is told from a tile that was, and a history that was rewritten from both.
-What a checkpoint covers was there when it was stamped, so an entry in it cannot be younger, nor one behind it much
-older.
+It builds two Merkle trees, one from the entries and one from the level-0 tiles, and compares both with every stored
+checkpoint. That distinguishes a changed entry, a changed tile and a rewritten history. The entries that a checkpoint
+covers existed when it was stamped: none of them can have been received later, and none after them much earlier.
 
-Not found, since nothing in the folder could show it: a log cut off at an older checkpoint with all that came later. For
-that take a checkpoint that was seen earlier (``known``), a witness, or the memory beside the log's key.
+It cannot find that an audit log was cut off at an older checkpoint and everything later removed, because nothing in the
+folder shows that. A checkpoint that was seen earlier (``known``), a witness, or the memory beside the signing key does.
 """
 
 import bisect
@@ -32,13 +31,13 @@ MAX_FINDINGS: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something that does not hold.
+    """A failed check.
 
     Attributes:
-        index: the first entry that is concerned; -1 where none is.
+        index: the first affected entry; -1 if it affects no entry.
         reason: the code.
         detail: a sentence.
-        repairable: whether it can be made again from what holds.
+        repairable: whether the bad data can be computed again from good data.
     """
 
     index: int
@@ -49,13 +48,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demands:
-    """What the log is held to.
+    """The demands on an audit log.
 
     Attributes:
-        key: the log's key.
-        stamps: verifies tokens; None: they are not looked at.
-        known: checkpoints seen earlier, signed notes.
-        tolerance_us: how much the clocks of writer and TSA may differ, and what may lie between receipt and stamp.
+        key: of the audit log.
+        stamps: verifies tokens; None leaves stamps unchecked.
+        known: checkpoints that were seen earlier, as signed notes.
+        tolerance_us: how much the clocks of writer and TSA may differ, plus the delay between receipt and stamp.
     """
 
     key: NoteKey
@@ -72,8 +71,8 @@ class _Stamped:
 
 
 @dataclass(slots=True)
-class LogCheck:
-    """One run over one log: :meth:`walk`, then :attr:`findings` and the counts."""
+class AuditLogCheck:
+    """One check of one audit log: :meth:`open`, :meth:`walk`, then :attr:`findings` and the counts."""
 
     reader: LogReader
     demands: Demands
@@ -84,11 +83,11 @@ class LogCheck:
     unreadable: int = 0
     checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
     stamps: list[_Stamped] = field(default_factory=list)
-    entries_hold: bool = True  # the entries alone have the roots that were signed
+    entries_hold: bool = True  # the entries alone lead to the signed roots
     _roots: list[set[bytes]] = field(default_factory=list)  # of each full bundle, by its entries and by its tile
 
     def open(self) -> int:
-        """Reads checkpoints and stamps; returns how many entries there are to walk."""
+        """Reads checkpoints and stamps; returns the number of entries to check."""
         self._read_checkpoints()
         try:
             self.pruned = self.reader.first_index()
@@ -103,14 +102,14 @@ class LogCheck:
         return self.size
 
     def walk(self) -> Iterator[int]:
-        """Checks everything, yielding after every bundle how far it is."""
+        """Checks everything; yields the number of checked entries after every bundle."""
         entries, tiles = Frontier(), Frontier()
         good, bad = 0, -1
         for start in range(0, self.size, TILE_WIDTH):
             end = min(self.size, start + TILE_WIDTH)
             hashed, shown = self._bundle(start, end), self._tile(start, end)
             if hashed is None and shown is None:
-                self._found(start, Reason.AUDIT_LOG_TRUNCATED, "neither entries nor hashes are left; nothing to go by")
+                self._found(start, Reason.AUDIT_LOG_TRUNCATED, "neither entries nor hashes are left")
                 return
             left, right = hashed or shown or [], shown or hashed or []
             self._compare(start, left, right)
@@ -124,11 +123,11 @@ class LogCheck:
             yield end
         if self.size:
             _, bad = self._hold(self.size, entries, tiles, good, bad)
-        if bad < 0:  # else they are of another history, and show nothing that can be relied on
+        if bad < 0:  # else the tiles are of another history, and a comparison shows nothing
             self._check_upper_tiles()
 
     def _read_checkpoints(self) -> None:
-        """Every kept checkpoint, the newest, and those seen earlier, by size; each verified."""
+        """Reads and verifies every stored checkpoint, the newest, and the known ones."""
         kept = self.reader.checkpoints()
         for size in kept:
             self._take_checkpoint(f"checkpoints/{size}", size, partial(self.reader.checkpoint_at, size))
@@ -147,7 +146,7 @@ class LogCheck:
             checkpoint = verify_checkpoint(read(), self.demands.key)
         except PeerError as error:
             index = -1 if size is None else self._covered(size)
-            again = name == "checkpoint" and bool(self.checkpoints)  # it is one of those that were kept
+            again = name == "checkpoint" and bool(self.checkpoints)  # it is a copy of a stored one
             self._found(index, error.reason, f"{name}: {error.detail}", repairable=again)
             return
         if size is not None and checkpoint.size != size:
@@ -173,7 +172,7 @@ class LogCheck:
                 self._found(self._covered(size), Reason.AUDIT_STAMP_INVALID, f"stamps/{size}.tst: {error.detail}")
                 continue
             if size not in self.checkpoints:
-                continue  # was refused
+                continue  # that checkpoint was refused
             stamped = _Stamped(
                 size=size,
                 earliest_us=info.gen_time_us - info.accuracy_us,
@@ -187,7 +186,7 @@ class LogCheck:
             before = stamped
 
     def _bundle(self, start: int, end: int) -> list[bytes] | None:
-        """Hashes of a bundle's leaves, their entries looked at; None where it was pruned or cannot be read."""
+        """Checks the entries of a bundle and returns its leaf hashes; None if it was pruned or cannot be read."""
         if start < self.pruned:
             self._kept(start, end)
             return None
@@ -202,7 +201,7 @@ class LogCheck:
         return [leaf_hash(leaf) for leaf in leaves]
 
     def _kept(self, start: int, end: int) -> None:
-        """The objects that are left of a pruned bundle are those that were hashed."""
+        """Checks that the remaining objects of a pruned bundle have their hashes in the tile."""
         try:
             shown = self.reader.tile(tile_at(0, start // TILE_WIDTH, end))
             for index, leaf in self.reader.leaves(start, end):
@@ -227,7 +226,7 @@ class LogCheck:
         return [content[place : place + HASH_BYTES] for place in range(0, len(content), HASH_BYTES)]
 
     def _compare(self, start: int, hashed: Sequence[bytes], shown: Sequence[bytes]) -> None:
-        """The first difference in a bundle; a checkpoint will say which of the two was changed."""
+        """Reports the first difference in a bundle; a checkpoint shows later which of the two was changed."""
         for index, (left, right) in enumerate(zip(hashed, shown, strict=True), start):
             if left != right:
                 problem = "the entry is not the one that was hashed"
@@ -235,7 +234,7 @@ class LogCheck:
                 return
 
     def _hold(self, size: int, entries: Frontier, tiles: Frontier, good: int, bad: int) -> tuple[int, int]:
-        """Holds both trees to a checkpoint; returns the largest size that held, and the smallest that did not."""
+        """Compares both trees with a checkpoint; returns the largest matching size and the smallest mismatching one."""
         root = self.checkpoints[size].root
         if entries.root() != root:
             self.entries_hold = False
@@ -266,22 +265,22 @@ class LogCheck:
         self._date(index, parsed.received_us)
 
     def _date(self, index: int, received_us: int) -> None:
-        """An entry's own time against the stamps around it."""
+        """Compares the receipt time of an entry with the stamps before and after it."""
         tolerance = self.demands.tolerance_us
         place = bisect.bisect_right(self.stamps, index, key=lambda each: each.size)
         covering = self.stamps[place] if place < len(self.stamps) else None
         if covering is not None and received_us > covering.latest_us + tolerance:
             late_s = (received_us - covering.latest_us) / SECOND_US
             problem = f"says it was received {late_s:.1f} s after the checkpoint of {covering.size} entries was stamped"
-            self._found(index, Reason.AUDIT_BACK_DATED, f"{problem}, which has it")
+            self._found(index, Reason.AUDIT_BACK_DATED, f"{problem}, which covers it")
         before = self.stamps[place - 1] if place else None
         if before is not None and received_us < before.earliest_us - tolerance:
             early_s = (before.earliest_us - received_us) / SECOND_US
             problem = f"says it was received {early_s:.1f} s before the checkpoint of {before.size} entries was stamped"
-            self._found(index, Reason.AUDIT_BACK_DATED, f"{problem}, which has it not")
+            self._found(index, Reason.AUDIT_BACK_DATED, f"{problem}, which does not cover it")
 
     def _check_upper_tiles(self) -> None:
-        """Every hash of a full tile, level by level, against the tile below it."""
+        """Compares every hash of the upper tiles with the tile below it, level by level."""
         below = self._roots
         for level in range(1, MAX_LEVEL + 1):
             if not below:
@@ -296,7 +295,7 @@ class LogCheck:
             below = roots
 
     def _upper_tile(self, tile: Tile, start: int, below: Sequence[set[bytes]]) -> list[bytes]:
-        """The hashes of an upper tile, those that do not hold replaced; ``below`` has the roots that each may be."""
+        """The hashes of an upper tile, with bad ones replaced; ``below`` has the possible values of each."""
         try:
             content = self.reader.tile(tile)
         except PeerError as error:

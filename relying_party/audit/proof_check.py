@@ -1,20 +1,21 @@
-"""Was this device running only approved software at that time, and who says so? A proof's answer, from its bytes alone.
+"""Checks a proof: was this device running only approved software at that time, and who vouches for it? Pure.
 
-In this order; whatever does not hold ends it:
+The steps, in this order; the first failed check ends it:
 
-1. checkpoints: the log's signature, the TSA's stamps, witnesses' cosignatures, the larger tree extends the smaller;
-2. every entry is in the tree of its checkpoint, at its place;
-3. anchors, then by their keys, or by those that the auditor brought: handles to distributor and TSA, endorsements,
-   reference values, policies to the endorser;
-4. every push: quote and sync proof by the endorsed key, bound to its body, in the order of the log, and a time that
-   does not claim more than these prove (:mod:`relying_party.audit.time_audit`);
-5. the logs of the boot, replayed from their start to the quoted PCR digests;
-6. the two results: the verifier's signature; they name this evidence, this handle, these policies, these log lengths.
+1. Checkpoints: the audit log's signature, the TSA's stamps, the witnesses' cosignatures; larger trees extend smaller.
+2. Every entry is in the tree of its checkpoint, at its place.
+3. Trust objects, by the keys in the anchors or by the auditor's own: handles (distributor, TSA), endorsements,
+   reference values and policies (endorser).
+4. Every push: quote and sync proof by the endorsed key, bound to its body, in the order of the audit log, and a time
+   that claims no more than these prove (:mod:`relying_party.audit.time_audit`).
+5. The measurement logs of the boot, replayed from their start to the quoted PCR digests.
+6. The two results: signed by the verifier, about this evidence, this handle, these policies and these log lengths.
 
-What the two sides say together: logs only grow within a boot. So a quote that was certainly made after the time asked
-for covers all that had been measured up to it, if the same boot certainly ran before. Counters alone do not name a
-boot (TPM2_Clear starts them anew); the time since the last reset, which TPM2_GetTime signs, shows that it went on.
-Certain are TSAs' stamps alone, of the handle for the one and of the log's checkpoint for the other. Pure.
+Why two pieces of evidence answer the question: measurement logs only grow within a boot. A quote that was certainly
+made after the time asked for therefore covers everything measured up to that time, if the same boot was certainly
+running before it. Counters alone do not identify a boot, because TPM2_Clear restarts them. The time since the last
+reset, which TPM2_GetTime signs, shows that the boot continued. Only TSA stamps count as certain: the handle's stamp for
+the lower bound, the stamp of the audit log's checkpoint for the upper bound.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from relying_party.audit.proof_objects import Objects, Push
+from relying_party.audit.proof_objects import ProofObjects, Push
 from relying_party.audit.proof_replay import BootReplay, Listing
 from schemas.audit.anchors import Anchors
 from schemas.audit.entry import leaf_of
@@ -46,8 +47,8 @@ from schemas.verdicts import Freshness, Tier
 
 Keys = Mapping[bytes, EllipticCurvePublicKey]
 _PPM: Final = 1_000_000
-# TPM2_ClockRateAdjust lets the owner of a TPM of the reference implementation run its time a fifth faster, and TPM 2.0
-# lets it be 15 % wrong besides. No policy binds that owner, so none counts here.
+# TPM2_ClockRateAdjust lets the owner of a TPM (reference implementation) run its time a fifth faster; in addition
+# TPM 2.0 allows an error of 15 %. A policy does not bind that owner, so its drift bound is not used here.
 _FASTEST_PPM: Final = 1_380_000
 
 
@@ -61,12 +62,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofTrust:
-    """Whom the auditor believes; keys that are None are those that the log says the verifier believed.
+    """The signers that the auditor trusts; keys that are None are taken from the audit log's anchors.
 
     Attributes:
-        log_key: of the log.
-        stamps: verifies time-stamp tokens to the auditor's roots: of checkpoints and of handles.
-        witnesses: whose cosignatures count.
+        log_key: of the audit log.
+        stamps: verifies time-stamp tokens of checkpoints and handles by the auditor's roots.
+        witnesses: keys of trusted witnesses.
         endorsers, distributors, verifiers: keys by ``cose.key_id``.
     """
 
@@ -80,12 +81,12 @@ class ProofTrust:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """A checkpoint that was verified.
+    """A verified checkpoint.
 
     Attributes:
-        checkpoint: signed by the log's key.
-        stamped: when its TSA stamped it; None where none did.
-        witnesses: that cosigned it, with the time each says, UTC seconds.
+        checkpoint: signed by the audit log's key.
+        stamped: when its TSA stamped it; None without a stamp.
+        witnesses: that cosigned it, each with its own time, UTC seconds.
     """
 
     checkpoint: Checkpoint
@@ -95,16 +96,16 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One piece of evidence, and what was certainly so about it.
+    """The evidence on one side of the time asked for.
 
     Attributes:
         push: the evidence.
-        handle: that its sync proof is over.
+        handle: that its sync proof signs.
         result: signed by the verifier.
-        after_us: made not before this, by TSA and the TPM's clock.
-        stamped_us: made not after this, by a TSA: its checkpoint's stamp; None where there is none.
-        received_us: the verifier's receipt, its word.
-        listing: what its logs measured.
+        after_us: lower bound for its time, by the TSA and the TPM's clock.
+        stamped_us: upper bound for its time, by the TSA's stamp on its checkpoint; None without a stamp.
+        received_us: receipt time; only the verifier vouches for it.
+        listing: the measurements in its logs.
     """
 
     push: Push
@@ -118,24 +119,24 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a proof proves.
+    """The outcome of a proof.
 
     Attributes:
-        proof: it.
+        proof: that was checked.
         heads: its checkpoints.
-        anchors: whom the verifier believed by the log's word, at one time or another.
-        objects: what was verified by them.
-        before, after: the two sides; None for one that the proof has not.
-        same_boot: both have the same reset count, restart count and key, in order.
-        never_reset: and a sync proof made after both shows that the TPM was not reset since before both.
+        anchors: the keys that the verifier trusted, as the audit log states.
+        objects: its verified entries.
+        before, after: the two sides; None if the proof lacks one.
+        same_boot: both have the same key, reset count and restart count, in order.
+        never_reset: a sync proof made after both shows that the TPM was not reset since before both.
         verdict: the answer.
-        missing: what is wanting for more, in words.
+        missing: why the verdict is not yes or no, in sentences.
     """
 
     proof: AuditProof
     heads: tuple[Head, ...]
     anchors: tuple[Anchors, ...]
-    objects: Objects
+    objects: ProofObjects
     before: Side | None
     after: Side | None
     same_boot: bool
@@ -148,18 +149,18 @@ def check_proof(proof: AuditProof, trust: ProofTrust) -> Answer:
     """Verifies a proof.
 
     Args:
-        proof: as it was parsed.
-        trust: whom to believe.
+        proof: parsed.
+        trust: the auditor's.
 
     Raises:
-        PeerError: the code of the first thing that does not hold; ``audit-proof-invalid`` where it has no other.
+        PeerError: the code of the first failed check; ``audit-proof-invalid`` for a check without a code of its own.
     """
     heads = _heads(proof, trust)
     for each in proof.entries:
         checkpoint = heads[each.head].checkpoint
         leaf = leaf_hash(leaf_of(each.entry)[0])
         verify_inclusion(leaf, each.index, checkpoint.size, checkpoint.root, each.path)
-    objects = Objects(proof.ueid, trust.stamps, trust.endorsers, trust.distributors, trust.verifiers)
+    objects = ProofObjects(proof.ueid, trust.stamps, trust.endorsers, trust.distributors, trust.verifiers)
     for each in proof.entries:
         objects.take(each.index, each.entry)
     objects.check_times()
@@ -223,14 +224,14 @@ def _head(head: ProvenHead, trust: ProofTrust) -> Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Appraised:
-    """A result that the verifier signed, and what the logs up to its quote measured."""
+    """A signed result, and the measurements in the logs up to its quote."""
 
     result: AttestationResult
     listing: Listing
 
 
-def _replayed(objects: Objects, wanted: set[int | None]) -> dict[int, _Appraised]:
-    """Of every push that is asked for."""
+def _replayed(objects: ProofObjects, wanted: set[int | None]) -> dict[int, _Appraised]:
+    """Replays the pushes; returns result and measurements of each wanted one, by index."""
     replay, appraised = BootReplay(), {}
     last = max((index for index in wanted if index is not None), default=-1)
     for push in objects.pushes:
@@ -254,7 +255,7 @@ def _replayed(objects: Objects, wanted: set[int | None]) -> dict[int, _Appraised
 def _side(
     index: int | None,
     proof: AuditProof,
-    objects: Objects,
+    objects: ProofObjects,
     heads: tuple[Head, ...],
     appraised: Mapping[int, _Appraised],
 ) -> Side | None:
@@ -262,7 +263,7 @@ def _side(
         return None
     push = next((each for each in objects.pushes if each.index == index), None)
     if push is None:
-        raise _invalid(f"entry {index} is no evidence of this device in the proof")
+        raise _invalid(f"the proof does not hold evidence of this device as entry {index}")
     handle = objects.handles.get(push.handle)
     if handle is None:
         raise _invalid(f"entry {index}: the proof does not hold the handle of its sync proof")
@@ -280,17 +281,17 @@ def _side(
 
 
 def _check_result(push: Push, result: AttestationResult, lengths: Mapping[str, int]) -> None:
-    """The result is about this evidence, under this handle, and the logs up to here."""
-    said = (result.ueid, result.evidence, result.handle, result.environment, result.received_us, result.sequence)
+    """Checks that the result is about this evidence, this handle, and the logs up to here."""
+    named = (result.ueid, result.evidence, result.handle, result.environment, result.received_us, result.sequence)
     body = push.evidence.body
-    if said != (body.ueid, push.evidence.body_digest, push.handle, body.environment, push.received_us, body.sequence):
+    if named != (body.ueid, push.evidence.body_digest, push.handle, body.environment, push.received_us, body.sequence):
         raise _invalid("its result is about other evidence")
     if result.freshness is Freshness.FRESH and not result.logs_total and dict(result.logs) != dict(lengths):
-        raise _invalid(f"its result speaks of {dict(result.logs)} entries, replayed {dict(lengths)}")
+        raise _invalid(f"its result states {dict(result.logs)} entries, replayed were {dict(lengths)}")
 
 
 def _same_boot(before: Side, after: Side) -> bool:
-    """By the counters. A restart count that grew may be a suspend, or a TPM Restart: that one empties the PCRs."""
+    """Compares key and counters. A higher restart count means a suspend or a TPM Restart, which empties the PCRs."""
     one, other = before.push.quote.clock_info, after.push.quote.clock_info
     return (
         before.push.evidence.body.environment == after.push.evidence.body.environment
@@ -301,13 +302,13 @@ def _same_boot(before: Side, after: Side) -> bool:
     )
 
 
-def _never_reset(before: Side, after: Side, objects: Objects, stamps: Mapping[int, Interval | None]) -> bool:
-    """Whether the TPM had been powered, at a sync proof made after both sides, since before both.
+def _never_reset(before: Side, after: Side, objects: ProofObjects, stamps: Mapping[int, Interval | None]) -> bool:
+    """Whether a sync proof made after both sides shows that the TPM was not reset since before both.
 
-    TPM2_GetTime signs the time since the last reset (of a TPM that keeps counting through a warm one: since it had
-    power), which nobody can set. Had there been a reset since the earlier side's sync proof, it could be no more than
-    what passed since then, by the fastest clock that its owner can make of it. The later side's own sync proof
-    does not do: its quote can have been made after a reset, over a proof of before.
+    TPM2_GetTime signs the time since the last reset (or since power-on, if the TPM keeps counting through a warm
+    reset). Nobody can set it. After a reset since the earlier side's sync proof, it could be at most the time that has
+    passed since that proof, measured by the fastest clock that the TPM's owner can make of it. The later side's own
+    sync proof does not suffice: its quote may have been made after a reset, over a proof from before the reset.
     """
     boot = before.push.evidence.body.environment, before.push.quote.clock_info.reset_count
     for push in objects.pushes:
@@ -325,28 +326,28 @@ def _never_reset(before: Side, after: Side, objects: Objects, stamps: Mapping[in
 
 
 def _missing(at_us: int, before: Side | None, after: Side | None, *, same_boot: bool, never_reset: bool) -> list[str]:
-    """What keeps the two sides from answering for the time asked for."""
+    """Why the two sides do not answer for the time asked for, in sentences."""
     missing = []
     if before is None:
-        missing.append("no evidence from before that time: whether this boot was running then is not shown")
+        missing.append("no evidence from before that time: nothing shows that this boot was running then")
     elif before.stamped_us is None or before.stamped_us > at_us:
         if before.received_us <= at_us:
-            missing.append("that the first evidence was made before that time is the verifier's word alone: no stamp")
+            missing.append("the first evidence was made before that time by the verifier's word alone: it has no stamp")
         else:
             missing.append("the first evidence was received after that time")
     if after is None:
-        missing.append("no evidence from after that time: what ran between the first evidence and it is not shown")
+        missing.append("no evidence from after that time: nothing shows what ran since the first evidence")
     elif after.after_us < at_us:
         missing.append("the second evidence may have been made before that time")
-    elif after.handle.earliest_us < at_us:  # quoted ahead of time under a clock set forward, and handed in later
+    elif after.handle.earliest_us < at_us:  # may have been quoted early, under a clock set forward, and sent later
         missing.append("the second evidence is from after that time by the TPM's clock alone, which its owner can set")
     if before is not None and after is not None and not same_boot:
-        problem = "the two are of different boots, or a suspend lies between them, which can be a restart of the TPM"
+        problem = "the two are of different boots, or a suspend lies between them, which can hide a restart of the TPM"
         missing.append(f"{problem}: nothing shows what ran between them")
     if same_boot and not never_reset:
         missing.append(
-            "that the TPM was not reset in between is not shown: cleared, it can count up to the same boot again; "
-            "it takes a sync proof by TPM2_GetTime, made after both, of having been up for longer than all of that"
+            "nothing shows that the TPM was not reset in between: a cleared TPM can reach the same counters again. "
+            "A later sync proof by TPM2_GetTime must show that it was up for longer than all of that time"
         )
     if before is not None and after is not None:
         missing += _undecided(before.result, after.result)
@@ -354,11 +355,11 @@ def _missing(at_us: int, before: Side | None, after: Side | None, *, same_boot: 
 
 
 def _undecided(before: AttestationResult, after: AttestationResult) -> list[str]:
-    """Why the two results leave the time between them open, where they do."""
+    """Why the two results do not decide the time between them, if they do not."""
     if before.status is Tier.CONTRAINDICATED:
         return []
     if after.status is Tier.CONTRAINDICATED:
-        return ["what is not approved was measured between the two: before or after that time is not shown"]
+        return ["something not approved was measured between the two: nothing shows whether before or after that time"]
     if after.status is not Tier.AFFIRMING or after.freshness is not Freshness.FRESH:
         return ["the verifier did not affirm the second evidence"]
     return []

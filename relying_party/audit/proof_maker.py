@@ -1,9 +1,10 @@
-"""Which entries of a log prove what a device ran at a time. Pure; chooses, and verifies nothing: who checks does.
+"""Chooses the audit log entries that prove what a device ran at a given time. Pure; verifies nothing, a checker does.
 
-Two sides are looked for. *After*: the earliest evidence whose handle was stamped after the time, so that its quote
-certainly was; failing that, by the TPM's clock. *Before*: the latest evidence of the same boot under a checkpoint that
-was stamped before the time; failing that, by the verifier's receipt; failing that, of another boot. Then all that these
-two need: their handles, the pushes of their boot that carried log entries or PCR values, and the objects in force.
+It looks for evidence on two sides. *After*: the earliest evidence whose handle was stamped after the time, so that its
+quote was certainly made later; otherwise the earliest one by the TPM's clock. *Before*: the latest evidence of the same
+boot under a checkpoint that was stamped before the time; otherwise by the verifier's receipt; otherwise of another
+boot. It adds the entries that these two need: their handles, the pushes of their boot that carried log entries or PCR
+values, and the trust objects in force.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,20 +43,20 @@ _UNSETTLED: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """Evidence of the device; everything by its own word.
+    """Evidence of the device; nothing of it is verified.
 
     Attributes:
         index: of its entry.
-        received_us: the verifier's receipt.
-        handle: that its sync proof is over.
-        received_after: newest handle that the verifier held.
+        received_us: receipt time by the verifier's clock.
+        handle: that its sync proof signs.
+        received_after: newest handle that the verifier held at receipt.
         clock, sync_clock: of quote and sync proof.
         environment: name of its key.
-        baseline: it starts the logs anew.
-        carries: log entries or PCR values travel with it.
-        settled: its result says that its logs are complete.
+        baseline: it starts the measurement logs again.
+        carries: it contains log entries or PCR values.
+        settled: its result states that its measurement logs are complete.
         policies: that its result names.
-        timed: its sync proof tells the time since the TPM's last reset.
+        timed: its sync proof states the time since the TPM's last reset.
     """
 
     index: int
@@ -79,12 +80,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What goes into a proof.
+    """The contents of a proof.
 
     Attributes:
-        before, after: the two sides; None for one that there is not.
+        before, after: indices of the two sides; None without such evidence.
         entries: indices of all entries, ascending.
-        sizes: of the checkpoints, one or two, ascending.
+        sizes: of the checkpoints, ascending.
     """
 
     before: int | None
@@ -94,8 +95,8 @@ class Choice:
 
 
 @dataclass(slots=True)
-class LogScan:
-    """Takes a log's entries from its first on and keeps what may matter to one device. Owned by one thread."""
+class AuditLogScan:
+    """Takes the entries of an audit log in order and keeps those that may matter to one device. Owned by one thread."""
 
     ueid: Ueid
     candidates: list[Candidate] = field(default_factory=list)
@@ -105,7 +106,7 @@ class LogScan:
     _handles: dict[HandleId, tuple[int, Interval]] = field(default_factory=dict)
 
     def take(self, index: int, raw: bytes) -> None:
-        """Takes the next entry; one that cannot be read matters to nobody."""
+        """Takes the next entry; ignores one that cannot be read."""
         try:
             entry = parse_entry(raw)
             if isinstance(entry, ObjectEntry):
@@ -120,7 +121,7 @@ class LogScan:
             case TopicKind.HANDLES:
                 self._handles.setdefault(handle_id(entry.raw), (index, _stamp_of(entry.raw)))
             case TopicKind.ENDORSEMENTS:
-                if bytes(self.ueid) in entry.raw:  # whoever it is about, its UEID stands in it
+                if bytes(self.ueid) in entry.raw:  # an endorsement contains the UEID that it is about
                     self._objects.append((index, TopicKind.ENDORSEMENTS, ""))
             case "anchors":
                 self._endorsers = keys_by_id(parse_anchors(entry.raw).endorsers)
@@ -169,11 +170,11 @@ class LogScan:
 
         Args:
             at_us: the time asked for, UTC microseconds.
-            stamps: size of each stamped checkpoint, and when it was stamped at the latest, UTC microseconds.
+            stamps: latest time of each checkpoint's stamp, UTC microseconds, by the size of the checkpoint.
             newest: size of the newest checkpoint.
 
         Raises:
-            PeerError: ``audit-proof-invalid``: the log holds no complete evidence of the device.
+            PeerError: ``audit-proof-invalid``: the audit log holds no complete evidence of the device.
         """
         sizes = sorted(stamps)
         reach = sizes[-1] if sizes else newest
@@ -182,7 +183,7 @@ class LogScan:
         ]
         usable = [each for each in usable if self._chain(each) is not None]
         if not usable:
-            raise PeerError(Reason.AUDIT_PROOF_INVALID, "the log holds no complete evidence of this device")
+            raise PeerError(Reason.AUDIT_PROOF_INVALID, "the audit log holds no complete evidence of this device")
         after = self._after(usable, at_us)
         before = _before(usable, after, at_us, lambda each: _stamped_us(each, stamps))
         sides = [each for each in (before, after) if each is not None]
@@ -214,7 +215,7 @@ class LogScan:
         return quote_made(made, sync.clock, quote.clock, MAX_DRIFT_PPM).after_us
 
     def _chain(self, end: Candidate) -> list[Candidate] | None:
-        """The pushes that hold the logs from their start to this one's quote; None when they are not all there."""
+        """The pushes with the measurement logs from their start to this quote; None if one of them is missing."""
         chain: list[Candidate] = []
         for each in reversed([every for every in self.candidates if every.index <= end.index]):
             if each.boot != end.boot:
@@ -225,7 +226,7 @@ class LogScan:
         return None
 
     def _through(self, after: Candidate, stamps: Mapping[int, int]) -> Candidate | None:
-        """The first evidence of the boot whose sync proof was certainly made after ``after``: the boot went on."""
+        """The first evidence whose sync proof was certainly made after ``after``: it shows that the boot continued."""
         until_us = _stamped_us(after, stamps)
         for each in self.candidates if until_us is not None else ():
             made = self._handles.get(each.handle)
@@ -236,7 +237,7 @@ class LogScan:
         return None
 
     def _needed(self, side: Candidate, *, alone: bool = False) -> Iterable[int]:
-        """A side, the pushes before it, their handles, and the objects in front of all of them."""
+        """The indices of a side, the pushes before it, their handles, and the trust objects before all of them."""
         before = [] if alone else self._chain(side) or []
         chain = [*(each for each in before if (each.carries or each.baseline) and each is not side), side]
         for each in chain:
@@ -264,7 +265,7 @@ class LogScan:
 def _before(
     usable: Sequence[Candidate], after: Candidate | None, at_us: int, stamped_us: Callable[[Candidate], int | None]
 ) -> Candidate | None:
-    """The latest evidence certainly from before, of the boot of ``after`` if there is such."""
+    """The latest evidence from before the time, preferably stamped, preferably of the boot of ``after``."""
     earlier = [each for each in reversed(usable) if after is None or each.index < after.index]
     same = [each for each in earlier if after is None or each.boot == after.boot]
     for among in (same, earlier):
@@ -291,7 +292,7 @@ def _is_baseline(evidence: Evidence) -> bool:
 
 
 def _stamp_of(raw: bytes) -> Interval:
-    """When a handle says that it was stamped."""
+    """The time of a handle's stamp, unverified."""
     token = cose.parse(raw, "handle", max_bytes=1 << 17).unprotected.get(cose.HEADER_3161_CTT)
     info = parse_tst_info(extract_tst_info(token if isinstance(token, bytes) else b""))
     return stamped(info.gen_time_us, info.accuracy_us)

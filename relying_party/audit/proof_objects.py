@@ -1,4 +1,4 @@
-"""The entries of a proof, verified in the log's order, each by what stands in front of it. Pure."""
+"""Verifies the entries of a proof in the order of the audit log, each by the entries before it. Pure."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from relying_party.audit.time_audit import Believed, TimeAudit
+from relying_party.audit.time_audit import TimeAudit, TimeTrust
 from schemas import media_types
 from schemas.audit.anchors import Anchors, Start, keys_by_id, parse_anchors, parse_start
 from schemas.audit.entry import EvidenceEntry, ObjectEntry, parse_entry
@@ -30,18 +30,18 @@ _MAX_PPM = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
-    """Evidence of the device.
+    """One push of the device.
 
     Attributes:
         index: of its entry.
-        received_us: the verifier's receipt.
-        evidence: as it came.
-        quote, sync: parsed; authentic once :meth:`Objects.check_times` has returned.
-        token: the result about it; None where it was refused.
-        handle: that the sync proof is over.
-        after_us: its quote was made not before this; None where nothing says so.
-        policies: labels and texts of the policies in front of it.
-        references: sets in front of it, by name.
+        received_us: receipt time by the verifier's clock.
+        evidence: parsed.
+        quote, sync: parsed; authentic once :meth:`ProofObjects.check_times` has returned.
+        token: the result about it; None if it was refused.
+        handle: that the sync proof signs.
+        after_us: lower bound for the time of its quote; None without one.
+        policies: texts of the policies before it, by label.
+        references: reference values before it, by name.
     """
 
     index: int
@@ -56,7 +56,7 @@ class Push:
     references: Mapping[str, ReferenceValues]
 
     def references_of(self, labels: Sequence[str]) -> tuple[ReferenceValues, ...]:
-        """The reference values that the policies of these labels go by.
+        """The reference values that the policies of these labels name.
 
         Raises:
             PeerError: ``audit-proof-invalid``: the proof does not hold such a policy.
@@ -73,18 +73,16 @@ class Push:
         return tuple(values for name, values in sorted(self.references.items()) if name in names)
 
 
-class Objects:
+class ProofObjects:
     """Takes a proof's entries in their order. Owned by one thread.
 
     Attributes:
-        pushes: evidence of the device, in order.
+        pushes: of the device, in order.
         handles: verified, by id.
         endorsements: of the device, verified.
         signed_policies: verified.
-        local_policies: texts that nobody signed.
+        local_policies: texts of unsigned policies.
         reference_sets: verified.
-        verifiers: keys that results are signed by.
-        drift_ppm: bound on the device's clock, the widest of the policies here.
     """
 
     def __init__(
@@ -95,7 +93,7 @@ class Objects:
         distributors: Keys | None,
         verifiers: Keys | None,
     ) -> None:
-        """Has taken nothing; keys that are None come from the anchors."""
+        """Starts empty; keys that are None are taken from the anchors in the proof."""
         self._ueid, self._stamps = ueid, stamps
         self._pinned = endorsers, distributors, verifiers
         self._raw: list[tuple[int, bytes]] = []
@@ -113,27 +111,27 @@ class Objects:
 
     @property
     def anchors(self) -> tuple[Anchors, ...]:
-        """All that the verifier said in front of these entries."""
+        """The verifier's own statements about its keys and the keys that it trusts."""
         return tuple(self._anchors)
 
     @property
     def endorsers(self) -> Keys:
-        """Keys that endorsements, reference values and policies are verified by."""
+        """Keys that verify endorsements, reference values and policies."""
         return self._pinned[0] or keys_by_id(key for each in self._anchors[-1:] for key in each.endorsers)
 
     @property
     def distributors(self) -> Keys:
-        """Keys that handles are verified by."""
+        """Keys that verify handles."""
         return self._pinned[1] or keys_by_id(key for each in self._anchors[-1:] for key in each.distributors)
 
     @property
     def verifiers(self) -> Keys:
-        """Keys that results are verified by: of every anchors entry, since a key may have been rolled over."""
+        """Keys that verify results: of all anchors entries, since a key may have been rolled over."""
         return self._pinned[2] or keys_by_id(each.key for each in self._anchors)
 
     @property
     def drift_ppm(self) -> int:
-        """The widest bound on clocks that a policy here allows; TPM 2.0's where one says nothing."""
+        """The widest bound on the device's clock in these policies; TPM 2.0's bound for a policy without one."""
         texts = {text for push in self.pushes for text in push.policies.values()}
         return max(map(_drift_ppm, texts), default=MAX_DRIFT_PPM)
 
@@ -141,7 +139,7 @@ class Objects:
         """Verifies the next entry.
 
         Raises:
-            PeerError: it does not verify, or is none that a proof can have; names its index.
+            PeerError: it does not verify, or does not belong in a proof; names its index.
         """
         self._raw.append((index, raw))
         try:
@@ -157,15 +155,15 @@ class Objects:
         """Verifies quotes and sync proofs of all pushes and finds their lower bounds.
 
         Raises:
-            PeerError: ``audit-proof-invalid``: something does not hold, with its index.
+            PeerError: ``audit-proof-invalid``: a check failed; names the index.
         """
-        believed = Believed(
+        trust = TimeTrust(
             distributors=self._pinned[1] or keys_by_id(key for each in self._anchors for key in each.distributors),
             stamps=self._stamps,
             endorsers=self._pinned[0] or keys_by_id(key for each in self._anchors for key in each.endorsers),
             drift_ppm=self.drift_ppm,
         )
-        audit = TimeAudit(believed)
+        audit = TimeAudit(trust)
         for index, raw in self._raw:
             audit.read(index, raw)
         rows = audit.rows()
@@ -235,10 +233,10 @@ class Objects:
 
 
 def policy_table(text: str) -> Mapping[str, object]:
-    """What stands in a policy's text.
+    """The table in a policy's text.
 
     Raises:
-        PeerError: ``policy-invalid``: no TOML.
+        PeerError: ``policy-invalid``: not TOML.
     """
     try:
         return tomllib.loads(text)

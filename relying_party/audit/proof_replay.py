@@ -1,6 +1,6 @@
-"""The logs of one boot, replayed from pushes that a proof holds up to a quote; and what they measured.
+"""Replays the measurement logs of one boot from the pushes in a proof, and lists their measurements. Pure.
 
-Unsigned log entries count once they reproduce a quoted PCR digest, here as at the verifier. Pure.
+As in the verifier, unsigned log entries are used only if they reproduce a quoted PCR digest (invariant I1).
 """
 
 import hashlib
@@ -22,26 +22,26 @@ from schemas.tpm.attest import Attest, QuoteInfo
 from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value
 from schemas.tpm.signature import parse_signature
 
-MAX_TOLD: Final = 50
+MAX_LISTED: Final = 50
 _BOOT_AGGREGATE: Final = "boot_aggregate"
 _BOUND_LOGS: Final = frozenset({"tcg2", "cel"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What the logs up to a quote measured, held against reference values.
+    """The measurements in the logs up to a quote, compared with reference values.
 
     Attributes:
-        entries: of each log.
+        entries: number of entries, by log.
         files: entries of the IMA list that measured a file, and of CEL logs that extended a quoted PCR.
-        listed: of them, with a digest in the reference values.
-        signed: of the others, with a signature by a key in them.
-        violations: entries of files that were written while measured.
-        aggregates: entries that call themselves a boot aggregate; that they are one is the verifier's judgement.
-        unlisted: path and digest of the rest, the first few.
-        unlisted_total: all of the rest.
+        listed: files with a digest in the reference values.
+        signed: other files with a signature by a key in the reference values.
+        violations: entries about files that were written while they were measured.
+        aggregates: entries that claim to be a boot aggregate; only the verifier checks this claim.
+        unlisted: path and digest of the remaining files, up to a limit.
+        unlisted_total: number of all remaining files.
         registers: quoted PCRs that have reference values.
-        registers_listed: of them, with one of these values.
+        registers_listed: those with one of these values.
     """
 
     entries: Mapping[str, int]
@@ -58,7 +58,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Measured:
-    """One measurement; without a digest, a file that was written while it was measured."""
+    """One measurement. It has no digest if the file was written while it was measured."""
 
     pcr_index: int
     text: str
@@ -68,10 +68,10 @@ class _Measured:
 
 @dataclass(slots=True)
 class BootReplay:
-    """Takes the pushes of one boot in their order, from a baseline on. Owned by one thread.
+    """Takes the pushes of one boot in their order, starting with a baseline. Owned by one thread.
 
     Attributes:
-        settled: the last push's quote was reproduced.
+        settled: the quote of the last push was reproduced.
     """
 
     settled: bool = False
@@ -85,12 +85,12 @@ class BootReplay:
         """Replays one push up to its quote.
 
         Args:
-            evidence: whose quote was verified.
+            evidence: with a verified quote.
             quote: that quote.
 
         Raises:
-            PeerError: ``log-replay-mismatch``, ``log-not-bound-to-body``, ``log-gap``, ``baseline-required``, or what
-                reading the logs raises.
+            PeerError: ``log-replay-mismatch``, ``log-not-bound-to-body``, ``log-gap``, ``baseline-required``, or a code
+                of a malformed log.
         """
         body, quoted = evidence.body, quote.attested
         if not isinstance(quoted, QuoteInfo):
@@ -123,7 +123,7 @@ class BootReplay:
             self._measured += _measured_of(name, part)
 
     def listing(self, references: tuple[ReferenceValues, ...], now_s: int) -> Listing:
-        """What was measured so far, against these reference values as they are at ``now_s``, UTC seconds.
+        """The measurements so far, compared with these reference values at ``now_s``, UTC seconds.
 
         Raises:
             PeerError: ``baseline-required``: nothing was replayed; ``log-malformed``.
@@ -150,7 +150,7 @@ class BootReplay:
             signed=len(rest) - len(unlisted),
             violations=len(files) - len(measured),
             aggregates=len(every) - len(files),
-            unlisted=tuple((each.text, (each.digest or b"").hex()) for each in unlisted[:MAX_TOLD]),
+            unlisted=tuple((each.text, (each.digest or b"").hex()) for each in unlisted[:MAX_LISTED]),
             unlisted_total=len(unlisted),
             registers=registers,
             registers_listed=good,
@@ -174,7 +174,7 @@ class BootReplay:
 
 
 def _measured_of(name: str, part: Consumed) -> Iterator[_Measured]:
-    """What one log's entries measured; the boot log's are in PCRs that have reference values."""
+    """The measurements of one log; of boot logs the PCRs are compared instead."""
     for file in part.ima.files(part.count) if part.ima is not None else ():
         text = file.path.decode("utf-8", "backslashreplace")
         yield _Measured(pcr_index=file.pcr_index, text=text, digest=file.digest, file=file)
@@ -191,7 +191,7 @@ def _measured_of(name: str, part: Consumed) -> Iterator[_Measured]:
 
 
 def _check_bound(evidence: Evidence) -> None:
-    """Boot and CEL increments are those whose digests the body names; PCRs bind half of them."""
+    """Checks boot and CEL increments against the digests in the body, because PCRs bind only half of their content."""
     digests = evidence.body.increment_digests
     for name, increment in evidence.unsigned_increments.items():
         expected = digests.get(name)

@@ -1,4 +1,4 @@
-"""What a proof proves, in plain words, and as JSON."""
+"""Prints the answer of a proof in plain words, and as JSON."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -14,13 +14,13 @@ from schemas.instants import SECOND_US, iso_text
 _MOST_FILES: Final = 10
 _LINES: Final = {
     Verdict.YES: "PROVEN, YES: all that this device had measured up to that time was approved",
-    Verdict.NO: "PROVEN, NO: before that time this device had measured what was not approved",
-    Verdict.UNKNOWN: "NOT PROVEN for that time; what is shown stands below",
+    Verdict.NO: "PROVEN, NO: before that time this device had measured something that was not approved",
+    Verdict.UNKNOWN: "NOT PROVEN for that time; see below for everything that is shown",
 }
 
 
 def answer_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
-    """The answer, one statement a line; no name of a file, a log or a person begins a line of its own."""
+    """The answer, one statement a line. Names from outside are escaped, so none of them can begin a line."""
     yield from map(printable, _answer_lines(answer, trust))
 
 
@@ -29,8 +29,8 @@ def _answer_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
     yield f"running only approved software at {iso_text(answer.proof.at_us)}?"
     yield ""
     yield _LINES[answer.verdict]
-    for wanting in answer.missing:
-        yield f"  wanting: {wanting}"
+    for reason in answer.missing:
+        yield f"  missing: {reason}"
     yield ""
     if answer.before is not None:
         yield from _side_lines("BEFORE", answer.before)
@@ -38,8 +38,8 @@ def _answer_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
         yield from _side_lines("AFTER", answer.after)
     yield from _boot_lines(answer)
     yield ""
-    yield "WHO SAYS SO"
-    yield from _who_lines(answer, trust)
+    yield "WHO VOUCHES FOR IT"
+    yield from _voucher_lines(answer, trust)
     yield ""
     yield "WHAT THIS DOES NOT PROVE"
     yield from _limits(answer, trust)
@@ -56,7 +56,7 @@ def _side_lines(name: str, side: Side) -> Iterator[str]:
     yield f"  received         {iso_text(side.received_us)}  by the verifier's word"
     reasons = f" ({', '.join(result.reasons)})" if result.reasons else ""
     policies = ", ".join(result.policies) or "-"
-    yield f"  the verifier said {result.status}, {result.freshness}{reasons}, by policy {policies}"
+    yield f"  the verdict was  {result.status}, {result.freshness}{reasons}, by policy {policies}"
     lengths = ", ".join(f"{name} {count}" for name, count in listing.entries.items())
     yield f"  logs replayed to the quoted PCR digest: {lengths or 'none'} entries"
     yield (
@@ -64,27 +64,27 @@ def _side_lines(name: str, side: Side) -> Iterator[str]:
         f"{listing.files} measured files are in the reference values of this proof"
     )
     if listing.violations:
-        yield f"  {listing.violations} entries say that a file was written while it was measured"
+        yield f"  {listing.violations} entries report that a file was written while it was measured"
     if listing.aggregates:
-        yield f"  {listing.aggregates} entries call themselves boot_aggregate; that they are one the verifier judged"
+        yield f"  {listing.aggregates} entries claim to be boot_aggregate; only the verifier checked that claim"
     for path, digest in listing.unlisted[:_MOST_FILES]:
         yield f"    not listed: {path} {digest}"
     if listing.unlisted_total > _MOST_FILES:
         yield f"    … and {listing.unlisted_total - _MOST_FILES} more"
     if listing.unlisted_total:
-        yield "  where it said affirming in spite of these, that is the verifier's judgement: the policy's exclusions"
+        yield "  if the verdict is affirming in spite of these, the verifier judged so: the policy excludes them"
 
 
 def _boot_lines(answer: Answer) -> Iterator[str]:
     if not answer.same_boot:
         return
-    yield "SAME BOOT: one key, the same counts, clock going on; the logs of AFTER hold all measured since it began"
+    yield "SAME BOOT: same key, same counters, later clock; the logs of AFTER hold everything measured since it began"
     if answer.never_reset:
         yield "  and TPM2_GetTime shows, in a later sync proof, that the TPM was not reset since before BEFORE"
 
 
-def _who_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
-    yield f"  log          {trust.log_key.name}+{trust.log_key.key_id.hex()}"
+def _voucher_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
+    yield f"  audit log    {trust.log_key.name}+{trust.log_key.key_id.hex()}"
     for head in answer.heads:
         yield f"    {_head_text(head)}"
         for witness, time_s in head.witnesses:
@@ -103,24 +103,24 @@ def _who_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
 def _head_text(head: Head) -> str:
     text = f"checkpoint of {head.checkpoint.size} entries, root {head.checkpoint.root.hex()[:16]}…"
     if head.stamped is None:
-        return f"{text}, stamped by nobody"
+        return f"{text}, not stamped"
     return f"{text}, stamped {iso_text(head.stamped.before_us or 0)} at the latest"
 
 
 def _key_lines(role: str, pinned: Mapping[bytes, EllipticCurvePublicKey] | None, ders: list[bytes]) -> Iterator[str]:
-    how = "by the log's word" if pinned is None else "given by you"
+    how = "stated by the audit log" if pinned is None else "given by you"
     known = ders if pinned is None else [public_der(key) for key in pinned.values()]
     for der in dict.fromkeys(known):
         yield f"  {role:<12} key SHA-256 {thumbprint(der)}  {how}"
 
 
 def _limits(answer: Answer, trust: ProofTrust) -> Iterator[str]:
-    yield "  that what runs and is not measured is approved: the logs hold what the device's policies measure, no more"
-    yield "  that the log is complete, or that the maker of this file left nothing out: a revocation, a later policy"
+    yield "  that software which is not measured is approved: the logs hold only what the device measures"
+    yield "  that the audit log is complete, or that this file leaves nothing out: a revocation, a later policy"
     if trust.endorsers is None or trust.distributors is None or trust.verifiers is None:
-        yield "  that the keys called 'by the log's word' are theirs: compare them, or give your own"
+        yield "  that the keys 'stated by the audit log' belong to these roles: compare them, or give your own"
     if not any(head.witnesses for head in answer.heads):
-        yield "  that the log shows everybody the same: no witness cosigned"
+        yield "  that the audit log shows everybody the same entries: no witness cosigned it"
 
 
 def answer_json(answer: Answer, trust: ProofTrust) -> dict[str, object]:

@@ -1,6 +1,6 @@
-"""Makes again, from entries that have the roots that were signed, the hashes and the checkpoint that do not hold.
+"""Writes damaged tiles and the newest checkpoint of an audit log again, from entries that lead to the signed roots.
 
-Nothing is signed, nothing is invented: what is written is decided by the entries and the checkpoints that were kept.
+It signs nothing: the entries and the stored checkpoints determine every byte that it writes.
 """
 
 from runtime.audit_log.store import LogStore
@@ -11,14 +11,14 @@ from schemas.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, Tile, subtree_root, tile
 
 
 def repair(store: LogStore, size: int) -> int:
-    """Writes tiles of hashes that are missing or wrong, and the newest checkpoint; returns how many objects.
+    """Writes missing and wrong tiles, and the newest checkpoint; returns the number of objects written.
 
     Args:
-        store: where the log lies; nobody else writes to it now.
-        size: entries of the newest checkpoint, which the entries were found to have the root of.
+        store: holds the audit log; nobody else writes to it now.
+        size: of the newest checkpoint; the entries must lead to its root.
 
     Raises:
-        PeerError: an entry is not there after all.
+        PeerError: an entry is missing.
         WorldError: ``store-unavailable``.
     """
     reader = LogReader(store)
@@ -46,7 +46,7 @@ def repair(store: LogStore, size: int) -> int:
         hashes, level = above, level + 1
     kept = reader.checkpoint_at(size)
     there = store.read(CHECKPOINT, max_bytes=MAX_NOTE_BYTES)
-    if there is None or not there.startswith(kept):  # cosignatures come behind
+    if there is None or not there.startswith(kept):  # cosignatures follow it
         store.write(CHECKPOINT, kept)
         written += 1
     return written

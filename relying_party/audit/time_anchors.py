@@ -1,11 +1,12 @@
-"""The best bounds that many events of one clock epoch put on another. Pure.
+"""Finds the best bounds on the time of a quote that the other events of its clock epoch give. Pure.
 
-Each event has a reading of the TPM's clock and an interval of true time; by (2), (3), (5) and (6) of
-:mod:`schemas.time_model` each bounds every quote of its epoch. Of those before a quote, and of those after it, the one
-that bounds it best does so for every later, or earlier, quote as well: found once, looked up ever after.
+Each event has a reading of the TPM's clock and an interval of true time. By (2), (3), (5) and (6) of
+:mod:`schemas.time_model` it bounds every quote of its epoch. Among the events before a quote, the one with the best
+bound is also the best one for every later quote; likewise among the events after it for every earlier quote. So the
+best ones are computed once and then looked up.
 
-Of two readings of the same millisecond either may have been the first. That a quote came after the sync proof in its
-own body is known without any clock; using it is the caller's part.
+Two readings of the same millisecond are in unknown order. A quote always follows the sync proof in its own body; the
+caller uses that fact.
 """
 
 from bisect import bisect_right
@@ -26,8 +27,8 @@ class Anchor:
 
     Attributes:
         clock_ms: the TPM's clock.
-        after_us: it happened not before this, UTC microseconds; None where nothing says so.
-        before_us: and not after this; None likewise.
+        after_us: lower bound for its time, UTC microseconds; None without one.
+        before_us: upper bound; None without one.
     """
 
     clock_ms: int
@@ -36,10 +37,10 @@ class Anchor:
 
 
 def clock_eras(offsets_ms: Iterable[int]) -> list[int]:
-    """Where the stretches begin in which nobody touched a clock; more than one: it was set, or cleared.
+    """The beginnings of the eras in which a clock was neither set nor cleared; one era if it never was.
 
     Args:
-        offsets_ms: of each timed proof of one epoch, its clock less its time since power-on, which nobody can set.
+        offsets_ms: for each timed proof of one epoch, its clock minus its time since power-on, which nobody can set.
     """
     starts: list[int] = []
     for offset_ms in sorted(offsets_ms):
@@ -49,10 +50,10 @@ def clock_eras(offsets_ms: Iterable[int]) -> list[int]:
 
 
 class _Side:
-    """Anchors that bound one side, by their clocks, with the best one up to and from each."""
+    """Anchors for one side, sorted by clock, with the best anchor up to and from each position."""
 
     def __init__(self, anchors: list[tuple[int, int]], drift_ppm: int, *, lower: bool) -> None:
-        """Takes (clock, bound) of each; ``lower`` for bounds of which the greatest is the best."""
+        """Takes (clock, bound) of each anchor; ``lower`` for lower bounds, where the greatest is the best."""
         self._anchors = sorted(anchors, key=lambda each: (each[0], each[1] if lower else -each[1]))
         self._clocks = [clock_ms for clock_ms, _ in self._anchors]
         choose: Callable[..., tuple[int, int]] = max if lower else min
@@ -68,7 +69,7 @@ class _Side:
         self._after = list(accumulate(reversed(self._anchors), best(fast if lower else slow)))[::-1]
 
     def candidates(self, clock_ms: int) -> set[tuple[int, int]]:
-        """The anchors among which the best one is for a quote at ``clock_ms``."""
+        """A few anchors that include the best one for a quote at ``clock_ms``."""
         place = bisect_right(self._clocks, clock_ms)
         found = {self._anchors[place - 1], self._before[place - 1]} if place else set()
         return found | ({self._anchors[place], self._after[place]} if place < len(self._anchors) else set())
@@ -78,7 +79,7 @@ class AnchorTable:
     """All anchors of one clock epoch. Immutable."""
 
     def __init__(self, anchors: Iterable[Anchor], drift_ppm: int) -> None:
-        """Takes the anchors, and the bound on the clock's rate error."""
+        """Takes the anchors and the bound on the clock's rate error."""
         given = list(anchors)
         self._drift_ppm = drift_ppm
         lower = [(each.clock_ms, each.after_us) for each in given if each.after_us is not None]
@@ -87,7 +88,7 @@ class AnchorTable:
         self._upper = _Side(upper, drift_ppm, lower=False)
 
     def bounds(self, clock_ms: int) -> tuple[int | None, int | None]:
-        """Not before and not after, UTC microseconds, of a quote at ``clock_ms``; None where nothing bounds it."""
+        """Lower and upper bound, UTC microseconds, for a quote at ``clock_ms``; None without a bound."""
         after = [
             quote_made(Interval(after_us=bound), at_ms, clock_ms, self._drift_ppm).after_us
             if at_ms != clock_ms

@@ -1,22 +1,23 @@
-"""When was each recorded quote made? Recomputed from a verifier's audit log, without believing the verifier (TUDA).
+"""Recomputes when each recorded quote was made, from an audit log, without trusting the verifier (TUDA). Pure.
 
-Pure: entries, keys and the TSAs' certificates are arguments. In this order:
+The steps, in this order:
 
-1. every entry is read; handles are verified to distributor and TSA, endorsements to the endorser;
-2. of every evidence: the payload's digest, the quote over the body, the quote's and the sync proof's signatures by the
-   key that the endorsement recorded before it vouches for, the TSA's token over the sync proof where there is one;
-3. the interval of its quote from all handles, sync proofs and receipts of its clock epoch that the log holds, later
-   ones included: inequalities (2) to (6) of :mod:`schemas.time_model`. Proofs that tell the time since power-on show
-   where the clock was set or cleared within an epoch: there, readings bind nothing beyond the last proof before;
-4. the recorded result must not claim more than that, nor one that came later about the same evidence.
+1. Read every entry. Verify handles (distributor, TSA) and endorsements (endorser).
+2. Verify each evidence: the payload's digest; the quote over the body; the signatures of quote and sync proof, by the
+   key in the endorsement recorded before it; the TSA's token over the sync proof, if there is one.
+3. Bound the time of its quote by all handles, sync proofs and receipts of its clock epoch in the audit log, including
+   later ones: inequalities (2) to (6) of :mod:`schemas.time_model`. Proofs that state the time since power-on reveal
+   where the clock was set or cleared within an epoch. There, a reading bounds nothing beyond the last proof before it.
+4. Check that no recorded result about the evidence claims a narrower interval.
 
-A TSA and the TPM vouch for the lower bound, and for the upper one where the sync proof was stamped; elsewhere it is the
-verifier's word. An endorsement must be valid at the receipt. Measurements are not appraised.
+A TSA and the TPM vouch for the lower bound, and for the upper bound too if the sync proof was stamped. Otherwise the
+upper bound rests on the verifier alone: on its receipt time and on the handles that it held by then. An endorsement
+must be valid at the receipt time. This module appraises no measurements.
 """
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -40,20 +41,20 @@ from schemas.topics import TopicKind
 from schemas.tpm.attest import Attest, AttestType, TimeAttestInfo, parse_attest
 from schemas.tpm.signature import parse_signature, verify_signature
 
-PENDING = "handle not in the log"
-ELSEWHERE = "the evidence of this result is not in the log"
+PENDING = "handle not in the audit log"
+ELSEWHERE = "the evidence of this result is not in the audit log"
 _Epoch = tuple[Ueid, bytes, int, int]
-_Era = int | bytes  # a stretch of an epoch, or one proof alone that does not tell the time since power-on
+_Era = int | bytes  # a stretch of an epoch; or a single proof, if that does not state the time since power-on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Believed:
-    """Whom the auditor believes.
+class TimeTrust:
+    """The signers that the auditor trusts.
 
     Attributes:
         distributors: handle distributors' keys by ``cose.key_id``.
         stamps: verifies time-stamp tokens.
-        endorsers: endorsers' keys likewise; None leaves the signatures of quotes and sync proofs unchecked.
+        endorsers: endorsers' keys by ``cose.key_id``; None leaves signatures of quotes and sync proofs unchecked.
         drift_ppm: bound on the rate error of the devices' clocks.
     """
 
@@ -65,19 +66,19 @@ class Believed:
 
 @dataclass(slots=True, kw_only=True)
 class Row:
-    """One evidence, or another entry in which something does not hold. Times in UTC microseconds.
+    """One evidence, or another entry with a problem. Times in UTC microseconds.
 
     Attributes:
-        index, number: place in the log, from 0; the number that the writer gave the entry.
+        index, number: place in the audit log, from 0; the number that the writer gave the entry.
         kind: ``evidence``, ``refused``, ``overdue``, ``resolved``, ``unreadable``, or the kind of an object.
-        ueid, sequence, received_us: of the evidence; receipt by the verifier's clock.
+        ueid, sequence, received_us: of the evidence; receipt time by the verifier's clock.
         handle: that its sync proof signs.
-        after_us, before_us: the interval of its quote, recomputed; None for no bound.
-        recorded_after_us: what the recorded result claims.
-        received_after: newest handle that the log holds before the entry.
+        after_us, before_us: the recomputed interval of its quote; None for no bound.
+        recorded_after_us: the lower bound that the recorded result claims.
+        received_after: newest handle in the audit log before the entry.
         received_before: first handle after it.
-        pending: why the quote is bound to no time, or empty.
-        problems: what does not hold.
+        pending: why the quote has no bounds, or empty.
+        problems: failed checks.
     """
 
     index: int
@@ -98,7 +99,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Quote:
-    """An authentic quote: its row and what has to wait until the whole log is read."""
+    """An authentic quote: its row, and the values that are needed once the whole audit log is read."""
 
     row: Row
     epoch: _Epoch
@@ -118,21 +119,21 @@ class _Sync:
 
 
 class TimeAudit:
-    """Reads a log front to back, then tells. Owned by the thread that calls it."""
+    """Reads an audit log from its first entry to its last, then reports. Owned by the thread that calls it."""
 
-    def __init__(self, believed: Believed, only: Ueid | None = None) -> None:
-        """Starts before the first entry; ``only`` leaves the evidence of other attesters out."""
-        self._believed = believed
+    def __init__(self, trust: TimeTrust, only: Ueid | None = None) -> None:
+        """Starts before the first entry; ``only`` leaves out the evidence of other attesters."""
+        self._trust = trust
         self._only = only
         self._rows: list[Row] = []
-        self._open: list[Row] = []  # that wait for the next handle
+        self._open: list[Row] = []  # rows that wait for the next handle
         self._handles: dict[HandleId, Handle] = {}
         self._newest: Handle | None = None
         self._endorsed: dict[Ueid, Endorsement] = {}
         self._syncs: dict[_Epoch, dict[bytes, _Sync]] = {}
         self._quotes: list[_Quote] = []
-        self._results: list[tuple[Row, AttestationResult]] = []  # without evidence: of deadlines, of handles that came
-        self._starts: dict[_Epoch, list[int]] = {}  # of eras
+        self._results: list[tuple[Row, AttestationResult]] = []  # without evidence: overdue, or a late handle
+        self._starts: dict[_Epoch, list[int]] = {}  # where eras begin
         self._ends: dict[tuple[_Epoch, _Era], int] = {}
         self._last_us, self._index = 0, 0
 
@@ -143,7 +144,7 @@ class TimeAudit:
         try:
             entry = parse_entry(raw)
         except PeerError as error:
-            self._blame(row, error)
+            self._add_problem(row, error)
             return
         row.received_us, row.received_after = entry.received_us, self._newest
         self._check_order(row, entry.received_us)
@@ -153,7 +154,7 @@ class TimeAudit:
             self._read_evidence(row, entry)
 
     def rows(self) -> list[Row]:
-        """Everything that is to be told, in the log's order; called once, after the last entry."""
+        """The rows to report, in the order of the audit log; call it once, after the last entry."""
         tables = self._tables()
         for quote in self._quotes:
             row = quote.row
@@ -161,14 +162,14 @@ class TimeAudit:
             row.before_us = min(each for each in (before_us, row.received_us) if each is not None)
             row.pending = "" if row.handle in self._handles else PENDING
             if row.after_us is not None and row.after_us > row.before_us:
-                row.problems.append("contradicted: what TPM, TSAs and receipts say cannot all be true")
+                row.problems.append("contradicted: the statements of TPM, TSAs and receipts cannot all be true")
             self._compare(row, quote.recorded)
         self._compare_results()
-        told = (row for row in self._rows if row.kind == "evidence" or row.problems or row.pending)
-        return sorted(told, key=lambda row: row.index)
+        reported = (row for row in self._rows if row.kind == "evidence" or row.problems or row.pending)
+        return sorted(reported, key=lambda row: row.index)
 
     def _compare_results(self) -> None:
-        """Results that came without evidence must claim no more than can be recomputed of the evidence they name."""
+        """Checks results without evidence: they may not claim more than is recomputed for the evidence they name."""
         quotes = {(quote.row.ueid, quote.evidence): quote for quote in self._quotes}
         for row, recorded in self._results:
             quote = quotes.get((row.ueid, recorded.evidence or b""))
@@ -177,7 +178,7 @@ class TimeAudit:
                 continue
             row.after_us, row.before_us = quote.row.after_us, quote.row.before_us
             if (recorded.ueid, recorded.received_us) != (row.ueid, quote.row.received_us):
-                row.problems.append("the recorded result names another attester or receipt")
+                row.problems.append("the recorded result names another attester or receipt time")
             self._compare(row, recorded)
 
     def _bounds(
@@ -186,7 +187,7 @@ class TimeAudit:
         era = self._era(quote.epoch, quote.sync)
         after_us, before_us = tables[quote.epoch, era].bounds(quote.clock_ms)
         own_us = self._after_own_sync(quote)
-        if len(self._starts[quote.epoch]) > 1:  # the clock was touched
+        if len(self._starts[quote.epoch]) > 1:  # the clock was set or cleared
             before_us = None
             if quote.clock_ms > self._ends.get((quote.epoch, era), -1):
                 handle = self._handles.get(quote.row.handle or HandleId(b""))
@@ -200,32 +201,32 @@ class TimeAudit:
         return bisect_right(self._starts[epoch], sync.offset_ms)
 
     def _after_own_sync(self, quote: _Quote) -> int | None:
-        """The sync proof is in the body that is quoted: it came first, also where both show the same millisecond."""
+        """The quoted body contains the sync proof, so the proof came first, even within the same millisecond."""
         handle = self._handles.get(quote.row.handle or HandleId(b""))
         if handle is None or quote.own_sync_ms is None:
             return None
-        return quote_made(handle.made, quote.own_sync_ms, quote.clock_ms, self._believed.drift_ppm).after_us
+        return quote_made(handle.made, quote.own_sync_ms, quote.clock_ms, self._trust.drift_ppm).after_us
 
-    def _blame(self, row: Row, error: PeerError) -> None:
+    def _add_problem(self, row: Row, error: PeerError) -> None:
         row.problems.append(str(error))
         self._rows.append(row)
 
     def _check_order(self, row: Row, received_us: int) -> None:
         if received_us < self._last_us:
-            row.problems.append("received before the entry in front of it: reordered, or a clock set back")
+            row.problems.append("received before the previous entry: reordered, or a clock was set back")
         if self._newest is not None and received_us < self._newest.earliest_us:
-            row.problems.append("received before a handle in front of it was stamped: reordered, or a clock behind")
+            row.problems.append("received before an earlier handle was stamped: reordered, or a clock is behind")
         self._last_us = received_us
 
     def _read_object(self, row: Row, entry: ObjectEntry) -> None:
         row.kind = entry.kind
         try:
             if entry.kind == TopicKind.HANDLES:
-                self._take_handle(verify_handle(entry.raw, self._believed.distributors, self._believed.stamps))
-            elif entry.kind == TopicKind.ENDORSEMENTS and self._believed.endorsers is not None:
-                self._take_endorsement(verify_endorsement(entry.raw, self._believed.endorsers))
+                self._take_handle(verify_handle(entry.raw, self._trust.distributors, self._trust.stamps))
+            elif entry.kind == TopicKind.ENDORSEMENTS and self._trust.endorsers is not None:
+                self._take_endorsement(verify_endorsement(entry.raw, self._trust.endorsers))
         except PeerError as error:
-            self._blame(row, error)
+            self._add_problem(row, error)
             return
         self._rows.append(row)
 
@@ -254,7 +255,7 @@ class TimeAudit:
         self._open.append(row)
         try:
             if hashlib.sha256(entry.payload).digest() != entry.digest:
-                raise PeerError(Reason.MALFORMED, "the payload is not the one whose digest was recorded")
+                raise PeerError(Reason.MALFORMED, "the payload does not have the recorded digest")
             value = cmw.unwrap(entry.payload, media_types.EVIDENCE, Indicator.EVIDENCE)
             evidence = parse_evidence(value)
             row.sequence = evidence.body.sequence
@@ -263,7 +264,7 @@ class TimeAudit:
             recorded = result_token.read_unverified(entry.result) if entry.result is not None else None
             _check_recorded(entry, evidence, recorded)
         except PeerError as error:
-            self._blame(row, error)
+            self._add_problem(row, error)
             return
         self._check_received_after(row, recorded)
         row.handle = HandleId(sync.extra_data)
@@ -302,13 +303,13 @@ class TimeAudit:
             raise PeerError(Reason.ATTEST_TYPE_WRONG, f"the quote is a {quote.type.name} attestation")
         if quote.extra_data != evidence.body_digest:
             raise PeerError(Reason.QUOTE_NOT_BOUND_TO_BODY, "the quote's extraData is not the SHA-256 of the body")
-        if self._believed.endorsers is None:
+        if self._trust.endorsers is None:
             return
         endorsement = self._endorsed.get(entry.ueid)
         if endorsement is None:
-            raise PeerError(Reason.ATTESTER_UNENDORSED, "no endorsement in the log before it")
+            raise PeerError(Reason.ATTESTER_UNENDORSED, "no endorsement in the audit log before it")
         if not endorsement.is_valid(entry.received_us // SECOND_US):
-            raise PeerError(Reason.ENDORSEMENT_EXPIRED, f"endorsement version {endorsement.version} was not valid then")
+            raise PeerError(Reason.ENDORSEMENT_EXPIRED, f"endorsement version {endorsement.version} was not valid")
         public, body = endorsement.attesting_key, evidence.body
         if body.environment != public.name:
             raise PeerError(Reason.ATTESTING_KEY_MISMATCH, "the body names another attesting key than the endorsed one")
@@ -320,14 +321,14 @@ class TimeAudit:
     def _check_received_after(self, row: Row, recorded: AttestationResult | None) -> None:
         claimed = recorded.received_after if recorded is not None else None
         if claimed is not None and claimed not in self._handles:
-            row.problems.append("the result says it came after a handle that the log has not before")
+            row.problems.append("the result names a handle before its receipt that the audit log does not hold by then")
 
     def _take_sync(self, row: Row, entry: EvidenceEntry, evidence: Evidence, sync: Attest) -> None:
-        """A sync proof was made before its receipt, and before the TSA stamped it."""
+        """Takes a sync proof: it was made before its receipt, and before the TSA stamped it."""
         before_us = entry.received_us
         if evidence.body.sync_stamp is not None:
             try:
-                stamp = self._believed.stamps.verify_stamp(evidence.body.sync_stamp, evidence.body.sync_imprint)
+                stamp = self._trust.stamps.verify_stamp(evidence.body.sync_stamp, evidence.body.sync_imprint)
                 latest_us = stamped(stamp.gen_time_us, stamp.accuracy_us).before_us
                 before_us = min(before_us, latest_us) if latest_us is not None else before_us
             except PeerError as error:
@@ -355,23 +356,23 @@ class TimeAudit:
                 era = epoch, self._era(epoch, imprint)
                 anchors.setdefault(era, []).append(made)
                 self._ends[era] = max(self._ends.get(era, -1), sync.clock_ms)
-        return {each: AnchorTable(given, self._believed.drift_ppm) for each, given in anchors.items()}
+        return {each: AnchorTable(given, self._trust.drift_ppm) for each, given in anchors.items()}
 
     def _compare(self, row: Row, recorded: AttestationResult | None) -> None:
-        """The recorded interval must not be narrower than what can be recomputed, on either side."""
+        """Checks that the recorded interval is no narrower than the recomputed one, on either side."""
         if recorded is None:
             return
         after_us, before_us = recorded.made_after_us, recorded.made_before_us
         if after_us is not None and row.after_us is None:
-            row.problems.append("the result claims a lower bound, and nothing in the log gives one")
+            row.problems.append("the result claims a lower bound that nothing in the audit log supports")
         elif after_us is not None and row.after_us is not None and after_us > row.after_us:
             more_ms = (after_us - row.after_us) / 1000
             row.problems.append(
-                f"the result claims {more_ms:.3f} ms more than can be recomputed (drift bound, clock set?)"
+                f"the result's lower bound is {more_ms:.3f} ms above the recomputed one (drift bound, clock set?)"
             )
         if before_us is not None and row.before_us is not None and before_us < row.before_us:
             more_ms = (row.before_us - before_us) / 1000
-            row.problems.append(f"the result's upper bound is {more_ms:.3f} ms below what can be recomputed")
+            row.problems.append(f"the result's upper bound is {more_ms:.3f} ms below the recomputed one")
 
 
 def _epoch(evidence: Evidence, attest: Attest) -> _Epoch:
@@ -385,16 +386,4 @@ def _check_recorded(entry: EvidenceEntry, evidence: Evidence, recorded: Attestat
     if (recorded.ueid, recorded.evidence) != (entry.ueid, evidence.body_digest):
         raise PeerError(Reason.MALFORMED, "the recorded result is about other evidence")
     if recorded.received_us is not None and recorded.received_us != entry.received_us:
-        raise PeerError(Reason.MALFORMED, "the recorded result names another receipt")
-
-
-def audit_times(entries: Iterable[tuple[int, bytes]], believed: Believed, only: Ueid | None = None) -> list[Row]:
-    """Recomputes a whole log, ``entries`` being number and bytes in the log's order; see the module.
-
-    Returns:
-        One row for each evidence, and one for each other entry that does not hold, or whose evidence is elsewhere.
-    """
-    audit = TimeAudit(believed, only)
-    for number, raw in entries:
-        audit.read(number, raw)
-    return audit.rows()
+        raise PeerError(Reason.MALFORMED, "the recorded result names another receipt time")

@@ -1,6 +1,6 @@
 """The audit log of a recorded verifier, and its times recomputed from it."""
 
-from relying_party.audit.time_audit import Believed, Row, audit_times
+from relying_party.audit.time_audit import Row, TimeAudit, TimeTrust
 from runtime.audit_log.any_log import read_entries
 from tests.worlds.verifier import Verifying
 
@@ -15,13 +15,16 @@ def entries(verifying: Verifying) -> Entries:
 
 
 def audited(verifying: Verifying, log: Entries, *, drift_ppm: int = DRIFT_PPM) -> list[Row]:
-    believed = Believed(
+    trust = TimeTrust(
         distributors=verifying.mint.keys,
         stamps=verifying.stamps,
         endorsers=verifying.endorsers,
         drift_ppm=drift_ppm,
     )
-    return audit_times(log, believed)
+    audit = TimeAudit(trust)
+    for number, raw in log:
+        audit.read(number, raw)
+    return audit.rows()
 
 
 def bad(rows: list[Row]) -> list[tuple[int, str]]:

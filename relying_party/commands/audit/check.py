@@ -26,30 +26,35 @@ def add_to(parsers: "Parsers") -> None:
     """Adds the command."""
     command = parsers.add_parser(
         "check",
-        help="say what a proof proves, without its log and without a verifier",
-        description="Exit status: 0 proven, and the answer is yes; 1 not proven, or the answer is no, or the file does "
-        "not hold; 2 a wrong option or file.",
+        help="check what a proof proves, without its audit log and without a verifier",
+        description="Exit status: 0 proven, and the answer is yes; 1 not proven, or the answer is no, or the proof is "
+        "invalid; 2 a wrong option or file.",
     )
     files: dict[str, Any] = {"type": Path, "action": "append", "default": []}
     command.add_argument("proof", type=Path, metavar="FILE", help="of relying-party audit prove")
-    command.add_argument("--log-key", required=True, metavar="VKEY", help="the log's verifier key, or a file with it")
+    command.add_argument(
+        "--log-key", required=True, metavar="VKEY", help="the audit log's verifier key, or a file with it"
+    )
     command.add_argument(
         "--tsa-root", **files, metavar="PEM", help="root certificate of a Time Stamp Authority; more than one is fine"
     )
     command.add_argument(
-        "--tsa-intermediate", **files, metavar="PEM", help="certificate below it that tokens leave out"
+        "--tsa-intermediate", **files, metavar="PEM", help="certificate below it, if tokens do not contain it"
     )
-    command.add_argument("--witness", action="append", default=[], metavar="VKEY", help="a witness whose word counts")
+    command.add_argument("--witness", action="append", default=[], metavar="VKEY", help="a trusted witness")
     for role in ("endorser", "distributor", "verifier"):
         command.add_argument(
-            f"--{role}-key", **files, metavar="PEM", help=f"{role}'s public key; without, the log's word on it counts"
+            f"--{role}-key",
+            **files,
+            metavar="PEM",
+            help=f"{role}'s public key; without it, the audit log's own statement is used",
         )
     command.add_argument("--json", action="store_true", help="as JSON")
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Checks a proof; 0 when it proves that the answer is yes.
+    """Checks a proof; returns 0 when it proves that the answer is yes.
 
     Raises:
         ConfigError: names the option and the file.
@@ -77,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _trust(options: argparse.Namespace) -> ProofTrust:
     if not options.tsa_root:
-        raise ConfigError("--tsa-root: missing; without it no time can be believed")
+        raise ConfigError("--tsa-root: missing; without it no time can be verified")
     with naming("--tsa-root"):
         stamps = load_time_stamp_verifier(options.tsa_root, options.tsa_intermediate)
     keys = {}

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relying_party.audit.fsck import MAX_FINDINGS, Demands, Finding, LogCheck
+from relying_party.audit.fsck import MAX_FINDINGS, AuditLogCheck, Demands, Finding
 from relying_party.audit.repair import repair
 from runtime.audit_log.any_log import JOURNAL
 from runtime.audit_log.frames import AuditFileDamagedError
@@ -40,10 +40,10 @@ def add_to(parsers: "Parsers") -> None:
     command.add_argument("--log-key", required=True, metavar="VKEY", help="the log's verifier key, or its file")
     files: dict[str, Any] = {"type": Path, "action": "append", "default": []}
     command.add_argument(
-        "--tsa-root", **files, metavar="PEM", help="root certificate of a TSA; without, stamps are not looked at"
+        "--tsa-root", **files, metavar="PEM", help="root certificate of a TSA; without it, stamps are not checked"
     )
     command.add_argument(
-        "--tsa-intermediate", **files, metavar="PEM", help="certificate below it that tokens leave out"
+        "--tsa-intermediate", **files, metavar="PEM", help="certificate below it, if tokens do not contain it"
     )
     command.add_argument(
         "--known", **files, metavar="NOTE", help="a checkpoint that was seen earlier: the log must extend it"
@@ -51,7 +51,11 @@ def add_to(parsers: "Parsers") -> None:
     command.add_argument(
         "--tolerance-s", type=float, default=60.0, help="between clocks, receipt and stamp (default: %(default)s)"
     )
-    command.add_argument("--repair", action="store_true", help="make tiles again that entries and checkpoints decide")
+    command.add_argument(
+        "--repair",
+        action="store_true",
+        help="write damaged tiles again, where entries and checkpoints decide their content",
+    )
     command.set_defaults(run=run)
 
 
@@ -68,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     if not reader.has_checkpoint() and not reader.checkpoints():
         if not segments(Path(options.log) / JOURNAL):
             raise ConfigError(f"{options.log}: no audit log: no checkpoint in it, and no journal")
-        print("note: nothing was published yet; only its journal is there", file=sys.stderr)
+        print("note: nothing was published yet; there is only the journal", file=sys.stderr)
     check = _checked(reader, demands)
     journaled = _check_journal(check, Path(options.log) / JOURNAL)
     if options.repair and check.findings and all(each.repairable for each in check.findings) and check.entries_hold:
@@ -99,8 +103,8 @@ def _demands(options: argparse.Namespace) -> Demands:
     )
 
 
-def _checked(reader: LogReader, demands: Demands) -> LogCheck:
-    check = LogCheck(reader=reader, demands=demands)
+def _checked(reader: LogReader, demands: Demands) -> AuditLogCheck:
+    check = AuditLogCheck(reader=reader, demands=demands)
     total = check.open()
     with Progress("entries") as progress:
         for done in check.walk():
@@ -108,13 +112,13 @@ def _checked(reader: LogReader, demands: Demands) -> LogCheck:
     return check
 
 
-def _check_journal(check: LogCheck, folder: Path) -> int:
-    """Entries in the journal behind the tree; what is wrong with it goes to the findings."""
+def _check_journal(check: AuditLogCheck, folder: Path) -> int:
+    """Checks the journal; returns the number of its entries that are not in the tree yet."""
     there = segments(folder) if folder.is_dir() else []
     if not there:
         return 0
     if check.size < there[0].start <= check.reader.unverified_size():
-        return 0  # the log's writer went on meanwhile
+        return 0  # the audit log's writer has continued since
     if there[0].start > check.size:
         problem = f"the journal begins at {there[0].start}, the newest checkpoint has {check.size} entries"
         check.findings.append(Finding(index=check.size, reason=Reason.AUDIT_LOG_TRUNCATED, detail=problem))
@@ -126,16 +130,16 @@ def _check_journal(check: LogCheck, folder: Path) -> int:
             if index >= check.size:
                 behind += 1
             elif index >= check.pruned and entry != check.reader.entry(index):
-                problem = "another entry in the journal than in the tree"
+                problem = "the journal and the tree have different entries"
                 check.findings.append(Finding(index=index, reason=Reason.AUDIT_LOG_FORKED, detail=problem))
                 return behind
     except (AuditFileDamagedError, WorldError) as error:
         check.findings.append(Finding(index=cursor.index, reason=Reason.AUDIT_LOG_ALTERED, detail=error.detail))
         return behind
     except PeerError:
-        return behind  # the tree was found wanting already
+        return behind  # the tree has findings already
     if cursor.unread_bytes():
-        print("note: the journal is torn at its end, or is being written", file=sys.stderr)
+        print("note: the last entry of the journal is incomplete, or is being written", file=sys.stderr)
     return behind
 
 
@@ -148,21 +152,21 @@ def _line(finding: Finding) -> str:
     return f"{place}: {finding.reason}: {finding.detail}{' (can be repaired)' if finding.repairable else ''}"
 
 
-def _summarize(check: LogCheck, journaled: int, *, stamped: bool) -> None:
+def _summarize(check: AuditLogCheck, journaled: int, *, stamped: bool) -> None:
     print(
         f"{check.size} entries ({check.evidence} evidence), {len(check.checkpoints)} checkpoints, "
         f"{len(check.stamps)} stamps, {journaled} more in the journal"
     )
     if check.pruned:
-        print(f"pruned: the first entry that is left is {check.pruned}; of older ones the objects alone")
+        print(f"pruned: the first entry that is left is {check.pruned}; of older ones only the objects are left")
     if not stamped:
-        print("note: no --tsa-root, so nobody but the log's key says when")
+        print("note: no --tsa-root, so only the audit log's key vouches for times")
     if check.unreadable:
         print(f"note: {check.unreadable} entries of a kind that this software does not know")
     if len(check.findings) >= MAX_FINDINGS:
-        print("note: there may be more; the first ones are shown")
+        print("note: only the first findings are shown; there may be more")
     if check.findings:
         first = min(each.index for each in check.findings)
-        print(f"does not hold; first bad entry: {first if first >= 0 else 'none, the log itself'}")
+        print(f"does not hold; first bad entry: {first if first >= 0 else 'none, the audit log itself'}")
     else:
         print("holds")

@@ -1,4 +1,4 @@
-"""``relying-party audit prove``: one file that answers what a device ran at a time."""
+"""``relying-party audit prove``: writes a file that proves what a device ran at a given time."""
 
 import argparse
 from datetime import datetime
@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relying_party.audit.proof_maker import Choice, LogScan
+from relying_party.audit.proof_maker import AuditLogScan, Choice
 from runtime.audit_log.any_log import is_tiled_log
 from runtime.audit_log.object_store import open_store
 from runtime.audit_log.tile_log import LogReader
@@ -42,16 +42,16 @@ def run(options: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: names the option.
-        PeerError: the log does not hold what a proof needs.
-        WorldError: it cannot be read, or the proof not written.
+        PeerError: the audit log lacks entries that a proof needs.
+        WorldError: the audit log cannot be read, or the proof cannot be written.
     """
     ueid, at_us = _ueid(options.attester), parse_time(options.at)
     folder = Path(options.audit_log)
     if "://" not in options.audit_log and not (folder.is_dir() and is_tiled_log(folder)):
-        raise ConfigError(f"--audit-log: {options.audit_log}: no tiled audit log; only such a one has proofs")
+        raise ConfigError(f"--audit-log: {options.audit_log}: not a tiled audit log; only a tiled one has proofs")
     reader = LogReader(open_store(options.audit_log))
     newest, stamps = reader.unverified_size(), _stamps(reader)
-    scan = LogScan(ueid)
+    scan = AuditLogScan(ueid)
     with Progress("entries") as progress:
         for index, raw in reader.entries(0, newest):
             scan.take(index, raw)
@@ -70,14 +70,14 @@ def parse_time(text: str) -> int:
     """A time on the command line, UTC microseconds.
 
     Raises:
-        ConfigError: it is none, or without a zone.
+        ConfigError: it is not a time, or has no zone.
     """
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ConfigError(f"--at: {text!r}, expected a time as 2026-11-29T12:00:00Z") from error
+        raise ConfigError(f"--at: {text!r}, expected a time like 2026-11-29T12:00:00Z") from error
     if time.tzinfo is None:
-        raise ConfigError(f"--at: {text!r} has no zone; write 2026-11-29T12:00:00Z or +01:00 behind it")
+        raise ConfigError(f"--at: {text!r} has no zone; write 2026-11-29T12:00:00Z, or add +01:00")
     time_us = microseconds(time)
     if time_us < 0:
         raise ConfigError(f"--at: {text!r} is before 1970")
@@ -92,7 +92,7 @@ def _ueid(text: str) -> Ueid:
 
 
 def _stamps(reader: LogReader) -> dict[int, int]:
-    """When each stamped checkpoint was stamped, at the latest, by its token's own word."""
+    """The latest time of each checkpoint's stamp, unverified, by the size of the checkpoint."""
     stamps = {}
     for size in reader.stamped():
         token = reader.stamp(size)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from relying_party.audit.time_audit import Believed, Row, TimeAudit
+from relying_party.audit.time_audit import Row, TimeAudit, TimeTrust
 from runtime.audit_log.any_log import AuditFileDamagedError, read_entries
 from runtime.keys import load_public_keys
 from runtime.progress import Progress
@@ -34,15 +34,15 @@ def add_to(parsers: "Parsers") -> None:
     """Adds the command."""
     command = parsers.add_parser(
         "times",
-        help="when each quote was made, without believing the verifier",
+        help="when each quote was made, without trusting the verifier",
         description="Exit status: 0 all holds, 1 something does not, 2 a wrong option or file.",
     )
     files: dict[str, Any] = {"type": Path, "action": "append", "default": [], "metavar": "PEM"}
     command.add_argument("--audit-log", required=True, metavar="LOG", help="of a verifier: folder, URL, or a file")
     command.add_argument("--distributor-key", **files, help="public key of a handle distributor")
     command.add_argument("--tsa-root", **files, help="root certificate of a Time Stamp Authority")
-    command.add_argument("--tsa-intermediate", **files, help="certificate below it that tokens leave out")
-    command.add_argument("--endorser-key", **files, help="public key of an endorser; without, no quote is verified")
+    command.add_argument("--tsa-intermediate", **files, help="certificate below it, if tokens do not contain it")
+    command.add_argument("--endorser-key", **files, help="public key of an endorser; without it, no quote is verified")
     command.add_argument(
         "--drift-ppm", type=int, default=MAX_DRIFT_PPM, help="bound on clocks' rate error (default: %(default)s)"
     )
@@ -57,10 +57,10 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ConfigError: names the option and the file.
     """
-    audit = TimeAudit(_believed(options), _only(options.ueid))
+    audit = TimeAudit(_trust(options), _only(options.ueid))
     stopped = ""
     try:
-        with Progress("bytes of the log") as progress:
+        with Progress("bytes of the audit log") as progress:
             done, size = 0, _size_of(options.audit_log)
             for number, raw in read_entries(options.audit_log):
                 audit.read(number, raw)
@@ -95,10 +95,10 @@ def _conclude(rows: list[Row], stopped: str) -> int:
     return 1 if bad or stopped else 0
 
 
-def _believed(options: argparse.Namespace) -> Believed:
+def _trust(options: argparse.Namespace) -> TimeTrust:
     for name in ("distributor_key", "tsa_root"):
         if not getattr(options, name):
-            raise ConfigError(f"--{name.replace('_', '-')}: missing; without it no handle can be believed")
+            raise ConfigError(f"--{name.replace('_', '-')}: missing; without it no handle can be verified")
     if not 0 <= options.drift_ppm < _MOST_DRIFT_PPM:
         raise ConfigError(f"--drift-ppm: {options.drift_ppm}, expected 0 to {_MOST_DRIFT_PPM - 1}")
     with naming("--distributor-key"):
@@ -109,7 +109,7 @@ def _believed(options: argparse.Namespace) -> Believed:
         endorsers = load_public_keys(options.endorser_key) if options.endorser_key else None
     if endorsers is None:
         print("note: no --endorser-key, so signatures of quotes and sync proofs are not verified", file=sys.stderr)
-    return Believed(distributors=distributors, stamps=stamps, endorsers=endorsers, drift_ppm=options.drift_ppm)
+    return TimeTrust(distributors=distributors, stamps=stamps, endorsers=endorsers, drift_ppm=options.drift_ppm)
 
 
 def _only(text: str | None) -> Ueid | None:

@@ -122,7 +122,8 @@ def test_no_flipped_bit_passes(tmp_path: Path) -> None:
             except PeerError as error:
                 reasons.add(error.reason)
     assert passed == []
-    assert reasons == {Reason.AUDIT_PROOF_INVALID, Reason.MALFORMED}
+    refused = {Reason.AUDIT_PROOF_INVALID, Reason.MALFORMED}
+    assert refused <= reasons <= {*refused, Reason.TOO_LARGE}, "signatures are random, so a flip may hit a length"
 
 
 def resealed(content: bytes) -> bytes:
@@ -334,11 +335,11 @@ def test_wrong_options_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[s
     device = ["--attester", proven.log.ueid]
     at = ["--at", "2027-01-15T08:00:00Z"]
     for options, said in (
-        ([*log, *device, *out, "--at", "noon"], "expected a time as"),
+        ([*log, *device, *out, "--at", "noon"], "expected a time like"),
         ([*log, *device, *out, "--at", "2027-01-15T08:00:00"], "has no zone"),
         ([*log, *device, *out, "--at", "1900-01-01T00:00:00Z"], "before 1970"),
         ([*log, "--attester", "x", *out, *at], "--attester"),
-        (["--audit-log", str(tmp_path / "none"), *device, *out, *at], "no tiled audit log"),
+        (["--audit-log", str(tmp_path / "none"), *device, *out, *at], "not a tiled audit log"),
     ):
         assert main(["audit", "prove", *options]) == 2
         assert said in capsys.readouterr().err

@@ -133,7 +133,7 @@ def test_a_result_that_claims_more_is_found(verifying: Verifying) -> None:
     log = entries(verifying)
     found = bad(audited(verifying, log[:4], drift_ppm=500_000))
     assert [at for at, _ in found] == [3]
-    assert "ms more than can be recomputed" in found[0][1]
+    assert "ms above the recomputed one" in found[0][1]
 
 
 def test_without_its_handle_evidence_is_pending_and_a_recorded_bound_unfounded(verifying: Verifying) -> None:
@@ -141,11 +141,11 @@ def test_without_its_handle_evidence_is_pending_and_a_recorded_bound_unfounded(v
     del log[1]
     rows = audited(verifying, log)
     assert [row.pending for row in rows] == [PENDING, PENDING, "", "", "", ""]
-    unfounded = "the result claims"  # of the first quote; the next handle bounds the second well enough from behind
+    unfounded = "the result's lower bound"  # of the first quote; the next handle bounds the second well enough
     assert [at for at, problem in bad(rows) if problem.startswith(unfounded)] == [1]
-    assert [at for at, problem in bad(rows) if "has not before" in problem] == [1, 2]
+    assert [at for at, problem in bad(rows) if "names a handle before its receipt" in problem] == [1, 2]
     alone = audited(verifying, log[:3])
-    assert [at for at, problem in bad(alone) if problem.endswith("nothing in the log gives one")] == [1, 2]
+    assert [at for at, problem in bad(alone) if problem.endswith("nothing in the audit log supports")] == [1, 2]
 
 
 def test_a_swapped_handle_is_found(verifying: Verifying) -> None:
@@ -161,7 +161,7 @@ def test_reordered_entries_are_found(verifying: Verifying) -> None:
     log[2], log[3] = (log[2][0], log[3][1]), (log[3][0], log[2][1])
     found = bad(audited(verifying, log))
     assert found[0][0] == 3
-    assert "received before the entry in front of it" in found[0][1]
+    assert "received before the previous entry" in found[0][1]
 
 
 def test_a_handle_or_endorsement_by_a_stranger_is_found(verifying: Verifying, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_an_endorsement_that_was_replaced_does_not_come_back(verifying: Verifyin
     newer = replace(make_endorsement(verifying.device.ueid, verifying.device.public), version=2, not_after_s=1)
     raw = sign_endorsement(newer, verifying.device.raw_public, verifying.endorser)
     log[0] = (log[0][0], encode_entry(ObjectEntry(received_us=T0_US, kind=TopicKind.ENDORSEMENTS, raw=raw)))
-    assert "was not valid then" in bad(audited(verifying, log))[0][1]
+    assert "was not valid" in bad(audited(verifying, log))[0][1]
     rolled_back = [log[0], entries(verifying)[0], *log[1:]]
     assert bad(audited(verifying, rolled_back))[0] == (1, "object-rolled-back: version 1 after version 2")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from relying_party.audit import proof_objects
-from relying_party.audit.proof_objects import Objects
+from relying_party.audit.proof_objects import ProofObjects
 from runtime.audit_log.any_log import read_entries
 from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas.audit.entry import LOCAL_POLICY, EvidenceEntry, ObjectEntry, encode_entry, parse_entry
@@ -26,7 +26,7 @@ def test_a_policy_is_read_once_for_the_clock_bound_however_many_pushes_go_by_it(
     entries = [raw for _, raw in read_entries(verifying.audit_file)]
     pushes = [raw for raw in entries if isinstance(parse_entry(raw), EvidenceEntry)]
     stamps = TimeStampVerifier(HandleMint().authority.root.pem)
-    objects = Objects(verifying.device.ueid, stamps, None, None, None)
+    objects = ProofObjects(verifying.device.ueid, stamps, None, None, None)
     text = b'id = "a"\nversion = 1\ndrift_ppm = 7\n'
     objects.take(0, encode_entry(ObjectEntry(received_us=1, kind=LOCAL_POLICY, raw=text)))
     for index, push in enumerate(pushes, 1):

@@ -2,10 +2,16 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 from hypothesis.database import DirectoryBasedExampleDatabase
+
+from runtime.database import Database, Schema
 
 hypothesis.settings.register_profile(
     "attestream", deadline=None, database=DirectoryBasedExampleDatabase(".cache/hypothesis")
@@ -29,3 +35,33 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
     """Bytes are numbered: signatures among them differ from process to process, and the workers of a run must agree."""
     return argname if isinstance(val, bytes) else None
+
+
+@pytest.fixture(autouse=True)
+def every_database_is_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test that leaves a database open fails at once, and not only where Python 3.13 collects its garbage."""
+    still_open: dict[int, Database] = {}
+    real_init, real_close = Database.__init__, Database.close
+
+    def init(database: Database, path: Path, schema: Schema, **named: Any) -> None:  # noqa: ANN401 whatever they are
+        real_init(database, path, schema, **named)
+        still_open[id(database)] = database
+
+    def close(database: Database) -> None:
+        real_close(database)
+        still_open.pop(id(database), None)
+
+    monkeypatch.setattr(Database, "__init__", init)
+    monkeypatch.setattr(Database, "close", close)
+    yield
+    left = list(still_open.values())
+    for database in left:
+        real_close(database)
+    assert [str(database.path) for database in left] == []
+
+
+@pytest.fixture
+def at_end() -> Iterator[ExitStack]:
+    """Closes at the end of a test what the test enters here."""
+    with ExitStack() as stack:
+        yield stack

@@ -8,6 +8,7 @@ agent with the next turn.
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
@@ -76,6 +77,13 @@ class Coupled:
         self.network: Network = faithful
         self.audit = FakeAuditLog()
         self._open()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.spool.close()
+        self.store.close()
 
     def _open(self) -> None:
         """Everything that is not on disk, new."""

@@ -1,9 +1,11 @@
 """A tiled log of what a recorded verifier wrote, with stamped checkpoints, to prove from."""
 
 import hashlib
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Self
 
 from relying_party.__main__ import main
 from relying_party.audit.proof_check import Answer, ProofTrust, check_proof
@@ -27,6 +29,12 @@ class ProvenLog:
         self._done = 0
         (folder / "tsa.pem").write_bytes(self.recording.mint.authority.root.pem)
         (folder / "audit.vkey").write_text(LOG_KEY.text + "\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.recording.__exit__()
 
     @property
     def log(self) -> Path:
@@ -84,9 +92,11 @@ class Proven:
         return main(["audit", "check", str(proof), *files, *more])
 
 
-def run_of(folder: Path, *, evil_before: bool = False, evil_after: bool = False, reboot: bool = False) -> Proven:
+def run_of(
+    at_end: ExitStack, folder: Path, *, evil_before: bool = False, evil_after: bool = False, reboot: bool = False
+) -> Proven:
     """Evidence, a stamped checkpoint, the time asked for, a handle, evidence, a stamped checkpoint."""
-    log = ProvenLog(folder)
+    log = at_end.enter_context(ProvenLog(folder))
     device = log.recording.device
     device.sync(log.recording.new_handle())
     log.recording.pass_s(3600)

@@ -5,6 +5,7 @@ Its clock is :attr:`Verifying.now_us`, which moves only when told. Order of effe
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey, generate_private_key
 
@@ -72,6 +73,13 @@ class Verifying:
     @property
     def endorsers(self) -> dict[bytes, EllipticCurvePublicKey]:
         return {cose.key_id(self.endorser.public_key()): self.endorser.public_key()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.store.close()
+        self.audit.close()
 
     def _open(self) -> None:
         self.store = SqliteStateStore(self.folder / "state.db")

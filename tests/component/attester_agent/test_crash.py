@@ -1,8 +1,9 @@
 """The agent dies before or after each effect it has on the world; started again, the chain of its pushes is whole."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import pytest
 
@@ -70,7 +71,7 @@ class Life:
 
     def start(self) -> Agent:
         settings = EvidenceSettings(pcrs="sha256:0-3,10", max_evidence_bytes=MAX_BYTES, heartbeat_s=1e-9)
-        spool = SqliteSpool(self.path, max_bytes=1 << 20)
+        self.spool = spool = SqliteSpool(self.path, max_bytes=1 << 20)
         for name in ("add", "save", "remove"):
             self._wrap(spool, name)
         maker = PushMaker(self.tpm, [self.ima], selection=settings.selection, max_bytes=MAX_BYTES)
@@ -86,6 +87,12 @@ class Life:
         stamps = TimeStampVerifier(self.mint.authority.root.pem)
         trust = Trust(distributors=self.mint.keys, verifiers={}, stamps=stamps, clock=ClockTrust.TRUSTED)
         return Agent(spool.load() or state_of(self.tpm), settings, trust, collaborators)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.spool.close()
 
     def turn(self) -> None:
         events: list[Event] = [Acknowledged(number) for number in range(self.acknowledged, len(self.broker.published))]
@@ -109,9 +116,11 @@ def chain(published: list[Evidence]) -> list[Evidence]:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", range(1, 25))
-def test_a_power_cut_at_any_effect_leaves_the_chain_whole(tmp_path: Path, at: int, after: bool) -> None:
+def test_a_power_cut_at_any_effect_leaves_the_chain_whole(
+    tmp_path: Path, at: int, after: bool, at_end: ExitStack
+) -> None:
     cut = PowerCut(at, after=after)
-    life = Life(tmp_path / "agent.db", cut)
+    life = at_end.enter_context(Life(tmp_path / "agent.db", cut))
     life.measure(100)
     cuts = 0
     for _ in range(TURNS):
@@ -120,6 +129,7 @@ def test_a_power_cut_at_any_effect_leaves_the_chain_whole(tmp_path: Path, at: in
             life.measure(1)
         except PowerCutError:
             cuts += 1
+            life.spool.close()
             life.agent = life.start()
     assert cuts == 1
     pushed = chain(life.broker.evidence)

@@ -4,7 +4,7 @@ Agent and worker are real, with their databases; the network between them is not
 """
 
 import random
-from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,15 +24,13 @@ BOOT_ENTRIES = 9  # of the boot log
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Coupled]:
+def pair(tmp_path: Path, at_end: ExitStack) -> Coupled:
     """An agent and a verifier that know each other; 20 files have run."""
-    coupled = Coupled(tmp_path)
+    coupled = at_end.enter_context(Coupled(tmp_path))
     coupled.run(20)
     coupled.settle()
     assert coupled.solicits == []
-    yield coupled
-    coupled.spool.close()
-    coupled.store.close()
+    return coupled
 
 
 def forged(payload: bytes, name: str, *, extra: bytes = b"", more: int = 0, records: bytes | None = None) -> bytes:
@@ -108,7 +106,7 @@ def test_a_broker_that_lost_its_queue(pair: Coupled) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_network_with_every_fault_ends_in_the_right_state(tmp_path: Path, seed: int) -> None:
+def test_a_network_with_every_fault_ends_in_the_right_state(tmp_path: Path, seed: int, at_end: ExitStack) -> None:
     chance = random.Random(seed)
     held: list[bytes] = []
 
@@ -120,7 +118,7 @@ def test_a_network_with_every_fault_ends_in_the_right_state(tmp_path: Path, seed
         chance.shuffle(arrived)
         return arrived
 
-    pair = Coupled(tmp_path, max_bytes=4096)
+    pair = at_end.enter_context(Coupled(tmp_path, max_bytes=4096))
     pair.run(40)
     pair.network = faulty
     for _ in range(30):
@@ -146,8 +144,8 @@ def test_a_kill_costs_no_resend(pair: Coupled, who: str) -> None:
 
 
 @pytest.mark.parametrize("who", ["agent", "verifier", "both"])
-def test_a_kill_in_the_middle_of_a_long_log(tmp_path: Path, who: str) -> None:
-    pair = Coupled(tmp_path, max_bytes=4096)
+def test_a_kill_in_the_middle_of_a_long_log(tmp_path: Path, who: str, at_end: ExitStack) -> None:
+    pair = at_end.enter_context(Coupled(tmp_path, max_bytes=4096))
     pair.run(150)
     pair.turn(3)
     assert pair.result.reasons == (Reason.LOG_INCOMPLETE,)
@@ -179,8 +177,8 @@ def test_a_verifier_restored_from_a_backup_of_an_earlier_boot_asks_for_everythin
 
 
 @pytest.mark.parametrize("files", [5, 150])
-def test_a_verifier_that_lost_its_database_asks_for_everything(tmp_path: Path, files: int) -> None:
-    pair = Coupled(tmp_path, max_bytes=4096)
+def test_a_verifier_that_lost_its_database_asks_for_everything(tmp_path: Path, files: int, at_end: ExitStack) -> None:
+    pair = at_end.enter_context(Coupled(tmp_path, max_bytes=4096))
     pair.run(files)
     pair.settle()
     pair.turn(2)
@@ -204,8 +202,8 @@ def test_both_lost_everything(pair: Coupled) -> None:
     assert pair.settle() == 1
 
 
-def test_an_overflowing_spool_ends_in_a_baseline(tmp_path: Path) -> None:
-    pair = Coupled(tmp_path, max_bytes=4096, spool_bytes=12_000)
+def test_an_overflowing_spool_ends_in_a_baseline(tmp_path: Path, at_end: ExitStack) -> None:
+    pair = at_end.enter_context(Coupled(tmp_path, max_bytes=4096, spool_bytes=12_000))
     pair.run(20)
     pair.settle()
     pair.broker.is_connected = False
@@ -245,8 +243,10 @@ def test_a_reboot_during_an_outage_needs_nothing_of_the_old_boot(pair: Coupled) 
 
 
 @pytest.mark.parametrize("max_bytes", [4096, 4200, 4300, 4400, 4500, 4700, 5000])
-def test_a_long_log_comes_in_bounded_pushes_with_visible_progress(tmp_path: Path, max_bytes: int) -> None:
-    pair = Coupled(tmp_path, max_bytes=max_bytes)
+def test_a_long_log_comes_in_bounded_pushes_with_visible_progress(
+    tmp_path: Path, max_bytes: int, at_end: ExitStack
+) -> None:
+    pair = at_end.enter_context(Coupled(tmp_path, max_bytes=max_bytes))
     pair.run(200)
     parts = pair.settle()
     assert parts > 4
@@ -258,9 +258,11 @@ def test_a_long_log_comes_in_bounded_pushes_with_visible_progress(tmp_path: Path
 
 
 @pytest.mark.parametrize("size", range(2700, 3300, 40))
-def test_a_boot_log_of_any_size_leaves_the_list_of_files_to_later_pushes(tmp_path: Path, size: int) -> None:
+def test_a_boot_log_of_any_size_leaves_the_list_of_files_to_later_pushes(
+    tmp_path: Path, size: int, at_end: ExitStack
+) -> None:
     """Also where the boot log ends just where a push does, so that no entry of the other log fits beside it."""
-    pair = Coupled(tmp_path, max_bytes=4096)
+    pair = at_end.enter_context(Coupled(tmp_path, max_bytes=4096))
     room = size - sum(map(len, pair.boot_log.records))
     record = pair.boot_log.records[-1]
     data_size = int.from_bytes(record[-len(b"firmware 7 ") - 4 : -len(b"firmware 7 ")], "little")
@@ -301,8 +303,8 @@ def test_an_entry_added_on_the_way_does_not_stay(pair: Coupled, pcr: int) -> Non
     assert pair.result.unexpected_total == 0
 
 
-def test_a_changed_part_of_a_long_log_is_found_at_its_end_and_sent_again(tmp_path: Path) -> None:
-    pair = Coupled(tmp_path, max_bytes=4096)
+def test_a_changed_part_of_a_long_log_is_found_at_its_end_and_sent_again(tmp_path: Path, at_end: ExitStack) -> None:
+    pair = at_end.enter_context(Coupled(tmp_path, max_bytes=4096))
     pair.run(100)
     pair.turn(2)
 

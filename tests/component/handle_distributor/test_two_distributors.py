@@ -1,6 +1,8 @@
 """Two distributors at once: the newest handle wins, either may die or start again, and nothing is lost."""
 
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -27,6 +29,12 @@ class Pair:
         self.bound: Handle | None = None
         self.refused: list[Reason] = []
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.verifying.__exit__()
+
     def ring(self, number: int) -> bytes:
         """A distributor's next handle reaches everyone."""
         raw = self.mints[number].raw(self.verifying.now_us)
@@ -48,8 +56,8 @@ class Pair:
 
 
 @pytest.fixture(name="pair")
-def two_distributors(tmp_path: Path) -> Pair:
-    return Pair(tmp_path)
+def two_distributors(tmp_path: Path, at_end: ExitStack) -> Pair:
+    return at_end.enter_context(Pair(tmp_path))
 
 
 def test_the_newest_wins_and_both_are_known_without_gap_or_fork(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:

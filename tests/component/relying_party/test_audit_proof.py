@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,10 @@ from tests.worlds.proven_log import Proven, ProvenLog, go_on, run_of
 from tests.worlds.recorded_verifier import POLICY
 
 
-def test_a_good_device_is_proven_to_have_been_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    proven = run_of(tmp_path)
+def test_a_good_device_is_proven_to_have_been_good(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], at_end: ExitStack
+) -> None:
+    proven = run_of(at_end, tmp_path)
     proof = proven.prove()
     assert proven.check(proof) == 0
     told = capsys.readouterr().out
@@ -48,8 +51,8 @@ def test_a_good_device_is_proven_to_have_been_good(tmp_path: Path, capsys: pytes
     assert answer.after.listing.registers == answer.after.listing.registers_listed == 10
 
 
-def test_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    proven = run_of(tmp_path)
+def test_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str], at_end: ExitStack) -> None:
+    proven = run_of(at_end, tmp_path)
     proof = proven.prove()
     capsys.readouterr()
     assert proven.check(proof, "--json") == 0
@@ -57,23 +60,25 @@ def test_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (told["answer"], told["missing"], told["after"]["files"]) == ("yes", [], 2)
 
 
-def test_a_bad_device_is_proven_to_have_been_bad(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    proven = run_of(tmp_path, evil_before=True)
+def test_a_bad_device_is_proven_to_have_been_bad(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], at_end: ExitStack
+) -> None:
+    proven = run_of(at_end, tmp_path, evil_before=True)
     assert proven.check(proven.prove()) == 1
     told = capsys.readouterr().out
     assert "PROVEN, NO" in told
     assert "not listed: /tmp/evil" in told
 
 
-def test_what_became_bad_later_says_nothing_about_before(tmp_path: Path) -> None:
+def test_what_became_bad_later_says_nothing_about_before(tmp_path: Path, at_end: ExitStack) -> None:
     """Nor that it was good: the logs do not say when within the gap it ran."""
-    proven = run_of(tmp_path, evil_after=True)
+    proven = run_of(at_end, tmp_path, evil_after=True)
     answer = proven.log.check(proven.prove().read_bytes())
     assert answer.verdict is Verdict.UNKNOWN
 
 
-def test_a_reboot_in_between_leaves_the_time_open(tmp_path: Path) -> None:
-    proven = run_of(tmp_path, reboot=True)
+def test_a_reboot_in_between_leaves_the_time_open(tmp_path: Path, at_end: ExitStack) -> None:
+    proven = run_of(at_end, tmp_path, reboot=True)
     answer = proven.log.check(proven.prove().read_bytes())
     assert answer.verdict is Verdict.UNKNOWN
     assert not answer.same_boot
@@ -81,15 +86,17 @@ def test_a_reboot_in_between_leaves_the_time_open(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("offset_s", "wanting"), [(-4000, "no evidence from before"), (100, "no evidence from after")])
-def test_one_side_alone_says_what_it_does_not_show(tmp_path: Path, offset_s: int, wanting: str) -> None:
-    proven = run_of(tmp_path)
+def test_one_side_alone_says_what_it_does_not_show(
+    tmp_path: Path, offset_s: int, wanting: str, at_end: ExitStack
+) -> None:
+    proven = run_of(at_end, tmp_path)
     answer = proven.log.check(proven.prove(proven.at_us + offset_s * 1_000_000).read_bytes())
     assert answer.verdict is Verdict.UNKNOWN
     assert any(wanting in each for each in answer.missing)
 
 
-def test_without_a_stamp_before_the_time_it_is_the_verifiers_word(tmp_path: Path) -> None:
-    proven = run_of(tmp_path)
+def test_without_a_stamp_before_the_time_it_is_the_verifiers_word(tmp_path: Path, at_end: ExitStack) -> None:
+    proven = run_of(at_end, tmp_path)
     first = next(size for size in proven.log.rig.reader.stamped())
     (proven.log.log / f"stamps/{first}.tst").unlink()
     answer = proven.log.check(proven.prove().read_bytes())
@@ -97,19 +104,19 @@ def test_without_a_stamp_before_the_time_it_is_the_verifiers_word(tmp_path: Path
     assert any("verifier's word alone" in each for each in answer.missing)
 
 
-def test_another_key_another_root(tmp_path: Path) -> None:
-    proven, other = run_of(tmp_path), tmp_path / "other"
+def test_another_key_another_root(tmp_path: Path, at_end: ExitStack) -> None:
+    proven, other = run_of(at_end, tmp_path), tmp_path / "other"
     other.mkdir()
-    stranger = run_of(other)
+    stranger = run_of(at_end, other)
     proof = proven.prove()
     files = {"--log-key": proven.log.folder / "audit.vkey", "--tsa-root": stranger.log.folder / "tsa.pem"}
     options = [part for name, file in files.items() for part in (name, str(file))]
     assert main(["audit", "check", str(proof), *options]) == 1
 
 
-def test_no_flipped_bit_passes(tmp_path: Path) -> None:
+def test_no_flipped_bit_passes(tmp_path: Path, at_end: ExitStack) -> None:
     """The checksum finds each of them, where the file still parses."""
-    proven = run_of(tmp_path)
+    proven = run_of(at_end, tmp_path)
     raw = proven.prove().read_bytes()
     passed, reasons = [], set()
     for place in range(len(raw)):
@@ -131,9 +138,9 @@ def resealed(content: bytes) -> bytes:
     return cbor.encode([AUDIT_PROOF, content, hashlib.sha256(content).digest()])
 
 
-def test_no_flipped_bit_passes_under_a_new_checksum_but_in_the_question(tmp_path: Path) -> None:
+def test_no_flipped_bit_passes_under_a_new_checksum_but_in_the_question(tmp_path: Path, at_end: ExitStack) -> None:
     """Another time asked for is another question, other evidence in the file another side: the answer is as true."""
-    proven = run_of(tmp_path)
+    proven = run_of(at_end, tmp_path)
     raw = proven.prove().read_bytes()
     outer: Any = cbor.decode(raw, "proof", max_bytes=len(raw))
     content = outer[1]
@@ -158,9 +165,9 @@ def test_no_flipped_bit_passes_under_a_new_checksum_but_in_the_question(tmp_path
     assert {Reason.AUDIT_PROOF_INVALID, Reason.AUDIT_CHECKPOINT_INVALID, Reason.AUDIT_STAMP_INVALID} <= reasons
 
 
-def test_a_proof_without_one_of_its_entries_does_not_pass(tmp_path: Path) -> None:
+def test_a_proof_without_one_of_its_entries_does_not_pass(tmp_path: Path, at_end: ExitStack) -> None:
     """But for those that only tell more, such as a start."""
-    proven = run_of(tmp_path)
+    proven = run_of(at_end, tmp_path)
     made = parse_proof(proven.prove().read_bytes())
     spared = []
     for place, each in enumerate(made.entries):
@@ -212,8 +219,8 @@ ATTACKS: dict[str, tuple[Change, Reason | None]] = {  # None: the proof verifies
 
 
 @pytest.mark.parametrize(("change", "reason"), ATTACKS.values(), ids=ATTACKS.keys())
-def test_what_a_dishonest_maker_tries(tmp_path: Path, change: Change, reason: Reason | None) -> None:
-    proven = run_of(tmp_path)
+def test_what_a_dishonest_maker_tries(tmp_path: Path, change: Change, reason: Reason | None, at_end: ExitStack) -> None:
+    proven = run_of(at_end, tmp_path)
     made = parse_proof(proven.prove().read_bytes())
     changed = parse_proof(encode_proof(change(made)))
     if reason is None:
@@ -224,9 +231,9 @@ def test_what_a_dishonest_maker_tries(tmp_path: Path, change: Change, reason: Re
     assert caught.value.reason is reason
 
 
-def test_a_tpm_that_was_cleared_and_counted_up_again_proves_nothing(tmp_path: Path) -> None:
+def test_a_tpm_that_was_cleared_and_counted_up_again_proves_nothing(tmp_path: Path, at_end: ExitStack) -> None:
     """Good, then cleared and bad, then cleared, started as often as before, and good: the counters look the same."""
-    log = ProvenLog(tmp_path)
+    log = at_end.enter_context(ProvenLog(tmp_path))
     recording, device = log.recording, log.recording.device
     device.sync(recording.new_handle())
     recording.deliver(recording._made())
@@ -254,9 +261,11 @@ def test_a_tpm_that_was_cleared_and_counted_up_again_proves_nothing(tmp_path: Pa
         assert log.check(Proven(log=log, at_us=at_us).prove().read_bytes()).verdict is Verdict.UNKNOWN
 
 
-def test_a_sync_proof_of_the_bad_boot_under_a_quote_of_the_good_one_proves_nothing(tmp_path: Path) -> None:
+def test_a_sync_proof_of_the_bad_boot_under_a_quote_of_the_good_one_proves_nothing(
+    tmp_path: Path, at_end: ExitStack
+) -> None:
     """Up for an hour, bad at the time, synchronised after it; then cleared, counted up, good, with that old proof."""
-    log = ProvenLog(tmp_path)
+    log = at_end.enter_context(ProvenLog(tmp_path))
     recording, device = log.recording, log.recording.device
     device.sync(recording.new_handle())
     recording.pass_s(3600)
@@ -285,9 +294,9 @@ def test_a_sync_proof_of_the_bad_boot_under_a_quote_of_the_good_one_proves_nothi
         assert log.check(Proven(log=log, at_us=at_us).prove().read_bytes()).verdict is Verdict.UNKNOWN
 
 
-def test_a_device_that_was_just_started_can_not_show_that_it_went_on(tmp_path: Path) -> None:
+def test_a_device_that_was_just_started_can_not_show_that_it_went_on(tmp_path: Path, at_end: ExitStack) -> None:
     """It may be as it seems; two minutes later it can show it."""
-    log = ProvenLog(tmp_path)
+    log = at_end.enter_context(ProvenLog(tmp_path))
     recording, device = log.recording, log.recording.device
     device.clock_ms = device.clock_set_ms = 0
     answers = []
@@ -310,8 +319,10 @@ def test_a_device_that_was_just_started_can_not_show_that_it_went_on(tmp_path: P
     assert answers == [Verdict.UNKNOWN, Verdict.YES, Verdict.UNKNOWN, Verdict.YES]
 
 
-def test_keys_of_ones_own_count_and_not_the_logs_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    proven = run_of(tmp_path)
+def test_keys_of_ones_own_count_and_not_the_logs_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], at_end: ExitStack
+) -> None:
+    proven = run_of(at_end, tmp_path)
     proof = proven.prove()
     stranger = generate_private_key(SECP256R1()).public_key()
     for role, key, reason in (
@@ -328,8 +339,8 @@ def test_keys_of_ones_own_count_and_not_the_logs_word(tmp_path: Path, capsys: py
         assert reason in capsys.readouterr().err
 
 
-def test_wrong_options_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    proven = run_of(tmp_path)
+def test_wrong_options_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], at_end: ExitStack) -> None:
+    proven = run_of(at_end, tmp_path)
     proof = proven.prove()
     log, out = ["--audit-log", str(proven.log.log)], ["--out", str(tmp_path / "x")]
     device = ["--attester", proven.log.ueid]
@@ -359,9 +370,9 @@ def test_wrong_options_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert said in capsys.readouterr().err
 
 
-def test_a_clock_set_forward_makes_no_evidence_from_after(tmp_path: Path) -> None:
+def test_a_clock_set_forward_makes_no_evidence_from_after(tmp_path: Path, at_end: ExitStack) -> None:
     """Quoted before the time under a clock set ahead, handed in after it, when the device ran who knows what."""
-    log = ProvenLog(tmp_path)
+    log = at_end.enter_context(ProvenLog(tmp_path))
     recording, device = log.recording, log.recording.device
     device.sync(recording.new_handle())
     recording.deliver(recording._made())
@@ -381,8 +392,10 @@ def test_a_clock_set_forward_makes_no_evidence_from_after(tmp_path: Path) -> Non
     assert any("which its owner can set" in each for each in answer.missing)
 
 
-def test_a_witness_that_the_auditor_knows_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    proven = run_of(tmp_path)
+def test_a_witness_that_the_auditor_knows_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], at_end: ExitStack
+) -> None:
+    proven = run_of(at_end, tmp_path)
     witness, reader = Ed25519PrivateKey.generate(), proven.log.rig.reader
     size = reader.stamped()[-1]
     checkpoint = verify_checkpoint(reader.checkpoint_at(size), LOG_KEY)
@@ -400,9 +413,9 @@ def test_a_witness_that_the_auditor_knows_is_named(tmp_path: Path, capsys: pytes
     assert proven.check(proof, "--witness", LOG_KEY.text) == 2
 
 
-def test_a_tpm_restart_in_between_is_another_boot(tmp_path: Path) -> None:
+def test_a_tpm_restart_in_between_is_another_boot(tmp_path: Path, at_end: ExitStack) -> None:
     """Shut down to keep its state, started to lose it: new PCRs under the same reset count, and Time may go on."""
-    log = ProvenLog(tmp_path)
+    log = at_end.enter_context(ProvenLog(tmp_path))
     recording, device = log.recording, log.recording.device
     device.sync(recording.new_handle())
     recording.pass_s(3600)
@@ -431,9 +444,11 @@ def test_a_tpm_restart_in_between_is_another_boot(tmp_path: Path) -> None:
     assert not answer.same_boot
 
 
-def test_a_path_cannot_write_a_line_of_the_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_path_cannot_write_a_line_of_the_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], at_end: ExitStack
+) -> None:
     """Who owns the device names its files."""
-    log = ProvenLog(tmp_path)
+    log = at_end.enter_context(ProvenLog(tmp_path))
     recording, device = log.recording, log.recording.device
     device.sync(recording.new_handle())
     device.run(b"/tmp/x\nPROVEN, YES: all that this device had measured\x1b[8m", b"evil")
@@ -449,9 +464,13 @@ def test_a_path_cannot_write_a_line_of_the_answer(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.parametrize("drift_ppm", [1, 150_000])
-def test_no_policy_says_how_fast_the_owner_of_a_tpm_can_run_it(tmp_path: Path, drift_ppm: int) -> None:
+def test_no_policy_says_how_fast_the_owner_of_a_tpm_can_run_it(
+    tmp_path: Path, drift_ppm: int, at_end: ExitStack
+) -> None:
     """TPM2_ClockRateAdjust: after a reset soon after the first side, time a fifth too fast seems to have gone on."""
-    log = ProvenLog(tmp_path, policy_text=POLICY.replace("deadline_s", f"drift_ppm = {drift_ppm}\ndeadline_s"))
+    log = at_end.enter_context(
+        ProvenLog(tmp_path, policy_text=POLICY.replace("deadline_s", f"drift_ppm = {drift_ppm}\ndeadline_s"))
+    )
     recording, device = log.recording, log.recording.device
     recording.pass_s(8)
     device.sync(recording.new_handle())

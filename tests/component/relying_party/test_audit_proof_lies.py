@@ -3,6 +3,7 @@
 import hashlib
 import random
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,8 @@ def checked(proven: Proven, made: AuditProof, entries: Sequence[bytes]) -> Answe
         return None
 
 
-def test_whatever_stands_in_a_log_it_ends_in_an_answer_or_a_reason(tmp_path: Path) -> None:
-    proven = run_of(tmp_path)
+def test_whatever_stands_in_a_log_it_ends_in_an_answer_or_a_reason(tmp_path: Path, at_end: ExitStack) -> None:
+    proven = run_of(at_end, tmp_path)
     made = parse_proof(proven.prove().read_bytes())
     entries = [each.entry for each in made.entries]
     assert checked(proven, made, entries) is not None
@@ -69,9 +70,9 @@ def test_whatever_stands_in_a_log_it_ends_in_an_answer_or_a_reason(tmp_path: Pat
     assert taken < TRIES // 2
 
 
-def test_nothing_inside_an_entry_can_be_changed_by_who_has_the_logs_key(tmp_path: Path) -> None:
+def test_nothing_inside_an_entry_can_be_changed_by_who_has_the_logs_key(tmp_path: Path, at_end: ExitStack) -> None:
     """What is signed in it is signed by others: a changed byte there is found without the tree."""
-    proven = run_of(tmp_path, evil_before=True)
+    proven = run_of(at_end, tmp_path, evil_before=True)
     made = parse_proof(proven.prove().read_bytes())
     entries = [each.entry for each in made.entries]
     honest = checked(proven, made, entries)

@@ -1,5 +1,6 @@
 """``relying-party audit times`` against a lying verifier and a device whose clock is touched: it claims no more."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from tests.worlds.audited_times import audited, bad, entries
 from tests.worlds.verifier import Verifying
 
 
-def test_a_result_that_came_with_a_handle_claims_no_more_either(tmp_path: Path) -> None:
+def test_a_result_that_came_with_a_handle_claims_no_more_either(tmp_path: Path, at_end: ExitStack) -> None:
     """It stands in an entry of its own, without evidence."""
-    verifying = Verifying(tmp_path)
+    verifying = at_end.enter_context(Verifying(tmp_path))
     raw = verifying.mint.raw(verifying.now_us)
     handle = verifying.verified(raw)
     verifying.pass_s(1)
@@ -43,9 +44,9 @@ def test_a_result_that_came_with_a_handle_claims_no_more_either(tmp_path: Path) 
     assert any(row.pending for row in audited(verifying, elsewhere))
 
 
-def test_a_clock_that_was_set_bounds_no_quote_of_after_it(tmp_path: Path) -> None:
+def test_a_clock_that_was_set_bounds_no_quote_of_after_it(tmp_path: Path, at_end: ExitStack) -> None:
     """Clock set forward, quote made for later and held back, next proof after that: the proofs tell."""
-    verifying = Verifying(tmp_path)
+    verifying = at_end.enter_context(Verifying(tmp_path))
     handle = verifying.new_handle()
     verifying.device.sync(handle)
     verifying.push()
@@ -66,9 +67,9 @@ def test_a_clock_that_was_set_bounds_no_quote_of_after_it(tmp_path: Path) -> Non
     assert not rows[2].problems
 
 
-def test_a_clock_that_was_cleared_makes_no_old_quote_young(tmp_path: Path) -> None:
+def test_a_clock_that_was_cleared_makes_no_old_quote_young(tmp_path: Path, at_end: ExitStack) -> None:
     """Two clocks of reset and restart count 0: a proof of the second says nothing of a quote of the first."""
-    verifying = Verifying(tmp_path)
+    verifying = at_end.enter_context(Verifying(tmp_path))
     verifying.device.sync(verifying.new_handle())
     verifying.push()
     verifying.device.clear()

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,9 +29,9 @@ from tests.worlds.device import T0_US, make_endorsement
 from tests.worlds.verifier import Verifying
 
 
-def record(folder: Path) -> Verifying:
+def record(folder: Path, at_end: ExitStack) -> Verifying:
     """Three handles, each with two pushes; the second of the first pair comes 20 s after its sync."""
-    verifying = Verifying(folder)
+    verifying = at_end.enter_context(Verifying(folder))
     for _ in range(3):
         handle = verifying.new_handle()
         verifying.pass_s(1)
@@ -43,8 +44,8 @@ def record(folder: Path) -> Verifying:
 
 
 @pytest.fixture(name="verifying")
-def a_recorded_log(tmp_path: Path) -> Verifying:
-    return record(tmp_path)
+def a_recorded_log(tmp_path: Path, at_end: ExitStack) -> Verifying:
+    return record(tmp_path, at_end)
 
 
 def places(log: Entries, kind: str) -> list[int]:
@@ -164,9 +165,11 @@ def test_reordered_entries_are_found(verifying: Verifying) -> None:
     assert "received before the previous entry" in found[0][1]
 
 
-def test_a_handle_or_endorsement_by_a_stranger_is_found(verifying: Verifying, tmp_path: Path) -> None:
+def test_a_handle_or_endorsement_by_a_stranger_is_found(
+    verifying: Verifying, tmp_path: Path, at_end: ExitStack
+) -> None:
     (tmp_path / "other").mkdir()
-    other = record(tmp_path / "other")
+    other = record(tmp_path / "other", at_end)
     log, foreign = entries(verifying), entries(other)
     for at, code in ((0, "object-signature-invalid"), (1, "handle-signature-invalid")):
         changed = [*log[:at], foreign[at], *log[at + 1 :]]
@@ -339,8 +342,10 @@ def two_sided(verifying: Verifying, imprint: bytes | None = None) -> Evidence:
     return verifying.device.sign(body, honest.unsigned_increments, honest.unsigned_pcrs)
 
 
-def test_a_stamped_sync_proof_bounds_a_quote_from_above_however_late_it_is_received(tmp_path: Path) -> None:
-    verifying = Verifying(tmp_path)
+def test_a_stamped_sync_proof_bounds_a_quote_from_above_however_late_it_is_received(
+    tmp_path: Path, at_end: ExitStack
+) -> None:
+    verifying = at_end.enter_context(Verifying(tmp_path))
     verifying.device.sync(verifying.new_handle())
     made_us = verifying.now_us
     evidence = two_sided(verifying)
@@ -353,8 +358,8 @@ def test_a_stamped_sync_proof_bounds_a_quote_from_above_however_late_it_is_recei
     assert row.received_us == made_us + 60_000_000
 
 
-def test_a_token_over_another_sync_proof_is_found_and_bounds_nothing(tmp_path: Path) -> None:
-    verifying = Verifying(tmp_path)
+def test_a_token_over_another_sync_proof_is_found_and_bounds_nothing(tmp_path: Path, at_end: ExitStack) -> None:
+    verifying = at_end.enter_context(Verifying(tmp_path))
     verifying.device.sync(verifying.new_handle())
     evidence = two_sided(verifying, imprint=b"x" * 32)
     verifying.pass_s(60)

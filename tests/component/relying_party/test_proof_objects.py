@@ -1,6 +1,7 @@
 """What a proof's objects cost to read, whatever its maker put into it."""
 
 import tomllib
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,10 @@ from tests.worlds.verifier import Verifying
 
 
 def test_a_policy_is_read_once_for_the_clock_bound_however_many_pushes_go_by_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_end: ExitStack
 ) -> None:
     """Once for each push, a file of many pushes and one long policy takes time quadratic in its length."""
-    verifying = Verifying(tmp_path)
+    verifying = at_end.enter_context(Verifying(tmp_path))
     verifying.device.sync(verifying.new_handle())
     for _ in range(5):
         verifying.pass_s(1)

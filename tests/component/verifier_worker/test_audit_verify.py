@@ -1,6 +1,7 @@
 """``verifier-worker audit verify`` on a real tiled log: what it prints, and how it ends."""
 
 import json
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from verifier_worker.__main__ import main
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> ProvenLog:
+def log(tmp_path: Path, at_end: ExitStack) -> ProvenLog:
     """Three results, two of them under the checkpoint."""
-    made = ProvenLog(tmp_path)
+    made = at_end.enter_context(ProvenLog(tmp_path))
     recording = made.recording
     recording.device.sync(recording.new_handle())
     for _ in range(2):

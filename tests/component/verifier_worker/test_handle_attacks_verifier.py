@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,9 +48,9 @@ def forge(verifying: Verifying, how: Forgery) -> bytes:
 
 
 @pytest.fixture(name="verifying")
-def an_affirmed_device(tmp_path: Path) -> Verifying:
+def an_affirmed_device(tmp_path: Path, at_end: ExitStack) -> Verifying:
     """One handle, one affirming push."""
-    made = Verifying(tmp_path)
+    made = at_end.enter_context(Verifying(tmp_path))
     made.device.sync(made.new_handle())
     assert made.push().status is Tier.AFFIRMING
     return made

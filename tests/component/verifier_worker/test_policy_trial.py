@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -68,6 +70,12 @@ class Recorded:
         (folder / "verifier.key").write_bytes(private)
         (folder / "verifier.toml").write_text(SETTINGS)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.verifying.store.close()
+
     def appraise(self, policy: str, *more: str, evidence: str = "audit.log") -> int:
         (self.folder / "tried.toml").write_text(policy)
         files = {"--config": "verifier.toml", "--policy": "tried.toml", "--evidence": evidence}
@@ -88,8 +96,8 @@ class Recorded:
 
 
 @pytest.fixture
-def recorded(tmp_path: Path) -> Recorded:
-    return Recorded(tmp_path, frozenset(TRUST_OBJECTS))
+def recorded(tmp_path: Path, at_end: ExitStack) -> Recorded:
+    return at_end.enter_context(Recorded(tmp_path, frozenset(TRUST_OBJECTS)))
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -189,8 +197,10 @@ def test_reference_values_to_come_are_tried_on_evidence_older_than_they_are(
     assert not [line for line in told if line.startswith("not trusted")]
 
 
-def test_without_any_reference_values_all_is_undecided(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    recorded = Recorded(tmp_path, frozenset(TRUST_OBJECTS) - {TopicKind.REFERENCE_VALUES})
+def test_without_any_reference_values_all_is_undecided(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], at_end: ExitStack
+) -> None:
+    recorded = at_end.enter_context(Recorded(tmp_path, frozenset(TRUST_OBJECTS) - {TopicKind.REFERENCE_VALUES}))
     assert recorded.appraise(POLICY) == 0
     told = lines(capsys)
     assert any("-> none reference-values-missing" in line for line in told)

@@ -1,5 +1,6 @@
 """Receipts bound to handles: order in the audit log, once and never lost, and a clock that must not be behind."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,8 @@ S = 1_000_000
 
 
 @pytest.fixture(name="verifying")
-def a_verifier(tmp_path: Path) -> Verifying:
-    return Verifying(tmp_path)
+def a_verifier(tmp_path: Path, at_end: ExitStack) -> Verifying:
+    return at_end.enter_context(Verifying(tmp_path))
 
 
 def kinds(verifying: Verifying) -> list[str]:

@@ -1,6 +1,7 @@
 """Policies that an endorser has signed, through the trust store of a real worker: what is taken, refused, in force."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,9 @@ LAX = f'{TEXT}[weights]\nfile-unexpected = "warning"\n'
 
 
 @pytest.fixture
-def verifying(tmp_path: Path) -> Verifying:
+def verifying(tmp_path: Path, at_end: ExitStack) -> Verifying:
     """A worker with a policy of its own, ``test/1``; its device has had a baseline judged by that."""
-    made = Verifying(tmp_path)
+    made = at_end.enter_context(Verifying(tmp_path))
     made.device.sync(made.new_handle())
     made.pass_s(1)
     assert made.push().policies == ("test/1",)

@@ -272,8 +272,7 @@ def test_a_damaged_length_is_no_torn_tail(tmp_path: Path) -> None:
         log.close()
 
 
-def test_what_was_pending_resolves_when_its_handle_comes(tmp_path: Path) -> None:
-    rig = WorkerRig(tmp_path)
+def test_what_was_pending_resolves_when_its_handle_comes(rig: WorkerRig) -> None:
     handles, rig.trust = rig.trust, make_trust(rig.device)
     rig.process([rig.message(rig.device.push())])
     assert [(each.status, each.freshness) for each in rig.results()] == [(Tier.NONE, Freshness.PENDING)]
@@ -294,8 +293,7 @@ def test_what_was_pending_resolves_when_its_handle_comes(tmp_path: Path) -> None
     assert rig.results()[-1].status is Tier.AFFIRMING
 
 
-def test_what_a_failing_database_kept_from_resolving_resolves_when_it_works_again(tmp_path: Path) -> None:
-    rig = WorkerRig(tmp_path)
+def test_what_a_failing_database_kept_from_resolving_resolves_when_it_works_again(rig: WorkerRig) -> None:
     handles, rig.trust = rig.trust, make_trust(rig.device)
     rig.process([rig.message(rig.device.push())])
     rig.trust = handles

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,11 @@ def content_of(proof: bytes) -> Any:  # noqa: ANN401 decoded CBOR
 
 
 @pytest.mark.needs("go")
-def test_go_finds_every_entry_in_the_signed_tree(tmp_path: Path) -> None:
+def test_go_finds_every_entry_in_the_signed_tree(tmp_path: Path, at_end: ExitStack) -> None:
     if not Path("/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog").is_dir():
         pytest.skip("golang-golang-x-mod-dev is not installed")
     (tmp_path / "made").mkdir()
-    proven = run_of(tmp_path / "made")
+    proven = run_of(at_end, tmp_path / "made")
     content = content_of(proven.prove().read_bytes())
     vkey = (proven.log.folder / "audit.vkey").read_text().strip()
     environment = {
@@ -58,8 +59,8 @@ def test_go_finds_every_entry_in_the_signed_tree(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("openssl")
-def test_openssl_verifies_the_stamps(tmp_path: Path) -> None:
-    proven = run_of(tmp_path)
+def test_openssl_verifies_the_stamps(tmp_path: Path, at_end: ExitStack) -> None:
+    proven = run_of(at_end, tmp_path)
     content = content_of(proven.prove().read_bytes())
     for head, (note, token, _) in enumerate(content[3]):
         (tmp_path / "note").write_bytes(note)

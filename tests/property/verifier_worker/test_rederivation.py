@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -36,9 +37,9 @@ STRANGER = generate_private_key(SECP256R1())
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_whatever_happens_every_result_is_derived_again(tmp_path: Path, seed: int) -> None:
+def test_whatever_happens_every_result_is_derived_again(tmp_path: Path, seed: int, at_end: ExitStack) -> None:
     dice = random.Random(seed)
-    recording = Recording(tmp_path)
+    recording = at_end.enter_context(Recording(tmp_path))
     recording.device.sync(recording.new_handle())
     happened = [recording.happen(dice) for _ in range(STEPS)]
     found = rederived(recording.entries)
@@ -48,9 +49,15 @@ def test_whatever_happens_every_result_is_derived_again(tmp_path: Path, seed: in
 
 
 @pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
     """A log with everything in it that can be changed."""
-    made = Recording(tmp_path_factory.mktemp("recording"))
+    with Recording(tmp_path_factory.mktemp("recording")) as made:
+        record_everything(made)
+        assert rederived(made.entries).problems == []
+        yield made
+
+
+def record_everything(made: Recording) -> None:
     made.device.sync(made.new_handle())
     dice = random.Random(7)
 
@@ -69,8 +76,6 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     ):
         made.pass_s(1)
         action(dice)
-    assert rederived(made.entries).problems == []
-    return made
 
 
 def changed(recording: Recording, index: int, change: Callable[[AuditEntry], AuditEntry]) -> list[bytes]:
@@ -274,8 +279,10 @@ def test_anchors_with_one_more_key_are_not_those_that_the_verifier_started_with(
     assert first_bad(changed(recording, index, add)) == next(of_kind(recording, START))
 
 
-def test_a_log_that_begins_in_the_middle_is_underivable_until_the_device_starts_over(tmp_path: Path) -> None:
-    recording = Recording(tmp_path)
+def test_a_log_that_begins_in_the_middle_is_underivable_until_the_device_starts_over(
+    tmp_path: Path, at_end: ExitStack
+) -> None:
+    recording = at_end.enter_context(Recording(tmp_path))
     recording.device.sync(recording.new_handle())
     dice = random.Random(3)
     recording._push(dice)
@@ -292,9 +299,11 @@ def test_a_log_that_begins_in_the_middle_is_underivable_until_the_device_starts_
     assert found.counts.underivable == found.counts.results > 1
 
 
-def test_where_evidence_was_given_up_all_is_derived_once_the_device_starts_over(tmp_path: Path) -> None:
+def test_where_evidence_was_given_up_all_is_derived_once_the_device_starts_over(
+    tmp_path: Path, at_end: ExitStack
+) -> None:
     """Objects are kept (retention); what the verifier knew of the device is not in the log any more."""
-    recording = Recording(tmp_path)
+    recording = at_end.enter_context(Recording(tmp_path))
     recording.device.sync(recording.new_handle())
     dice = random.Random(7)
     for action in (*[recording._push] * 4, recording._reboot, recording._push, recording._push):
@@ -322,8 +331,8 @@ def test_where_evidence_was_given_up_all_is_derived_once_the_device_starts_over(
     assert made.problems[0].index == len(entries) - 1
 
 
-def test_a_verifier_that_lost_its_database_is_derived_again(tmp_path: Path) -> None:
-    recording = Recording(tmp_path)
+def test_a_verifier_that_lost_its_database_is_derived_again(tmp_path: Path, at_end: ExitStack) -> None:
+    recording = at_end.enter_context(Recording(tmp_path))
     recording.device.sync(recording.new_handle())
     dice = random.Random(3)
     recording._push(dice)
@@ -336,9 +345,9 @@ def test_a_verifier_that_lost_its_database_is_derived_again(tmp_path: Path) -> N
     assert rederived(recording.entries).problems == []
 
 
-def test_a_database_from_a_backup_is_not_what_the_log_says(tmp_path: Path) -> None:
+def test_a_database_from_a_backup_is_not_what_the_log_says(tmp_path: Path, at_end: ExitStack) -> None:
     """The verifier has forgotten a push, and takes the next one for one after a gap."""
-    recording = Recording(tmp_path)
+    recording = at_end.enter_context(Recording(tmp_path))
     recording.device.sync(recording.new_handle())
     dice = random.Random(3)
     recording._push(dice)
@@ -359,8 +368,10 @@ def test_a_database_from_a_backup_is_not_what_the_log_says(tmp_path: Path) -> No
     assert first_bad(entries) == len(entries) - 1
 
 
-def test_a_log_of_an_earlier_version_is_derived_from_where_it_says_whom_it_believed(tmp_path: Path) -> None:
-    recording = Recording(tmp_path)
+def test_a_log_of_an_earlier_version_is_derived_from_where_it_says_whom_it_believed(
+    tmp_path: Path, at_end: ExitStack
+) -> None:
+    recording = at_end.enter_context(Recording(tmp_path))
     recording.device.sync(recording.new_handle())
     dice = random.Random(3)
     recording._push(dice)

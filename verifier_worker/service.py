@@ -10,6 +10,7 @@ import functools
 import queue
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Final
 
 from runtime.audit_log.writer import AuditPlace, AuditWriter
@@ -31,7 +32,7 @@ from schemas.messages.trust_objects import TRUST_OBJECTS
 from schemas.topics import Role, TopicKind
 from verifier_worker.adapters import queue_metrics, result_metrics
 from verifier_worker.adapters.build import BUILD
-from verifier_worker.adapters.loaded_files import ROLE, compile_policy, load_files
+from verifier_worker.adapters.loaded_files import ROLE, LoadedFiles, compile_policy, load_files
 from verifier_worker.adapters.push_progress import PushProgress
 from verifier_worker.adapters.readiness import Readiness
 from verifier_worker.adapters.receipt_clock import ReceiptClock
@@ -54,8 +55,8 @@ _TRUST_WAIT_S: Final = 10.0
 class Service:
     """Wires one worker; :meth:`run` is the loop."""
 
-    def __init__(self, settings: Settings, stop: Stop) -> None:
-        """Reads keys and policy, opens the database and the audit log; connects nothing yet.
+    def __init__(self, settings: Settings, stop: Stop, files: LoadedFiles, store: SqliteStateStore) -> None:
+        """Opens the audit log; connects nothing yet. The caller closes ``store``.
 
         Raises:
             ConfigError: names the file or field.
@@ -69,8 +70,7 @@ class Service:
         # Packet id and when: appended to by the network thread, emptied by the loop.
         self._published: deque[tuple[int, float]] = deque()
         self._batch: Sequence[Message] = ()  # what the loop works on; replaced whole, read by the metrics page
-        self._files = files = load_files(settings)
-        self._store = SqliteStateStore(settings.database)
+        self._files, self._store = files, store
         pending = [item.number for item in self._store.pending() if item.audit is not None]
         self._audit = AuditWriter(_audit_place(settings), repeated_from=min(pending, default=None))
         self._trust = TrustStore(
@@ -335,7 +335,6 @@ class Service:
         self._note_published()  # what came while it stopped: else it would be published once more at the next start
         self._worker.flush()
         self._audit.close()
-        self._store.close()
         if self._tracer is not None:
             self._tracer.close()
         _LOG.info("verifier-stopped", name=self._settings.name)
@@ -368,7 +367,9 @@ def run_service(settings: Settings) -> None:
         ConfigError: before any work.
     """
     configure_logging(ROLE, settings.log_level)
-    Service(settings, Stop().on_signals()).run()
+    stop, files = Stop().on_signals(), load_files(settings)
+    with closing(SqliteStateStore(settings.database)) as store:
+        Service(settings, stop, files, store).run()
 
 
 def _status(name: str, *, online: bool) -> bytes:

@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -38,7 +39,6 @@ _OPTIONS: Final = ("-q", "-x", "--tb=no", "--assert=plain", "-p", "no:xdist")
 _SLOW_LIBRARIES: Final = ("cbor2", "cel_expr_python", "cryptography.x509", "hypothesis", "rfc3161_client")
 _SPARE_S: Final = 5
 _TIMES_LONGER: Final = 10
-_IMPORT_S: Final = 120
 _NEIGHBOURS: Final = 4
 
 
@@ -78,15 +78,24 @@ def main() -> int:
     if left is None:
         return 1
     again = [trial for trial in trials if trial.number in left]
-    for answer in ask_forks(
-        again, at_once, lambda trial: _import_changed(trial, own_tests, tests), lambda _: _IMPORT_S
-    ):
+    limit_s = _import_limit_s(tests) if again else 0
+    for answer in ask_forks(again, at_once, lambda trial: _import_changed(trial, own_tests, tests), lambda _: limit_s):
         _tell(report, answer.task, NOTICED if answer.died else answer.value)
     return 0
 
 
 def _tell(report: TextIO, trial: Trial, outcome: str, by: str = "") -> None:
     print(json.dumps({"number": trial.number, "outcome": outcome, "by": by}), file=report)
+
+
+def _import_limit_s(tests: list[str]) -> int:
+    """Processor time for a mutant that is imported, by what the tests take without one."""
+
+    def run() -> float:
+        pytest.main([*_OPTIONS, *tests])
+        return time.process_time()
+
+    return _SPARE_S + int(_TIMES_LONGER * (ask_fork(run) or 0))
 
 
 def _import_changed(trial: Trial, own_tests: list[str], tests: list[str]) -> str:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from schemas.codecs.tst_info import TstInfo
 from schemas.errors import PeerError
 from schemas.hashes import SHA256
 from schemas.messages.evidence import (
@@ -16,11 +17,13 @@ from schemas.messages.evidence import (
 )
 from schemas.messages.result import Rejections
 from schemas.reasons import Reason
+from schemas.reasons.table import REASONS
 from schemas.tpm.pcr import parse_selection_text
 from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.builders.log_bytes import ima_ng
 from tests.worlds.device import FakeDevice, make_handle, make_references, make_trust
-from tests.worlds.step_bench import RECEIVED_US, Bench
+from tests.worlds.step_bench import RECEIVED_US, Bench, CelBench
+from verifier_worker.core.policy.policy_file import LogsTable
 from verifier_worker.core.state import AttesterState, Finding
 from verifier_worker.core.step import SolicitRequest, Step, overdue, refuse
 from verifier_worker.core.trust import Trust
@@ -79,7 +82,7 @@ def changed_device(bench: Bench) -> FakeDevice:
     newer = make_handle(1, time_us=bench.handle.time_us + SECOND_US)
     bench.trust = replace(bench.trust, handles={each.id: each for each in (bench.handle, newer)}, newest=newer.id)
     device = bench.device
-    device.restart_count, device.safe, device.firmware_version = 3, False, 77
+    device.restart_count, device.safe, device.firmware_version = device.restart_count + 1, False, 77
     device.tell(TransitionKind.SUSPEND)
     device.sync(newer)
     return device
@@ -165,6 +168,12 @@ def test_once_back_the_counters_are_never_trusted_again(bench: Bench) -> None:
         bench.device.sync(handle)
         bench.take(bench.device.push())
         assert state_of(bench).went_back
+
+
+def test_what_is_not_said_of_a_step_is_nothing() -> None:
+    assert SolicitRequest(reason=Reason.LOG_GAP).logs == {}
+    taken = Step(state=None)
+    assert (taken.findings, taken.refused, taken.duplicate, taken.solicit) == ((), None, False, None)
 
 
 def test_a_duplicate_changes_nothing(bench: Bench) -> None:
@@ -253,17 +262,47 @@ def test_entries_that_the_attester_never_sent_are_all_dropped(bench: Bench) -> N
     forged = LogIncrement(records=honest + ima_ng(b"/bogus", b"bogus"), total=9)
     bench.take(replace(push, unsigned_increments={"ima": forged}))
     assert state_of(bench).replay.next_index == {"tcg2": 9, "ima": 3}
+    before = remembering(bench)
+    device = changed_device(bench)
     bench.device.run(b"/usr/bin/true", b"true")
     push = bench.device.push()
     taken = bench.take(push)
     assert taken.refused is None
-    assert [each.reason for each in taken.findings] == [Reason.BASELINE_REQUIRED, Reason.LOG_INCOMPLETE]
+    decided = [each.reason for each in taken.findings if REASONS[each.reason].effect is not None]
+    assert decided == [Reason.BASELINE_REQUIRED, Reason.LOG_INCOMPLETE]
     assert taken.solicit == SolicitRequest(reason=Reason.BASELINE_REQUIRED, logs=FROM_START)
+    assert_emptied(bench, before, push, device)
+    settle(bench, taken)
+
+
+def remembering(bench: Bench) -> AttesterState:
+    """The state with something in it that no emptying may take away."""
+    refused = Rejections(count=3, last=Reason.MALFORMED, last_us=1)
+    bench.state = replace(state_of(bench), rejections=refused, handle_time_us=2**51 - 1)
+    return bench.state
+
+
+def assert_emptied(bench: Bench, before: AttesterState, push: Evidence, device: FakeDevice) -> None:
+    """Nothing of the logs is left; all that the signatures prove is kept."""
     state = state_of(bench)
     assert state.replay.next_index == {}
     assert (state.chained, state.settled, state.measured.unexpected_total) == (None, False, 0)
-    assert state.evidence == push.body_digest
-    settle(bench, taken)
+    assert state.measured.label == before.measured.label
+    assert (state.rejections, state.went_back) == (before.rejections, before.went_back)
+    assert state.handle_time_us == before.handle_time_us
+    assert state.received_after == bench.trust.newest
+    assert_is_of(state, push, device, bench.now_us - SECOND_US)
+
+
+def test_a_baseline_ends_what_somebody_put_in_before_it(bench: Bench) -> None:
+    bench.device.run(b"/usr/bin/cat", b"cat")
+    push = bench.device.push()
+    forged = LogIncrement(records=ima_ng(b"/bogus", b"bogus"), total=9)
+    bench.take(replace(push, unsigned_increments={"ima": forged}))
+    assert bench.verdict() == (Tier.NONE, {Reason.LOG_INCOMPLETE})
+    taken = bench.take(bench.device.push(full=True, resend=FROM_START))
+    assert bench.verdict() == (Tier.AFFIRMING, set())
+    assert taken.solicit is None
 
 
 def test_a_full_push_repeats_entries_that_are_here_already(bench: Bench) -> None:
@@ -285,13 +324,15 @@ def test_after_entries_that_no_quote_settled_a_mismatch_drops_them_all() -> None
     increments = {**push.unsigned_increments, "ima": LogIncrement(records=forged, total=4)}
     bench.take(replace(push, unsigned_increments=increments))
     assert bench.verdict() == (Tier.NONE, {Reason.LOG_INCOMPLETE})
-    taken = bench.take(bench.device.push())
+    before = remembering(bench)
+    device = changed_device(bench)
+    push = device.push()
+    taken = bench.take(push)
     assert taken.refused is None
-    assert [each.reason for each in taken.findings] == [Reason.LOG_REPLAY_MISMATCH, Reason.LOG_INCOMPLETE]
+    decided = [each.reason for each in taken.findings if REASONS[each.reason].effect is not None]
+    assert decided == [Reason.LOG_REPLAY_MISMATCH, Reason.LOG_INCOMPLETE]
     assert taken.solicit == SolicitRequest(reason=Reason.LOG_REPLAY_MISMATCH, logs=FROM_START)
-    state = state_of(bench)
-    assert (state.replay.next_index, state.chained, state.measured.unexpected_total) == ({}, None, 0)
-    assert state.rejections is None
+    assert_emptied(bench, before, push, device)
     settle(bench, taken)
 
 
@@ -446,6 +487,179 @@ def test_a_clock_that_is_newly_suspected_asks_for_a_full_push_once(bench: Bench)
     assert asked == [SolicitRequest(reason=Reason.CLOCK_SET, logs={"tcg2": 9, "ima": 1}), None]
 
 
+def test_a_clock_that_is_suspected_no_more_asks_for_nothing(bench: Bench) -> None:
+    handle = make_handle(1, time_us=bench.handle.time_us + 60 * SECOND_US)
+    bench.trust = replace(bench.trust, handles={**bench.trust.handles, handle.id: handle})
+    bench.now_us = handle.time_us + SECOND_US
+    clock = replace(state_of(bench).clock, suspect=Reason.CLOCK_SET)
+    bench.state = replace(state_of(bench), clock=clock)
+    bench.device.clock_ms += 60_000
+    bench.device.sync(handle)
+    taken = bench.take(bench.device.push())
+    assert state_of(bench).clock.suspect is None
+    assert taken.solicit is None
+
+
+def test_what_a_gap_asks_for_is_not_replaced_by_what_a_clock_asks_for(bench: Bench) -> None:
+    handle = make_handle(1, time_us=bench.handle.time_us + 60 * SECOND_US)
+    bench.trust = replace(bench.trust, handles={**bench.trust.handles, handle.id: handle})
+    bench.now_us = handle.time_us + SECOND_US
+    bench.device.push()  # lost
+    bench.device.set_clock(600_000)
+    bench.device.clock_ms += 60_000
+    bench.device.sync(handle)
+    taken = bench.take(bench.device.push())
+    assert state_of(bench).clock.suspect is Reason.CLOCK_SET
+    assert taken.solicit is not None
+    assert taken.solicit.reason is Reason.SEQUENCE_GAP
+
+
+def test_a_log_of_which_nothing_has_come_yet_is_incomplete(bench: Bench) -> None:
+    bench.device.cel_logs["cel/app"] = []
+    nothing = LogIncrement(records=b"", total=1)
+    push = replace(bench.device.push(), unsigned_increments={"cel/app": nothing})
+    assert "cel/app" not in state_of(bench).replay.next_index
+    bench.take(push)
+    assert bench.verdict() == (Tier.NONE, {Reason.LOG_INCOMPLETE})
+
+
+def test_a_device_without_logs_goes_on_by_deltas() -> None:
+    """Every push of it names its logs from their beginning, and still is no baseline."""
+    bench = Bench(policy_changes={"logs": LogsTable()})
+    device = bench.device
+    device.boot_log, device.ima_list = [], []
+    device.pcrs = {index: bytes(32) for index in range(24)}
+    references = make_references(device)
+    bench.trust = make_trust(device, handles=(bench.handle,), policy=bench.policy, references=(references,))
+    device.sync(bench.handle)
+    for _ in range(3):
+        taken = bench.take(device.push())
+        assert (taken.solicit, bench.verdict()) == (None, (Tier.AFFIRMING, set()))
+
+
+# -- other reference values --------------------------------------------------------------------------------------------
+
+
+class Removed(Bench):
+    """A device after a baseline; then a file is taken out of the reference values, and its log is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.take(self.device.push())
+        self.before = remembering(self)
+        references = self.trust.references
+        fewer = replace(references, label="good/2", ended={references.label: RECEIVED_US})
+        self.trust = replace(self.trust, references=fewer)
+        self.now_us = RECEIVED_US + 270 * SECOND_US
+        self.old_label = self.before.measured.label
+
+
+def test_a_push_that_is_no_baseline_asks_for_one_and_goes_on() -> None:
+    removed = Removed()
+    for full, starts in ((False, {}), (True, {"tcg2": 9, "ima": 1}), (True, {"tcg2": 9, "ima": 0})):
+        taken = removed.take(removed.device.push(full=full, resend=starts))
+        assert taken.solicit == SolicitRequest(reason=Reason.BASELINE_REQUIRED, logs=FROM_START)
+        assert Reason.BASELINE_REQUIRED not in findings_of(taken)
+        assert state_of(removed).measured.label == removed.old_label
+
+
+def test_a_baseline_is_measured_by_the_new_values() -> None:
+    removed = Removed()
+    taken = removed.take(removed.device.push(full=True, resend=FROM_START))
+    assert taken.solicit is None
+    assert state_of(removed).measured.label.endswith(" good/2")
+
+
+def test_a_delta_of_a_device_without_logs_is_no_baseline() -> None:
+    removed = Removed()
+    removed.device.boot_log, removed.device.ima_list, removed.device.sent = [], [], {}
+    taken = removed.take(removed.device.push())
+    assert taken.solicit is not None
+    assert state_of(removed).measured.label == removed.old_label
+
+
+def test_measuring_again_forgets_neither_refusals_nor_the_clock() -> None:
+    removed = Removed()
+    removed.now_us = RECEIVED_US + 300 * SECOND_US  # too late: everything is measured again
+    taken = removed.take(removed.device.push())
+    assert taken.findings[0].reason is Reason.BASELINE_REQUIRED
+    state, before = state_of(removed), removed.before
+    assert (state.rejections, state.handle_time_us) == (before.rejections, before.handle_time_us)
+    assert state.clock.first == before.clock.first
+
+
+# -- suspends ----------------------------------------------------------------------------------------------------------
+
+DEBUG = "cel/debug"
+
+
+class Suspended(CelBench):
+    """A device with a log of PCR 16, which a suspend clears, after a push."""
+
+    def __init__(self, *, lost: bool = True) -> None:
+        super().__init__()
+        if lost:
+            self.device.measure_file(DEBUG, "/run/debug", b"good config", index=16)
+        self.push()
+        assert self.verdict() == (Tier.AFFIRMING, set())
+
+    def resume(self) -> AttesterState:
+        assert self.state is not None
+        self.device.resume()
+        self.device.cel_logs.pop(DEBUG, None)
+        self.device.sent.pop(DEBUG, None)
+        self.device.sync(self.handle)
+        self.push()
+        assert self.verdict() == (Tier.AFFIRMING, {Reason.RESUMED})
+        return self.state
+
+
+def test_a_suspend_ends_the_logs_of_the_pcrs_that_it_clears() -> None:
+    suspended = Suspended()
+    before = suspended.state
+    assert before is not None
+    assert before.measured.owners[16] == (DEBUG,)
+    suspended.state = replace(
+        before, tails={DEBUG: b"\0", "cel/app": b"\1"}, totals={**before.totals, DEBUG: 5, "cel/app": 1}
+    )
+    after = suspended.resume()
+    assert DEBUG not in after.replay.next_index
+    assert 16 not in after.measured.owners
+    assert after.measured.owners == {index: names for index, names in before.measured.owners.items() if index < 16}
+    assert after.totals == {name: total for name, total in before.totals.items() if name != DEBUG}
+    assert after.appraised is not before.appraised
+    assert after.replay.next_index["ima"] == 1
+
+
+def test_of_other_logs_a_suspend_ends_nothing() -> None:
+    suspended = Suspended()
+    before = suspended.state
+    assert before is not None
+    owners = {**before.measured.owners, 16: (DEBUG, "ima")}
+    suspended.state = replace(before, measured=replace(before.measured, owners=owners))
+    after = suspended.resume()
+    assert after.replay.next_index == {name: n for name, n in before.replay.next_index.items() if name != DEBUG}
+
+
+def test_a_suspend_that_clears_nothing_makes_nothing_be_judged_again() -> None:
+    suspended = Suspended(lost=False)
+    before = suspended.state
+    assert before is not None
+    assert suspended.resume().appraised is before.appraised
+
+
+def test_a_suspend_keeps_tails_of_saved_pcrs_and_drops_the_others() -> None:
+    suspended = Suspended()
+    before = suspended.state
+    assert before is not None
+    suspended.state = replace(before, tails={DEBUG: b"\0", "ima": b"\1"})
+    suspended.device.push(claims={"lost": "1"})  # a gap: tails stay as they are
+    suspended.device.resume()
+    suspended.device.sync(suspended.handle)
+    suspended.push()
+    assert suspended.state.tails == {"ima": b"\1"}
+
+
 # -- what is told ------------------------------------------------------------------------------------------------------
 
 
@@ -466,6 +680,22 @@ def test_a_clock_that_ran_back_is_told_once(bench: Bench) -> None:
     told = [each.reason for each in taken.findings if each.reason is Reason.CLOCK_RAN_BACK]
     assert told == [Reason.CLOCK_RAN_BACK]
     assert state_of(bench).went_back
+    assert state_of(bench).clock.suspect is Reason.CLOCK_RAN_BACK
+
+
+def test_a_token_that_does_not_count_is_told_with_its_reason(bench: Bench) -> None:
+    bench.trust = replace(bench.trust, stamps=NoStamps())
+    bench.device.sync_stamp = b"token"
+    taken = bench.take(bench.device.push())
+    detail = "handle-stamp-invalid: of nobody we trust"
+    assert taken.findings == (Finding(reason=Reason.SYNC_STAMP_INVALID, detail=detail),)
+
+
+class NoStamps:
+    """Takes no token."""
+
+    def verify_stamp(self, token: bytes, imprint: bytes) -> TstInfo:
+        raise PeerError(Reason.HANDLE_STAMP_INVALID, "of nobody we trust")
 
 
 def test_claims_are_merged_and_replaced(bench: Bench) -> None:
@@ -475,6 +705,12 @@ def test_claims_are_merged_and_replaced(bench: Bench) -> None:
     assert state_of(bench).claims == {"kernel": "6.1", "a": "3"}
     bench.take(bench.device.push(full=True, claims={"c": "4"}))
     assert state_of(bench).claims == {"kernel": "6.1", "c": "4"}
+
+
+def test_a_full_push_without_claims_claims_nothing(bench: Bench) -> None:
+    push = bench.device.push(full=True)
+    bench.take(bench.device.sign(replace(push.body, claims={}), push.unsigned_increments, {}))
+    assert state_of(bench).claims == {}
 
 
 def test_claims_of_two_deltas_are_held_to_the_limit_of_one_push(bench: Bench) -> None:

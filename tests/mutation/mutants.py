@@ -101,6 +101,7 @@ class _Finder(cst.CSTVisitor):
         self._names: list[str] = []
         self._raising = 0
         self._top: dict[int, int] = {}
+        self._targets: set[int] = set()  # a name less there fails at once
         self._place = CodeRange((1, 0), (1, 0))
 
     @override
@@ -116,7 +117,13 @@ class _Finder(cst.CSTVisitor):
             return False
         if isinstance(node, cst.FunctionDef | cst.ClassDef):
             self._names.append(node.name.value)
-        if self._statement >= 0 and not isinstance(node, cst.FunctionDef | cst.ClassDef):
+        if isinstance(node, cst.For | cst.CompFor | cst.AssignTarget):
+            self._targets.add(id(node.target))
+        if (
+            self._statement >= 0
+            and id(node) not in self._targets
+            and not isinstance(node, cst.FunctionDef | cst.ClassDef)
+        ):
             for after in self._mutations(node):
                 self._add(node, after)
         self._raising += isinstance(node, cst.Raise)

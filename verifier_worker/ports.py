@@ -1,4 +1,4 @@
-"""What the worker needs of the world, as it needs it."""
+"""The worker's ports: storage and audit log, with the guarantees that it needs."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from verifier_worker.core.state import AttesterState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """What tells how long a push takes; not stored, and nothing depends on it.
+    """When a push arrived, for metrics and traces alone; not stored.
 
     Attributes:
         arrived_s: when its message came off the network, by the monotonic clock.
@@ -23,15 +23,15 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What must not be lost of one message: the new state, the signed result, the audit entry.
+    """The durable effects of one message: the new state, the signed result, the audit entry.
 
     Attributes:
         ueid: the attester.
-        state: to store; None when there is none, or it did not change enough to be worth a write.
-        result: signed result to publish; None when there is none.
+        state: to store; None to leave the stored one as it is.
+        result: signed result to publish, if any.
         expires_us: when the result expires.
-        audit: encoded audit entry; None when nothing is to be recorded.
-        arrival: of the push that it is about; None when it is about none.
+        audit: encoded audit entry, if any.
+        arrival: of the push; None if no push caused the outcome.
     """
 
     ueid: Ueid
@@ -44,9 +44,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """A stored outcome that is not published or not recorded yet. ``number`` grows by the order of storing.
+    """A stored outcome that is not published or not recorded yet.
 
-    ``arrival`` is None after a restart.
+    ``number`` grows with the order of storing. ``arrival`` is None after a restart.
     """
 
     number: int
@@ -59,7 +59,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAttester:
-    """What is stored of one attester."""
+    """The stored state and result of one attester."""
 
     state: AttesterState
     result: bytes | None
@@ -67,52 +67,52 @@ class StoredAttester:
 
 
 class TrustObjects(Protocol):
-    """Where verified objects are kept. One owner thread; every method may raise ``WorldError``."""
+    """Stores verified trust objects. One owner thread; every method may raise ``WorldError``."""
 
     def load_trust(self) -> Sequence[tuple[str, bytes]]:
         """Every stored trust object as (topic kind, bytes)."""
 
     def save_trust(self, kind: str, key: bytes, raw: bytes, keep_until_us: int) -> None:
-        """Stores a trust object under (kind, key); committed with the next :meth:`commit`."""
+        """Stores a trust object under (kind, key), durably with the next :meth:`StateStore.commit`."""
 
     def prune_trust(self, now_us: int) -> None:
-        """Forgets trust objects kept until before ``now_us``."""
+        """Deletes trust objects whose ``keep_until_us`` has passed."""
 
 
 class StateStore(TrustObjects, Protocol):
     """Durable state of all attesters, and the outbox. One owner thread; every method may raise ``WorldError``."""
 
     def load(self, ueid: Ueid) -> StoredAttester | None:
-        """What is stored of an attester."""
+        """The stored state and result of an attester, if any."""
 
     def commit(self, outcomes: Sequence[Outcome], done: Iterable[int]) -> Sequence[Pending]:
-        """Stores outcomes and forgets the pending ones numbered ``done``, in one durable transaction, all or nothing.
+        """Stores outcomes and deletes the pending ones numbered ``done``, in one durable transaction.
 
         Returns:
-            The outcomes with their numbers, in order.
+            The outcomes that have a result or an audit entry, with their numbers, in order.
         """
 
     def number_after(self, last: int) -> None:
-        """Makes the next outcome's number greater than ``last``: the audit log may be older than the database."""
+        """Makes the next outcome's number greater than ``last``: the audit log may be ahead of the database."""
 
     def pending(self) -> Sequence[Pending]:
-        """All outcomes not ``done`` yet, oldest first; asked once, at start."""
+        """All outcomes not ``done`` yet, oldest first; called once, at start."""
 
     def due(self, now_us: int, limit: int) -> Sequence[Ueid]:
-        """Attesters whose deadline is before ``now_us``, at most ``limit``."""
+        """At most ``limit`` attesters whose deadline has passed."""
 
     def forget(self, ueid: Ueid) -> None:
-        """Forgets an attester whose stored state says nothing."""
+        """Deletes an attester whose stored state is unreadable."""
 
     def attesters(self) -> int:
-        """How many attesters are stored; asked once, at start."""
+        """The number of stored attesters; called once, at start."""
 
 
 class AuditLog(Protocol):
-    """Append-only record of what was decided and why."""
+    """Append-only record of every decision and its inputs."""
 
     def last_number(self) -> int:
-        """Number of the last entry on disk; 0 for none."""
+        """Number of the last entry on disk; 0 if it is empty."""
 
     def append(self, entries: Sequence[tuple[int, bytes]]) -> None:
         """Appends numbered entries; when it returns they are on disk. Numbers only grow.

@@ -1,9 +1,9 @@
-"""A running verifier: two broker connections feed one queue, one loop empties it in batches.
+"""A running verifier: two broker connections feed one queue, and one loop takes batches from it.
 
-The *trust* connection brings handles, endorsements, reference values and policies; it has a clean session, since all of
-them are retained. The *evidence* connection has a persistent session acknowledged by hand: while the worker is away the
-broker keeps what attesters push. It starts only when the trust connection has its subscriptions, so that the first
-evidence finds its endorsement. Everything is owned by the loop's thread; network threads only put into the queue.
+The *trust* connection receives handles, endorsements, reference values and policies. All of them are retained, so its
+session is clean. The *evidence* connection has a persistent session with manual acknowledgement: while the worker is
+away, the broker keeps the pushes of attesters. It starts after the trust connection has its subscriptions, so that the
+first evidence finds its endorsement. The loop's thread owns everything; network threads only put into the queue.
 """
 
 import functools
@@ -69,7 +69,7 @@ class Service:
         self._prune_s = self._count_s = 0.0
         # Packet id and when: appended to by the network thread, emptied by the loop.
         self._published: deque[tuple[int, float]] = deque()
-        self._batch: Sequence[Message] = ()  # what the loop works on; replaced whole, read by the metrics page
+        self._batch: Sequence[Message] = ()  # the loop's current batch; replaced whole, read by the metrics page
         self._files, self._store = files, store
         pending = [item.number for item in self._store.pending() if item.audit is not None]
         self._audit = AuditWriter(_audit_place(settings), repeated_from=min(pending, default=None))
@@ -102,7 +102,7 @@ class Service:
         )
 
     def run(self) -> None:
-        """Runs until asked to stop; nothing acknowledged is lost whenever it ends."""
+        """Runs until asked to stop. Loses nothing that was acknowledged, whenever it ends."""
         serve_metrics(self._settings.metrics_port, self._readiness.health, host=self._settings.metrics_host)
         self._show_queue()
         for error in self._trust.load(utc_us()):
@@ -127,27 +127,27 @@ class Service:
         self._shut_down(evidence_started=evidence_started)
 
     def _show_queue(self) -> None:
-        """The metrics that must be right while the loop hangs."""
+        """Connects the metrics that must be right even while the loop hangs."""
         queue_metrics.LAG.read_from(lambda: self._lag.by_partition(self._waiting_evidence(), monotonic_s()))
         queue_metrics.QUEUE_LIMIT.set(self._settings.queue_max)
         queue_metrics.QUEUE_DEPTH.set_function(self._queue.qsize)
         result_metrics.HANDLE_AGE.set_function(self._readiness.handle_age_s)
 
     def _waiting_evidence(self) -> list[Message]:
-        """Oldest first; on the thread of the metrics page."""
+        """Evidence that waits, oldest first. Called on the thread of the metrics page."""
         with self._queue.mutex:
             waiting = list(self._queue.queue)
         return [item for item in (*self._batch, *waiting) if self._topics.kind_of(item.topic) == TopicKind.EVIDENCE]
 
     def _record_start(self) -> bool:
-        """Records this start, and what an auditor needs to come to the same results; False when stopped before."""
+        """Records this start and the inputs that an auditor needs; False if stopped before that was done."""
         made = opening_entries(self._settings, self._files, self._store, log_is_new=self._audit_log_is_new)
         entries = [ObjectEntry(received_us=self._receipt_us(), kind=kind, raw=raw) for kind, raw in made]
-        self._trust.trust(entries[-1].received_us)  # what is in force counts from the start on
+        self._trust.trust(entries[-1].received_us)  # trust is in force from the start on
         return self._until_done(lambda: self._worker.record(entries)) and self._until_done(self._worker.settle)
 
     def _trust_is_here(self) -> bool:
-        """The retained objects come right behind the confirmation of the subscriptions."""
+        """Whether the retained objects were taken: they arrive right after the subscriptions are confirmed."""
         return self._trust_connection.wait_subscribed(0) and self._queue.empty()
 
     def _connections(self) -> tuple[MqttConnection, MqttConnection]:
@@ -182,7 +182,7 @@ class Service:
         self._evidence_connection.publish(topic, _status(self._settings.name, online=True), retain=True)
 
     def _enqueue(self, message: Message) -> None:
-        """Called on network threads. QoS 1 cannot outnumber the broker's receive maximum; QoS 0 can, and is dropped."""
+        """Called on network threads. The receive maximum limits QoS 1 messages; QoS 0 beyond the queue is dropped."""
         if message.packet_id:
             self._queue.put(message)
             return
@@ -235,11 +235,11 @@ class Service:
             self._worker.published(*self._published.popleft())
 
     def _receipt_us(self) -> int:
-        """The time now, later than any receipt before and than the handles we hold."""
+        """The time now, later than every receipt before and every handle held."""
         return self._receipts.next_us(utc_us(), self._trust.floor_us)
 
     def _until_done(self, effect: Callable[[], object]) -> bool:
-        """Tries until the disk takes it; False when stopped before, and the broker keeps the messages."""
+        """Repeats an effect until the disk takes it. False if stopped before; then the broker keeps the messages."""
         backoff = Backoff(0.1, 10)
         while True:
             self._readiness.beat()
@@ -259,12 +259,13 @@ class Service:
         _LOG.error("store-unavailable", reason=error.reason, detail=error.detail)
 
     def _take_trust_objects(self, messages: Sequence[Message]) -> bool:
-        """Takes trust objects in, all of them before any evidence that came with them.
+        """Takes trust objects, all of them before the evidence in the same batch.
 
-        False when stopped before they were recorded: they are in force here, so no evidence may be judged any more.
+        New objects are stored, since a revocation must survive a crash, and recorded before any evidence that is judged
+        with them (invariant I23).
 
-        What is new is made durable, since a revocation must survive a crash, and recorded: the audit log holds every
-        object in front of the evidence that was judged with it.
+        Returns:
+            False if stopped before they were recorded. Then no evidence may be judged, since they are in force already.
         """
         new = [taken for taken in map(self._accepted, messages) if taken is not None]
         objects = [entry for _, entry in new]
@@ -272,14 +273,14 @@ class Service:
             return True
         if not self._until_done(lambda: self._worker.record(objects)) or not self._until_done(self._worker.settle):
             return False
-        self._count_s = 0.0  # there may be one attester more, or less
+        self._count_s = 0.0  # the number of valid attesters may have changed
         for name, entry in new:
             _LOG.info("object-accepted", kind=entry.kind, name=name)
         self._resolve([handle_id(entry.raw) for entry in objects if entry.kind == TopicKind.HANDLES])
         return True
 
     def _resolve(self, handles: Sequence[HandleId]) -> None:
-        """Pushes that were pending for want of these handles are appraised now."""
+        """Appraises the pushes that waited for these handles."""
         for handle in handles:
             now_us = self._receipt_us()
             if not self._until_done(functools.partial(self._worker.resolve, handle, now_us)):
@@ -288,7 +289,7 @@ class Service:
             self._until_done(self._worker.settle)
 
     def _accepted(self, message: Message) -> tuple[str, ObjectEntry] | None:
-        """Name and entry of an object that is new; None for what was there, is refused, or is none."""
+        """Name and entry of a new object; None if it is in force already, refused, or no trust object."""
         kind = self._topics.kind_of(message.topic)
         name = self._topics.last_level(message.topic)
         if kind is None or kind not in TRUST_OBJECTS:
@@ -332,7 +333,7 @@ class Service:
                 retain=True,
             )
             self._evidence_connection.stop()
-        self._note_published()  # what came while it stopped: else it would be published once more at the next start
+        self._note_published()  # confirmations that came meanwhile, or they are published again at the next start
         self._worker.flush()
         self._audit.close()
         if self._tracer is not None:
@@ -341,7 +342,7 @@ class Service:
 
 
 def check_service(settings: Settings) -> None:
-    """What can be wrong before the first connection. Opens no database and changes nothing.
+    """Checks everything that can be wrong before the first connection. Opens no database and changes nothing.
 
     Raises:
         ConfigError: names the field and the file.

@@ -14,7 +14,7 @@ from schemas.topics import check_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustSettings:
-    """Whom the worker believes (table ``[trust]``); PEM files.
+    """The worker's trust anchors (table ``[trust]``); PEM files.
 
     Attributes:
         endorser_keys: public keys of endorsers.
@@ -32,18 +32,18 @@ class Settings:
     """One worker.
 
     Attributes:
-        name: of this verifier; in results, topics and the client id.
+        name: of this verifier, in results, topics and the client id.
         signing_key: PEM file of the key that signs results and solicits.
         database: SQLite file.
-        audit_log: folder of the audit log; made if missing.
+        audit_log: folder of the audit log; created if missing.
         audit: how the audit log is signed, stamped and kept.
         policy: TOML file of the appraisal policy; without one every result is ``none``.
-        metrics_port: of metrics, ``/healthz`` and ``/readyz``; 0 for none.
-        metrics_host: where that port listens; who reaches it learns how the service does.
+        metrics_port: of metrics, ``/healthz`` and ``/readyz``; 0 to serve none.
+        metrics_host: address on which that port listens; anyone who reaches it can read the state of the service.
         log_level: debug, info, warning or error.
         batch_max: messages in one transaction.
         queue_max: messages waiting in memory; more than the broker's ``receive_maximum``.
-        solicit_interval_s: least time between two solicits to one attester; doubled for each that did not help.
+        solicit_interval_s: least time between two solicits to one attester; doubles with each that was not answered.
         cached_states: attesters whose state is kept in memory.
         result_format: ``jwt`` or ``cwt``.
     """

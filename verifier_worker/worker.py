@@ -1,9 +1,9 @@
-"""One batch of messages through ``step``, and its effects in the one order that loses nothing.
+"""Takes batches of messages, decides them, and orders the effects so that nothing is lost (invariant I21).
 
     store state, result and audit entry  ->  append to the audit log (fsync)  ->  publish  ->  acknowledge
 
-The store is one transaction a batch. After a crash at any line the broker delivers again what was not acknowledged, and
-the outbox repeats what was stored but not recorded or not published. Knows no MQTT and no SQL, only ports.
+A batch is stored in one transaction. After a crash at any line the broker delivers unacknowledged messages again, and
+the outbox repeats outcomes that were stored but not recorded or not published. Uses ports, no MQTT and no SQL.
 """
 
 import hashlib
@@ -44,8 +44,8 @@ class Received:
 
     Attributes:
         ueid_text: the topic's last level.
-        payload: as it came.
-        received_us: when, UTC microseconds.
+        payload: as it arrived.
+        received_us: receipt, UTC microseconds.
         arrived_s: when it came off the network, by the monotonic clock; for metrics alone.
     """
 
@@ -57,7 +57,7 @@ class Received:
 
 @dataclass(slots=True, kw_only=True)
 class _Cached:
-    """What the cache holds of one attester: ``stored`` is durable, ``state`` may be ahead of it by rejections."""
+    """State and result of one attester in memory; the state may be ahead of the stored one by rejections."""
 
     state: AttesterState | None
     result: bytes | None
@@ -67,11 +67,11 @@ class _Cached:
 class _UnderWay(NamedTuple):
     number: int
     arrival: Arrival | None
-    since_s: float  # when the publisher took it
+    since_s: float  # since the publisher took it
 
 
 class Worker:
-    """Owns the cache of states and the outbox. One thread calls it."""
+    """Owns the cache of states and the outbox. Called by one thread."""
 
     def __init__(
         self,
@@ -85,17 +85,17 @@ class Worker:
         cached_states: int,
         progress: PushProgress | None = None,
     ) -> None:
-        """Recovers: what is in the outbox is recorded now and published as soon as the publisher takes it.
+        """Recovers: records the outbox now, and publishes it as soon as the publisher takes it.
 
         Args:
             identity: name, key and topics.
             store: durable state and outbox.
             audit: the audit log.
-            publisher: the way to relying parties.
-            trust: what is in force at a time (UTC microseconds) for an attester.
-            solicit_interval_s: least time between two solicits to one attester; doubled for each that did not help.
+            publisher: sends to relying parties and attesters.
+            trust: returns the trust in force at a time (UTC microseconds) for an attester.
+            solicit_interval_s: least time between two solicits to one attester; doubles with each not answered.
             cached_states: attesters kept in memory.
-            progress: is told how far each push is.
+            progress: measures the stages of each push.
         """
         self._identity = identity
         self._progress = progress or PushProgress()
@@ -114,19 +114,19 @@ class Worker:
 
     @property
     def unpublished(self) -> int:
-        """Outcomes that the publisher has not taken yet."""
+        """The number of outcomes that the publisher has not taken yet."""
         return len(self._unpublished)
 
     @property
     def unconfirmed(self) -> int:
-        """Results that the publisher has taken and not reported yet."""
+        """The number of results that the publisher has taken and whose delivery is not reported yet."""
         return len(self._under_way)
 
     def process(self, batch: Sequence[Received]) -> None:
-        """Takes a batch of evidence through ``step`` into the store; :meth:`settle` is the caller's next line.
+        """Decides a batch of evidence and stores the outcomes; then the caller must call :meth:`settle`.
 
         Raises:
-            WorldError: ``store-unavailable``; nothing of the batch has taken effect, call again with the same.
+            WorldError: ``store-unavailable``; nothing of the batch has taken effect, call again with the same batch.
         """
         changed: dict[Ueid, _Cached] = {}
         outcomes, solicits = [], []
@@ -144,12 +144,12 @@ class Worker:
             self._solicitor.ask(ueid, request)
 
     def expire(self, now_us: int) -> int:
-        """Stores stale results for attesters whose deadline has passed, for :meth:`settle`; returns how many."""
+        """Stores stale results of attesters whose deadline has passed, for :meth:`settle`; returns their number."""
         changed: dict[Ueid, _Cached] = {}
         outcomes = []
         for ueid in self._store.due(now_us, _DUE_AT_ONCE):
             entry = self._entry(ueid, changed)
-            if entry.state is None:  # stored by another version, or damaged: nothing can be said of it any more
+            if entry.state is None:  # stored by another version, or damaged
                 self._store.forget(ueid)
                 continue
             late = decide_silence(ueid, entry.state, now_us, self._trust(now_us, ueid), self._identity.name)
@@ -162,10 +162,10 @@ class Worker:
         return len(outcomes)
 
     def resolve(self, handle: HandleId, now_us: int) -> int:
-        """Stores results for pushes that were pending for want of this handle, for :meth:`settle`; returns how many.
+        """Stores results of pushes that waited for this handle, for :meth:`settle`; returns their number.
 
         Raises:
-            WorldError: ``store-unavailable``; call again with the same.
+            WorldError: ``store-unavailable``; call again with the same handle.
         """
         changed: dict[Ueid, _Cached] = {}
         outcomes = []
@@ -187,7 +187,7 @@ class Worker:
         return len(outcomes)
 
     def settle(self) -> None:
-        """Records and publishes all that is stored; only then may the batch be acknowledged.
+        """Records and publishes everything that is stored; only then may the batch be acknowledged.
 
         Raises:
             WorldError: ``store-unavailable``; call again.
@@ -200,7 +200,7 @@ class Worker:
         self.publish_pending()
 
     def published(self, publisher_id: int, at_s: float | None = None) -> None:
-        """The broker has a message, since ``at_s``; its outcome may be forgotten with the next transaction."""
+        """The broker confirmed a message at ``at_s``; the next transaction deletes its outcome from the outbox."""
         item = self._under_way.pop(publisher_id, None)
         if item is not None:
             self._done.append(item.number)
@@ -208,7 +208,7 @@ class Worker:
                 self._progress.confirmed(item.arrival, item.since_s, at_s)
 
     def publish_pending(self) -> None:
-        """Hands the publisher what it has not taken yet, in order, until it refuses."""
+        """Hands unpublished outcomes to the publisher, in order, until it takes no more."""
         taken = 0
         for item in self._unpublished:
             if item.result is None:
@@ -226,13 +226,13 @@ class Worker:
         del self._unpublished[:taken]
 
     def record(self, objects: Sequence[ObjectEntry]) -> None:
-        """Makes trust objects durable, and has them recorded; :meth:`settle` is the caller's next line.
+        """Stores trust objects with their audit entries; then the caller must call :meth:`settle`.
 
-        One transaction holds both: an object in force is on its way to the audit log, one that is not is neither stored
-        nor recorded. So the entry stands before the first evidence that was judged with it.
+        One transaction stores both. So the audit log has the object before the first evidence that was judged with it
+        (invariant I23).
 
         Raises:
-            WorldError: ``store-unavailable``; call again with the same.
+            WorldError: ``store-unavailable``; call again with the same objects.
         """
         if not objects:
             self.flush()
@@ -243,13 +243,13 @@ class Worker:
         )
 
     def flush(self) -> None:
-        """Makes durable what the trust store holds back, and forgets what has been published."""
+        """Commits what the trust store has saved, and deletes published outcomes from the outbox."""
         self._store.commit([], self._take_done())
 
     def _take(
         self, received: Received, changed: dict[Ueid, _Cached]
     ) -> tuple[Outcome | None, tuple[Ueid, SolicitRequest] | None]:
-        """One message through decoding and ``step``; puts the attester's next entry into ``changed``."""
+        """Decides one message; puts the attester's next entry into ``changed``."""
         try:
             ueid = parse_ueid_text(received.ueid_text)
         except PeerError as error:
@@ -303,7 +303,7 @@ class Worker:
         return Outcome(ueid=ueid, state=state, result=token, expires_us=expires_us, audit=audit, arrival=arrival)
 
     def _store_all(self, outcomes: Sequence[Outcome], changed: dict[Ueid, _Cached]) -> None:
-        """The first of the effects: one transaction, all or nothing."""
+        """The first effect: one transaction, all or nothing (invariant I22)."""
         done, started_s = self._take_done(), monotonic_s()
         try:
             stored = self._store.commit(outcomes, done) if outcomes or done else []
@@ -338,7 +338,7 @@ def _cached_from(stored: StoredAttester | None) -> _Cached:
 
 
 def _repeated_result(ueid: Ueid, entry: _Cached, now_us: int) -> Outcome | None:
-    """The stored result once more: the first one may have been lost with the broker."""
+    """Publishes the stored result again: the broker may have lost the first one."""
     if entry.result is None or entry.result_expires_us <= now_us:
         return None
     return Outcome(ueid=ueid, state=None, result=entry.result, expires_us=entry.result_expires_us, audit=None)
@@ -351,7 +351,7 @@ def _report_refusal(received: Received, error: PeerError) -> None:
 
 
 def _audit_entry(received: Received, ueid: Ueid, *, reasons: Sequence[str], result: bytes | None, whole: bool) -> bytes:
-    """One audit entry: when, who, the evidence (its digest alone where it was refused), why, the result."""
+    """The audit entry of a message: time, attester, evidence (only its digest if refused), reasons, result."""
     return encode_entry(
         EvidenceEntry(
             received_us=received.received_us,

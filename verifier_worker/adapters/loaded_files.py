@@ -1,4 +1,4 @@
-"""What the files named in a worker's settings hold: keys, roots, policy."""
+"""Loads the files named in a worker's settings: keys, roots, policy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ ROLE: Final = "verifier-worker"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedFiles:
-    """What the files named in the settings hold: our key, whom we believe, what we demand."""
+    """The content of the files named in the settings: own key, trusted keys and roots, own policy."""
 
     key: EllipticCurvePrivateKey
     endorsers: Mapping[bytes, EllipticCurvePublicKey]
@@ -68,12 +68,12 @@ def load_policy(path: Path) -> AppraisalPolicy:
 
 def _check_recordable(path: Path, text: bytes) -> None:
     if build(text.decode("utf-8"), PolicyTable, "policy") != load(path, PolicyTable, "policy"):
-        problem = "the environment changes it; write it into the file, which is what the audit log holds"
+        problem = "the environment changes it; write it into the file, since the audit log records the file"
         raise ConfigError(f"policy: {path}: {problem}")
 
 
 def compile_local_policy(text: bytes) -> AppraisalPolicy:
-    """Reads and checks the policy of a worker's own, from its text alone.
+    """Reads and checks a worker's own policy from its text alone.
 
     Raises:
         ConfigError: names the field.
@@ -92,5 +92,5 @@ def compile_policy(signed: SignedPolicy) -> AppraisalPolicy:
     """
     table = build(signed.text, PolicyTable, f"policy {signed.id}/{signed.version}")
     if table.id != signed.id:
-        raise ConfigError(f"policy {signed.id}: its text says id = {table.id!r}")
+        raise ConfigError(f"policy {signed.id}: its text states id = {table.id!r}")
     return check_policy(table)

@@ -1,7 +1,7 @@
-"""How long a push takes on its way through the worker, stage by stage: for Prometheus, and for a trace where wanted.
+"""Measures how long a push takes in each stage of the worker, for Prometheus and, if enabled, for traces.
 
-Times are the monotonic clock's, from the moment the message came off the network. Nothing here decides anything. Owned
-by the worker's loop thread.
+Times are of the monotonic clock, since the message came off the network. Nothing here influences a verdict. Owned by
+the worker's loop thread.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ RESULT_LATENCY: Final = Histogram(
 )
 FSYNC_SECONDS: Final = Histogram(
     "attestream_audit_fsync_seconds",
-    "Time until the disk had what was appended to the audit log, once a batch",
+    "Time to append to the audit log and sync it, once a batch",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
 AUDIT_BYTES: Final = Counter("attestream_audit_bytes_total", "Bytes of the entries appended to the audit log")
@@ -45,32 +45,32 @@ _CONFIRMED: Final = RESULT_LATENCY.labels("confirmed")
 
 
 class PushProgress:
-    """Stages in the order in which they are called."""
+    """One method for each stage, in the order in which the worker calls them."""
 
     def __init__(self, tracer: Tracer | None = None) -> None:
-        """Without a tracer only Prometheus hears of it."""
+        """Without a tracer, only the metrics are updated."""
         self._tracer = tracer
         self._started_s = self._decoded_s = 0.0
         self._body: bytes | None = None
         self._refused: str | None = None
 
     def begins(self, batch: int) -> None:
-        """A batch of so many messages."""
+        """A batch of ``batch`` messages begins."""
         BATCH_MESSAGES.observe(batch)
 
     def takes(self, payload: bytes) -> None:
-        """The next message of the batch."""
+        """The next message of the batch is decoded."""
         self._started_s, self._body, self._refused = monotonic_s(), None, None
-        if self._tracer is not None:  # decoded once more: the trace must know its name, and what decoding costs
+        if self._tracer is not None:  # decoded an extra time, for the trace's name and duration
             self._body = _body_of(payload)
             self._decoded_s = monotonic_s()
 
     def refused(self, reason: str) -> None:
-        """It is refused."""
+        """The message was refused."""
         self._refused = reason
 
     def took(self, arrived_s: float | None) -> None:
-        """It is through ``step``, and its result is signed unless it was refused."""
+        """The message was decided, and its result signed unless it was refused."""
         now_s = monotonic_s()
         STEP_SECONDS.observe(now_s - self._started_s)
         if self._tracer is None or self._body is None:
@@ -82,11 +82,11 @@ class PushProgress:
         self._tracer.record(self._body, "verifier step", self._decoded_s, now_s, attributes)
 
     def stored(self, pending: Sequence[Pending], started_s: float) -> None:
-        """A transaction that began at ``started_s`` holds these now."""
+        """A transaction that began at ``started_s`` stored these."""
         self._record("verifier store", pending, started_s)
 
     def recorded(self, pending: Sequence[Pending], started_s: float) -> None:
-        """The audit log has these on disk, since it was given them at ``started_s``."""
+        """The audit log wrote these to disk, beginning at ``started_s``."""
         written = [len(item.audit) for item in pending if item.audit is not None]
         if written:
             FSYNC_SECONDS.observe(monotonic_s() - started_s)
@@ -94,11 +94,11 @@ class PushProgress:
         self._record("verifier audit", pending, started_s)
 
     def handed_over(self, arrival: Arrival, at_s: float) -> None:
-        """The broker connection has taken the result at ``at_s``."""
+        """The broker connection took the result at ``at_s``."""
         _HANDED_OVER.observe(at_s - arrival.arrived_s)
 
     def confirmed(self, arrival: Arrival, handed_over_s: float, at_s: float) -> None:
-        """The broker has said, at ``at_s``, that it has the result."""
+        """The broker confirmed the result at ``at_s``."""
         _CONFIRMED.observe(at_s - arrival.arrived_s)
         if self._tracer is not None:
             self._tracer.record(arrival.body, "verifier publish", handed_over_s, at_s)
@@ -113,7 +113,7 @@ class PushProgress:
 
 
 def _body_of(payload: bytes) -> bytes | None:
-    """SHA-256 of the body; None of what is no evidence."""
+    """SHA-256 of the body; None if the payload is no evidence."""
     try:
         return parse_evidence(cmw.unwrap(payload, media_types.EVIDENCE, Indicator.EVIDENCE)).body_digest
     except PeerError:

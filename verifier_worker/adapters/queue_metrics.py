@@ -1,11 +1,11 @@
-"""What waits in a worker, and where: before its loop, in its outbox, at the broker.
+"""Metrics of waiting messages: before the worker's loop, in its outbox, at the broker.
 
-The lag of a partition is how old its oldest message is that this worker has received and not yet judged. It is asked
-for when somebody looks, so it is right while the loop hangs on a disk, and costs nothing otherwise. The partitions are
-the two hex digits of the evidence topics: at most 256 values, and one more, ``other``, for topics that no agent of ours
-publishes on. A partition has a value from its first message on.
+A partition's lag is the age of its oldest message that was received and is not judged yet. It is computed when it is
+read, so it is right while the loop waits for a disk, and costs nothing otherwise. A partition is the two hex digits in
+an evidence topic: at most 256 values, and ``other`` for topics on which no agent publishes. A partition has a value
+from its first message on.
 
-What still waits at the broker is not in it: MQTT tells no one how long that has been there. The age of evidence
+Messages that wait at the broker are not included: MQTT does not report how long they have waited. The age of evidence
 (``attestream_evidence_age_seconds``) and the broker's own queues show that.
 """
 
@@ -27,26 +27,26 @@ LAG: Final = LateGauge(
     "partition",
 )
 QUEUE_DEPTH: Final = Gauge("attestream_queue_messages", "Messages waiting for the worker's loop")
-QUEUE_LIMIT: Final = Gauge("attestream_queue_limit_messages", "How many may wait for the worker's loop (queue_max)")
+QUEUE_LIMIT: Final = Gauge(
+    "attestream_queue_limit_messages", "Limit of messages waiting for the worker's loop (queue_max)"
+)
 DROPPED_TOTAL: Final = Counter("attestream_dropped_total", "QoS 0 messages dropped because the queue was full")
 OUTBOX_DEPTH: Final = Gauge("attestream_outbox_messages", "Results stored but not handed to the broker")
 UNCONFIRMED: Final = Gauge(
     "attestream_results_unconfirmed_messages", "Results handed to the broker and not confirmed by it yet"
 )
-STORE_FAILURES: Final = Counter(
-    "attestream_store_failures_total", "Times that the database or the audit log did not take what it was given"
-)
+STORE_FAILURES: Final = Counter("attestream_store_failures_total", "Failed writes to the database or the audit log")
 
 
 class PartitionLag:
-    """Remembers which partitions there are. The worker's loop tells; threads of the metrics page only ask."""
+    """Remembers the known partitions. The worker's loop writes; threads of the metrics page only read."""
 
     def __init__(self) -> None:
         """Knows no partition yet."""
         self._known: frozenset[str] = frozenset()  # replaced whole, by the loop alone
 
     def heard(self, waiting: Iterable[Message]) -> None:
-        """Evidence is taken from the queue: its partitions have a value from now on, also when nobody looks."""
+        """Notes the partitions of evidence taken from the queue: they have a value from now on."""
         found = {partition_of(message.topic) for message in waiting}
         if not found <= self._known:
             self._known |= found

@@ -1,4 +1,4 @@
-"""What ``/readyz`` of a worker looks at. Told by the loop, asked by the metrics page: neither waits for the other."""
+"""The checks behind a worker's ``/readyz``. The loop writes, the metrics page reads: neither waits for the other."""
 
 from typing import Final
 
@@ -16,10 +16,10 @@ class Readiness:
     """The checks of one worker; each attribute is written by the loop and read by any thread."""
 
     def __init__(self, role: str, trust: MqttConnection, evidence: MqttConnection) -> None:
-        """Not ready before the loop has begun.
+        """Is not ready before the loop has begun.
 
         Args:
-            role: which command this is.
+            role: the command's name.
             trust: the connection that brings trust objects.
             evidence: the connection that brings evidence and takes results.
         """
@@ -32,25 +32,27 @@ class Readiness:
         self.health.ask("handle", self._has_handle)
 
     def beat(self) -> None:
-        """The loop goes round."""
+        """Notes that the loop is alive."""
         self.health.beat()
 
     def stored(self) -> None:
-        """Database and audit log took what they were given."""
+        """Notes that database and audit log could be written."""
         self._store = _WRITABLE
 
     def failed(self, error: WorldError) -> None:
-        """They did not; the loop tries again, and nothing is acknowledged meanwhile."""
+        """Notes that they could not. The loop tries again, and acknowledges nothing meanwhile."""
         self._store = Condition(
-            ok=False, state=error.detail, next="make room, or mend the disk or the file's owner; it goes on by itself"
+            ok=False,
+            state=error.detail,
+            next="free disk space, or repair the disk or the file's owner; the worker then continues by itself",
         )
 
     def newest_handle(self, handle: Handle | None) -> None:
-        """The newest handle that the worker holds."""
+        """Notes the newest handle that the worker holds."""
         self._handle = handle
 
     def handle_age_s(self) -> float:
-        """Since the stamp of the newest handle; NaN while there is none."""
+        """Seconds since the stamp of the newest handle; NaN without a handle."""
         handle = self._handle
         return float("nan") if handle is None else (utc_us() - handle.time_us) / SECOND_US
 

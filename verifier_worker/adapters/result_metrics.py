@@ -1,4 +1,4 @@
-"""What Prometheus hears of what was received, of each result, and of whom this verifier knows."""
+"""Metrics of received messages, of results, and of endorsed attesters."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ from verifier_worker.core.state import Finding
 
 _PPM: Final = 1_000_000
 
-EVIDENCE_TOTAL: Final = Counter("attestream_evidence_total", "Evidence received, by what became of it", ["outcome"])
+EVIDENCE_TOTAL: Final = Counter("attestream_evidence_total", "Evidence received, by outcome", ["outcome"])
 ACCEPTED: Final = EVIDENCE_TOTAL.labels("accepted")
 DUPLICATES: Final = EVIDENCE_TOTAL.labels("duplicate")
 REFUSED: Final = EVIDENCE_TOTAL.labels("refused")
@@ -22,19 +22,19 @@ HANDLE_AGE: Final = Gauge(
     "attestream_newest_handle_age_seconds", "Time since the newest handle was stamped; NaN while there is none"
 )
 ATTESTERS: Final = Gauge(
-    "attestream_attesters_endorsed", "Attesters with an endorsement that is valid now; revoked ones do not count"
+    "attestream_attesters_endorsed", "Attesters with an endorsement that is valid now; revoked ones excluded"
 )
 FINDINGS_TOTAL: Final = Counter(
     "attestream_findings_total", "Findings of appraisals, by reason code (docs/threat-model.md)", ["reason"]
 )
-_FINDINGS: Final[dict[str, Counter]] = {}  # children, by reason: looking one up costs more than counting
+_FINDINGS: Final[dict[str, Counter]] = {}  # children by reason, since looking one up costs more than counting
 RESULTS_TOTAL: Final = Counter(
     "attestream_results_total", "Results issued, by status and freshness", ["status", "freshness"]
 )
 _RESULTS: Final = {(tier, freshness): RESULTS_TOTAL.labels(tier, freshness) for tier in Tier for freshness in Freshness}
 EVIDENCE_AGE: Final = Histogram(
     "attestream_evidence_age_seconds",
-    "The most that evidence can have been old on receipt",
+    "Greatest possible age of evidence on receipt",
     buckets=(0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 900, 3600, 86_400),
 )
 CLOCK_RATE_ERROR: Final = Histogram(
@@ -45,7 +45,7 @@ CLOCK_RATE_ERROR: Final = Histogram(
 
 
 def count_result(result: AttestationResult, findings: tuple[Finding, ...]) -> None:
-    """Counts one result and what led there."""
+    """Counts one result and its findings."""
     for finding in findings:
         counter = _FINDINGS.get(finding.reason)
         if counter is None:

@@ -1,6 +1,6 @@
-"""Asks attesters for what is missing; less and less often while asking does not help.
+"""Asks attesters for full pushes; less and less often while they do not help.
 
-Nothing of it is stored: a lost solicit is asked again.
+Nothing is stored: a lost solicit is sent again.
 """
 
 from collections import OrderedDict
@@ -21,14 +21,14 @@ from schemas.messages.solicit import Solicit, sign_solicit
 from schemas.topics import Topics
 from verifier_worker.core.step import SolicitRequest
 
-MAX_SOLICIT_INTERVALS: Final = 64  # an attester that is wrong for good is asked at most so seldom
+MAX_SOLICIT_INTERVALS: Final = 64  # the longest pause, for an attester that is permanently wrong
 SOLICITS_TOTAL: Final = Counter("attestream_solicits_total", "Solicits sent, by reason", ["reason"])
 _LOG: Final = Log("verifier")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who this verifier is."""
+    """The verifier's name, key and topics."""
 
     name: str
     key: EllipticCurvePrivateKey
@@ -38,7 +38,7 @@ class Identity:
 
 @dataclass(slots=True, kw_only=True)
 class _Asked:
-    """The last solicit to one attester: when the next may follow, and whether the logs have been complete since."""
+    """The last solicit to one attester: when the next may follow, and whether it was answered."""
 
     pause_s: float
     again_s: float
@@ -49,12 +49,12 @@ class Solicitor:
     """Owned by the worker's thread."""
 
     def __init__(self, identity: Identity, publisher: Publisher, *, interval_s: float, limit: int) -> None:
-        """Has asked nobody yet.
+        """Has asked no attester yet.
 
         Args:
             identity: name, key and topics.
-            publisher: the way to attesters.
-            interval_s: least time between two solicits to one attester; doubled for each that did not help.
+            publisher: sends to attesters.
+            interval_s: least time between two solicits to one attester; doubles with each that was not answered.
             limit: attesters remembered.
         """
         self._identity, self._publisher = identity, publisher
@@ -63,12 +63,12 @@ class Solicitor:
         self._last_us = 0
 
     def answered(self, ueid: Ueid) -> None:
-        """What was asked for has come, or is no longer wanted."""
+        """Notes that the attester's logs are complete: the next solicit may follow after the shortest pause."""
         if ueid in self._asked:
             self._asked[ueid].answered = True
 
     def ask(self, ueid: Ueid, request: SolicitRequest) -> None:
-        """Asks the attester, unless it was asked a moment ago."""
+        """Asks the attester, unless its pause has not passed yet."""
         now_s, before = monotonic_s(), self._asked.get(ueid)
         if before is not None and now_s < before.again_s:
             return

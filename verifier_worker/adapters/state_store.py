@@ -47,10 +47,10 @@ class SqliteStateStore(StateStore):
     """The default state store. Owned by the worker's loop thread."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the database, or makes it.
+        """Opens the database, or creates it.
 
         Raises:
-            ConfigError: the file cannot be used, or is of another version, or another process holds it.
+            ConfigError: the file cannot be used, has a later version, or another process holds it.
         """
         self._db = Database(path, SCHEMA, busy_s=_BUSY_S, exclusive=True, any_thread=True)
         self._trust: list[tuple[str, bytes, bytes, int]] = []

@@ -1,14 +1,14 @@
-"""The trusted objects in force: handles, endorsements, reference values, policy. Owned by the worker's loop thread.
+"""The trust objects in force: handles, endorsements, reference values, policies. Owned by the worker's loop thread.
 
-Every object is verified here before it counts, also when it is read back from the database. A version of an
-endorsement, a set of reference values or a policy is never replaced by an older one, nor by another object of the same
-version.
+Every object is verified here before it is in force, also when it is read back from the database. An endorsement, a set
+of reference values or a policy is never replaced by an older version, nor by another object of the same version
+(invariant I10).
 
-What is in force follows from the objects, the times at which they were received, and the times at which their validity
-begins and ends; never from who asked in between. So whoever knows those times, from the audit log, comes to the same.
+The trust in force depends only on the objects, their receipt times and their validity periods. Querying it never
+changes it. So an auditor who knows those times from the audit log computes the same trust.
 
-Handles are followed along their distributor's chain. A gap or a fork is logged and counted and refuses nothing: see
-:mod:`schemas.messages.handle_chain` for why.
+Handles are followed along their distributor's chain. A gap or a fork is logged and counted, and refuses nothing:
+:mod:`schemas.messages.handle_chain` explains why.
 """
 
 import dataclasses
@@ -39,21 +39,21 @@ from verifier_worker.ports import TrustObjects
 _MERGED_KINDS: Final = frozenset({TopicKind.REFERENCE_VALUES, TopicKind.POLICIES})
 _FOREVER_US: Final = 2**62
 _FOREVER_S: Final = _FOREVER_US // SECOND_US
-_HANDLE_KEPT_US: Final = 86_400 * SECOND_US  # after expiry: evidence that refers to it is then stale, not pending
+_HANDLE_KEPT_US: Final = 86_400 * SECOND_US  # after expiry: makes late evidence stale, not pending
 _MAX_SKEW_US: Final = 10 * SECOND_US
 _MAX_HANDLES: Final = 10_000
 _LOG: Final = Log("verifier")
-_MAX_ENCODINGS: Final = 4  # a token's certificates can be spelled in many ways (ADR 3); a distributor has one
+_MAX_ENCODINGS: Final = 4  # a stamp's certificates have many encodings (ADR 3); a distributor sends one
 
 PROPAGATION_SECONDS: Final = Histogram(
     "attestream_handle_propagation_seconds",
-    "From a handle's stamp to its receipt, of handles that were not retained",
+    "Time from a handle's stamp to its receipt; retained handles excluded",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
 )
 
 
 class TrustStore:
-    """Verifies objects, keeps the newest of each, gives them out as :class:`Trust`."""
+    """Verifies trust objects, keeps the newest of each, and returns those in force as :class:`Trust`."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class TrustStore:
             store: where accepted objects are kept.
             endorsers: trusted endorsers' keys by ``cose.key_id``.
             distributors: trusted distributors' keys, likewise.
-            stamps: verifies the handles' time-stamp tokens.
+            stamps: verifies the handles' time stamps.
             policies: the appraisal policies in force.
         """
         self._store = store
@@ -81,21 +81,21 @@ class TrustStore:
         self._chain = ChainWatch(_LOG)
         self._floor_us = 0
         self._endorsed: dict[Ueid, EndorsedKey] = {}
-        # By SHA-256, of objects in force or replaced: their kind and key. Retained ones come at every connection.
+        # By SHA-256: kind and key of objects in force or replaced. The broker sends retained ones at every connection.
         self._seen: dict[bytes, tuple[str, bytes]] = {}
         self._current: dict[tuple[str, bytes], bytes] = {}  # SHA-256 of the object in force
         self._references: dict[str, ReferenceValues] = {}
-        self._merged: dict[tuple[str, ...], References] = {}  # by the names of their sets: the last that were in force
+        self._merged: dict[tuple[str, ...], References] = {}  # by the names of their sets: the latest ones
         self._views: dict[str, Trust] = {}  # by group, until something changes or a validity begins or ends
         self._newest: HandleId | None = None
         self._views_from_s, self._views_until_s = 0, 0
-        self._merged_s: int | None = None  # until when all that begins and ends has been seen to; None: merge anew
+        self._merged_s: int | None = None  # validity periods are applied up to here; None: merge again
         self._handles_until_us = _FOREVER_US  # no handle is forgotten before
 
     def load(self, now_us: int) -> list[PeerError]:
-        """Verifies again what was stored; what no longer verifies is left out and returned.
+        """Verifies the stored objects again. Leaves out those that no longer verify, and returns the errors.
 
-        Stored handles are known links of their chains: no gap or fork among them is told a second time.
+        Stored handles are known links of their chains: no gap or fork among them is reported a second time.
         """
         self._store.prune_trust(now_us)
         errors = []
@@ -138,19 +138,18 @@ class TrustStore:
 
         Args:
             kind: one of ``TRUST_OBJECTS``.
-            name: last level of the topic; must be the name that the signed object states of itself. None where it came
-                on no topic.
+            name: last level of the topic; must be the name in the signed object. None if it came on no topic.
             raw: the signed object.
             now_us: the verifier's clock.
-            retained: the broker had kept it, so that its age says nothing about how long handles are under way.
-            received_us: its receipt, as the audit log will have it: in force from then on; ``now_us`` by default.
+            retained: the broker had kept it, so its age is no propagation delay.
+            received_us: its receipt as recorded in the audit log, from which it is in force; ``now_us`` by default.
 
         Returns:
-            True when it is new; False when it was there already.
+            True if it is new; False if it is in force already.
 
         Raises:
-            PeerError: what the object's verification raises; ``handle-from-future``, ``handle-expired``,
-                ``handle-not-newer``, ``object-rolled-back``, ``object-misdirected``, ``policy-invalid``.
+            PeerError: it does not verify; or ``handle-from-future``, ``handle-expired``, ``handle-not-newer``,
+                ``object-rolled-back``, ``object-misdirected``, ``policy-invalid``.
         """
         digest = hashlib.sha256(raw).digest()
         if digest in self._seen and self._current[self._seen[digest]] != digest:
@@ -163,23 +162,23 @@ class TrustStore:
         self._store.save_trust(kind, key, raw, keep_until_us)
         if kind in _MERGED_KINDS:
             self._merge(received_us)
-        handle = self._handles.get(HandleId(digest))  # None, too, for one that was the oldest of too many
+        handle = self._handles.get(HandleId(digest))  # None also if it was the oldest of too many
         if handle is not None:
             self._follow(handle, None if retained else now_us)
         return True
 
     def assume(self, raw: bytes) -> None:
-        """Puts reference values in force as if they had been valid always: for a trial on what is long past.
+        """Puts reference values in force as if always valid: for a trial on old evidence.
 
         Raises:
-            PeerError: what their verification raises.
+            PeerError: they do not verify.
         """
         values = verify_reference_values(raw, self._signers.endorsers)
         self._references[values.name] = dataclasses.replace(values, not_before_s=0, not_after_s=_FOREVER_S)
         self._views_until_s, self._merged_s = 0, None
 
     def _follow(self, handle: Handle, received_us: int | None) -> None:
-        """Tells what is odd about a new handle: its place in the chain, and how long it was under way."""
+        """Reports a gap or fork in the chain of a new handle, and its propagation delay if that is too long."""
         self._chain.follow(handle)
         if received_us is None:
             return
@@ -195,7 +194,7 @@ class TrustStore:
             )
 
     def trust(self, now_us: int, ueid: Ueid | None = None) -> Trust:
-        """What is in force at ``now_us`` for an attester, by its endorsed group; without one, for those of no group."""
+        """The trust in force at ``now_us`` for an attester and its endorsed group; without one, for no group."""
         now_s = now_us // SECOND_US
         if now_us > self._handles_until_us:
             self._forget_handles(now_us)
@@ -226,12 +225,12 @@ class TrustStore:
         return view
 
     def _edges_s(self) -> list[int]:
-        """When what is in force may become another."""
+        """When the trust in force may change."""
         edges = [edge for values in self._references.values() for edge in _edges(values)]
         return [*edges, *self._policies.edges_s()]
 
     def _catch_up(self, now_us: int) -> None:
-        """Sees to all that has begun or ended since, at the times at which it did."""
+        """Merges at every time since the last call at which a validity period began or ended."""
         now_s = now_us // SECOND_US
         if self._merged_s is None or now_s < self._merged_s:
             self._merge(now_us)
@@ -241,7 +240,7 @@ class TrustStore:
         self._merged_s = now_s
 
     def _merge(self, now_us: int) -> None:
-        """Shared by all groups whose policies name the same sets: a long list is held once."""
+        """Merges the sets that each policy names. Policies with the same sets share them: a long list is held once."""
         self._merged_s = now_us // SECOND_US
         merged: dict[tuple[str, ...], References] = {}
         for names in self._policies.reference_sets:
@@ -254,11 +253,11 @@ class TrustStore:
 
     @property
     def attesters(self) -> Collection[Ueid]:
-        """Those with an endorsement, valid in time or not."""
+        """Attesters with an endorsement, valid in time or not."""
         return self._endorsed.keys()
 
     def count_valid(self, now_us: int) -> int:
-        """How many attesters have an endorsement that is valid at a time: neither revoked, expired nor yet to begin."""
+        """How many attesters have an endorsement that is valid at ``now_us``; a revoked one is not."""
         now_s = now_us // SECOND_US
         return sum(key.endorsement.is_valid(now_s) for key in self._endorsed.values())
 
@@ -269,7 +268,7 @@ class TrustStore:
 
     @property
     def floor_us(self) -> int:
-        """A time that has certainly passed: the latest earliest time of any handle taken so far; 0 for none."""
+        """A time that has certainly passed: the earliest possible time of the newest handle; 0 without one."""
         return self._floor_us
 
     def _take(self, kind: str, name: str | None, raw: bytes, now_us: int) -> tuple[bytes, int]:
@@ -304,9 +303,11 @@ class TrustStore:
             raise PeerError(Reason.HANDLE_EXPIRED, "handle: expired more than a day ago")
         signed = (handle.claims.issuer, handle.claims.nonce)
         if self._encodings.get(signed, 0) >= _MAX_ENCODINGS:
-            raise PeerError(Reason.HANDLE_NOT_NEWER, f"handle: one more spelling of one we have {_MAX_ENCODINGS} of")
+            raise PeerError(
+                Reason.HANDLE_NOT_NEWER, f"handle: one more encoding of a handle with {_MAX_ENCODINGS} of them"
+            )
         self._encodings[signed] = self._encodings.get(signed, 0) + 1
-        self._handles[handle.id] = dataclasses.replace(handle, raw=b"")  # the bytes have served
+        self._handles[handle.id] = dataclasses.replace(handle, raw=b"")  # the bytes are no longer needed
         self._handles_until_us = min(self._handles_until_us, keep_until_us)
         newest = self._handles.get(self._newest) if self._newest is not None else None
         if newest is None or handle.time_us > newest.time_us:
@@ -342,6 +343,6 @@ def _check_version(kind: TopicKind, version: int, known: int | None) -> None:
 
 
 def _edges(values: ReferenceValues) -> tuple[int, ...]:
-    """When what the set says changes: its validity, and that of its outgoing values."""
+    """When the set changes: the validity of the set or of its outgoing values begins or ends."""
     outgoing = () if values.outgoing is None else (values.outgoing.until_s + 1,)
     return values.not_before_s, values.not_after_s + 1, *outgoing

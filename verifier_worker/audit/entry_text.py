@@ -9,7 +9,7 @@ from schemas.instants import utc
 
 
 def entry_line(number: int, raw: bytes) -> str:
-    """One line: number, time, attester, what was decided, reasons, start of the evidence's digest; or the object."""
+    """One line: number, time, attester, decision, reasons and start of the evidence's digest; or kind of the object."""
     try:
         entry = parse_entry(raw)
         when = utc(entry.received_us).isoformat(timespec="milliseconds")

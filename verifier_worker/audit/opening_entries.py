@@ -1,7 +1,7 @@
-"""What a verifier writes into its audit log when it starts: whom it believes, its own policy, and that it started.
+"""The entries that a verifier adds to its audit log at each start: its trust anchors, its own policy, the start.
 
-Anchors and policy are written when they differ from those written last, which the database remembers. An empty log gets
-them whatever was written before, and the objects in force with them.
+Anchors and policy are written if they differ from the last ones written, which the database remembers. An empty audit
+log always gets them, together with the objects in force.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ _FOREVER_US: Final = 2**62
 def opening_entries(
     settings: Settings, files: LoadedFiles, store: StateStore, *, log_is_new: bool
 ) -> Iterator[tuple[str, bytes]]:
-    """Kind and content of each entry, in order; what is to be remembered is saved with the next transaction.
+    """Kind and content of each entry, in order. Saves new anchors and policy with the next transaction.
 
     Args:
         settings: of the worker.
-        files: what its files hold.
-        store: its database.
+        files: loaded by these settings.
+        store: the worker's database.
         log_is_new: the audit log has no entry.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A policy on trial: recorded evidence once more, from the first entry, with another policy in force."""
+"""Tries a policy: appraises recorded evidence again, from the first entry, with another policy in force."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ _INCOMPLETE = frozenset({Reason.BASELINE_REQUIRED, Reason.SEQUENCE_GAP, Reason.L
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """A status and the reasons for it, and what they are about."""
+    """A status, its reasons and their details."""
 
     status: Tier
     reasons: tuple[str, ...]
@@ -36,14 +36,14 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One push: what was said of it, and what the policy on trial says.
+    """One push, judged by the recorded result and by the policy on trial.
 
     Attributes:
         number: of the entry in the audit log.
         ueid: the attester.
-        recorded: in the result of that time; None where it was refused, or the result does not parse.
-        tried: with the policy on trial; None where the push is refused.
-        comparable: the recorded evidence is complete up to here; before the first baseline in it, it is not.
+        recorded: the recorded verdict; None if the push was refused, or the result does not parse.
+        tried: the verdict under the policy on trial; None if the push is refused.
+        comparable: the recorded evidence is complete up to here; it is not before its first baseline.
     """
 
     number: int
@@ -84,8 +84,8 @@ class PolicyTrial:
     """Owned by one thread.
 
     Attributes:
-        trust: with the policy on trial and, beforehand, whatever the log does not hold.
-        problems: objects of the log that are not trusted, with the entry's number.
+        trust: with the policy on trial, and the reference values that the audit log does not hold.
+        problems: objects of the audit log that are not trusted, with the entry's number.
     """
 
     trust: TrustStore
@@ -93,13 +93,13 @@ class PolicyTrial:
     _states: dict[Ueid, AttesterState] = field(default_factory=dict)
 
     def run(self, entries: Iterable[tuple[int, AuditEntry]]) -> Iterator[Comparison]:
-        """Takes entries in their order.
+        """Takes the entries of an audit log in order.
 
         Args:
-            entries: of an audit log, with their numbers.
+            entries: with their numbers.
 
         Yields:
-            A comparison for each push that the log holds whole, of attesters that the policy is for.
+            A comparison for each push whose payload is recorded and whose attester the policy covers.
         """
         for number, entry in entries:
             if isinstance(entry, ObjectEntry):
@@ -115,7 +115,7 @@ class PolicyTrial:
         try:
             self.trust.accept(entry.kind, None, entry.raw, entry.received_us, retained=True)
         except PeerError as error:
-            if error.reason is not Reason.OBJECT_ROLLED_BACK:  # older than a set that is on trial, too
+            if error.reason is not Reason.OBJECT_ROLLED_BACK:  # a newer set is on trial, too
                 self.problems.append(f"entry {number}: {entry.kind}: {error}")
 
     def _compare(self, number: int, entry: EvidenceEntry, payload: bytes) -> Comparison | None:
@@ -143,7 +143,7 @@ class PolicyTrial:
 
 
 def _recorded(token: bytes | None) -> Judgement | None:
-    """What the verifier said at the time, by its own log."""
+    """The verdict that the verifier recorded."""
     if token is None:
         return None
     try:
@@ -154,7 +154,7 @@ def _recorded(token: bytes | None) -> Judgement | None:
 
 
 def count_changes(comparisons: Iterable[Comparison]) -> Mapping[tuple[Tier, Tier], int]:
-    """Pushes whose verdict would change, by what it was and what it would be."""
+    """The number of changed verdicts, by recorded and tried status."""
     changes: dict[tuple[Tier, Tier], int] = {}
     for each in comparisons:
         if each.differs and each.recorded is not None and each.tried is not None:

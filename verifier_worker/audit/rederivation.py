@@ -1,19 +1,19 @@
-"""An audit log's results derived once more from what it recorded, as the verifier derived them.
+"""Recomputes every result in an audit log from the recorded inputs, in the same way the verifier did (invariant I12).
 
-Every object is verified, every push goes through the same decision in the same order, every deadline and every handle
-that was waited for is looked at again; each result must then have the recorded bytes, all but its ECDSA signature, and
-a key of the verifier must have signed them. What is told is where that does not hold, by index, the first one first.
+Every object is verified again. Every push, every deadline and every awaited handle is decided again in the recorded
+order. Each result must then have the recorded bytes, except for its ECDSA signature, which must be by a key of the
+verifier. Reports each mismatch with its entry index, lowest index first.
 
-Whom the verifier believed is in the log as well (``anchors``): its word, unless the auditor brings keys of his own,
-which then count instead. What cannot be derived:
+The log also records which keys the verifier trusted (``anchors``). Nothing proves them; keys that the auditor provides
+are used instead. These cannot be derived:
 
-* *Refused messages.* The log has their digest and the reason alone. They change no verdict, only a counter.
-* *That counter, after a crash.* Refusals are counted in memory until the next result. A recorded count may be lower by
-  refusals since the result before, the earliest ones first, as if they had been forgotten: this and nothing else.
-* *States from before the log.* A verifier whose log was moved away knows of its attesters what the log does not hold.
-  Their results count as underivable until one is derived without it: from then on all are.
+* *Refused messages.* The log has only their digest and reason. They change no verdict, only a counter.
+* *That counter, after a crash.* Refusals are counted in memory until the next result. After a crash the recorded count
+  may omit the oldest refusals since the previous result. That is the only difference tolerated.
+* *States from before the log.* If the log was replaced, the verifier's database holds states that the new log cannot
+  explain. An attester's results are underivable until one is derived without that state; all later ones are derived.
 
-Needs no broker, no TPM, no service, no clock.
+Needs no broker, TPM, service or clock.
 """
 
 import hashlib
@@ -46,18 +46,18 @@ from verifier_worker.core.trust import Trust
 
 Keys = Mapping[bytes, EllipticCurvePublicKey]
 _MOST_SHOWN: Final = 200  # characters of a value
-_UNANNOUNCED_US: Final = 60_000_000  # a worker looks twice a second
+_UNANNOUNCED_US: Final = 60_000_000  # a worker checks deadlines twice a second
 _EMPTY: Final = hashlib.sha256(b"").digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedTrust:
-    """Whom the auditor believes, whatever the log says; None: whom the log says.
+    """Keys and roots that the auditor trusts; where None, those in the log's anchors are used.
 
     Attributes:
         endorsers, distributors, verifiers: keys by ``cose.key_id``.
-        stamps: verifies time-stamp tokens.
-        stamps_of: makes a verifier of tokens from root and intermediate certificates, DER.
+        stamps: verifies time stamps.
+        stamps_of: makes a verifier of time stamps from root and intermediate certificates, DER.
     """
 
     stamps_of: Callable[[tuple[bytes, ...], tuple[bytes, ...]], StampVerifier]
@@ -69,11 +69,11 @@ class PinnedTrust:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Something that does not hold.
+    """A mismatch between the log and the derivation.
 
     Attributes:
         index: of the entry.
-        field: what of it; of a result the claim, as ``submods/…/ear_status``.
+        field: of the entry; for a result its claim, as ``submods/…/ear_status``.
         detail: in words, or ``recorded …, derived …``.
     """
 
@@ -84,14 +84,14 @@ class Problem:
 
 @dataclass(slots=True)
 class EntryCounts:
-    """How many entries of each kind, and what became of them.
+    """Numbers of entries, by kind and outcome.
 
     Attributes:
         entries, objects, results, refused, starts: in the log.
-        underivable: results that rest on what the verifier knew before the log began.
+        underivable: results that depend on a state from before the log.
         forgotten: refused messages that no later result counts.
-        lost: starts with a database that had forgotten attesters of the log.
-        unannounced: pushes long after the deadline, without a result in between that said so.
+        lost: starts whose database had lost attesters of the log.
+        unannounced: pushes long after the deadline, without a stale result in between.
     """
 
     entries: int = 0
@@ -107,12 +107,12 @@ class EntryCounts:
 
 @dataclass(slots=True)
 class _Attester:
-    """What is derived of one attester.
+    """The derived state of one attester.
 
     Attributes:
         state: after its last result.
-        refusals: since then.
-        is_guess: the state lacks what the verifier knew before the log; until a result follows from it all the same.
+        refusals: since that result.
+        is_guess: the state may lack knowledge from before the log. False again after a result was derived from it.
     """
 
     state: AttesterState | None = None
@@ -121,24 +121,24 @@ class _Attester:
 
 
 class Rederivation:
-    """Takes a log's entries from its first on. Owned by one thread.
+    """Takes a log's entries from the first on. Owned by one thread.
 
     Attributes:
-        problems: what does not hold, in the order of the entries.
-        counts: of what was taken.
-        anchors: whom the verifier believed last, by its own word; None before it said so.
-        gaps: entries are missing, as where old ones were given up.
+        problems: mismatches, in the order of the entries.
+        counts: of the entries taken.
+        anchors: the last recorded trust anchors of the verifier; None before the first ones.
+        gaps: entries are missing, for example because old ones were pruned.
     """
 
     def __init__(self, pinned: PinnedTrust) -> None:
-        """Stands before the first entry."""
+        """Starts before the first entry."""
         self.problems: list[Problem] = []
         self.counts = EntryCounts()
         self.anchors: Anchors | None = None
         self.gaps = False
         self._pinned = pinned
-        self._digests: dict[str, bytes] = {}  # of anchors and local policy, as recorded last
-        self._recorded_policy: AppraisalPolicy | None = None  # the verifier's own, whether it started with it or not
+        self._digests: dict[str, bytes] = {}  # of the last recorded anchors and local policy
+        self._recorded_policy: AppraisalPolicy | None = None  # the verifier's own, even if it started without one
         self._policy: AppraisalPolicy | None = None
         self._objects = RememberedObjects()
         self._early: list[ObjectEntry] = []
@@ -146,13 +146,13 @@ class Rederivation:
         self._verifiers: Keys = {}
         self._key_id = b""
         self._attesters: dict[Ueid, _Attester] = {}
-        self._knows_more = False  # than the log: it began with attesters in its database
+        self._knows_more = False  # than the log: its database had attesters before
         self._state_version: int | None = None
         self._index, self._next, self._last_us, self._started_us = 0, 0, 0, 0
 
     def take(self, index: int, raw: bytes) -> None:
         """Takes the next entry; ``index`` is its place in the log, from 0."""
-        if index != self._next:  # whatever was known of attesters may have become something else
+        if index != self._next:  # the missing entries may have changed every state
             self.gaps = self._knows_more = True
             self._attesters.clear()
         self._index, self._next = index, index + 1
@@ -160,7 +160,7 @@ class Rederivation:
         try:
             entry = parse_entry(raw)
         except PeerError as error:
-            self._blame("entry", str(error))
+            self._report("entry", str(error))
             return
         self._check_time(entry.received_us)
         if isinstance(entry, EvidenceEntry):
@@ -170,19 +170,19 @@ class Rederivation:
         try:
             self._take_object(entry)
         except (PeerError, ConfigError) as error:
-            self._blame(entry.kind, str(error))
-        self._check_time(entry.received_us)  # against the handle that it may have been
+            self._report(entry.kind, str(error))
+        self._check_time(entry.received_us)  # again, since the object may be a handle
 
-    def _blame(self, name: str, detail: str) -> None:
+    def _report(self, name: str, detail: str) -> None:
         self.problems.append(Problem(index=self._index, field=name, detail=detail))
 
     def _check_time(self, received_us: int) -> None:
         floor_us = self._trust.floor_us if self._trust is not None else 0
         if received_us < self._last_us:
             by_s = (self._last_us - received_us) / SECOND_US
-            self._blame("receipt", f"{by_s:g} s before the entry in front of it: reordered, or a clock set back")
+            self._report("receipt", f"{by_s:g} s before the preceding entry: reordered, or a clock set back")
         elif received_us < floor_us:
-            self._blame("receipt", "before a handle in front of it was stamped: reordered, or back-dated")
+            self._report("receipt", "before a preceding handle was stamped: reordered, or back-dated")
         self._last_us = max(received_us, 0)
 
     # -- objects -------------------------------------------------------------------------------------------------------
@@ -204,30 +204,30 @@ class Rederivation:
                 self._accept(entry)
 
     def _accept(self, entry: ObjectEntry) -> None:
-        if self.anchors is None:  # an earlier version did not say whom it believed
+        if self.anchors is None:  # an earlier version did not record its trust anchors
             self._early.append(entry)
             return
         if self._trust is None:
             self._trust = self._opened()
         if not self._trust.accept(entry.kind, None, entry.raw, entry.received_us, retained=True):
-            self._blame(entry.kind, "it was in force already: recorded twice")
+            self._report(entry.kind, "it is in force already: recorded twice")
 
     def _start(self, start: Start, now_us: int) -> None:
-        """The verifier forgets what its database does not hold, and loads the rest."""
+        """Forgets everything that the verifier's database did not hold at this start, and loads the rest."""
         self.counts.starts += 1
         if start.anchors != self._digests.get(ANCHORS):
-            self._blame(START, "it believed others than the anchors in front of it say")
+            self._report(START, "its trust anchors differ from the recorded ones before it")
         if start.policy not in {None, self._digests.get(LOCAL_POLICY)}:
-            self._blame(START, "its own policy was another than the one in front of it")
+            self._report(START, "its own policy differs from the recorded one before it")
         self._policy = self._recorded_policy if start.policy is not None else None
         if not start.objects:
             self._objects.clear()
         self._recall_attesters(start, now_us)
         self._trust = self._opened()
         for error in self._trust.load(now_us):
-            self._blame(START, f"an object of its database: {error}")
+            self._report(START, f"an object of its database: {error}")
         if self._objects.lasting != start.objects and not self.gaps:
-            self._blame(START, f"its database held {start.objects} objects, the log {self._objects.lasting}")
+            self._report(START, f"its database held {start.objects} objects, the log {self._objects.lasting}")
         self._trust.trust(now_us)
 
     def _recall_attesters(self, start: Start, now_us: int) -> None:
@@ -237,9 +237,9 @@ class Rederivation:
             self._knows_more = self._knows_more or start.attesters > 0
         elif not start.attesters or version != self._state_version:
             self.counts.lost += bool(known)
-            known = {}  # lost, or of no use to this version
+            known = {}  # lost, or not readable by this version
         elif start.attesters != len(known) and not self._knows_more:
-            self._blame(START, f"its database held {start.attesters} attesters, the log {len(known)}")
+            self._report(START, f"its database held {start.attesters} attesters, the log {len(known)}")
         self.counts.forgotten += sum(len(each.refusals) for each in self._attesters.values())
         self._started_us = now_us
         self._attesters = {
@@ -249,15 +249,15 @@ class Rederivation:
         self._state_version = version
 
     def _opened(self) -> TrustStore:
-        """What the verifier trusts, empty.
+        """An empty trust store with the verifier's trust anchors.
 
         Raises:
-            ConfigError: the TSA's certificates are none.
-            PeerError: ``malformed``: the keys are none.
+            ConfigError: the TSA's certificates do not parse.
+            PeerError: ``malformed``: the keys do not parse.
         """
         anchors, pinned = self.anchors, self._pinned
         if anchors is None:
-            raise ConfigError("the log does not say before it whom the verifier believed: it is of an earlier version")
+            raise ConfigError("the log has no trust anchors before it: it is of an earlier version")
         stamps = pinned.stamps or pinned.stamps_of(anchors.tsa_roots, anchors.tsa_intermediates)
         own = keys_by_id([anchors.key])
         self._verifiers, self._key_id = pinned.verifiers or own, cose.key_id(own[next(iter(own))])
@@ -277,31 +277,31 @@ class Rederivation:
             self._take_refusal(entry, attester)
             return
         self.counts.results += 1
-        if self._trust is None or self.anchors is None or not self.counts.starts:  # left over from before this log
+        if self._trust is None or self.anchors is None or not self.counts.starts:  # from before this log
             self.counts.underivable += 1
             return
         trust = self._trust.trust(entry.received_us, entry.ueid)
         try:
             recorded = result_token.verify(entry.result, result_token.result_keys(self._verifiers))
         except PeerError as error:
-            self._blame("result", str(error))
+            self._report("result", str(error))
             return
         state = self._forget_refusals(attester, recorded)
         if entry.payload is not None:
             self._count_silence(state, entry.received_us)
         derived = self._derive(entry, state, trust, self.anchors.verifier)
         if isinstance(derived, str):
-            self._fail(attester, [Problem(index=self._index, field="result", detail=derived)])
+            self._report_differences(attester, [Problem(index=self._index, field="result", detail=derived)])
             return
         differences = list(self._compare(entry, derived.result))
-        attester.is_guess = bool(differences) and self._fail(attester, differences)
-        # What the verifier knew besides is in no log; what a push brings anew, and what it counted, is there.
+        attester.is_guess = bool(differences) and self._report_differences(attester, differences)
+        # The verifier's other knowledge is in no log; the new parts of a push and the count of refusals are.
         after = derived.state
         attester.state = replace(after, rejections=recorded.rejections) if attester.is_guess else after
         attester.refusals.clear()
 
     def _count_silence(self, state: AttesterState | None, received_us: int) -> None:
-        """A verifier that ran and could write would have said that this attester was overdue."""
+        """Counts an overdue attester without a stale result; a running verifier that could write makes one."""
         if state is None or state.deadline_us is None:
             return
         if received_us > max(state.deadline_us, self._started_us) + _UNANNOUNCED_US:
@@ -310,13 +310,13 @@ class Rederivation:
     def _take_refusal(self, entry: EvidenceEntry, attester: _Attester) -> None:
         self.counts.refused += 1
         if entry.payload is not None or len(entry.reasons) != 1:
-            self._blame("entry", "a refused message has one reason, and no payload in the log")
+            self._report("entry", "a refused message has one reason, and no payload in the log")
             return
         if attester.state is not None:
             attester.refusals.append(Rejections(count=1, last=entry.reasons[0], last_us=entry.received_us))
 
-    def _fail(self, attester: _Attester, differences: list[Problem]) -> bool:
-        """Tells differences; True where they may come from before the log, so that they show nothing."""
+    def _report_differences(self, attester: _Attester, differences: list[Problem]) -> bool:
+        """Reports differences. True if they may stem from before the log, so that they prove nothing."""
         if (attester.state is None and self._knows_more) or attester.is_guess:
             self.counts.underivable += 1
             return True
@@ -324,7 +324,7 @@ class Rederivation:
         return False
 
     def _forget_refusals(self, attester: _Attester, recorded: AttestationResult) -> AttesterState | None:
-        """The state with as many refusals as were not forgotten; with all of them where the record cannot be right."""
+        """The state with the recorded number of refusals; with all of them if that number is impossible."""
         state, refusals = attester.state, attester.refusals
         if state is None:
             return None
@@ -338,7 +338,7 @@ class Rederivation:
         return replace(state, rejections=replace(refusals[-1], count=before + kept))
 
     def _derive(self, entry: EvidenceEntry, state: AttesterState | None, trust: Trust, verifier: str) -> Decision | str:
-        """The decision that an entry records; or why no result can have come of it."""
+        """Decides again as the entry records; or the reason why no result is possible."""
         if entry.payload is not None:
             if hashlib.sha256(entry.payload).digest() != entry.digest:
                 return "the payload is not the one whose digest was recorded"
@@ -347,14 +347,14 @@ class Rederivation:
                 return decided
             if decided.refused is not None:
                 return f"this evidence is refused: {decided.refused}"
-            return "this evidence is the one before once more: it gets no result of its own"
+            return "this evidence repeats the evidence before it: it gets no result of its own"
         if state is None or entry.digest != _EMPTY:
-            return "a result without evidence about an attester of which nothing was accepted before"
+            return "a result without evidence, about an attester without accepted evidence"
         if entry.cause == "overdue":
             late = decide_silence(entry.ueid, state, entry.received_us, trust, verifier)
             return late or "the deadline had not passed"
         resolved = decide_handle(entry.ueid, state, entry.received_us, trust, verifier)
-        return resolved or "no handle had come that the evidence waited for"
+        return resolved or "the handle that the evidence waited for had not arrived"
 
     def _compare(self, entry: EvidenceEntry, built: AttestationResult) -> Iterator[Problem]:
         token, anchors = entry.result, self.anchors
@@ -387,7 +387,7 @@ def _shown(value: object) -> str:
 
 
 def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
-    """Everything in nested claims that is no map, with its path."""
+    """The values in nested claims, maps excluded, each with its path."""
     if not isinstance(value, dict):
         yield path, value
         return

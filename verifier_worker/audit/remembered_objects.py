@@ -1,4 +1,4 @@
-"""The signed objects that a verifier's database held, as its audit log tells: what it would load at its next start."""
+"""The signed objects that a verifier's database held, by its audit log: it loads them at its next start."""
 
 from collections.abc import Sequence
 
@@ -9,19 +9,19 @@ from verifier_worker.ports import TrustObjects
 
 
 class RememberedObjects(TrustObjects):
-    """In memory, in the order in which the database gives them out. Owned by one thread."""
+    """Keeps objects in memory, in the order in which the database returns them. Owned by one thread."""
 
     def __init__(self) -> None:
-        """Remembers nothing yet."""
+        """Starts empty."""
         self._objects: dict[tuple[str, bytes], tuple[bytes, int]] = {}
 
     def clear(self) -> None:
-        """The database was lost."""
+        """Forgets all objects, as a lost database did."""
         self._objects.clear()
 
     @property
     def lasting(self) -> int:
-        """How many there are, but for handles."""
+        """The number of objects, handles excluded."""
         return sum(not TRUST_OBJECTS[kind].expires for kind, _ in self._objects)
 
     @override

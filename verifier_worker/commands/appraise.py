@@ -1,4 +1,4 @@
-"""``verifier-worker appraise``: which verdicts would change under another policy, by recorded evidence."""
+"""``verifier-worker appraise``: tries a policy on recorded evidence and reports which verdicts would change."""
 
 import argparse
 import json
@@ -27,7 +27,7 @@ def add_to(parsers: Parsers) -> None:
     command = parsers.add_parser("appraise", help="try a policy on recorded evidence; nothing is published")
     command.set_defaults(run=run)
     command.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="the worker's settings: whom to trust"
+        "--config", type=Path, required=True, metavar="FILE", help="the worker's settings: keys and roots to trust"
     )
     command.add_argument("--policy", type=Path, required=True, metavar="FILE", help="the policy to try (TOML)")
     command.add_argument(
@@ -103,7 +103,7 @@ def _report(policy: AppraisalPolicy, comparisons: list[Comparison], problems: li
     if skipped:
         yield f"  {skipped} not compared: the log does not hold what came before them"
     if not comparisons:
-        yield "  nothing to try it on: no evidence, or no attester of its groups"
+        yield "  nothing compared: no evidence, or no attester of its groups"
     for (before, after), count in sorted(count_changes(comparisons).items()):
         yield f"  {before} -> {after}: {count} pushes"
     yield f"  {len(changed)} verdicts of {len(devices)} attesters would change"

@@ -1,4 +1,4 @@
-"""``verifier-worker audit verify``: every result of an audit log derived once more, on any machine, offline."""
+"""``verifier-worker audit verify``: derives every result of an audit log again, offline, on any machine."""
 
 import argparse
 import json
@@ -34,10 +34,10 @@ def add_to(parsers: Parsers) -> None:
     """Adds ``audit verify``."""
     verify = parsers.add_parser(
         "verify",
-        help="derive every result once more from what the log holds",
-        description="Offline; needs no broker, no TPM and no running service. Keys given here count, and not those "
-        "that the log says the verifier believed. Exit status: 0 every result was derived again, 1 something does not "
-        "hold, 2 a wrong option or file.",
+        help="derive every result again from the recorded inputs",
+        description="Offline; needs no broker, no TPM and no running service. Keys given here replace those that the "
+        "verifier trusted according to the log. Exit status: 0 every result was derived again, 1 at least one was not, "
+        "2 a wrong option or file.",
     )
     files: dict[str, Any] = {"type": Path, "action": "append", "default": []}
     verify.add_argument("log", metavar="LOG", help="folder or URL of a log, or the file of an earlier version")
@@ -46,11 +46,13 @@ def add_to(parsers: Parsers) -> None:
     verify.add_argument("--distributor-key", **files, metavar="PEM", help="public key of a handle distributor")
     verify.add_argument("--verifier-key", **files, metavar="FILE", help="public key of the verifier: PEM or JWKS")
     verify.add_argument("--tsa-root", **files, metavar="PEM", help="root certificate of a Time Stamp Authority")
-    verify.add_argument("--tsa-intermediate", **files, metavar="PEM", help="certificate below it that tokens leave out")
+    verify.add_argument(
+        "--tsa-intermediate", **files, metavar="PEM", help="certificate below it that time stamps leave out"
+    )
     verify.add_argument(
         "--continued",
         action="store_true",
-        help="the log goes on from an earlier one: results that rest on that are passed over",
+        help="the log continues an earlier one: ignore results that depend on that",
     )
     verify.add_argument("--json", action="store_true", help="a JSON object for each line")
     verify.set_defaults(run=run)
@@ -58,7 +60,7 @@ def add_to(parsers: Parsers) -> None:
 
 @dataclass(slots=True)
 class _EntryTree:
-    """The tree over the entries that were read, beside the one that was signed."""
+    """The Merkle tree of the entries read so far, to compare with the signed checkpoint."""
 
     signed: Checkpoint | None
     frontier: Frontier = field(default_factory=Frontier)
@@ -74,7 +76,7 @@ class _EntryTree:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Derives the results of a log again; 0 when all could be, 1 when not.
+    """Derives the results of a log again; returns 0 if all match, else 1.
 
     Raises:
         ConfigError: names the option and the file.
@@ -90,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
                 progress.tell(rederivation.counts.entries)
     except AuditFileDamagedError as error:
         stopped = error.detail
-    except WorldError as error:  # a torn tail, or a verifier at work: the whole entries are valid
+    except WorldError as error:  # a torn tail, or a verifier is writing: use the whole entries
         print(printable(f"note: {error.detail}"), file=sys.stderr)
     problems = rederivation.problems + ([tree.problem] if tree.problem is not None else [])
     problems.sort(key=lambda problem: problem.index)
@@ -114,7 +116,7 @@ def _pinned(options: argparse.Namespace) -> PinnedTrust:
         with naming("--tsa-root"):
             stamps = load_time_stamp_verifier(options.tsa_root, options.tsa_intermediate)
     elif options.tsa_intermediate:
-        raise ConfigError("--tsa-intermediate: of no use without --tsa-root")
+        raise ConfigError("--tsa-intermediate: needs --tsa-root")
     return PinnedTrust(
         stamps_of=time_stamp_verifier_of,
         endorsers=keys["endorser_key"],
@@ -125,12 +127,12 @@ def _pinned(options: argparse.Namespace) -> PinnedTrust:
 
 
 def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
-    """The newest checkpoint of a tiled log, verified where the log's key is given."""
+    """The newest checkpoint of a tiled log, verified if the log's key is given."""
     with naming("--log-key"):
         key = load_note_key(options.log_key) if options.log_key is not None else None
     if not _is_tiled(options.log):
         if key is not None:
-            raise ConfigError(f"--log-key: {options.log} is no tiled log, nothing in it is signed by a log's key")
+            raise ConfigError(f"--log-key: {options.log} is no tiled log: no log key signed it")
         return None
     reader = LogReader(open_store(options.log))
     try:
@@ -139,7 +141,7 @@ def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
             return verify_checkpoint(raw, key)
         return parse_checkpoint(parse_note(raw).unverified_text)
     except PeerError as error:
-        if key is None and error.reason is Reason.AUDIT_LOG_TRUNCATED:  # a journal alone: nothing is published yet
+        if key is None and error.reason is Reason.AUDIT_LOG_TRUNCATED:  # only a journal: no checkpoint yet
             return None
         raise
 
@@ -184,13 +186,13 @@ def _text(options: argparse.Namespace, made: Rederivation, tree: _EntryTree, pro
         f"{counts.objects} objects, {counts.starts} of them starts of the verifier"
     )
     if counts.forgotten:
-        yield f"note: {counts.forgotten} refused messages are in no result's count: the verifier ended before the next"
+        yield f"note: {counts.forgotten} refused messages are in no result's count: the verifier stopped before one"
     if counts.lost:
-        yield f"note: {counts.lost} times the verifier started without the attesters that it had known"
+        yield f"note: {counts.lost} times the verifier started without the attesters that it had stored before"
     if counts.unannounced:
-        yield f"note: {counts.unannounced} times nothing said that an attester was overdue, though it was for a minute"
+        yield f"note: {counts.unannounced} times an attester was overdue for a minute, and no result reported it"
     if counts.underivable:
-        yield f"{counts.underivable} results rest on what the verifier knew before this log began: not derived"
+        yield f"{counts.underivable} results depend on the verifier's state before this log began: not derived"
     derived = counts.results - counts.underivable
     if problems:
         yield f"DOES NOT HOLD: {len(problems)} differences, the first at entry {problems[0].index}"
@@ -201,7 +203,7 @@ def _text(options: argparse.Namespace, made: Rederivation, tree: _EntryTree, pro
 
 
 def _anchors_text(options: argparse.Namespace, anchors: Anchors) -> Iterator[str]:
-    yield f"verifier {anchors.verifier}, {anchors.build}, and whom it believed by its log, last:"
+    yield f"verifier {anchors.verifier}, {anchors.build}, and the keys that it trusted last, by its log:"
     for name, option, ders in (
         ("its key", "verifier_key", (anchors.key,)),
         ("endorser", "endorser_key", anchors.endorsers),
@@ -209,7 +211,7 @@ def _anchors_text(options: argparse.Namespace, anchors: Anchors) -> Iterator[str
         ("TSA root", "tsa_root", anchors.tsa_roots),
         ("TSA below", "tsa_root", anchors.tsa_intermediates),
     ):
-        given = "your own were used" if getattr(options, option) else "believed because the log says so"
+        given = "your own were used" if getattr(options, option) else "not proven: only the log names it"
         for der in ders:
             yield f"  {name:<12} SHA-256 {thumbprint(der)}  {given}"
 
@@ -219,7 +221,7 @@ def _tree_text(options: argparse.Namespace, tree: _EntryTree, counts: EntryCount
         return "no checkpoint: nothing but the verifier's word keeps these entries together"
     signed = "" if options.log_key is not None else "; its signature was not checked: no --log-key"
     if pruned:
-        return f"checkpoint of {tree.signed.size} entries, not held against these: some were given up{signed}"
+        return f"checkpoint of {tree.signed.size} entries, not compared with these: some were pruned{signed}"
     if tree.frontier.size < tree.signed.size:
         return f"{tree.signed.size - counts.entries} entries of the checkpoint are missing{signed}"
     after = counts.entries - tree.signed.size

@@ -1,4 +1,4 @@
-"""The entries of CEL logs that need a reference value: those of PCRs that the policy gives to the log.
+"""Selects the entries of CEL logs that need a reference value: entries of PCRs that the policy gives to the log.
 
 An entry is judged by a digest that the quote binds. For our own records, whose content is what the PCR was extended
 with, this is the file's digest; for others, the record's digest in a quoted bank. An entry that extended no quoted bank

@@ -47,12 +47,12 @@ def test_a_true_log_verifies_and_says_whom_it_believed(log: ProvenLog, capsys: p
     assert verify(log.log, "--log-key", str(log.folder / "audit.vkey")) == 0
     told = capsys.readouterr().out
     assert "all 2 results derived again" in told
-    assert told.count("believed because the log says so") == 4
+    assert told.count("not proven: only the log names it") == 4
     assert "are those of the checkpoint" in told
     endorser = pem(log.folder, "endorser.pub", log.recording.endorser.public_key())
     assert verify(log.log, "--endorser-key", endorser, "--tsa-root", str(log.folder / "tsa.pem")) == 0
     told = capsys.readouterr().out
-    assert told.count("believed because the log says so") == 2
+    assert told.count("not proven: only the log names it") == 2
     assert "its signature was not checked" in told
 
 

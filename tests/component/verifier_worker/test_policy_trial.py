@@ -168,7 +168,7 @@ def test_what_is_no_log_is_refused(recorded: Recorded, capsys: pytest.CaptureFix
 
 def test_a_policy_for_others_has_nothing_to_judge(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
     assert recorded.appraise(f"groups = ['elsewhere']\n{POLICY}") == 0
-    assert "  nothing to try it on: no evidence, or no attester of its groups" in lines(capsys)
+    assert "  nothing compared: no evidence, or no attester of its groups" in lines(capsys)
 
 
 def test_what_comes_before_the_first_baseline_is_not_compared(

@@ -1,8 +1,8 @@
-"""The enrolment service: requests and activations from the broker to the registrar, its answers back, endorsements out.
+"""The enrolment service: passes messages between broker and registrar, and publishes endorsements.
 
-Everything on the request topics is a stranger's word: payloads have a size, the queue has a length, each topic and all
-of them together have a rate; beyond these, messages are dropped and counted. An endorsement is published, retained,
-until the broker has confirmed it: those that ``endorser approve`` made beside this process, too.
+Anyone may publish on the request topics. Therefore the size of payloads, the length of the queue, and the rate of each
+topic and of all together are limited; messages beyond the limits are dropped and counted. An endorsement is published,
+retained, until the broker acknowledges it; this includes those that ``endorser approve`` made in another process.
 """
 
 import queue
@@ -41,8 +41,8 @@ _SECONDS: Final = Histogram("attestream_enrolment_seconds", "Time to answer one 
 _PENDING: Final = Gauge("attestream_enrolments_pending", "Devices that proved who they are and wait for an operator")
 _UNPUBLISHED: Final = Gauge("attestream_endorsements_unpublished", "Endorsements that the broker has not confirmed yet")
 _DEVICES: Final = Gauge("attestream_devices", "Devices in the registry, by standing", ["standing"])
-_WELL: Final = Condition(ok=True, state="took the last transaction")
-_MEND: Final = "make room, or mend the disk or the file's owner; senders ask again"
+_WELL: Final = Condition(ok=True, state="the last transaction succeeded")
+_REPAIR: Final = "make room, or repair the disk or the file's owner; devices ask again by themselves"
 _GAUGES_EVERY_S: Final = 5.0
 _QUEUED_MESSAGES: Final = 1000
 _TICK_S: Final = 0.5
@@ -50,7 +50,7 @@ _RESEND_S: Final = 30.0
 
 
 class Inbox:
-    """What the connection's thread tells the service's: bounded, never blocks; what does not fit is dropped."""
+    """Passes events from the connection's thread to the service's. Bounded; never blocks; drops further messages."""
 
     def __init__(self) -> None:
         self._messages: queue.Queue[Message] = queue.Queue(_QUEUED_MESSAGES)
@@ -68,18 +68,18 @@ class Inbox:
             _ENROLMENTS.labels(Reason.ENROLMENT_RATE_LIMITED).inc()
 
     def published(self, packet_id: int) -> None:
-        """Takes the id of a message that the broker has."""
+        """Takes the id of a message that the broker acknowledged."""
         self._confirmed.put(packet_id)
 
     def next_message(self, seconds: float) -> Message | None:
-        """The next message; None when there is none in time."""
+        """The next message; None if none arrives in time."""
         try:
             return self._messages.get(timeout=seconds)
         except queue.Empty:
             return None
 
     def waiting(self) -> int:
-        """Messages that wait."""
+        """How many messages wait."""
         return self._messages.qsize()
 
     def connected(self) -> None:
@@ -94,7 +94,7 @@ class Inbox:
         return newly
 
     def confirmations(self) -> list[int]:
-        """Ids that have come since the last call."""
+        """The ids acknowledged since the last call."""
         return [self._confirmed.get() for _ in range(self._confirmed.qsize())]
 
 
@@ -111,7 +111,7 @@ class EnrolmentService:
         online: Will,
         health: Health,
     ) -> None:
-        """Touches nothing yet; ``online`` is the status to publish at each connection, and its topic."""
+        """Sends nothing yet; ``online`` is the status message to publish after connecting."""
         self._health = health
         self._gauges_s = float("-inf")
         self._registrar = registrar
@@ -145,7 +145,7 @@ class EnrolmentService:
                 self.publish_endorsements(clock.monotonic_s())
                 self._show_registry(clock.monotonic_s())
             except WorldError as error:
-                self._health.tell("registry", Condition(ok=False, state=error.detail, next=_MEND))
+                self._health.tell("registry", Condition(ok=False, state=error.detail, next=_REPAIR))
                 self._gauges_s = float("-inf")
                 _LOG.error("store-failed", reason=error.reason, detail=error.detail)
                 stop.wait(_TICK_S)
@@ -165,7 +165,7 @@ class EnrolmentService:
         """Answers one message, or drops it.
 
         Raises:
-            WorldError: ``store-unavailable``; the message is lost, its sender asks again.
+            WorldError: ``store-unavailable``; the message is lost, and its sender asks again.
         """
         try:
             ueid = self._topics.ueid_of(topic)
@@ -184,13 +184,13 @@ class EnrolmentService:
         self._publisher.publish(self._topics.enrolment(ueid), answer)
 
     def publish_endorsements(self, monotonic_s: float) -> None:
-        """Hands the broker what it has not confirmed; again, when it keeps silent about it."""
+        """Publishes endorsements that the broker has not acknowledged; repeats them after a while."""
         for ueid, version, signed in self._registry.unpublished():
             if monotonic_s - self._sent_s.get((ueid, version), float("-inf")) < _RESEND_S:
                 continue
             payload = cmw.wrap(media_types.SIGNED_CORIM, signed, Indicator.ENDORSEMENTS)
             packet_id = self._publisher.publish(self._topics.endorsements(ueid), payload, retain=True)
-            if packet_id is None:  # not connected; with the next tick
+            if packet_id is None:  # not connected; tried again in the next turn
                 return
             self._under_way[packet_id] = (ueid, version)
             self._sent_s[ueid, version] = monotonic_s

@@ -1,4 +1,4 @@
-"""Learns, merges, compares and signs sets of reference values, from and to files."""
+"""Learns, merges, compares and signs sets of reference values in files."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 
 from endorser.adapters.captured import read_evidence, read_signed
 from endorser.adapters.debian_packages import deb_files, installed_files
-from endorser.core.endorsements import DAY_S, Statement, parse_any_file_key
+from endorser.core.endorsements import DAY_S, Statement, parse_any_file_key, refer
 from endorser.core.learning import Learned, learn_from_logs, learn_from_pushes
 from endorser.core.working_set import WorkingSet, differences, merge, parse, render, subtract
 from runtime.durable import write_durable
@@ -15,9 +15,9 @@ from runtime.keys import load_public_keys, load_signing_key, read_file
 from runtime.progress import Progress
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import Ueid
-from schemas.limits import MAX_FILE_KEYS, MAX_REFERENCE_VALUES_BYTES
+from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.messages.endorsement import verify_endorsement
-from schemas.messages.reference_values import Outgoing, ReferenceValues, sign_reference_values, verify_reference_values
+from schemas.messages.reference_values import Outgoing, ReferenceValues, verify_reference_values
 from schemas.replay.log_replay import IMA, TCG2
 from schemas.topics import check_name
 from schemas.tpm.pcr import PcrSelection, parse_selection_text
@@ -26,14 +26,14 @@ KERNEL_LOGS: Final = {
     TCG2: Path("/sys/kernel/security/tpm0/binary_bios_measurements"),
     IMA: Path("/sys/kernel/security/ima/binary_runtime_measurements"),
 }
-_FRAME_BYTES: Final = 2048  # of a signed set without its values
-_FILE_BYTES: Final = 12  # of one file besides path and digest
+_FRAME_BYTES: Final = 2048  # a signed set without its values
+_FILE_BYTES: Final = 12  # one file, besides path and digest
 _SIGNED_FIRST_BYTE: Final = 0xD2  # COSE_Sign1 with its tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlap:
-    """The version that is replaced, and how long its values count besides the new ones, seconds."""
+    """The version to replace, and for how many seconds its values stay acceptable besides the new ones."""
 
     previous: Path
     endorser_keys: tuple[Path, ...]
@@ -43,10 +43,10 @@ class Overlap:
 def from_attester(
     ueid: Ueid, evidence: Sequence[Path], endorsement: Path, endorser_keys: Sequence[Path], pcrs: str
 ) -> Learned:
-    """Learns from captured evidence of a device that is as all of its kind should be.
+    """Learns from captured evidence of a device in its intended state.
 
     Raises:
-        ConfigError: a file is not what it should be; the endorsement is of another attester; nothing can be learned.
+        ConfigError: a file has the wrong content, the endorsement is for another attester, or nothing can be learned.
     """
     try:
         vouched = verify_endorsement(read_signed(endorsement), load_public_keys(endorser_keys))
@@ -58,14 +58,14 @@ def from_attester(
 
 
 def from_logs(tcg2: Path | None, ima: Path | None, pcrs: str) -> Learned:
-    """Learns from log files; from the kernel's own, if none is named."""
+    """Learns from measurement log files; the default are the kernel's."""
     named = {name: path for name, path in ((TCG2, tcg2), (IMA, ima)) if path is not None}
     logs = {name: read_file(path) for name, path in (named or KERNEL_LOGS).items()}
     return learn_from_logs(logs, _selection_of(pcrs))
 
 
 def from_packages(root: Path | None, debs: Sequence[Path]) -> Learned:
-    """Measures the files of packages: of those in ``debs``, or else of those installed below ``root``."""
+    """Measures the files of the packages in ``debs``; if empty, of the packages installed below ``root``."""
     with Progress("files") as progress:
         if not debs:
             files = installed_files(root or Path("/"), progress)
@@ -77,10 +77,10 @@ def from_packages(root: Path | None, debs: Sequence[Path]) -> Learned:
 
 
 def read_set(path: Path, endorser_keys: Sequence[Path] = ()) -> WorkingSet:
-    """A set in its working form or, if a key is given, signed; of a signed one without its outgoing values and keys.
+    """Reads a set in its working form or a signed one; leaves out a signed set's outgoing values and keys.
 
     Raises:
-        ConfigError: it cannot be read, or is signed by another key or with none given.
+        ConfigError: it cannot be read, or is signed and no key in ``endorser_keys`` verifies it.
     """
     raw = read_file(path)
     if raw[:1] != bytes([_SIGNED_FIRST_BYTE]):
@@ -90,18 +90,18 @@ def read_set(path: Path, endorser_keys: Sequence[Path] = ()) -> WorkingSet:
 
 
 def merged(paths: Sequence[Path], endorser_keys: Sequence[Path]) -> str:
-    """The working form of what is acceptable in one of the sets."""
+    """The working form of a set that accepts everything that one of the sets accepts."""
     remarks = [f"merged from {path.name}" for path in paths]
     return render(merge(read_set(path, endorser_keys) for path in paths), remarks).rstrip("\n")
 
 
 def compared(before: Path, after: Path, endorser_keys: Sequence[Path]) -> str:
-    """What changed from one set to another, for people."""
+    """The differences of two sets, for people."""
     return "\n".join(differences(read_set(before, endorser_keys), read_set(after, endorser_keys)))
 
 
 def write_learned(learned: Learned, out: Path | None) -> str:
-    """Writes the working form, or gives it back if there is no file to write to; returns what to tell the operator."""
+    """Writes the working form to ``out`` and returns a text for the operator; without ``out`` returns that form."""
     text = render(learned.values, learned.remarks)
     if out is None:
         return text.rstrip("\n")
@@ -121,48 +121,34 @@ def sign(
     max_bytes: int,
     out: Path,
 ) -> list[tuple[str, Path, int]]:
-    """Signs the merged sets, as several named ones where they do not fit into one message.
+    """Signs the merged sets; as several sets with a name each if they do not fit into one message.
 
     Returns:
         Name, file and size in bytes of each signed set.
 
     Raises:
-        ConfigError: nothing to sign, a name that is none, a version that does not grow, or values that do not fit.
+        ConfigError: there is nothing to sign, the name is invalid, the version does not grow, or values do not fit.
     """
     parts = list(_split(merge(read_set(path) for path in sets), max_bytes))
     keys = tuple(parse_any_file_key(path.name, read_file(path)) for path in file_keys)
     outgoing = None if overlap is None else _outgoing(overlap, made, name, merge(parts))
-    if not any(part.registers or part.files for part in parts) and not keys:
-        raise ConfigError("reference values: neither PCRs nor files nor keys; an empty set accepts nothing")
-    if len(keys) > MAX_FILE_KEYS:
-        raise ConfigError(f"--ima-key: {len(keys)} keys, the limit is {MAX_FILE_KEYS}")
     signing_key, signed = load_signing_key(key), []
-    for number, part in enumerate(parts):
-        values = ReferenceValues(
-            name=_check_name(name if number == 0 else f"{name}-{number + 1}"),
-            version=made.version,
-            signer=made.signer,
-            not_before_s=made.not_before_s,
-            not_after_s=made.not_after_s,
-            registers=part.registers,
-            files=part.files,
-            keys=keys if number == 0 else (),
-            outgoing=outgoing if number == 0 else None,
-        )
-        raw = sign_reference_values(values, signing_key)
+    for number, part in enumerate(parts, 1):
+        set_name, place = (name, out) if number == 1 else (f"{name}-{number}", out.with_name(f"{out.name}-{number}"))
+        extras = (keys, outgoing) if number == 1 else ((), None)
+        raw = refer(made, _check_name(set_name), part.registers, part.files, signing_key, *extras)
         if len(raw) > min(max_bytes, MAX_REFERENCE_VALUES_BYTES):
-            raise ConfigError(f"{values.name}: {len(raw)} bytes with outgoing values and keys, --max-bytes {max_bytes}")
-        place = out if number == 0 else out.with_name(f"{out.name}-{number + 1}")
+            raise ConfigError(f"{set_name}: {len(raw)} bytes with outgoing values and keys, --max-bytes {max_bytes}")
         write_durable(place, raw)
-        signed.append((values.name, place, len(raw)))
+        signed.append((set_name, place, len(raw)))
     return signed
 
 
 def _selection_of(text: str) -> PcrSelection:
-    """PCRs as ``sha256:0-9``.
+    """Parses PCRs such as ``sha256:0-9``.
 
     Raises:
-        ConfigError: it is not that, or of a bank without reference values.
+        ConfigError: the text has another form, or names a bank that reference values do not support.
     """
     try:
         selection = parse_selection_text(text)
@@ -183,7 +169,7 @@ def _check_name(name: str) -> str:
 
 
 def _split(values: WorkingSet, max_bytes: int) -> Iterable[WorkingSet]:
-    """Parts that fit; the PCRs are in the first."""
+    """Splits a set into parts that fit; the first has all PCRs."""
     room = min(max_bytes, MAX_REFERENCE_VALUES_BYTES) - _FRAME_BYTES
     used = sum(64 + 64 * len(digests) for indices in values.registers.values() for digests in indices.values())
     files: dict[bytes, str] = {}
@@ -199,7 +185,7 @@ def _split(values: WorkingSet, max_bytes: int) -> Iterable[WorkingSet]:
 
 
 def _outgoing(overlap: Overlap, made: Statement, name: str, values: WorkingSet) -> Outgoing | None:
-    """What the previous version accepts and the new one does not; one version back, never two."""
+    """The values that the previous version accepts and the new one does not; without those outgoing in the previous."""
     previous = _verified(overlap.previous, overlap.endorser_keys)
     if previous.name != name or previous.version >= made.version:
         found = f"{previous.name} version {previous.version}"
@@ -220,7 +206,7 @@ def _verified(path: Path, endorser_keys: Sequence[Path]) -> ReferenceValues:
 
 
 def overlap_of(previous: Path | None, keys: Sequence[Path], days: float) -> Overlap | None:
-    """What the options say about the version that is replaced."""
+    """The version to replace, from the options; None without ``previous``."""
     if previous is None:
         return None
     if days <= 0:

@@ -1,8 +1,8 @@
-"""The registrar: takes requests and activations, answers them, and carries out what operators decide.
+"""The registrar: answers requests and activations, and carries out the operators' decisions.
 
-Knows no transport: the service hands it what came from the broker, the commands what is in files, both the same CMW
-records. Order of effects: the registry is written before an answer is returned, so a process killed in between loses an
-answer, which asking again brings, and never a decision.
+Has no transport: the service passes it messages from the broker, the commands pass it files, both as CMW records. It
+writes the registry before it returns an answer. A process that is killed in between can lose an answer, which the
+device can ask for again, but never a decision.
 """
 
 import hashlib
@@ -58,15 +58,15 @@ _SEED_BYTES: Final = 64
 
 
 def request_label(raw_request: bytes) -> str:
-    """What to call a request that waits: the start of its digest."""
+    """The label of a waiting request: the start of its digest."""
     return hashlib.sha256(raw_request).hexdigest()[:16]
 
 
 class Registrar:
-    """Owned by one thread."""
+    """Answers devices and carries out decisions. Owned by one thread."""
 
     def __init__(self, settings: Settings, vendors: Vendors, key: EllipticCurvePrivateKey, registry: Registry) -> None:
-        """Touches nothing yet."""
+        """Changes nothing yet."""
         self._settings = settings
         self._vendors = vendors
         self._key = key
@@ -77,21 +77,20 @@ class Registrar:
 
         Args:
             payload: the CMW record.
-            topic_ueid: whose topic it came on; None for a file.
+            topic_ueid: device of the topic that the record arrived on; None for a file.
             now_s: UTC seconds.
 
         Returns:
-            the device, as computed from its endorsement key, and the CMW record for it.
+            The device's UEID, computed from its endorsement key, and the CMW record for it.
 
         Raises:
-            PeerError: what :func:`endorser.core.enrolment.examine` and ``check_standing`` raise, ``ueid-mismatch``,
+            PeerError: as :func:`endorser.core.enrolment.examine` and ``check_standing``; ``ueid-mismatch``,
                 ``enrolment-rate-limited``.
             WorldError: ``store-unavailable``.
         """
         raw = unwrap_request(payload)
         candidate = self._examine(raw, now_s)
-        if topic_ueid is not None and topic_ueid != candidate.ueid:
-            raise PeerError(Reason.UEID_MISMATCH, f"{ueid_text(candidate.ueid)} asks on another device's topic")
+        _check_topic(topic_ueid, candidate.ueid)
         secret = clock.random_bytes(SECRET_BYTES)
         credential, encrypted = make_credential(
             candidate.ek, candidate.ak.name, secret, clock.random_bytes(_SEED_BYTES)
@@ -116,19 +115,19 @@ class Registrar:
         return candidate.ueid, cmw.wrap(media_types.ENROLMENT_CHALLENGE, signed, None)
 
     def accept(self, payload: bytes, topic_ueid: Ueid | None, now_s: int, who: str) -> tuple[Ueid, bytes]:
-        """Answers an activation: with an endorsement, or with ``enrolment-pending`` where an operator has to approve.
+        """Answers an activation with an endorsement, or with ``enrolment-pending`` if an operator must approve it.
 
         Args:
             payload: the CMW record.
-            topic_ueid: whose topic it came on; None for a file.
+            topic_ueid: device of the topic that the record arrived on; None for a file.
             now_s: UTC seconds.
-            who: for the record, where a rule does not say it.
+            who: for the record, if no rule approved the device.
 
         Returns:
-            the device, and the CMW record of the outcome.
+            The device's UEID, and the CMW record of the outcome.
 
         Raises:
-            PeerError: what :func:`endorser.core.enrolment.check_activation`, ``examine`` and ``check_standing`` raise,
+            PeerError: as :func:`endorser.core.enrolment.check_activation`, ``examine`` and ``check_standing``;
                 ``ueid-mismatch``.
             WorldError: ``store-unavailable``.
         """
@@ -136,8 +135,7 @@ class Registrar:
         activation = parse_activation(cmw.unwrap(payload, media_types.ENROLMENT_ACTIVATION, None, max_bytes=limit))
         found, was_used = self._registry.challenge(activation.challenge)
         challenge = check_activation(activation, found, was_used=was_used, now_s=now_s)
-        if topic_ueid is not None and topic_ueid != challenge.ueid:
-            raise PeerError(Reason.UEID_MISMATCH, f"{ueid_text(challenge.ueid)} answers on another device's topic")
+        _check_topic(topic_ueid, challenge.ueid)
         candidate = self._examine(challenge.raw_request, now_s)
         device = self._registry.device(candidate.ueid)
         approved = self._settings.approve.rule.reason_for(candidate)
@@ -153,7 +151,7 @@ class Registrar:
                 summary=_summary(candidate),
             )
             self._registry.postpone(pending, candidate, challenge.digest)
-            error = PeerError(Reason.ENROLMENT_PENDING, "the key is proven; an operator has yet to approve")
+            error = PeerError(Reason.ENROLMENT_PENDING, "the key is proven; an operator must approve the device")
             return candidate.ueid, self.refusal(candidate.ueid, candidate.request, error)
         endorsed = self._endorse(candidate, device, now_s)
         action = "enrolled" if device is None or device.ak_name is None else "renewed"
@@ -164,26 +162,26 @@ class Registrar:
         return candidate.ueid, self._granted(candidate.ueid, candidate.request, endorsed)
 
     def approve(self, ueid: Ueid, now_s: int, who: str, *, request: str | None = None) -> tuple[bytes, bytes, str]:
-        """Admits a device that waits; its request is examined again: a certificate may have been revoked meanwhile.
+        """Admits a waiting device. Verifies its request again, because a certificate may have been revoked meanwhile.
 
         Args:
             ueid: the device.
             now_s: UTC seconds.
-            who: decides, for the record.
-            request: what :func:`request_label` says of the request that was looked at: a device can send another one
-                meanwhile. None for whichever waits.
+            who: the operator's name, for the record.
+            request: :func:`request_label` of the request that the operator looked at, as the device can send another
+                one meanwhile. None approves any.
 
         Returns:
-            the signed endorsement, the CMW record of the outcome for the device, and who that is, for people.
+            The signed endorsement, the CMW record of the outcome, and a description of the device for people.
 
         Raises:
-            ConfigError: it does not wait.
+            ConfigError: the device is not waiting.
             PeerError: as :meth:`accept`.
             WorldError: ``store-unavailable``.
         """
         waiting = self._registry.pending(ueid)
         if not waiting:
-            raise ConfigError(f"{ueid_text(ueid)}: not pending; `endorser pending` lists who is")
+            raise ConfigError(f"{ueid_text(ueid)}: not pending; `endorser pending` lists the devices that are")
         label = request_label(waiting[0].raw_request)
         if request is not None and request != label:
             raise ConfigError(f"--request {request[:64]}: the device has sent another one since, {label}; look again")
@@ -197,10 +195,10 @@ class Registrar:
     def change_standing(self, ueid: Ueid, standing: Standing, now_s: int, who: str, why: str) -> bytes | None:
         """Rejects, revokes, decommissions or readmits a device.
 
-        Whoever has an endorsement in force and is not admitted any more gets a version that is no longer valid.
+        If a device has a valid endorsement and is no longer admitted, a new version that has expired replaces it.
 
         Returns:
-            that version, signed; None where none is needed.
+            That version, signed; None if none is needed.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -217,7 +215,7 @@ class Registrar:
         return None if ended is None else ended.signed
 
     def refusal(self, ueid: Ueid, request: RequestDigest, error: PeerError) -> bytes:
-        """The CMW record that tells a device why there is no endorsement."""
+        """The CMW record that reports a refusal to a device."""
         outcome = Outcome(ueid=ueid, request=request, endorsement=None, reason=error.reason, detail=error.detail)
         return cmw.wrap(media_types.ENROLMENT_OUTCOME, sign_outcome(outcome, self._key), None)
 
@@ -250,7 +248,7 @@ class Registrar:
         now_s: int,
         not_after_s: int,
     ) -> Endorsed:
-        """The next version; versions are UTC seconds, as those that ``endorser endorse`` makes, and always grow."""
+        """Signs the next version. Versions are UTC seconds, as in ``endorser endorse``, and always grow."""
         endorsement = Endorsement(
             ueid=ueid,
             attesting_key=ak,
@@ -299,7 +297,7 @@ def unwrap_request(payload: bytes) -> bytes:
 
 
 def digest_of(payload: bytes) -> RequestDigest | None:
-    """Which request a payload is or answers, to tell its sender why it was refused; None when it is neither."""
+    """The digest of the request that a payload is or answers, for a refusal; None if it is neither."""
     try:
         return request_digest(unwrap_request(payload))
     except PeerError:
@@ -308,6 +306,11 @@ def digest_of(payload: bytes) -> RequestDigest | None:
         return parse_activation(cmw.unwrap(payload, media_types.ENROLMENT_ACTIVATION, None)).request
     except PeerError:
         return None
+
+
+def _check_topic(topic_ueid: Ueid | None, ueid: Ueid) -> None:
+    if topic_ueid is not None and topic_ueid != ueid:
+        raise PeerError(Reason.UEID_MISMATCH, f"{ueid_text(ueid)} used another device's topic")
 
 
 def _summary(candidate: Candidate) -> str:

@@ -1,4 +1,4 @@
-"""The configuration file of the endorser's enrolment service, and of the commands that work on its registry."""
+"""The configuration file of the enrolment service and of the commands that work on its registry."""
 
 import re
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from schemas.topics import Role, check_name
 
 ROLE: Final = Role.ENDORSER
 _HEXADECIMAL: Final = re.compile(r"[0-9a-f]+")
-_MAX_CHALLENGE_LIFETIME_S: Final = 7 * 86_400  # files travel slowly
+_MAX_CHALLENGE_LIFETIME_S: Final = 7 * 86_400  # carrying files between device and endorser takes time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalSettings:
-    """Table ``[approve]``: whom to endorse without asking. Leave it out, and an operator approves of each device.
+    """Table ``[approve]``: the devices to endorse without asking. Without it an operator approves each device.
 
     Attributes:
         roots: names of ``[vendors.roots]``: any genuine TPM under them.
@@ -40,7 +40,7 @@ class ApprovalSettings:
 
     @property
     def rule(self) -> ApprovalRule:
-        """The same, spelled as the core compares it."""
+        """The rule, with numbers and digests in the form that the core compares."""
         return ApprovalRule(
             roots=frozenset(self.roots),
             certificates=frozenset(_plain(each).lstrip("0") for each in self.certificates),
@@ -50,13 +50,13 @@ class ApprovalSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VendorSettings:
-    """Table ``[vendors]``: who certifies genuine TPMs.
+    """Table ``[vendors]``: the TPM vendors whose certificates are trusted.
 
     Attributes:
-        roots: PEM or DER files of root certificates, by a name for them.
-        iak_roots: likewise, of certificates of initial attestation keys (IDevID); none, and no such key counts.
-        intermediates: files of certificates between, PEM (several a file) or DER.
-        revocations: files of certificate revocation lists, PEM or DER. Read again when the service starts.
+        roots: PEM or DER files of root certificates, by name.
+        iak_roots: likewise, for initial attestation keys (IDevID); if empty, no such key is accepted.
+        intermediates: files of intermediate certificates, PEM (several a file) or DER.
+        revocations: files of certificate revocation lists, PEM or DER. Read when the service starts.
         require_revocation: refuse certificates whose issuer has no list here.
     """
 
@@ -69,20 +69,20 @@ class VendorSettings:
     def __post_init__(self) -> None:
         twice = sorted(set(self.roots) & set(self.iak_roots))
         if twice:
-            raise ConfigError(f"iak_roots: {twice[0]!r} is a name in roots, too; rules and records go by names")
+            raise ConfigError(f"iak_roots: {twice[0]!r} is a name in roots, too; each root needs a name of its own")
         if not self.roots and not self.iak_roots:
             raise ConfigError("roots: empty; name at least one: example = 'example-root.pem'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitSettings:
-    """Table ``[limits]``: the topic that requests come on is open to everyone.
+    """Table ``[limits]``: limits for requests, because anyone may publish on their topics.
 
     Attributes:
-        requests_per_minute, burst: of all devices together.
-        device_requests_per_minute, device_burst: of one topic.
-        open_challenges: kept at most.
-        challenge_lifetime_s: how long a device may take to answer.
+        requests_per_minute, burst: for all devices together.
+        device_requests_per_minute, device_burst: for one topic.
+        open_challenges: largest number.
+        challenge_lifetime_s: time for a device to answer.
     """
 
     requests_per_minute: float = 600.0
@@ -105,18 +105,18 @@ class LimitSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """One endorser.
+    """The settings of an endorser.
 
     Attributes:
         signing_key: PEM file of the P-256 key that signs endorsements (``endorser keygen`` makes one).
-        registry: SQLite file; made if missing. Who is enrolled; keep backups of it.
-        vendors: who certifies genuine TPMs.
-        approve: whom to endorse without asking.
+        registry: SQLite file with the enrolled devices; made if missing. Keep backups of it.
+        vendors: TPM vendors whose certificates are trusted.
+        approve: devices to endorse without asking.
         name: the signer's name in endorsements.
         days: validity of endorsements; a device that enrols again gets a new one.
-        group: for every endorsement made here; none if left out.
-        metrics_port: of metrics, ``/healthz`` and ``/readyz``; 0 for none.
-        metrics_host: where that port listens; who reaches it learns how the service does.
+        group: for new devices' endorsements; None for no group.
+        metrics_port: for metrics, ``/healthz`` and ``/readyz``; 0 for none.
+        metrics_host: address to listen on; anyone who can reach it can read the metrics.
         log_level: debug, info, warning or error.
     """
 
@@ -149,5 +149,5 @@ class Settings:
 
 
 def _plain(hexadecimal: str) -> str:
-    """Serial numbers and digests as openssl prints them, with colons and in capitals, too."""
+    """Hexadecimal digits without colons and in small letters; openssl prints them with colons and in capitals."""
     return hexadecimal.replace(":", "").removeprefix("0x").lower()

@@ -34,10 +34,10 @@ _CHUNK_BYTES: Final = 1 << 20
 
 
 def statement(signer: str, version: str, days: int) -> Statement:
-    """What the options say about signer, version and validity; the version ``auto`` is the current UTC second.
+    """Signer, version and validity of an object signed now; the version ``auto`` is the current UTC second.
 
     Raises:
-        ConfigError: a version or number of days that is none.
+        ConfigError: ``version`` is not a number, or ``days`` is less than 1.
     """
     now_s = clock.utc_s()
     if version != AUTO and not version.isdecimal():
@@ -58,7 +58,7 @@ def policy_to_file(made: Statement, key: Path, policy: Path, out: Path) -> None:
     """Writes a signed appraisal policy to ``out``.
 
     Raises:
-        ConfigError: names the file and what is wrong with it.
+        ConfigError: names the file and its problem.
     """
     with naming(policy):
         try:
@@ -84,9 +84,9 @@ def refer_to_file(
         made: signer, version and validity.
         key: the endorser's key file.
         name: the set's name.
-        pcrs: a file of PCR lines, and which PCRs of it, as ``sha256:0-9``; None for none.
+        pcrs: a file of PCR lines, and the PCRs to take from it, as ``sha256:0-9``; None for no PCRs.
         files: acceptable file digests with their paths.
-        keys: files of keys that sign files.
+        keys: files of keys for file signatures.
         out: the file to write.
     """
     try:
@@ -118,19 +118,19 @@ def _digest_files(paths: Iterable[Path]) -> dict[bytes, str]:
 
 
 def digests_of(listed: Path | None, paths: Sequence[Path]) -> dict[bytes, str]:
-    """The files of a set: those of a list as ``sha256sum`` prints it, and those at ``paths``, measured now."""
+    """The files of a set: those in a list in the form of ``sha256sum``, and those at ``paths``, measured now."""
     from_list = {} if listed is None else parse_digest_lines(read_file(listed).decode("utf-8", "surrogateescape"))
     return from_list | _digest_files(paths)
 
 
 def publish_files(settings: MqttSettings, endorser_keys: Sequence[Path], paths: Sequence[Path]) -> list[Publication]:
-    """Publishes signed objects, each only if it verifies: what verifiers would refuse is not worth retaining.
+    """Publishes signed objects, if all verify.
 
     Returns:
-        what the broker has now.
+        The published messages.
 
     Raises:
-        ConfigError: a file cannot be read, or is no object signed by one of ``endorser_keys``.
+        ConfigError: a file cannot be read, or is not an object signed by one of ``endorser_keys``.
         WorldError: ``broker-unreachable``.
     """
     keys = load_public_keys(endorser_keys)
@@ -146,7 +146,7 @@ def publish_files(settings: MqttSettings, endorser_keys: Sequence[Path], paths: 
 
 
 def show_file(endorser_keys: Sequence[Path], path: Path) -> str:
-    """A signed object for people; shows nothing that does not verify.
+    """Describes a signed object for people, if it verifies.
 
     Raises:
         ConfigError: it cannot be read, or was not signed by one of ``endorser_keys``.

@@ -1,1 +1,1 @@
-"""What the endorser uses of the world: the registry, the broker, files of vendors, packages and captures."""
+"""The endorser's connections to the outside world: registry, broker, vendors' files, packages, captured messages."""

@@ -1,7 +1,7 @@
-"""What somebody has kept: messages as they were on the broker, signed objects, or a verifier's audit log.
+"""Reads captured files: messages from the broker, signed objects, a verifier's audit log.
 
-Nothing here is trusted: ``learning`` verifies the quotes, whoever reads a signed object its signature. What a missing
-part means shows in the replay.
+Verifies nothing: ``learning`` verifies quotes and notices missing entries, and the callers of :func:`read_signed`
+verify the signature.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,13 +22,13 @@ _RECORD_OF_THREE: Final = b"\x83"  # the head of a CMW record with an indicator;
 
 
 def read_evidence(paths: Iterable[Path]) -> Iterator[Evidence]:
-    """Every piece of evidence in files, in audit logs, and in the files of directories.
+    """Reads all evidence from files.
 
     Args:
         paths: files of one message each (as ``mosquitto_sub -N`` saves it), audit logs, or directories of these.
 
     Raises:
-        ConfigError: a file that was named cannot be read or holds no evidence.
+        ConfigError: a named file cannot be read or has no evidence.
     """
     for path in paths:
         found = 0
@@ -46,7 +46,7 @@ def read_evidence(paths: Iterable[Path]) -> Iterator[Evidence]:
 
 
 def read_signed(path: Path) -> bytes:
-    """A signed object from a file: bare, as ``endorser`` writes it, or as ``mosquitto_sub -N`` saves it.
+    """Reads a signed object as ``endorser`` writes it, or in a CMW record as ``mosquitto_sub -N`` saves it.
 
     Raises:
         ConfigError: it cannot be read.

@@ -1,8 +1,8 @@
-"""Digests of the files of Debian packages: as installed below a root directory, or as they lie in ``.deb`` files.
+"""Computes digests of the files of Debian packages, installed below a root directory or in ``.deb`` files.
 
-A ``.deb`` is an ``ar`` archive whose member ``data.tar.*`` holds the files (deb(5)). Compression is what Python's
-``tarfile`` reads: none, gz, xz, bz2. Nothing is unpacked, no maintainer script is run: what scripts make at
-installation is not in here, and files that an administrator changed are as they are on that root.
+A ``.deb`` is an ``ar`` archive whose member ``data.tar.*`` holds the files (deb(5)). The compression must be one that
+Python's ``tarfile`` reads: none, gz, xz, bz2. Nothing is unpacked and no maintainer script is run, so files that
+scripts generate are missing. Below a root directory, files are measured with their current content.
 """
 
 import functools
@@ -26,7 +26,7 @@ def installed_files(root: Path, progress: Progress) -> dict[bytes, str]:
     """SHA-256 of every regular file that dpkg has installed below ``root``, with its path there.
 
     Raises:
-        ConfigError: there is no dpkg database, or it names nothing that can be read.
+        ConfigError: there is no dpkg database, or none of its files can be read.
     """
     lists = sorted((root / "var/lib/dpkg/info").glob("*.list"))
     if not lists:
@@ -44,7 +44,7 @@ def installed_files(root: Path, progress: Progress) -> dict[bytes, str]:
 
 
 def _digest_inside(root: Path, path: str) -> bytes | None:
-    """SHA-256 of a regular file; None for what is none, is gone, may not be read, or is reached by leaving ``root``."""
+    """SHA-256 of a regular file; None if it is missing, unreadable, of another type, or outside of ``root``."""
     place = root / path.lstrip("/")
     if not _is_inside(root, place.parent):
         return None
@@ -59,7 +59,7 @@ def _digest_inside(root: Path, path: str) -> bytes | None:
 
 @functools.lru_cache(maxsize=65_536)
 def _is_inside(root: Path, directory: Path) -> bool:
-    """Links may lead elsewhere: to files of another machine."""
+    """Whether the directory is still below ``root`` after following links."""
     return directory.resolve().is_relative_to(root.resolve())
 
 
@@ -67,7 +67,7 @@ def deb_files(path: Path, progress: Progress) -> dict[bytes, str]:
     """SHA-256 of every regular file in a ``.deb``, with the path it will have.
 
     Raises:
-        ConfigError: it cannot be read, is no ``.deb``, or is compressed as Python cannot read.
+        ConfigError: it cannot be read, is not a ``.deb``, or has a compression that Python cannot read.
     """
     files: dict[bytes, str] = {}
     try:
@@ -87,7 +87,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
             raise ConfigError(f"{path}: not a Debian package")
         while len(head := file.read(_AR_HEAD)) == _AR_HEAD:
             name, size = head[:16].decode("ascii", "replace").strip().rstrip("/"), int(head[48:58])
-            if size < 0:  # would lead back to this very head, for ever
+            if size < 0:  # seeking by it would read this header again, in an endless loop
                 raise ConfigError(f"{path}: not a Debian package: a member of {size} bytes")
             if not name.startswith("data.tar"):
                 file.seek(size + size % 2, 1)

@@ -1,4 +1,4 @@
-"""Puts signed objects on their topics, retained, and returns when the broker has them."""
+"""Publishes signed objects on their topics, retained, and waits until the broker has acknowledged them."""
 
 import queue
 from collections.abc import Sequence
@@ -27,25 +27,25 @@ class Publication:
 
 
 def publication_of(verified: Endorsement | ReferenceValues | SignedPolicy, raw: bytes, topics: Topics) -> Publication:
-    """Where a verified object belongs, in its envelope.
+    """The message that publishes a verified object.
 
     Args:
-        verified: what the object says.
-        raw: the signed object itself.
+        verified: the object.
+        raw: its signed bytes.
         topics: the topic names.
 
     Raises:
-        PeerError: ``malformed`` when the name of a set of reference values is no topic level.
+        PeerError: ``malformed`` if the name of a set of reference values cannot be a topic level.
     """
     return Publication(topic=topic_of(verified, topics), payload=kind_of(verified).wrap(raw))
 
 
 def publish(settings: MqttSettings, publications: Sequence[Publication], patience_s: float = BROKER_PATIENCE_S) -> None:
-    """Publishes all of ``publications`` at least once each.
+    """Publishes each message at least once.
 
     Raises:
-        WorldError: ``broker-unreachable`` when it did not confirm all of them within ``patience_s`` seconds; some may
-            have been published then, and doing it again does no harm.
+        WorldError: ``broker-unreachable`` if the broker did not acknowledge all within ``patience_s`` seconds. Some may
+            be published then; publishing them again does no harm.
     """
     events: queue.SimpleQueue[int | None] = queue.SimpleQueue()  # None: connected; otherwise a confirmed packet id
     session = Session(client_id=f"endorser-{clock.random_bytes(6).hex()}")
@@ -63,7 +63,7 @@ def publish(settings: MqttSettings, publications: Sequence[Publication], patienc
                 continue
             while remaining:
                 packet_id = connection.publish(remaining[-1].topic, remaining[-1].payload, retain=True)
-                if packet_id is None:  # lost again; the next connection goes on
+                if packet_id is None:  # disconnected; continues with the next connection
                     break
                 remaining.pop()
                 waiting.add(packet_id)
@@ -75,5 +75,5 @@ def _next_event(events: "queue.SimpleQueue[int | None]", deadline_s: float, sett
     try:
         return events.get(timeout=max(0.0, deadline_s - clock.monotonic_s()))
     except queue.Empty:
-        message = f"{settings.host}:{settings.port} did not take everything in time"
+        message = f"{settings.host}:{settings.port} did not acknowledge all messages in time"
         raise WorldError(Reason.BROKER_UNREACHABLE, message) from None

@@ -1,9 +1,8 @@
-"""Who is enrolled, in one SQLite file.
+"""The registry of enrolled devices, in one SQLite file.
 
-Promises: what a method changed is on disk when it returns, all of it or nothing (WAL, synchronous FULL), so a process
-killed at any moment leaves a registry that goes on. A UEID keeps its name and a name its UEID for good. A challenge is
-taken once. The record of who decided what is only ever added to; the database refuses to change or delete its rows.
-Several processes may use the file: the service, and commands beside it.
+Each method makes all of its changes or none, and they are on disk when it returns (WAL, synchronous FULL). A UEID and a
+name belong together permanently. A challenge is used once. Rows of the record of decisions are only added; the database
+refuses to change or delete them. Several processes may use the file: the service, and commands beside it.
 """
 
 import hashlib
@@ -30,16 +29,16 @@ from schemas.messages.enrolment import ChallengeDigest, RequestDigest
 from schemas.reasons import Reason
 
 _BUSY_S: Final = 5.0
-_USED_KEPT_S: Final = 86_400  # how long a replayed activation is told from one that nobody asked for
-_ENDED_KEPT_S: Final = 60  # how long a late one is told from it
+_USED_KEPT_S: Final = 86_400  # so long a replayed activation is refused as replayed, later as unsolicited
+_ENDED_KEPT_S: Final = 60  # so long a late activation is refused as late, later as unsolicited
 _OPEN_PER_DEVICE: Final = 4
 
 
 class Registry:
-    """The registry; one instance belongs to one thread."""
+    """The registry. Owned by one thread."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the file, or makes it, readable by its owner alone.
+        """Opens the file, or makes it, readable only by its owner.
 
         Raises:
             ConfigError: the file is not a registry, or cannot be opened.
@@ -47,7 +46,7 @@ class Registry:
         self._database = Database(path, SCHEMA, busy_s=_BUSY_S)
 
     def close(self) -> None:
-        """Closes the file; nothing is lost without."""
+        """Closes the file. Without it nothing is lost."""
         self._database.close()
 
     # ── challenges ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -55,12 +54,11 @@ class Registry:
     def open_challenge(self, challenge: OpenChallenge, now_s: int, *, limit: int) -> None:
         """Stores a challenge before it is sent.
 
-        One device holds a few at most, the newest: whoever knows one genuine certificate, and they are no secrets, must
-        not use up everybody's. Challenges that ended are forgotten soon, answered ones after a day: an activation of
-        theirs is unsolicited from then on.
+        Only the newest few of one device are kept: certificates are not secret, so anyone who knows one could otherwise
+        use up all open challenges. Expired challenges are deleted soon, answered ones after a day.
 
         Raises:
-            PeerError: ``enrolment-rate-limited`` when ``limit`` challenges are open.
+            PeerError: ``enrolment-rate-limited`` if ``limit`` challenges are open.
             WorldError: ``store-unavailable``.
         """
         with self._database.transaction() as database:
@@ -77,14 +75,14 @@ class Registry:
                 "SELECT count(*) FROM challenge WHERE secret IS NOT NULL AND expires_s >= ?", (now_s,)
             )
             if count >= limit:
-                raise PeerError(Reason.ENROLMENT_RATE_LIMITED, f"{count} challenges are open; come back later")
+                raise PeerError(Reason.ENROLMENT_RATE_LIMITED, f"{count} challenges are open; try again later")
             row = (challenge.digest, challenge.ueid, challenge.request, challenge.expires_s)
             database.execute(
                 "INSERT INTO challenge VALUES (?, ?, ?, ?, ?, ?)", (*row, challenge.secret, challenge.raw_request)
             )
 
     def challenge(self, digest: ChallengeDigest) -> tuple[OpenChallenge | None, bool]:
-        """The open challenge of that digest, and whether there was one that has been answered.
+        """The open challenge with that digest, and whether it was answered already.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -111,7 +109,7 @@ class Registry:
     # ── devices ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def device(self, ueid: Ueid) -> Device | None:
-        """What is known of a UEID.
+        """The device with a UEID; None if it is unknown.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -130,13 +128,17 @@ class Registry:
             return [device for (ueid,) in ueids if (device := _device(database, Ueid(ueid))) is not None]
 
     def tally(self) -> Tally:
-        """How many there are of what; ``WorldError`` as everywhere."""
+        """Counts devices, pending requests and unpublished endorsements.
+
+        Raises:
+            WorldError: ``store-unavailable``.
+        """
         with self._database.transaction() as database:
             [waiting] = database.rows(COUNT_WAITING)
             return Tally(dict(database.rows(COUNT_STANDINGS)), *waiting)
 
     def owner_of(self, name: str | None) -> Ueid | None:
-        """Whose a name is; None for no name or one that is free.
+        """The device that has a name; None for no name or a free one.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -153,12 +155,12 @@ class Registry:
         decision: Decision,
         used: ChallengeDigest | None = None,
     ) -> None:
-        """Admits a device, stores its endorsement, forgets that it was pending, uses up its challenge.
+        """Admits a device, stores its endorsement, deletes its pending request, marks its challenge as used.
 
         Raises:
-            PeerError: as ``enrolment.check_standing``; ``iak-certificate-taken``; ``activation-replayed`` when the
+            PeerError: as ``enrolment.check_standing``; ``iak-certificate-taken``; ``activation-replayed`` if the
                 challenge was used meanwhile.
-            WorldError: ``store-unavailable``; then nothing of this happened.
+            WorldError: ``store-unavailable``; then nothing is changed.
         """
         with self._database.transaction() as database:
             _use(database, used)
@@ -183,19 +185,19 @@ class Registry:
     def change_standing(
         self, standing: Standing, decision: Decision, end: Callable[[Device | None, Endorsed | None], Endorsed | None]
     ) -> Endorsed | None:
-        """What an operator decided.
+        """Stores an operator's decision.
 
         Args:
-            standing: from now on.
+            standing: the new one.
             decision: for the record.
-            end: makes the version that goes with it from the device and its newest one. Called while nobody else can
-                add a version: one that the service made meanwhile would outlive the one that ends it.
+            end: makes the next version of the endorsement from the device and its last version. It runs inside the
+                transaction, so that the service cannot add a version in between.
 
         Returns:
-            what ``end`` made.
+            The result of ``end``.
 
         Raises:
-            WorldError: ``store-unavailable``; then nothing of this happened.
+            WorldError: ``store-unavailable``; then nothing is changed.
         """
         with self._database.transaction() as database:
             endorsed = end(_device(database, decision.ueid), _last_endorsement(database, decision.ueid))
@@ -213,13 +215,13 @@ class Registry:
     # ── pending ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def postpone(self, pending: Pending, candidate: Candidate, used: ChallengeDigest) -> None:
-        """Lets a device wait for an operator; a later request of the same device replaces the earlier one.
+        """Stores a request that waits for an operator; it replaces an earlier one of the same device.
 
-        Its IAK is bound to it already: who waits with one cannot make a thousand others wait with it.
+        An IAK is bound to the device at once, so that one IAK cannot make many devices wait.
 
         Raises:
-            PeerError: ``activation-replayed`` when the challenge was used meanwhile; ``iak-certificate-taken``.
-            WorldError: ``store-unavailable``; then nothing of this happened.
+            PeerError: ``activation-replayed`` if the challenge was used meanwhile; ``iak-certificate-taken``.
+            WorldError: ``store-unavailable``; then nothing is changed.
         """
         with self._database.transaction() as database:
             _use(database, used)
@@ -232,7 +234,7 @@ class Registry:
             )
 
     def pending(self, ueid: Ueid | None = None) -> Sequence[Pending]:
-        """Those that wait, or the one of ``ueid`` if it does, the oldest first.
+        """The waiting requests, oldest first; with ``ueid`` only that device's.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -258,7 +260,7 @@ class Registry:
     # ── publishing ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def unpublished(self) -> Sequence[tuple[Ueid, int, bytes]]:
-        """UEID, version and object of the newest endorsements that the broker has not confirmed.
+        """UEID, version and object of the newest endorsements that the broker has not acknowledged.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -270,7 +272,7 @@ class Registry:
         return [(Ueid(ueid), version, signed) for ueid, version, signed in rows]
 
     def published(self, ueid: Ueid, version: int) -> None:
-        """The broker has this version; earlier ones need not go there any more.
+        """Marks this version and earlier ones as published.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -279,7 +281,7 @@ class Registry:
             database.execute("UPDATE endorsement SET published = 1 WHERE ueid = ? AND version <= ?", (ueid, version))
 
     def records(self) -> Sequence[Decision]:
-        """Every decision, the first one first.
+        """All decisions, oldest first.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -310,17 +312,17 @@ def _device(database: Database, ueid: Ueid) -> Device | None:
 
 
 def _bind_iak(database: Database, candidate: Candidate) -> None:
-    """Binds the certified key to its device for good, whatever certificates either has later.
+    """Binds the IAK permanently to the device, also with later certificates.
 
     Raises:
-        PeerError: ``iak-certificate-taken`` when it has proven another device genuine.
+        PeerError: ``iak-certificate-taken`` if the IAK belongs to another device.
     """
     row = (hashlib.sha256(candidate.certificate.key).digest(), candidate.ueid)
     database.execute("INSERT INTO iak VALUES (?, ?) ON CONFLICT (key) DO NOTHING", row)
     [(owner,)] = database.rows("SELECT ueid FROM iak WHERE key = ?", row[:1])
     if owner != candidate.ueid:
         serial = candidate.certificate.serial
-        raise PeerError(Reason.IAK_CERTIFICATE_TAKEN, f"IAK certificate {serial}: its key is of another device")
+        raise PeerError(Reason.IAK_CERTIFICATE_TAKEN, f"IAK certificate {serial}: its key belongs to another device")
 
 
 def _last_endorsement(database: Database, ueid: Ueid) -> Endorsed | None:

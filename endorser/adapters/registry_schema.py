@@ -1,8 +1,11 @@
 """The tables of the registry, in SQL.
 
-``device``: one row a UEID, for good. ``iak``: whose an initial attestation key is (SHA-256 of its
-SubjectPublicKeyInfo), for good. ``endorsement``: every version. ``challenge``: open ones with their secret,
-answered ones without. ``pending``: who waits for an operator. ``record``: who decided what; triggers keep it as it is.
+* ``device``: one permanent row for each UEID.
+* ``iak``: the device of each initial attestation key (SHA-256 of its SubjectPublicKeyInfo), permanent.
+* ``endorsement``: all versions.
+* ``challenge``: open ones with their secret, answered ones without.
+* ``pending``: requests that wait for an operator.
+* ``record``: decisions; triggers refuse changes.
 """
 
 from collections.abc import Mapping
@@ -47,7 +50,7 @@ SCHEMA: Final = Schema(
 
 
 class Tally(NamedTuple):
-    """How many devices stand how, how many wait for an operator, how many endorsements the broker lacks."""
+    """The number of devices by standing, of pending requests, and of endorsements not published yet."""
 
     standings: Mapping[str, int]
     pending: int

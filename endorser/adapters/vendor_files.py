@@ -1,4 +1,4 @@
-"""Certificates and revocation lists from the operator's files, PEM or DER."""
+"""Loads certificates and revocation lists from the operator's files, PEM or DER."""
 
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ _PEM: Final = b"-----BEGIN "
 
 
 def load_vendors(settings: VendorSettings) -> Vendors:
-    """Reads everything that ``[vendors]`` names.
+    """Loads all files of table ``[vendors]``.
 
     Raises:
         ConfigError: names the setting and the file that is missing or wrong.

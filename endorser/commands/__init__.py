@@ -1,4 +1,4 @@
-"""The commands of ``endorser``, one module each; a folder for ``reference-values``, which has commands of its own."""
+"""The commands of ``endorser``, one module each; ``reference-values`` has commands of its own, in a folder."""
 
 from typing import Final
 

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 def add_to(parsers: "Parsers") -> None:
     """Adds the command."""
-    parser = add_parser(parsers, "approve", "admit a device that waits, and endorse its key")
+    parser = add_parser(parsers, "approve", "admit a waiting device and endorse its key")
     add_decision(parser, "also write the endorsement here, for `endorser publish`")
-    parser.add_argument("--request", metavar="HEX", help="only the request that `endorser pending` showed you")
+    parser.add_argument(
+        "--request", metavar="HEX", help="approve only the request that `endorser pending` shows with this label"
+    )
     parser.set_defaults(run=run)
 
 

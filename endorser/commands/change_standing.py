@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from runtime.command_line import Parsers
 
 _VERBS: Final = (
-    ("reject", Standing.REJECTED, "refuse a device, for good unless readmitted"),
-    ("revoke", Standing.REVOKED, "withdraw a device's endorsement: its key is not to be believed any more"),
+    ("reject", Standing.REJECTED, "refuse a device until it is readmitted"),
+    ("revoke", Standing.REVOKED, "withdraw a device's endorsement: its key must no longer be trusted"),
     ("decommission", Standing.DECOMMISSIONED, "withdraw a device's endorsement: it is out of service"),
     ("readmit", Standing.ADMITTED, "let a rejected, revoked or decommissioned device enrol again"),
 )

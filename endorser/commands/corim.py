@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def add_to(parsers: "Parsers") -> None:
     """Adds the command."""
-    parser = parsers.add_parser("corim", help="print any CoRIM for people, also another tool's")
+    parser = parsers.add_parser("corim", help="print any CoRIM for people, also one of another tool")
     show = parser.add_subparsers(dest="action", required=True).add_parser("show", help="print a CoRIM")
     show.add_argument("files", type=Path, nargs="+", metavar="FILE")
     show.add_argument("--json", action="store_true", help="for programs")

@@ -9,7 +9,7 @@ from schemas.identifiers import ueid_text
 if TYPE_CHECKING:
     from runtime.command_line import Parsers
 
-_HELP: Final = "list every device, its standing, the version of its endorsement, name and group"
+_HELP: Final = "list every device with its standing, endorsement version, name and group"
 
 
 def add_to(parsers: "Parsers") -> None:

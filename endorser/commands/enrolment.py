@@ -27,7 +27,7 @@ def add_to(parsers: "Parsers") -> None:
     """Adds the command and its two steps."""
     parser = parsers.add_parser(
         "enrolment",
-        help="the same by files, for devices without a network",
+        help="enrol devices without a network, by files",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=_DESCRIPTION,
     )
@@ -42,7 +42,7 @@ def _add_step(steps: "Parsers", name: str, help_text: str) -> argparse.ArgumentP
     step = add_parser(steps, name, help_text)
     step.add_argument("--in", type=Path, required=True, metavar="FILE", help="the file from the device")
     step.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to bring to the device")
-    step.add_argument("--by", help="who, for the record (default: you)")
+    step.add_argument("--by", help="operator's name, for the record (default: your user name)")
     return step
 
 

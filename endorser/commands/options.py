@@ -22,7 +22,9 @@ def add_signing(parser: argparse.ArgumentParser, *, signer_option: str = "--sign
         required: whether key and output file must be given.
     """
     parser.add_argument("--key", type=Path, required=required, help="the endorser's private key")
-    parser.add_argument("--version", default=AUTO, help="a number that grows; auto: the current second")
+    parser.add_argument(
+        "--version", default=AUTO, help="a number that grows with each version; auto: the current UTC second"
+    )
     parser.add_argument("--days", type=int, default=365, help="validity (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=required, help="the file to write")
     parser.add_argument(signer_option, dest="signer", default=DEFAULT_SIGNER, help="who signs (default: %(default)s)")

@@ -25,4 +25,4 @@ def run(arguments: argparse.Namespace) -> None:
             f"{each.summary}"
             for each in registry.pending()
         ]
-    print("\n".join(lines) or "nobody waits")
+    print("\n".join(lines) or "no device waits")

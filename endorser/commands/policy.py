@@ -15,7 +15,9 @@ def add_to(parsers: "Parsers") -> None:
     """Adds the command."""
     parser = parsers.add_parser("policy", help="sign an appraisal policy")
     add_signing(parser)
-    parser.add_argument("policy", type=Path, metavar="FILE", help="TOML; check it first: verifier-worker check-policy")
+    parser.add_argument(
+        "policy", type=Path, metavar="FILE", help="TOML; check it first with: verifier-worker check-policy"
+    )
     parser.set_defaults(run=run)
 
 

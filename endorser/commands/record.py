@@ -9,7 +9,7 @@ from schemas.identifiers import ueid_text
 if TYPE_CHECKING:
     from runtime.command_line import Parsers
 
-_HELP: Final = "print who decided what about which device, and when; nothing is ever removed"
+_HELP: Final = "print all decisions about devices, with operator and time; nothing is ever removed"
 
 
 def add_to(parsers: "Parsers") -> None:

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 _CONFIG: Final = """The configuration file:
 
   signing_key = "endorser.key"            # endorser keygen
-  registry = "state/registry.db"          # who is enrolled; back it up
+  registry = "state/registry.db"          # the enrolled devices; back it up
   group = "plant-7"                       # optional
   [vendors.roots]
   example = "example-tpm-root.pem"        # of the TPMs' manufacturer
   [vendors]
   intermediates = ["example-tpm-ca.pem"]
   revocations = ["example-tpm-ca.crl"]
-  [approve]                               # leave it out: an operator approves of each device
+  [approve]                               # without it an operator approves each device
   roots = ["example"]                     # any TPM of this manufacturer
   certificates = ["4f2a"]                 # or these serial numbers
   [mqtt]
@@ -55,7 +55,7 @@ def add_parser(parsers: "Parsers", name: str, help_text: str, description: str =
 def add_decision(parser: argparse.ArgumentParser, out_help: str) -> None:
     """Adds the options of a command that decides about one device."""
     parser.add_argument("ueid", metavar="UEID", help="base64url text, as `endorser pending` prints it")
-    parser.add_argument("--by", help="who decides, for the record (default: you)")
+    parser.add_argument("--by", help="operator's name, for the record (default: your user name)")
     parser.add_argument("--out", type=Path, metavar="FILE", help=out_help)
 
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 _DESCRIPTION: Final = """Answer devices that ask to be enrolled, over the broker, and publish their endorsements.
 
-A device sends its endorsement key with the manufacturer's certificate and its attesting key; it is sent a secret that
-only that TPM can open, and only while it holds that attesting key. If it can, a rule in the configuration, or an
-operator, decides: see `endorser pending` and `endorser approve`.
+A device sends its endorsement key with the manufacturer's certificate and its attesting key. The endorser answers with
+a secret that only that TPM can open, and only while it holds that attesting key. If the device opens it, a rule in the
+configuration or an operator decides: see `endorser pending` and `endorser approve`.
 """
 
 

@@ -1,1 +1,1 @@
-"""The pure core: certificate paths, enrolment, what is signed, reference values learned from logs."""
+"""The pure core: certificate paths, enrolment, signed objects, reference values learned from measurement logs."""

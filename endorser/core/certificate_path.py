@@ -1,8 +1,8 @@
-"""The path from a TPM's certificate to a root that the operator configured, and whether somebody took it back. Pure.
+"""Verifies the path from a TPM's certificate to a configured root, and checks that nothing on it is revoked. Pure.
 
-Policies of our own instead of the web's (docs/adr/0009): these certificates have no subject and a critical subject
-alternative name that web validators do not know. Does not ask anyone: revocation lists are the operator's files. What
-the certificate itself must say is for ``ek_certificate`` and ``iak_certificate``.
+Uses its own extension policies instead of those for web servers (docs/adr/0009): TPM certificates have no subject, and
+a critical subject alternative name that web validators do not know. Revocation lists come from the operator's files; no
+server is asked. ``ek_certificate`` and ``iak_certificate`` check the content of the certificate itself.
 """
 
 import itertools
@@ -22,7 +22,7 @@ from schemas.reasons import Reason
 
 E = TypeVar("E", bound=x509.ExtensionType)
 
-# What cryptography raises for bytes that are no certificate; not all of it is a ValueError.
+# The exceptions of ``cryptography`` for bytes that are not a certificate; some are not a ValueError.
 _NO_CERTIFICATE: Final = (
     ValueError,
     UnsupportedAlgorithm,
@@ -34,13 +34,13 @@ _NO_CERTIFICATE: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendors:
-    """Whom the operator trusts to certify keys of TPMs.
+    """The certificates and revocation lists of the TPM vendors that the operator trusts.
 
     Attributes:
-        roots: of endorsement keys' certificates: name, for approval rules and records, and certificate.
-        iak_roots: likewise, of initial attestation keys' certificates.
-        intermediates: certificates that devices do not carry.
-        revocations: lists, from files; which certificates they are about, their issuers say.
+        roots: for endorsement keys: a name, used in approval rules and records, and the certificate.
+        iak_roots: likewise, for initial attestation keys.
+        intermediates: intermediate certificates that devices do not send.
+        revocations: lists, each for the certificates of its issuer.
         require_revocation: whether every certificate below the root needs a list.
     """
 
@@ -58,8 +58,8 @@ class TpmCertificate:
     Attributes:
         key: DER SubjectPublicKeyInfo of the certified key.
         serial: serial number, lower-case hexadecimal.
-        root: name of the root it leads to.
-        subject: what it says of the TPM or device, for people.
+        root: name of the root at the end of its path.
+        subject: the certificate's description of the TPM or device, for people.
     """
 
     key: bytes
@@ -70,7 +70,7 @@ class TpmCertificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """A kind of certificate: what to call it, and the codes for what is wrong with it."""
+    """A kind of certificate: its name in errors, and its reason codes."""
 
     name: str
     untrusted: Reason
@@ -78,7 +78,7 @@ class Kind:
 
 
 def load_certificate(raw: bytes) -> x509.Certificate:
-    """A certificate from exactly its DER.
+    """A certificate from its DER, without trailing bytes.
 
     Raises:
         PeerError: ``malformed``.
@@ -101,15 +101,16 @@ def verify_path(
 ) -> str:
     """Verifies the path from a certificate to one of ``roots``.
 
-    1. at most :data:`schemas.messages.enrolment.MAX_CHAIN` certificates, all valid now, each signed by the next, which
-       is a CA's (RFC 5280, by ``cryptography``'s path builder) and may sign certificates;
-    2. none below the root is on its issuer's list; the lists there are, are signed, complete and fresh.
+    1. The path has at most :data:`schemas.messages.enrolment.MAX_CHAIN` certificates. All are valid now. Each is signed
+       by the next, which is a CA (RFC 5280, by ``cryptography``'s path builder) and may sign certificates.
+    2. No certificate below the root is on a revocation list of its issuer. At least one list of each issuer is signed,
+       complete and current, if there is any.
 
     Args:
-        certificate: whose path.
+        certificate: at the start of the path.
         chain: DER of certificates that the device sent along; helpful, not trusted.
-        kind: what it is, for errors.
-        roots: which to lead to.
+        kind: of certificate, for errors.
+        roots: possible ends of the path.
         vendors: intermediates and revocation lists.
         now_s: UTC seconds.
 
@@ -158,7 +159,7 @@ def _build_path(
 def _check_revocation(
     subject: x509.Certificate, issuer: x509.Certificate, kind: Kind, vendors: Vendors, now: datetime
 ) -> None:
-    """Every list of this issuer is looked at; what cannot be believed counts as no answer, never as a good one."""
+    """Checks every list of this issuer. A list that is invalid or out of date never clears a certificate."""
     lists = [each for each in vendors.revocations if each.issuer == issuer.subject]
     if not lists and vendors.require_revocation:
         raise PeerError(Reason.REVOCATION_UNKNOWN, f"no revocation list of {issuer.subject.rfc4514_string()}")
@@ -206,7 +207,7 @@ def _problem_of(revocations: x509.CertificateRevocationList, issuer: x509.Certif
 
 
 def extension(certificate: x509.Certificate, kind: type[E]) -> E | None:
-    """An extension of a certificate; None where it has none."""
+    """An extension of a certificate; None if it has none."""
     try:
         return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:

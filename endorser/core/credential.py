@@ -1,9 +1,8 @@
 """TPM2_MakeCredential without a TPM (TPM 2.0 Part 1, "Credential Protection"; B.10.4 for RSA, C.6.4 for ECC).
 
-Seals a secret so that only the TPM that holds the endorsement key opens it, and only while it holds an object with the
-named attesting key's TPM name. Over ``cryptography`` alone: tpm2-pytss has this too, but needs libtss2, which the
-endorser does not (docs/adr/0009). The one thing here that is random by itself is the encryption: OAEP's padding and the
-ephemeral key.
+Seals a secret so that only the TPM with the endorsement key can open it, and only while it holds an object with the
+attesting key's TPM name. Uses ``cryptography`` only: tpm2-pytss can do this too, but needs libtss2, which the endorser
+does without (docs/adr/0009). Only OAEP's padding and the ephemeral key are random; all other input is an argument.
 """
 
 import struct
@@ -23,7 +22,7 @@ from schemas.reasons import Reason
 from schemas.tpm.public import TpmPublic
 
 _HASHES: Final[dict[int, HashAlgorithm]] = {0x000B: SHA256(), 0x000C: SHA384(), 0x000D: SHA512()}
-_IDENTITY: Final = b"IDENTITY\x00"  # labels stand with their final zero (Part 1, B.10.4 and C.6.4)
+_IDENTITY: Final = b"IDENTITY\x00"  # labels include their final zero (Part 1, B.10.4 and C.6.4)
 _BITS: Final = 8
 
 
@@ -34,13 +33,13 @@ def make_credential(ek: TpmPublic, name: bytes, secret: bytes, seed: bytes) -> t
         ek: the endorsement key, a storage key: it has a symmetric algorithm.
         name: TPM name of the attesting key.
         secret: at most as long as a digest of the key's nameAlg.
-        seed: for RSA, as many random bytes as a digest of the nameAlg has; ECC makes its own.
+        seed: for RSA, as many random bytes as a digest of the nameAlg has; ignored for ECC.
 
     Returns:
-        the contents of TPM2B_ID_OBJECT and of TPM2B_ENCRYPTED_SECRET.
+        The contents of TPM2B_ID_OBJECT and of TPM2B_ENCRYPTED_SECRET.
 
     Raises:
-        PeerError: ``ek-template-mismatch`` when ``ek`` is no storage key; ``malformed`` when it is no key.
+        PeerError: ``ek-template-mismatch`` if ``ek`` is not a storage key; ``malformed`` if it is not a key.
     """
     if ek.symmetric_bits is None:
         raise PeerError(Reason.EK_TEMPLATE_MISMATCH, "endorsement key: not a storage key")

@@ -1,10 +1,10 @@
-"""Is this the certificate of a genuine TPM's endorsement key? Bytes and the time in, the verified certificate out.
+"""Verifies that a certificate is that of a genuine TPM's endorsement key. Pure.
 
-:func:`verify_ek_certificate` answers, in this order:
+:func:`verify_ek_certificate` checks, in this order:
 
-1. a path leads from it to a configured root, and nobody took it back (:mod:`endorser.core.certificate_path`);
-2. it says of itself what the TCG EK Credential Profile 2.5 (3.2) asks: the EK key purpose, not a CA, a key usage that
-   decrypts or agrees, and in the subject alternative name the manufacturer, model and version of the TPM.
+1. A path leads to a configured root, and nothing on it is revoked (:mod:`endorser.core.certificate_path`).
+2. The content follows the TCG EK Credential Profile 2.5 (3.2): it has the EK key purpose, is not a CA's, has a key
+   usage for decryption or key agreement, and a subject alternative name with the TPM's manufacturer, model and version.
 
 Old EK certificates without the key purpose are refused.
 """
@@ -57,7 +57,7 @@ def verify_ek_certificate(raw: bytes, chain: Iterable[bytes], vendors: Vendors, 
 
 
 def _check_profile(certificate: x509.Certificate) -> str:
-    """What the profile asks of the certificate itself; returns the TPM's manufacturer, model and version."""
+    """Checks the certificate's content; returns the TPM's manufacturer, model and version."""
     purposes = extension(certificate, x509.ExtendedKeyUsage)
     if purposes is None or _EK_PURPOSE not in purposes:
         raise _unfit(f"lacks the key purpose {_EK_PURPOSE.dotted_string}")

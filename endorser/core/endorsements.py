@@ -1,4 +1,4 @@
-"""What the endorser signs, made from what operators have in files. Pure: bytes and the time in, signed objects out."""
+"""Makes and verifies signed objects; parses the keys, UEIDs and digests that operators keep in files."""
 
 import re
 import tomllib
@@ -18,13 +18,13 @@ from schemas.limits import MAX_FILE_KEYS
 from schemas.messages import corim
 from schemas.messages.endorsement import MAX_GROUP_BYTES, Endorsement, sign_endorsement, verify_endorsement
 from schemas.messages.policy import MAX_POLICY_CHARACTERS, SignedPolicy, is_policy, sign_policy, verify_policy
-from schemas.messages.reference_values import ReferenceValues, sign_reference_values, verify_reference_values
+from schemas.messages.reference_values import Outgoing, ReferenceValues, sign_reference_values, verify_reference_values
 from schemas.topics import check_name
 from schemas.tpm.pcr import PcrSelection
 from schemas.tpm.public import TpmPublic, check_attestation_key, parse_public, parse_sized_public
 
-# Objects start to be valid a little before they are signed: a verifier whose clock is a little behind would refuse
-# them as not yet valid, and would not see a retained message again before it reconnects.
+# The validity starts a little before the signature. Otherwise a verifier whose clock is a little behind would refuse
+# the object as not yet valid, and would not receive the retained message again before it reconnects.
 BACKDATED_S: Final = 300
 DAY_S: Final = 86_400
 _PCR_LINE: Final = re.compile(r"(\w+)\s+(\d+)\s+([0-9A-Fa-f]+)")
@@ -34,7 +34,7 @@ _DIGEST_SIZES: Final = frozenset(algorithm.size for algorithm in BY_NI_ID.values
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """What every signed object says besides its subject.
+    """The part that all signed objects have: signer, version and validity.
 
     Attributes:
         signer: the endorser's name.
@@ -62,17 +62,17 @@ class Statement:
 def endorse(
     statement: Statement, ueid: Ueid, raw_public: bytes, key: EllipticCurvePrivateKey, group: str | None = None
 ) -> bytes:
-    """A signed endorsement of one attesting key, by hand: it does not say that the TPM is genuine.
+    """Signs an endorsement of one attesting key for an operator. It does not state that the TPM is genuine.
 
     Args:
         statement: signer, version and validity.
         ueid: the attester.
         raw_public: the attesting key as TPMT_PUBLIC or TPM2B_PUBLIC.
         key: the endorser's key.
-        group: attesters that belong together; None for none.
+        group: name for attesters that belong together; None for no group.
 
     Raises:
-        ConfigError: the key is not one that can attest, or the group's name is empty or too long.
+        ConfigError: the key cannot attest, or the group's name is empty or too long.
     """
     try:
         public = parse_any_public(raw_public)
@@ -100,8 +100,9 @@ def refer(
     files: Mapping[bytes, str],
     key: EllipticCurvePrivateKey,
     file_keys: tuple[FileKey, ...] = (),
+    outgoing: Outgoing | None = None,
 ) -> bytes:
-    """A signed set of reference values.
+    """Signs a set of reference values.
 
     Args:
         statement: signer, version and validity.
@@ -109,10 +110,11 @@ def refer(
         registers: acceptable PCR values by bank and index.
         files: acceptable file digests, with a path each for people.
         key: the endorser's key.
-        file_keys: files that one of them has signed are acceptable, too.
+        file_keys: files signed with one of them are acceptable, too.
+        outgoing: values of the previous version that stay acceptable for a while.
 
     Raises:
-        ConfigError: there is nothing in the set, or too many keys.
+        ConfigError: the set is empty, or has too many keys.
     """
     if not registers and not files and not file_keys:
         raise ConfigError("reference values: neither PCRs nor files nor keys; an empty set accepts nothing")
@@ -127,20 +129,21 @@ def refer(
         registers=registers,
         files=files,
         keys=file_keys,
+        outgoing=outgoing,
     )
     return sign_reference_values(values, key)
 
 
 def sign_policy_text(statement: Statement, text: str, key: EllipticCurvePrivateKey) -> bytes:
-    """A signed appraisal policy.
+    """Signs an appraisal policy.
 
     Args:
         statement: signer, version and validity.
-        text: TOML with an ``id``; what else it says is for ``verifier-worker check-policy`` to judge.
+        text: TOML with an ``id``. The rest is not checked here; ``verifier-worker check-policy`` checks it.
         key: the endorser's key.
 
     Raises:
-        ConfigError: not TOML, no name in it, or too long.
+        ConfigError: it is not TOML, has no name, or is too long.
     """
     try:
         name = tomllib.loads(text).get("id")
@@ -199,7 +202,7 @@ def parse_any_ueid(content: bytes) -> Ueid:
 
 
 def parse_any_public(raw: bytes) -> TpmPublic:
-    """A key's public area from a TPMT_PUBLIC, or from the TPM2B_PUBLIC that tpm2-tools write.
+    """A key's public area from a TPMT_PUBLIC, or from a TPM2B_PUBLIC as tpm2-tools write it.
 
     Raises:
         PeerError: ``malformed`` or ``too-large``.
@@ -209,14 +212,14 @@ def parse_any_public(raw: bytes) -> TpmPublic:
 
 
 def parse_any_file_key(name: str, raw: bytes) -> FileKey:
-    """A key that signs files, from a public key or an X.509 certificate, PEM or DER.
+    """A key for file signatures, from a public key or an X.509 certificate, PEM or DER.
 
     Args:
-        name: of the file, for people.
+        name: of the file, for errors.
         raw: its content.
 
     Raises:
-        ConfigError: it is neither, or of a kind that verifiers do not accept.
+        ConfigError: it is neither, or a kind of key that verifiers do not accept.
     """
     for load in (x509.load_pem_x509_certificate, x509.load_der_x509_certificate):
         try:
@@ -234,10 +237,10 @@ def parse_any_file_key(name: str, raw: bytes) -> FileKey:
 
 
 def parse_pcr_lines(text: str, selection: PcrSelection) -> dict[HashAlgorithm, dict[int, frozenset[bytes]]]:
-    """Reads the PCRs of ``selection`` from lines ``bank index digest``, one register a line.
+    """Reads the PCRs of ``selection`` from lines ``bank index digest``.
 
     Raises:
-        ConfigError: a line is something else, or a selected PCR is missing.
+        ConfigError: a line has another form, or a selected PCR is missing.
     """
     found: dict[HashAlgorithm, dict[int, frozenset[bytes]]] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -256,10 +259,10 @@ def parse_pcr_lines(text: str, selection: PcrSelection) -> dict[HashAlgorithm, d
 
 
 def parse_digest_lines(text: str) -> dict[bytes, str]:
-    """Reads digests and paths from lines as ``sha256sum`` prints them.
+    """Reads digests and paths from lines in the form of ``sha256sum``.
 
     Raises:
-        ConfigError: a line is something else.
+        ConfigError: a line has another form.
     """
     files: dict[bytes, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -271,10 +274,10 @@ def parse_digest_lines(text: str) -> dict[bytes, str]:
 
 
 def describe(verified: Endorsement | ReferenceValues | SignedPolicy, dates: Iterable[str]) -> str:
-    """A verified object for people.
+    """Describes a verified object for people.
 
     Args:
-        verified: what to describe.
+        verified: the object.
         dates: start and end of its validity, as text.
     """
     start, end = dates

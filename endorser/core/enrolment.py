@@ -1,8 +1,8 @@
-"""Enrolment, the endorser's side, as values: who asks, is it true, may it be. Pure.
+"""The endorser's decisions in enrolment. Pure.
 
-:func:`examine` takes a request apart and believes nothing that it cannot check; :func:`check_standing` holds it against
-what the registry knows; :func:`check_activation` is the one place where an attesting key is found to live in a TPM. The
-UEID is computed from the endorsement key here and nowhere taken from a message.
+:func:`examine` verifies a request. :func:`check_standing` compares it with the registry. :func:`check_activation` is
+the only place that establishes that an attesting key is in a certain TPM. The UEID is computed from the endorsement
+key, never taken from a message.
 """
 
 import hmac
@@ -32,7 +32,7 @@ from schemas.tpm.public import TpmPublic, check_attestation_key, parse_public
 
 
 class Standing(StrEnum):
-    """What an operator, or a rule in an operator's name, said about a device last."""
+    """The last decision about a device, by an operator or an operator's rule."""
 
     ADMITTED = "admitted"
     REJECTED = "rejected"
@@ -42,9 +42,9 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A request that has been examined: its TPM is genuine, its attesting key is of the right kind.
+    """A verified request: its TPM is genuine, and its attesting key is of the right kind.
 
-    That both are in one TPM is not known before the activation.
+    Only the activation proves that both are in one TPM.
     """
 
     ueid: Ueid
@@ -61,9 +61,9 @@ class Device:
     """A device in the registry.
 
     Attributes:
-        ueid: computed from its endorsement key, so bound to it for good.
+        ueid: computed from its endorsement key, so permanent.
         standing: whether it may have an endorsement.
-        name: bound to it for good; None when it never had one.
+        name: permanent; None if it never had one.
         group: for its endorsements.
         ak_name: TPM name of the key endorsed last.
         version: of that endorsement.
@@ -79,7 +79,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenChallenge:
-    """A challenge that waits for its activation, with what was examined before it was made."""
+    """A challenge that waits for its activation, with the request that it answers."""
 
     digest: ChallengeDigest
     request: RequestDigest
@@ -95,9 +95,9 @@ class Endorsed:
 
     Attributes:
         ueid: of the device.
-        version: greater than all before.
+        version: greater than all earlier ones.
         ak_name, ak_public: the attesting key.
-        genuine: how it was proven.
+        genuine: how the TPM was proven genuine.
         not_after_s: end of validity, UTC seconds.
         signed: the object itself.
     """
@@ -113,7 +113,7 @@ class Endorsed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Who decided what about a device, for the record."""
+    """One decision about a device, for the record."""
 
     at_s: int
     ueid: Ueid
@@ -136,11 +136,11 @@ class Pending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRule:
-    """Whom to endorse without asking an operator; empty means nobody.
+    """The devices to endorse without asking an operator; empty means none.
 
     Attributes:
         roots: names of vendor roots.
-        certificates: serial numbers of EK certificates, hexadecimal, each for whatever root it leads to.
+        certificates: serial numbers of EK certificates, hexadecimal, under any root.
         keys: SHA-256 of endorsement keys' SubjectPublicKeyInfo, hexadecimal.
     """
 
@@ -149,7 +149,7 @@ class ApprovalRule:
     keys: Collection[str] = ()
 
     def reason_for(self, candidate: Candidate) -> str | None:
-        """Which part of the rule approves of the candidate, for the record; None when none does."""
+        """The part of the rule that approves the candidate, for the record; None if no part does."""
         digest = candidate.ueid[1:].hex()
         if digest in self.keys:
             return f"rule: EK {digest[:16]}"
@@ -161,17 +161,18 @@ class ApprovalRule:
 
 
 def examine(raw: bytes, vendors: Vendors, now_s: int) -> Candidate:
-    """Examines a request.
+    """Verifies a request.
 
-    1. it parses; 2. the EK certificate is a vendor's (:func:`endorser.core.ek_certificate.verify_ek_certificate`); 3.
-       it
-    certifies the endorsement key of the request; or, where there is none, an IAK certifies the attesting key
-    (:func:`endorser.core.iak_certificate.verify_iak`); 4. the endorsement key is of the TCG's template; 5. the
-    attesting key signs only what its TPM made, and never leaves it.
+    1. It parses.
+    2. The EK certificate is valid (:func:`endorser.core.ek_certificate.verify_ek_certificate`) and is for the
+       endorsement key of the request. Without an EK certificate, an IAK certifies the attesting key
+       (:func:`endorser.core.iak_certificate.verify_iak`).
+    3. The endorsement key has the TCG's template.
+    4. The attesting key signs only data that its TPM made, and never leaves the TPM.
 
     Args:
         raw: value of the CMW record.
-        vendors: whom to trust.
+        vendors: trusted roots.
         now_s: UTC seconds.
 
     Raises:
@@ -184,7 +185,7 @@ def examine(raw: bytes, vendors: Vendors, now_s: int) -> Candidate:
         genuine = Genuine.EK_CERTIFICATE
         certificate = verify_ek_certificate(request.certificate, request.chain, vendors, now_s)
         if spki != certificate.key:
-            raise PeerError(Reason.EK_CERTIFICATE_MISMATCH, "the EK certificate is of another endorsement key")
+            raise PeerError(Reason.EK_CERTIFICATE_MISMATCH, "the EK certificate is for another endorsement key")
     elif request.iak is not None:
         genuine = Genuine.IAK_CERTIFICATE
         certificate = verify_iak(request.iak, ak.name, request.nonce, request.chain, vendors, now_s)
@@ -209,12 +210,12 @@ def examine(raw: bytes, vendors: Vendors, now_s: int) -> Candidate:
 
 
 def check_standing(candidate: Candidate, device: Device | None, name_owner: Ueid | None) -> None:
-    """Refuses whom an operator refused, and names that are bound otherwise.
+    """Refuses devices that an operator refused, and names that belong to another device.
 
     Args:
-        candidate: who asks.
-        device: what the registry knows of its UEID.
-        name_owner: whose the name is that it asks for; None when nobody's.
+        candidate: the verified request.
+        device: the registry's entry for its UEID.
+        name_owner: device that has the requested name; None if none has.
 
     Raises:
         PeerError: ``enrolment-rejected``, ``attesting-key-revoked``, ``attester-decommissioned``, ``name-taken``.
@@ -231,20 +232,20 @@ def check_standing(candidate: Candidate, device: Device | None, name_owner: Ueid
         case Standing.ADMITTED | None:
             pass
     if name_owner is not None and name_owner != candidate.ueid:
-        raise PeerError(Reason.NAME_TAKEN, f"{candidate.name!r} is the name of {ueid_text(name_owner)} for good")
+        raise PeerError(Reason.NAME_TAKEN, f"{candidate.name!r} is permanently the name of {ueid_text(name_owner)}")
     if device is not None and None not in (device.name, candidate.name) and device.name != candidate.name:
-        raise PeerError(Reason.NAME_TAKEN, f"{who} is called {device.name!r} for good, not {candidate.name!r}")
+        raise PeerError(Reason.NAME_TAKEN, f"{who} permanently has the name {device.name!r}, not {candidate.name!r}")
 
 
 def check_activation(
     activation: Activation, challenge: OpenChallenge | None, *, was_used: bool, now_s: int
 ) -> OpenChallenge:
-    """Finds that the TPM with the endorsement key holds the attesting key: it opened the secret.
+    """Verifies that the TPM with the endorsement key holds the attesting key: the device knows the sealed secret.
 
     Args:
-        activation: what came.
-        challenge: the open challenge that it names; None when there is none.
-        was_used: whether such a challenge was answered before.
+        activation: from the device.
+        challenge: the open challenge that it names; None if there is none.
+        was_used: whether that challenge was answered before.
         now_s: UTC seconds.
 
     Raises:
@@ -255,7 +256,7 @@ def check_activation(
     if challenge is None or challenge.request != activation.request:
         raise PeerError(Reason.ACTIVATION_UNSOLICITED, "no such challenge is open for this request")
     if now_s > challenge.expires_s:
-        raise PeerError(Reason.CHALLENGE_EXPIRED, f"the challenge ended {now_s - challenge.expires_s} s ago")
+        raise PeerError(Reason.CHALLENGE_EXPIRED, f"the challenge expired {now_s - challenge.expires_s} s ago")
     if not hmac.compare_digest(proof_of(challenge.secret, challenge.request, challenge.digest), activation.proof):
-        raise PeerError(Reason.ACTIVATION_FAILED, "not the secret: the attesting key is not in the TPM with this EK")
+        raise PeerError(Reason.ACTIVATION_FAILED, "wrong secret: the attesting key is not in the TPM with this EK")
     return challenge

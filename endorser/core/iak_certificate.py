@@ -1,10 +1,10 @@
-"""Other ways to know a TPM as genuine: an initial attestation key (IAK) with a certificate certifies the attesting key.
+"""Verifies a TPM as genuine without an EK certificate: an initial attestation key (IAK) certifies the attesting key.
 
-TCG "TPM 2.0 Keys for Device Identity and Attestation" 1.0 and IEEE 802.1AR: whoever built the device left a restricted
-signing key in its TPM, with a certificate of the attestation key purpose. TPM2_Certify by that key over the attesting
-key's TPM name says that both are in one TPM.
+TCG "TPM 2.0 Keys for Device Identity and Attestation" 1.0 and IEEE 802.1AR: the device's manufacturer left a restricted
+signing key in its TPM, with a certificate for the attestation key purpose. A TPM2_Certify by that key over the
+attesting key's TPM name proves that both keys are in one TPM.
 
-It says nothing of the endorsement key beside it: the registry lets an IAK certificate serve one device only.
+It proves nothing about the endorsement key. Therefore the registry accepts each IAK for one device only.
 """
 
 from collections.abc import Iterable
@@ -32,10 +32,10 @@ _KIND: Final = Kind(
 def verify_iak(
     proof: IakProof, name: bytes, nonce: bytes, chain: Iterable[bytes], vendors: Vendors, now_s: int
 ) -> TpmCertificate:
-    """Verifies that a certified IAK vouches for an attesting key.
+    """Verifies that an IAK with a certificate certified an attesting key.
 
-    1. a path leads from its certificate to an IAK root, and nobody took it back; 2. the certificate is of the
-    attestation key purpose and not a CA's; 3. its key signed a TPM2_Certify 4. of that name, with that nonce.
+    1. A path leads from the certificate to an IAK root, and nothing on it is revoked. 2. The certificate has the
+    attestation key purpose and is not a CA's. 3. Its key signed a TPM2_Certify. 4. That is for this name and nonce.
 
     Args:
         proof: certificate, TPMS_ATTEST and TPMT_SIGNATURE.

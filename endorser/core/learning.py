@@ -1,10 +1,10 @@
-"""Reference values learned from what a device measured: its logs, best together with a quote that they reproduce. Pure.
+"""Learns reference values from a device's measurement logs, preferably together with a quote. Pure.
 
-Promises: nothing is learned from a device whose logs do not reproduce its last quote, by a key that is endorsed for it.
-Logs without a quote are whatever the file says: only for machines whose files nobody else can write.
+With a quote, learns only from logs that reproduce the device's last quote by its endorsed key. Without a quote nothing
+proves the logs, so use them only from machines whose files nobody else can write.
 
-Not learned: boot aggregates (verifiers compute them), SHA-1 digests (no reference value), entries of violations and of
-templates that are not built in (no PCR binds what they say).
+Does not learn boot aggregates (verifiers compute them), SHA-1 digests (not allowed as reference values), violations,
+and templates that are not built in (no PCR binds their content).
 """
 
 import hashlib
@@ -36,7 +36,7 @@ _SIZES: Final = frozenset(algorithm.size for algorithm in BY_NI_ID.values())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
-    """What was learned, and remarks for people: where from, what was left out."""
+    """The learned values, and remarks for people: the source, and the entries that were left out."""
 
     values: WorkingSet
     remarks: tuple[str, ...]
@@ -44,7 +44,7 @@ class Learned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Push:
-    """A push whose quote, by the endorsed key, binds its body. Its PCR values and IMA entries prove nothing yet."""
+    """A push whose quote, by the endorsed key, binds its body. Its PCR values and IMA entries are not verified yet."""
 
     evidence: Evidence
     attest: Attest
@@ -54,7 +54,7 @@ class _Push:
 
 @dataclass(slots=True)
 class _Boot:
-    """The unsigned parts of one boot's pushes, put together."""
+    """The unsigned parts of one boot's pushes, joined."""
 
     logs: dict[str, list[bytes]] = field(default_factory=dict)
     format: boot_records.BootLogFormat | None = None
@@ -65,12 +65,12 @@ def learn_from_pushes(endorsement: Endorsement, pushes: Iterable[Evidence], sele
     """Learns from an attester's evidence.
 
     Args:
-        endorsement: of the attester: whose evidence, by which key.
+        endorsement: of the attester to learn from.
         pushes: captured evidence in any order, of any attesters; at least from one baseline on.
-        selection: the PCRs to take; in the quote.
+        selection: the PCRs to take; the quote must cover them.
 
     Raises:
-        ConfigError: there is no evidence of this attester, a part is missing, or its logs do not reproduce its quote.
+        ConfigError: there is no evidence of this attester, entries are missing, or the logs do not reproduce the quote.
     """
     key, verified, refused = endorsement.attesting_key.public_key(), [], 0
     for evidence in pushes:
@@ -85,7 +85,7 @@ def learn_from_pushes(endorsement: Endorsement, pushes: Iterable[Evidence], sele
             continue
         verified.append(push)
     if not verified:
-        raise ConfigError(f"no evidence by the endorsed key of this attester ({refused} not by it, or altered)")
+        raise ConfigError(f"no evidence by the endorsed key of this attester ({refused} by other keys, or altered)")
     verified.sort(key=_when)
     last = verified[-1]
     resets = last.attest.clock_info.reset_count
@@ -97,18 +97,18 @@ def learn_from_pushes(endorsement: Endorsement, pushes: Iterable[Evidence], sele
         f"evidence {last.evidence.body_digest.hex()}, push {last.evidence.body.sequence}, reset count {resets}",
     ]
     if refused:
-        remarks.append(f"{refused} pushes were passed over: not by the endorsed key, or altered")
+        remarks.append(f"{refused} pushes were left out: not by the endorsed key, or altered")
     registers = _registers(outcome.state, boot.values, selection, last.quoted.pcr_selection)
     files, left_out = _files(outcome.consumed, {index for _, index in last.quoted.pcr_selection})
     return Learned(values=WorkingSet(registers=registers, files=files), remarks=(*remarks, *left_out))
 
 
 def learn_from_logs(logs: Mapping[str, bytes], selection: PcrSelection) -> Learned:
-    """Learns from log files that nothing vouches for.
+    """Learns from measurement log files without a quote.
 
     Args:
         logs: whole files: ``tcg2``, a boot log; ``ima``, an IMA list in any of the kernel's forms.
-        selection: the PCRs to take of what the boot log adds up to.
+        selection: the PCRs to compute from the boot log.
 
     Raises:
         ConfigError: a log does not parse.
@@ -141,10 +141,10 @@ def _parse(evidence: Evidence) -> _Push:
 
 
 def _check_bound(push: _Push, endorsement: Endorsement) -> None:
-    """The quote binds the body, the body names the key, and the digests of the logs that no PCR binds whole.
+    """Checks that the quote binds the body, and the body the key and the digests of boot and CEL log increments.
 
     Raises:
-        PeerError: it does not.
+        PeerError: something is not bound.
     """
     body = push.evidence.body
     if push.attest.extra_data != push.evidence.body_digest:
@@ -163,7 +163,7 @@ def _when(push: _Push) -> tuple[int, int, int, int]:
 
 
 def _put_together(pushes: Sequence[_Push]) -> _Boot:
-    """The logs and bare PCR values that the pushes add up to.
+    """Joins the log entries and PCR values of the pushes.
 
     Raises:
         ConfigError: entries are missing.
@@ -197,10 +197,10 @@ def _split(name: str, records: bytes, boot: _Boot, start: int) -> Sequence[bytes
 
 
 def _reproduce(boot: _Boot, last: _Push) -> Replayed:
-    """The replay of the logs as far as the last quote reaches.
+    """Replays the logs up to the last quote.
 
     Raises:
-        ConfigError: they do not reproduce it.
+        ConfigError: they do not reproduce the quote.
     """
     selection = last.quoted.pcr_selection
     banks = tuple(bank.algorithm for bank in selection.banks)
@@ -213,7 +213,7 @@ def _reproduce(boot: _Boot, last: _Push) -> Replayed:
     if outcome is None:
         raise ConfigError(
             "this device's logs and PCR values do not reproduce its quote: nothing is learned from it. Is the capture "
-            "whole, up to its last push?"
+            "complete, up to the last push?"
         )
     return outcome
 
@@ -232,11 +232,11 @@ def _registers(
 
 
 def _files(consumed: Mapping[str, Consumed], quoted: set[int] | None) -> tuple[dict[bytes, str], list[str]]:
-    """Digests of measured files, and of what CEL logs say an application measured; remarks on what was left out.
+    """Digests of files in IMA lists and CEL logs, and a remark about entries that were left out.
 
     Args:
         consumed: the entries, by log.
-        quoted: the PCRs that a quote binds; entries of others are nobody's word. None for any.
+        quoted: the PCRs that a quote binds; entries of other PCRs are left out. None takes all PCRs.
     """
     files: dict[bytes, str] = {}
     left_out = 0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def add_to(parsers: "Parsers") -> None:
     """Adds the command and its own commands."""
-    parser = parsers.add_parser("reference-values", help="sign what may be measured; learn, merge and compare it")
+    parser = parsers.add_parser("reference-values", help="sign acceptable measurements; learn, merge and compare them")
     add_signing(parser, required=False)  # a source needs none of these
     parser.add_argument("--name", help="name of the set, which policies refer to")
     parser.add_argument("--pcrs", type=Path, help="acceptable PCR values: lines of bank, index, digest")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def add_to(parsers: "Parsers") -> None:
     """Adds the command."""
-    parser = parsers.add_parser("from-attester", help="learn from the evidence of a device that is as it should be")
+    parser = parsers.add_parser("from-attester", help="learn from the evidence of a device in its intended state")
     add_out(parser)
     parser.add_argument("ueid", help="the device: base64url text, or a file that holds it")
     parser.add_argument(
@@ -26,7 +26,7 @@ def add_to(parsers: "Parsers") -> None:
         help="captured evidence: messages, a verifier's audit log, or directories of these",
     )
     parser.add_argument(
-        "--endorsement", type=Path, required=True, help="its signed endorsement; may be as mosquitto_sub -N saves it"
+        "--endorsement", type=Path, required=True, help="its signed endorsement, also as mosquitto_sub -N saves it"
     )
     add_endorser_key(parser, required=True)
     add_pcrs(parser)

@@ -16,7 +16,9 @@ def add_to(parsers: "Parsers") -> None:
     parser = parsers.add_parser("from-packages", help="measure the files of Debian packages")
     add_out(parser)
     parser.add_argument("--root", type=Path, help="where they are installed (default: /)")
-    parser.add_argument("--deb", type=Path, nargs="+", default=[], metavar="FILE", help="packages, not installed")
+    parser.add_argument(
+        "--deb", type=Path, nargs="+", default=[], metavar="FILE", help="package files instead of installed packages"
+    )
     parser.set_defaults(run=run)
 
 

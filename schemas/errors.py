@@ -1,18 +1,18 @@
-"""The one error tree, split by who must act.
+"""The expected errors, by who must act.
 
-``PeerError``: their bytes are wrong -- reject, count, go on.
-``WorldError``: broker, TPM, TSA or disk -- retry with backoff, never a verdict.
-``ConfigError``: the operator must change something -- exit 2 before any work.
-Anything else that is raised is our own bug and must crash the process.
+``PeerError``: bytes from outside are wrong. Reject them, count, go on.
+``WorldError``: broker, TPM, TSA or disk failed. Retry with backoff; it is never a verdict.
+``ConfigError``: the operator must change something. Exit with 2 before any work.
+Any other exception is a bug and must crash the process.
 """
 
 from schemas.reasons import Reason
 
-_MAX_DETAIL_CHARACTERS = 1000  # details quote what they refuse
+_MAX_DETAIL_CHARACTERS = 1000  # details quote bytes from outside
 
 
 class AttestreamError(Exception):
-    """What all expected failures have in common: a stable code and a sentence for a person."""
+    """An expected failure: a stable code, and a sentence for people."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         detail = detail if len(detail) <= _MAX_DETAIL_CHARACTERS else detail[:_MAX_DETAIL_CHARACTERS] + "…"
@@ -22,15 +22,15 @@ class AttestreamError(Exception):
 
 
 class PeerError(AttestreamError):
-    """Bytes from outside are wrong. The input is rejected; nothing changes but a counter."""
+    """Bytes from outside are wrong. They are rejected and counted; nothing else changes."""
 
 
 class WorldError(AttestreamError):
-    """Something we depend on did not answer. Retried; says nothing about any attester."""
+    """Broker, TPM, TSA or disk failed. The action is retried; no verdict changes."""
 
 
 class ConfigError(AttestreamError):
-    """The configuration is wrong. ``detail`` names the file, the field and what would be right."""
+    """The configuration is wrong. ``detail`` names the file, the field and the expected value."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(Reason.CONFIGURATION_INVALID, detail)

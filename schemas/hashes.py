@@ -1,4 +1,4 @@
-"""Hash algorithms by the names and numbers of the standards that use them."""
+"""Hash algorithms, with their names and numbers in the standards that use them."""
 
 import hashlib
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing_extensions import override
 
 
 class Hash(Protocol):
-    """What a ``hashlib`` constructor returns, as far as we use it."""
+    """The part of a ``hashlib`` object that is used here."""
 
     def update(self, data: bytes, /) -> None:
         """Hashes more bytes."""
@@ -26,8 +26,8 @@ class HashAlgorithm:
         name: as in ``hashlib``, in IMA digest prefixes and in our configuration (``sha256``).
         tpm_id: TPM_ALG_ID (TCG Algorithm Registry, table 3).
         size: digest length in bytes.
-        ni_id: Named Information Hash Algorithm Registry id, used by CoRIM digests; None where it has none.
-        new: the ``hashlib`` constructor itself, for loops that hash much: ``new(data).digest()``.
+        ni_id: id in the Named Information Hash Algorithm Registry, for CoRIM digests; None if it has none.
+        new: the ``hashlib`` constructor, for loops that hash often: ``new(data).digest()``.
     """
 
     name: str
@@ -38,7 +38,7 @@ class HashAlgorithm:
 
     @override
     def __hash__(self) -> int:
-        """By number: instances are keys of hot dictionaries, and hashing all fields is four times slower."""
+        """By number: instances are dictionary keys in hot loops, and hashing all fields is four times slower."""
         return self.tpm_id
 
     def digest(self, data: bytes) -> bytes:

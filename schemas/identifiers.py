@@ -1,4 +1,4 @@
-"""Names of things on the wire: UEIDs, digests used as identifiers, log names."""
+"""Identifiers in messages: UEIDs, handle ids, names of measurement logs."""
 
 import base64
 import hashlib
@@ -38,7 +38,7 @@ def parse_ueid(raw: bytes) -> Ueid:
     """Checks the length of a UEID (RFC 9711, 4.2.1.1).
 
     Raises:
-        PeerError: ``malformed`` when it is not 7 to 33 bytes long.
+        PeerError: ``malformed`` unless it is 7 to 33 bytes long.
     """
     if not MIN_UEID_BYTES <= len(raw) <= MAX_UEID_BYTES:
         raise PeerError(Reason.MALFORMED, f"ueid: {len(raw)} bytes, expected {MIN_UEID_BYTES} to {MAX_UEID_BYTES}")
@@ -46,12 +46,12 @@ def parse_ueid(raw: bytes) -> Ueid:
 
 
 def ueid_text(ueid: Ueid) -> str:
-    """The form used in topics, results and on screens: base64url without padding (RFC 9711, 7.2.2)."""
+    """The text of a UEID in topics, results and on screens: base64url without padding (RFC 9711, 7.2.2)."""
     return b64url(ueid)
 
 
 def parse_ueid_text(text: str) -> Ueid:
-    """The inverse of :func:`ueid_text`; accepts exactly one spelling of each UEID.
+    """The inverse of :func:`ueid_text`. It accepts one text for each UEID.
 
     Raises:
         PeerError: ``malformed``.
@@ -65,7 +65,7 @@ def b64url(raw: bytes) -> str:
 
 
 def parse_b64url(text: str, field: str) -> bytes:
-    """Strict base64url without padding: the one spelling that :func:`b64url` gives, no other.
+    """The inverse of :func:`b64url`. It accepts one text for each byte string.
 
     Raises:
         PeerError: ``malformed``.
@@ -75,12 +75,12 @@ def parse_b64url(text: str, field: str) -> bytes:
     except ValueError as error:
         raise PeerError(Reason.MALFORMED, f"{field}: not base64url") from error
     if b64url(raw) != text:
-        raise PeerError(Reason.MALFORMED, f"{field}: not the canonical base64url spelling")
+        raise PeerError(Reason.MALFORMED, f"{field}: not canonical base64url")
     return raw
 
 
 def parse_log_name(text: str) -> str:
-    """Checks a log name: its format, and a name where there can be several (``cel/app``).
+    """Checks the name of a measurement log: its format, and a name if there can be several (``cel/app``).
 
     Raises:
         PeerError: ``malformed``.

@@ -1,4 +1,4 @@
-"""Media types and CMW indicators (RFC 9999, section 3.1) of everything that travels."""
+"""Media types and CMW indicators (RFC 9999, section 3.1) of all messages and files."""
 
 from enum import IntFlag
 from typing import Final

@@ -3,22 +3,22 @@
 All true times are UTC, integer microseconds; TPM clocks are the integer milliseconds of TPMS_CLOCK_INFO. Every rounding
 goes to the side that keeps the statement true.
 
-What is assumed, and nothing more:
+The only assumptions:
 
 * **Stamp** (RFC 3161, 2.4.2). A TSA whose genTime is ``g`` with accuracy ``a`` made its token within
-  ``[g - a, g + a]``; a genTime written without a fraction may have lost up to a second of it, so the upper end here
-  is ``g + a + r``, ``r`` being one unit of the last place it shows.
-* **Order.** The digest of a handle cannot be known before the handle was stamped, so a sync proof over it was made
-  later: ``true(sync) >= T``, with ``T = g - a``. A token over a sync proof was made later than the proof:
+  ``[g - a, g + a]``. A genTime without a fraction may have lost up to a second, so the upper end here is
+  ``g + a + r``, where ``r`` is one unit of the last place of genTime.
+* **Order.** Nobody knows the digest of a handle before the handle is stamped, so a sync proof over it was made later:
+  ``true(sync) >= T``, with ``T = g - a``. A token over a sync proof was made later than the proof:
   ``true(sync) <= T'``, with ``T' = g' + a' + r'`` (TUDA's right side).
 * **Clock** (TPM 2.0 Part 1, "Clock"). Within one reset count and one restart count a TPM's clock runs at between
   ``1 - rho`` and ``1 + rho`` of true time, and a reading has lost up to one millisecond. TPM 2.0 allows
   ``rho = 0.15``. A clock that was *set* (TPM2_ClockSet) breaks this; :func:`clock_was_set` finds it from two proofs.
-  So does TPM2_Clear, which sets clock and counters back: two of them without a reset give two clocks with the same
-  counts. (2) still holds then, (3), (5) and (6) do not; proofs by TPM2_GetTime on both sides show it, a quote does not.
+  TPM2_Clear sets clock and counters back: two Clears without a reset produce two clock epochs with identical counters.
+  Then only (2) still holds. A pair of TPM2_GetTime proofs reveals this; a quote cannot.
 
-From these, with ``d = c_q - c_s`` the difference of two readings of one clock epoch, ``d >= 0``, and true time elapsed
-``e``:
+From these, with ``d = c_q - c_s >= 0`` the difference of two readings of one clock epoch, and ``e`` the true time
+between them:
 
     (d - 1 ms) / (1 + rho)  <=  e  <=  (d + 1 ms) / (1 - rho)                  (1)
 
@@ -26,15 +26,15 @@ From these, with ``d = c_q - c_s`` the difference of two readings of one clock e
     made before  T' + (d + 1 ms) / (1 - rho)                                   (3)
     made before  its receipt                                                   (4)
 
-For a quote that was made *before* the sync proof of its epoch, ``d = c_s - c_q``, the same (1) runs backwards:
+For a quote made *before* the sync proof of its epoch, ``d = c_s - c_q``, (1) runs backwards:
 
     made before  T' - max(0, d - 1 ms) / (1 + rho)                             (5)
     made after   T  - (d + 1 ms) / (1 - rho)                                   (6)
 
-Equal readings do not say which came first; that the quote's body holds the proof does.
+Equal readings do not show which came first. If the quote's body holds the proof, the quote is the later one.
 
-The interval's width grows with the drift bound and the time since the sync: by (2) alone, a quote made a clock
-difference ``d`` after its sync is known to no better than ``d - (d - 1 ms) / (1 + rho)``: :func:`uncertainty_us`.
+The interval grows with the drift bound and the time since the sync: by (2) alone, the time of a quote made ``d`` after
+its sync is uncertain by ``d - (d - 1 ms) / (1 + rho)``, see :func:`uncertainty_us`.
 """
 
 from collections.abc import Iterable
@@ -48,7 +48,7 @@ READING_MS: Final = 1  # TPMS_CLOCK_INFO counts whole milliseconds
 SET_TOLERANCE_MS: Final = 1_000  # how far a TPM's two clocks may come apart before one of them must have been set
 _PPM: Final = 1_000_000
 COUNTER_MODULUS: Final = 2**32  # of reset and restart count (TPM 2.0 Part 2, TPMS_CLOCK_INFO)
-_MOST_PPM: Final = 10**12  # beyond, the number says nothing but "absurd"
+_MOST_PPM: Final = 10**12  # larger bounds carry no information
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +60,12 @@ class Interval:
 
     @property
     def is_possible(self) -> bool:
-        """Whether any time is in it."""
+        """Whether the interval is not empty."""
         return self.before_us is None or self.after_us <= self.before_us
 
 
 def resolution_us(gen_time_us: int) -> int:
-    """What writing a genTime can have cut off: DER leaves trailing zeros out, so at most the last place shown."""
+    """The most that a genTime can have lost by rounding: one unit of its last place (DER has no trailing zeros)."""
     place = 1
     while place < _PPM and gen_time_us % (10 * place) == 0:
         place *= 10
@@ -73,18 +73,18 @@ def resolution_us(gen_time_us: int) -> int:
 
 
 def stamped(gen_time_us: int, accuracy_us: int) -> Interval:
-    """When a TSA made a token, by its own word.
+    """The interval in which a TSA made a token, as the token states it.
 
     Args:
         gen_time_us: genTime.
-        accuracy_us: the accuracy field; where a TSA states none, what its policy says.
+        accuracy_us: the accuracy field; if the TSA does not state it, the accuracy of its policy.
     """
     latest_us = gen_time_us + accuracy_us + resolution_us(gen_time_us)
     return Interval(after_us=gen_time_us - accuracy_us, before_us=latest_us)
 
 
 def agreed(intervals: Iterable[Interval]) -> Interval | None:
-    """What several TSAs say of one event, all of them right; None when they cannot all be right."""
+    """The time of one event by several TSAs; None if they contradict each other."""
     after_us: int | None = None
     before_us: int | None = None
     for each in intervals:
@@ -98,27 +98,27 @@ def agreed(intervals: Iterable[Interval]) -> Interval | None:
 
 
 def least_elapsed_us(ticks_ms: int, drift_ppm: int) -> int:
-    """Least true time between two readings ``ticks_ms`` apart: left side of (1), never negative."""
+    """The least true time between two readings ``ticks_ms`` apart: left side of (1), never negative."""
     return max(0, ticks_ms - READING_MS) * MILLISECOND_US * _PPM // (_PPM + drift_ppm)
 
 
 def most_elapsed_us(ticks_ms: int, drift_ppm: int) -> int:
-    """Most true time between two readings ``ticks_ms`` apart: right side of (1)."""
+    """The most true time between two readings ``ticks_ms`` apart: right side of (1)."""
     return -(-(ticks_ms + READING_MS) * MILLISECOND_US * _PPM // (_PPM - drift_ppm))
 
 
 def quote_made(
     sync: Interval, sync_clock_ms: int, quote_clock_ms: int, drift_ppm: int, *, names_sync: bool = True
 ) -> Interval:
-    """When a quote was made, by one sync proof of its clock epoch: (2) and (3), or (5) and (6).
+    """The interval in which a quote was made, by one sync proof of its clock epoch: (2) and (3), or (5) and (6).
 
     Args:
-        sync: when the sync proof was made: after its handle, before the token over it, if there is one.
+        sync: the interval in which the sync proof was made: after its handle, before the token over it if there is one.
         sync_clock_ms: TPM clock in the sync proof.
-        quote_clock_ms: TPM clock in the quote; of the same reset and restart count.
+        quote_clock_ms: TPM clock in the quote, with the same reset and restart count.
         drift_ppm: bound on the clock's rate error, less than a million.
-        names_sync: the quote signs a body that holds the proof, so it is the later one. Matters for equal readings:
-            without it a quote may be up to a millisecond of the clock older than the proof.
+        names_sync: the quote signs a body that holds the proof, so the quote is later. This matters for equal readings:
+            otherwise the quote may be up to a millisecond of the clock older than the proof.
     """
     ticks_ms = abs(quote_clock_ms - sync_clock_ms)
     least_us, most_us = least_elapsed_us(ticks_ms, drift_ppm), most_elapsed_us(ticks_ms, drift_ppm)
@@ -132,12 +132,12 @@ def quote_made(
 
 
 def age_us(made: Interval, now_us: int) -> int:
-    """The most that something can be old at ``now_us``: what an age limit is held against."""
+    """The greatest possible age at ``now_us``, to be compared with an age limit."""
     return now_us - made.after_us
 
 
 def uncertainty_us(ticks_ms: int, drift_ppm: int) -> int:
-    """How much (2) gives away to drift when the quote is ``ticks_ms`` after its sync; 0 at the sync itself."""
+    """The uncertainty of (2) due to drift, ``ticks_ms`` after the sync; 0 at the sync itself."""
     return ticks_ms * MILLISECOND_US - least_elapsed_us(ticks_ms, drift_ppm)
 
 
@@ -147,9 +147,9 @@ class ClockAnchor:
 
     Attributes:
         clock_ms: the TPM's clock in the sync proof.
-        after_us: the sync was made not before this (earliest TSA time of its handle).
-        before_us: and not after this (the token over it, or the verifier's receipt).
-        time_ms: the TPM's time since power-on in it; None for a quote, which does not say it.
+        after_us: earliest time of the sync proof (earliest TSA time of its handle).
+        before_us: latest time of the sync proof (the token over it, or the verifier's receipt).
+        time_ms: the TPM's time since power-on in the proof; None for a quote, which does not state it.
     """
 
     clock_ms: int
@@ -159,14 +159,14 @@ class ClockAnchor:
 
 
 def clock_rate_ppm(first: ClockAnchor, later: ClockAnchor) -> tuple[int, int] | None:
-    """Bounds of a clock's rate against TSA time from two synchronisations, as a difference from true in ppm.
+    """Bounds on a clock's rate from two synchronisations, as ppm of difference from the true rate.
 
     With ``d`` the clock's advance, the rate lies between ``(d - 1 ms) / longest`` and ``(d + 1 ms) / shortest``, where
     the true time between the two is at least ``later.after - first.before`` and at most ``later.before - first.after``.
 
     Returns:
-        The smallest and the greatest rate that both allow; None while they are too close together to say, and where
-        they cannot both be true.
+        The smallest and the greatest rate that both allow; None if the two are too close together, or contradict each
+        other.
     """
     advanced_us = (later.clock_ms - first.clock_ms) * MILLISECOND_US
     shortest_us = later.after_us - first.before_us
@@ -194,7 +194,7 @@ def counter_after(count: int, steps: int) -> int:
 
 
 def clock_was_set(clock_ms: int, time_ms: int) -> bool:
-    """Whether a TPM's clock advanced otherwise than its time since power-on, which nobody can set.
+    """Whether a TPM's clock and its time since power-on, which nobody can set, advanced differently.
 
     Both are counted by one oscillator; TPM2_ClockSet moves the clock alone (TPM 2.0 Part 3, "TPM2_ClockSet").
 

@@ -1,6 +1,6 @@
-"""MQTT topic names: built here, parsed here, nowhere else.
+"""MQTT topic names. No other module builds or parses them.
 
-Levels that carry an identifier hold base64url text (UEIDs) or a plain name, so no identifier can smuggle a level
+A level with an identifier holds base64url text (UEIDs) or a checked name, so an identifier cannot bring a level
 separator or a wildcard into a topic.
 """
 
@@ -75,11 +75,11 @@ class Topics:
             raise ConfigError(f"topic root {self.root!r}: expected levels of A-Z a-z 0-9 . _ - joined by /")
 
     def handles(self, distributor: str) -> str:
-        """Where one distributor publishes its handles (retained)."""
+        """The handles of one distributor (retained)."""
         return f"{self.root}/{TopicKind.HANDLES}/{check_name(distributor)}"
 
     def evidence(self, ueid: Ueid) -> str:
-        """Where one attester pushes its evidence."""
+        """The evidence of one attester."""
         return f"{self.root}/{TopicKind.EVIDENCE}/{partition_of(ueid)}/{ueid_text(ueid)}"
 
     def evidence_partition(self, partition: str) -> str:
@@ -87,44 +87,44 @@ class Topics:
         return f"{self.root}/{TopicKind.EVIDENCE}/{partition}/+"
 
     def results(self, ueid: Ueid) -> str:
-        """Where the results about one attester are published (retained, expiring)."""
+        """The results about one attester (retained, expiring)."""
         return f"{self.root}/{TopicKind.RESULTS}/{ueid_text(ueid)}"
 
     def endorsements(self, ueid: Ueid) -> str:
-        """Where the endorsement of one attester's key is published (retained)."""
+        """The endorsement of one attester's key (retained)."""
         return f"{self.root}/{TopicKind.ENDORSEMENTS}/{ueid_text(ueid)}"
 
     def reference_values(self, name: str) -> str:
-        """Where one set of reference values is published (retained)."""
+        """One set of reference values (retained)."""
         return f"{self.root}/{TopicKind.REFERENCE_VALUES}/{check_name(name)}"
 
     def policies(self, name: str) -> str:
-        """Where one appraisal policy is published (retained)."""
+        """One appraisal policy (retained)."""
         return f"{self.root}/{TopicKind.POLICIES}/{check_name(name)}"
 
     def solicit(self, ueid: Ueid) -> str:
-        """Where a verifier asks one attester to push now, or to resend."""
+        """A verifier's requests to one attester to push now, or to resend."""
         return f"{self.root}/{TopicKind.SOLICIT}/{ueid_text(ueid)}"
 
     def enrol(self, ueid: Ueid) -> str:
-        """Where one attester asks the endorser to be enrolled, and answers its challenge."""
+        """One attester's enrolment requests to the endorser, and its answers to challenges."""
         return f"{self.root}/{TopicKind.ENROL}/{ueid_text(ueid)}"
 
     def enrolment(self, ueid: Ueid) -> str:
-        """Where the endorser challenges one attester, and tells it the outcome."""
+        """The endorser's challenges to one attester, and the outcome."""
         return f"{self.root}/{TopicKind.ENROLMENT}/{ueid_text(ueid)}"
 
     def status(self, role: Role, name: str) -> str:
-        """Where a process says that it is there (retained; last will)."""
+        """The status of one process: online or offline (retained; last will)."""
         return f"{self.root}/{TopicKind.STATUS}/{role}/{check_name(name)}"
 
     def alerts(self, ueid: Ueid) -> str:
-        """Where an alert service tells of one attester."""
+        """Alerts about one attester."""
         return f"{self.root}/{TopicKind.ALERTS}/{ueid_text(ueid)}"
 
     @property
     def fleet_alerts(self) -> str:
-        """Where it tells of many, or of none: no UEID is spelled like that, it would be too short."""
+        """Alerts that are not about one attester. ``fleet`` is too short to be the text of a UEID."""
         return f"{self.root}/{TopicKind.ALERTS}/fleet"
 
     def all_of(self, kind: TopicKind) -> str:
@@ -167,14 +167,14 @@ class Topics:
         return self.all_of(TopicKind.ALERTS)
 
     def last_level(self, topic: str) -> str:
-        """The last level of a topic: the distributor, UEID or name it is about."""
+        """The last level of a topic: a distributor, UEID or name."""
         return topic.rpartition("/")[2]
 
     def ueid_of(self, topic: str) -> Ueid:
         """The UEID in the last level of a topic.
 
         Raises:
-            PeerError: ``malformed`` when the level is not the canonical text of a UEID.
+            PeerError: ``malformed`` if the level is not the canonical text of a UEID.
         """
         return parse_ueid_text(self.last_level(topic))
 

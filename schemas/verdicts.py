@@ -19,10 +19,10 @@ class Tier(StrEnum):
 
 
 class Freshness(StrEnum):
-    """What the verifier may conclude about time; late is not bad.
+    """The verifier's conclusion about the age of the evidence. Late is not bad.
 
     fresh: young enough. stale: too old, or nothing came. pending: the handle is not known yet. unsynchronised: nothing
-    binds this clock epoch to a handle. contradicted: what the TPM signed about time cannot all be true.
+    binds this clock epoch to a handle. contradicted: the TPM's signed statements about time contradict each other.
     """
 
     FRESH = "fresh"
@@ -51,7 +51,7 @@ class TrustClaim(IntEnum):
 
 
 class Weight(StrEnum):
-    """What a policy can make of a reason, or of a rule that holds; lightest first."""
+    """The weight that a policy gives to a reason, or to a rule that holds; lightest first."""
 
     REPORTED = "told"
     WARNING = "warning"

@@ -1,1 +1,1 @@
-"""The audit log's content: entries, the anchors they were judged by, and proofs of one claim about one device."""
+"""The content of audit logs: entries, the keys and roots that a verifier trusted, and proofs about one device."""

@@ -1,13 +1,14 @@
-"""Whom a verifier believed and how it began: entries of its audit log that no key signs, the verifier's word alone.
+"""The keys and roots that a verifier trusted, and its starts: entries of its audit log that no key signs.
 
     anchors  {1: name, 2: build, 3: form of results, 4: verifier's key, 5: endorsers, 6: distributors, 7: TSA roots,
               8: TSA intermediates, 9: version of stored states}
     start    {1: SHA-256 of the anchors, 2: SHA-256 of its own policy or null, 3: attesters, 4: objects}
 
-Keys are DER SubjectPublicKeyInfo of P-256 keys, certificates are DER, each list sorted, so that equal trust has equal
-bytes. ``start`` stands at every start of the verifier, after what it names; its numbers are those in its database,
-handles aside, which the log must explain: two zeros are a verifier that began with an empty one. An auditor who has
-keys of his own holds them against these; one who has none believes them because the log says so, and must be told.
+Keys are DER SubjectPublicKeyInfo of P-256 keys, certificates are DER, each list is sorted, so equal trust has equal
+bytes. The verifier writes ``start`` at each start, after the anchors and the policy that it names. It states how many
+attesters and objects (without handles) the verifier's database holds; earlier entries must explain them, so a verifier
+with an empty database writes two zeros. An auditor compares the anchors with known keys. An auditor without such keys
+trusts the log's claim, and the report must say so.
 """
 
 import hashlib
@@ -35,18 +36,18 @@ _ANCHORS, _POLICY, _ATTESTERS, _OBJECTS = range(1, 5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchors:
-    """What decides a verifier's results beside its log.
+    """The facts that decide a verifier's results, beside the other entries of its audit log.
 
     Attributes:
-        verifier: its name, in results.
-        build: its software, in results.
+        verifier: the verifier's name in results.
+        build: the verifier's software in results.
         result_format: ``jwt`` or ``cwt``.
-        key: that signs its results, DER.
+        key: the key that signs results, DER.
         endorsers: keys of endorsers, DER.
         distributors: keys of handle distributors, DER.
         tsa_roots: certificates, DER.
         tsa_intermediates: certificates between a root and a TSA that tokens leave out, DER.
-        state_version: of the form in which it stores attesters' states: one of another version it takes for unknown.
+        state_version: format version of stored states. The verifier ignores stored states of other versions.
     """
 
     verifier: str
@@ -66,9 +67,9 @@ class Start:
 
     Attributes:
         anchors: SHA-256 of :func:`encode_anchors`.
-        policy: SHA-256 of the text of its own policy; None when it has none.
-        attesters: in its database.
-        objects: signed objects in it, but for handles, which come and go.
+        policy: SHA-256 of the text of its own policy; None if it has none.
+        attesters: number of attesters in its database.
+        objects: number of signed objects in its database, without handles.
     """
 
     anchors: bytes
@@ -95,7 +96,7 @@ def encode_anchors(anchors: Anchors) -> bytes:
 
 
 def parse_anchors(raw: bytes) -> Anchors:
-    """The inverse; keys are checked to be keys, certificates are not looked at.
+    """The inverse of :func:`encode_anchors`. Keys are parsed, certificates are not.
 
     Raises:
         PeerError: ``too-large`` or ``malformed``.
@@ -127,7 +128,7 @@ def encode_start(start: Start) -> bytes:
 
 
 def parse_start(raw: bytes) -> Start:
-    """The inverse.
+    """The inverse of :func:`encode_start`.
 
     Raises:
         PeerError: ``too-large`` or ``malformed``.
@@ -151,7 +152,7 @@ def keys_by_id(ders: Iterable[bytes]) -> Mapping[bytes, EllipticCurvePublicKey]:
     """Keys by ``cose.key_id``.
 
     Raises:
-        PeerError: ``malformed`` for what is no P-256 key.
+        PeerError: ``malformed`` for anything but a P-256 key.
     """
     keys = {}
     for der in ders:
@@ -160,20 +161,20 @@ def keys_by_id(ders: Iterable[bytes]) -> Mapping[bytes, EllipticCurvePublicKey]:
         except (ValueError, UnsupportedAlgorithm) as error:
             raise PeerError(Reason.MALFORMED, f"anchors: not a public key ({error})") from error
         if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
-            raise PeerError(Reason.MALFORMED, "anchors: a key that is not a P-256 key")
+            raise PeerError(Reason.MALFORMED, "anchors: not a P-256 key")
         if public_der(key) != der:
-            raise PeerError(Reason.MALFORMED, "anchors: a key in an unusual encoding")
+            raise PeerError(Reason.MALFORMED, "anchors: a key that is not canonical DER")
         keys[cose.key_id(key)] = key
     return keys
 
 
 def thumbprint(der: bytes) -> str:
-    """SHA-256 of a key or certificate in DER, for people: as ``openssl x509 -fingerprint -sha256`` has it, plain."""
+    """SHA-256 of a key or certificate in DER, for people: ``openssl x509 -fingerprint -sha256`` without colons."""
     return hashlib.sha256(der).hexdigest()
 
 
 def _listed(value: object, field: str, limit: int) -> tuple[bytes, ...]:
     items = tuple(as_bytes(item, field, limit=limit) for item in as_array(value, field, limit=MAX_KEYS))
     if list(items) != sorted(set(items)):
-        raise PeerError(Reason.MALFORMED, f"{field}: not sorted, or one of them twice")
+        raise PeerError(Reason.MALFORMED, f"{field}: not sorted, or one item twice")
     return items

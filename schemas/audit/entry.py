@@ -1,22 +1,22 @@
-"""Entries of a verifier's audit log: evidence with what became of it, and between it the objects it was judged by.
+"""Entries of a verifier's audit log: evidence with its result, and between them the objects that decided the results.
 
-A log's leaf is an entry, or, of one longer than a leaf may be (:data:`schemas.tlog.tiles.MAX_LEAF_BYTES`), a reference
-to it (:func:`leaf_of`). No entry looks like a reference: their keys differ.
+A leaf of the log is an entry. If the entry is longer than a leaf may be (:data:`schemas.tlog.tiles.MAX_LEAF_BYTES`),
+the leaf is a reference to it (:func:`leaf_of`). Entries and references have different keys.
 
     reference  {9: SHA-256 of the entry, 10: its length}
 
-Entries are of two kinds, in the order in which things took effect at the verifier:
+There are two kinds of entries, in the order in which they took effect at the verifier:
 
     evidence   {1: receipt, 2: UEID, 3: reasons, 4: result or null, 5: SHA-256 of the payload, 6: payload or null}
     object     {1: receipt, 7: kind, 8: the object}
 
-An object entry stands before the first evidence that was judged with the object in force. So of evidence between the
-entries of handles ``H_i`` and ``H_j`` the log says: received after ``H_i`` was stamped, and before ``H_j`` was accepted
-(REIM 7.2). Everything in an entry is the verifier's word until what is signed in it has been verified.
+An object entry comes before the first evidence that was judged with the object in force. So evidence between the
+entries of handles ``H_i`` and ``H_j`` was received after ``H_i`` was stamped and before ``H_j`` was accepted (REIM
+7.2). Only the signed parts of an entry can be verified; the rest is the verifier's claim.
 
-Three kinds of object nobody signs: whom the verifier believes (``anchors``), the policy of its own configuration
-(``local-policy``), and that it started (``start``); :mod:`schemas.audit.anchors` says what is in them. With them a log
-is enough to come to every result again.
+Three kinds of object are not signed: the keys and roots that the verifier trusts (``anchors``), the policy of its own
+configuration (``local-policy``), and its start (``start``); see :mod:`schemas.audit.anchors`. With them, every result
+can be recomputed from the log alone.
 """
 
 import hashlib
@@ -48,15 +48,15 @@ _MAX_REASONS: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceEntry:
-    """One message of an attester, or what came without one: a deadline, the handle of evidence that was pending.
+    """One message of an attester, or a result without one: after a missed deadline, or for evidence that was pending.
 
     Attributes:
         received_us: receipt, UTC microseconds of the verifier's clock.
-        ueid: the attester whose topic it came on.
-        reasons: codes, as in the result.
-        result: the signed result; None for evidence that was refused.
+        ueid: the attester, by the topic.
+        reasons: reason codes, as in the result.
+        result: the signed result; None for refused evidence.
         digest: SHA-256 of the payload.
-        payload: the CMW record as it arrived; None where it was refused, and where there was none.
+        payload: the CMW record as it was received; None for refused evidence and for a result without a message.
     """
 
     received_us: int
@@ -68,18 +68,18 @@ class EvidenceEntry:
 
     @property
     def cause(self) -> str:
-        """Why there is a result without evidence: ``overdue``, or ``resolved`` when the handle of pending one came."""
+        """The cause of a result without a message: ``overdue``, or ``resolved`` if the missing handle arrived."""
         return "overdue" if Reason.EVIDENCE_OVERDUE in self.reasons else "resolved"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectEntry:
-    """A handle, an endorsement, a set of reference values or a policy that came into force; or an unsigned object.
+    """A trust object that came into force, or an unsigned object.
 
     Attributes:
-        received_us: when, UTC microseconds of the verifier's clock.
+        received_us: receipt, UTC microseconds of the verifier's clock.
         kind: one of ``TRUST_OBJECTS`` or :data:`UNSIGNED_KINDS`.
-        raw: the object; of a handle with its time-stamp token.
+        raw: the object; a handle with its time-stamp token.
     """
 
     received_us: int
@@ -91,7 +91,7 @@ AuditEntry: TypeAlias = EvidenceEntry | ObjectEntry
 
 
 def encode_entry(entry: AuditEntry) -> bytes:
-    """The bytes that are framed into the log."""
+    """The bytes of an entry."""
     if isinstance(entry, ObjectEntry):
         return cbor.encode({_TIME: entry.received_us, _KIND: entry.kind, _OBJECT: entry.raw})
     return cbor.encode(
@@ -134,11 +134,11 @@ def parse_entry(raw: bytes) -> AuditEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryReference:
-    """What stands in the tree for an entry longer than a leaf may be; the entry lies beside the tree.
+    """The leaf of an entry that is longer than a leaf may be. The entry itself is stored beside the tree.
 
     Attributes:
         digest: SHA-256 of the entry.
-        length: of the entry, bytes; more than a leaf may have.
+        length: of the entry in bytes; longer than a leaf may be.
     """
 
     digest: bytes
@@ -146,11 +146,11 @@ class EntryReference:
 
     @property
     def path(self) -> str:
-        """Where the entry lies below the log's prefix."""
+        """The path of the entry below the log's prefix."""
         return f"blob/{self.digest.hex()}"
 
     def check(self, entry: bytes) -> bytes:
-        """Returns the entry if it is the one meant.
+        """Returns the entry if length and digest are right.
 
         Raises:
             PeerError: ``audit-log-altered``.
@@ -161,10 +161,10 @@ class EntryReference:
 
 
 def leaf_of(entry: bytes) -> tuple[bytes, EntryReference | None]:
-    """The leaf that stands for an entry, and the reference where that is not the entry itself.
+    """The leaf of an entry, and the reference if the leaf is not the entry itself.
 
     Raises:
-        PeerError: ``too-large``: no entry may be that long.
+        PeerError: ``too-large`` for an entry beyond :data:`MAX_ENTRY_BYTES`.
     """
     if len(entry) > MAX_ENTRY_BYTES:
         raise PeerError(Reason.TOO_LARGE, f"audit entry: {len(entry)} bytes, the limit is {MAX_ENTRY_BYTES}")
@@ -175,9 +175,9 @@ def leaf_of(entry: bytes) -> tuple[bytes, EntryReference | None]:
 
 
 def reference_in(leaf: bytes) -> EntryReference | None:
-    """The reference that a leaf is; None for an entry, or for anything else.
+    """The reference in a leaf; None for an entry, or for anything else.
 
-    A reference to something that would have been short enough for a leaf is none: an entry has one leaf.
+    A reference to an entry that is short enough for a leaf is not valid: an entry has one leaf.
     """
     if len(leaf) > _MAX_REFERENCE_BYTES:
         return None

@@ -1,15 +1,15 @@
-"""One file that answers "was this device running only approved software at that time, and who says so?".
+"""The file that answers "was this device running only approved software at that time, and who proves it?".
 
     proof    [media type, content, SHA-256 of content]
     content  {1: UEID, 2: time, 3: [head …], 4: [consistency …], 5: [entry …], 6: before or null, 7: after or null}
     head     [checkpoint, its token or null, cosignature lines]
     entry    bytes of [index, head, path, log entry]
 
-The checksum finds accidents at once; whoever changes a proof on purpose recomputes it, and everything that the answer
-rests on is signed or leads to a signed root. Entries are the log's own, in its order: the evidence made *before* the
-time and that made *after* it, named by index, what their logs need to be replayed, the objects they were judged by, and
-later evidence whose sync proof shows that the boot went on. Each is proven to be in the tree of one of the heads:
-smaller ones have earlier stamps. Nothing is believed by parsing.
+The checksum finds accidental damage. An attacker can recompute it, so the answer depends only on facts that are signed
+or lead to a signed root. The entries are those of the audit log, in its order: the evidence made *before* the time and
+the evidence made *after* it (by index), the pushes needed to replay their measurement logs, the objects that decided
+their results, and later evidence whose sync proof shows that the boot went on. Each entry is proven to be in the tree
+of one of the heads; smaller trees have earlier stamps. Parsing proves nothing.
 """
 
 import hashlib
@@ -39,9 +39,9 @@ class ProvenHead:
     """A checkpoint of the log.
 
     Attributes:
-        note: as the log's key signed it.
-        stamp: RFC 3161 token over its bytes; None where no authority stamped it.
-        cosignatures: signature lines of witnesses; empty for none.
+        note: the note that the log's key signed.
+        stamp: RFC 3161 token over the bytes of the note; None if no authority stamped it.
+        cosignatures: signature lines of witnesses; may be empty.
     """
 
     note: bytes
@@ -54,10 +54,10 @@ class ProvenEntry:
     """An entry of the log.
 
     Attributes:
-        index: its place.
-        head: in the tree of which of the proof's heads.
-        path: its inclusion there, hashes from the leaf to the root.
-        entry: its bytes.
+        index: of the entry in the log.
+        head: number of the head whose tree holds the entry.
+        path: the inclusion proof, hashes from the leaf to the root.
+        entry: the bytes.
     """
 
     index: int
@@ -68,16 +68,16 @@ class ProvenEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditProof:
-    """A proof as it was parsed; says nothing until it was checked.
+    """A parsed proof. It proves nothing until it is checked.
 
     Attributes:
-        ueid: the device asked about.
-        at_us: the time asked for, UTC microseconds.
-        heads: one to three, smaller ones first.
-        consistency: of each but the first, that it extends the one before.
-        entries: by index, ascending.
-        before: index of the evidence made before that time; None where there is none.
-        after: index of the evidence made after it; None likewise.
+        ueid: the device in question.
+        at_us: the time in question, UTC microseconds.
+        heads: one to three, smaller trees first.
+        consistency: for each head but the first, the proof that it extends the previous one.
+        entries: ascending by index.
+        before: index of the evidence made before the time; None if there is none.
+        after: index of the evidence made after the time; None if there is none.
     """
 
     ueid: Ueid
@@ -109,14 +109,14 @@ def parse_proof(raw: bytes) -> AuditProof:
     """Parses a proof's file.
 
     Raises:
-        PeerError: ``too-large``, ``malformed``; ``audit-proof-invalid`` for a checksum that is not the content's.
+        PeerError: ``too-large``, ``malformed``; ``audit-proof-invalid`` for a wrong checksum.
     """
     outer = as_array(cbor.decode(raw, "audit proof", max_bytes=MAX_PROOF_BYTES), "audit proof", length=3)
     if outer[0] != AUDIT_PROOF:
         raise PeerError(Reason.MALFORMED, f"audit proof: {str(outer[0])[:80]!r}, expected {AUDIT_PROOF!r}")
     content = as_bytes(outer[1], "audit proof content")
     if hashlib.sha256(content).digest() != as_bytes(outer[2], "audit proof checksum", size=HASH_BYTES):
-        raise PeerError(Reason.AUDIT_PROOF_INVALID, "audit proof: damaged, its checksum is not that of its content")
+        raise PeerError(Reason.AUDIT_PROOF_INVALID, "audit proof: damaged, its checksum is wrong")
     decoded = cbor.decode(content, "audit proof content", max_bytes=MAX_PROOF_BYTES)
     items = as_map(decoded, "audit proof content", required=range(1, 8), optional=())
     heads = tuple(map(_head, as_array(items[_HEADS], "audit proof heads", limit=MAX_HEADS)))
@@ -137,9 +137,9 @@ def parse_proof(raw: bytes) -> AuditProof:
 def _check_order(heads: tuple[ProvenHead, ...], entries: tuple[ProvenEntry, ...]) -> None:
     indices = [each.index for each in entries]
     if indices != sorted(set(indices)):
-        raise PeerError(Reason.MALFORMED, "audit proof: entries out of order, or one of them twice")
+        raise PeerError(Reason.MALFORMED, "audit proof: entries out of order, or one entry twice")
     if not heads or any(each.head >= len(heads) for each in entries):
-        raise PeerError(Reason.MALFORMED, "audit proof: an entry under a checkpoint that is not there")
+        raise PeerError(Reason.MALFORMED, "audit proof: an entry names a checkpoint that is missing")
 
 
 def _head(value: object) -> ProvenHead:
@@ -166,7 +166,7 @@ def _entry(value: object) -> ProvenEntry:
 def _hashes(value: object, field: str) -> tuple[bytes, ...]:
     raw = as_bytes(value, field, limit=_MAX_PATH_BYTES)
     if len(raw) % HASH_BYTES:
-        raise PeerError(Reason.MALFORMED, f"{field}: {len(raw)} bytes are no hashes")
+        raise PeerError(Reason.MALFORMED, f"{field}: {len(raw)} bytes are not a list of hashes")
     return tuple(raw[start : start + HASH_BYTES] for start in range(0, len(raw), HASH_BYTES))
 
 

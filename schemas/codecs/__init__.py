@@ -1,1 +1,1 @@
-"""Bytes in, values out, and back: CBOR, COSE, CMW, JWS, DER time stamps, and the typed readers that the others use."""
+"""Encoders and decoders: CBOR, COSE, CMW, JWS, DER time stamps, and typed access to decoded values."""

@@ -1,8 +1,8 @@
-"""CBOR in and out: deterministic encoding, strict bounded decoding. The only importer of cbor2.
+"""CBOR: deterministic encoding, strict bounded decoding. The only importer of cbor2.
 
-cbor2's canonical form orders map keys by length first (RFC 7049, 3.9); RFC 8949, 4.2.1 orders them bytewise. The two
-agree for every map of this project (small non-negative integers or text, and one long negative key), and the tests
-hold the vectors to both. ``decode`` accepts exactly the bytes that ``encode`` produces, so a value has one encoding.
+cbor2's canonical form orders map keys by length first (RFC 7049, 3.9); RFC 8949, 4.2.1 orders them bytewise. Both give
+the same order for every map of this project (small non-negative integers or text, and one long negative key); the tests
+compare the vectors with both. ``decode`` accepts exactly the bytes that ``encode`` makes, so a value has one encoding.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _SCANNED_FROM_BYTES: Final = 1024  # smaller inputs cannot hold enough keys to m
 
 
 def _refuse(_value: object, _immutable: bool) -> NoReturn:  # noqa: FBT001 cbor2's signature
-    message = "a tag that no message of ours uses"
+    message = "a tag that no message uses"
     raise ValueError(message)
 
 
@@ -31,7 +31,7 @@ def _keep_time(value: object, _immutable: bool) -> Tag:  # noqa: FBT001 cbor2's 
     return Tag(TAG_EPOCH_TIME, value)
 
 
-# cbor2 turns these tags into dates, decimals, regular expressions, shared references …: refused before it does.
+# cbor2 would turn these tags into dates, decimals, regular expressions, shared references …; they are refused first.
 _INTERPRETED_TAGS: Final = (
     *(0, 2, 3, 4, 5),
     *(25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799),
@@ -52,15 +52,15 @@ def encode(value: object) -> bytes:
 
 
 def decode_foreign(raw: bytes, field: str, *, max_bytes: int = MAX_MESSAGE_BYTES) -> object:
-    """Decodes one item that another tool has made, to show it: any encoding, indefinite lengths, any tag as it is.
+    """Decodes one item of another tool, to show it: any encoding, indefinite lengths, tags not interpreted.
 
     Args:
-        raw: the bytes; what follows the first item is passed over.
-        field: what they are, for the error message.
+        raw: the bytes; those after the first item are ignored.
+        field: name of the bytes, for the error message.
         max_bytes: limit on ``len(raw)``.
 
     Raises:
-        PeerError: ``too-large``; ``malformed`` for what is no CBOR, duplicate keys, depth.
+        PeerError: ``too-large``; ``malformed`` for bytes that are not CBOR, duplicate keys, depth.
     """
     if len(raw) > max_bytes:
         raise PeerError(Reason.TOO_LARGE, f"{field}: {len(raw)} bytes, the limit is {max_bytes}")
@@ -74,13 +74,13 @@ def decode_foreign(raw: bytes, field: str, *, max_bytes: int = MAX_MESSAGE_BYTES
 
 
 def decode(raw: bytes, field: str, *, max_bytes: int = MAX_MESSAGE_BYTES, authenticated: bool = False) -> object:
-    """Strict decoding of one deterministic item.
+    """Decodes one deterministic item, strictly.
 
     Args:
-        raw: the bytes, all of them.
-        field: what they are, for the error message.
+        raw: all bytes of the item.
+        field: name of the bytes, for the error message.
         max_bytes: limit on ``len(raw)``, checked before anything is parsed.
-        authenticated: a trusted key signed these bytes: the limits on the number of items do not apply.
+        authenticated: a trusted key signed these bytes, so the limits on the number of items do not apply.
 
     Returns:
         dict, list, int, str, bytes, bool, None or :data:`Tag`; inside a tag maps and arrays are immutable

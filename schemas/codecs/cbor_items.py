@@ -1,8 +1,8 @@
-"""How many CBOR items some bytes describe, counted without building any of them.
+"""Counts the CBOR items in some bytes without building them.
 
-A decoder builds whatever is described, and a map whose keys are made to collide costs it time quadratic in their
-number. So before it is called on bytes that nobody vouches for, items, levels and pairs of a map are limited here, and
-keys must be integers or text. What else is malformed is left to the decoder.
+A decoder builds everything that the bytes describe, and a map whose keys collide costs it time quadratic in their
+number. So this module first limits items, levels and pairs of a map in bytes that no trusted key signed, and allows
+only integers and text as keys. The decoder finds all other errors.
 """
 
 from typing import Final
@@ -18,17 +18,17 @@ _KEY_MAJORS: Final = frozenset({0, 1, _TEXT})
 
 
 def check_items(raw: bytes, field: str) -> None:
-    """Checks the number of items, in time linear in it.
+    """Checks the number of items, in linear time.
 
     Args:
         raw: untrusted bytes.
-        field: what they are, for the error message.
+        field: name of the bytes, for the error message.
 
     Raises:
         PeerError: ``too-large``; ``malformed`` for a map key of another kind.
     """
     position = items = 0
-    left: list[int] = []  # items still to come of each open container; of a map, keys and values, as a negative number
+    left: list[int] = []  # items that each open container still lacks; of a map, keys and values, as a negative number
     while position < len(raw):
         items += 1
         if items > MAX_CBOR_ITEMS or len(left) > MAX_CBOR_DEPTH:

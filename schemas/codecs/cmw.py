@@ -1,6 +1,6 @@
 """CMW records (RFC 9999, section 3.1): ``[media type, bytes, indicator]``, the envelope of every payload.
 
-The envelope itself is unprotected: nothing in it is believed beyond choosing the parser.
+The envelope itself is not protected. It only selects the parser.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ _MAX_TYPE_CHARACTERS = 128
 
 
 def wrap(media_type: str, value: bytes, indicator: Indicator | None) -> bytes:
-    """Encodes one record; ``indicator`` is omitted for messages that are not conceptual messages of RATS."""
+    """Encodes one record. Messages that are not conceptual messages of RATS have no indicator."""
     return cbor.encode([media_type, value] if indicator is None else [media_type, value, int(indicator)])
 
 
 def unverified_type(raw: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> str:
-    """The media type that a record claims, to choose who unwraps it.
+    """The media type that a record claims, to select the function that unwraps it.
 
     Raises:
         PeerError: ``too-large``, ``malformed``.
@@ -33,9 +33,7 @@ def unverified_type(raw: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> str:
 
 
 def unwrap(raw: bytes, media_type: str, indicator: Indicator | None, *, max_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
-    """The value of a record that must be of one type.
-
-    Args and errors are those of :func:`unwrap_any`.
+    """The value of a record of one media type. For arguments and errors see :func:`unwrap_any`.
 
     Returns:
         The record's value, not parsed, not trusted.
@@ -46,12 +44,12 @@ def unwrap(raw: bytes, media_type: str, indicator: Indicator | None, *, max_byte
 def unwrap_any(
     raw: bytes, media_types: Sequence[str], indicator: Indicator | None, *, max_bytes: int = MAX_MESSAGE_BYTES
 ) -> tuple[str, bytes]:
-    """The type and value of a record that must be of one of several types.
+    """The media type and value of a record of one of several media types.
 
     Args:
         raw: an MQTT payload.
-        media_types: the only types accepted.
-        indicator: the only indicator accepted; None where the record must have none.
+        media_types: the accepted media types.
+        indicator: the accepted indicator; None if the record must not have one.
         max_bytes: limit on the whole payload.
 
     Returns:

@@ -1,7 +1,7 @@
-"""COSE_Sign1 (RFC 9052, section 4.2) with ES256, as every signed object of ours uses it.
+"""COSE_Sign1 (RFC 9052, section 4.2) with ES256. All our signed objects but JWTs use it.
 
-A signature counts only together with the type in the protected header (``typ``, RFC 9596, or ``content type``): a
-solicit can never pass as a handle, whoever signed it.
+A signature is valid only together with the type in the protected header (``typ``, RFC 9596, or ``content type``), so a
+solicit can never pass as a handle.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ class Sign1:
 
     @property
     def key_id(self) -> bytes:
-        """The signer's claim of which key to use (a hint: an absent or wrong one only fails verification)."""
+        """The id of the key that the signer claims to have used. With a missing or wrong id the verification fails."""
         value = self.headers.get(HEADER_KEY_ID)
         return value if isinstance(value, bytes) else b""
 
@@ -63,14 +63,14 @@ def key_id(key: EllipticCurvePublicKey) -> bytes:
 
 
 def protected_headers(signer: bytes, headers: Mapping[int, object]) -> dict[object, object]:
-    """The protected header under a signature by the key with the id ``signer``."""
+    """The protected header of a signature by the key with the id ``signer``."""
     all_headers: dict[object, object] = {HEADER_ALGORITHM: ALGORITHM_ES256, HEADER_KEY_ID: signer}
     all_headers.update(headers.items())
     return all_headers
 
 
 def sign(payload: bytes, key: EllipticCurvePrivateKey, headers: Mapping[int, object]) -> Sign1:
-    """Signs ``payload``; ``headers`` (the type among them) join the algorithm and key id in the protected header."""
+    """Signs ``payload``. The protected header holds ``headers`` (with the type), the algorithm and the key id."""
     all_headers = protected_headers(key_id(key.public_key()), headers)
     protected = cbor.encode(all_headers)
     r, s = decode_dss_signature(key.sign(_to_be_signed(protected, payload), _ES256))
@@ -89,7 +89,7 @@ def encode(sign1: Sign1) -> bytes:
 
 
 def to_tag(sign1: Sign1) -> cbor.Tag:
-    """A COSE_Sign1 as CBOR tag 18, to stand inside another item."""
+    """A COSE_Sign1 as CBOR tag 18, to be put into another item."""
     items = [sign1.protected, dict(sign1.unprotected), sign1.unverified_payload, sign1.signature]
     return cbor.Tag(TAG_SIGN1, items)
 
@@ -104,7 +104,7 @@ def parse(raw: bytes, field: str, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Sign
 
 
 def from_tag(item: object, field: str) -> Sign1:
-    """As :func:`parse`, from the decoded item.
+    """Like :func:`parse`, for a decoded item.
 
     Raises:
         PeerError: ``malformed``.
@@ -134,7 +134,7 @@ def verify(
     Args:
         sign1: the parsed object.
         keys: the trusted keys by :func:`key_id`.
-        expected: protected headers that must be there with exactly these values.
+        expected: protected headers that the object must have, with exactly these values.
         reason: the code to raise with.
 
     Returns:
@@ -160,7 +160,7 @@ def verify(
 
 
 def ctt_imprint(sign1: Sign1) -> bytes:
-    """SHA-256 of the CBOR-encoded signature field, head included: what a 3161-ctt token stamps (RFC 9921, 3.1)."""
+    """The imprint of a 3161-ctt token: SHA-256 of the CBOR-encoded signature field with its head (RFC 9921, 3.1)."""
     return hashlib.sha256(cbor.encode(sign1.signature)).digest()
 
 

@@ -1,4 +1,4 @@
-"""Typed access to decoded CBOR: each function returns what it promises or raises a ``PeerError`` naming the field."""
+"""Typed access to decoded CBOR. Each function returns the type in its name, or raises a ``PeerError`` for the field."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -22,7 +22,7 @@ def as_map(
     optional: Collection[object] | None = None,
     limit: int | None = None,
 ) -> Mapping[object, object]:
-    """A map with all ``required`` keys and, unless ``optional`` is None, no keys but these two sets."""
+    """A map with all ``required`` keys. It has no other keys than ``optional`` ones, unless that is None."""
     if not isinstance(value, Mapping):
         raise _malformed(field, "a map")
     if not _KEY_TYPES.issuperset(map(type, value)):  # True and 1.0 would pass for the key 1
@@ -40,7 +40,7 @@ def as_map(
 
 
 def as_array(value: object, field: str, *, length: int | None = None, limit: int | None = None) -> Sequence[object]:
-    """An array, of exactly ``length`` or at most ``limit`` items where given."""
+    """An array: if given, of exactly ``length`` items or at most ``limit``."""
     if not isinstance(value, list | tuple):
         raise _malformed(field, "an array")
     if length is not None and len(value) != length:
@@ -51,7 +51,7 @@ def as_array(value: object, field: str, *, length: int | None = None, limit: int
 
 
 def as_bytes(value: object, field: str, *, size: int | None = None, limit: int | None = None) -> bytes:
-    """A byte string, of exactly ``size`` or at most ``limit`` bytes where given."""
+    """A byte string: if given, of exactly ``size`` bytes or at most ``limit``."""
     if not isinstance(value, bytes):
         raise _malformed(field, "a byte string")
     if size is not None and len(value) != size:

@@ -1,7 +1,7 @@
-"""Sets of public keys as JWKS (RFC 7517): how verifiers hand out the keys that relying parties trust.
+"""Sets of public keys as JWKS (RFC 7517), in which verifiers publish their keys for relying parties.
 
-A set holds every key that may have signed a result: during a rollover the old one and the new. Only P-256 keys for
-signatures count; keys of other kinds are passed over (RFC 7517, 5). ``kid`` is for people: a key's id is computed.
+A set holds every key that may have signed a result: during a rollover the old one and the new one. Keys of other kinds
+than P-256 keys for signatures are ignored (RFC 7517, 5). ``kid`` is for people: the id of a key is computed.
 """
 
 import json
@@ -33,10 +33,10 @@ def encode_jwks(keys: Iterable[EllipticCurvePublicKey]) -> bytes:
 
 
 def parse_jwks(raw: bytes) -> list[EllipticCurvePublicKey]:
-    """The keys of a set that can verify our signatures; whoever trusts the file trusts them all.
+    """The keys of a set that can verify our signatures. A caller who trusts the file trusts all of them.
 
     Raises:
-        PeerError: ``too-large``; ``malformed``: no JWKS, a point off the curve, a private key, or no usable key at all.
+        PeerError: ``too-large``; ``malformed``: not a JWKS, a point off the curve, a private key, or no usable key.
     """
     if len(raw) > MAX_MESSAGE_BYTES:
         raise PeerError(Reason.TOO_LARGE, f"JWKS: {len(raw)} bytes, the limit is {MAX_MESSAGE_BYTES}")
@@ -51,7 +51,7 @@ def parse_jwks(raw: bytes) -> list[EllipticCurvePublicKey]:
         raise PeerError(Reason.TOO_LARGE, f"JWKS: {len(entries)} keys, the limit is {MAX_KEYS}")
     keys = [_key(entry) for entry in entries if _is_ours(entry)]
     if not keys:
-        raise PeerError(Reason.MALFORMED, "JWKS: no P-256 key for signatures in it")
+        raise PeerError(Reason.MALFORMED, "JWKS: it holds no P-256 key for signatures")
     return keys
 
 
@@ -73,7 +73,7 @@ def _is_ours(entry: dict[str, object]) -> bool:
 
 def _key(entry: dict[str, object]) -> EllipticCurvePublicKey:
     if "d" in entry:
-        raise PeerError(Reason.MALFORMED, "JWKS: a private key is in it; keep that one to yourself")
+        raise PeerError(Reason.MALFORMED, "JWKS: it holds a private key; publish public keys only")
     x, y = (_coordinate(entry, axis) for axis in ("x", "y"))
     try:
         return EllipticCurvePublicNumbers(x, y, SECP256R1()).public_key()

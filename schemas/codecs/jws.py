@@ -19,8 +19,8 @@ from schemas.reasons import Reason
 
 ALGORITHM: Final = "ES256"
 TYPE: Final = "eat+jwt"  # RFC 9782, 2.1
-_NOBODY: Final = derive_private_key(1, SECP256R1())  # everybody's: signs where nothing but the rest is looked at
-# Times are checked by the caller against a clock it names, never by the library against the machine's.
+_NOBODY: Final = derive_private_key(1, SECP256R1())  # a key that everybody knows, for a signature that is thrown away
+# The caller compares times with a clock of its choice. The library must not compare them with the machine's clock.
 _OPTIONS: Final[jwt.types.Options] = {
     "verify_signature": True,
     "verify_exp": False,
@@ -37,27 +37,27 @@ def sign(claims: Mapping[str, object], key: EllipticCurvePrivateKey, key_id: str
 
 
 def signed_part(token: bytes) -> bytes:
-    """What the signature of a compact JWS covers: header and claims, as they stand in it."""
+    """The bytes that the signature of a compact JWS covers: header and claims, as they are in the token."""
     return token.rpartition(b".")[0]
 
 
 def to_be_signed(claims: Mapping[str, object], key_id: str) -> bytes:
-    """What the key with this id signs when :func:`sign` is asked to; byte for byte."""
+    """The bytes that :func:`sign` signs with the key of this id."""
     return signed_part(sign(claims, _NOBODY, key_id))
 
 
 def verify(token: bytes, keys: Mapping[str, EllipticCurvePublicKey]) -> dict[str, object]:
-    """Verifies a compact JWS by the key its ``kid`` names.
+    """Verifies a compact JWS with the key that its ``kid`` names.
 
     Args:
         token: ASCII of the compact form.
         keys: trusted keys by key id.
 
     Returns:
-        The authenticated claims; their times are not checked here.
+        The authenticated claims. The caller checks their times.
 
     Raises:
-        PeerError: ``malformed``, or ``result-signature-invalid`` when no trusted key signed it with ES256.
+        PeerError: ``malformed``; ``result-signature-invalid`` if no trusted key signed it with ES256.
     """
     try:
         header = jwt.get_unverified_header(token)
@@ -77,7 +77,7 @@ def verify(token: bytes, keys: Mapping[str, EllipticCurvePublicKey]) -> dict[str
 
 
 def unverified_claims(token: bytes) -> dict[str, object]:
-    """The claims of a compact JWS as somebody wrote them down; nobody need have signed them.
+    """The claims of a compact JWS whose signature is not verified.
 
     Raises:
         PeerError: ``malformed``.

@@ -1,4 +1,4 @@
-"""A cursor over untrusted bytes: every read is bounded, every shortage is a ``PeerError`` that names the field."""
+"""A cursor over untrusted bytes. Every read is bounded; if bytes are missing, the ``PeerError`` names the field."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from schemas.reasons import Reason
 class Reader:
     """Reads fixed and length-prefixed fields from ``data``, front to back.
 
-    Invariant: ``0 <= position <= len(data)``; a failed read leaves ``position`` where it was.
+    Invariant: ``0 <= position <= len(data)``. A failed read does not move ``position``.
     """
 
     __slots__ = ("_byteorder", "data", "position")
@@ -21,7 +21,7 @@ class Reader:
 
     @property
     def remaining(self) -> int:
-        """Bytes not read yet."""
+        """The number of bytes that are not read yet."""
         return len(self.data) - self.position
 
     def take(self, size: int, field: str) -> bytes:
@@ -56,10 +56,10 @@ class Reader:
             raise
 
     def finish(self, field: str) -> None:
-        """Checks that nothing is left.
+        """Checks that no byte is left.
 
         Raises:
-            PeerError: ``malformed`` when bytes follow the structure.
+            PeerError: ``malformed`` if bytes follow the structure.
         """
         if self.remaining:
             raise PeerError(Reason.MALFORMED, f"{field}: {self.remaining} bytes after its end")

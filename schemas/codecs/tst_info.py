@@ -1,6 +1,6 @@
 """RFC 3161 time-stamp tokens and their TSTInfo (section 2.4.2), parsed as strict DER.
 
-Parsing proves nothing: a :class:`TstInfo` is believed only when the token it came from was verified to a TSA root
+Parsing proves nothing: trust a :class:`TstInfo` only after its token was verified to a TSA root
 (``runtime.time_stamps.verifier``). Times are integer microseconds of UTC since 1970, so no fraction is lost.
 """
 
@@ -78,12 +78,12 @@ class _ContentInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TstInfo:
-    """What a TSA says in one token.
+    """The content of one token.
 
     Attributes:
         gen_time_us: genTime, microseconds of UTC since 1970.
-        accuracy_us: the TSA's accuracy around genTime; 0 where the TSA states none.
-        imprint: the SHA-256 that was stamped, 32 bytes.
+        accuracy_us: the TSA's accuracy around genTime; 0 if the TSA does not state it.
+        imprint: the stamped SHA-256, 32 bytes.
         serial: the token's serial number.
         policy: dotted OID of the TSA's policy.
         nonce: the request's nonce, if it had one.
@@ -99,11 +99,11 @@ class TstInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stamp:
-    """A time-stamp token that was verified to a trusted root; only who asked a TSA and verified its answer makes one.
+    """A time-stamp token that was verified to a trusted root. Only the TSA client makes one, after it has verified it.
 
     Attributes:
-        token: DER, sets in order, as it goes into a handle or an evidence body.
-        info: what the TSA signed in it.
+        token: DER with sorted sets, as handles and evidence bodies hold it.
+        info: the content that the TSA signed.
     """
 
     token: bytes
@@ -121,7 +121,7 @@ def parse_tst_info(der: bytes) -> TstInfo:
     try:
         info = asn1.decode_der(_TstInfo, der)
     except ValueError as error:
-        raise PeerError(Reason.MALFORMED, f"TSTInfo: not DER as RFC 3161 has it ({error})") from error
+        raise PeerError(Reason.MALFORMED, f"TSTInfo: not the DER of RFC 3161 ({error})") from error
     if info.version != 1:
         raise PeerError(Reason.MALFORMED, f"TSTInfo: version {info.version}, expected 1")
     imprint_oid = info.message_imprint.hash_algorithm.algorithm.dotted_string
@@ -138,7 +138,7 @@ def parse_tst_info(der: bytes) -> TstInfo:
 
 
 def extract_tst_info(token: bytes) -> bytes:
-    """The DER TSTInfo inside a time-stamp token (a CMS SignedData); the token's signature is not looked at.
+    """The DER TSTInfo in a time-stamp token (a CMS SignedData). The token's signature is not verified.
 
     Raises:
         PeerError: ``too-large``, ``malformed``.

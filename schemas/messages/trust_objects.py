@@ -48,7 +48,7 @@ class TrustObjectKind:
         media_type: of its messages.
         indicator: of its messages.
         max_bytes: limit on one message.
-        verify: verifies the signatures of an object and parses it; ``PeerError`` says why it is refused.
+        verify: verifies the signatures of an object and parses it; raises a ``PeerError`` if it is refused.
         expires: it is forgotten some time after its end. Objects of the other kinds stay until a new version comes.
     """
 
@@ -100,7 +100,7 @@ _ROWS: Final = (
         verify=lambda raw, signers: verify_policy(raw, signers.endorsers),
     ),
 )
-# The keys are texts: the name of any topic or entry can be looked up, and is not found where it is not such a kind.
+# The keys are texts, so that the kind of any topic or audit entry can be looked up.
 TRUST_OBJECTS: Final[Mapping[str, TrustObjectKind]] = {row.name: row for row in _ROWS}
 
 

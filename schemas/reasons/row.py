@@ -1,4 +1,4 @@
-"""One row of the table of reasons: all that is known about a code."""
+"""One row of the table of reasons: everything about one code."""
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
@@ -10,7 +10,7 @@ from schemas.verdicts import Freshness, TrustClaim, Weight
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What a reason does to a verdict.
+    """The effect of a reason on a verdict.
 
     Attributes:
         values: claims of the trust vector that it sets, if worse than they were (AR4SI, 2.3.4): 96 contraindicated, 33
@@ -33,18 +33,18 @@ CONTRADICTED: Final = Effect(undecided=True, freshness=Freshness.CONTRADICTED)
 
 @dataclass(frozen=True, slots=True)
 class ReasonRow:
-    """A reason code, in words and in its consequences.
+    """A reason code in words, and its effect.
 
     Attributes:
         code: the code.
         meaning: for people, a sentence without a full stop. It claims no more than ``docs/threat-model.md`` does.
         next_step: what to do, likewise; it names what to look at first.
         lasts: True for a state, which is reported as long as it holds; False for an event, which is reported once.
-        effect: what it does to a verdict, unless a policy gives it another weight; None for nothing.
-        reported_only: a result may list it although it decides nothing by itself.
-        least_weight: the least that a policy may weigh it; None where no policy may choose. A reason that makes a claim
-            of the trust vector untrue cannot weigh nothing, or the vector would state what nobody checked.
-        listed: a result lists what the reason is about: a path, a PCR, a rule, a policy.
+        effect: on a verdict, unless a policy gives the code another weight; None if it has none.
+        reported_only: a result may list it, but it changes no verdict by itself.
+        least_weight: the least weight that a policy may give it; None if no policy may choose. If the reason makes a
+            claim of the trust vector untrue, it must weigh something; else the vector would state what nobody checked.
+        listed: a result lists the paths, PCRs, rules or policies that the reason is about.
     """
 
     code: Reason

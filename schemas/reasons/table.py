@@ -13,5 +13,5 @@ from schemas.reasons.results import RESULTS
 from schemas.reasons.row import ReasonRow
 
 ALL_ROWS: Final = (*HANDLES, *RESULTS, *ENROLMENT, *EVIDENCE, *APPRAISAL, *MACHINE, *AUDIT)
-# The keys are texts: a code of a newer verifier can be looked up, and is not found.
+# The keys are texts, so that the unknown code of a newer verifier can be looked up too.
 REASONS: Final[Mapping[str, ReasonRow]] = {row.code: row for row in ALL_ROWS}

@@ -1,1 +1,1 @@
-"""Codes and verdicts in words, for people. No program decides anything by them."""
+"""Boot logs, reason codes and verdicts in words, for people. No program depends on these texts."""

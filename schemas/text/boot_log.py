@@ -1,4 +1,4 @@
-"""Boot logs as lines for people: what was extended, what it says, and whether a digest covers what it says."""
+"""Boot logs as lines for people: the digest of each event, its text, and whether the digest covers the text."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -41,13 +41,13 @@ _BOOT_OPTION_DIGITS: Final = 4
 
 
 def boot_log_lines(log: bytes) -> Iterator[str]:
-    """A legend; the log, a line an event; then what it says about Secure Boot.
+    """A legend, one line for each event, and the state of Secure Boot.
 
     Args:
-        log: from index 0; padding at its end is left out.
+        log: from index 0; padding at its end is ignored.
 
     Raises:
-        PeerError: the log does not parse. Event data that do not are shown as they are.
+        PeerError: the log does not parse. Event data that do not parse are shown in hexadecimal.
     """
     split = split_records(without_padding(log))
     events = [parse_event(record, split.format if index else None) for index, record in enumerate(split.records)]
@@ -92,7 +92,7 @@ def _text(event: BootEvent) -> str:
             text = f"{text} {printable(guess_text(decoded.detail) or decoded.detail.hex())}"
     except PeerError as error:
         text = f"unreadable ({error.detail}): {event.data.hex()}"
-    text = printable(text)  # whatever the decoders let through: names in certificates, for one
+    text = printable(text)  # decoders may pass unprintable text on, such as names in certificates
     return text if len(text) <= _MAX_TEXT_CHARACTERS else text[:_MAX_TEXT_CHARACTERS] + "..."
 
 

@@ -1,4 +1,4 @@
-"""Reason codes in words: what each means, and what to do next. For people; no program decides anything by it."""
+"""Reason codes in words: the meaning and the next step, for people. No program depends on these texts."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +12,7 @@ class ReasonText:
 
     Attributes:
         meaning: a sentence without a full stop.
-        next_step: what to do about it, likewise; it names what to look at first.
+        next_step: what to do, likewise; it names what to look at first.
     """
 
     meaning: str

@@ -1,8 +1,7 @@
-"""Verdicts in words: tiers, freshness, and what the value of each trust claim says (AR4SI). For people.
+"""Verdicts in words: tiers, freshness, and the values of the trust claims (AR4SI). For people.
 
-The reasons that can stand behind a claim are those of the verifier's table of effects; a test holds both to the same
-list. A policy may weigh a reason otherwise, so :func:`reasons_behind` names candidates among the reasons of a result,
-never more than the result itself says.
+The table of reasons states which claims a reason sets. A policy may give a reason another weight, so
+:func:`reasons_behind` names only candidates, from the reasons that the result lists.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from schemas.reasons.table import REASONS
 from schemas.verdicts import Freshness, Tier, TrustClaim, tier_of
 
 TIER_TEXTS: Final[Mapping[Tier, str]] = {
-    Tier.AFFIRMING: "everything that was asked for was checked and is as approved",
+    Tier.AFFIRMING: "everything that the policy asks for was checked and is as approved",
     Tier.WARNING: "nothing is known to be bad, but something needs a look",
     Tier.CONTRAINDICATED: "something is known to be bad",
     Tier.NONE: "the verifier does not decide; nothing is affirmed",
@@ -20,9 +19,9 @@ TIER_TEXTS: Final[Mapping[Tier, str]] = {
 FRESHNESS_TEXTS: Final[Mapping[Freshness, str]] = {
     Freshness.FRESH: "the evidence is as young as the policy asks",
     Freshness.STALE: "the evidence is too old, or none came; late is not bad, but nothing is affirmed",
-    Freshness.PENDING: "the verifier does not know the handle yet that would say how old the evidence is",
+    Freshness.PENDING: "the verifier does not know yet the handle that shows the age of the evidence",
     Freshness.UNSYNCHRONISED: "nothing binds the device's clock to a handle",
-    Freshness.CONTRADICTED: "what the TPM signed about time cannot all be true",
+    Freshness.CONTRADICTED: "the TPM's signed statements about time contradict each other",
 }
 CLAIM_TEXTS: Final[Mapping[TrustClaim, str]] = {
     TrustClaim.INSTANCE_IDENTITY: "which device it is",
@@ -34,14 +33,14 @@ CLAIM_TEXTS: Final[Mapping[TrustClaim, str]] = {
     TrustClaim.STORAGE_OPAQUE: "whether its secrets are stored closed to others",
     TrustClaim.SOURCED_DATA: "whether the data it took in is trustworthy",
 }
-# AR4SI-09, 2.3.4, the values that our verifier uses; others are told by their tier.
+# AR4SI-09, 2.3.4: the values that our verifier uses. Other values get the text of their tier.
 _VALUE_TEXTS: Final[Mapping[tuple[TrustClaim, int], str]] = {
     (TrustClaim.INSTANCE_IDENTITY, 2): "recognised: its key is endorsed",
     (TrustClaim.CONFIGURATION, 2): "approved: every PCR with reference values has one of them",
     (TrustClaim.CONFIGURATION, 32): "recognised, but with a known weakness",
     (TrustClaim.CONFIGURATION, 96): "not to be trusted",
     (TrustClaim.EXECUTABLES, 2): "only approved programs, at boot and after it",
-    (TrustClaim.EXECUTABLES, 3): "only approved programs at boot; nothing is said of later ones",
+    (TrustClaim.EXECUTABLES, 3): "only approved programs at boot; later programs were not checked",
     (TrustClaim.EXECUTABLES, 33): "programs that are not recognised",
     (TrustClaim.EXECUTABLES, 96): "programs that are not to be trusted",
     (TrustClaim.FILE_SYSTEM, 2): "only approved files",
@@ -58,14 +57,14 @@ _TIER_VALUE_TEXTS: Final[Mapping[Tier, str]] = {
 
 
 def value_text(claim: TrustClaim, value: int) -> str:
-    """What the value of a trust claim says, in words."""
+    """The value of a trust claim in words."""
     return _VALUE_TEXTS.get((claim, value)) or _TIER_VALUE_TEXTS[tier_of(value)]
 
 
 def reasons_behind(claim: TrustClaim, value: int, reasons: Sequence[str]) -> list[str]:
-    """Which of a result's reasons can have set a claim to its value; empty for a claim that affirms.
+    """The reasons of a result that can have set a claim to its value; empty for a claim that affirms.
 
-    A reason that has no claim of its own sets the configuration where a policy gives it a weight.
+    A reason that sets no claim by itself sets the configuration if a policy gives it a weight.
 
     Args:
         claim: of the vector.

@@ -1,1 +1,1 @@
-"""Merkle logs as C2SP specifies them: trees, tiles, signed notes, checkpoints, witnesses, consistency proofs."""
+"""Merkle logs (C2SP): trees, tiles, signed notes, checkpoints, witnesses, consistency proofs."""

@@ -1,8 +1,8 @@
 """Checkpoints of a Merkle log (C2SP tlog-checkpoint) and the cosignatures of its witnesses (C2SP tlog-cosignature v1).
 
-A checkpoint says: the log of this origin had this many leaves, and this root. Its note is signed by the log's key,
-whose name is the origin. A witness signs the same text with a time, after it has checked that the log
-extends what it saw.
+A checkpoint states the size and the root of the log with this origin. The log's key, whose name is the origin, signs
+the note. A witness signs the same text with a time, after it has checked that the log extends the tree that the witness
+cosigned before.
 """
 
 import base64
@@ -40,10 +40,10 @@ class Checkpoint:
     """A tree head.
 
     Attributes:
-        origin: which log.
+        origin: the name of the log.
         size: leaves in the tree.
         root: the tree's root, 32 bytes.
-        extensions: further lines; logs of this software have none.
+        extensions: further lines; this software writes none.
     """
 
     origin: str
@@ -53,36 +53,36 @@ class Checkpoint:
 
     @property
     def text(self) -> str:
-        """What is signed."""
+        """The signed text."""
         lines = (self.origin, str(self.size), base64.b64encode(self.root).decode(), *self.extensions)
         return "".join(f"{line}\n" for line in lines)
 
 
 def parse_checkpoint(text: str) -> Checkpoint:
-    """Parses a note's text. Believe it only if it came out of :func:`verify_checkpoint`.
+    """Parses a note's text. Trust it only if :func:`verify_checkpoint` returned it.
 
     Raises:
         PeerError: ``malformed``.
     """
     lines = text.split("\n")
     if len(lines) < _MANDATORY_LINES + 1 or lines.pop() != "" or "" in lines:
-        raise PeerError(Reason.MALFORMED, "checkpoint: expected three lines or more, none of them empty")
+        raise PeerError(Reason.MALFORMED, "checkpoint: expected at least three lines without an empty one")
     if len(lines) > _MANDATORY_LINES + MAX_EXTENSION_LINES:
         raise PeerError(Reason.TOO_LARGE, f"checkpoint: {len(lines)} lines")
     try:
         root = base64.b64decode(lines[2], validate=True)
     except (binascii.Error, ValueError) as error:
-        raise PeerError(Reason.MALFORMED, "checkpoint: a root that is not base64") from error
+        raise PeerError(Reason.MALFORMED, "checkpoint: the root is not base64") from error
     if len(root) != HASH_BYTES:
         raise PeerError(Reason.MALFORMED, f"checkpoint: a root of {len(root)} bytes")
     checkpoint = Checkpoint(origin=lines[0], size=parse_size(lines[1]), root=root, extensions=tuple(lines[3:]))
     if checkpoint.text != text:
-        raise PeerError(Reason.MALFORMED, "checkpoint: another spelling of the same")
+        raise PeerError(Reason.MALFORMED, "checkpoint: not the canonical text")
     return checkpoint
 
 
 def parse_size(text: str) -> int:
-    """A tree's size in its one decimal spelling.
+    """A tree's size in canonical decimal text.
 
     Raises:
         PeerError: ``malformed``.
@@ -95,31 +95,31 @@ def parse_size(text: str) -> int:
 
 
 def sign_checkpoint(checkpoint: Checkpoint, key: Ed25519PrivateKey) -> bytes:
-    """The signed note; the key's name is the log's origin. Whoever signs has checked that the log did not go back."""
+    """The signed note. The key's name is the log's origin. The caller has checked that the log did not go back."""
     return encode_note(sign_note(checkpoint.text, check_key_name(checkpoint.origin), key))
 
 
 def verify_checkpoint(raw: bytes, key: NoteKey) -> Checkpoint:
-    """The checkpoint in a note that the log's key has signed.
+    """The checkpoint in a note that the log's key signed.
 
     Raises:
-        PeerError: ``too-large``, ``malformed``; ``audit-checkpoint-invalid`` when the key has not signed it, or it is
-            of a log with another name.
+        PeerError: ``too-large``, ``malformed``; ``audit-checkpoint-invalid`` if the key did not sign it, or the log has
+            another name.
     """
     checkpoint = parse_checkpoint(verify_note(raw, key))
     if checkpoint.origin != key.name:
         raise PeerError(
             Reason.AUDIT_CHECKPOINT_INVALID,
-            f"checkpoint of {checkpoint.origin[:80]!r}, the key is that of {key.name!r}",
+            f"checkpoint of {checkpoint.origin[:80]!r}, the key is of {key.name!r}",
         )
     return checkpoint
 
 
 def cosign_checkpoint(checkpoint: Checkpoint, name: str, key: Ed25519PrivateKey, time_s: int) -> NoteSignature:
-    """A witness's signature line. It promises that this is the largest tree of the log it has seen, and all consistent.
+    """A witness's signature line. It promises that the tree extends all trees of this log that the witness cosigned.
 
     Args:
-        checkpoint: what is cosigned.
+        checkpoint: to cosign.
         name: of the witness's key.
         key: the witness's key, used for nothing else.
         time_s: now, UTC seconds.
@@ -130,12 +130,12 @@ def cosign_checkpoint(checkpoint: Checkpoint, name: str, key: Ed25519PrivateKey,
 
 
 def verify_cosignature(raw: bytes, key: NoteKey) -> tuple[Checkpoint, int]:
-    """The checkpoint in a note that a witness has cosigned, and when, UTC seconds by the witness's clock.
+    """The checkpoint in a note that a witness cosigned, and the time of that, UTC seconds by the witness's clock.
 
-    Of several cosignatures by the same witness the oldest counts: it says the least about how late it is.
+    If the witness cosigned it several times, the time is that of the oldest cosignature.
 
     Raises:
-        PeerError: ``too-large``, ``malformed``; ``audit-checkpoint-invalid`` when the witness has not cosigned it.
+        PeerError: ``too-large``, ``malformed``; ``audit-checkpoint-invalid`` if the witness did not cosign it.
     """
     note = parse_note(raw)
     values = signatures_of(note.signatures, key)

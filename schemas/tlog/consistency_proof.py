@@ -1,7 +1,7 @@
-"""A file that shows that one checkpoint of a log extends another: the hashes, and both signed notes.
+"""A file that proves that one checkpoint of a log extends another: the hashes, and both signed notes.
 
-Text, one encoding. Its beginning is what a witness is sent (C2SP tlog-witness, ``add-checkpoint``), the smaller note
-follows behind a line of its own:
+Text with one encoding. It starts with the request that a witness gets (C2SP tlog-witness, ``add-checkpoint``). A
+separator line and the smaller note follow:
 
     old 3
     <base64 of a hash>
@@ -28,12 +28,12 @@ _MAX_BYTES: Final = 3 * MAX_NOTE_BYTES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsistencyProof:
-    """Both checkpoints, as they were signed, and what lies between.
+    """Both signed checkpoints, and the hashes that connect them.
 
     Attributes:
-        old: signed note of the smaller.
-        new: signed note of the larger.
-        hashes: RFC 6962, 2.1.2.
+        old: signed note of the smaller tree.
+        new: signed note of the larger tree.
+        hashes: the consistency proof (RFC 6962, 2.1.2).
     """
 
     old: bytes
@@ -42,7 +42,7 @@ class ConsistencyProof:
 
     @property
     def encoded(self) -> bytes:
-        """As a file."""
+        """The bytes of the file."""
         return self._request.encoded + _BETWEEN + self.old
 
     @property
@@ -50,7 +50,7 @@ class ConsistencyProof:
         return AddCheckpoint(old_size=_unverified_size(self.old), hashes=self.hashes, note=self.new)
 
     def verify(self, key: NoteKey) -> tuple[Checkpoint, Checkpoint]:
-        """Both checkpoints, if the log's key has signed them and the larger extends the smaller.
+        """Both checkpoints, if the log's key signed them and the larger tree extends the smaller.
 
         Raises:
             PeerError: ``audit-checkpoint-invalid``, ``audit-proof-invalid``, ``malformed``, ``too-large``.
@@ -61,7 +61,7 @@ class ConsistencyProof:
 
 
 def parse_consistency_proof(raw: bytes) -> ConsistencyProof:
-    """Parses such a file; nothing of it is verified.
+    """Parses such a file. Nothing in it is verified.
 
     Raises:
         PeerError: ``malformed``, ``too-large``.
@@ -70,7 +70,7 @@ def parse_consistency_proof(raw: bytes) -> ConsistencyProof:
         raise PeerError(Reason.TOO_LARGE, f"consistency proof: {len(raw)} bytes")
     request, between, old = raw.partition(_BETWEEN)
     if not between:
-        raise PeerError(Reason.MALFORMED, "consistency proof: only one note in it")
+        raise PeerError(Reason.MALFORMED, "consistency proof: it holds only one note")
     parsed = parse_add_checkpoint(request)
     proof = ConsistencyProof(old=old, new=parsed.note, hashes=parsed.hashes)
     if proof.encoded != raw:

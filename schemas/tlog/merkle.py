@@ -1,8 +1,8 @@
 """Merkle trees of RFC 6962, section 2.1: hashes, roots, proofs, and a frontier that grows leaf by leaf.
 
-A tree is known by its *complete subtrees*: ``(level, index)`` names the one over the leaves from ``index << level`` to
-``(index + 1) << level``. Whoever has their hashes (a :class:`HashReader`) can make any root or proof, and needs no
-leaf. ``verify_*`` take the proofs of strangers and believe nothing but the root they are given.
+A tree consists of *complete subtrees*: ``(level, index)`` names the subtree over the leaves from ``index << level`` to
+``(index + 1) << level``. From their hashes (a :class:`HashReader`) any root or proof can be made, without the leaves.
+``verify_*`` check untrusted proofs; they trust only the root that the caller gives.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _NODE: Final = b"\x01"
 
 
 class HashReader(Protocol):
-    """Where the hashes of complete subtrees come from."""
+    """The source of the hashes of complete subtrees."""
 
     def __call__(self, level: int, index: int) -> bytes:
         """The hash of the complete subtree ``(level, index)``, 32 bytes; level 0 is a leaf's hash."""
@@ -38,7 +38,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 class Frontier:
-    """The complete subtrees that make up a growing tree, largest first: all that is needed to append and for the root.
+    """The complete subtrees of a growing tree, largest first. They suffice to append leaves and to compute the root.
 
     Invariant: one hash for each bit that is set in ``size``.
     """
@@ -54,7 +54,7 @@ class Frontier:
 
     @classmethod
     def of(cls, size: int, read: HashReader) -> "Frontier":
-        """The frontier of the first ``size`` leaves of a tree that ``read`` knows."""
+        """The frontier of the first ``size`` leaves of the tree behind ``read``."""
         return cls(size, [read(level, index) for level, index in _complete(0, size)])
 
     @property
@@ -104,9 +104,9 @@ def prove_inclusion(index: int, size: int, read: HashReader) -> tuple[bytes, ...
 
 
 def prove_consistency(old_size: int, new_size: int, read: HashReader) -> tuple[bytes, ...]:
-    """What shows that the tree of ``new_size`` leaves extends that of ``old_size`` (RFC 6962, 2.1.2).
+    """The proof that the tree of ``new_size`` leaves extends the tree of ``old_size`` leaves (RFC 6962, 2.1.2).
 
-    Empty where nothing needs to be shown: from the empty tree, and between a tree and itself.
+    Empty if there is nothing to prove: from the empty tree, and between a tree and itself.
 
     Raises:
         ValueError: the new tree is smaller.
@@ -132,7 +132,7 @@ def prove_consistency(old_size: int, new_size: int, read: HashReader) -> tuple[b
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, root: bytes, proof: Sequence[bytes]) -> None:
-    """Checks that the leaf hashed ``leaf`` is number ``index`` in the tree of ``size`` leaves with this root.
+    """Checks that the leaf with the hash ``leaf`` is number ``index`` in the tree of ``size`` leaves with this root.
 
     Raises:
         PeerError: ``audit-proof-invalid``.
@@ -158,7 +158,7 @@ def verify_inclusion(leaf: bytes, index: int, size: int, root: bytes, proof: Seq
 
 
 def verify_consistency(old_size: int, old_root: bytes, new_size: int, new_root: bytes, proof: Sequence[bytes]) -> None:
-    """Checks that the tree of ``new_size`` leaves holds all of the tree of ``old_size``, unchanged, at its start.
+    """Checks that the tree of ``new_size`` leaves starts with the unchanged tree of ``old_size`` leaves.
 
     Raises:
         PeerError: ``audit-proof-invalid``.
@@ -168,7 +168,7 @@ def verify_consistency(old_size: int, old_root: bytes, new_size: int, new_root: 
     _check_hashes(old_root, new_root, *proof)
     for size, root in ((old_size, old_root), (new_size, new_root)):
         if size == 0 and root != EMPTY_ROOT:
-            raise _invalid("consistency: an empty tree with another root than that of nothing")
+            raise _invalid("consistency: an empty tree with a wrong root")
     if old_size in {0, new_size}:
         if proof:
             raise _invalid("consistency: hashes where none are needed")
@@ -202,14 +202,14 @@ def _walk_consistency(old_size: int, old_root: bytes, new_size: int, new_root: b
     if last:
         raise _invalid("consistency: fewer hashes than the tree is high")
     if old_computed != old_root or new_computed != new_root:
-        raise _invalid(f"consistency: the tree of {new_size} leaves does not extend that of {old_size}")
+        raise _invalid(f"consistency: the tree of {new_size} leaves does not extend the tree of {old_size}")
 
 
 def _check_hashes(*hashes: bytes) -> None:
     if len(hashes) > MAX_PROOF_HASHES + 2:
         raise _invalid(f"a proof of more than {MAX_PROOF_HASHES} hashes")
     if any(len(each) != HASH_BYTES for each in hashes):
-        raise _invalid(f"a hash that has not {HASH_BYTES} bytes")
+        raise _invalid(f"a hash that is not {HASH_BYTES} bytes long")
 
 
 def _invalid(detail: str) -> PeerError:
@@ -222,7 +222,7 @@ def _split(count: int) -> int:
 
 
 def _complete(start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The complete subtrees over [start, end), largest first; one as large as all of it could begin at ``start``."""
+    """The complete subtrees over [start, end), largest first. ``start`` is a multiple of the largest one's size."""
     while start < end:
         level = (end - start).bit_length() - 1
         yield level, start >> level

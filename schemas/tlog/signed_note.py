@@ -1,7 +1,7 @@
-"""Notes: text with signatures below it (C2SP signed-note), and the keys that verify them as one line of text.
+"""Notes: text with signatures below it (C2SP signed-note), and the one-line texts of the keys that verify them.
 
-A note has one encoding: what :func:`parse_note` takes, :func:`encode_note` gives back byte for byte. Parsing proves
-nothing; :func:`verify_note` returns the text, and only when the key it was given has signed it.
+A note has one encoding: :func:`encode_note` reproduces the bytes that :func:`parse_note` accepts. Parsing proves
+nothing. :func:`verify_note` returns the text only if the given key signed it.
 """
 
 import base64
@@ -36,8 +36,8 @@ class NoteSignature:
 
     Attributes:
         name: the key's name.
-        key_id: which key of that name, 4 bytes.
-        value: what the key's algorithm made; never empty.
+        key_id: identifies the key among keys of that name, 4 bytes.
+        value: the output of the key's algorithm; never empty.
     """
 
     name: str
@@ -46,16 +46,16 @@ class NoteSignature:
 
     @property
     def line(self) -> str:
-        """As it stands in a note, with its newline."""
+        """The line in a note, with its newline."""
         return f"{_DASH}{self.name} {base64.b64encode(self.key_id + self.value).decode()}\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """A note as it was parsed; nobody has looked at its signatures.
+    """A parsed note. Its signatures are not verified.
 
     Attributes:
-        unverified_text: with its last newline.
+        unverified_text: the text with its last newline.
         signatures: at least one.
     """
 
@@ -68,7 +68,7 @@ class NoteKey:
     """A public key for notes.
 
     Attributes:
-        name: what signatures of this key are under.
+        name: the name in signatures of this key.
         kind: :data:`ED25519` or :data:`COSIGNATURE_V1`.
         public: the key, 32 bytes.
     """
@@ -79,7 +79,7 @@ class NoteKey:
 
     @property
     def key_id(self) -> bytes:
-        """First bytes of a hash over name, kind and key, 4 bytes."""
+        """The first 4 bytes of a hash over name, kind and key."""
         return hashlib.sha256(f"{self.name}\n".encode() + bytes([self.kind]) + self.public).digest()[:KEY_ID_BYTES]
 
     @property
@@ -92,17 +92,17 @@ def note_key(name: str, key: Ed25519PrivateKey, kind: int = ED25519) -> NoteKey:
     """The public half of a signing key.
 
     Raises:
-        PeerError: ``malformed``: the name cannot be one.
+        PeerError: ``malformed`` for a name that :func:`check_key_name` refuses.
     """
     public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     return NoteKey(name=check_key_name(name), kind=kind, public=public)
 
 
 def check_key_name(name: str) -> str:
-    """Returns the name if notes can be signed under it.
+    """Returns the name if a key can have it.
 
     Raises:
-        PeerError: ``malformed``: empty, too long, or with a space, a plus or a control character in it.
+        PeerError: ``malformed``: empty, too long, or with a space, a plus or a control character.
     """
     if not 0 < len(name) <= MAX_KEY_NAME_CHARACTERS or "+" in name or _CONTROL.search(name) or len(name.split()) != 1:
         raise PeerError(Reason.MALFORMED, f"key name {name[:80]!r}: expected text without spaces and '+'")
@@ -115,11 +115,11 @@ def parse_note_key(text: str) -> NoteKey:
     """Reads a key from its one line, without newline.
 
     Raises:
-        PeerError: ``malformed``: not such a line, another kind of key, or an identifier that is not this key's.
+        PeerError: ``malformed``: not such a line, another kind of key, or an identifier of another key.
     """
     parts = text.split("+", 2)  # base64 may have a plus in it
     if len(parts) != 3:  # noqa: PLR2004 name, identifier, key
-        # Not quoted: the file that was named by mistake may hold a private key.
+        # The text is not quoted: a file named by mistake may hold a private key.
         raise PeerError(Reason.MALFORMED, "verifier key: expected NAME+ID+KEY in one line")
     raw = _base64(parts[2], "verifier key")
     if len(raw) != 1 + _PUBLIC_KEY_BYTES or raw[0] not in {ED25519, COSIGNATURE_V1}:
@@ -131,7 +131,7 @@ def parse_note_key(text: str) -> NoteKey:
 
 
 def parse_note(raw: bytes) -> Note:
-    """Takes a note apart.
+    """Parses a note.
 
     Raises:
         PeerError: ``too-large``, ``malformed``.
@@ -141,18 +141,18 @@ def parse_note(raw: bytes) -> Note:
     text = _text(raw)
     end = text.rfind("\n\n")
     if end < 0 or not text.endswith("\n") or end + 2 == len(text):
-        raise PeerError(Reason.MALFORMED, "note: no text, empty line and signatures")
+        raise PeerError(Reason.MALFORMED, "note: expected text, an empty line and signatures")
     return Note(unverified_text=text[: end + 1], signatures=parse_signatures(text[end + 2 :]))
 
 
 def parse_signatures(lines: str) -> tuple[NoteSignature, ...]:
-    """Signature lines alone, as a witness answers them; each ends in a newline.
+    """Parses signature lines without a text, as a witness sends them. Each ends in a newline.
 
     Raises:
         PeerError: ``too-large``, ``malformed``.
     """
     if not lines.endswith("\n") or _CONTROL.search(lines):
-        raise PeerError(Reason.MALFORMED, "note: a signature line without its end")
+        raise PeerError(Reason.MALFORMED, "note: a signature line without a newline at its end")
     each = lines[:-1].split("\n")
     if len(each) > MAX_NOTE_SIGNATURES:
         raise PeerError(Reason.TOO_LARGE, f"note: {len(each)} signatures, the limit is {MAX_NOTE_SIGNATURES}")
@@ -173,7 +173,7 @@ def sign_note(text: str, name: str, key: Ed25519PrivateKey) -> Note:
         key: signs the text.
 
     Raises:
-        PeerError: ``malformed``: no such text, or no such name.
+        PeerError: ``malformed`` for another text, or an invalid name.
     """
     public = note_key(name, key)
     if not text.endswith("\n") or _CONTROL.search(text):
@@ -183,10 +183,10 @@ def sign_note(text: str, name: str, key: Ed25519PrivateKey) -> Note:
 
 
 def verify_note(raw: bytes, key: NoteKey) -> str:
-    """The text of a note that ``key`` has signed. Signatures of other keys are ignored.
+    """The text of a note that ``key`` signed. Signatures of other keys are ignored.
 
     Raises:
-        PeerError: ``too-large``, ``malformed``; ``audit-checkpoint-invalid`` when the key has not signed it.
+        PeerError: ``too-large``, ``malformed``; ``audit-checkpoint-invalid`` if the key did not sign it.
     """
     note = parse_note(raw)
     values = signatures_of(note.signatures, key)
@@ -198,7 +198,7 @@ def verify_note(raw: bytes, key: NoteKey) -> str:
 
 
 def signatures_of(signatures: Sequence[NoteSignature], key: NoteKey) -> tuple[bytes, ...]:
-    """The values of those signatures that say that ``key`` made them; not verified."""
+    """The values of the signatures that claim to be by ``key``; not verified."""
     return tuple(each.value for each in signatures if (each.name, each.key_id) == (key.name, key.key_id))
 
 
@@ -211,16 +211,16 @@ def verify_ed25519(key: NoteKey, signature: bytes, message: bytes) -> None:
     try:
         Ed25519PublicKey.from_public_bytes(key.public).verify(signature, message)
     except (InvalidSignature, ValueError) as error:
-        raise PeerError(Reason.AUDIT_CHECKPOINT_INVALID, f"note: not what {key.name} has signed") from error
+        raise PeerError(Reason.AUDIT_CHECKPOINT_INVALID, f"note: the signature of {key.name} is not valid") from error
 
 
 def _signature(line: str) -> NoteSignature:
     name, space, value = line.removeprefix(_DASH).partition(" ")
     if not line.startswith(_DASH) or not space:
-        raise PeerError(Reason.MALFORMED, f"note: {line[:80]!r} is no signature line")
+        raise PeerError(Reason.MALFORMED, f"note: {line[:80]!r} is not a signature line")
     raw = _base64(value, "note signature")
     if len(raw) <= KEY_ID_BYTES:
-        raise PeerError(Reason.MALFORMED, "note: a signature of no bytes")
+        raise PeerError(Reason.MALFORMED, "note: an empty signature")
     return NoteSignature(name=check_key_name(name), key_id=raw[:KEY_ID_BYTES], value=raw[KEY_ID_BYTES:])
 
 
@@ -230,7 +230,7 @@ def _text(raw: bytes) -> str:
     except UnicodeDecodeError as error:
         raise PeerError(Reason.MALFORMED, "note: not UTF-8") from error
     if _CONTROL.search(text):
-        raise PeerError(Reason.MALFORMED, "note: a control character in it")
+        raise PeerError(Reason.MALFORMED, "note: it holds a control character")
     return text
 
 
@@ -240,5 +240,5 @@ def _base64(text: str, field: str) -> bytes:
     except (binascii.Error, ValueError) as error:
         raise PeerError(Reason.MALFORMED, f"{field}: not base64") from error
     if base64.b64encode(raw).decode() != text:
-        raise PeerError(Reason.MALFORMED, f"{field}: base64 with another spelling")
+        raise PeerError(Reason.MALFORMED, f"{field}: not canonical base64")
     return raw

@@ -1,8 +1,8 @@
 """A Merkle log as static files: tiles of hashes and bundles of entries (C2SP tlog-tiles).
 
-A tile of level ``L`` holds up to 256 hashes of complete subtrees of level ``8 * L``, in order; a bundle up to 256
-entries. What is full never changes; the last one of each level grows, under a name that says its width. A narrower tile
-is the beginning of any wider one with the same index, so a reader of the newest tree can serve every older one.
+A tile of level ``L`` holds up to 256 hashes of complete subtrees of level ``8 * L``, in order; a bundle holds up to 256
+entries. A full tile or bundle never changes. The last one of each level grows, and its name states its width. A narrow
+tile is the beginning of each wider tile with the same index, so the files of the newest tree serve every older tree.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -31,8 +31,8 @@ class Tile:
     """Coordinates of a tile of hashes, or of a bundle of entries.
 
     Attributes:
-        level: 0 for hashes of leaves, L for those of full tiles of level L - 1; :data:`ENTRIES` for a bundle.
-        index: which one within the level.
+        level: 0 for hashes of leaves, L for hashes of full tiles of level L - 1; :data:`ENTRIES` for a bundle.
+        index: its number within the level.
         width: hashes or entries in it, 1 to 256.
     """
 
@@ -42,11 +42,11 @@ class Tile:
 
     def __post_init__(self) -> None:
         if not (ENTRIES <= self.level <= MAX_LEVEL and 0 <= self.index <= _MAX_INDEX and 1 <= self.width <= TILE_WIDTH):
-            raise PeerError(Reason.MALFORMED, f"tile {self.level}/{self.index}, width {self.width}: there is none")
+            raise PeerError(Reason.MALFORMED, f"tile {self.level}/{self.index}, width {self.width}: no such tile")
 
     @property
     def full(self) -> "Tile":
-        """The tile that this one is, or will become the beginning of."""
+        """The full tile with these coordinates."""
         return Tile(level=self.level, index=self.index)
 
     @property
@@ -56,7 +56,7 @@ class Tile:
 
     @property
     def path(self) -> str:
-        """Where it lies below the log's prefix."""
+        """The path below the log's prefix."""
         groups, rest = [f"{self.index % _GROUP:03}"], self.index // _GROUP
         while rest:
             groups.append(f"x{rest % _GROUP:03}")
@@ -67,7 +67,7 @@ class Tile:
 
 
 def parse_tile_path(path: str) -> Tile:
-    """The coordinates in a path, which is the only one that they have.
+    """The coordinates in a path. Each tile has one path.
 
     Raises:
         PeerError: ``malformed``.
@@ -87,24 +87,24 @@ def parse_tile_path(path: str) -> Tile:
         width=int(width) if partial else TILE_WIDTH,
     )
     if tile.path != path:
-        raise PeerError(Reason.MALFORMED, f"{path[:80]!r}: another spelling of {tile.path}")
+        raise PeerError(Reason.MALFORMED, f"{path[:80]!r}: not canonical, expected {tile.path}")
     return tile
 
 
 def tile_at(level: int, index: int, size: int) -> Tile:
-    """A tile (or bundle) as wide as it is in a tree of ``size`` leaves.
+    """A tile or bundle, as wide as it is in a tree of ``size`` leaves.
 
     Raises:
-        PeerError: ``malformed``: it has nothing in such a tree.
+        PeerError: ``malformed`` if such a tree does not have it.
     """
     count = size >> (TILE_HEIGHT * max(level, 0))
     return Tile(level=level, index=index, width=min(TILE_WIDTH, count - index * TILE_WIDTH))
 
 
 def tiles_between(old_size: int, new_size: int) -> Iterator[Tile]:
-    """The tiles of hashes and bundles that a tree of ``new_size`` leaves has and one of ``old_size`` has not.
+    """The tiles and bundles that a tree of ``new_size`` leaves has and a tree of ``old_size`` leaves does not have.
 
-    Bundles first, then hashes by level. Those in between, that were partial at sizes on the way, are not among them.
+    Bundles come first, then tiles by level. Partial tiles of the sizes in between are left out.
     """
     for level in range(ENTRIES, MAX_LEVEL + 1):
         shift = TILE_HEIGHT * max(level, 0)
@@ -118,17 +118,17 @@ def tiles_between(old_size: int, new_size: int) -> Iterator[Tile]:
 
 
 class TileHashes:
-    """A hash reader over the tiles of a tree of one size; keeps the tiles it has read.
+    """A hash reader over the tiles of a tree of one size. It keeps the tiles that it has read.
 
-    Nothing that comes from it is verified: a root made of it has to be that of a signed checkpoint.
+    The hashes are not verified: compare a root that is made from them with a signed checkpoint.
     """
 
     def __init__(self, size: int, read: Callable[[Tile], bytes]) -> None:
-        """Takes the tree's size and how to read a tile.
+        """Reads nothing yet.
 
         Args:
             size: leaves in the tree.
-            read: the bytes of a tile, as wide as asked.
+            read: returns the bytes of a tile, as wide as its argument states.
         """
         self.size = size
         self._read = read
@@ -138,7 +138,7 @@ class TileHashes:
         """The hash of a complete subtree of the tree.
 
         Raises:
-            PeerError: ``malformed``: it is not in the tree, or the tile that holds it has another length.
+            PeerError: ``malformed`` if it is not in the tree, or its tile has another length.
         """
         tile_level, height = divmod(level, TILE_HEIGHT)
         first = index << height
@@ -161,7 +161,7 @@ class TileHashes:
 
 
 def subtree_root(hashes: bytes) -> bytes:
-    """The root over hashes one after the other, as many as a power of two."""
+    """The root over concatenated hashes. Their number is a power of two."""
     row = [hashes[start : start + HASH_BYTES] for start in range(0, len(hashes), HASH_BYTES)]
     while len(row) > 1:
         row = [node_hash(row[place], row[place + 1]) for place in range(0, len(row), 2)]
@@ -169,7 +169,7 @@ def subtree_root(hashes: bytes) -> bytes:
 
 
 def encode_bundle(leaves: Sequence[bytes]) -> bytes:
-    """Up to 256 leaves, each of at most :data:`MAX_LEAF_BYTES`, one after the other."""
+    """The bundle of up to 256 leaves, each of at most :data:`MAX_LEAF_BYTES`."""
     return b"".join(len(leaf).to_bytes(2, "big") + leaf for leaf in leaves)
 
 
@@ -178,10 +178,10 @@ def parse_bundle(raw: bytes, width: int) -> tuple[bytes, ...]:
 
     Args:
         raw: the bundle's bytes.
-        width: how many leaves it must hold.
+        width: the number of leaves that it must hold.
 
     Raises:
-        PeerError: ``malformed`` when it holds fewer or more.
+        PeerError: ``malformed`` if it holds fewer or more.
     """
     reader = Reader(raw, "big")
     leaves = tuple(reader.sized(2, MAX_LEAF_BYTES, "entry bundle") for _ in range(width))

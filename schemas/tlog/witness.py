@@ -1,8 +1,7 @@
-"""What a witness is asked and what it answers (C2SP tlog-witness): it cosigns only what extends all that it has seen.
+"""Requests to a witness and its answers (C2SP tlog-witness). A witness cosigns only trees that extend the last one.
 
-Pure: :func:`consider` decides; whoever serves it keeps the checkpoint that it returns, durably, *before* the
-    cosignature
-leaves, and lets no other request for the same log in between.
+Pure: :func:`consider` decides. The server stores the checkpoint that it returns *before* it sends the cosignature, and
+takes no other request for the same log in between.
 """
 
 import base64
@@ -33,9 +32,9 @@ class AddCheckpoint:
     """The body of a request ``add-checkpoint``.
 
     Attributes:
-        old_size: of the checkpoint that the witness has cosigned last.
-        hashes: the proof that the new one extends it.
-        note: the new checkpoint, signed.
+        old_size: size of the last checkpoint that the witness cosigned.
+        hashes: the proof that the new checkpoint extends it.
+        note: the signed new checkpoint.
     """
 
     old_size: int
@@ -44,19 +43,19 @@ class AddCheckpoint:
 
     @property
     def encoded(self) -> bytes:
-        """As it is sent."""
+        """The bytes of the request."""
         lines = [f"old {self.old_size}", *(base64.b64encode(each).decode() for each in self.hashes)]
         return "".join(f"{line}\n" for line in lines).encode() + b"\n" + self.note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the witness says.
+    """The answer of the witness.
 
     Attributes:
         status: of HTTP.
         body: signature lines with 200, the size with 409, else a sentence.
-        cosigned: to be kept before this is sent; None where nothing changes.
+        cosigned: the checkpoint to store before the answer is sent; None if nothing changes.
     """
 
     status: int
@@ -65,7 +64,7 @@ class Answer:
 
 
 def parse_add_checkpoint(raw: bytes) -> AddCheckpoint:
-    """Parses the body of a request; the note in it is not verified.
+    """Parses the body of a request. The note in it is not verified.
 
     Raises:
         PeerError: ``malformed``, ``too-large``.
@@ -92,12 +91,12 @@ def consider(
     key: Ed25519PrivateKey,
     time_s: int,
 ) -> Answer:
-    """Decides about one request.
+    """Decides one request.
 
     Args:
-        request: parsed.
-        last: the largest checkpoint of this log that was cosigned; None for none.
-        logs: verifier keys of the logs that are witnessed; a log may have several.
+        request: to decide.
+        last: the largest checkpoint of this log that was cosigned; None before the first.
+        logs: verifier keys of the witnessed logs; a log may have several.
         name: of the witness's key.
         key: the witness's key.
         time_s: now, UTC seconds.
@@ -137,7 +136,7 @@ def _hash(line: str) -> bytes:
     try:
         raw = base64.b64decode(line, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise PeerError(Reason.MALFORMED, "add-checkpoint: a hash that is not base64") from error
+        raise PeerError(Reason.MALFORMED, "add-checkpoint: a hash is not base64") from error
     if len(raw) != HASH_BYTES or base64.b64encode(raw).decode() != line:
-        raise PeerError(Reason.MALFORMED, f"add-checkpoint: a hash of {len(raw)} bytes, or with another spelling")
+        raise PeerError(Reason.MALFORMED, f"add-checkpoint: a hash of {len(raw)} bytes, or not canonical base64")
     return raw

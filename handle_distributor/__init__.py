@@ -1,1 +1,1 @@
-"""The Handle Distributor (REIM: Handle Distributor; epoch-marker draft: Epoch Bell): signed, TSA-stamped handles."""
+"""Issues signed, TSA-stamped handles. REIM calls this role Handle Distributor, the epoch-marker draft Epoch Bell."""

@@ -1,9 +1,9 @@
-"""What a handle may say and when a TSA's word counts. Pure: values in, values or errors out.
+"""Decides whether a TSA's time is believed, and chooses the claims of a handle. Pure: values in, values or errors out.
 
-A TSA's answer is an :class:`Observation`: its genTime, and when its request left and its answer arrived by the
-distributor's clock. From these follows an interval that holds the TSA's offset from that clock, if the TSA's accuracy
-is as stated. Everything decided here is about such intervals, so neither the network's delay nor asking one TSA after
-the other makes honest TSAs look apart.
+An :class:`Observation` is one TSA's answer: its genTime, and the times at which the request left and the answer
+arrived by the distributor's clock. If the TSA's stated accuracy is right, these give an interval that contains the
+offset between the two clocks. All checks compare such intervals, so network delay and asking the TSAs one after the
+other do not make honest TSAs look apart.
 """
 
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ class Observation:
     """One answer of one TSA.
 
     Attributes:
-        tsa: which TSA, for messages.
-        stamp: what it said, verified to a trusted root.
-        sent_us, received_us: when the request left and the answer was there by the distributor's clock: UTC
-            microseconds that advance with a monotonic clock, so the second is never before the first.
+        tsa: the TSA's name, for messages.
+        stamp: its TSTInfo, verified to a trusted root.
+        sent_us, received_us: when the request left and when the answer arrived, by the distributor's clock: UTC
+            microseconds that advance with a monotonic clock, so ``received_us`` is never before ``sent_us``.
     """
 
     tsa: str
@@ -35,22 +35,22 @@ class Observation:
 
     @property
     def least_offset_us(self) -> int:
-        """The TSA's clock is ahead of ours by at least this."""
+        """The TSA's clock is ahead of this machine's by at least this."""
         return self.stamp.gen_time_us - self.stamp.accuracy_us - self.received_us
 
     @property
     def most_offset_us(self) -> int:
-        """The TSA's clock is ahead of ours by at most this."""
+        """The TSA's clock is ahead of this machine's by at most this."""
         return self.stamp.gen_time_us + self.stamp.accuracy_us - self.sent_us
 
 
 def check_clock(observation: Observation, *, max_clock_offset_us: int, not_before: Handle | None) -> None:
-    """Refuses a TSA whose clock and ours cannot both be right, whose accuracy is too poor, or that ran back.
+    """Refuses a TSA whose clock is too far from this machine's, whose accuracy is too poor, or whose clock ran back.
 
     Args:
         observation: the answer.
-        max_clock_offset_us: how far two right clocks may be apart, network not counted.
-        not_before: the handle before this one; time must not run back from it.
+        max_clock_offset_us: how far the two clocks may be apart, after the network's delay is allowed for.
+        not_before: the previous handle; the TSA's time must not be before it.
 
     Raises:
         WorldError: ``tsa-clock-off``.
@@ -58,7 +58,7 @@ def check_clock(observation: Observation, *, max_clock_offset_us: int, not_befor
     stamp = observation.stamp
     if stamp.accuracy_us > max_clock_offset_us:
         raise _clock_off(observation, f"states an accuracy of {stamp.accuracy_us / SECOND_US:g} s")
-    # Its own accuracy must not excuse it: with none stated the interval is as wide as the answer took.
+    # Without the stated accuracy: it must not excuse a wrong clock. The interval is as wide as the answer took.
     least, most = stamp.gen_time_us - observation.received_us, stamp.gen_time_us - observation.sent_us
     if least > max_clock_offset_us:
         raise _clock_off(observation, f"is ahead of this machine's clock by {least / SECOND_US:.3f} s")
@@ -71,12 +71,12 @@ def check_clock(observation: Observation, *, max_clock_offset_us: int, not_befor
 
 
 def check_agreement(reference: Observation, witnesses: Sequence[Observation], *, required: int) -> None:
-    """Refuses a TSA that too few others agree with: two agree when their offsets' intervals meet.
+    """Refuses a TSA that too few others agree with. Two TSAs agree when the intervals of their offsets overlap.
 
     Args:
-        reference: the TSA that stamps the handle; counts as one.
-        witnesses: other TSAs' answers from the same round.
-        required: how many must agree.
+        reference: the answer of the TSA that stamps the handle; it counts as one.
+        witnesses: the other TSAs' answers in the same round.
+        required: how many TSAs must agree.
 
     Raises:
         WorldError: ``tsa-disagree``.
@@ -98,17 +98,17 @@ def check_agreement(reference: Observation, witnesses: Sequence[Observation], *,
 def choose_claims(
     *, issuer: str, marker: bytes, nonce: bytes, previous: HandleId | None, lifetime_s: int
 ) -> HandleClaims:
-    """The claims of the next handle.
+    """Makes the claims of the next handle.
 
     Args:
         issuer: this distributor's name.
         marker: DER TSTInfo of a verified token over the epoch bell's imprint.
         nonce: 32 fresh random bytes.
-        previous: the id of the last handle that may have left this process; None for the first ever.
+        previous: the id of the last handle that may have left this process; None for the first of the chain.
         lifetime_s: how long the handle is accepted.
 
     Raises:
-        WorldError: ``tsa-malformed`` when the marker is about something else.
+        WorldError: ``tsa-malformed`` when the marker stamps something else.
     """
     info = parse_tst_info(marker)
     if info.imprint != EPOCH_BELL_IMPRINT:
@@ -124,8 +124,8 @@ def choose_claims(
     )
 
 
-def _clock_off(observation: Observation, what: str) -> WorldError:
-    return WorldError(Reason.TSA_CLOCK_OFF, f"{observation.tsa} {what}")
+def _clock_off(observation: Observation, problem: str) -> WorldError:
+    return WorldError(Reason.TSA_CLOCK_OFF, f"{observation.tsa} {problem}")
 
 
 def _offset(observation: Observation) -> str:

@@ -1,9 +1,9 @@
-"""The epoch bell: one round makes one handle (invariant I27). Owns the chain's end; talks to the world through ports.
+"""The epoch bell: one round makes one handle (invariant I27). Owns the end of the chain.
 
-A round, for each TSA in the operator's order until one succeeds: have the epoch bell stamped (the marker), sign the
-claims, have the signature stamped, attach the token, verify the result as any attester will, store it, publish it.
-Stored before published: whatever left this process is the ``previous`` of the next handle, and after a crash between
-the two it is published again.
+A round tries the TSAs in the operator's order until one succeeds: it has the epoch bell's imprint stamped (the
+marker), signs the claims, has the signature stamped, attaches the token, verifies the handle as attesters do, stores
+it and publishes it. It stores before it publishes, so ``previous`` always names the last handle that may have left this
+process. After a crash between the two steps the stored handle is published again.
 """
 
 from collections.abc import Sequence
@@ -49,13 +49,13 @@ _TSA_NONCE_BYTES: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BellRules:
-    """What the operator decided.
+    """The operator's settings for handles.
 
     Attributes:
         issuer: the distributor's name.
-        lifetime_s: how long a handle is accepted, from its epoch marker.
+        lifetime_s: how long a handle is accepted, counted from its epoch marker.
         max_clock_offset_us: how far a TSA's clock and this machine's may be apart.
-        required_agreement: how many TSAs must agree on the time, the stamping one included.
+        required_agreement: how many TSAs must agree on the time, including the one that stamps.
     """
 
     issuer: str
@@ -65,7 +65,7 @@ class BellRules:
 
 
 class EpochBell:
-    """Rings once a round. Not thread-safe: one thread calls :meth:`resume` and :meth:`ring`, one after the other."""
+    """Makes handles. Not thread-safe: one thread calls :meth:`resume`, then :meth:`ring` for each round."""
 
     def __init__(
         self,
@@ -86,16 +86,16 @@ class EpochBell:
         self._store = store
         self._publisher = publisher
         self._clock = clock
-        self._previous: HandleId | None = None  # owned, as _last, by the thread that rings
+        self._previous: HandleId | None = None  # this and _last are owned by the thread that rings
         self._last: Handle | None = None
 
     @property
     def last(self) -> Handle | None:
-        """The newest handle, if one was made or found that still verifies."""
+        """The newest handle: made by this process, or found in the store and verified. None without one."""
         return self._last
 
     def resume(self) -> None:
-        """Takes up the chain where the last run left it, and publishes its last handle again unless expired.
+        """Continues the chain from the stored handle, and publishes that handle again unless it has expired.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -108,7 +108,7 @@ class EpochBell:
         try:
             self._last = verify_handle(raw, self._keys, self._stamps)
         except PeerError as error:
-            # After a change of key or TSA roots: the chain goes on, but nobody would accept this one.
+            # The key or the TSA roots have changed: the chain continues, but nobody would accept this handle.
             _LOG.warning("last-handle-not-published-again", id=self._previous.hex(), reason=error.reason)
             return
         expired = self._last.expires_us <= self._clock.utc_us()
@@ -117,11 +117,11 @@ class EpochBell:
             self._publisher.publish(self._last)
 
     def ring(self) -> Handle | None:
-        """One round over all TSAs.
+        """Makes one handle, trying each TSA in turn.
 
         Returns:
-            The new handle, stored and given to the publisher; None when no TSA's answer counted or the store failed:
-            the alarm is raised, the chain has not moved, and the caller should try again soon.
+            The new handle, stored and given to the publisher. None when no TSA's answer was accepted or the store
+            failed: then the alarm is set, the chain is unchanged, and the caller should try again soon.
         """
         answers = _Round(self._clock)
         for authority in self._authorities:
@@ -188,7 +188,7 @@ class EpochBell:
 
 
 class _Round:
-    """The answers of one round. One reading of UTC, then the monotonic clock: a step of UTC moves no TSA apart."""
+    """The answers of one round. UTC is read once, then advanced by the monotonic clock: a step of UTC has no effect."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -197,7 +197,7 @@ class _Round:
         self.failed: set[str] = set()
 
     def ask(self, authority: TimeStampAuthority, imprint: bytes) -> tuple[Stamp, Observation]:
-        """One stamp with a fresh nonce, and when it was asked and answered."""
+        """Asks for one stamp with a fresh nonce; returns it, and when it was asked for and received."""
         nonce = int.from_bytes(self._clock.random_bytes(_TSA_NONCE_BYTES), "big")
         sent_us = self._now_us()
         stamp = authority.stamp(imprint, nonce)
@@ -208,7 +208,7 @@ class _Round:
         return stamp, observation
 
     def earlier(self, name: str) -> Observation | None:
-        """What this TSA answered earlier in the round."""
+        """This TSA's last answer in this round, if there was one."""
         return self._observations.get(name)
 
     def _now_us(self) -> int:

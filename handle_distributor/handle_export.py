@@ -1,7 +1,7 @@
-"""The newest handle, in a file for those whom no broker reaches.
+"""Copies the newest handle to a file, for devices that no broker reaches.
 
-Reads what the distributor saved last and takes no lock: a running distributor replaces its file as a whole and does not
-notice. What is written was verified, is replaced as a whole, too, and is the bare handle, as ``issue-once`` writes it.
+Reads the state file without a lock, since a running distributor replaces that file as a whole. The output is verified
+first, replaced as a whole too, and has the same form as a file from ``issue-once``.
 """
 
 from collections.abc import Callable
@@ -20,27 +20,27 @@ _LOG: Final = Log("handle_distributor")
 
 
 class HandleExport:
-    """From one state file to one other file. Used by one thread."""
+    """Copies from one state file to one output file. Used by one thread."""
 
     def __init__(self, source: Path, out: Path, verify: Callable[[bytes], Handle]) -> None:
-        """Touches nothing yet.
+        """Reads and writes nothing yet.
 
         Args:
             source: the distributor's state file.
-            out: written; its folder must exist.
-            verify: makes a verified handle of bytes, or raises ``PeerError``.
+            out: the output file; its folder must exist.
+            verify: turns bytes into a verified handle, or raises ``PeerError``.
         """
         self._source = source
         self._out = out
         self._verify = verify
-        self._seen: bytes | None = None  # bytes that were exported, or found wrong
+        self._seen: bytes | None = None  # the bytes that were exported last
         self._problem = ""
 
     def once(self) -> Handle:
-        """Exports the handle there is.
+        """Exports the current handle.
 
         Raises:
-            WorldError: ``store-unavailable``: there is none yet, or a file cannot be read or written.
+            WorldError: ``store-unavailable``: there is no handle yet, or a file cannot be read or written.
             PeerError: the state file does not hold a handle that verifies.
         """
         raw = read_if_exists(self._source, max_bytes=MAX_HANDLE_BYTES)
@@ -50,23 +50,23 @@ class HandleExport:
             )
         return self._write(raw)
 
-    def follow(self, stop: Stop, tell: Callable[[Handle], None]) -> None:
-        """Exports every handle there is to come, until ``stop``; what is wrong is logged once, and tried again.
+    def follow(self, stop: Stop, on_exported: Callable[[Handle], None]) -> None:
+        """Exports the current handle and every later one until ``stop``. Logs each problem once and tries again.
 
         Args:
-            stop: ends it.
-            tell: called with each handle that was exported.
+            stop: ends the export.
+            on_exported: called with each exported handle.
         """
         while True:
             try:
                 raw = read_if_exists(self._source, max_bytes=MAX_HANDLE_BYTES)
                 if raw is None:
-                    self._say("store-unavailable", f"{self._source}: no handle yet")
+                    self._warn("store-unavailable", f"{self._source}: no handle yet")
                 elif raw != self._seen:
-                    tell(self._write(raw))
+                    on_exported(self._write(raw))
                     self._problem = ""
             except (PeerError, WorldError) as error:
-                self._say(error.reason, error.detail)
+                self._warn(error.reason, error.detail)
             if stop.wait(POLL_S):
                 return
 
@@ -76,7 +76,7 @@ class HandleExport:
         self._seen = raw
         return handle
 
-    def _say(self, reason: str, detail: str) -> None:
+    def _warn(self, reason: str, detail: str) -> None:
         if detail != self._problem:
             self._problem = detail
             _LOG.warning("handle-not-exported", reason=reason, detail=detail)

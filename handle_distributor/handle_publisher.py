@@ -1,11 +1,12 @@
-"""Handles over MQTT: retained, QoS 1, expiring with the handle. Implements the port ``HandlePublisher``.
+"""Publishes handles over MQTT: retained, QoS 1, expiring with the handle. Implements the port ``HandlePublisher``.
 
-At most one handle is under way. The client library sends what the broker has not acknowledged again after a reconnect,
-and a second handle sent beside it could arrive first and be replaced by the older one; so a newer handle waits for the
-acknowledgement. After every connect the newest handle is published again: a broker may have lost its retained messages.
+At most one handle is unacknowledged at a time. After a reconnect the client library sends an unacknowledged message
+again. If a newer handle had been sent meanwhile, the older one could arrive last and replace it. So a newer handle
+waits for the acknowledgement. After every connect the newest handle is published again, because the broker may have
+lost its retained messages.
 
-One thread owns all state and does all sending. The client library's callbacks, which run while it holds its own locks,
-only put what happened into that thread's queue.
+One thread owns all state and sends all messages. The client library's callbacks run while it holds its own locks, so
+they only put an event into that thread's queue.
 """
 
 import queue
@@ -26,9 +27,9 @@ from schemas.media_types import Indicator
 from schemas.messages.handle import Handle
 from schemas.messages.status import status_message
 
-_MAY_LAG_US: Final = 10 * SECOND_US  # an acknowledgement may be under way
+_MAY_LAG_US: Final = 10 * SECOND_US  # an acknowledgement may still be on its way
 _GOODBYE_S: Final = 2.0
-_LOST_AFTER_S: Final = 30.0  # a broker that refused or forgot a message never acknowledges it
+_LOST_AFTER_S: Final = 30.0  # a broker that refused or lost a message never acknowledges it
 
 
 _CONFIRMED: Final = Counter("attestream_handles_confirmed_total", "Handles that the broker has confirmed")
@@ -63,7 +64,7 @@ class MqttHandlePublisher:
         Args:
             settings: the broker.
             name: the distributor's name, last level of the topic.
-            version: shown in the status.
+            version: of this software, for the status message.
             utc_us: UTC by this machine's clock.
             monotonic_s: a clock that never runs back.
         """
@@ -73,12 +74,12 @@ class MqttHandlePublisher:
         self._offline = status_message(ROLE, name, online=False, version=version)
         self._utc_us = utc_us
         self._monotonic_s = monotonic_s
-        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()  # at most a handle and two packets an interval
+        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()  # a handle and two packet ids an interval
         self._thread = threading.Thread(target=self._serve, name="handle-publisher")
-        self._newest: Handle | None = None
+        self._newest: Handle | None = None  # this and _confirmed are also read by the metrics page
         self._sent: Handle | None = None
-        self._confirmed: Handle | None = None  # the last that the broker has; read by the metrics page, as _newest is
-        self._under_way: tuple[int, float] | None = None  # packet id, since when
+        self._confirmed: Handle | None = None  # the last one that the broker has
+        self._under_way: tuple[int, float] | None = None  # packet id, and when it was sent
         self._connection = MqttConnection(
             settings,
             Session(client_id=f"{ROLE}-{name}", will=Will(topic=self._status_topic, payload=self._offline)),
@@ -92,9 +93,10 @@ class MqttHandlePublisher:
         self._connection.start()
 
     def stop(self) -> None:
-        """Says goodbye and disconnects; waits a moment for the broker to have heard it.
+        """Publishes the offline status, waits a moment for its acknowledgement, and disconnects.
 
-        Mosquitto drops a client that closes while acknowledgements to it are on their way, DISCONNECT unread.
+        Mosquitto drops a client that closes while acknowledgements to it are on their way, and never reads its
+        DISCONNECT.
         """
         self._events.put(_Happened.STOPPING)
         self._thread.join()
@@ -109,7 +111,7 @@ class MqttHandlePublisher:
         return broker_condition(self._connection)
 
     def delivered(self) -> Condition:
-        """Whether the broker has confirmed the newest handle; asked by any thread."""
+        """Whether the broker has confirmed the newest handle. Any thread may call this."""
         newest, confirmed = self._newest, self._confirmed
         if newest is None:
             return Condition(ok=False, state="nothing to publish yet", next="see the check handle")
@@ -127,7 +129,7 @@ class MqttHandlePublisher:
                 case Handle() as handle:
                     self._newest = handle
                 case _Happened.STOPPING:
-                    self._say_goodbye()
+                    self._publish_offline()
                     return
                 case _Happened.CONNECTED:
                     self._greet()
@@ -139,7 +141,7 @@ class MqttHandlePublisher:
         self._connection.publish(self._status_topic, self._online, retain=True)
         if self._under_way is None:
             self._sent = None
-        else:  # the library sends it again on this connection
+        else:  # the library sends the unacknowledged message again on this connection
             self._under_way = (self._under_way[0], self._monotonic_s())
 
     def _acknowledged(self, packet_id: int) -> None:
@@ -149,7 +151,7 @@ class MqttHandlePublisher:
             _CONFIRMED.inc()
 
     def _send(self) -> None:
-        """Sends the newest handle unless that was done on this connection, one is under way, or it has expired."""
+        """Sends the newest handle, unless it was sent on this connection, another is unacknowledged, or it expired."""
         if self._newest is None or self._newest is self._sent:
             return
         now_s = self._monotonic_s()
@@ -163,12 +165,12 @@ class MqttHandlePublisher:
         if packet_id is not None:
             self._sent, self._under_way = self._newest, (packet_id, now_s)
 
-    def _say_goodbye(self) -> None:
-        goodbye = self._connection.publish(self._status_topic, self._offline, retain=True)
+    def _publish_offline(self) -> None:
+        offline = self._connection.publish(self._status_topic, self._offline, retain=True)
         until_s = self._monotonic_s() + _GOODBYE_S
-        while goodbye is not None and (left_s := until_s - self._monotonic_s()) > 0:
+        while offline is not None and (left_s := until_s - self._monotonic_s()) > 0:
             try:
-                if self._events.get(timeout=left_s) == goodbye:
+                if self._events.get(timeout=left_s) == offline:
                     return
             except queue.Empty:
                 return

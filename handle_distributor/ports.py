@@ -1,4 +1,4 @@
-"""What the distributor needs from the world; each has a fake in ``tests/fakes/distributor.py``."""
+"""The ports of the distributor. Each has a fake in ``tests/fakes/distributor.py``."""
 
 from typing import Protocol
 
@@ -6,10 +6,10 @@ from schemas.messages.handle import Handle
 
 
 class HandleStore(Protocol):
-    """Keeps the last handle over a restart: the chain's end, and what must be published again."""
+    """Keeps the last handle over a restart: it is the end of the chain, and must be published again."""
 
     def load(self) -> bytes | None:
-        """The last handle saved; None when there was none.
+        """The last saved handle; None if no handle was saved yet.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -19,23 +19,23 @@ class HandleStore(Protocol):
         """Replaces the last handle. When it returns, the handle survives a power cut.
 
         Raises:
-            WorldError: ``store-unavailable``; the previous one is then still there.
+            WorldError: ``store-unavailable``; the store then still holds the previous handle.
         """
 
 
 class HandlePublisher(Protocol):
-    """Gives handles to everyone."""
+    """Sends handles to all attesters and verifiers."""
 
     def publish(self, handle: Handle) -> None:
-        """Makes ``handle`` the retained one; returns at once.
+        """Publishes ``handle`` as the retained message; returns at once.
 
-        Keeps trying, over broker outages, until it is delivered, a newer one replaces it, or it expires. A handle may
-        be delivered more than once; subscribers refuse one that is older than what they have.
+        Keeps trying, also after a broker outage, until the handle is delivered, replaced by a newer one, or expired. A
+        handle may be delivered more than once; subscribers refuse a handle that is older than the one they have.
         """
 
 
 class Clock(Protocol):
-    """Time and randomness, so that tests choose both."""
+    """Time and randomness, so that tests can choose both."""
 
     def utc_us(self) -> int:
         """UTC by this machine's clock, microseconds; may step."""

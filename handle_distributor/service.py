@@ -1,134 +1,139 @@
-"""Rings the epoch bell on time. The only importer of APScheduler.
+"""Wires a distributor from its settings: runs it, makes one handle with it, or checks what a run would read."""
 
-APScheduler rings at once and then every interval: two ticks never run at once, missed ones become one, and a clock that
-jumps over a month makes one handle, not a month's. It goes by the wall clock and knows no failure; so the thread in
-:meth:`BellService.run` watches by the monotonic clock and has a tick come now that is overdue: after a failure when the
-backoff is over, and when the wall clock stepped back.
-
-Only that thread talks to the scheduler. A tick must not: APScheduler 3 waits for ticks under way while it holds the
-locks that they would need.
-"""
-
-import threading
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.base import BaseTrigger
-from typing_extensions import override
+from prometheus_client import Gauge
 
+from handle_distributor.bell_schedule import BellSchedule
+from handle_distributor.epoch_bell import BellRules, EpochBell
+from handle_distributor.handle_publisher import MqttHandlePublisher
+from handle_distributor.last_handle_file import LastHandleFile
+from handle_distributor.ports import HandlePublisher
+from handle_distributor.settings import ROLE, Settings
 from runtime import clock
-from runtime.service import Backoff, Stop
+from runtime.durable import check_folder_of
+from runtime.health import Health, handle_condition
+from runtime.keys import load_signing_key
+from runtime.metrics_page import serve_metrics
+from runtime.service import Stop
+from runtime.settings import naming
 from runtime.telemetry import Log
-from schemas.instants import utc
+from runtime.time_stamps.client import open_authorities
+from runtime.time_stamps.verifier import load_time_stamp_verifier
+from schemas.errors import WorldError
+from schemas.instants import SECOND_US
+from schemas.messages.handle import Handle
+from schemas.reasons import Reason
 
 _LOG: Final = Log("handle_distributor")
-_JOB: Final = "epoch"
-_FIRST_RETRY_S: Final = 1.0
-_LAST_RETRY_S: Final = 300.0  # handles may be a day apart; an outage of minutes must not cost hours
-_WATCH_S: Final = 0.25
-_HANGS_AFTER_S: Final = 600.0  # each TSA may take twice its timeout_s, one after the other
+_AGE: Final = Gauge(
+    "attestream_handle_age_seconds", "Time since the newest handle's TSA stamp; NaN while there is none"
+)
+_INTERVAL: Final = Gauge("attestream_handle_interval_seconds", "How often a handle is to be issued (interval_s)")
+_LIFETIME: Final = Gauge("attestream_handle_lifetime_seconds", "How long a handle is accepted (lifetime_s)")
 
 
-class _Interval(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
-    """One interval after the last time, or after now where that has passed.
+class _Unpublished:
+    def publish(self, handle: Handle) -> None:
+        """Does nothing; the next ``run`` publishes the handle in the state file."""
 
-    APScheduler's own trigger lists every interval since, which after a clock's jump from 1970 takes minutes.
+
+def build_bell(settings: Settings, publisher: HandlePublisher, store: LastHandleFile) -> EpochBell:
+    """Builds all parts of the distributor except the broker connection and the schedule.
+
+    Raises:
+        ConfigError: names the setting or the file that is wrong.
     """
+    tsa = settings.tsa
+    with naming("tsa.roots, tsa.intermediates"):
+        stamps = load_time_stamp_verifier(tsa.roots, tsa.intermediates)
+    with naming("signing_key"):
+        key = load_signing_key(settings.signing_key, made_by="handle-distributor keygen")
+    return EpochBell(
+        BellRules(
+            issuer=settings.name,
+            lifetime_s=settings.lifetime_s,
+            max_clock_offset_us=round(tsa.max_clock_offset_s * SECOND_US),
+            required_agreement=tsa.required_agreement,
+        ),
+        key=key,
+        authorities=open_authorities(tsa.addresses, stamps, timeout_s=tsa.timeout_s, tls_ca_file=tsa.tls_ca_file),
+        stamps=stamps,
+        store=store,
+        publisher=publisher,
+        clock=clock,
+    )
 
-    def __init__(self, interval_s: float) -> None:
-        self._interval = timedelta(seconds=interval_s)
 
-    @override
-    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
-        following = (previous_fire_time or now) + self._interval
-        return following if following > now else now + self._interval
+def check_service(settings: Settings, version: str) -> None:
+    """Reads the files, keys, certificates and URLs that a run needs; changes nothing.
 
-
-class BellService:
-    """Runs until stopped. Ticks run on the scheduler's one thread; the caller's thread watches.
-
-    ``_due_s`` and ``_patience_s`` belong to the tick that is under way and to the watcher when none is, which ``_busy``
-    says; ``_bug`` is read after the last tick.
+    Raises:
+        ConfigError: names the first that is wrong.
     """
+    _publisher(settings, version)
+    build_bell(settings, _Unpublished(), LastHandleFile(settings.state_file))
+    check_folder_of(settings.state_file, "state_file", made_if_missing=True)
 
-    def __init__(
-        self,
-        ring: Callable[[], bool],
-        interval_s: float,
-        *,
-        utc_us: Callable[[], int] = clock.utc_us,
-        overdue_s: float = 2.0,
-        on_watch: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Takes what to do and how often.
 
-        Args:
-            ring: one round; whether it made a handle.
-            interval_s: from the start of one tick to the start of the next; after a failed one sooner, with backoff.
-            utc_us: the wall clock that APScheduler goes by.
-            overdue_s: how late a tick may be before the wall clock is not waited for any longer.
-            on_watch: called, by the thread that watches, each time it has looked; not while a tick hangs.
-        """
-        self._ring = ring
-        self._interval_s = interval_s
-        self._utc_us = utc_us
-        self._overdue_s = overdue_s
-        self._on_watch = on_watch
-        self._backoff = Backoff(min(_FIRST_RETRY_S, interval_s), min(_LAST_RETRY_S, interval_s))
-        self._busy = threading.Event()
-        self._ringing_since_s = 0.0
-        self._due_s = clock.monotonic_s()
-        self._patience_s = overdue_s
-        self._bug: BaseException | None = None
+def run_service(settings: Settings, version: str, stop: Stop) -> None:
+    """Issues and publishes handles until ``stop``.
 
-    def run(self, stop: Stop) -> None:
-        """Rings at once, then every interval, until ``stop``; waits for a tick under way.
+    Raises:
+        ConfigError: before any work; also when another process uses the state file.
+        WorldError: ``store-unavailable`` when the last handle cannot be read.
+    """
+    publisher, store = _publisher(settings, version), LastHandleFile(settings.state_file)
+    bell = build_bell(settings, publisher, store)
+    with store.owned():
+        _serve(settings, bell, publisher, stop)
 
-        Raises:
-            BaseException: what a tick raised and is nobody's but ours.
-        """
-        scheduler = BackgroundScheduler(
-            timezone=UTC,
-            executors={"default": {"type": "threadpool", "max_workers": 1}},
-            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-        )
-        self._due_s = clock.monotonic_s()
-        scheduler.add_job(self._tick, _Interval(self._interval_s), args=[stop], id=_JOB, next_run_time=self._now())
-        scheduler.start()
-        try:
-            while not stop.wait(_WATCH_S):
-                if not self._hangs():
-                    self._on_watch()
-                if not self._busy.is_set() and clock.monotonic_s() > self._due_s + self._patience_s:
-                    self._due_s, self._patience_s = clock.monotonic_s(), self._overdue_s
-                    scheduler.modify_job(_JOB, next_run_time=self._now())
-        finally:
-            scheduler.shutdown(wait=True)
-        if self._bug is not None:
-            raise self._bug
 
-    def _hangs(self) -> bool:
-        return self._busy.is_set() and clock.monotonic_s() > self._ringing_since_s + _HANGS_AFTER_S
+def _serve(settings: Settings, bell: EpochBell, publisher: MqttHandlePublisher, stop: Stop) -> None:
+    health = Health(ROLE, monotonic_s=clock.monotonic_s)
+    serve_metrics(settings.metrics_port, health, host=settings.metrics_host)
+    _AGE.set_function(lambda: _age_s(bell.last))
+    _INTERVAL.set(settings.interval_s)
+    _LIFETIME.set(settings.lifetime_s)
+    bell.resume()
+    publisher.start()
+    health.ask("broker", publisher.condition)
+    health.ask("handle", lambda: handle_condition(_times(bell.last), clock.utc_us()))
+    health.ask("published", publisher.delivered)
+    _LOG.info("started", name=settings.name, interval_s=settings.interval_s, tsas=len(settings.tsa.urls))
+    try:
+        BellSchedule(lambda: bell.ring() is not None, settings.interval_s, on_watch=health.beat).run(stop)
+    finally:
+        publisher.stop()
+        _LOG.info("stopped", name=settings.name)
 
-    def _now(self) -> datetime:
-        return utc(self._utc_us())
 
-    def _tick(self, stop: Stop) -> None:
-        if stop.requested:
-            return
-        self._ringing_since_s = clock.monotonic_s()
-        self._busy.set()
-        try:
-            started_s = clock.monotonic_s()
-            if self._ring():
-                self._backoff.reset()
-                self._due_s, self._patience_s = started_s + self._interval_s, self._overdue_s
-            else:
-                self._due_s, self._patience_s = clock.monotonic_s() + self._backoff.next_s(), 0.0
-        except BaseException as error:  # noqa: BLE001 APScheduler would log it and go on; run() raises it
-            self._bug = error
-            stop.request()
-        finally:
-            self._busy.clear()
+def issue_handle(settings: Settings) -> Handle:
+    """Makes one handle, as the next of the chain; publishes nothing.
+
+    Raises:
+        ConfigError: as :func:`run_service`.
+        WorldError: no TSA stamped a handle (the log states why, for each), or the state file cannot be written.
+    """
+    store = LastHandleFile(settings.state_file)
+    bell = build_bell(settings, _Unpublished(), store)
+    with store.owned():
+        bell.resume()
+        handle = bell.ring()
+    if handle is None:
+        raise WorldError(Reason.TSA_UNREACHABLE, "no handle could be made; the log above has the reason for each TSA")
+    return handle
+
+
+def _publisher(settings: Settings, version: str) -> MqttHandlePublisher:
+    return MqttHandlePublisher(
+        settings.mqtt, settings.name, version=version, utc_us=clock.utc_us, monotonic_s=clock.monotonic_s
+    )
+
+
+def _age_s(last: Handle | None) -> float:
+    return float("nan") if last is None else (clock.utc_us() - last.time_us) / SECOND_US
+
+
+def _times(last: Handle | None) -> tuple[int, int] | None:
+    return None if last is None else (last.time_us, last.expires_us)

@@ -13,7 +13,7 @@ from schemas.messages.handle import MAX_ACCURACY_US, MAX_LIFETIME_S
 from schemas.topics import Role, check_name
 
 ROLE: Final = Role.HANDLE_DISTRIBUTOR
-_MAX_TIMEOUT_S: Final = 25.0  # marker and stamp must be made within the 60 s that a handle allows between them
+_MAX_TIMEOUT_S: Final = 25.0  # a handle allows 60 s between its marker and its stamp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +21,13 @@ class TsaSettings:
     """Table ``[tsa]``.
 
     Attributes:
-        urls: Time Stamp Authorities (RFC 3161 over HTTP) in the order in which they are tried.
-        roots: PEM files of their root certificates; the same files that attesters and verifiers trust.
-        intermediates: PEM files of certificates between, where the TSAs do not send them.
+        urls: Time Stamp Authorities (RFC 3161 over HTTP), in the order in which they are tried.
+        roots: PEM files of their root certificates; attesters and verifiers trust the same files.
+        intermediates: PEM files of intermediate certificates, if the TSAs do not send them.
         timeout_s: for one whole exchange with one TSA.
-        max_clock_offset_s: how far a TSA's clock and this machine's may be apart; a TSA beyond it is not believed.
-        required_agreement: how many TSAs must agree on the time, the stamping one included.
-        tls_ca_file: PEM roots for https URLs, where not the operating system's.
+        max_clock_offset_s: how far a TSA's clock and this machine's may be apart; beyond it the TSA is not believed.
+        required_agreement: how many TSAs must agree on the time, including the one that stamps.
+        tls_ca_file: PEM roots for https URLs; the operating system's if not given.
     """
 
     urls: tuple[str, ...]
@@ -67,14 +67,14 @@ class Settings:
     """One handle distributor.
 
     Attributes:
-        name: what handles call their issuer; the last level of their topic.
+        name: the issuer in handles, and the last level of their topic.
         signing_key: PEM file of the P-256 key that signs handles (``handle-distributor keygen`` makes one).
-        state_file: keeps the last handle, so that the chain goes on after a restart; made if missing.
+        state_file: keeps the last handle, so that the chain continues after a restart; made if missing.
         tsa: the Time Stamp Authorities.
-        interval_s: a new handle every so often.
-        lifetime_s: how long a handle is accepted; longer than the interval by what an outage may last.
-        metrics_port: of metrics, ``/healthz`` and ``/readyz``; 0 for none.
-        metrics_host: where that port listens; who reaches it learns how the service does.
+        interval_s: time between two handles.
+        lifetime_s: how long a handle is accepted: the interval, plus the longest outage to bridge.
+        metrics_port: serves metrics, ``/healthz`` and ``/readyz``; 0 for no port.
+        metrics_host: the address on which that port listens; anyone who reaches it can read the service's health.
         log_level: debug, info, warning or error.
         mqtt: the broker.
     """

@@ -1,21 +1,16 @@
-"""How a process starts, stops and retries: signals set a flag, errors become exit codes, backoff has jitter."""
+"""How a process stops and retries: signals set a flag, a dying thread ends the process, backoff has jitter."""
 
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from importlib import metadata
 from types import FrameType
+from typing import Final
 
 from runtime.clock import random_fraction
-from schemas.errors import AttestreamError, ConfigError
 
-EXIT_OK = 0
-EXIT_FAILED = 1
-EXIT_CONFIG = 2
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-EXIT_CRASHED = 70  # EX_SOFTWARE, sysexits.h
+_EXIT_CRASHED: Final = 70  # EX_SOFTWARE in sysexits.h
 
 
 class Stop:
@@ -54,7 +49,7 @@ class Stop:
 
 def _crash(arguments: threading.ExceptHookArgs) -> None:
     sys.excepthook(arguments.exc_type, arguments.exc_value or arguments.exc_type(), arguments.exc_traceback)
-    os._exit(EXIT_CRASHED)
+    os._exit(_EXIT_CRASHED)
 
 
 class Backoff:
@@ -82,26 +77,3 @@ def installed_version() -> str:
         return metadata.version("attestream")
     except metadata.PackageNotFoundError:
         return "unknown"
-
-
-def run_command(command: Callable[[], int | None]) -> int:
-    """Runs one CLI command and turns expected failures into a line on standard error and an exit code.
-
-    Returns:
-        What ``command`` returned (None counts as 0); 2 for a ``ConfigError``; 1 for any other expected error;
-        130 for Ctrl-C.
-        Unexpected exceptions pass through: they are bugs and should be seen whole.
-    """
-    try:
-        return command() or EXIT_OK
-    except ConfigError as error:
-        print(f"configuration error: {error.detail}", file=sys.stderr)
-        return EXIT_CONFIG
-    except AttestreamError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    except BrokenPipeError:
-        return EXIT_OK
-    except KeyboardInterrupt:  # a command that has no :class:`Stop`, since it may end at any line
-        print("stopped", file=sys.stderr)
-        return EXIT_INTERRUPTED

@@ -26,7 +26,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from typing_extensions import override
 
-from runtime.service import Stop, run_command
+from runtime.command_line import exit_status
+from runtime.service import Stop
 from schemas.errors import ConfigError
 
 HOST: Final = "127.0.0.1"
@@ -237,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--accuracy-ms", type=int, default=DEFAULT_ACCURACY_MS, help="accuracy stated in tokens (%(default)s)"
     )
     options = parser.parse_args(arguments)
-    return run_command(lambda: _serve(options.directory, options.port, options.accuracy_ms))
+    return exit_status(lambda: _serve(options.directory, options.port, options.accuracy_ms))
 
 
 def _serve(directory: Path, port: int, accuracy_ms: int) -> None:

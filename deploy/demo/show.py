@@ -22,7 +22,8 @@ from deploy.demo.stage import Stage
 from deploy.demo.temporary import temporary_folder
 from relying_party.result_board import Standing
 from runtime import clock
-from runtime.service import EXIT_FAILED, EXIT_OK, Stop
+from runtime.command_line import EXIT_FAILED, EXIT_OK
+from runtime.service import Stop
 from schemas.errors import AttestreamError
 from schemas.identifiers import Ueid
 from schemas.instants import SECOND_US

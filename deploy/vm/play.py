@@ -24,7 +24,8 @@ from deploy.vm.options import make_of
 from deploy.vm.outside import Outside
 from deploy.vm.recording import write_recording
 from deploy.vm.scenario import Scenario
-from runtime.service import EXIT_FAILED, EXIT_OK, Stop
+from runtime.command_line import EXIT_FAILED, EXIT_OK
+from runtime.service import Stop
 from schemas.errors import AttestreamError
 
 HERE: Final = Path(__file__).parent

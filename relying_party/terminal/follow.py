@@ -12,7 +12,8 @@ from relying_party.terminal.live_table import follow_table
 from relying_party.terminal.selection import Selection, select, summary_of
 from relying_party.terminal.table import headline_of, line_of
 from runtime import clock
-from runtime.service import EXIT_FAILED, EXIT_OK, Stop
+from runtime.command_line import EXIT_FAILED, EXIT_OK
+from runtime.service import Stop
 from schemas.identifiers import Ueid
 from schemas.instants import SECOND_US
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from handle_distributor import service
-from handle_distributor.service import BellService
+from handle_distributor import bell_schedule
+from handle_distributor.bell_schedule import BellSchedule
 from handle_distributor.settings import Settings, TsaSettings
 from runtime import clock
 from runtime.service import Stop
@@ -64,9 +64,9 @@ def test_a_failed_round_is_tried_again_in_minutes_though_handles_are_a_day_apart
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The wall clock stands still, so every round but the first is one that the watcher asked for."""
-    monkeypatch.setattr(service, "_FIRST_RETRY_S", 0.01)
-    monkeypatch.setattr(service, "_LAST_RETRY_S", 0.02)
-    monkeypatch.setattr(service, "_WATCH_S", 0.01)
+    monkeypatch.setattr(bell_schedule, "_FIRST_RETRY_S", 0.01)
+    monkeypatch.setattr(bell_schedule, "_LAST_RETRY_S", 0.02)
+    monkeypatch.setattr(bell_schedule, "_WATCH_S", 0.01)
     stop, rings = Stop(), []
 
     def ring() -> bool:
@@ -75,6 +75,6 @@ def test_a_failed_round_is_tried_again_in_minutes_though_handles_are_a_day_apart
             stop.request()
         return False
 
-    BellService(ring, interval_s=DAY_S).run(stop)
+    BellSchedule(ring, interval_s=DAY_S).run(stop)
     assert len(rings) == 12  # doubling without an end, the twelfth would come after 20 s
     assert rings[-1] - rings[0] < 10

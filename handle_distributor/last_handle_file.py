@@ -1,4 +1,4 @@
-"""The last handle in a file. Implements :class:`handle_distributor.ports.HandleStore`."""
+"""Keeps the last handle in a file. Implements :class:`handle_distributor.ports.HandleStore`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,16 +9,16 @@ from schemas.errors import ConfigError
 from schemas.messages.handle import MAX_HANDLE_BYTES
 
 
-class HandleFile:
+class LastHandleFile:
     """One file, replaced as a whole. Owned by one distributor process."""
 
     def __init__(self, path: Path) -> None:
-        """Touches nothing yet; :meth:`owned` does."""
+        """Reads and writes nothing yet."""
         self._path = path
 
     @contextmanager
     def owned(self) -> Iterator[None]:
-        """Makes the folder where it is missing, and keeps other distributors off the file: one chain, one process.
+        """Makes the folder if it is missing, and locks the file: a chain belongs to one process.
 
         Raises:
             ConfigError: the folder cannot be made, or another process uses the file.

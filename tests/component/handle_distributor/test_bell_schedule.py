@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from handle_distributor.service import BellService
+from handle_distributor.bell_schedule import BellSchedule
 from runtime.service import Stop
 from tests.programs.waiting import PATIENCE_S
 
@@ -31,12 +31,12 @@ class Rings:
             self.under_way.release()
 
 
-def run(service: BellService, stop: Stop) -> None:
+def run(schedule: BellSchedule, stop: Stop) -> None:
     """Runs the service; a watchdog ends it, so that a service that never rings fails a test instead of hanging it."""
     watchdog = threading.Timer(PATIENCE_S, stop.request)
     watchdog.start()
     try:
-        service.run(stop)
+        schedule.run(stop)
     finally:
         watchdog.cancel()
 
@@ -45,7 +45,7 @@ def test_the_first_round_starts_at_once() -> None:
     stop = Stop()
     rings = Rings(stop, enough=1)
     started = time.monotonic()
-    run(BellService(rings, interval_s=3600), stop)
+    run(BellSchedule(rings, interval_s=3600), stop)
     assert len(rings.at) == 1
     assert rings.at[0] - started < PATIENCE_S  # the second would come after an hour
 
@@ -54,7 +54,7 @@ def test_rounds_come_an_interval_apart() -> None:
     stop = Stop()
     rings = Rings(stop, enough=4)
     started = time.monotonic()
-    run(BellService(rings, interval_s=0.1), stop)
+    run(BellSchedule(rings, interval_s=0.1), stop)
     assert len(rings.at) == 4
     assert rings.at[-1] - started > 0.29  # a round may be late, never early
 
@@ -63,7 +63,7 @@ def test_after_a_failure_the_next_round_comes_sooner() -> None:
     stop = Stop()
     rings = Rings(stop, enough=2, outcomes=(False,))
     started = time.monotonic()
-    run(BellService(rings, interval_s=3600), stop)
+    run(BellSchedule(rings, interval_s=3600), stop)
     assert len(rings.at) == 2
     assert time.monotonic() - started < PATIENCE_S
 
@@ -76,7 +76,7 @@ def test_a_round_that_takes_longer_than_the_interval_delays_the_next() -> None:
         threading.Event().wait(0.05)  # a slow TSA
         return counted()
 
-    run(BellService(slow, interval_s=0.01), stop)
+    run(BellSchedule(slow, interval_s=0.01), stop)
     assert len(counted.at) == 3
 
 
@@ -87,7 +87,7 @@ def test_a_bug_in_a_round_ends_the_service_with_it() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run(BellService(broken, interval_s=3600), stop)
+        run(BellSchedule(broken, interval_s=3600), stop)
 
 
 def test_a_wall_clock_that_steps_back_does_not_silence_the_bell() -> None:
@@ -99,5 +99,5 @@ def test_a_wall_clock_that_steps_back_does_not_silence_the_bell() -> None:
     def utc_us() -> int:
         return time.time_ns() // 1000 + next(clocks, 0)
 
-    run(BellService(rings, interval_s=0.1, utc_us=utc_us, overdue_s=0.1), stop)
+    run(BellSchedule(rings, interval_s=0.1, utc_us=utc_us, overdue_s=0.1), stop)
     assert len(rings.at) == 3

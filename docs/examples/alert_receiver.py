@@ -18,7 +18,7 @@ from runtime import clock
 MAX_BODY_BYTES = 256 * 1024
 MAX_SEEN = 1000
 MAX_AGE_S = 300
-SEEN: dict[str, None] = {}  # ids of the last ones: delivery is at least once
+SEEN: dict[str, None] = {}  # ids of the newest alerts: delivery is at least once
 
 
 def verify(headers: Mapping[str, str], body: bytes, secret: str, now_s: float) -> dict[str, object]:
@@ -39,7 +39,7 @@ class Receiver(BaseHTTPRequestHandler):
     """Prints alerts."""
 
     def do_POST(self) -> None:
-        """Takes one alert."""
+        """Receives one alert."""
         body = self.rfile.read(min(int(self.headers.get("content-length", 0)), MAX_BODY_BYTES))
         try:
             alert = verify(self.headers, body, Path(sys.argv[1]).read_text(), clock.utc_s())
@@ -57,7 +57,7 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 def proof_of(alert: Mapping[str, object]) -> str:
-    """What the verifier itself signed, whoever sent the alert."""
+    """The verifier's signed result, which proves the alert."""
     if alert["result"] is None or alert["result_form"] != "jwt":
         return "(no proof in it)"
     result = Results.from_files(sys.argv[2]).read(str(alert["result"]).encode())

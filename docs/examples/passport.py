@@ -2,7 +2,7 @@
 
 python passport.py AGENT_CONFIG VERIFIER_KEYS
 
-Here both sides are in one program. In between travel the challenge one way, token and proof the other, by any protocol.
+Here both sides are in one program. The challenge travels one way, token and proof the other, by any protocol.
 """
 
 import secrets
@@ -15,11 +15,11 @@ from relying_party import Results
 
 agent_config, verifier_keys = sys.argv[1:]
 
-# The service: whom it trusts and what it expects; a new challenge for every visitor.
+# The service: its trusted keys and its expectations; a new challenge for every visitor.
 results = Results.from_files(verifier_keys, max_age_s=300, fresh_only=True)
 challenge = secrets.token_bytes(32)
 
-# The device: its agent is running; this fetches its newest result and has the TPM answer the challenge.
+# The device: its agent is running; this fetches its newest result and lets the TPM answer the challenge.
 with tempfile.TemporaryDirectory() as folder:
     token, proof = Path(folder, "token"), Path(folder, "proof")
     command = [

@@ -142,6 +142,16 @@ def test_a_failing_transaction_leaves_everything_as_it_was(rig: WorkerRig) -> No
     assert [result.sequence for result in rig.results()] == [0, 1]
 
 
+def test_a_state_is_not_stored_without_its_outcome(rig: WorkerRig) -> None:
+    rig.process([rig.message(rig.device.push())])
+    before = rig.store.load(rig.device.ueid)
+    refusal = "CREATE TRIGGER refuse BEFORE INSERT ON pending BEGIN SELECT RAISE(ABORT, 'by the test'); END"
+    rig.store._db.execute(refusal)  # the connection itself: it holds the file alone
+    with pytest.raises(WorldError, match="by the test"):
+        rig.process([rig.message(rig.device.push())])
+    assert rig.store.load(rig.device.ueid) == before
+
+
 def test_garbage_on_any_topic_is_refused_and_counted(rig: WorkerRig) -> None:
     rig.process([rig.message(rig.device.push())])
     for payload in (b"", b"\xff", b"\x83", bytes(300_000), cmw.wrap("text/plain", b"x", Indicator.EVIDENCE)):

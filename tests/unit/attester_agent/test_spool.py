@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +92,19 @@ def test_neither_push_nor_state_when_the_disk_refuses(spool: SqliteSpool, path: 
         spool.add(numbered(2), b"second")
     assert caught.value.reason is Reason.STORE_UNAVAILABLE
     assert (spool.load(), payloads(spool), spool.queued_messages) == (numbered(1), [b"first"], 1)
+
+
+@pytest.mark.parametrize("table", ["push", "state"])
+def test_if_one_of_the_two_writes_fails_neither_is_stored(spool: SqliteSpool, path: Path, table: str) -> None:
+    spool.save(numbered(1))
+    with closing(sqlite3.connect(path)) as database:
+        refusal = "BEGIN SELECT RAISE(ABORT, 'by the test'); END"
+        database.execute(f"CREATE TRIGGER refuse BEFORE INSERT ON {table} {refusal}")
+        database.commit()
+    with pytest.raises(WorldError, match="by the test"):
+        spool.add(numbered(2), b"push")
+    assert spool.load() == numbered(1)
+    assert (payloads(spool), spool.queued_messages, spool.queued_bytes) == ([], 0, 0)
 
 
 def test_a_file_that_is_no_database_is_named(path: Path) -> None:

@@ -59,11 +59,11 @@ class Pending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAttester:
-    """The stored state and result of one attester."""
+    """The state and the last result of one attester; empty for an unknown one."""
 
-    state: AttesterState
-    result: bytes | None
-    result_expires_us: int
+    state: AttesterState | None = None
+    result: bytes | None = None
+    result_expires_us: int = 0
 
 
 class TrustObjects(Protocol):

@@ -9,7 +9,7 @@ the outbox repeats outcomes that were stored but not recorded or not published. 
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from runtime.clock import monotonic_s, utc_us
@@ -55,15 +55,6 @@ class Received:
     arrived_s: float | None = None
 
 
-@dataclass(slots=True, kw_only=True)
-class _Cached:
-    """State and result of one attester in memory; the state may be ahead of the stored one by rejections."""
-
-    state: AttesterState | None
-    result: bytes | None
-    result_expires_us: int
-
-
 class _UnderWay(NamedTuple):
     number: int
     arrival: Arrival | None
@@ -103,7 +94,7 @@ class Worker:
         self._store, self._audit, self._publisher, self._trust = store, audit, publisher, trust
         self._solicitor = Solicitor(identity, publisher, interval_s=solicit_interval_s, limit=cached_states)
         self._cached_states = cached_states
-        self._cache: OrderedDict[Ueid, _Cached] = OrderedDict()
+        self._cache: OrderedDict[Ueid, StoredAttester] = OrderedDict()
         self._under_way: dict[int, _UnderWay] = {}  # by publisher's id
         self._done: list[int] = []
         self._awaited = AwaitedHandles(cached_states)
@@ -128,7 +119,7 @@ class Worker:
         Raises:
             WorldError: ``store-unavailable``; nothing of the batch has taken effect, call again with the same batch.
         """
-        changed: dict[Ueid, _Cached] = {}
+        changed: dict[Ueid, StoredAttester] = {}
         outcomes, solicits = [], []
         self._progress.begins(len(batch))
         for received in batch:
@@ -145,7 +136,7 @@ class Worker:
 
     def expire(self, now_us: int) -> int:
         """Stores stale results of attesters whose deadline has passed, for :meth:`settle`; returns their number."""
-        changed: dict[Ueid, _Cached] = {}
+        changed: dict[Ueid, StoredAttester] = {}
         outcomes = []
         for ueid in self._store.due(now_us, _DUE_AT_ONCE):
             entry = self._entry(ueid, changed)
@@ -167,7 +158,7 @@ class Worker:
         Raises:
             WorldError: ``store-unavailable``; call again with the same handle.
         """
-        changed: dict[Ueid, _Cached] = {}
+        changed: dict[Ueid, StoredAttester] = {}
         outcomes = []
         waited = self._awaited.take(handle)
         try:
@@ -247,7 +238,7 @@ class Worker:
         self._store.commit([], self._take_done())
 
     def _take(
-        self, received: Received, changed: dict[Ueid, _Cached]
+        self, received: Received, changed: dict[Ueid, StoredAttester]
     ) -> tuple[Outcome | None, tuple[Ueid, SolicitRequest] | None]:
         """Decides one message; puts the attester's next entry into ``changed``."""
         try:
@@ -268,24 +259,25 @@ class Worker:
             result_metrics.DUPLICATES.inc()
             return _repeated_result(ueid, entry, received_us), None
         _report_refusal(received, decided.refused)
-        entry.state = decided.state
+        changed[ueid] = replace(entry, state=decided.state)
         audit = _audit_entry(received, ueid, reasons=[decided.refused.reason], result=None, whole=False)
         self._progress.refused(decided.refused.reason)
         return Outcome(ueid=ueid, state=None, result=None, expires_us=0, audit=audit), solicit
 
-    def _entry(self, ueid: Ueid, changed: dict[Ueid, _Cached]) -> _Cached:
-        """The attester's entry for this batch: a copy, so that a failed batch leaves the cache as it was."""
-        if ueid in changed:
-            return changed[ueid]
-        cached = self._cache.get(ueid)
-        if cached is None:
-            stored = self._store.load(ueid)
-            cached = _cached_from(stored)
-        changed[ueid] = _Cached(state=cached.state, result=cached.result, result_expires_us=cached.result_expires_us)
-        return changed[ueid]
+    def _entry(self, ueid: Ueid, changed: dict[Ueid, StoredAttester]) -> StoredAttester:
+        """The attester's newest entry, from this batch, the cache or the store; puts it into ``changed``."""
+        entry = changed.get(ueid) or self._cache.get(ueid) or self._store.load(ueid) or StoredAttester()
+        changed[ueid] = entry
+        return entry
 
     def _outcome(
-        self, ueid: Ueid, decided: Decision, now_us: int, changed: dict[Ueid, _Cached], *, evidence: Received | None
+        self,
+        ueid: Ueid,
+        decided: Decision,
+        now_us: int,
+        changed: dict[Ueid, StoredAttester],
+        *,
+        evidence: Received | None,
     ) -> Outcome:
         """Signs the result of a decision, counts and reports it, and makes its audit entry."""
         state, result = decided.state, decided.result
@@ -296,13 +288,13 @@ class Worker:
             self._awaited.remove(ueid)
         self._report_change(ueid, changed[ueid].state, result)
         token, expires_us = self._signer.sign(result), result.expires_s * SECOND_US
-        changed[ueid] = _Cached(state=state, result=token, result_expires_us=expires_us)
+        changed[ueid] = StoredAttester(state=state, result=token, result_expires_us=expires_us)
         source = evidence or Received(ueid_text=ueid_text(ueid), payload=b"", received_us=now_us)
         audit = _audit_entry(source, ueid, reasons=list(result.reasons), result=token, whole=evidence is not None)
         arrival = None if source.arrived_s is None else Arrival(arrived_s=source.arrived_s, body=state.evidence)
         return Outcome(ueid=ueid, state=state, result=token, expires_us=expires_us, audit=audit, arrival=arrival)
 
-    def _store_all(self, outcomes: Sequence[Outcome], changed: dict[Ueid, _Cached]) -> None:
+    def _store_all(self, outcomes: Sequence[Outcome], changed: dict[Ueid, StoredAttester]) -> None:
         """The first effect: one transaction, all or nothing (invariant I22)."""
         done, started_s = self._take_done(), monotonic_s()
         try:
@@ -314,7 +306,7 @@ class Worker:
         self._remember(changed)
         self._unrecorded.extend(stored)
 
-    def _remember(self, changed: dict[Ueid, _Cached]) -> None:
+    def _remember(self, changed: dict[Ueid, StoredAttester]) -> None:
         for ueid, entry in changed.items():
             if entry.state is not None:
                 self._cache[ueid] = entry
@@ -331,13 +323,7 @@ class Worker:
             _LOG.info("verdict", ueid=ueid_text(ueid), status=built.status, reasons=",".join(built.reasons))
 
 
-def _cached_from(stored: StoredAttester | None) -> _Cached:
-    if stored is None:
-        return _Cached(state=None, result=None, result_expires_us=0)
-    return _Cached(state=stored.state, result=stored.result, result_expires_us=stored.result_expires_us)
-
-
-def _repeated_result(ueid: Ueid, entry: _Cached, now_us: int) -> Outcome | None:
+def _repeated_result(ueid: Ueid, entry: StoredAttester, now_us: int) -> Outcome | None:
     """Publishes the stored result again: the broker may have lost the first one."""
     if entry.result is None or entry.result_expires_us <= now_us:
         return None

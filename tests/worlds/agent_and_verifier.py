@@ -258,6 +258,7 @@ class Coupled:
         """As the verifier has stored it."""
         stored = self.store.load(self.agent.state.ueid)
         assert stored is not None
+        assert stored.state is not None
         return stored.state
 
     @property

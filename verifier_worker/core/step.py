@@ -181,32 +181,22 @@ def _resumed(state: AttesterState) -> AttesterState:
 
 
 def _fresh(admitted: AdmittedEvidence, label: str, before: AttesterState | None) -> AttesterState:
-    clock = admitted.quote.clock_info
-    banks = tuple(bank.algorithm for bank in admitted.quoted.pcr_selection.banks)
+    """An empty state for the boot of this push; keeps from ``before`` what outlives a boot."""
+    selection = admitted.quoted.pcr_selection
     return AttesterState(
+        **_facts_of(admitted),
         environment=admitted.evidence.body.environment,
-        reset_count=clock.reset_count,
-        restart_count=clock.restart_count,
-        clock_ms=clock.clock,
-        sequence=admitted.evidence.body.sequence,
-        evidence=admitted.evidence.body_digest,
-        envelope=admitted.evidence.envelope,
+        reset_count=admitted.quote.clock_info.reset_count,
         chained=None,
-        sync=admitted.sync,
-        replay=ReplayState(banks=banks),
+        replay=ReplayState(banks=tuple(bank.algorithm for bank in selection.banks)),
         settled=False,
-        selection=admitted.quoted.pcr_selection,
+        selection=selection,
         unlogged=NO_VALUES,
         measured=Measured(label=label),
-        received_us=admitted.received_us,
-        received_after=admitted.received_after,
-        clock_safe=clock.safe,
-        firmware_version=admitted.quote.firmware_version,
         clock=before.clock if before is not None else ClockRecord(),
         handle_time_us=before.handle_time_us if before is not None else None,
         went_back=before is not None and before.went_back,
         rejections=before.rejections if before is not None else None,
-        transitions=admitted.evidence.body.transitions,
     )
 
 
@@ -324,23 +314,26 @@ def _mismatch(
 
 
 def _moved(base: AttesterState, admitted: AdmittedEvidence, **changes: Any) -> AttesterState:  # noqa: ANN401 fields
-    """``base`` with the signed facts of the push (clock, counters, place in the chain), and with ``changes``."""
-    clock = admitted.quote.clock_info
-    return replace(
-        base,
-        restart_count=clock.restart_count,
-        clock_ms=clock.clock,
-        sequence=admitted.evidence.body.sequence,
-        evidence=admitted.evidence.body_digest,
-        envelope=admitted.evidence.envelope,
-        sync=admitted.sync,
-        received_us=admitted.received_us,
-        received_after=admitted.received_after,
-        clock_safe=clock.safe,
-        firmware_version=admitted.quote.firmware_version,
-        transitions=admitted.evidence.body.transitions,
-        **changes,
-    )
+    """``base`` with the signed facts of the push, and with ``changes``."""
+    return replace(base, **_facts_of(admitted), **changes)
+
+
+def _facts_of(admitted: AdmittedEvidence) -> dict[str, Any]:
+    """Fields of the state that every accepted push sets: clock, counters, place in the chain, receipt."""
+    evidence, clock = admitted.evidence, admitted.quote.clock_info
+    return {
+        "restart_count": clock.restart_count,
+        "clock_ms": clock.clock,
+        "sequence": evidence.body.sequence,
+        "evidence": evidence.body_digest,
+        "envelope": evidence.envelope,
+        "sync": admitted.sync,
+        "received_us": admitted.received_us,
+        "received_after": admitted.received_after,
+        "clock_safe": clock.safe,
+        "firmware_version": admitted.quote.firmware_version,
+        "transitions": evidence.body.transitions,
+    }
 
 
 def _request(reason: Reason, base: AttesterState, admitted: AdmittedEvidence) -> SolicitRequest:

@@ -14,7 +14,7 @@ from pathlib import Path
 from relying_party.attestation import LEEWAY_S, Attestation, Expectations, verify_attestation
 from runtime import clock
 from runtime.keys import load_public_keys
-from runtime.tracing import Tracer
+from runtime.ports import Tracer
 from schemas.identifiers import Ueid
 from schemas.messages import passport_proof, result_token
 from schemas.messages.handle import Handle

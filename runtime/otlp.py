@@ -1,7 +1,7 @@
-"""Spans to an OpenTelemetry collector, OTLP over HTTP. The only importer of opentelemetry; loaded only where wanted.
+"""Sends spans to an OpenTelemetry collector, OTLP over HTTP. The only importer of opentelemetry; loaded on demand.
 
-A bounded queue and a thread of the library's own stand between the caller and the network: a collector that is away
-costs spans, nothing else.
+The library has a bounded queue and a thread of its own. While the collector is unreachable, spans are lost; callers do
+not notice.
 """
 
 import logging
@@ -19,8 +19,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from typing_extensions import override
 
 from runtime.clock import monotonic_s, utc_us
+from runtime.ports import Attributes, Tracer
 from runtime.service import installed_version
-from runtime.tracing import Attributes, Tracer
 
 MAX_QUEUED_SPANS: Final = 4096
 EXPORT_TIMEOUT_S: Final = 5
@@ -31,7 +31,7 @@ _NS: Final = 1_000_000_000
 
 
 class OtlpTracer(Tracer):
-    """See ``runtime.tracing``."""
+    """Implements :class:`runtime.ports.Tracer`."""
 
     def __init__(self, endpoint: str, service: str, instance: str) -> None:
         """Prepares; the first span connects.
@@ -41,7 +41,7 @@ class OtlpTracer(Tracer):
             service: the role, as ``service.name``.
             instance: as ``service.instance.id``.
         """
-        # The library would tell of every export that fails, with a stack, for as long as the collector is away.
+        # The library would log a stack trace for every failed export while the collector is unreachable.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         names = {
             "service.namespace": "attestream",
@@ -49,7 +49,7 @@ class OtlpTracer(Tracer):
             "service.instance.id": instance,
             "service.version": installed_version(),
         }
-        self._lock = threading.Lock()  # of _ids
+        self._lock = threading.Lock()  # protects _ids
         self._ids = _Ids()
         self._provider = TracerProvider(
             resource=Resource(names), sampler=ALWAYS_ON, id_generator=self._ids, shutdown_on_exit=False
@@ -73,7 +73,7 @@ class OtlpTracer(Tracer):
     ) -> None:
         trace_id = int.from_bytes(body[:_TRACE_BYTES], "big")
         root_id = int.from_bytes(body[_TRACE_BYTES : _TRACE_BYTES + _SPAN_BYTES], "big")
-        if not trace_id or not root_id:  # of no hash that anyone will see; OpenTelemetry has no such ids
+        if not trace_id or not root_id:  # OpenTelemetry forbids these ids; no real hash has them
             return
         with self._lock:
             self._record(trace_id, root_id, name, (started_s, ended_s), attributes, root=root)
@@ -100,14 +100,14 @@ class OtlpTracer(Tracer):
 
     @override
     def close(self) -> None:
-        hurry = threading.Timer(CLOSE_S, self._exporter.shutdown)  # ends its retries; it would go on for half a minute
+        hurry = threading.Timer(CLOSE_S, self._exporter.shutdown)  # ends its retries, which would take half a minute
         hurry.start()
         self._provider.shutdown()
         hurry.cancel()
 
 
 class _Ids(IdGenerator):
-    """Random, but for a root: then the trace id and the span id that were set, in the order in which they are asked."""
+    """Random ids, except for a root: there the trace id and the span id that were set, in this order."""
 
     def __init__(self) -> None:
         self.next: Iterator[int] = iter(())

@@ -1,8 +1,11 @@
-"""Interfaces that several services use: the way to the broker, and a Time Stamp Authority."""
+"""Interfaces that several services use: the way to the broker, a Time Stamp Authority, a tracer."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Protocol, TypeAlias
 
 from schemas.codecs.tst_info import Stamp
+
+Attributes: TypeAlias = Mapping[str, str | int]
 
 
 class Publisher(Protocol):
@@ -42,3 +45,31 @@ class TimeStampAuthority(Protocol):
             WorldError: ``tsa-unreachable``, ``tsa-timeout``, ``tsa-refused``, ``tsa-malformed``,
                 ``tsa-imprint-mismatch``, ``tsa-nonce-mismatch`` or ``tsa-untrusted``.
         """
+
+
+class Tracer(Protocol):
+    """Takes spans that have ended. Thread-safe; never blocks, never raises, and drops spans when its queue is full."""
+
+    def record(
+        self,
+        body: bytes,
+        name: str,
+        started_s: float,
+        ended_s: float,
+        attributes: Attributes | None = None,
+        *,
+        root: bool = False,
+    ) -> None:
+        """Records one span.
+
+        Args:
+            body: SHA-256 of the evidence body.
+            name: of the service and of the step.
+            started_s: by the monotonic clock of this process.
+            ended_s: likewise.
+            attributes: more about the step; never payloads or keys.
+            root: this is the parent of all other spans of the trace.
+        """
+
+    def close(self) -> None:
+        """Sends the remaining spans, for a few seconds at most."""

@@ -1,59 +1,26 @@
-"""Traces of evidence from push to result, for whoever looks for where the time goes. Off unless ``[tracing]`` says so.
+"""Opens the tracer that ``[tracing]`` asks for. Without that table nothing is imported, measured or sent.
 
-Nothing travels for it: everyone who has a piece of evidence knows its body, and the trace is named after that body's
-SHA-256. The first 16 bytes are the trace id, the next 8 the id of the span that all others hang on: the agent's push.
-So agent, verifier and relying party write into one trace without having spoken of it.
-
-While it is off there is no tracer, nothing is imported and nothing is measured. A trace is no evidence: it is
-unsigned, may be lost, and decides nothing.
+Traces show where the time goes between a push and its result. They add nothing to the messages: each service derives
+the ids from SHA-256 of the evidence body. The first 16 bytes are the trace id; the next 8 are the id of the agent's
+span, which is the parent of all others. A trace is not evidence: it is unsigned, may be lost and changes no verdict.
 """
 
 import importlib
 import urllib.parse
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
 
+from runtime.extras import needs_extra
+from runtime.ports import Tracer
 from schemas.errors import ConfigError
-
-Attributes: TypeAlias = Mapping[str, str | int]
-EXTRA = "tracing"
-
-
-class Tracer(Protocol):
-    """Takes spans that have ended. Thread-safe; never blocks, never raises; what is too much is dropped."""
-
-    def record(
-        self,
-        body: bytes,
-        name: str,
-        started_s: float,
-        ended_s: float,
-        attributes: Attributes | None = None,
-        *,
-        root: bool = False,
-    ) -> None:
-        """One span.
-
-        Args:
-            body: SHA-256 of the evidence body.
-            name: who, and what.
-            started_s: by the monotonic clock of this process.
-            ended_s: likewise.
-            attributes: more about it; no payloads, no keys.
-            root: it is the span that the others hang on.
-        """
-
-    def close(self) -> None:
-        """Sends what is left, for a few seconds at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TracingSettings:
-    """Table ``[tracing]``: leave it out, and nothing is traced.
+    """Table ``[tracing]``; without it nothing is traced.
 
     Attributes:
-        endpoint: of an OpenTelemetry collector, OTLP over HTTP: ``http://127.0.0.1:4318/v1/traces``. Empty for none.
+        endpoint: of an OpenTelemetry collector, OTLP over HTTP: ``http://127.0.0.1:4318/v1/traces``. Empty for no
+            traces.
     """
 
     endpoint: str = ""
@@ -71,21 +38,19 @@ class TracingSettings:
 
 
 def open_tracer(settings: TracingSettings, service: str, instance: str) -> Tracer | None:
-    """The tracer that the settings ask for; None where they ask for none.
+    """The tracer that the settings ask for; None if tracing is off.
 
     Args:
-        settings: where to.
+        settings: table ``[tracing]``.
         service: the role.
-        instance: which one of them.
+        instance: the name of this one.
 
     Raises:
         ConfigError: the extra ``tracing`` is not installed.
     """
     if not settings.endpoint:
         return None
-    try:
+    with needs_extra("tracing", "tracing.endpoint"):
         otlp = importlib.import_module("runtime.otlp")
-    except ImportError as error:
-        raise ConfigError(f"tracing.endpoint: needs the extra {EXTRA}: pip install 'attestream[{EXTRA}]'") from error
     tracer: Tracer = otlp.OtlpTracer(settings.endpoint, service, instance)
     return tracer

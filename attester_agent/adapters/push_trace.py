@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final, NamedTuple
 
 from runtime.clock import monotonic_s
-from runtime.tracing import Tracer
+from runtime.ports import Tracer
 from schemas.codecs import cmw
 from schemas.media_types import EVIDENCE, Indicator
 from schemas.messages.evidence import parse_evidence

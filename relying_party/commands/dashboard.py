@@ -1,15 +1,16 @@
 """``relying-party dashboard``: serves the web page; options override the settings file."""
 
 import argparse
+import importlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from relying_party.commands.dashboard_extra import loaded
 from relying_party.commands.trust_options import add_trust_options, changes_by, missing_key
 from relying_party.dashboard.settings import DashboardSettings, HandleTrust, WebSettings
 from relying_party.settings import ROLE
 from runtime import settings as settings_files
+from runtime.extras import needs_extra
 from runtime.service import Stop
 from runtime.settings import naming
 from runtime.telemetry import configure_logging
@@ -41,7 +42,8 @@ def run(options: argparse.Namespace) -> int:
     """
     settings = _settings_of(options)
     configure_logging(ROLE, settings.log_level)
-    serving = loaded("serving")
+    with needs_extra("dashboard"):
+        serving = importlib.import_module("relying_party.dashboard.serving")
     with naming(options.config or "command line"):
         status: int = serving.serve(settings, Stop().on_signals(), _print_address, check_only=options.check_config)
     return status

@@ -2,12 +2,13 @@
 
 import argparse
 import getpass
+import importlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relying_party.commands.dashboard_extra import loaded
 from runtime.command_line import EXIT_OK
+from runtime.extras import needs_extra
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ConfigError: an option or the file is wrong; or the extra ``dashboard`` is not installed.
     """
-    passwords = loaded("passwords")
+    with needs_extra("dashboard"):
+        passwords = importlib.import_module("relying_party.dashboard.passwords")
     if options.action == "list":
         for user in passwords.load_users(options.file):
             print(f"{user.role}\t{user.name}")

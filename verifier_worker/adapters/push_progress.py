@@ -10,7 +10,7 @@ from typing import Final
 from prometheus_client import Counter, Histogram
 
 from runtime.clock import monotonic_s
-from runtime.tracing import Tracer
+from runtime.ports import Tracer
 from schemas import media_types
 from schemas.codecs import cmw
 from schemas.errors import PeerError

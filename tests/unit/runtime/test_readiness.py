@@ -9,7 +9,7 @@ from attester_agent.adapters.readiness import Readiness as AgentReadiness
 from attester_agent.core.handle_gate import AcceptedHandle, ClockTrust
 from runtime.health import handle_condition
 from runtime.mqtt import MqttConnection, MqttSettings, Session
-from runtime.tracing import Attributes
+from runtime.ports import Attributes
 from schemas.errors import WorldError
 from schemas.identifiers import HandleId
 from schemas.reasons import Reason

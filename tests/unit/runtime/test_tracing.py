@@ -43,10 +43,12 @@ def test_an_endpoint_that_is_none_is_named(endpoint: str) -> None:
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
-        raise ModuleNotFoundError(name)
+        raise ModuleNotFoundError(name, name="opentelemetry")
 
     monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(ConfigError, match=r"pip install 'attestream\[tracing\]'"):
+    with pytest.raises(
+        ConfigError, match=r"tracing\.endpoint: opentelemetry is not .*: pip install 'attestream\[tracing\]'"
+    ):
         open_tracer(TracingSettings(endpoint="http://127.0.0.1:1/v1/traces"), "test", "one")
 
 

@@ -16,7 +16,7 @@ from schemas.messages.evidence import Evidence
 from schemas.messages.reference_values import Outgoing, ReferenceValues, Registers
 from schemas.reasons import Reason
 from schemas.replay.bank_replay import BankReplay
-from schemas.replay.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
+from schemas.replay.increments import NO_VALUES, cut_tails, has_more, join_increments, quoted_values
 from schemas.replay.log_replay import Consumed, Quoted, ReplayState
 from schemas.tpm.attest import Attest, QuoteInfo
 from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value
@@ -102,23 +102,20 @@ class BootReplay:
             self._unlogged, self._tails, self._measured = NO_VALUES, {}, []
         if self._state is None or self._selection != quoted.pcr_selection:
             raise PeerError(Reason.BASELINE_REQUIRED, "the proof does not hold the logs of this boot from their start")
-        sent = select_values(evidence, quoted.pcr_selection)
+        sent = quoted_values(evidence, quoted.pcr_selection)
         self._unlogged = sent if body.previous is None else self._unlogged.updated(sent)
         increments, gap = join_increments(self._state, self._tails, evidence)
         if gap is not None:
             raise PeerError(Reason.LOG_GAP, f"log {gap}: the proof leaves entries out")
         replay = BankReplay(self._state, increments)
-        more = any(total > replay.next_index.get(name, 0) for name, total in read_totals(evidence, {}).items())
-        outcome = replay.whole
-        if not more:
-            algorithm = parse_signature(evidence.signature).hash
-            signed = Quoted(selection=quoted.pcr_selection, digest=quoted.pcr_digest, algorithm=algorithm)
-            reproduced = replay.until(signed, self._unlogged)
-            if reproduced is None:
-                raise PeerError(Reason.LOG_REPLAY_MISMATCH, "logs and PCR values do not reproduce the quoted digest")
-            outcome = reproduced
-        self._state, self.settled = outcome.state, not more
-        self._tails = cut_tails(increments, outcome) if increments and not more else {}
+        algorithm = parse_signature(evidence.signature).hash
+        signed = Quoted(selection=quoted.pcr_selection, digest=quoted.pcr_digest, algorithm=algorithm)
+        reproduced = replay.until(signed, self._unlogged)
+        if reproduced is None and not has_more(evidence, replay.next_index):
+            raise PeerError(Reason.LOG_REPLAY_MISMATCH, "logs and PCR values do not reproduce the quoted digest")
+        outcome = reproduced or replay.whole
+        self._state, self.settled = outcome.state, reproduced is not None
+        self._tails = cut_tails(increments, outcome) if increments and self.settled else {}
         for name, part in outcome.consumed.items():
             self._measured += _measured_of(name, part)
 

@@ -43,10 +43,18 @@ APPRAISAL: Final = (
     ),
     ReasonRow(
         Reason.LOG_MISSING,
-        "a PCR has changed and no log explains it",
+        "no log explains a PCR that the policy gives to one",
         "give the agent the log that the policy names for this PCR",
         lasts=True,
         effect=UNDECIDED,
+    ),
+    ReasonRow(
+        Reason.BANK_NOT_EXTENDED,
+        "the firmware does not measure into a PCR bank, so what the bank holds proves nothing",
+        "quote a bank that the firmware extends, and learn the reference values from it",
+        lasts=True,
+        effect=UNDECIDED,
+        listed=True,
     ),
     ReasonRow(
         Reason.LOG_MALFORMED,

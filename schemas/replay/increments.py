@@ -73,30 +73,29 @@ def cut_tails(increments: Mapping[str, bytes], outcome: Replayed) -> dict[str, b
     return {name: data for name, data in rest.items() if data}
 
 
-def select_values(evidence: Evidence, selection: PcrSelection) -> PcrValues:
-    """The unsigned values of the PCRs that the quote selects. Others may have been added on the way and are dropped."""
-    if not evidence.unsigned_pcrs:
-        return NO_VALUES
-    return PcrValues(
-        {
-            bank: {index: value for index, value in values.items() if (bank, index) in selection}
-            for bank, values in evidence.unsigned_pcrs.items()
-        }
-    )
-
-
-def read_totals(evidence: Evidence, delivered: Mapping[str, int]) -> Mapping[str, int]:
-    """The unsigned number of entries that each log had when the push was made.
-
-    Args:
-        evidence: the push.
-        delivered: by log, how many entries have been received so far, those of this push included.
+def quoted_values(evidence: Evidence, selection: PcrSelection) -> PcrValues:
+    """The unsigned PCR values of a push, all of them of PCRs that the quote covers: it binds them together.
 
     Raises:
-        PeerError: ``malformed`` when a log is said to have fewer entries than were delivered.
+        PeerError: ``pcr-values-mismatch`` when there is a value that the quote cannot bind.
+    """
+    for bank, values in evidence.unsigned_pcrs.items():
+        for index in values:
+            if (bank, index) not in selection:
+                raise PeerError(Reason.PCR_VALUES_MISMATCH, f"PCR {bank.name}:{index}: a value, and no quote of it")
+    return PcrValues(evidence.unsigned_pcrs) if evidence.unsigned_pcrs else NO_VALUES
+
+
+def has_more(evidence: Evidence, delivered: Mapping[str, int]) -> bool:
+    """Whether the push says that entries are still to come.
+
+    Unsigned: it can only delay the refusal of a push that does not reproduce its quote, never stop one that does.
+
+    Raises:
+        PeerError: ``malformed`` when there are fewer entries than it delivered.
     """
     totals = {name: increment.total for name, increment in evidence.unsigned_increments.items()}
     for name, total in totals.items():
         if total < delivered.get(name, 0):
             raise PeerError(Reason.MALFORMED, f"log {name}: {delivered[name]} entries of {total}")
-    return totals
+    return any(total > delivered.get(name, 0) for name, total in totals.items())

@@ -31,7 +31,7 @@ from tests.worlds.device import make_endorsement
 POLICY = """\
 id = "test"
 version = 1
-pcrs = "sha256:0-7"
+pcrs = "sha256:1-7"
 reference_values = ["good"]
 deadline_s = 600.0
 max_age_s = 600.0
@@ -49,7 +49,7 @@ def write_agent_config(folder: Path, rig: VerifierRig, tpm: Swtpm, *, verifier_k
     tables: dict[str, dict[str, object]] = {
         "mqtt": {"port": rig.port},
         "tpm": {"tcti": tpm.tcti},
-        "evidence": {"pcrs": "sha256:0-7"},
+        "evidence": {"pcrs": "sha256:1-7"},
         "trust": {
             "distributor_keys": [str(rig.folder / "distributor.pub")],
             "verifier_keys": [str(rig.folder / verifier_keys)],
@@ -74,7 +74,7 @@ def publish_trust(rig: VerifierRig, client: Listener, identity: Identity) -> Non
         signer="endorser",
         not_before_s=0,
         not_after_s=2**40,
-        registers={SHA256: {index: frozenset({bytes(32)}) for index in range(8)}},
+        registers={SHA256: {index: frozenset({bytes(32)}) for index in range(1, 8)}},
     )
     wrapped = cmw.wrap(
         media_types.SIGNED_CORIM, sign_reference_values(values, rig.endorser), Indicator.REFERENCE_VALUES

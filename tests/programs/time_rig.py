@@ -55,7 +55,7 @@ MAX_AGE_S: Final = 600
 _POLICY: Final = f"""\
 id = "time"
 version = 1
-pcrs = "sha256:0-10"
+pcrs = "sha256:1-10"
 reference_values = ["zeros"]
 deadline_s = 600.0
 max_age_s = {MAX_AGE_S}.0
@@ -150,7 +150,7 @@ class TimeRig:
             {"name": "device-1", "state": "agent.db"},
             mqtt=mqtt,
             tpm={"tcti": self.tpm.tcti},
-            evidence={"pcrs": "sha256:0-10", "heartbeat_s": 0.2, "log_poll_s": 0.1},
+            evidence={"pcrs": "sha256:1-10", "heartbeat_s": 0.2, "log_poll_s": 0.1},
             trust={**trust, "verifier_keys": ["verifier.pub"]},
         )
         files = {"signing_key": "verifier.key", "database": "state.db", "audit_log": "audit"}
@@ -183,7 +183,7 @@ class TimeRig:
             signer="endorser",
             not_before_s=0,
             not_after_s=2**40,
-            registers={SHA256: {index: frozenset({bytes(32)}) for index in range(11)}},
+            registers={SHA256: {index: frozenset({bytes(32)}) for index in range(1, 11)}},
             files={},
         )
         wrapped = cmw.wrap(

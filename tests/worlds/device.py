@@ -236,7 +236,8 @@ class FakeDevice:
             sync_stamp=self.sync_stamp,
         )
         self.transitions = []
-        return self.sign(body, increments, {SHA256: {8: bytes(32), 9: bytes(32)}} if full else {})
+        quoted = {index: bytes(32) for index in (8, 9) if (SHA256, index) in self.selection}
+        return self.sign(body, increments, {SHA256: quoted} if full and quoted else {})
 
     def sign(self, body: EvidenceBody, increments: Mapping[str, LogIncrement], pcrs: PcrBanks) -> Evidence:
         """Quotes over a body and puts the push together."""

@@ -7,7 +7,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from schemas.instants import SECOND_US
 from schemas.messages.result import AttestationResult
 from schemas.verdicts import Freshness, Tier
-from verifier_worker.core.state import Finding
+from verifier_worker.core.finding import Finding
 
 _PPM: Final = 1_000_000
 

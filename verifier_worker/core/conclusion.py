@@ -12,8 +12,10 @@ from verifier_worker.core.checks.appraisal import affirming_vector, appraise_mea
 from verifier_worker.core.checks.appraisal_input import AppraisalInput
 from verifier_worker.core.checks.rules import apply_rules
 from verifier_worker.core.clock_record import synchronised
+from verifier_worker.core.finding import Finding
+from verifier_worker.core.lasting import Lasting, after_settled_quote, reported, without_covered
 from verifier_worker.core.measured import verify_claims
-from verifier_worker.core.state import Appraised, AttesterState, Finding
+from verifier_worker.core.state import Appraised, AttesterState
 from verifier_worker.core.succession import carry_over
 from verifier_worker.core.trust import Trust, label_of
 
@@ -51,14 +53,25 @@ def conclude(
             findings=appraise_measurements(given),
             verified_claims=claims,
         )
-    findings = [*findings, *appraise_moment(given), *appraised.findings]
+    lasting = _lasting(state, appraised, trust)
+    measured = [*appraised.findings, *reported(lasting, appraised.findings)]
+    findings = [*findings, *appraise_moment(given), *measured]
     if policy is not None and state.settled:  # before a baseline the facts are missing (invariant I9)
         findings += apply_rules(policy.rules, given, ueid, tuple(findings), appraised.verified_claims)
     # After a gap the logs have only been replayed up to an earlier quote: their findings stay, but this quote's PCRs
     # vouch for no claim.
     vouched = appraised.verified_claims if state.chained == state.evidence else {}
     verdict = verdict_of(findings, affirming_vector(given), policy, vouched)
-    return replace(state, verdict=verdict, appraised=appraised), findings
+    return replace(state, verdict=verdict, appraised=appraised, lasting=lasting), findings
+
+
+def _lasting(state: AttesterState, appraised: Appraised, trust: Trust) -> Lasting:
+    """The findings of this boot that no signed thing has taken away."""
+    measured, lasting = state.measured, state.lasting
+    if state.settled:
+        unlisted = (Reason.FILE_UNEXPECTED,) if measured.unexpected_total > len(measured.unexpected) else ()
+        lasting = after_settled_quote(lasting, appraised.findings, unlisted, measured.label)
+    return without_covered(lasting, trust.policy, trust.references, measured.accepted)
 
 
 def _stamped_before_handle(state: AttesterState, handle: Handle) -> bool:

@@ -15,8 +15,9 @@ from schemas.media_types import Indicator
 from schemas.messages.evidence import parse_evidence
 from schemas.messages.result import AttestationResult
 from verifier_worker.core.conclusion import resolve
+from verifier_worker.core.finding import Finding
 from verifier_worker.core.result_builder import build_result
-from verifier_worker.core.state import AttesterState, Finding
+from verifier_worker.core.state import AttesterState
 from verifier_worker.core.step import SolicitRequest, Step, overdue, refuse, step
 from verifier_worker.core.trust import Trust
 

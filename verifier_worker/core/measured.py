@@ -1,7 +1,7 @@
 """Adds newly replayed log entries to the measurements of a boot: which log extended which PCR, unexpected files."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -16,7 +16,8 @@ from schemas.reasons import Reason
 from schemas.replay.log_replay import TCG2, Consumed, ReplayState
 from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value
 from verifier_worker.core.measured_events import events_to_judge
-from verifier_worker.core.state import Measured
+from verifier_worker.core.policy.policy_file import is_excluded
+from verifier_worker.core.state import Measured, Register
 from verifier_worker.core.trust import References
 
 BOOT_AGGREGATE: Final = b"boot_aggregate"
@@ -33,6 +34,7 @@ def measure(
     selection: PcrSelection,
     explained: Mapping[str, frozenset[int]],
     excluded: re.Pattern[str] | None = None,
+    doubted: Collection[bytes] = (),
 ) -> Measured:
     """Adds the entries of one push.
 
@@ -44,6 +46,7 @@ def measure(
         selection: the PCRs that the policy requires in every quote. Entries of other PCRs are unproven and ignored.
         explained: the policy's PCRs, by log. Entries of CEL logs are judged if their PCR is listed here.
         excluded: paths in the IMA list that need no reference value.
+        doubted: digests of files that were found unexpected earlier in this boot.
 
     Raises:
         PeerError: ``log-malformed``: an IMA entry does not parse, or its template is unknown. No PCR binds a template's
@@ -63,6 +66,8 @@ def measure(
             for template, file in zip(part.ima.template_names, part.ima.files(part.count), strict=False):
                 if file.pcr_index in quoted and file.digest not in references.files:
                     measured = _add_unlisted(measured, file, template, references, excluded)
+                    if file.digest and file.digest in doubted and _is_signed(file, references):
+                        measured = replace(measured, accepted=tuple({*measured.accepted, file.digest}))
     return measured
 
 
@@ -101,27 +106,25 @@ def _refuse_disguised(records: ImaRecords, count: int) -> None:
 
 
 def _owners(
-    owners: Mapping[int, tuple[str, ...]], consumed: Mapping[str, Consumed], state: ReplayState
-) -> dict[int, tuple[str, ...]]:
-    """By PCR, the logs that extended it in any replayed bank."""
+    owners: Mapping[Register, tuple[str, ...]], consumed: Mapping[str, Consumed], state: ReplayState
+) -> dict[Register, tuple[str, ...]]:
+    """By bank and PCR, the logs that extended it."""
     owners, banks = dict(owners), {bank.tpm_id for bank in state.banks}
     for name, part in consumed.items():
-        touched = {event.pcr_index for event in part.events if event.extended and banks & _algorithms(event.digests)}
-        touched.update(
-            record.pcr
+        touched = {(bank, event.pcr_index) for event in part.events if event.extended for bank, _ in event.digests}
+        touched |= {
+            (bank, record.pcr)
             for record in part.cel
-            if record.extended and record.pcr is not None and banks & _algorithms(record.digests)
-        )
-        if part.ima is not None:
-            touched.update(part.ima.pcr_indices[: part.count])
-        for index in touched:
-            if name not in owners.get(index, ()):
-                owners[index] = tuple(sorted((*owners.get(index, ()), name)))
+            if record.extended and record.pcr is not None
+            for bank, _ in record.digests
+        }
+        if part.ima is not None:  # the kernel extends every bank
+            indices = set(part.ima.pcr_indices[: part.count])
+            touched |= {(bank, index) for bank in banks for index in indices}
+        for register in touched:
+            if register[0] in banks and name not in owners.get(register, ()):
+                owners[register] = tuple(sorted((*owners.get(register, ()), name)))
     return owners
-
-
-def _algorithms(digests: Iterable[tuple[int, bytes]]) -> set[int]:
-    return {tpm_id for tpm_id, _ in digests}
 
 
 def verify_claims(
@@ -140,7 +143,8 @@ def verify_claims(
     banks = list(banks)
 
     def vouched(index: int) -> bool:
-        return owners.get(index) == (TCG2,) and all((bank, index) in selection for bank in banks)
+        alone = all(owners.get((bank.tpm_id, index)) == (TCG2,) for bank in banks)
+        return alone and all((bank, index) in selection for bank in banks)
 
     claims: dict[str, str | int | bool] = {}
     if boot.version and vouched(VERSION_PCR):
@@ -168,17 +172,23 @@ def _add_unlisted(
         )
     if file.path == BOOT_AGGREGATE and len(measured.aggregates) < _MAX_AGGREGATES:
         return replace(measured, aggregates=(*measured.aggregates, (file.label, file.digest)))
-    if file.signature and references.keys:
-        try:
-            verify_file_signature(file.signature, file.label, file.digest, references.keys)
-        except PeerError:  # not signed by a trusted key: judged like an unsigned file
-            pass
-        else:
-            return measured
+    if _is_signed(file, references):
+        return measured
     path = file.path.decode("utf-8", "backslashreplace")
-    if excluded is not None and "/../" not in path and excluded.fullmatch(path):
+    if is_excluded(excluded, path):
         return replace(measured, excluded=measured.excluded + 1)
     return _add_unexpected(measured, file.digest, path)
+
+
+def _is_signed(file: ImaFile, references: References) -> bool:
+    """By a key that the reference values name; a file that is not is a file like any other."""
+    if not file.signature or not file.digest or not references.keys:
+        return False
+    try:
+        verify_file_signature(file.signature, file.label, file.digest, references.keys)
+    except PeerError:
+        return False
+    return True
 
 
 def _add_unexpected(measured: Measured, digest: bytes, text: str) -> Measured:

@@ -10,8 +10,9 @@ from schemas.messages.handle import Handle
 from schemas.messages.result import AttestationResult
 from schemas.reasons.table import REASONS
 from schemas.verdicts import Freshness
+from verifier_worker.core.finding import Finding
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
-from verifier_worker.core.state import AttesterState, Finding
+from verifier_worker.core.state import AttesterState
 
 V = TypeVar("V")
 STALE_LIFETIME_US: Final = 86_400 * SECOND_US  # a stale result affirms nothing, so a day is safe
@@ -61,9 +62,6 @@ def build_result(
         received_after=state.received_after,
         policies=(policy.label,) if policy is not None else (),
         logs=_sorted(state.replay.next_index),
-        logs_total=_sorted(
-            {name: total for name, total in state.totals.items() if total > state.replay.next_index.get(name, 0)}
-        ),
         unexpected=tuple(finding.detail for finding in shown[:MAX_UNEXPECTED_LISTED]),
         unexpected_digests=tuple(finding.digest.hex() for finding in shown[:MAX_UNEXPECTED_LISTED]),
         unexpected_total=len(shown) + hidden,

@@ -5,17 +5,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from schemas.boot_log.facts import BootFacts
+from schemas.hashes import HashAlgorithm
 from schemas.identifiers import HandleId
 from schemas.messages.evidence import ClaimValue, Transition
 from schemas.messages.result import Rejections
 from schemas.reasons import Reason
 from schemas.replay.log_replay import ReplayState
-from schemas.tpm.pcr import PcrSelection, PcrValues
-from schemas.verdicts import Freshness, Tier, TrustClaim, Weight
+from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from verifier_worker.core.clock_record import ClockRecord
+from verifier_worker.core.finding import Finding
+from verifier_worker.core.lasting import Lasting
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
+
+Register: TypeAlias = tuple[int, int]  # TPM_ALG_ID of the bank, index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,23 +57,6 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One reason, with details for people.
-
-    Attributes:
-        reason: the code.
-        detail: a path, a PCR, a rule's name.
-        digest: of the file or event, if the finding is about one.
-        weight: given by a rule of the policy; None for every other finding.
-    """
-
-    reason: Reason
-    detail: str = ""
-    digest: bytes = b""
-    weight: Weight | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Appraised:
     """Findings about measurements, and the claims that quoted PCRs vouch for.
 
@@ -87,7 +76,7 @@ class Measured:
 
     Attributes:
         label: names the policy and reference values that judged the entries.
-        owners: by PCR, the logs whose entries extended it.
+        owners: by bank (TPM_ALG_ID) and PCR, the logs whose entries extended it.
         unexpected: digest and path of the first few files without a reference value.
         unexpected_total: the number of all of them.
         excluded: the number of files without a reference value that the policy excludes.
@@ -95,10 +84,11 @@ class Measured:
         boot: facts from the boot log.
         aggregate_differs: a boot aggregate does not match the quoted PCRs.
         aggregates: label and digest of boot aggregates that wait for a quote that settles the PCRs.
+        accepted: digests of lasting findings that a signed file has made acceptable since.
     """
 
     label: str = ""
-    owners: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    owners: Mapping[Register, tuple[str, ...]] = field(default_factory=dict)
     unexpected: tuple[tuple[bytes, str], ...] = ()
     unexpected_total: int = 0
     excluded: int = 0
@@ -106,6 +96,7 @@ class Measured:
     boot: BootFacts = field(default_factory=BootFacts)
     aggregate_differs: bool = False
     aggregates: tuple[tuple[bytes, bytes], ...] = ()
+    accepted: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,11 +114,14 @@ class AttesterState:
         replay: PCR values and positions in the logs.
         selection: PCRs that the quotes cover; with another selection the state starts over.
         settled: the replayed logs reproduced the last quote; False while the rest of a long log is on its way.
+        unsettled_us: receipt of the first push since then that was not settled; None while settled.
+        earlier: the state before the last push, kept until a push is settled: the same body may come again with other
+            unsigned bytes, and the first that reproduces its quote wins.
         unlogged: values of PCRs that no log explains.
         tails: entries received beyond the last quote, by log.
-        totals: entries that the attester claims to have, by log.
         claims: the attester's own claims; nothing proves them.
         measured: everything that the logs showed.
+        lasting: findings of settled quotes of this boot.
         appraised: findings about ``measured``; None (as after a restart) makes appraisal compute them again.
         verdict: outcome of the last appraisal.
         received_us: receipt of the last accepted push.
@@ -155,13 +149,14 @@ class AttesterState:
     sync: SyncPoint
     replay: ReplayState
     settled: bool
+    unsettled_us: int | None = None
     selection: PcrSelection
     unlogged: PcrValues
     tails: Mapping[str, bytes] = field(default_factory=dict)
-    totals: Mapping[str, int] = field(default_factory=dict)
     claims: Mapping[str, ClaimValue] = field(default_factory=dict)
     measured: Measured = field(default_factory=Measured)
     appraised: Appraised | None = field(default=None, compare=False)
+    lasting: Lasting = field(default_factory=Lasting)
     verdict: Verdict = field(default_factory=Verdict)
     received_us: int
     received_after: HandleId | None = None
@@ -174,4 +169,16 @@ class AttesterState:
     went_back: bool = False
     firmware_version: int = 0
     rejections: Rejections | None = None
+    earlier: "AttesterState | None" = None
+
+    def value(self, bank: HashAlgorithm, index: int) -> bytes:
+        """What the last settled quote says that a PCR held: as the logs explain it, as sent, or as it starts."""
+        value = self.replay.registers.get(bank, {}).get(index) or self.unlogged.get(bank, index)
+        return value or initial_value(bank, index, self.replay.startup_locality)
+
+    @property
+    def is_settled_by_last_push(self) -> bool:
+        """Whether the last accepted push reproduced its quote."""
+        return self.settled and self.chained == self.evidence
+
     transitions: tuple[Transition, ...] = ()

@@ -21,15 +21,17 @@ from schemas.time_model import ClockAnchor
 from schemas.tpm.pcr import PcrValues, encode_selection, parse_selection
 from schemas.verdicts import Freshness, Tier, TrustClaim
 from verifier_worker.core.clock_record import ClockRecord
+from verifier_worker.core.finding import Finding
+from verifier_worker.core.lasting import Lasting
 from verifier_worker.core.state import AttesterState, Measured, SyncPoint, Verdict
 
-VERSION: Final = 4
+VERSION: Final = 5
 _MAX_BYTES: Final = 1024 * 1024
 
 
 def encode_state(state: AttesterState) -> bytes:
     """The stored form."""
-    replay, measured, verdict = state.replay, state.measured, state.verdict
+    replay, verdict = state.replay, state.verdict
     rejections, sync, clock = state.rejections, state.sync, state.clock
     return cbor.encode(
         [
@@ -49,18 +51,11 @@ def encode_state(state: AttesterState) -> bytes:
                 replay.startup_locality,
                 {bank.tpm_id: dict(values) for bank, values in replay.padded.items()},
             ],
-            [state.settled, encode_selection(state.selection)],
+            [state.settled, encode_selection(state.selection), state.unsettled_us],
             {bank.tpm_id: dict(state.unlogged.bank(bank)) for bank in state.unlogged.algorithms},
-            [dict(state.tails), dict(state.totals), dict(state.claims)],
-            [
-                measured.label,
-                {index: list(names) for index, names in measured.owners.items()},
-                [list(item) for item in measured.unexpected],
-                [measured.unexpected_total, measured.excluded],
-                measured.violations,
-                [measured.aggregate_differs, [list(each) for each in measured.aggregates]],
-                _encode_boot(measured.boot),
-            ],
+            [dict(state.tails), dict(state.claims)],
+            _encode_measured(state.measured),
+            _encode_lasting(state.lasting),
             [
                 verdict.status,
                 verdict.freshness,
@@ -76,6 +71,7 @@ def encode_state(state: AttesterState) -> bytes:
             ],
             [rejections.count, rejections.last, rejections.last_us] if rejections is not None else None,
             encode_transitions(state.transitions),
+            encode_state(state.earlier) if state.earlier is not None else None,
         ]
     )
 
@@ -90,8 +86,8 @@ def decode_state(raw: bytes) -> AttesterState | None:
 
 
 def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; anything that does not fit raises
-    (_, identity, chain, sync, replay, settled, unlogged, logs, measured, verdict, times, clock, *last) = items
-    rejections, transitions = last
+    (_, identity, chain, sync, replay, settled, unlogged, logs, measured, lasting, verdict, *last) = items
+    times, clock, rejections, transitions, earlier = last
     status, freshness, reasons, vector, verified_claims = verdict
     return AttesterState(
         environment=identity[0],
@@ -105,12 +101,13 @@ def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; anythin
         sync=_decode_sync(sync),
         replay=_decode_replay(replay),
         settled=settled[0],
+        unsettled_us=settled[2],
         selection=parse_selection(settled[1]),
         unlogged=PcrValues({BY_TPM_ID[bank]: values for bank, values in unlogged.items()}),
         tails=logs[0],
-        totals=logs[1],
-        claims=logs[2],
+        claims=logs[1],
         measured=_decode_measured(measured),
+        lasting=_decode_lasting(lasting),
         verdict=Verdict(
             status=Tier(status),
             freshness=Freshness(freshness),
@@ -130,6 +127,7 @@ def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; anythin
         firmware_version=clock[8],
         rejections=Rejections(count=rejections[0], last=rejections[1], last_us=rejections[2]) if rejections else None,
         transitions=parse_transitions(transitions) if transitions else (),
+        earlier=_decode_earlier(earlier),
     )
 
 
@@ -180,11 +178,25 @@ def _decode_replay(items: Any) -> ReplayState:  # noqa: ANN401 as above
     )
 
 
+def _encode_measured(measured: Measured) -> list[object]:
+    return [
+        measured.label,
+        [[*register, *names] for register, names in measured.owners.items()],
+        [list(item) for item in measured.unexpected],
+        [measured.unexpected_total, measured.excluded],
+        measured.violations,
+        [measured.aggregate_differs, [list(each) for each in measured.aggregates]],
+        _encode_boot(measured.boot),
+        list(measured.accepted),
+    ]
+
+
 def _decode_measured(items: Any) -> Measured:  # noqa: ANN401 as above
-    label, owners, unexpected, (unexpected_total, excluded), violations, (aggregate_differs, aggregates), boot = items
+    label, owners, unexpected, (unexpected_total, excluded), violations, aggregate, boot, accepted = items
+    aggregate_differs, aggregates = aggregate
     return Measured(
         label=label,
-        owners={index: tuple(names) for index, names in owners.items()},
+        owners={(bank, index): tuple(names) for bank, index, *names in owners},
         unexpected=tuple((digest, path) for digest, path in unexpected),
         unexpected_total=unexpected_total,
         excluded=excluded,
@@ -192,7 +204,34 @@ def _decode_measured(items: Any) -> Measured:  # noqa: ANN401 as above
         boot=_decode_boot(boot),
         aggregate_differs=aggregate_differs,
         aggregates=tuple((name, digest) for name, digest in aggregates),
+        accepted=tuple(accepted),
     )
+
+
+def _encode_lasting(lasting: Lasting) -> list[object]:
+    findings = [[each.reason, each.detail, each.digest] for each in lasting.findings]
+    return [findings, sorted(lasting.more), lasting.more_label, lasting.of_earlier_boot]
+
+
+def _decode_lasting(items: Any) -> Lasting:  # noqa: ANN401 as above
+    findings, more, more_label, of_earlier_boot = items
+    return Lasting(
+        findings=tuple(
+            Finding(reason=Reason(reason), detail=detail, digest=digest) for reason, detail, digest in findings
+        ),
+        more=frozenset(Reason(reason) for reason in more),
+        more_label=more_label,
+        of_earlier_boot=of_earlier_boot,
+    )
+
+
+def _decode_earlier(raw: Any) -> AttesterState | None:  # noqa: ANN401 as above
+    if raw is None:
+        return None
+    state = decode_state(raw)
+    if state is None:
+        raise ValueError
+    return state
 
 
 def _encode_boot(boot: BootFacts) -> list[object]:

@@ -14,7 +14,7 @@ reboot: the state starts over with a baseline.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
@@ -23,8 +23,8 @@ from schemas.messages.result import Rejections
 from schemas.reasons import Reason
 from schemas.reasons.table import REASONS
 from schemas.replay.bank_replay import BankReplay
-from schemas.replay.increments import NO_VALUES, cut_tails, join_increments, read_totals, select_values
-from schemas.replay.log_replay import Quoted, ReplayState
+from schemas.replay.increments import NO_VALUES, cut_tails, has_more, join_increments, quoted_values
+from schemas.replay.log_replay import Quoted, Replayed, ReplayState
 from schemas.replay.resume import resumed
 from schemas.tpm.pcr import SAVED_PCRS
 from schemas.verdicts import Freshness, Tier
@@ -34,11 +34,15 @@ from verifier_worker.core.checks.transitions import report_transitions
 from verifier_worker.core.clock_changes import OUTCOMES, ClockChange
 from verifier_worker.core.clock_record import ClockRecord, next_epoch, went_back
 from verifier_worker.core.conclusion import conclude
+from verifier_worker.core.finding import Finding
+from verifier_worker.core.lasting import Lasting
 from verifier_worker.core.measured import judge_aggregates, measure
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
-from verifier_worker.core.state import AttesterState, Finding, Measured
+from verifier_worker.core.state import AttesterState, Measured
 from verifier_worker.core.succession import carry_over
 from verifier_worker.core.trust import References, Trust, label_of
+
+LOG_WAIT_US: Final = 600_000_000  # a log that arrives in several pushes has this long; then all of it is asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +85,17 @@ def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, rece
     if state is not None and state.envelope == evidence.envelope:
         return Step(state=state, duplicate=True)
     known = state if state is not None and state.environment == evidence.body.environment else None  # of this key
+    if known is not None and known.evidence == evidence.body_digest:
+        if known.is_settled_by_last_push:
+            return Step(state=state, duplicate=True)
+        known = _before_last_push(known)
     try:
         admitted = admit(topic_ueid, evidence, known, received_us, trust)
         base, findings, remeasure = _continue_from(known, admitted, trust)
         advanced, more, solicit = _advance(base, admitted, trust)
         solicit = solicit or remeasure
         findings += report_transitions(known, admitted)
+        advanced = _keep_earlier(known, advanced)
     except PeerError as error:
         return Step(
             state=refuse(state, error.reason, received_us), refused=error, solicit=_ask_again(state, evidence, error)
@@ -99,6 +108,18 @@ def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, rece
     if solicit is None and concluded.clock.suspect is not None and concluded.clock.suspect is not suspect:
         solicit = _request(concluded.clock.suspect, concluded, admitted)
     return Step(state=concluded, findings=tuple(findings), solicit=solicit)
+
+
+def _before_last_push(state: AttesterState) -> AttesterState | None:
+    """The body of the last push came again with other unsigned bytes, and no quote settled it: judge it from there."""
+    earlier = state.earlier
+    return replace(earlier, rejections=state.rejections) if earlier is not None else None
+
+
+def _keep_earlier(known: AttesterState | None, advanced: AttesterState) -> AttesterState:
+    if known is None or advanced.is_settled_by_last_push:
+        return replace(advanced, earlier=None) if advanced.earlier is not None else advanced
+    return replace(advanced, earlier=replace(known, earlier=None))
 
 
 def refuse(state: AttesterState | None, reason: Reason, received_us: int) -> AttesterState | None:
@@ -145,6 +166,8 @@ def _continue_from(
     if outcome.starts_over:
         clock = went_back(state.clock) if admitted.change is ClockChange.RAN_BACK else next_epoch(state.clock)
         fresh = replace(_fresh(admitted, label, state), clock=clock, went_back=state.went_back or outcome.goes_back)
+        if admitted.change is ClockChange.REBOOTED:
+            fresh = replace(fresh, lasting=replace(fresh.lasting, of_earlier_boot=True))
         if outcome.reason is not None and outcome.reason is not clock.suspect:
             findings.append(Finding(reason=outcome.reason))
         return fresh, findings, None
@@ -165,16 +188,16 @@ def _resumed(state: AttesterState) -> AttesterState:
     """The state without the PCRs that the TPM lost over a suspend. Its clock stood still meanwhile."""
     state = replace(state, clock=next_epoch(state.clock))
     owners = state.measured.owners
-    lost = {name for index, names in owners.items() if index not in SAVED_PCRS for name in names if name[:4] == "cel/"}
+    volatile = {names for (_, index), names in owners.items() if index not in SAVED_PCRS}
+    lost = {name for names in volatile for name in names if name[:4] == "cel/"}
     if not lost:
         return state
     return replace(
         state,
         replay=resumed(state.replay, lost),
         tails={name: tail for name, tail in state.tails.items() if name not in lost},
-        totals={name: total for name, total in state.totals.items() if name not in lost},
         measured=replace(
-            state.measured, owners={index: names for index, names in owners.items() if index in SAVED_PCRS}
+            state.measured, owners={register: names for register, names in owners.items() if register[1] in SAVED_PCRS}
         ),
         appraised=None,
     )
@@ -193,6 +216,7 @@ def _fresh(admitted: AdmittedEvidence, label: str, before: AttesterState | None)
         selection=selection,
         unlogged=NO_VALUES,
         measured=Measured(label=label),
+        lasting=before.lasting if before is not None else Lasting(),
         clock=before.clock if before is not None else ClockRecord(),
         handle_time_us=before.handle_time_us if before is not None else None,
         went_back=before is not None and before.went_back,
@@ -247,40 +271,53 @@ def _replay(
 ) -> tuple[AttesterState, list[Finding], SolicitRequest | None]:
     evidence, body, quoted = admitted.evidence, admitted.evidence.body, admitted.quoted
     full = body.previous is None
-    sent = select_values(evidence, quoted.pcr_selection)
+    sent = quoted_values(evidence, quoted.pcr_selection)
     unlogged = sent if full else base.unlogged.updated(sent) if len(sent) else base.unlogged
     replay = BankReplay(base.replay, increments)
-    totals = read_totals(evidence, replay.next_index)
-    more = any(total > replay.next_index.get(name, 0) for name, total in totals.items())
-    outcome = replay.whole
-    if not more:
-        selection, algorithm = quoted.pcr_selection, admitted.signature.hash
-        reproduced = replay.until(Quoted(selection=selection, digest=quoted.pcr_digest, algorithm=algorithm), unlogged)
-        if reproduced is None:
-            return _mismatch(base, admitted)
-        outcome = reproduced
-    measured = base.measured
-    if outcome.consumed:
-        measured = measure(
-            measured, outcome.consumed, outcome.state, references, policy.pcrs, policy.logs, policy.excluded
-        )
-    if measured.aggregates and not more:
+    selection, algorithm = quoted.pcr_selection, admitted.signature.hash
+    reproduced = replay.until(Quoted(selection=selection, digest=quoted.pcr_digest, algorithm=algorithm), unlogged)
+    settled = reproduced is not None  # whatever the unsigned total says
+    if reproduced is None and not has_more(evidence, replay.next_index):
+        return _mismatch(base, admitted)
+    outcome = reproduced or replay.whole
+    unsettled_us = None if settled else base.unsettled_us or admitted.received_us
+    if unsettled_us is not None and admitted.received_us - unsettled_us > LOG_WAIT_US:
+        emptied = _fresh(admitted, base.measured.label, base)
+        return emptied, [], _request(Reason.LOG_INCOMPLETE, emptied, admitted)
+    measured = _measured(base, outcome, policy, references)
+    if measured.aggregates and settled:
         measured = judge_aggregates(measured, outcome.state, unlogged, policy.pcrs)
-    unchanged = base.settled and not more and not outcome.consumed and unlogged is base.unlogged
+    unchanged = base.settled and settled and not outcome.consumed and unlogged is base.unlogged
     advanced = _moved(
         base,
         admitted,
         chained=evidence.body_digest,
         replay=outcome.state,
-        settled=not more,
+        settled=settled,
+        unsettled_us=unsettled_us,
         unlogged=unlogged,
-        tails=cut_tails(increments, outcome) if increments and not more else {},
-        totals={**base.totals, **totals} if totals else base.totals,
+        tails=cut_tails(increments, outcome) if increments and settled else {},
         claims=_merged_claims(base, body),
         measured=measured,
         appraised=base.appraised if unchanged else None,
     )
     return advanced, [], None
+
+
+def _measured(base: AttesterState, outcome: Replayed, policy: AppraisalPolicy, references: References) -> Measured:
+    """With the entries that were replayed."""
+    if not outcome.consumed:
+        return base.measured
+    return measure(
+        base.measured,
+        outcome.consumed,
+        outcome.state,
+        references,
+        policy.pcrs,
+        policy.logs,
+        policy.excluded,
+        {finding.digest for finding in base.lasting.findings},
+    )
 
 
 def _merged_claims(base: AttesterState, body: EvidenceBody) -> Mapping[str, ClaimValue]:

@@ -79,7 +79,7 @@ def outcome(state: AttesterState | None) -> object:
     assert state is not None
     unexpected = (state.measured.unexpected, state.measured.unexpected_total, state.measured.violations)
     verdict = (state.verdict.status, state.verdict.reasons, dict(state.verdict.vector))
-    logs = (state.replay, state.settled, dict(state.tails), dict(state.totals))
+    logs = (state.replay, state.settled, dict(state.tails))
     return logs, unexpected, dict(state.measured.owners), state.unlogged, dict(state.claims), verdict
 
 

@@ -39,7 +39,7 @@ def details(taken: Step) -> list[str]:
 def test_two_cel_logs_and_a_pcr_shared_with_the_boot_log_are_affirmed(bench: CelBench) -> None:
     assert bench.state is not None
     assert bench.state.replay.next_index == {"tcg2": 10, "ima": 1, APP: 1, SYSTEMD: 1}
-    assert bench.state.measured.owners[11] == (SYSTEMD, "tcg2")
+    assert bench.state.measured.owners[SHA256.tpm_id, 11] == (SYSTEMD, "tcg2")
     bench.device.measure_file(APP, "/etc/again.conf", b"good config")
     bench.phase("enter-initrd", index=15)
     bench.push()
@@ -160,7 +160,10 @@ def test_a_log_of_a_pcr_that_a_suspend_clears_starts_anew(bench: CelBench) -> No
         bench.device.measure_file("cel/volatile", "/v", b"anything", index=16)
     bench.push()
     assert bench.state is not None
-    assert (bench.state.replay.next_index["cel/volatile"], bench.state.measured.owners[16]) == (3, ("cel/volatile",))
+    assert (bench.state.replay.next_index["cel/volatile"], bench.state.measured.owners[SHA256.tpm_id, 16]) == (
+        3,
+        ("cel/volatile",),
+    )
     bench.device.resume()
     bench.device.sync(bench.handle)
     bench.device.cel_logs["cel/volatile"] = []

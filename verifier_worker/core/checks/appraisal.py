@@ -13,14 +13,17 @@ from schemas.ima.records import ImaBankMode
 from schemas.reasons import Reason
 from schemas.reasons.row import UNDECIDED, Effect
 from schemas.reasons.table import REASONS
+from schemas.replay.log_replay import TCG2
 from schemas.time_model import quote_made
 from schemas.tpm.pcr import PcrSelection, initial_value
 from schemas.verdicts import Freshness, Tier, TrustClaim, Weight, overall_status
 from verifier_worker.core.checks.appraisal_input import AppraisalInput, Check
 from verifier_worker.core.checks.boot import loaders_are_as_required, secure_boot_is_as_required
+from verifier_worker.core.finding import Finding, register_text
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
-from verifier_worker.core.state import AttesterState, Finding, Verdict
+from verifier_worker.core.state import AttesterState, Verdict
 
+_FIRMWARE_PCRS: Final = range(8)
 _CLOCK_TOLERANCE_US: Final = 2_000_000  # accepted difference between our own clock and the TSA's
 
 
@@ -95,7 +98,7 @@ def required_pcrs_are_quoted(given: AppraisalInput) -> Iterator[Finding]:
     if given.policy is None:
         return
     for bank, index in missing_registers(given.policy, given.state.selection):
-        yield Finding(reason=Reason.PCR_NOT_QUOTED, detail=_register_text(bank.name, index))
+        yield Finding(reason=Reason.PCR_NOT_QUOTED, detail=register_text(bank.name, index))
 
 
 def missing_registers(policy: AppraisalPolicy, selection: PcrSelection) -> tuple[tuple[HashAlgorithm, int], ...]:
@@ -109,47 +112,63 @@ def _lacking(required: PcrSelection, selection: PcrSelection) -> tuple[tuple[Has
 
 
 def logs_explain_their_pcrs(given: AppraisalInput) -> Iterator[Finding]:
-    """Each PCR that the policy gives to a log was extended by that log, and by no other (invariant I6).
+    """Each PCR that the policy gives to a log was extended by that log, and by no other, in each bank (invariant I6).
 
     Otherwise an attester could send PCR 10 as a bare value, or explain it with invented entries of another log, and
-    hide the list of files that it really ran.
+    hide the list of files that it really ran. So in each bank the quote must bind an entry of the log. A PCR that still
+    has its first value shows that nothing was measured into it. Firmware always extends PCRs 0 to 7, with a separator
+    at the latest: there the first value shows that the boot log is not of this bank.
     """
     if given.policy is None:
         return
-    owners, positions = given.state.measured.owners, given.state.replay.next_index
     for name, indices in given.policy.logs.items():
-        if not positions.get(name):
+        if not given.state.replay.next_index.get(name):
             yield Finding(reason=Reason.LOG_MISSING, detail=name)
             continue
-        for index in sorted(indices):
-            if _is_bare(given.state, index) or any(
-                index not in given.policy.logs.get(owner, ()) for owner in owners.get(index, ())
-            ):
-                yield Finding(reason=Reason.LOG_MISSING, detail=f"{name}: PCR {index}")
+        for bank in {bank: None for bank, _ in given.policy.pcrs}:
+            quoted = [index for index in sorted(indices) if (bank, index) in given.policy.pcrs]
+            owners = {index: given.state.measured.owners.get((bank.tpm_id, index), ()) for index in quoted}
+            if not any(name in logs for logs in owners.values()):
+                yield Finding(reason=Reason.LOG_MISSING, detail=f"{name}: no entry that bank {bank.name} binds")
+                continue
+            for index in quoted:
+                if not _is_explained(given.state, given.policy, bank, index, owners[index]):
+                    yield Finding(reason=Reason.LOG_MISSING, detail=f"{name}: {register_text(bank.name, index)}")
 
 
-def _is_bare(state: AttesterState, index: int) -> bool:
-    """Whether, in some bank, the PCR is not zero and only its value is known, not its log."""
-    for bank in state.replay.banks:
-        if index not in state.replay.registers.get(bank, {}):
-            value = state.unlogged.get(bank, index)
-            if value is not None and any(value):
-                return True
-    return False
+def _is_explained(
+    state: AttesterState, policy: AppraisalPolicy, bank: HashAlgorithm, index: int, owners: tuple[str, ...]
+) -> bool:
+    if owners:
+        return all(index in policy.logs.get(owner, ()) for owner in owners)
+    if index in _FIRMWARE_PCRS and index in policy.logs.get(TCG2, ()):
+        return False
+    value = state.unlogged.get(bank, index)
+    return value is None or value == initial_value(bank, index, state.replay.startup_locality)
+
+
+def banks_are_extended(given: AppraisalInput) -> Iterator[Finding]:
+    """The firmware measures into each bank that reference values speak of.
+
+    It always measures its own version into PCR 0. A bank in which that did not happen is open: whoever owns the
+    operating system can extend the values of any other platform into it.
+    """
+    for bank in given.references.registers:
+        first = initial_value(bank, 0, given.state.replay.startup_locality)
+        if (bank, 0) in given.state.selection and given.state.value(bank, 0) == first:
+            yield Finding(reason=Reason.BANK_NOT_EXTENDED, detail=bank.name)
 
 
 def pcrs_have_reference_values(given: AppraisalInput) -> Iterator[Finding]:
     """Every PCR with reference values has one of them."""
     for bank, registers in given.references.registers.items():
-        owned = given.state.replay.registers.get(bank, {})
         for index, acceptable in registers.items():
             if (bank, index) not in given.state.selection:
-                yield Finding(reason=Reason.PCR_NOT_QUOTED, detail=_register_text(bank.name, index))
+                yield Finding(reason=Reason.PCR_NOT_QUOTED, detail=register_text(bank.name, index))
                 continue
-            value = owned.get(index) or given.state.unlogged.get(bank, index)
-            value = value or initial_value(bank, index, given.state.replay.startup_locality)
+            value = given.state.value(bank, index)
             if value not in acceptable:
-                yield Finding(reason=Reason.PCR_UNEXPECTED, detail=_register_text(bank.name, index), digest=value)
+                yield Finding(reason=Reason.PCR_UNEXPECTED, detail=register_text(bank.name, index), digest=value)
 
 
 def files_have_reference_values(given: AppraisalInput) -> Iterator[Finding]:
@@ -197,6 +216,7 @@ MOMENT_CHECKS: Final[tuple[Check, ...]] = (
 # Run when PCRs, logs, policy or reference values changed: nothing else changes their findings.
 MEASUREMENT_CHECKS: Final[tuple[Check, ...]] = (
     logs_explain_their_pcrs,
+    banks_are_extended,
     pcrs_have_reference_values,
     files_have_reference_values,
     files_were_measured_soundly,
@@ -299,7 +319,3 @@ def _rank(effect: Effect | None) -> int:
     if overall_status(effect.values) is Tier.CONTRAINDICATED:
         return 0
     return 1 if effect.undecided else 2
-
-
-def _register_text(bank: str, index: int) -> str:
-    return f"PCR {bank}:{index}"

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from schemas.messages.handle import Handle
+from verifier_worker.core.finding import Finding
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
-from verifier_worker.core.state import AttesterState, Finding
+from verifier_worker.core.state import AttesterState
 from verifier_worker.core.trust import References
 
 

@@ -7,7 +7,7 @@ from schemas.hashes import SHA256
 from schemas.reasons import Reason
 from schemas.replay.log_replay import TCG2
 from verifier_worker.core.checks.appraisal_input import AppraisalInput
-from verifier_worker.core.state import Finding
+from verifier_worker.core.finding import Finding
 
 
 def secure_boot_is_as_required(given: AppraisalInput) -> Iterator[Finding]:
@@ -44,5 +44,5 @@ def loaders_are_as_required(given: AppraisalInput) -> Iterator[Finding]:
 def _vouched(given: AppraisalInput, index: int) -> bool:
     """The boot log alone explains the PCR, and the quote covers it in every bank."""
     banks = given.state.replay.banks
-    alone = given.state.measured.owners.get(index) == (TCG2,)
+    alone = all(given.state.measured.owners.get((bank.tpm_id, index)) == (TCG2,) for bank in banks)
     return alone and all((bank, index) in given.state.selection for bank in banks)

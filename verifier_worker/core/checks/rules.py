@@ -8,9 +8,10 @@ from schemas.identifiers import Ueid, ueid_text
 from schemas.instants import SECOND_US
 from schemas.reasons import Reason
 from verifier_worker.core.checks.appraisal_input import AppraisalInput
+from verifier_worker.core.finding import Finding
 from verifier_worker.core.policy.cel_rules import holds
 from verifier_worker.core.policy.policy_file import WeighedRule
-from verifier_worker.core.state import AttesterState, Finding
+from verifier_worker.core.state import AttesterState
 
 _HOUR_US: Final = 3_600 * SECOND_US
 

@@ -11,7 +11,8 @@ from schemas.messages.evidence import Transition, TransitionKind
 from schemas.reasons import Reason
 from schemas.time_model import counter_steps
 from verifier_worker.core.checks.admission import AdmittedEvidence
-from verifier_worker.core.state import AttesterState, Finding
+from verifier_worker.core.finding import Finding
+from verifier_worker.core.state import AttesterState
 
 _REASONS: Final = {
     TransitionKind.SUSPEND: Reason.RESUMED,

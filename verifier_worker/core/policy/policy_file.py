@@ -305,3 +305,8 @@ def _check_rules(tables: tuple[RuleTable, ...]) -> tuple[WeighedRule, ...]:
     if len({table.name for table in tables}) < len(tables):
         raise ConfigError("rules: two have the same name")
     return tuple(rules)
+
+
+def is_excluded(excluded: re.Pattern[str] | None, path: str) -> bool:
+    """Whether a policy's ``ima.exclude`` names the path; a path that climbs up is never excluded."""
+    return excluded is not None and "/../" not in path and excluded.fullmatch(path) is not None

@@ -16,7 +16,7 @@ THREAT_MODEL = (Path(__file__).resolve().parents[4] / "docs" / "threat-model.md"
 UNDECIDED_CODES = {
     *("policy-missing", "policy-conflict", "policy-rule-failed", "reference-values-missing"),
     *("baseline-required", "sequence-gap", "log-gap", "log-incomplete", "log-missing"),
-    *("log-replay-mismatch", "log-malformed", "pcr-not-quoted", "boot-unknown"),
+    *("log-replay-mismatch", "log-malformed", "pcr-not-quoted", "boot-unknown", "bank-not-extended"),
 }
 STALE_CODES = {"handle-expired", "evidence-too-old", "evidence-overdue"}
 UNSYNCHRONISED_CODES = {"clock-epoch-mismatch", "clock-too-fast"}
@@ -43,7 +43,7 @@ WARNING_AT_LEAST = {
 FREE_WEIGHT = (REPORTED_ONLY - {"sync-stamp-invalid"}) | {"transition-unreported"}
 LISTED = {
     *("file-unexpected", "pcr-unexpected", "boot-aggregate-mismatch", "boot-loader-unexpected"),
-    *("policy-conflict", "policy-rule", "policy-rule-failed", "reference-values-missing"),
+    *("policy-conflict", "policy-rule", "policy-rule-failed", "reference-values-missing", "bank-not-extended"),
 }
 STATES = {
     *("handle-expired", "handle-unknown", "handle-overdue", "tsa-unreachable", "tsa-clock-off", "tsa-disagree"),
@@ -52,7 +52,14 @@ STATES = {
     *("endorsement-expired", "endorsement-not-yet-valid", "clock-epoch-mismatch", "clock-ran-back", "clock-unsafe"),
     *("clock-ahead-of-verifier", "clock-too-fast", "clock-too-slow", "clock-set", "evidence-too-old"),
     *("evidence-overdue", "baseline-required", "sequence-gap", "log-gap", "log-incomplete", "policy-missing"),
-    *("reference-values-missing", "pcr-not-quoted", "pcr-unexpected", "log-missing", "file-unexpected"),
+    *(
+        "reference-values-missing",
+        "pcr-not-quoted",
+        "pcr-unexpected",
+        "log-missing",
+        "bank-not-extended",
+        "file-unexpected",
+    ),
     *("file-measurement-violated", "boot-aggregate-mismatch", "secure-boot-off", "test-keys-enrolled"),
     *("boot-loader-unexpected", "boot-unknown", "policy-rule", "policy-rule-failed", "policy-conflict"),
     *("ima-bank-padded-sha1", "audit-log-altered", "audit-log-truncated", "audit-log-forked", "audit-back-dated"),

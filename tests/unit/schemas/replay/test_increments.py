@@ -5,12 +5,12 @@ import pytest
 from schemas.cel.in_cbor import encode_record
 from schemas.cel.records import ApplicationContent, application_record
 from schemas.errors import PeerError
-from schemas.hashes import SHA1, SHA256
+from schemas.hashes import SHA1, SHA256, HashAlgorithm
 from schemas.identifiers import Ueid
 from schemas.messages.evidence import Evidence, EvidenceBody, LogIncrement, PcrBanks, SyncProof
 from schemas.reasons import Reason
 from schemas.replay import increments as joining
-from schemas.replay.increments import MAX_JOINED_BYTES, cut_tails, join_increments, read_totals, select_values
+from schemas.replay.increments import MAX_JOINED_BYTES, cut_tails, has_more, join_increments, quoted_values
 from schemas.replay.log_replay import Consumed, Replay, Replayed, ReplayState
 from schemas.tpm.pcr import PcrBankSelection, PcrSelection, PcrValues
 from tests.builders.log_bytes import ima_ng, measured, spec_id_record
@@ -215,34 +215,36 @@ SELECTION = PcrSelection(
 )
 
 
-def test_only_values_that_the_quote_speaks_of_are_taken() -> None:
-    pcrs = {
-        SHA256: {0: b"0" * 32, 7: b"7" * 32, 10: b"x" * 32, 23: b"x" * 32},
-        SHA1: {10: b"1" * 20, 0: b"x" * 20, 7: b"x" * 20},
-    }
-    expected = PcrValues({SHA256: {0: b"0" * 32, 7: b"7" * 32}, SHA1: {10: b"1" * 20}})
-    assert select_values(push({}, pcrs=pcrs), SELECTION) == expected
+def test_values_that_the_quote_covers_are_taken() -> None:
+    pcrs = {SHA256: {0: b"0" * 32, 7: b"7" * 32}, SHA1: {10: b"1" * 20}}
+    assert quoted_values(push({}, pcrs=pcrs), SELECTION) == PcrValues(pcrs)
+    assert len(quoted_values(push({}), SELECTION)) == 0
 
 
-def test_without_values_or_without_a_selection_there_are_none() -> None:
-    assert len(select_values(push({}), SELECTION)) == 0
-    assert len(select_values(push({}, pcrs={SHA256: {0: bytes(32)}}), PcrSelection(banks=()))) == 0
+@pytest.mark.parametrize(("bank", "index"), [(SHA256, 10), (SHA256, 23), (SHA1, 0)])
+def test_one_value_that_the_quote_does_not_cover_is_refused(bank: HashAlgorithm, index: int) -> None:
+    pcrs = {SHA256: {0: b"0" * 32}, SHA1: {10: b"1" * 20}}
+    pcrs[bank] = pcrs[bank] | {index: bytes(bank.size)}
+    with pytest.raises(PeerError, match=f"PCR {bank.name}:{index}") as caught:
+        quoted_values(push({}, pcrs=pcrs), SELECTION)
+    assert caught.value.reason is Reason.PCR_VALUES_MISMATCH
 
 
 # ── totals ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_totals_are_read_from_the_increments() -> None:
+def test_a_push_has_more_where_it_says_so() -> None:
     evidence = push(
         {IMA: 0, APP: 0}, {IMA: LogIncrement(records=b"", total=5), APP: LogIncrement(records=b"", total=3)}
     )
-    assert read_totals(evidence, {IMA: 5, APP: 2, TCG2: 9}) == {IMA: 5, APP: 3}
-    assert read_totals(evidence, {}) == {IMA: 5, APP: 3}
-    assert read_totals(push({}), {IMA: 5}) == {}
+    assert has_more(evidence, {IMA: 5, APP: 2, TCG2: 9})
+    assert has_more(evidence, {})
+    assert not has_more(evidence, {IMA: 5, APP: 3})
+    assert not has_more(push({}), {IMA: 5})
 
 
 def test_a_push_does_not_deliver_more_than_there_is() -> None:
     evidence = push({IMA: 0}, {IMA: LogIncrement(records=b"", total=5)})
     with pytest.raises(PeerError, match="log ima: 6 entries of 5") as caught:
-        read_totals(evidence, {IMA: 6})
+        has_more(evidence, {IMA: 6})
     assert caught.value.reason is Reason.MALFORMED

@@ -81,7 +81,7 @@ port = {port}
 [tpm]
 tcti = "{tcti}"
 [evidence]
-pcrs = "sha256:0-9"
+pcrs = "sha256:1-9"
 heartbeat_s = 0.5
 [trust]
 distributor_keys = ["distributor.pub"]
@@ -97,7 +97,7 @@ endpoint = "{tracing}"
 _POLICY: Final = """\
 id = "fleet"
 version = 1
-pcrs = "sha256:0-9"
+pcrs = "sha256:1-9"
 reference_values = ["golden"]
 deadline_s = 5.0
 """
@@ -121,7 +121,7 @@ class FleetRig:
             }
             (folder / f"{role}.toml").write_text(text.format(**values))
         (folder / "policy.toml").write_text(_POLICY)
-        (folder / "pcrs.txt").write_text("".join(f"sha256 {index} {bytes(32).hex()}\n" for index in range(10)))
+        (folder / "pcrs.txt").write_text("".join(f"sha256 {index} {bytes(32).hex()}\n" for index in range(1, 10)))
         self._prepare()
 
     def _prepare(self) -> None:
@@ -139,7 +139,7 @@ class FleetRig:
         )  # fmt: skip
         self.command(
             "endorser", "reference-values", "--key", "endorser.key", "--name", "golden", "--pcrs", "pcrs.txt",
-            "--out", "golden.reference-values",
+            "--indices", "1-9", "--out", "golden.reference-values",
         )  # fmt: skip
         self.command(
             "endorser", "publish", "--mqtt-port", str(self.broker.port), "--endorser-key", "endorser.pub",

@@ -111,7 +111,7 @@ class Coupled:
         for number in range(BOOT_EVENTS):
             data = b"firmware %d " % number
             record = measured(number % 4, data, banks=(SHA256,))
-            self.boot_log.measure(self.tpm, record, SHA256.digest(data), number % 4)
+            self.boot_log.measure(self.tpm, record, SHA256.digest(data), number % 8)
         aggregate = hashlib.sha256(b"".join(self.tpm.pcrs[index] for index in range(10))).digest()
         self._append(ima_record(b"ima-ng", b"sha256:\0" + aggregate, b"boot_aggregate\0"))
 

@@ -14,8 +14,9 @@ from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.worlds.device import T0_US, make_handle, make_policy
 from tests.worlds.step_bench import RECEIVED_US, Bench
 from verifier_worker.core.conclusion import conclude, resolve
+from verifier_worker.core.finding import Finding
 from verifier_worker.core.policy.policy_file import RuleTable
-from verifier_worker.core.state import AttesterState, Finding
+from verifier_worker.core.state import AttesterState
 from verifier_worker.core.trust import Trust, label_of
 
 SECOND_US = 1_000_000
@@ -221,7 +222,9 @@ def test_everything_is_judged_again_by_another_policy(concluded: Concluded) -> N
 
 
 def test_claims_are_vouched_for_by_a_quote_that_the_logs_reproduced(concluded: Concluded) -> None:
-    measured = replace(concluded.state.measured, boot=BootFacts(version="1.2"), owners={VERSION_PCR: ("tcg2",)})
+    measured = replace(
+        concluded.state.measured, boot=BootFacts(version="1.2"), owners={(SHA256.tpm_id, VERSION_PCR): ("tcg2",)}
+    )
     concluded.state = replace(concluded.state, measured=measured, appraised=None)
     assert concluded.conclude()[0].verdict.verified_claims == {"firmware-version": "1.2"}
     concluded.state = replace(concluded.state, settled=False)

@@ -20,6 +20,7 @@ from schemas.replay.log_replay import Consumed, ReplayState
 from schemas.tpm.pcr import PcrValues, parse_selection_text
 from tests.builders.file_signing import file_key, sign_file
 from tests.builders.log_bytes import field, ima_legacy, ima_ng, ima_record
+from tests.builders.owners import owners_in
 from verifier_worker.core.measured import judge_aggregates, measure, verify_claims
 from verifier_worker.core.state import Measured
 from verifier_worker.core.trust import References
@@ -66,7 +67,7 @@ def test_a_log_owns_the_pcrs_that_its_entries_extended_in_a_replayed_bank() -> N
     extended = [event(4, (SHA256, bytes(32))), event(2, (SHA1, bytes(20)), (SHA256, bytes(32)))]
     others = [event(3, (SHA1, bytes(20))), event(5), event(6, (SHA256, bytes(32)), kind=3)]  # EV_NO_ACTION
     consumed = Consumed(count=5, size=0, events=(*extended, *others))
-    assert add(consumed, name="tcg2").owners == {2: ("tcg2",), 4: ("tcg2",)}
+    assert add(consumed, name="tcg2").owners == owners_in({2: ("tcg2",), 4: ("tcg2",)})
 
 
 def test_cel_entries_own_what_they_extended() -> None:
@@ -77,23 +78,23 @@ def test_cel_entries_own_what_they_extended() -> None:
         CelRecord(recnum=2, nv_index=0x01D10200, digests=sha256, content=SystemdContent()),
         CelRecord(recnum=3, pcr=13, digests=sha256, content=ManagementContent(event=ManagementEvent.FIRMWARE_END)),
     )
-    assert add(Consumed(count=4, size=0, cel=records), name="cel/app").owners == {14: ("cel/app",)}
+    assert add(Consumed(count=4, size=0, cel=records), name="cel/app").owners == owners_in({14: ("cel/app",)})
 
 
 def test_of_an_ima_list_only_consumed_entries_own() -> None:
     entries = [ima_ng(b"/a", b"a", pcr_index=10), ima_ng(b"/b", b"b", pcr_index=12)]
-    assert add(ima(*entries, count=1)).owners == {10: ("ima",)}
-    assert add(ima(*entries)).owners == {10: ("ima",), 12: ("ima",)}
+    assert add(ima(*entries, count=1)).owners == owners_in({10: ("ima",)})
+    assert add(ima(*entries)).owners == owners_in({10: ("ima",), 12: ("ima",)})
 
 
 def test_owners_add_up_in_one_order_and_each_once() -> None:
-    before = Measured(owners={4: ("ima", "tcg2"), 14: ("ima",)})
+    before = Measured(owners=owners_in({4: ("ima", "tcg2"), 14: ("ima",)}))
     consumed = Consumed(count=2, size=0, events=(event(4, (SHA256, bytes(32))), event(14, (SHA256, bytes(32)))))
     owners = add(consumed, name="cel/app", measured=before).owners
-    assert owners == {4: ("cel/app", "ima", "tcg2"), 14: ("cel/app", "ima")}
+    assert owners == owners_in({4: ("cel/app", "ima", "tcg2"), 14: ("cel/app", "ima")})
     again = add(consumed, name="cel/app", measured=replace(before, owners=owners)).owners
     assert again == owners
-    assert before.owners == {4: ("ima", "tcg2"), 14: ("ima",)}
+    assert before.owners == owners_in({4: ("ima", "tcg2"), 14: ("ima",)})
 
 
 def test_events_add_to_the_facts_of_the_boot() -> None:
@@ -382,7 +383,7 @@ BOOT = BootFacts(
     secure_boot_value=SecureBoot.ENABLED,
     secure_boot_ended=True,
 )
-BOOT_OWNERS = dict.fromkeys((0, 4, 7), ("tcg2",))
+BOOT_OWNERS: dict[int, tuple[str, ...]] = dict.fromkeys((0, 4, 7), ("tcg2",))
 ALL_CLAIMS = {
     "firmware-version": "1.2",
     "secure-boot": "enabled",
@@ -393,7 +394,8 @@ TWO_BANKS = "sha256:0-10+sha384:0-10"
 
 
 def claims(boot: BootFacts = BOOT, owners: dict[int, tuple[str, ...]] | None = None, quoted: str = TWO_BANKS) -> object:
-    measured = Measured(boot=boot, owners=BOOT_OWNERS if owners is None else owners)
+    owned = owners_in(BOOT_OWNERS if owners is None else owners, SHA256, SHA384)
+    measured = Measured(boot=boot, owners=owned)
     return verify_claims(measured, (SHA256, SHA384), parse_selection_text(quoted))
 
 

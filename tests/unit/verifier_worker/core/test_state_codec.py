@@ -19,6 +19,8 @@ from schemas.time_model import ClockAnchor
 from schemas.tpm.pcr import PcrValues, parse_selection_text
 from schemas.verdicts import Freshness, Tier, TrustClaim
 from verifier_worker.core.clock_record import ClockRecord
+from verifier_worker.core.finding import Finding
+from verifier_worker.core.lasting import Lasting
 from verifier_worker.core.state import AttesterState, Measured, SyncPoint, Verdict
 from verifier_worker.core.state_codec import decode_state, encode_state
 
@@ -61,11 +63,10 @@ FULL = AttesterState(
     selection=parse_selection_text("sha256:0-10+sha1:4"),
     unlogged=PcrValues({SHA256: {8: b"\x14" * 32}, SHA1: {9: b"\x15" * 20}}),
     tails={"ima": b"\x16"},
-    totals={"ima": 18},
     claims={"name": "x", "blob": b"\x17", "answer": 19, "flag": True},
     measured=Measured(
         label="policy good/1",
-        owners={0: ("tcg2",), 10: ("ima", "tcg2")},
+        owners={(SHA256.tpm_id, 0): ("tcg2",), (SHA1.tpm_id, 10): ("ima", "tcg2")},
         unexpected=((b"\x18" * 32, "/a"), (b"\x19" * 32, "/b")),
         unexpected_total=20,
         excluded=21,
@@ -84,6 +85,13 @@ FULL = AttesterState(
         ),
         aggregate_differs=True,
         aggregates=((b"sha256", b"\x1b" * 32), (b"sha1", b"\x1c" * 20)),
+        accepted=(b"\x1e" * 32,),
+    ),
+    lasting=Lasting(
+        findings=(Finding(reason=Reason.PCR_UNEXPECTED, detail="PCR sha1:4", digest=b"\x1f" * 20),),
+        more=frozenset({Reason.FILE_UNEXPECTED, Reason.SECURE_BOOT_OFF}),
+        more_label="policy good/0",
+        of_earlier_boot=True,
     ),
     verdict=Verdict(
         status=Tier.WARNING,
@@ -111,6 +119,7 @@ FULL = AttesterState(
     rejections=Rejections(count=70, last=Reason.MALFORMED, last_us=71),
     transitions=(Transition(kind=TransitionKind.KEXEC, clock_ms=80, reset_count=81, restart_count=82),),
 )
+FULL = replace(FULL, earlier=replace(FULL, sequence=91))
 BARE = replace(
     FULL,
     chained=None,
@@ -119,7 +128,9 @@ BARE = replace(
     settled=False,
     unlogged=PcrValues({}),
     tails={},
-    totals={},
+    lasting=Lasting(),
+    unsettled_us=90,
+    earlier=None,
     claims={},
     measured=Measured(),
     verdict=Verdict(),
@@ -177,8 +188,8 @@ def test_the_types_of_what_comes_back_are_those_of_a_state() -> None:
 def test_the_stored_form_is_that_of_its_version() -> None:
     """Whoever changes it gives it another version, or a verifier would misread what its predecessor stored."""
     encoded = encode_state(FULL)
-    assert cbor2.loads(encoded)[0] == 4
-    assert hashlib.sha256(encoded).hexdigest()[:16] == "b381def2cc4139e8"
+    assert cbor2.loads(encoded)[0] == 5
+    assert hashlib.sha256(encoded).hexdigest()[:16] == "5e006b914d1e51aa"
 
 
 def changed(index: int, value: object) -> bytes:
@@ -188,8 +199,8 @@ def changed(index: int, value: object) -> bytes:
 
 
 def test_a_state_of_another_version_reads_as_absent() -> None:
-    assert decode_state(changed(0, 4)) == FULL
-    for version in (3, 5, None):
+    assert decode_state(changed(0, 5)) == FULL
+    for version in (4, 6, None):
         assert decode_state(changed(0, version)) is None
 
 

@@ -511,22 +511,23 @@ def test_what_a_gap_asks_for_is_not_replaced_by_what_a_clock_asks_for(bench: Ben
     assert taken.solicit.reason is Reason.SEQUENCE_GAP
 
 
-def test_a_log_of_which_nothing_has_come_yet_is_incomplete(bench: Bench) -> None:
+def test_a_promised_log_that_the_quote_does_not_need_decides_nothing(bench: Bench) -> None:
     bench.device.cel_logs["cel/app"] = []
     nothing = LogIncrement(records=b"", total=1)
     push = replace(bench.device.push(), unsigned_increments={"cel/app": nothing})
     assert "cel/app" not in state_of(bench).replay.next_index
     bench.take(push)
-    assert bench.verdict() == (Tier.NONE, {Reason.LOG_INCOMPLETE})
+    assert bench.verdict() == (Tier.AFFIRMING, set())
 
 
 def test_a_device_without_logs_goes_on_by_deltas() -> None:
     """Every push of it names its logs from their beginning, and still is no baseline."""
-    bench = Bench(policy_changes={"logs": LogsTable()})
+    bench = Bench(policy_changes={"logs": LogsTable(), "pcrs": "sha256:1-10"})
     device = bench.device
     device.boot_log, device.ima_list = [], []
     device.pcrs = {index: bytes(32) for index in range(24)}
-    references = make_references(device)
+    device.selection = parse_selection_text("sha256:1-10")
+    references = make_references(device, registers={SHA256: {index: frozenset({bytes(32)}) for index in range(1, 10)}})
     bench.trust = make_trust(device, handles=(bench.handle,), policy=bench.policy, references=(references,))
     device.sync(bench.handle)
     for _ in range(3):
@@ -615,15 +616,12 @@ def test_a_suspend_ends_the_logs_of_the_pcrs_that_it_clears() -> None:
     suspended = Suspended()
     before = suspended.state
     assert before is not None
-    assert before.measured.owners[16] == (DEBUG,)
-    suspended.state = replace(
-        before, tails={DEBUG: b"\0", "cel/app": b"\1"}, totals={**before.totals, DEBUG: 5, "cel/app": 1}
-    )
+    assert before.measured.owners[SHA256.tpm_id, 16] == (DEBUG,)
+    suspended.state = replace(before, tails={DEBUG: b"\0", "cel/app": b"\1"})
     after = suspended.resume()
     assert DEBUG not in after.replay.next_index
-    assert 16 not in after.measured.owners
-    assert after.measured.owners == {index: names for index, names in before.measured.owners.items() if index < 16}
-    assert after.totals == {name: total for name, total in before.totals.items() if name != DEBUG}
+    kept = {register: names for register, names in before.measured.owners.items() if register[1] < 16}
+    assert after.measured.owners == kept
     assert after.appraised is not before.appraised
     assert after.replay.next_index["ima"] == 1
 
@@ -632,7 +630,7 @@ def test_of_other_logs_a_suspend_ends_nothing() -> None:
     suspended = Suspended()
     before = suspended.state
     assert before is not None
-    owners = {**before.measured.owners, 16: (DEBUG, "ima")}
+    owners = {**before.measured.owners, (SHA256.tpm_id, 16): (DEBUG, "ima")}
     suspended.state = replace(before, measured=replace(before.measured, owners=owners))
     after = suspended.resume()
     assert after.replay.next_index == {name: n for name, n in before.replay.next_index.items() if name != DEBUG}

@@ -9,6 +9,7 @@ from schemas.ima.records import ImaBankMode
 from schemas.reasons import Reason
 from schemas.tpm.pcr import PcrValues, parse_selection_text
 from schemas.verdicts import Freshness, Tier, TrustClaim, Weight
+from tests.builders.owners import owners_in
 from tests.worlds.device import T0_US, make_handle, make_policy
 from tests.worlds.step_bench import RECEIVED_US, Bench
 from verifier_worker.core.checks.appraisal import (
@@ -19,8 +20,9 @@ from verifier_worker.core.checks.appraisal import (
     verdict_of,
 )
 from verifier_worker.core.checks.appraisal_input import AppraisalInput
+from verifier_worker.core.finding import Finding
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
-from verifier_worker.core.state import Finding, Verdict
+from verifier_worker.core.state import Verdict
 
 SECOND_US = 1_000_000
 HARDWARE, INSTANCE = TrustClaim.HARDWARE, TrustClaim.INSTANCE_IDENTITY
@@ -195,35 +197,61 @@ def test_a_log_that_the_policy_names_has_entries(given: AppraisalInput) -> None:
 
 
 def test_a_pcr_is_extended_by_no_log_that_it_is_not_given_to(given: AppraisalInput) -> None:
-    owners = {**given.state.measured.owners, 10: ("ima", "tcg2"), 4: ("tcg2",)}
+    owners = {**given.state.measured.owners, **owners_in({10: ("ima", "tcg2"), 4: ("tcg2",)})}
     found = measured(in_measured(given, owners=owners))
-    assert found == [(Reason.LOG_MISSING, "ima: PCR 10")]
+    assert found == [(Reason.LOG_MISSING, "ima: PCR sha256:10")]
     shared = in_policy(given, logs={"tcg2": frozenset(range(11)), "ima": frozenset({10})})
     assert measured(in_measured(shared, owners=owners)) == []
 
 
 def test_pcrs_are_named_in_order(given: AppraisalInput) -> None:
-    owners = dict.fromkeys((9, 2, 4), ("cel/app",))
-    found = measured(in_measured(given, owners=owners))
-    assert found == [(Reason.LOG_MISSING, f"tcg2: PCR {index}") for index in (2, 4, 9)]
+    others = owners_in(dict.fromkeys((9, 2, 4), ("cel/app",)))
+    found = measured(in_measured(given, owners={**given.state.measured.owners, **others}))
+    assert found == [(Reason.LOG_MISSING, f"tcg2: PCR sha256:{index}") for index in (2, 4, 9)]
 
 
-def test_a_pcr_whose_value_was_only_sent_is_explained_by_nothing(given: AppraisalInput) -> None:
-    registers = {SHA256: {k: v for k, v in given.state.replay.registers[SHA256].items() if k != 7}}
-    lost = in_references(in_replay(given, registers=registers), registers={})
-    bare = in_state(lost, unlogged=PcrValues({SHA256: {7: b"\1" * 32}}))
-    assert measured(bare) == [(Reason.LOG_MISSING, "tcg2: PCR 7")]
-    assert measured(in_state(lost, unlogged=PcrValues({SHA256: {7: bytes(32)}}))) == []
-    assert measured(in_state(lost, unlogged=PcrValues({}))) == []
-    explained = in_state(given, unlogged=PcrValues({SHA256: {7: b"\1" * 32}}))
-    assert measured(explained) == []
+def without_owner(given: AppraisalInput, index: int) -> AppraisalInput:
+    """No log extended the PCR, and no reference value speaks of it."""
+    registers = {SHA256: {k: v for k, v in given.state.replay.registers[SHA256].items() if k != index}}
+    owners = {register: logs for register, logs in given.state.measured.owners.items() if register[1] != index}
+    return in_measured(in_references(in_replay(given, registers=registers), registers={}), owners=owners)
 
 
-def test_a_bare_value_in_any_replayed_bank_is_found(given: AppraisalInput) -> None:
-    both = in_replay(given, banks=(SHA256, SHA384))
-    bare = in_state(both, unlogged=PcrValues({SHA384: {7: b"\1" * 48}}))
-    assert measured(bare) == [(Reason.LOG_MISSING, "tcg2: PCR 7")]
-    assert measured(in_state(given, unlogged=PcrValues({SHA384: {7: b"\1" * 48}}))) == []
+@pytest.mark.parametrize(
+    ("index", "sent", "explained"),
+    [(9, b"\1", False), (9, b"\0", True), (9, b"", True), (7, b"\1", False), (7, b"\0", False), (7, b"", False)],
+)
+def test_a_pcr_whose_value_was_only_sent_is_explained_by_nothing(
+    given: AppraisalInput, index: int, sent: bytes, explained: bool
+) -> None:
+    """PCR 9 may stay as it starts; the firmware extends PCR 7 always."""
+    bare = in_state(without_owner(given, index), unlogged=PcrValues({SHA256: {index: sent * 32}} if sent else {}))
+    assert measured(bare) == ([] if explained else [(Reason.LOG_MISSING, f"tcg2: PCR sha256:{index}")])
+
+
+def test_a_value_beside_the_log_that_explains_it_is_of_no_matter(given: AppraisalInput) -> None:
+    assert measured(in_state(given, unlogged=PcrValues({SHA256: {7: b"\1" * 32}}))) == []
+
+
+def test_a_log_shows_itself_in_each_bank_of_the_policy(given: AppraisalInput) -> None:
+    both = in_policy(given, pcrs=parse_selection_text("sha256:0-10+sha384:0-10"))
+    assert measured(both) == [
+        (Reason.LOG_MISSING, "tcg2: no entry that bank sha384 binds"),
+        (Reason.LOG_MISSING, "ima: no entry that bank sha384 binds"),
+    ]
+    assert measured(in_replay(given, banks=(SHA256, SHA384))) == []
+
+
+def test_a_bank_whose_first_pcr_is_as_it_starts_vouches_for_nothing(given: AppraisalInput) -> None:
+    unexplained = in_policy(given, logs={})
+    untouched = in_replay(unexplained, registers={})
+    only = in_references(untouched, registers={SHA256: {}})
+    assert measured(only) == [(Reason.BANK_NOT_EXTENDED, "sha256")]
+    assert measured(in_references(untouched, registers={})) == []
+    assert measured(in_references(unexplained, registers={SHA256: {}})) == []
+    assert measured(in_state(only, selection=parse_selection_text("sha256:1-10"))) == []
+    located = in_replay(only, startup_locality=3)
+    assert measured(located) == [(Reason.BANK_NOT_EXTENDED, "sha256")]
 
 
 # -- reference values of PCRs and files --------------------------------------------------------------------------------
@@ -248,8 +276,9 @@ def test_the_value_of_a_pcr_is_replayed_else_sent_else_the_one_it_starts_with(gi
     assert measured(accepting(unexplained, 9, bytes(32))) == [(Reason.PCR_UNEXPECTED, "PCR sha256:9")]
     assert measured(accepting(unexplained, 8, bytes(32))) == []
     located = in_replay(in_policy(given, logs={}), registers={}, startup_locality=3)
-    assert measured(accepting(located, 0, bytes(31) + b"\3")) == []
-    assert measured(accepting(located, 1, bytes(32))) == []
+    bank = (Reason.BANK_NOT_EXTENDED, "sha256")
+    assert measured(accepting(located, 0, bytes(31) + b"\3")) == [bank]
+    assert measured(accepting(located, 1, bytes(32))) == [bank]
 
 
 def test_a_pcr_with_reference_values_must_be_quoted_in_their_bank(given: AppraisalInput) -> None:

@@ -8,12 +8,13 @@ from schemas.boot_log.facts import IMAGES_PCR, SECURE_BOOT_PCR, BootFacts, Secur
 from schemas.hashes import SHA1, SHA256, SHA384, HashAlgorithm
 from schemas.reasons import Reason
 from schemas.tpm.pcr import parse_selection_text
+from tests.builders.owners import owners_in
 from tests.worlds.device import make_policy
 from tests.worlds.step_bench import Bench
 from verifier_worker.core.checks.appraisal_input import AppraisalInput
 from verifier_worker.core.checks.boot import loaders_are_as_required, secure_boot_is_as_required
+from verifier_worker.core.finding import Finding
 from verifier_worker.core.policy.policy_file import BootTable
-from verifier_worker.core.state import Finding
 
 GOOD, BAD = b"\x0a" * 32, b"\x0b" * 32
 ENABLED = BootFacts(secure_boot_value=SecureBoot.ENABLED, secure_boot_ended=True)
@@ -34,11 +35,11 @@ def given(
     bench.take(bench.device.push())
     state = bench.state
     assert state is not None
-    owners = {IMAGES_PCR: ("tcg2",), SECURE_BOOT_PCR: ("tcg2",)} if owners is None else owners
+    owned = {IMAGES_PCR: ("tcg2",), SECURE_BOOT_PCR: ("tcg2",)} if owners is None else owners
     return AppraisalInput(
         state=replace(
             state,
-            measured=replace(state.measured, boot=boot, owners=owners),
+            measured=replace(state.measured, boot=boot, owners=owners_in(owned, *banks)),
             replay=replace(state.replay, banks=banks),
             selection=parse_selection_text(quoted),
         ),

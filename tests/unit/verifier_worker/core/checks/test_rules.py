@@ -12,9 +12,10 @@ from tests.worlds.device import make_policy
 from tests.worlds.step_bench import Bench
 from verifier_worker.core.checks.appraisal_input import AppraisalInput
 from verifier_worker.core.checks.rules import apply_rules, facts_of
+from verifier_worker.core.finding import Finding
 from verifier_worker.core.policy.cel_rules import FACTS
 from verifier_worker.core.policy.policy_file import RuleTable
-from verifier_worker.core.state import AttesterState, Finding
+from verifier_worker.core.state import AttesterState
 
 SECOND_US = 1_000_000
 HOUR_US = 3_600 * SECOND_US

@@ -9,7 +9,8 @@ from schemas.reasons import Reason
 from tests.worlds.step_bench import RECEIVED_US, Bench
 from verifier_worker.core.checks.admission import AdmittedEvidence, admit
 from verifier_worker.core.checks.transitions import report_transitions
-from verifier_worker.core.state import AttesterState, Finding
+from verifier_worker.core.finding import Finding
+from verifier_worker.core.state import AttesterState
 
 SUSPEND, HIBERNATE, KEXEC = TransitionKind.SUSPEND, TransitionKind.HIBERNATE, TransitionKind.KEXEC
 WRAP = 2**32

@@ -16,8 +16,8 @@ from typing_extensions import override
 
 from tests.mutation.code_changes import same_code
 from tests.mutation.operators import OPERATORS, Operator
+from tests.mutation.words import Text, called, changes_nothing, is_docstring, is_prose, is_words
 
-_WORDS = cst.SimpleString | cst.FormattedString | cst.ConcatenatedString
 _SKIPPED = cst.Annotation | cst.Decorator | cst.Import | cst.ImportFrom | cst.TypeAlias | cst.FormattedStringText
 _TYPING_CALLS: Final = frozenset({"TypeVar", "NewType", "cast"})
 _ARGUMENTS_MATTER_NOT: Final = frozenset({"len", "isinstance"})  # another number of arguments fails at once
@@ -102,6 +102,7 @@ class _Finder(cst.CSTVisitor):
         self._raising = 0
         self._top: dict[int, int] = {}
         self._targets: set[int] = set()  # a name less there fails at once
+        self._words: set[int] = set()
         self._place = CodeRange((1, 0), (1, 0))
 
     @override
@@ -113,12 +114,14 @@ class _Finder(cst.CSTVisitor):
         place = self.get_metadata(PositionProvider, node, None)
         if isinstance(place, CodeRange):
             self._place = place
-        if isinstance(node, _SKIPPED) or _is_docstring(node) or _called(node) in _TYPING_CALLS:
+        if isinstance(node, _SKIPPED) or is_docstring(node) or called(node) in _TYPING_CALLS:
             return False
         if isinstance(node, cst.FunctionDef | cst.ClassDef):
             self._names.append(node.name.value)
         if isinstance(node, cst.For | cst.CompFor | cst.AssignTarget):
             self._targets.add(id(node.target))
+        if isinstance(node, cst.Call):
+            self._words.update(id(argument.value) for argument in node.args if is_words(argument, node))
         if (
             self._statement >= 0
             and id(node) not in self._targets
@@ -148,7 +151,7 @@ class _Finder(cst.CSTVisitor):
 
     def _mutations(self, node: cst.CSTNode) -> Iterator[cst.CSTNode]:
         if isinstance(node, cst.BaseString):
-            if isinstance(node, cst.SimpleString) and not self._raising and not _is_prose(node):
+            if isinstance(node, cst.SimpleString) and not (self._raising or is_prose(node) or id(node) in self._words):
                 yield from list(operator_string(node))[:1]
             return
         if isinstance(node, cst.Call) and self._raising:
@@ -156,9 +159,9 @@ class _Finder(cst.CSTVisitor):
             return
         for kind, operator in _operators():
             if isinstance(node, kind) and not (
-                operator is operator_arg_removal and _called(node) in _ARGUMENTS_MATTER_NOT
+                operator is operator_arg_removal and called(node) in _ARGUMENTS_MATTER_NOT
             ):
-                yield from (after for after in operator(node) if not _is_false_to_none(node, after))
+                yield from (after for after in operator(node) if not changes_nothing(node, after))
 
 
 def _operators() -> Iterator[Operator]:
@@ -169,35 +172,9 @@ def _operators() -> Iterator[Operator]:
 def _other_reasons(node: cst.Call) -> Iterator[cst.Call]:
     """The arguments of an error that are not its text."""
     for number, argument in enumerate(node.args):
-        if not isinstance(argument.value, _WORDS | cst.Name):
+        if not isinstance(argument.value, Text | cst.Name):
             changed = argument.with_changes(value=cst.Name("None"))
             yield node.with_changes(args=[*node.args[:number], changed, *node.args[number + 1 :]])
-
-
-def _is_false_to_none(before: cst.CSTNode, after: cst.CSTNode) -> bool:
-    """Whether only ``False`` becomes ``None``, which nobody can tell from it."""
-    if isinstance(before, cst.Assign | cst.AnnAssign):
-        return _is_name(before.value, "False")
-    if isinstance(before, cst.Call) and isinstance(after, cst.Call) and len(before.args) == len(after.args):
-        pairs = [(old.value, new.value) for old, new in zip(before.args, after.args, strict=True) if old is not new]
-        return any(_is_name(old, "False") and _is_name(new, "None") for old, new in pairs)
-    return False
-
-
-def _is_name(node: cst.CSTNode | None, name: str) -> bool:
-    return isinstance(node, cst.Name) and node.value == name
-
-
-def _is_docstring(node: cst.CSTNode) -> bool:
-    return isinstance(node, cst.Expr) and isinstance(node.value, cst.BaseString)
-
-
-def _is_prose(node: cst.SimpleString) -> bool:
-    return isinstance(node.evaluated_value, str) and " " in node.evaluated_value
-
-
-def _called(node: cst.CSTNode) -> str:
-    return node.func.value if isinstance(node, cst.Call) and isinstance(node.func, cst.Name) else ""
 
 
 def _footer(tree: cst.Module) -> str:

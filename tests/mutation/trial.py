@@ -78,33 +78,37 @@ def main() -> int:
     if left is None:
         return 1
     again = [trial for trial in trials if trial.number in left]
-    limit_s = _import_limit_s(tests) if again else 0
+    seconds = ask_fork(lambda: _without_mutant(own_tests, tests)) if again else 0.0
+    if seconds is None:
+        return 1
+    limit_s = _limit_s(seconds)
     for answer in ask_forks(again, at_once, lambda trial: _import_changed(trial, own_tests, tests), lambda _: limit_s):
-        _tell(report, answer.task, NOTICED if answer.died else answer.value)
+        _report(report, answer.task, NOTICED if answer.died else answer.value)
     return 0
 
 
-def _tell(report: TextIO, trial: Trial, outcome: str, by: str = "") -> None:
-    print(json.dumps({"number": trial.number, "outcome": outcome, "by": by}), file=report)
+def _report(to: TextIO, trial: Trial, outcome: str, by: str = "") -> None:
+    print(json.dumps({"number": trial.number, "outcome": outcome, "by": by}), file=to)
 
 
-def _import_limit_s(tests: list[str]) -> int:
-    """Processor time for a mutant that is imported, by what the tests take without one."""
+def _limit_s(seconds: float) -> int:
+    """Processor time for a mutant, by what its tests take without one."""
+    return _SPARE_S + int(_TIMES_LONGER * seconds)
 
-    def run() -> float:
-        pytest.main([*_OPTIONS, *tests])
-        return time.process_time()
 
-    return _SPARE_S + int(_TIMES_LONGER * (ask_fork(run) or 0))
+def _without_mutant(own_tests: list[str], tests: list[str]) -> float | None:
+    """Processor time of the tests where nothing is changed; None when they fail."""
+    return time.process_time() if _pass(own_tests, tests) else None
+
+
+def _pass(own_tests: list[str], tests: list[str]) -> bool:
+    return all(not chosen or pytest.main([*_OPTIONS, *chosen]) == pytest.ExitCode.OK for chosen in (own_tests, tests))
 
 
 def _import_changed(trial: Trial, own_tests: list[str], tests: list[str]) -> str:
     """The outcome where our code is imported with the change."""
     sys.meta_path.insert(0, _ChangedModule(trial))
-    for chosen in (own_tests, tests):
-        if chosen and pytest.main([*_OPTIONS, *chosen]) != pytest.ExitCode.OK:
-            return NOTICED
-    return UNNOTICED
+    return UNNOTICED if _pass(own_tests, tests) else NOTICED
 
 
 class _ChangedModule(MetaPathFinder):
@@ -188,7 +192,7 @@ class _Server:
             return _IMPORT if _ran_at_import(changed, trial.path, imported) else UNNOTICED, None
 
         def limit(trial: Trial) -> int:
-            return _SPARE_S + int(_TIMES_LONGER * sum(reached.seconds[number] for number in chosen(trial)))
+            return _limit_s(sum(reached.seconds[number] for number in chosen(trial)))
 
         for answer in ask_forks(self._trials, self._at_once, attempt, limit):
             outcome, number = (NOTICED, None) if answer.died else answer.value
@@ -197,7 +201,7 @@ class _Server:
             if outcome == _IMPORT:
                 left.append(answer.task.number)
             else:
-                _tell(self._report, answer.task, outcome, self._items[number].nodeid if number is not None else "")
+                _report(self._report, answer.task, outcome, self._items[number].nodeid if number is not None else "")
         return left
 
 

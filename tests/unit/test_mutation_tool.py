@@ -67,6 +67,24 @@ def test_words_are_not_changed() -> None:
     ''') == {('raise ValueError(f"{a} is bad", "so bad")', "pass")}
 
 
+def test_what_only_names_a_field_in_an_error_is_words() -> None:
+    assert changes("""
+        def f(a, field):
+            as_uint(a, "kind", maximum=BIG)
+            as_text(a, field)
+            a.to_bytes(4, "big")
+    """) == {
+        *(('as_uint(a, "kind", maximum=BIG)', each) for each in ("pass", 'as_uint(None, "kind", maximum=BIG)')),
+        ('as_uint(a, "kind", maximum=BIG)', 'as_uint("kind", maximum=BIG)'),
+        ('as_uint(a, "kind", maximum=BIG)', 'as_uint(a, "kind", maximum=None)'),
+        ('as_uint(a, "kind", maximum=BIG)', 'as_uint(a, "kind", )'),
+        *(("as_text(a, field)", each) for each in ("pass", "as_text(None, field)", "as_text(field)")),
+        *(('a.to_bytes(4, "big")', each) for each in ("pass", 'a.to_bytes(None, "big")', "a.to_bytes(4, None)")),
+        *(('a.to_bytes(4, "big")', f'a.to_bytes({each}, "big")') for each in (3, 5)),
+        *(('a.to_bytes(4, "big")', each) for each in ('a.to_bytes("big")', 'a.to_bytes(4, "XXbigXX")')),
+    }
+
+
 def test_a_change_that_compiles_to_the_same_code_is_none() -> None:
     sources = [each.source for each in make_mutants("m.py", "def f(a):\n    return (a)\n")]
     assert len(sources) == len(set(sources)) == 1

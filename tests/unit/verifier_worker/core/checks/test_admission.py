@@ -7,7 +7,7 @@ import pytest
 
 from schemas.codecs.tst_info import TstInfo
 from schemas.errors import PeerError
-from schemas.identifiers import HandleId, Ueid
+from schemas.identifiers import HandleId, Ueid, ueid_text
 from schemas.limits import MAX_CLOCK_MS
 from schemas.messages.evidence import Evidence, LogIncrement, SyncProof
 from schemas.messages.handle import Handle
@@ -124,7 +124,10 @@ def test_no_check_takes_a_push_without_an_endorsed_key(candidate: Candidate) -> 
 def test_the_body_names_the_topics_attester_and_the_endorsed_key(candidate: Candidate) -> None:
     assert refusal_by(ueid_is_the_topics, candidate) is None
     assert refusal_by(environment_is_endorsed, candidate) is None
-    assert refusal_by(ueid_is_the_topics, replace(candidate, topic_ueid=Ueid(bytes(33)))) is Reason.UEID_MISMATCH
+    stray = replace(candidate, topic_ueid=Ueid(bytes(33)))
+    assert refusal_by(ueid_is_the_topics, stray) is Reason.UEID_MISMATCH
+    with pytest.raises(PeerError, match=f"{ueid_text(candidate.topic_ueid)}.*{ueid_text(stray.topic_ueid)}"):
+        ueid_is_the_topics(stray)
     assert candidate.key is not None
     other: EndorsedKey = replace(candidate.key, name=bytes(34))
     assert refusal_by(environment_is_endorsed, replace(candidate, key=other)) is Reason.ATTESTING_KEY_MISMATCH
@@ -145,8 +148,13 @@ def test_a_quote_is_of_its_body_and_by_its_key(candidate: Candidate) -> None:
 
 def test_a_first_push_is_newer_than_nothing(candidate: Candidate) -> None:
     assert refusal_by(evidence_is_newer, replace(candidate, state=None, change=ClockChange.REPLAYED)) is None
-    replayed = replace(candidate, change=ClockChange.REPLAYED)
+    assert candidate.state is not None
+    clock = candidate.unverified_quote.clock_info
+    later = replace(candidate.state, reset_count=clock.reset_count + 2, clock_ms=clock.clock + 5)
+    replayed = replace(candidate, change=ClockChange.REPLAYED, state=later)
     assert refusal_by(evidence_is_newer, replayed) is Reason.EVIDENCE_REPLAYED
+    with pytest.raises(PeerError, match="-2 resets and -5 ms"):
+        evidence_is_newer(replayed)
 
 
 @pytest.mark.parametrize(
@@ -253,6 +261,12 @@ def test_an_increment_that_was_taken_out_on_the_way_is_missed(admitting: Admitti
 
 
 # -- the sync proof ----------------------------------------------------------------------------------------------------
+
+
+def test_a_proof_that_was_verified_needs_no_key_any_more(candidate: Candidate) -> None:
+    assert candidate.state is not None
+    known = replace(candidate, unverified_sync=candidate.state.sync, key=None)
+    assert refusal_by(sync_is_signed, known) is None
 
 
 def test_a_proof_that_was_verified_is_not_verified_again(admitting: Admitting) -> None:

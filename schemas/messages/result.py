@@ -57,7 +57,7 @@ class AttestationResult:
             stamp (REIM 7.2).
         policies: ids of the appraisal policies applied, with versions.
         logs: entries of each log that the quote covers.
-        logs_total: entries of each log that the attester claims to have, if more are to come.
+        logs_total: entries of each log by the attester's word. Unsigned: verifiers no longer state it.
         unexpected: what the reasons are about, bounded: paths and PCRs that no reference value covers, the policy's
             rules that hold or fail, missing sets, policies in conflict.
         unexpected_digests: the measured digest of each of them in hexadecimal, in the same order; empty if it has none.

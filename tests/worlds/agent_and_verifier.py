@@ -45,7 +45,7 @@ from verifier_worker.core.state import AttesterState
 from verifier_worker.worker import Received, Worker
 
 Network = Callable[[list[bytes]], list[bytes]]
-BOOT_EVENTS = 8
+BOOT_EVENTS = 8  # firmware extends PCRs 0 to 7 always
 ROUNDS = 60
 
 
@@ -110,7 +110,7 @@ class Coupled:
         self.boot_log.records.append(spec_id_record({SHA256.tpm_id: 32}))
         for number in range(BOOT_EVENTS):
             data = b"firmware %d " % number
-            record = measured(number % 4, data, banks=(SHA256,))
+            record = measured(number % 8, data, banks=(SHA256,))
             self.boot_log.measure(self.tpm, record, SHA256.digest(data), number % 8)
         aggregate = hashlib.sha256(b"".join(self.tpm.pcrs[index] for index in range(10))).digest()
         self._append(ima_record(b"ima-ng", b"sha256:\0" + aggregate, b"boot_aggregate\0"))

@@ -13,12 +13,11 @@ from endorser.core.endorsements import (
     describe,
     endorse,
     parse_any_file_key,
-    parse_digest_lines,
-    parse_pcr_lines,
     refer,
     sign_policy_text,
     verify_any,
 )
+from endorser.core.measurement_lines import parse_file_lines, parse_pcr_lines
 from runtime import clock
 from runtime.durable import write_durable
 from runtime.keys import load_public_keys, load_signing_key, read_file
@@ -119,7 +118,7 @@ def _digest_files(paths: Iterable[Path]) -> dict[bytes, str]:
 
 def digests_of(listed: Path | None, paths: Sequence[Path]) -> dict[bytes, str]:
     """The files of a set: those in a list in the form of ``sha256sum``, and those at ``paths``, measured now."""
-    from_list = {} if listed is None else parse_digest_lines(read_file(listed).decode("utf-8", "surrogateescape"))
+    from_list = {} if listed is None else parse_file_lines(read_file(listed).decode("utf-8", "surrogateescape"))
     return from_list | _digest_files(paths)
 
 

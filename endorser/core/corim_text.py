@@ -1,6 +1,6 @@
-"""Any CoRIM for people, ours or another tool's: as much of it as is understood. Pure.
+"""Describes any CoRIM for people, also one of another tool, as far as its content is understood. Pure.
 
-Showing is not believing: without a key nothing here is verified, and the text says so first and last.
+Without a key nothing is verified; then the first and the last line state that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from schemas.messages import corim
 from schemas.reasons import Reason
 
 FIRST_PATHS: Final = 10
-UNVERIFIED: Final = "UNVERIFIED: no key was given; anybody can have written this"
+UNVERIFIED: Final = "UNVERIFIED: no key was given; anyone may have written this"
 _KINDS: Final = {
     0: "reference values",
     1: "endorsed values",
@@ -49,17 +49,17 @@ _FIRST_DIGESTS: Final = 4
 
 
 def describe_corim(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) -> dict[str, Any]:
-    """What a CoRIM says.
+    """The content of a CoRIM as plain values.
 
     Args:
-        raw: a signed or unsigned CoRIM, or a CMW record of one, as it is on the broker.
-        keys: one of these must have signed it; empty to verify nothing.
+        raw: a signed or unsigned CoRIM, or a CMW record of one, as on the broker.
+        keys: one of these must have signed it; empty verifies nothing.
 
     Returns:
-        Plain values for JSON; ``verified`` tells whether a key of ``keys`` signed it.
+        Plain values for JSON; ``verified`` is True if one of ``keys`` signed it.
 
     Raises:
-        PeerError: it is no CoRIM, or none of the given keys signed it.
+        PeerError: it is not a CoRIM, or none of the given keys signed it.
     """
     decoded = _decode(raw)
     if isinstance(decoded, Sequence) and len(decoded) > 1 and isinstance(decoded[1], bytes):
@@ -74,7 +74,7 @@ def describe_corim(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) -> 
         raise PeerError(Reason.OBJECT_SIGNATURE_INVALID, "it is not signed")
     content = decoded.value if isinstance(decoded, cbor.Tag) and decoded.tag == corim.TAG_CORIM else None
     if not isinstance(content, Mapping):
-        raise PeerError(Reason.MALFORMED, "no CoRIM: its payload is not a map with tag 501")
+        raise PeerError(Reason.MALFORMED, "not a CoRIM: its payload is not a map with tag 501")
     shown["id"] = _plain(content.get(0))
     if 3 in content:  # noqa: PLR2004 draft, corim-map
         shown["profile"] = _plain(content[3])
@@ -84,7 +84,7 @@ def describe_corim(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) -> 
 
 
 def text_of(shown: Mapping[str, Any]) -> str:
-    """The same for people."""
+    """The values as a text for people."""
     verdict = f"verified: signed by key {shown.get('key', '?')}" if shown["verified"] else UNVERIFIED
     lines = [verdict, f"CoRIM {shown['id']}"]
     labels = ("signer", "profile", "not_before", "not_after", "algorithm", "refused")
@@ -119,7 +119,7 @@ def _decode(raw: bytes) -> Any:  # noqa: ANN401 of any tool
 
 def _signature(raw: bytes, items: Any, keys: Mapping[bytes, EllipticCurvePublicKey]) -> dict[str, Any]:  # noqa: ANN401
     if not isinstance(items, Sequence) or len(items) != 4 or not isinstance(items[0], bytes):  # noqa: PLR2004 RFC 9052, 4.2
-        raise PeerError(Reason.MALFORMED, "no COSE_Sign1")
+        raise PeerError(Reason.MALFORMED, "not a COSE_Sign1")
     headers = _map(_decode(items[0]) if items[0] else {})
     shown: dict[str, Any] = {"algorithm": headers.get(cose.HEADER_ALGORITHM)}
     if isinstance(headers.get(4), bytes):
@@ -261,7 +261,7 @@ def _items(value: Any) -> Sequence[Any]:  # noqa: ANN401
 
 
 def _plain(value: Any) -> str:  # noqa: ANN401
-    """One line: nothing that a terminal would obey, nothing too long."""
+    """The value on one line of limited length; control characters are escaped."""
     match value:
         case bytes():
             text = value[:_MAX_SHOWN_BYTES].hex() + ("…" if len(value) > _MAX_SHOWN_BYTES else "")

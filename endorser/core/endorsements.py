@@ -1,6 +1,5 @@
 """Makes and verifies signed objects; parses the keys, UEIDs and digests that operators keep in files."""
 
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 
 from schemas.errors import ConfigError, PeerError
-from schemas.hashes import BY_NAME, BY_NI_ID, HashAlgorithm
+from schemas.hashes import HashAlgorithm
 from schemas.identifiers import MAX_UEID_BYTES, Ueid, parse_ueid, parse_ueid_text
 from schemas.ima.signature import FileKey, make_file_key, parse_file_key
 from schemas.limits import MAX_FILE_KEYS
@@ -20,16 +19,12 @@ from schemas.messages.endorsement import MAX_GROUP_BYTES, Endorsement, sign_endo
 from schemas.messages.policy import MAX_POLICY_CHARACTERS, SignedPolicy, is_policy, sign_policy, verify_policy
 from schemas.messages.reference_values import Outgoing, ReferenceValues, sign_reference_values, verify_reference_values
 from schemas.topics import check_name
-from schemas.tpm.pcr import PcrSelection
 from schemas.tpm.public import TpmPublic, check_attestation_key, parse_public, parse_sized_public
 
 # The validity starts a little before the signature. Otherwise a verifier whose clock is a little behind would refuse
 # the object as not yet valid, and would not receive the retained message again before it reconnects.
 BACKDATED_S: Final = 300
 DAY_S: Final = 86_400
-_PCR_LINE: Final = re.compile(r"(\w+)\s+(\d+)\s+([0-9A-Fa-f]+)")
-_DIGEST_LINE: Final = re.compile(r"([0-9a-f]+) [ *](.+)")  # sha256sum and its sisters
-_DIGEST_SIZES: Final = frozenset(algorithm.size for algorithm in BY_NI_ID.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,43 +229,6 @@ def parse_any_file_key(name: str, raw: bytes) -> FileKey:
         return parse_file_key(raw)
     except PeerError as error:
         raise ConfigError(f"{name}: {error.detail}") from error
-
-
-def parse_pcr_lines(text: str, selection: PcrSelection) -> dict[HashAlgorithm, dict[int, frozenset[bytes]]]:
-    """Reads the PCRs of ``selection`` from lines ``bank index digest``.
-
-    Raises:
-        ConfigError: a line has another form, or a selected PCR is missing.
-    """
-    found: dict[HashAlgorithm, dict[int, frozenset[bytes]]] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        match = _PCR_LINE.fullmatch(line.strip())
-        bank = BY_NAME.get(match[1]) if match else None
-        if match is None or bank is None or len(match[3]) != 2 * bank.size:
-            raise ConfigError(f"PCRs, line {number}: expected a bank, an index and a digest in hexadecimal")
-        if (bank, int(match[2])) in selection:
-            found.setdefault(bank, {})[int(match[2])] = frozenset({bytes.fromhex(match[3])})
-    missing = [f"{bank.name}:{index}" for bank, index in selection if index not in found.get(bank, {})]
-    if missing:
-        raise ConfigError(f"PCRs: no line for {', '.join(missing)}")
-    return found
-
-
-def parse_digest_lines(text: str) -> dict[bytes, str]:
-    """Reads digests and paths from lines in the form of ``sha256sum``.
-
-    Raises:
-        ConfigError: a line has another form.
-    """
-    files: dict[bytes, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        match = _DIGEST_LINE.fullmatch(line)
-        if match is None or len(match[1]) // 2 not in _DIGEST_SIZES or len(match[1]) % 2:
-            raise ConfigError(f"digests, line {number}: expected a digest, two spaces and a path, as sha256sum prints")
-        files[bytes.fromhex(match[1])] = match[2]
-    return files
 
 
 def describe(verified: Endorsement | ReferenceValues | SignedPolicy, dates: Iterable[str]) -> str:

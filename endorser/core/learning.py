@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from endorser.core.measurement_lines import DIGEST_SIZES
 from endorser.core.working_set import WorkingSet, plain_path
 from schemas.boot_log import records as boot_records
 from schemas.cel import in_cbor as cel_cbor
 from schemas.cel.records import ApplicationContent
 from schemas.errors import ConfigError, PeerError
-from schemas.hashes import BY_NI_ID, HashAlgorithm
+from schemas.hashes import HashAlgorithm
 from schemas.ima import records as ima_records
 from schemas.ima.formats import convert, detect_format
 from schemas.ima.template import BUILT_IN_TEMPLATES
@@ -31,7 +32,6 @@ from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value, selection_te
 from schemas.tpm.signature import Signature, parse_signature, verify_signature
 
 _BOOT_AGGREGATE: Final = b"boot_aggregate"
-_SIZES: Final = frozenset(algorithm.size for algorithm in BY_NI_ID.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,7 +245,7 @@ def _files(consumed: Mapping[str, Consumed], quoted: set[int] | None) -> tuple[d
         for template, file in zip(part.ima.template_names, part.ima.files(part.count), strict=False):
             if file.path == _BOOT_AGGREGATE:
                 continue
-            usable = template in BUILT_IN_TEMPLATES and file.digest is not None and len(file.digest) in _SIZES
+            usable = template in BUILT_IN_TEMPLATES and file.digest is not None and len(file.digest) in DIGEST_SIZES
             if file.digest is None or not usable or (quoted is not None and file.pcr_index not in quoted):
                 left_out += 1
                 continue

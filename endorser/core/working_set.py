@@ -1,22 +1,17 @@
-"""Reference values before they are signed: one plain text that people can read, edit, sort and compare. Pure.
+"""Reference values before they are signed, as a text that people can read, edit, sort and compare. Pure.
 
-A line is one PCR value, ``sha256 7 DIGEST``, or one file, ``DIGEST  PATH`` as ``sha256sum`` prints it; empty lines and
-lines that begin with ``#`` say nothing. Several lines of one PCR or path are alternatives.
+Each line is as in ``measurement_lines``: a PCR value or a file. Several lines for one PCR or path are alternatives.
+Empty lines and lines that begin with ``#`` are ignored.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
+from endorser.core.measurement_lines import parse_file_line, parse_pcr_line
 from schemas.codecs.printable import printable
 from schemas.errors import ConfigError
-from schemas.hashes import BY_NAME, BY_NI_ID, HashAlgorithm
+from schemas.hashes import HashAlgorithm
 from schemas.limits import MAX_PCR_INDEX, MAX_TEXT_BYTES
-
-_PCR: Final = re.compile(r"(\w+)\s+(\d+)\s+([0-9A-Fa-f]+)")
-_FILE: Final = re.compile(r"([0-9a-f]+) [ *](.+)")
-_SIZES: Final = frozenset(algorithm.size for algorithm in BY_NI_ID.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +23,12 @@ class WorkingSet:
 
 
 def plain_path(path: str) -> str:
-    """A path on one line: what is not printable is written as an escape."""
+    """A path on one line; unprintable characters are escaped."""
     return printable(path)[:MAX_TEXT_BYTES]
 
 
 def render(values: WorkingSet, remarks: Iterable[str] = ()) -> str:
-    """The text: remarks, PCRs by bank and index, files by path; the same values always in the same order."""
+    """The text: remarks, PCRs by bank and index, files by path. The same values give the same text."""
     lines = [f"# {plain_path(remark)}" for remark in remarks]
     for bank in sorted(values.registers, key=lambda each: each.tpm_id):
         for index, digests in sorted(values.registers[bank].items()):
@@ -47,35 +42,34 @@ def parse(text: str, name: str) -> WorkingSet:
     """Reads the text.
 
     Args:
-        text: any lines of the form above, in any order.
-        name: of the file, for the error message.
+        text: lines in any order.
+        name: of the file, for errors.
 
     Raises:
-        ConfigError: a line is something else.
+        ConfigError: a line has another form.
     """
     registers: dict[HashAlgorithm, dict[int, frozenset[bytes]]] = {}
     files: dict[bytes, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.startswith("#"):
             continue
-        if (found := _FILE.fullmatch(line)) and len(found[1]) % 2 == 0 and len(found[1]) // 2 in _SIZES:
-            files[bytes.fromhex(found[1])] = plain_path(found[2])
+        if (file := parse_file_line(line)) is not None:
+            files[file[0]] = plain_path(file[1])
             continue
-        match = _PCR.fullmatch(line.strip())
-        bank = BY_NAME.get(match[1]) if match else None
-        usable = bank is not None and bank.ni_id is not None
-        if match is None or bank is None or not usable or len(match[3]) != 2 * bank.size:
+        parsed = parse_pcr_line(line)
+        if parsed is None or parsed[0].ni_id is None:
             expected = "expected `sha256 INDEX DIGEST`, or `DIGEST  PATH` as sha256sum prints it"
             raise ConfigError(f"{name}, line {number}: {expected}; SHA-1 is not a reference")
-        if int(match[2]) > MAX_PCR_INDEX:
-            raise ConfigError(f"{name}, line {number}: PCR {match[2]}, the last one is {MAX_PCR_INDEX}")
+        bank, index, digest = parsed
+        if index > MAX_PCR_INDEX:
+            raise ConfigError(f"{name}, line {number}: PCR {index}, the last one is {MAX_PCR_INDEX}")
         indices = registers.setdefault(bank, {})
-        indices[int(match[2])] = indices.get(int(match[2]), frozenset()) | {bytes.fromhex(match[3])}
+        indices[index] = indices.get(index, frozenset()) | {digest}
     return WorkingSet(registers=registers, files=files)
 
 
 def merge(sets: Iterable[WorkingSet]) -> WorkingSet:
-    """What is acceptable in one of them; of a digest with several paths the first."""
+    """A set that accepts everything that one of the sets accepts; a digest with several paths gets the first."""
     registers: dict[HashAlgorithm, dict[int, frozenset[bytes]]] = {}
     files: dict[bytes, str] = {}
     for each in sets:
@@ -89,7 +83,7 @@ def merge(sets: Iterable[WorkingSet]) -> WorkingSet:
 
 
 def subtract(values: WorkingSet, others: WorkingSet) -> WorkingSet:
-    """What is acceptable in ``values`` and not in ``others``; a file counts by its digest."""
+    """The values that ``values`` accepts and ``others`` does not; files are compared by digest."""
     registers: dict[HashAlgorithm, dict[int, frozenset[bytes]]] = {}
     for bank, indices in values.registers.items():
         for index, digests in indices.items():
@@ -101,7 +95,7 @@ def subtract(values: WorkingSet, others: WorkingSet) -> WorkingSet:
 
 
 def differences(before: WorkingSet, after: WorkingSet) -> list[str]:
-    """What changed, a line each: ``+`` added, ``-`` removed, ``~`` changed; PCRs, then paths, then a summary."""
+    """One line for each change: ``+`` added, ``-`` removed, ``~`` changed. PCRs, then paths, then a summary."""
     added, removed = subtract(after, before), subtract(before, after)
     changes = _compare(_by_register(removed), _by_register(added)) + _compare(_by_path(removed), _by_path(added))
     counts = [sum(line.startswith(sign) for line in changes) for sign in "+-~"]

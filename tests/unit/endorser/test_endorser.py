@@ -17,10 +17,9 @@ from endorser.core.endorsements import (
     BACKDATED_S,
     parse_any_public,
     parse_any_ueid,
-    parse_digest_lines,
-    parse_pcr_lines,
     verify_any,
 )
+from endorser.core.measurement_lines import parse_file_lines, parse_pcr_lines
 from endorser.signed_files import statement
 from runtime.keys import load_public_keys
 from schemas import media_types
@@ -90,13 +89,13 @@ def test_digests_are_read_as_sha256sum_prints_them(tmp_path: Path) -> None:
     file = tmp_path / "a file"
     file.write_bytes(b"content")
     printed = subprocess.run(["sha256sum", str(file)], check=True, capture_output=True, text=True).stdout
-    assert parse_digest_lines(printed) == {SHA256.digest(b"content"): str(file)}
+    assert parse_file_lines(printed) == {SHA256.digest(b"content"): str(file)}
 
 
 @pytest.mark.parametrize("text", ["abc  x", "ab" * 31 + "  x", "zz" * 32 + "  x", "ab" * 32])
 def test_wrong_digest_lines_are_named(text: str) -> None:
     with pytest.raises(ConfigError, match="line 1"):
-        parse_digest_lines(text)
+        parse_file_lines(text)
 
 
 def test_an_endorsement_is_signed_shown_and_goes_to_its_topic(

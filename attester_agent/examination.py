@@ -14,7 +14,7 @@ from typing import Final
 from attester_agent.adapters.loaded_files import check_files, load_stamper, load_trust
 from attester_agent.core.handle_gate import ClockTrust, accept_handle
 from attester_agent.core.trust import Trust
-from attester_agent.logs.kernel_logs import open_logs
+from attester_agent.logs.kernel_logs import open_measurement_logs
 from attester_agent.ports import Identity
 from attester_agent.settings import Settings
 from attester_agent.tpm.device import TpmDevice
@@ -152,7 +152,7 @@ def _logs(known: _Known) -> Iterator[Finding]:
             seen="none configured; verifiers see PCR values, but not the measurements behind them",
             todo="set logs.tcg2 and logs.ima to the kernel's files in /sys/kernel/security",
         )
-    for log in open_logs(tcg2=settings.tcg2, ima=settings.ima, cel=settings.cel):
+    for log in open_measurement_logs(tcg2=settings.tcg2, ima=settings.ima, cel=settings.cel):
         check = f"log {log.name}"
         if not log.exists:
             yield Finding(

@@ -15,7 +15,7 @@ from attester_agent.agent import FIRST_RETRY_S, LAST_RETRY_S, Agent, Collaborato
 from attester_agent.claim_collection import ClaimCollection, collectors_of
 from attester_agent.core.agent_state import AgentState
 from attester_agent.core.trust import Trust
-from attester_agent.logs.kernel_logs import open_logs
+from attester_agent.logs.kernel_logs import open_measurement_logs
 from attester_agent.ports import Identity, MeasurementLog, SyncStamper
 from attester_agent.push_maker import PushMaker
 from attester_agent.settings import COMMAND, ROLE, EvidenceSettings, Settings
@@ -116,7 +116,7 @@ def _serve(
 ) -> None:
     topics, evidence, label = settings.mqtt.topics, settings.evidence, settings.name
     device_id = ueid_text(state.ueid)
-    logs = open_logs(tcg2=settings.logs.tcg2, ima=settings.logs.ima, cel=settings.logs.cel, pause=stop.wait)
+    logs = open_measurement_logs(tcg2=settings.logs.tcg2, ima=settings.logs.ima, cel=settings.logs.cel, pause=stop.wait)
     inbox = Inbox()
     status = partial(status_message, ROLE, label or device_id, version=installed_version())
     offline = Will(topic=topics.status(ROLE, device_id), payload=status(online=False))

@@ -135,7 +135,7 @@ class EvidenceSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogSettings:
+class MeasurementLogSettings:
     """Table ``[logs]``: measurement logs to read; leave out those that the device does not have.
 
     Attributes:
@@ -264,7 +264,7 @@ class Settings:
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     tpm: TpmSettings = field(default_factory=TpmSettings)
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
-    logs: LogSettings = field(default_factory=LogSettings)
+    logs: MeasurementLogSettings = field(default_factory=MeasurementLogSettings)
     claims: ClaimSettings = field(default_factory=ClaimSettings)
     sync_stamp: SyncStampSettings = field(default_factory=SyncStampSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)

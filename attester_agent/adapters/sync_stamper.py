@@ -36,7 +36,7 @@ class TsaSyncStamper:
         monotonic_s: Callable[[], float],
         random_bytes: Callable[[int], bytes],
     ) -> None:
-        """Asks nobody yet.
+        """Asks no TSA yet.
 
         Args:
             authorities: at least one, in the order to try them.

@@ -170,7 +170,7 @@ class KernelLog:
             raise WorldError(Reason.LOG_MALFORMED, f"{self._path}, after entry {index}: {error.detail}") from error
 
 
-def open_logs(
+def open_measurement_logs(
     *,
     tcg2: Path | None,
     ima: Path | None,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from attester_agent.logs.kernel_logs import KernelLog, open_logs
+from attester_agent.logs.kernel_logs import KernelLog, open_measurement_logs
 from attester_agent.ports import LogRestartedError
 from schemas.boot_log.records import split_records as split_events
 from schemas.errors import WorldError
@@ -84,7 +84,7 @@ def test_a_replaced_file_is_noticed(log: KernelLog, path: Path, tmp_path: Path) 
 
 
 def test_a_missing_file_is_named_and_may_come(tmp_path: Path) -> None:
-    (log,) = open_logs(tcg2=None, ima=tmp_path / "nothing")
+    (log,) = open_measurement_logs(tcg2=None, ima=tmp_path / "nothing")
     assert not log.exists
     assert not log.has_grown()
     with pytest.raises(WorldError, match="nothing: No such file") as caught:

@@ -14,20 +14,20 @@ STALLED_AFTER_S: Final = (
 )
 _WELL: Final = Condition(ok=True, state="the last request succeeded")
 _REPAIR: Final = "make room, or repair the disk or the file's owner; the agent continues by itself"
+_DOCTOR: Final = "run attester-agent doctor as the agent's user: it shows what is wrong with the TPM"
 _UNASKED: Final = Condition(ok=False, state="not asked yet", next="wait; then see the agent's log lines")
 
 
 class Readiness:
-    """The checks of one agent; each attribute is written by the agent's thread and read by any."""
+    """The checks of one agent. The agent's thread reports; any thread may read."""
 
     def __init__(self) -> None:
         """The agent is not ready before the TPM has answered."""
         self.health: Final = Health(COMMAND, monotonic_s=monotonic_s, stalled_after_s=STALLED_AFTER_S)
-        self._tpm, self._store = _UNASKED, _WELL
         self._handle: AcceptedHandle | None = None
         self._clock = ClockTrust.TRUSTED
-        self.health.ask("tpm", lambda: self._tpm)
-        self.health.ask("store", lambda: self._store)
+        self.health.tell("tpm", _UNASKED)
+        self.health.tell("store", _WELL)
         self.health.ask("handle", self._has_handle)
 
     def beat(self) -> None:
@@ -36,22 +36,19 @@ class Readiness:
 
     def tpm_answered(self) -> None:
         """Reports that the TPM did its last command."""
-        self._tpm = _WELL
+        self.health.tell("tpm", _WELL)
 
     def stored(self) -> None:
         """Reports that the state was stored."""
-        self._store = _WELL
+        self.health.tell("store", _WELL)
 
     def failed(self, error: WorldError) -> None:
         """Reports a failure of TPM or disk; the agent tries again."""
         if error.reason is Reason.STORE_UNAVAILABLE:
-            self._store = Condition(ok=False, state=error.detail, next=_REPAIR)
+            self.health.tell("store", Condition(ok=False, state=error.detail, next=_REPAIR))
         elif error.reason.startswith("tpm-"):
-            self._tpm = Condition(
-                ok=False,
-                state=f"{error.reason}: {error.detail}",
-                next="run attester-agent doctor as the agent's user: it shows what is wrong with the TPM",
-            )
+            state = f"{error.reason}: {error.detail}"
+            self.health.tell("tpm", Condition(ok=False, state=state, next=_DOCTOR))
 
     def bound_to(self, handle: AcceptedHandle | None, clock: ClockTrust) -> None:
         """Reports the handle that pushes are bound to, and whether this machine's clock may judge it."""

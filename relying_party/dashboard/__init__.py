@@ -1,6 +1,8 @@
-"""The dashboard: a web page over what the broker publishes, for operators and auditors (docs/dashboard.md).
+"""The dashboard: a web page of the whole fleet, for operators and auditors (docs/dashboard.md).
 
-A relying party like any other: it subscribes, verifies, shows; it publishes nothing and decides nothing. From below:
-``series``, ``fleet``, ``handle_watch``, ``rows`` are pure; ``feed`` listens; ``events`` and ``web``
-serve; ``login`` and ``oidc`` say who may look. All state is owned by the thread of the event loop.
+It is a relying party: it subscribes, verifies and shows; it publishes nothing and judges nothing. Pure: ``series``,
+``fleet``, ``handle_watch``, ``rows``, ``login_page``, ``login_rate``. Around them: ``feed`` listens to the broker;
+``events``, ``web``, ``status_views`` and ``fences`` answer browsers; ``access``, ``login``, ``oidc`` and ``passwords``
+decide who may look; ``serving`` runs the server; ``settings`` is the TOML file; ``static`` is the page itself. The
+thread of the event loop owns all state.
 """

@@ -1,4 +1,4 @@
-"""Who may look, and at what: anybody on this machine, or whoever logged in, by role."""
+"""Decides who may look, and at what: everybody on this machine, or people who logged in, by role."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -13,57 +13,54 @@ from relying_party.dashboard.settings import LOCAL_NAMES, DashboardSettings
 
 
 class Role(StrEnum):
-    """What somebody may see.
-
-    viewer: the fleet. auditor: also raw results, claims and unexpected files.
-    """
+    """Decides what a person may see: a viewer the fleet, an auditor also raw results, claims and unexpected files."""
 
     VIEWER = "viewer"
     AUDITOR = "auditor"
 
 
 class Access(Protocol):
-    """Decides about requests. Routes that it does not add are behind its middleware."""
+    """Decides about requests. All routes except its own are behind its middleware."""
 
     @property
     def hosts(self) -> Sequence[str]:
-        """The names under which browsers may call this server; empty for any."""
+        """The names by which browsers may call this server; empty for any."""
 
     def role(self, request: Request) -> Role:
-        """Of whoever asks; its middleware has let the request through."""
+        """The role behind a request that its middleware has let through."""
 
     def user_json(self, request: Request) -> dict[str, str] | None:
-        """Name and role of whoever asks; None where nobody logs in."""
+        """Name and role behind a request; None without logins."""
 
     def routes(self) -> Sequence[BaseRoute]:
         """Its own pages."""
 
     def middleware(self) -> Sequence[Middleware]:
-        """What stands before all routes."""
+        """Its middleware, in front of all routes."""
 
 
 class OpenAccess(Access):
-    """Everybody on this machine may see everything: for the loopback alone."""
+    """Lets everybody on this machine see everything; only for the loopback address."""
 
     def __init__(self, settings: DashboardSettings) -> None:
-        """Knows only the local host names, and those that the settings add."""
+        """Accepts the local host names and those in the settings."""
         self._hosts: Final = (*LOCAL_NAMES, *settings.web.hosts)
 
     @property
     @override
     def hosts(self) -> Sequence[str]:
-        """The local ones, and those of the settings."""
+        """The local names and those in the settings."""
         return self._hosts
 
     @override
     def role(self, request: Request) -> Role:
-        """An auditor: whoever is on this machine can subscribe to the broker anyway."""
+        """Always an auditor: everybody on this machine can subscribe to the broker anyway."""
         _ = request
         return Role.AUDITOR
 
     @override
     def user_json(self, request: Request) -> dict[str, str] | None:
-        """Nobody logs in."""
+        """None: there are no logins."""
         _ = request
         return None
 

@@ -1,8 +1,9 @@
-"""What changes, told to every open page: server-sent events, a few a second, each with all that changed since the last.
+"""Sends changes to every open page: server-sent events, a few per second, each with all changes since the last one.
 
-No page has a queue here. A page is a revision: what it was told last. When it can take more, it gets the attesters that
-have changed since, each as it is now. So a slow page costs what a fast one does and sees fewer states in between; one
-that missed that an attester is gone, or that comes from an earlier process, is told to fetch the whole fleet again.
+The server keeps no queue per page, only the revision that the page has. When the page can take more, it gets the
+attesters that have changed since then, in their current state. So a slow page costs no more than a fast one; it skips
+intermediate states. A page that missed a removal, or connected to an earlier process, is told to fetch the whole fleet
+again.
 """
 
 import asyncio
@@ -22,24 +23,24 @@ from schemas.instants import SECOND_US
 
 TICK_S: Final = 0.2
 STATE_EVERY_S: Final = 2.0
-MAX_STREAM_S: Final = 300.0  # then the browser asks again, and whoever may not look any more is told so
+MAX_STREAM_S: Final = 300.0  # then the browser connects again, and its session is checked again
 MAX_ROWS: Final = 3_000  # in one event; a page further behind fetches the whole fleet instead
 _REVISION_DIGITS: Final = 18
 _VIEWERS: Final = Gauge("attestream_dashboard_viewers", "Pages that follow")
 
 
 class TooManyViewersError(Exception):
-    """As many pages follow as may."""
+    """The maximum number of pages follows already."""
 
 
 class Events:
     """All open pages. Owned by the thread of the event loop."""
 
     def __init__(self, feed: Feed, max_viewers: int) -> None:
-        """Starts with no page.
+        """Starts without a page.
 
         Args:
-            feed: what to tell of.
+            feed: the source of the changes.
             max_viewers: pages that may follow at the same time.
         """
         self.run_id: Final = clock.random_bytes(6).hex()
@@ -56,7 +57,7 @@ class Events:
         """The events after a position.
 
         Args:
-            position: ``RUN-REVISION``, as an event's id or the snapshot say it.
+            position: ``RUN-REVISION``, from an event's id or from the snapshot.
 
         Raises:
             TooManyViewersError: there is no room for another page.
@@ -112,12 +113,12 @@ async def compressed(events: AsyncIterator[str]) -> AsyncIterator[bytes]:
 
 
 def state_json(feed: Feed) -> str:
-    """How the feed is, and the last point of the fleet's time line."""
+    """The state of the feed, and the last point of the fleet's time line."""
     return json.dumps(state_of(feed), separators=(",", ":"))
 
 
 def snapshot_json(feed: Feed, run_id: str) -> str:
-    """The whole fleet, with the position from which events go on."""
+    """The whole fleet, and the position from which events continue."""
     fleet = feed.fleet
     head = {
         "position": f"{run_id}-{fleet.revision}",

@@ -1,8 +1,8 @@
-"""The one place where the dashboard listens to the broker: results, handles, status, into what the page shows.
+"""The one place where the dashboard listens to the broker: it takes results, handles and status messages.
 
-The network thread only puts messages into a bounded queue; when that is full it waits, and the broker keeps the rest:
-nothing is dropped here. The thread of the event loop takes them out in short slices, so that pages are answered while a
-whole fleet arrives; it owns everything else.
+The network thread only puts messages into a bounded queue. When the queue is full that thread waits and the broker
+keeps the rest, so no message is dropped here. The thread of the event loop takes messages in short slices, so that it
+can answer pages while a whole fleet arrives; it owns everything else.
 """
 
 import asyncio
@@ -41,20 +41,20 @@ _DEVICES: Final = Gauge("attestream_dashboard_attesters", "Attesters known to th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """What a process says of itself; unsigned, decides nothing."""
+    """A process's own status; unsigned, so no verdict depends on it."""
 
     status: Status
     since_s: float
 
 
 class Feed:
-    """All that is known, kept up to date. Owned by the thread of the event loop."""
+    """Everything that the pages show. Owned by the thread of the event loop."""
 
     def __init__(self, settings: DashboardSettings) -> None:
         """Loads keys and roots; does not connect yet.
 
         Raises:
-            ConfigError: a file is missing or holds the wrong thing.
+            ConfigError: a file is missing or has the wrong content.
         """
         with naming("verifier_keys"):
             self.keys: Final = load_public_keys(settings.verifier_keys)
@@ -75,16 +75,16 @@ class Feed:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the broker is there and sends what was subscribed to."""
+        """Whether the broker has accepted the subscriptions."""
         return self._connection.wait_subscribed(0)
 
     @property
     def backlog(self) -> int:
-        """Messages that wait to be looked at."""
+        """Messages that wait to be taken."""
         return self._arrived.qsize()
 
     async def run(self) -> None:
-        """Connects, and takes what arrives until cancelled."""
+        """Connects, and takes messages until cancelled."""
         self._connection.start()
         next_sample_s = clock.monotonic_s()
         try:
@@ -101,7 +101,7 @@ class Feed:
             self._stop()
 
     def _take_slice(self) -> bool:
-        """Takes messages for a short while; True when there are more."""
+        """Takes messages for a short while; returns whether more are waiting."""
         ends_s = clock.monotonic_s() + SLICE_S
         while clock.monotonic_s() < ends_s:
             try:
@@ -115,7 +115,7 @@ class Feed:
         kind = self._topics.kind_of(message.topic)
         _MESSAGES.labels(kind or "unknown").inc()
         if kind is TopicKind.RESULTS:
-            if message.payload:  # an empty one only clears what the broker had retained
+            if message.payload:  # an empty one deletes the retained result
                 self.fleet.take(message.topic, message.payload, clock.utc_us())
         elif kind is TopicKind.HANDLES:
             name = self._topics.last_level(message.topic)
@@ -138,7 +138,7 @@ class Feed:
             self.processes[message.topic] = Process(status=status, since_s=clock.utc_us() / SECOND_US)
 
     def _stop(self) -> None:
-        """Disconnects; the network thread may be waiting for room in the queue."""
+        """Disconnects. First empties the queue, because the network thread may be waiting for room in it."""
         while not self._arrived.empty():
             self._arrived.get_nowait()
         self._connection.stop()

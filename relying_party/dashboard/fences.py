@@ -1,4 +1,4 @@
-"""What holds for every answer and every request, whoever asks: headers for the browser, our own host names only."""
+"""Protects every request and answer: security headers for the browser, and only our own host names."""
 
 from collections.abc import Collection
 from typing import Final
@@ -25,7 +25,7 @@ _HEADERS: Final = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # To no other host, ever. Without any, a browser hides from us, too, that a form was sent from our own page.
+    # Never to another host. "no-referrer" would also hide from us that a form was sent from our own page.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -38,11 +38,11 @@ class HeaderFence:
     """Puts the security headers on every answer, errors included."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """Stands before ``app``."""
+        """Wraps ``app``."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handles one request."""
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -56,20 +56,20 @@ class HeaderFence:
 
 
 class HostFence:
-    """Refuses requests under foreign host names, and requests from foreign pages that would change something."""
+    """Refuses requests under foreign host names, and requests from foreign pages that could change something."""
 
     def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
-        """Stands before ``app``.
+        """Wraps ``app``.
 
         Args:
-            app: the rest.
-            hosts: the names that are ours, without ports; empty takes any.
+            app: the application.
+            hosts: our own names, without ports; empty accepts any.
         """
         self._app = app
         self._hosts = frozenset(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handles one request."""
         if scope["type"] == "http":
             refusal = self._refusal(Headers(scope=scope), scope["method"])
             if refusal:
@@ -81,7 +81,9 @@ class HostFence:
         host = headers.get("Host", "")
         name = _split(f"//{host}").hostname or ""
         if self._hosts and name not in self._hosts:
-            return "This server is not called that. If it should be, add the name to web.hosts in its configuration.\n"
+            return (
+                "This server does not have that name. If it should, add the name to web.hosts in its configuration.\n"
+            )
         if method in _SAFE_METHODS:
             return ""
         origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site", "same-origin")
@@ -91,7 +93,7 @@ class HostFence:
 
 
 def _split(url: str) -> SplitResult:
-    """An address taken apart; of what is none, one that is nobody's."""
+    """``urlsplit(url)``; an empty ``SplitResult`` if ``url`` is not a valid URL."""
     try:
         return urlsplit(url)
     except ValueError:

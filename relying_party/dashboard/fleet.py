@@ -1,12 +1,12 @@
-"""What the dashboard knows of each attester: what stands, how it came about, and what was refused on its topic.
+"""The dashboard's knowledge about each attester: its standing, its history, and refused messages on its topic. Pure.
 
-Pure: messages and the time are arguments. Everything shown as a result was verified by :class:`ResultBoard`. A message
-that does not verify is shown beside it, with its code and time, and never changes what a verifier said. Until the next
-verified result it takes away the affirmation in the view: what is newest on that topic cannot be believed. It never
-hides a warning or a contraindication: whoever can publish could otherwise clear them from the screen.
+Every result that is shown was verified by :class:`ResultBoard` (invariant I28). A message that does not verify is shown
+beside the result, with its code and time, and never changes the verdict. Until the next verified result it takes away
+the affirmation in the view, because the newest message on that topic is not genuine. It never hides a warning or a
+contraindication (invariant I32): otherwise anyone who can publish could clear a finding from the screen.
 
-Bounded: a stranger who invents attesters fills :data:`MAX_STRANGERS` places, the oldest of them is dropped; everything
-else grows only with attesters that a trusted verifier has named, by :data:`SAMPLE`, :data:`MAX_CHANGES` and one token.
+Bounded memory: attesters that a stranger invents take at most :data:`MAX_STRANGERS` places; then the oldest is dropped.
+For each attester that a trusted verifier has named it keeps one token and a bounded history.
 """
 
 import heapq
@@ -48,7 +48,7 @@ _NAN: Final = math.nan
 
 
 class View(StrEnum):
-    """How an attester is counted and coloured: what its result says, or that it cannot be believed."""
+    """How an attester is counted and coloured: by its result, or as unverified."""
 
     AFFIRMING = "affirming"
     WARNING = "warning"
@@ -60,7 +60,7 @@ class View(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What an attester's standing became, and when (seconds, by this machine's clock)."""
+    """A new standing of an attester, and when it began (seconds, by this machine's clock)."""
 
     at_s: float
     status: str
@@ -70,15 +70,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Messages on an attester's topic that were not believed; the members describe the newest.
+    """Refused messages on an attester's topic; the members describe the newest one.
 
     Attributes:
         count: how many since this process started.
-        at_s: when the newest came.
+        at_s: when the newest one arrived.
         code: why it was refused.
-        detail: the same for people; a stranger's bytes may be quoted in it.
-        token: the token in it, if it was small.
-        stands: no verified result came after it.
+        detail: the same for people; may quote a stranger's bytes.
+        token: its token, if that is small.
+        is_newest: no verified result came after it.
     """
 
     count: int
@@ -86,7 +86,7 @@ class Refusal:
     code: str
     detail: str
     token: bytes | None
-    stands: bool
+    is_newest: bool
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,13 +100,13 @@ class Device:
     changes: deque[Change] = field(default_factory=lambda: deque(maxlen=MAX_CHANGES))
     logs: tuple[str, ...] = ()
     samples: Series | None = None
-    wakes: bool = False  # stands in the heap of expiries
-    row: str = ""  # owned by the views: the row as JSON, for `row_revision`
+    wakes: bool = False  # is in the heap of expiries
+    row: str = ""  # owned by `rows`: the row as JSON, at `row_revision`
     row_revision: int = -1
 
 
 class Fleet:
-    """All attesters, by revision: each change of one has a number of its own. Owned by the thread that calls it."""
+    """All attesters; every change of one increments the revision. Owned by the thread that calls it."""
 
     def __init__(self, keys: Mapping[str, EllipticCurvePublicKey]) -> None:
         """Starts empty.
@@ -116,23 +116,23 @@ class Fleet:
         """
         self.board: Final = ResultBoard(keys)
         self.revision = 0
-        self.oldest_revision = 0  # a reader that is behind this one has missed that something is gone
+        self.oldest_revision = 0  # a reader with an older revision may have missed a removal
         self.refused: Final[Counter[str]] = Counter()
         self.refused_why = ""
         self.results = 0
         self.timeline: Final = Series(TIMELINE, recent=TIMELINE_RECENT, earlier=TIMELINE_EARLIER)
-        self._devices: OrderedDict[Ueid, Device] = OrderedDict()  # the one that changed last at the end
+        self._devices: OrderedDict[Ueid, Device] = OrderedDict()  # in the order of their last change
         self._strangers: OrderedDict[Ueid, None] = OrderedDict()
         self._gone: deque[tuple[int, Ueid]] = deque()
         self._refused_tokens: OrderedDict[Ueid, None] = OrderedDict()
         self._expiries: list[tuple[int, Ueid]] = []
 
     def take(self, topic: str, payload: bytes, now_us: int) -> None:
-        """Takes one message of the results topic, believed or not.
+        """Takes one message of the results topic, valid or not.
 
         Args:
             topic: where it was published.
-            payload: what was.
+            payload: of the message.
             now_us: UTC microseconds.
         """
         try:
@@ -145,7 +145,7 @@ class Fleet:
         self._strangers.pop(result.ueid, None)
         device = self._devices.setdefault(result.ueid, Device(ueid=result.ueid))
         if device.refusal is not None:
-            device.refusal = replace(device.refusal, stands=False)
+            device.refusal = replace(device.refusal, is_newest=False)
         standing = self.board.standing(result.ueid, now_us // SECOND_US)
         if standing is not None and standing.result is result:  # else another verifier has issued a newer one
             device.token = verified.token
@@ -157,7 +157,7 @@ class Fleet:
         self._touch(device)
 
     def expire(self, now_s: int) -> None:
-        """Notes what has expired since the last call; results end without a message."""
+        """Notes the results that have expired since the last call; no message announces that."""
         while self._expiries and self._expiries[0][0] <= now_s:
             _, ueid = heapq.heappop(self._expiries)
             device, standing = self._devices[ueid], self.board.standing(ueid, now_s)
@@ -178,11 +178,11 @@ class Fleet:
         self.timeline.append(now_s, *(counts[view] for view in View))
 
     def counts(self, now_s: float) -> Counter[View]:
-        """How many attesters there are in each view."""
+        """The number of attesters in each view."""
         return Counter(self.view(device, now_s) for device in self._devices.values())
 
     def device(self, ueid: Ueid) -> Device | None:
-        """What is known of one attester."""
+        """The knowledge about one attester; None if no message about it was seen."""
         return self._devices.get(ueid)
 
     def devices(self) -> Iterable[Device]:
@@ -193,7 +193,7 @@ class Fleet:
         return len(self._devices)
 
     def standing(self, device: Device, now_s: float) -> Standing | None:
-        """What stands about an attester; None when only unverified messages were seen."""
+        """The standing of an attester; None when only unverified messages were seen."""
         return self.board.standing(device.ueid, int(now_s))
 
     def view(self, device: Device, now_s: float) -> View:
@@ -201,7 +201,7 @@ class Fleet:
         return view_of(self.standing(device, now_s), device.refusal)
 
     def since(self, revision: int) -> tuple[list[Device], list[Ueid]] | None:
-        """What changed after a revision, and what is gone; None when that is too long ago to tell."""
+        """Changed and removed attesters since a revision; None if that is too long ago."""
         if not self.oldest_revision <= revision <= self.revision:
             return None
         changed = list(_until(reversed(self._devices.values()), revision))
@@ -213,7 +213,7 @@ class Fleet:
         try:
             ueid = Topics().ueid_of(topic)
         except PeerError:
-            return  # about nobody
+            return  # the topic names no attester
         device = self._devices.get(ueid)
         if device is None:
             device = self._devices[ueid] = Device(ueid=ueid)
@@ -222,10 +222,10 @@ class Fleet:
                 self._forget(self._strangers.popitem(last=False)[0])
         before = device.refusal
         count = 1 if before is None else before.count + 1
-        # A true result of before, repeated: it was believed once, and what came after it still stands. So it takes
-        # nothing away, and must not cover the code of what does.
+        # An older genuine result that was repeated: the newer result is still in force. So it takes no affirmation
+        # away, and must not replace the code of a refusal that does.
         repeated = error.reason is Reason.OBJECT_ROLLED_BACK
-        if before is not None and before.stands and repeated:
+        if before is not None and before.is_newest and repeated:
             device.refusal = replace(before, count=count)
         else:
             device.refusal = Refusal(
@@ -234,12 +234,12 @@ class Fleet:
                 code=error.reason,
                 detail=error.detail[:_DETAIL_CHARACTERS],
                 token=self._kept(ueid, payload),
-                stands=not repeated,
+                is_newest=not repeated,
             )
         self._touch(device)
 
     def _kept(self, ueid: Ueid, payload: bytes) -> bytes | None:
-        """The token of a refused message, to show; those of few attesters are kept."""
+        """The token of a refused message, to show it; kept for a limited number of attesters."""
         if len(payload) > MAX_REFUSED_TOKEN_BYTES:
             return None
         try:
@@ -255,10 +255,10 @@ class Fleet:
         return token
 
     def _note(self, device: Device, standing: Standing, at_s: float) -> None:
-        said = (standing.status.value, standing.freshness.value, standing.reasons)
+        now = (standing.status.value, standing.freshness.value, standing.reasons)
         last = device.changes[-1] if device.changes else None
-        if last is None or (last.status, last.freshness, last.reasons) != said:
-            status, freshness, reasons = said
+        if last is None or (last.status, last.freshness, last.reasons) != now:
+            status, freshness, reasons = now
             device.changes.append(Change(at_s=at_s, status=status, freshness=freshness, reasons=reasons))
 
     def _touch(self, device: Device) -> None:
@@ -276,12 +276,12 @@ class Fleet:
 
 
 def view_of(standing: Standing | None, refusal: Refusal | None) -> View:
-    """How an attester is shown, by what stands and what was refused."""
+    """How an attester is shown, by its standing and its newest refused message."""
     if standing is None:
         return View.UNVERIFIED
     if standing.status in {Tier.WARNING, Tier.CONTRAINDICATED}:
         return View(standing.status.value)
-    if refusal is not None and refusal.stands:
+    if refusal is not None and refusal.is_newest:
         return View.UNVERIFIED
     if standing.status is Tier.AFFIRMING:
         return View.AFFIRMING

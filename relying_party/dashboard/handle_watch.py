@@ -1,9 +1,10 @@
-"""What can be seen of the handle distributors from outside: their handles, how they follow one another, and how late.
+"""Observes the handle distributors: their handles, how the handles follow one another, and their delays. Pure.
 
-Pure. With the distributors' keys and the TSAs' roots a handle is shown as verified, and one that does not verify is
-refused and counted. Without them nothing is verified, and each handle says so: its times are then a stranger's word.
+With the distributors' keys and the TSAs' roots, a handle is shown as verified; one that does not verify is refused and
+counted. Without them no handle is verified, and each is shown as not verified: its times may be a stranger's.
 
-Bounded: :data:`MAX_DISTRIBUTORS` topics (further ones are passed over), the last :data:`MAX_HANDLES` handles of each.
+Bounded memory: :data:`MAX_DISTRIBUTORS` topics (further ones are ignored), and the last :data:`MAX_HANDLES` handles of
+each.
 """
 
 from collections import Counter, deque
@@ -38,7 +39,7 @@ _DETAIL_CHARACTERS: Final = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """Whose handles count: the distributors' keys by key id, and a verifier of stamps to the TSAs' roots."""
+    """The trusted signers of handles: the distributors' keys by key id, and a verifier of stamps by the TSAs' roots."""
 
     keys: Mapping[bytes, EllipticCurvePublicKey]
     stamps: StampVerifier
@@ -52,11 +53,11 @@ class Seen:
         id: SHA-256 of its bytes.
         claims: its claims; signed by a trusted distributor only where ``verified``.
         verified: signature and stamp were verified here.
-        time_us: of the TSA's stamp; None where that was not verified.
+        time_us: of the TSA's stamp; None if that was not verified.
         accuracy_us: of that time.
-        marker_us: the TSA's time in the epoch marker, which the distributor asked for just before.
-        received_us: when it came here, by this machine's clock.
-        retained: it was there before we came, so the time it came says nothing.
+        marker_us: the TSA's time in the epoch marker, which the distributor requests just before the stamp.
+        received_us: when it arrived here, by this machine's clock.
+        retained: the broker had it before we connected, so its time of arrival means nothing.
         fit: how it continues its distributor's chain.
     """
 
@@ -88,10 +89,10 @@ class HandleWatch:
     """All distributors. Owned by the thread that calls it."""
 
     def __init__(self, trust: Trust | None) -> None:
-        """Starts with nothing seen.
+        """Starts without handles.
 
         Args:
-            trust: None verifies nothing.
+            trust: None to verify no handle.
         """
         self.trust: Final = trust
         self.revision = 0
@@ -102,8 +103,8 @@ class HandleWatch:
         """Takes one message of the handles topic.
 
         Args:
-            name: the distributor, by the topic.
-            payload: what was published.
+            name: the distributor, from the topic.
+            payload: of the message.
             received_us: UTC microseconds.
             retained: whether the broker had it before we subscribed.
         """
@@ -127,7 +128,7 @@ class HandleWatch:
         self.revision += 1
 
     def find(self, handle: HandleId) -> Seen | None:
-        """The handle of that id, if it was seen and is still remembered."""
+        """The handle of that id, if it was seen and is still in memory."""
         for distributor in self.distributors.values():
             for seen in reversed(distributor.handles):
                 if seen.id == handle:
@@ -160,7 +161,7 @@ class HandleWatch:
 
 
 def _fit_by_name(claims: HandleClaims, known: Distributor) -> Fit:
-    """How an unverified handle says it follows: enough to show a gap, not enough to call anything a fork."""
+    """How an unverified handle claims to follow: enough to show a gap, not enough to report a fork."""
     if not known.handles:
         return Fit.FIRST
     return Fit.LINKED if any(seen.id == claims.previous for seen in known.handles) else Fit.GAP

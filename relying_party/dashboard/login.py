@@ -1,9 +1,9 @@
-"""Login: sessions in a signed cookie, a gate before everything that is not the login itself, roles.
+"""Login: sessions in a signed cookie, roles, and a gate in front of all pages but the login.
 
-A session ends after a fixed time, with a logout in that browser, and, for users of the password file, as soon as they
-are no longer in it or have another password or role. The cookie is HttpOnly, SameSite=Lax (the way back from an
-identity provider is a navigation from its site), and Secure where browsers come by HTTPS. Requests that change anything
-must come from our own page (:class:`relying_party.dashboard.fences.HostFence`).
+A session ends after a fixed time, or with a logout in that browser. For users in the password file it also ends when
+they are removed or their password or role changes. The cookie is HttpOnly; SameSite=Lax, because an identity provider
+sends browsers back by a navigation from its own site; and Secure where browsers use HTTPS. Requests that change
+anything must come from our own page (:class:`relying_party.dashboard.fences.HostFence`).
 """
 
 from collections.abc import Sequence
@@ -48,20 +48,20 @@ _HOUR_S: Final = 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Who is logged in."""
+    """A person who is logged in."""
 
     name: str
     role: Role
 
 
 class LoginAccess(Access):
-    """Lets in who has logged in. Owned by the thread of the event loop."""
+    """Requires a login. Owned by the thread of the event loop."""
 
     def __init__(self, settings: DashboardSettings) -> None:
         """Reads the users and the session key.
 
         Raises:
-            ConfigError: a file is missing or will not do.
+            ConfigError: a file is missing or has the wrong content.
         """
         login, web = settings.login, settings.web
         self._hosts: Final = (*LOCAL_NAMES, *web.hosts) if web.hosts or web.is_local else ()
@@ -124,7 +124,7 @@ class LoginAccess(Access):
         )
 
     def person(self, connection: HTTPConnection) -> Person | None:
-        """Who asks, if their session is still good."""
+        """The person behind a request; None without a valid session."""
         session = connection.session
         name, role, at_s = session.get("name"), session.get("role"), session.get("at")
         if not isinstance(name, str) or not isinstance(at_s, int) or clock.utc_s() >= at_s + self._lifetime_s:
@@ -176,7 +176,7 @@ class LoginAccess(Access):
     async def _to_provider(self, request: Request) -> Response:
         if self._provider is None:
             return self._page(login_page.Notice.PROVIDER, HTTPStatus.NOT_FOUND)
-        request.session.clear()  # what an earlier try left
+        request.session.clear()  # remove the state of an earlier attempt
         try:
             return await self._provider.redirect(request)
         except WorldError as error:
@@ -205,14 +205,14 @@ class LoginAccess(Access):
 
 
 class Gate:
-    """Stands before all routes: who has not logged in gets the login, or 401 where a program asks."""
+    """Wraps all routes: without a login a browser gets the login page, and a program gets 401."""
 
     def __init__(self, app: ASGIApp, access: LoginAccess) -> None:
-        """Stands before ``app``."""
+        """Wraps ``app``."""
         self._app, self._access = app, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handles one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,17 +1,17 @@
-"""The login page. Pure: made of fixed texts alone; nothing that anybody typed comes back in it."""
+"""The login page. Pure. It consists of fixed texts: no input of a person comes back in it."""
 
 from enum import StrEnum
 from typing import Final
 
 
 class Notice(StrEnum):
-    """What went wrong before, in words."""
+    """Why the last attempt failed, for people."""
 
     NONE = ""
     WRONG = "Name or password are wrong."
     TOO_OFTEN = "Too many tries. Wait five minutes, then try again."
-    PROVIDER = "Logging in with the identity provider did not work. Try again; the server's log says why."
-    NO_ROLE = "You are known, but you have no role here. Ask whoever runs this dashboard."
+    PROVIDER = "Logging in with the identity provider did not work. Try again; the server's log lines say why."
+    NO_ROLE = "You are known, but you have no role here. Ask the operator of this dashboard."
 
 
 _HEAD: Final = """<!doctype html>
@@ -40,5 +40,5 @@ _TAIL: Final = """</main></body></html>
 
 def render(notice: Notice, *, with_password: bool, with_provider: bool) -> str:
     """The page as HTML."""
-    said = f'<p class="notice bad" role="alert">{notice}</p>\n' if notice else ""
-    return "".join((_HEAD, said, _FORM if with_password else "", _PROVIDER if with_provider else "", _TAIL))
+    alert = f'<p class="notice bad" role="alert">{notice}</p>\n' if notice else ""
+    return "".join((_HEAD, alert, _FORM if with_password else "", _PROVIDER if with_provider else "", _TAIL))

@@ -1,8 +1,8 @@
-"""How often somebody may try to log in. Pure: the time is an argument.
+"""Limits the attempts to log in. Pure: the time is an argument.
 
-Failures are counted for each address and for each pair of address and name, in windows; a success clears the pair.
-Bounded: of :data:`MAX_KEYS` counters the one that was used longest ago is dropped. So many strangers cannot lock out a
-person who comes from elsewhere, and one stranger gets a few guesses a window.
+Failures are counted per address, and per address and name, in windows; a success clears the counter of the pair. The
+number of counters is bounded by :data:`MAX_KEYS`; beyond that the least recently used one is dropped. One stranger gets
+a few guesses per window, and many strangers cannot lock out a person who comes from another address.
 """
 
 from collections import OrderedDict
@@ -18,15 +18,15 @@ class LoginRate:
     """All counters. Owned by the thread that calls it."""
 
     def __init__(self) -> None:
-        """Starts with no failure."""
+        """Starts without failures."""
         self._failures: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
 
     def wait_s(self, address: str, name: str, now_s: float) -> float:
-        """Seconds until the next try is allowed; 0 if it is now.
+        """Seconds until the next attempt is allowed; 0 if it is allowed now.
 
         Args:
-            address: where the request comes from.
-            name: who it says to be.
+            address: of the client.
+            name: that the client entered.
             now_s: monotonic seconds.
         """
         return max(
@@ -35,7 +35,7 @@ class LoginRate:
         )
 
     def tried(self, address: str, name: str, now_s: float) -> None:
-        """Counts a try as failed, before its outcome is known: many at once get no more guesses than one by one."""
+        """Counts an attempt as failed before its outcome is known, so that parallel attempts gain no extra guesses."""
         for key in ((address, name), (address, "")):
             started_s, count = self._failures.pop(key, (now_s, 0))
             if now_s >= started_s + WINDOW_S:
@@ -45,7 +45,7 @@ class LoginRate:
             self._failures.popitem(last=False)
 
     def succeeded(self, address: str, name: str) -> None:
-        """Forgets the failures of that pair, and takes this try off the address."""
+        """Clears the failures of that pair, and subtracts this attempt from those of the address."""
         self._failures.pop((address, name), None)
         started_s, count = self._failures.get((address, ""), (0.0, 0))
         if count:

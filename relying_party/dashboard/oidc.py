@@ -1,7 +1,7 @@
-"""Login by an OpenID Connect provider: authorization code with PKCE, an ID token that the provider signed for us.
+"""Login by an OpenID Connect provider: authorization code with PKCE, and an ID token that the provider signed for us.
 
-The only importer of Authlib. What is believed: an ID token by the configured issuer (its keys by its own metadata), for
-our client id, with the nonce of this very login. A role is what the configured claim says; without one nobody gets in.
+The only importer of Authlib. It accepts an ID token of the configured issuer (whose keys come from its metadata), for
+our client id, with the nonce of this login. The configured claim states the role; without a role nobody gets in.
 """
 
 import warnings
@@ -18,7 +18,7 @@ from runtime.keys import read_file
 from schemas.errors import PeerError, WorldError
 from schemas.reasons import Reason
 
-with warnings.catch_warnings(record=True):  # it announces that it will want another HTTP client one day
+with warnings.catch_warnings(record=True):  # it warns that it will change its HTTP client
     from authlib.common.errors import AuthlibBaseError
     from authlib.integrations.starlette_client import OAuth
     from joserfc.errors import JoseError
@@ -26,13 +26,13 @@ with warnings.catch_warnings(record=True):  # it announces that it will want ano
 _TIMEOUT_S: Final = 10.0
 _NAME_CHARACTERS: Final = 64
 _MAX_ROLES: Final = 1000
-# What a provider's answer can be instead of what it should: libraries say so in all these ways.
+# The libraries raise all of these for a wrong answer of the provider.
 _REFUSALS: Final = (AuthlibBaseError, JoseError, ValueError, KeyError, TypeError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Whom the provider has sent; without a role they may see nothing."""
+    """A person whom the provider has identified; without a role they may see nothing."""
 
     name: str
     role: Role | None
@@ -42,7 +42,7 @@ class Provider:
     """One provider. Owned by the thread of the event loop."""
 
     def __init__(self, settings: OidcSettings) -> None:
-        """Asks nobody yet.
+        """Does not contact the provider yet.
 
         Raises:
             ConfigError: the secret's file cannot be read.
@@ -66,7 +66,7 @@ class Provider:
         """Sends a browser to the provider; state, nonce and PKCE verifier go into its session.
 
         Raises:
-            WorldError: the provider cannot be reached, or does not say where to send people.
+            WorldError: the provider cannot be reached, or its metadata lacks an address.
         """
         where = self._settings.redirect_uri or str(request.url_for("oidc_callback"))
         try:
@@ -76,10 +76,10 @@ class Provider:
         return response
 
     async def identity(self, request: Request) -> Identity:
-        """Who came back with a code.
+        """The person who came back with a code.
 
         Raises:
-            PeerError: ``malformed``: the code, the state or the ID token will not do.
+            PeerError: ``malformed``: the code, the state or the ID token is not valid.
             WorldError: the provider cannot be reached.
         """
         settings = self._settings
@@ -91,16 +91,16 @@ class Provider:
             token = await self._client.authorize_access_token(request, claims_options=wanted)
             claims = token["userinfo"]
             name = str(claims.get("preferred_username") or claims.get("email") or claims["sub"])
-            said = claims.get(settings.role_claim)
+            roles = claims.get(settings.role_claim)
         except httpx.HTTPError as error:
             raise WorldError(Reason.CONFIGURATION_INVALID, f"identity provider: {error}") from error
         except _REFUSALS as error:
             raise PeerError(Reason.MALFORMED, f"identity provider: {type(error).__name__} {error}") from error
-        return Identity(name=name[:_NAME_CHARACTERS], role=_role_of(said, settings))
+        return Identity(name=name[:_NAME_CHARACTERS], role=_role_of(roles, settings))
 
 
-def _role_of(said: object, settings: OidcSettings) -> Role | None:
-    listed = said[:_MAX_ROLES] if isinstance(said, list) else [said]
+def _role_of(claim: object, settings: OidcSettings) -> Role | None:
+    listed = claim[:_MAX_ROLES] if isinstance(claim, list) else [claim]
     roles = {each for each in listed if isinstance(each, str)}
     if roles & set(settings.auditors):
         return Role.AUDITOR

@@ -1,7 +1,7 @@
-"""The password file: a line for each person, ``NAME:ROLE:HASH``, the hash Argon2id in PHC form (RFC 9106).
+"""The password file: a line for each person, ``NAME:ROLE:HASH``; the hash is Argon2id in PHC form (RFC 9106).
 
-The file is read at every login and whenever it changes: a person removed from it, or given another password, is out at
-the next request. An unknown name costs as much time as a wrong password.
+The file is read again whenever it has changed. A person who was removed, or whose password was changed, is logged out
+at the next request. An unknown name takes as much time as a wrong password.
 """
 
 import hashlib
@@ -29,11 +29,11 @@ _ITERATIONS, _LANES, _MEMORY_KIB, _LENGTH, _SALT_BYTES = 3, 4, 64 * 1024, 32, 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """Who may log in.
+    """A person who may log in.
 
     Attributes:
         name: of the person.
-        role: what they may see.
+        role: decides the pages that they may see.
         password_hash: PHC text; never shown.
     """
 
@@ -43,30 +43,30 @@ class User:
 
     @property
     def version(self) -> str:
-        """Changes with the password and the role; a session that names another one is over."""
+        """Changes with the password and the role; a session with another version has ended."""
         return hashlib.sha256(f"{self.role}:{self.password_hash}".encode()).hexdigest()[:16]
 
 
 class Passwords:
-    """The users in one file. Owned by the thread of the event loop, which may lend :meth:`matches` to another."""
+    """The users in one file. Owned by the event loop's thread; only :meth:`matches` may run in another."""
 
     def __init__(self, path: Path) -> None:
         """Reads the file.
 
         Raises:
-            ConfigError: it is missing or does not read.
+            ConfigError: it is missing or invalid.
         """
         self._path = path
         self._seen: tuple[int, int, int] | None = None
         self._users: dict[str, User] = {}
-        self._nobody: Final = hash_password(clock.random_bytes(16).hex())
+        self._decoy_hash: Final = hash_password(clock.random_bytes(16).hex())
         self.reload()
 
     def reload(self) -> None:
         """Reads the file again if it has changed.
 
         Raises:
-            ConfigError: it is missing or does not read.
+            ConfigError: it is missing or invalid.
         """
         try:
             status = self._path.stat()
@@ -78,7 +78,7 @@ class Passwords:
             self._seen = seen
 
     def find(self, name: str) -> User | None:
-        """Who has that name; nobody while the file cannot be read."""
+        """The user of that name; None if there is none, or while the file cannot be read."""
         try:
             self.reload()
         except ConfigError:
@@ -86,12 +86,12 @@ class Passwords:
         return self._users.get(name)
 
     def matches(self, user: User | None, password: str) -> bool:
-        """Whether the password is that user's; takes its time for nobody, too."""
+        """Whether the password is that user's; takes as long without a user."""
         secret = password.encode()
         if len(secret) > MAX_PASSWORD_BYTES:
             return False
         try:
-            Argon2id.verify_phc_encoded(secret, self._nobody if user is None else user.password_hash)
+            Argon2id.verify_phc_encoded(secret, self._decoy_hash if user is None else user.password_hash)
         except InvalidKey:
             return False
         return user is not None
@@ -110,10 +110,10 @@ def hash_password(password: str) -> str:
 
 
 def load_users(path: Path) -> list[User]:
-    """The users in a file; lines that are empty or begin with ``#`` are passed over.
+    """The users in a file; ignores lines that are empty or begin with ``#``.
 
     Raises:
-        ConfigError: names the file and the line; never what stands in it.
+        ConfigError: names the file and the line; never quotes its content.
     """
     content = read_file(path)
     if len(content) > MAX_FILE_BYTES:
@@ -127,19 +127,19 @@ def load_users(path: Path) -> list[User]:
         if not _NAME.fullmatch(name) or role not in set(Role) or not password_hash.startswith("$argon2id$"):
             raise ConfigError(f"{path}, line {number}: expected NAME:viewer or auditor:$argon2id$...")
         if name in users:
-            raise ConfigError(f"{path}, line {number}: {name} is there twice")
+            raise ConfigError(f"{path}, line {number}: {name} is listed twice")
         users[name] = User(name=name, role=Role(role), password_hash=password_hash)
     return list(users.values())
 
 
 def add_user(path: Path, name: str, role: Role, password: str) -> bool:
-    """Adds a user, or gives one another role and password; the file is readable for its owner alone.
+    """Adds a user, or changes role and password of one; only the file's owner can read it.
 
     Returns:
         Whether the name is new.
 
     Raises:
-        ConfigError: the name or the password will not do, or the file does not read.
+        ConfigError: the name or the password is not acceptable, or the file is invalid.
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(f"NAME: {name[:80]!r}, expected 1 to 64 of A-Z a-z 0-9 . _ @ -")
@@ -156,7 +156,7 @@ def remove_user(path: Path, name: str) -> None:
     """Removes a user; their sessions end with their next request.
 
     Raises:
-        ConfigError: there is no such user, or the file does not read.
+        ConfigError: there is no such user, or the file is invalid.
     """
     users = {user.name: user for user in load_users(path)}
     if users.pop(name, None) is None:

@@ -1,7 +1,6 @@
-"""Views for the page, as JSON: a compact row for each attester, and all there is about one of them.
+"""JSON for the page: a compact row for each attester, and everything about one of them. Pure.
 
-Pure. Everything is text, numbers and lists of them; the page puts text into the document as text. Times are UTC
-seconds.
+Everything is text, numbers and lists of them; the page inserts text as text, never as HTML. Times are UTC seconds.
 """
 
 import base64
@@ -44,7 +43,7 @@ _SAMPLE_DIGITS: Final = 3
 
 
 def reasons_json() -> dict[str, list[object]]:
-    """What each reason code means, which trust claims it can be the reason for (none: any), and what to do next."""
+    """For each reason code: its meaning, the trust claims that it can explain (empty for any), and the next step."""
     return {
         row.code.value: [
             _sentence(row.meaning),
@@ -60,9 +59,9 @@ def _sentence(text: str) -> str:
 
 
 def row_json(fleet: Fleet, device: Device) -> str:
-    """The row of an attester, a list in the order of :data:`COLUMNS`; what it says does not depend on the time.
+    """The row of an attester, a list in the order of :data:`COLUMNS`. It does not depend on the time.
 
-    Whether the result has expired, and so how it is shown, the page works out again every second, by ``expires``.
+    The page decides every second whether the result has expired, by ``expires``.
     """
     if device.row_revision != device.revision:
         device.row = json.dumps(_row(fleet.standing(device, 0), device), separators=(",", ":"))
@@ -83,14 +82,14 @@ def timeline_of(fleet: Fleet) -> list[list[float]]:
 def detail_of(
     fleet: Fleet, device: Device, handles: HandleWatch, now_s: float, *, for_auditor: bool
 ) -> dict[str, object]:
-    """All that is known of one attester.
+    """Everything about one attester.
 
     Args:
-        fleet: it belongs to.
+        fleet: that it belongs to.
         device: the attester.
-        handles: to say which handle its result names.
+        handles: to look up the handle that its result names.
         now_s: UTC seconds.
-        for_auditor: with raw results, claims and unexpected files.
+        for_auditor: include raw results, claims and unexpected files.
     """
     standing = fleet.standing(device, now_s)
     detail: dict[str, object] = {
@@ -115,7 +114,7 @@ def detail_of(
 
 def _row(standing: Standing | None, device: Device) -> list[object]:
     refusal = device.refusal
-    refused = [0, "", 0, 0] if refusal is None else [refusal.count, refusal.code, refusal.at_s, int(refusal.stands)]
+    refused = [0, "", 0, 0] if refusal is None else [refusal.count, refusal.code, refusal.at_s, int(refusal.is_newest)]
     name = ueid_text(device.ueid)
     if standing is None:
         return [name, "", "", "", [], 0, 0, None, None, "", [], None, 0, *refused, ""]
@@ -221,7 +220,7 @@ def _refusal(refusal: Refusal | None, *, for_auditor: bool) -> dict[str, object]
         "at": refusal.at_s,
         "code": refusal.code,
         "detail": refusal.detail if for_auditor else "",
-        "stands": refusal.stands,
+        "stands": refusal.is_newest,
         "raw": _token(refusal.token) if for_auditor else None,
     }
 

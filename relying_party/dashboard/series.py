@@ -1,7 +1,7 @@
-"""Records of one shape in the order of time, in bounded memory: the newest as they came, all earlier ones thinned out.
+"""A time series in bounded memory: keeps the newest records completely, and earlier ones thinned out. Pure.
 
-Pure. Invariant: never more than ``recent + earlier`` records, however long it runs; the first and the newest record
-are always there. When the earlier part is full every second record goes, and the rest of time is kept half as densely.
+Invariant: it holds at most ``recent + earlier`` records, and always the first and the newest one. When the earlier part
+is full, every second record of it is dropped, and from then on it grows half as fast.
 """
 
 import struct
@@ -24,8 +24,8 @@ class Series:
 
         Args:
             layout: of a record; begins with ``<d``.
-            recent: how many of the newest records are kept as they came.
-            earlier: how many stand for all the time before; at least two.
+            recent: how many of the newest records are kept completely.
+            earlier: how many records are kept for all the time before; at least two.
         """
         self._layout = layout
         self._recent_bytes, self._earlier_bytes = recent * layout.size, earlier * layout.size
@@ -33,7 +33,7 @@ class Series:
         self._spacing_s, self._next_earlier_s = FIRST_SPACING_S, float("-inf")
 
     def append(self, at_s: float, *values: float) -> None:
-        """Adds a record; one that is not later than the newest is left out."""
+        """Adds a record, unless it is not later than the newest one."""
         size = self._layout.size
         if self._recent and at_s <= self._time(self._recent, len(self._recent) - size):
             return

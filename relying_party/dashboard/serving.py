@@ -1,4 +1,4 @@
-"""The server of the dashboard: one process, one event loop, until it is told to stop.
+"""Runs the server of the dashboard: one process, one event loop, until a stop is requested.
 
 The only importer of uvicorn. Needs the extra ``dashboard``.
 """
@@ -26,11 +26,11 @@ from schemas.errors import ConfigError
 _POLL_S: Final = 0.1
 _LEAVE_S: Final = 2
 _BACKLOG: Final = 128
-_OTHER_CONNECTIONS: Final = 256  # than those of pages that follow; further ones get 503
+_OTHER_CONNECTIONS: Final = 256  # besides the pages that follow; further ones get 503
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to :class:`Stop`."""
+    """Leaves signals to :class:`Stop`."""
 
     @contextlib.contextmanager
     @override
@@ -38,14 +38,14 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(settings: DashboardSettings, stop: Stop, tell: Callable[[str], None], *, check_only: bool = False) -> int:
+def serve(settings: DashboardSettings, stop: Stop, report: Callable[[str], None], *, check_only: bool = False) -> int:
     """Serves until ``stop``.
 
     Args:
         settings: all of them.
         stop: ends it.
-        tell: hears the address once it listens.
-        check_only: read everything the settings name, then return.
+        report: gets the address once the server listens.
+        check_only: read every file that the settings name, then return.
 
     Returns:
         The exit status.
@@ -62,7 +62,7 @@ def serve(settings: DashboardSettings, stop: Stop, tell: Callable[[str], None], 
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         scheme = "https" if settings.web.certificate_file is not None else "http"
-        tell(f"{scheme}://{shown}:{port}/")
+        report(f"{scheme}://{shown}:{port}/")
         asyncio.run(_serve(settings, feed, access, listener, stop))
     return 0
 
@@ -100,7 +100,7 @@ async def _serve(settings: DashboardSettings, feed: Feed, access: Access, listen
     server = _Server(config)
 
     async def leave() -> None:
-        while not stop.requested:  # noqa: ASYNC110 set by a signal, which no event of the loop hears of
+        while not stop.requested:  # noqa: ASYNC110 a signal sets it, not an event of the loop
             await asyncio.sleep(_POLL_S)
         events.close()
         server.should_exit = True

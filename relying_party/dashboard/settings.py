@@ -1,4 +1,4 @@
-"""Settings of the dashboard: whom to believe, where the broker is, where to listen, who may look."""
+"""Settings of the dashboard: the trusted signers, the broker, the web server, the login."""
 
 import ipaddress
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandleTrust:
-    """Whose handles are shown as verified (table ``[trust]``); without both, none is.
+    """The signers of handles that are shown as verified (table ``[trust]``); without both, no handle is.
 
     Attributes:
         distributor_keys: PEM or JWKS files of the handle distributors.
@@ -28,7 +28,7 @@ class HandleTrust:
 
     def __post_init__(self) -> None:
         if bool(self.distributor_keys) != bool(self.tsa_roots):
-            raise ConfigError("distributor_keys, tsa_roots: one is of no use without the other")
+            raise ConfigError("distributor_keys, tsa_roots: each needs the other")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +36,11 @@ class WebSettings:
     """Where the page is served (table ``[web]``).
 
     Attributes:
-        listen: ``ADDRESS:PORT``; port 0 takes a free one. Anything but the loopback needs a login.
-        hosts: further names by which browsers may call this server, as behind a reverse proxy.
+        listen: ``ADDRESS:PORT``; port 0 takes a free one. Any address but the loopback needs a login.
+        hosts: further names by which browsers may call this server, for example behind a reverse proxy.
         certificate_file, key_file: PEM, for HTTPS.
-        https_in_front: a reverse proxy speaks HTTPS for us: cookies are marked secure.
-        trusted_proxies: addresses of reverse proxies whose word counts for who is calling.
+        https_in_front: a reverse proxy speaks HTTPS for this server: cookies are marked secure.
+        trusted_proxies: addresses of reverse proxies that are trusted to state the client's address.
         max_viewers: pages that may follow at the same time.
     """
 
@@ -55,7 +55,7 @@ class WebSettings:
     def __post_init__(self) -> None:
         _ = self.address
         if (self.certificate_file is None) != (self.key_file is None):
-            raise ConfigError("certificate_file, key_file: one is of no use without the other")
+            raise ConfigError("certificate_file, key_file: each needs the other")
         if self.max_viewers < 1:
             raise ConfigError(f"max_viewers: {self.max_viewers}, expected at least 1")
 
@@ -79,7 +79,7 @@ class WebSettings:
 
     @property
     def is_https(self) -> bool:
-        """Whether browsers reach it by HTTPS alone."""
+        """Whether browsers reach it only by HTTPS."""
         return self.certificate_file is not None or self.https_in_front
 
 
@@ -89,12 +89,12 @@ class OidcSettings:
 
     Attributes:
         issuer: its URL; ``/.well-known/openid-configuration`` is read below it.
-        client_id: ours there.
+        client_id: of this dashboard at the provider.
         client_secret_file: its secret; a public client has none.
         redirect_uri: our ``/login/oidc/callback`` as the provider knows it; needed behind a reverse proxy.
         role_claim: the claim of the ID token that holds roles or groups.
-        auditors, viewers: its values that make one.
-        scope: what to ask for.
+        auditors, viewers: the values of that claim that make a person an auditor or a viewer.
+        scope: the requested scope.
     """
 
     issuer: str = ""
@@ -125,12 +125,12 @@ class OidcSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginSettings:
-    """Who may look, and for how long (table ``[login]``).
+    """Passwords and sessions (table ``[login]``).
 
     Attributes:
         users_file: made by ``relying-party dashboard-user add``.
-        session_key_file: at least 32 random bytes that sign sessions; without it they end with the process.
-        session_hours: how long a login lasts, at most.
+        session_key_file: at least 32 random bytes that sign sessions; without it sessions end with the process.
+        session_hours: maximum length of a session.
     """
 
     users_file: Path | None = None
@@ -149,12 +149,12 @@ class DashboardSettings:
     Attributes:
         verifier_keys: PEM or JWKS files with the public keys of the trusted verifiers.
         mqtt: the broker.
-        trust: whose handles count.
-        web: where to listen.
+        trust: the trusted signers of handles.
+        web: the web server.
         login: passwords and sessions.
         oidc: login by an identity provider.
-        metrics_port: where ``/metrics``, ``/healthz`` and ``/readyz`` are for operators; 0 for none.
-        metrics_host: the address it listens on; no login guards it.
+        metrics_port: port of ``/metrics``, ``/healthz`` and ``/readyz``; 0 for none.
+        metrics_host: the address it listens on; no login protects it.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
     """
 
@@ -173,12 +173,12 @@ class DashboardSettings:
         check_verifier_keys(self.verifier_keys)
         if not self.web.is_local and not self.has_login:
             raise ConfigError(
-                f"web.listen: {self.web.listen} can be reached from other machines, and nobody would have to log in; "
+                f"web.listen: {self.web.listen} can be reached from other machines, and there is no login; "
                 "add a login: users_file in [login] (relying-party dashboard-user add NAME --role viewer --file FILE), "
                 "or an identity provider in [oidc]; or listen on 127.0.0.1"
             )
 
     @property
     def has_login(self) -> bool:
-        """Whether one has to log in."""
+        """Whether people have to log in."""
         return self.login.users_file is not None or self.oidc.is_on

@@ -1,14 +1,14 @@
-"""How the dashboard itself and the other processes are, as JSON: the broker, what was refused and why, who is there."""
+"""The state of the dashboard and of the other processes, as JSON."""
 
 from typing import Final
 
 from relying_party.dashboard.feed import Feed
 
-BEHIND_MESSAGES: Final = 500  # that wait to be verified: then what is shown is not what is
+BEHIND_MESSAGES: Final = 500  # from this many unverified messages on, the page warns that it is out of date
 
 
 def state_of(feed: Feed) -> dict[str, object]:
-    """What every page shows all the time; small, and sent again when it changes."""
+    """The state that every page shows all the time; small, and sent again when it changes."""
     fleet = feed.fleet
     return {
         "broker": feed.broker,
@@ -18,7 +18,7 @@ def state_of(feed: Feed) -> dict[str, object]:
         "results": fleet.results > 0,
         "refused": sum(fleet.refused.values()),
         "refused_codes": dict(fleet.refused),
-        "refused_why": "" if fleet.results else fleet.refused_why,  # may quote a stranger: no more than is needed
+        "refused_why": "" if fleet.results else fleet.refused_why,  # may quote a stranger, so only while it is needed
         "believed": sorted(key_id.hex() for key_id in feed.keys),
         "handles": feed.handles.revision,
         "processes": [

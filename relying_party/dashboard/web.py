@@ -1,8 +1,8 @@
-"""The web application: the page, its data, its events; what a browser may do with them.
+"""The web application: the page, its data and its events.
 
-Read-only: nothing here changes anything but a session. Every answer forbids the browser all but this server's own
-files (Content-Security-Policy), frames, sniffing and referrers. A request under a host name that is not ours is
-refused, so that no other page can reach a dashboard on this machine by a name of its own (DNS rebinding).
+Read-only: a request changes nothing but a session. Every answer allows the browser only this server's own files
+(Content-Security-Policy), and no frames, sniffing or referrers. A request under a foreign host name is refused, so that
+no other page can reach a dashboard on this machine under a name of its own (DNS rebinding).
 """
 
 import gzip
@@ -42,7 +42,7 @@ MAX_REQUEST_BYTES: Final = 16 * 1024
 
 
 class AsciiJson(JSONResponse):
-    """JSON that escapes all but ASCII: whatever a text from the network holds, it can be encoded."""
+    """JSON in ASCII: every text from the network can be encoded."""
 
     @override
     def render(self, content: object) -> bytes:
@@ -50,15 +50,15 @@ class AsciiJson(JSONResponse):
 
 
 class Pages:
-    """What is served. Owned by the thread of the event loop."""
+    """The routes and their answers. Owned by the thread of the event loop."""
 
     def __init__(self, feed: Feed, events: Events, access: Access) -> None:
         """Serves nothing yet.
 
         Args:
-            feed: what is known.
-            events: what changes.
-            access: who may look.
+            feed: the data.
+            events: the changes.
+            access: decides who may look.
         """
         self._feed, self._events, self._access = feed, events, access
         self._snapshot = b""
@@ -66,7 +66,7 @@ class Pages:
         self._snapshot_at_s = float("-inf")
 
     def routes(self) -> list[BaseRoute]:
-        """The routes; those under ``/api`` are for people who may look."""
+        """The routes; ``access`` protects those under ``/api``."""
         return [
             Route("/", self._index),
             Route("/healthz", self._health),
@@ -83,12 +83,12 @@ class Pages:
         return FileResponse(STATIC / "index.html")
 
     async def _health(self, _request: Request) -> Response:
-        """Alive; 503 while the broker is away, for whoever watches over this process."""
+        """For monitoring: 200, or 503 while the broker is away."""
         connected = self._feed.is_connected
         return JSONResponse({"broker": connected}, status_code=200 if connected else 503)
 
     async def _fleet(self, _request: Request) -> Response:
-        async with self._packing:  # whoever asks meanwhile waits for the same snapshot
+        async with self._packing:  # requests in the meantime wait for the same snapshot
             now_s = clock.monotonic_s()
             if now_s >= self._snapshot_at_s + SNAPSHOT_FOR_S:
                 content = snapshot_json(self._feed, self._events.run_id).encode()
@@ -130,7 +130,7 @@ class Pages:
         return Response(encode_jwks(self._feed.keys.values()), media_type="application/jwk-set+json")
 
     async def _about(self, request: Request) -> Response:
-        """What the page must know once: the columns of a row, what each reason means, who is looking."""
+        """The data that the page needs once: the columns of a row, the meaning of each reason, the user."""
         return AsciiJson(
             {
                 "columns": COLUMNS,
@@ -150,9 +150,9 @@ def make_app(
     """The whole application.
 
     Args:
-        feed: what is known.
-        events: what changes.
-        access: who may look.
+        feed: the data.
+        events: the changes.
+        access: decides who may look.
         lifespan: keeps ``feed`` running while the server does.
     """
     return Starlette(

@@ -25,7 +25,7 @@ function applyTheme(theme) {
   try {
     localStorage.setItem("theme", theme);
   } catch {
-    // a browser that keeps nothing: the switch works until it is closed
+    // without storage the choice lasts until the page is closed
   }
 }
 
@@ -101,8 +101,8 @@ class App extends Component {
       </header>
       <${Notices} store=${store} />
       <main id="main" tabindex="-1">${this.page(store, route)}</main>
-      <footer class="foot"><p>Read-only. Every verdict here was signed by a verifier you believe and checked by this server;
-        a device's page checks it again in your browser.</p>
+      <footer class="foot"><p>Read-only. This server has verified that a trusted verifier signed every verdict;
+        a device's page verifies it again in your browser.</p>
         <p class="keys"><kbd>/</kbd> search <kbd>↑</kbd><kbd>↓</kbd> move <kbd>Enter</kbd> open <kbd>Esc</kbd> back</p></footer>`;
   }
 
@@ -119,21 +119,21 @@ function Notices({ store }) {
   const state = store.state;
   if (!state) return null;
   const notices = [];
-  if (store.link === "lost") notices.push(["bad", "The server of this page does not answer. What you see is as it was; trying again."]);
-  if (!state.connected) notices.push(["bad", `The broker ${state.broker} is not reached, so nothing new can come. Is it running, and does its address stand in [mqtt]? Trying again.`]);
-  if (state.behind) notices.push(["warn", `This server is behind: ${plural(state.behind, "message")} wait to be verified, so what you see is older than it could be.`]);
+  if (store.link === "lost") notices.push(["bad", "The server of this page does not answer. The page shows the last known state; trying again."]);
+  if (!state.connected) notices.push(["bad", `The broker ${state.broker} cannot be reached, so no new result can arrive. Is it running, and is its address in [mqtt] right? Trying again.`]);
+  if (state.behind) notices.push(["warn", `This server is behind: ${plural(state.behind, "message")} wait to be verified, so this page is out of date.`]);
   const refused = state.refused_codes["result-signature-invalid"] ?? 0;
   if (state.refused && !state.results) {
-    notices.push(["bad", `${plural(state.refused, "result")} came and none could be believed: ${printable(state.refused_why)}. You believe the keys ${state.believed.join(", ")}. If the verifier is yours, name its public key in verifier_keys.`]);
+    notices.push(["bad", `${plural(state.refused, "result")} arrived and none could be verified: ${printable(state.refused_why)}. The trusted keys are ${state.believed.join(", ")}. If the verifier is yours, add its public key to verifier_keys.`]);
   } else if (state.refused) {
-    notices.push(["warn", `${plural(state.refused, "message")} on the results topic could not be believed${refused ? ", as somebody else signed them or they were changed" : ""}. The devices they were about are marked.`]);
+    notices.push(["warn", `${plural(state.refused, "message")} on the results topic could not be verified${refused ? ": somebody else signed them, or they were changed" : ""}. The affected devices are marked.`]);
   }
   return html`<div class="notices" role="status" aria-live="polite">${notices.map(([kind, text]) => html`<p class=${`notice ${kind}`} key=${kind + text.slice(0, 12)}>${text}</p>`)}</div>`;
 }
 
 applyTheme(storedTheme());
 const store = new Store();
-globalThis.attestream = store; // for whoever looks in with the browser's tools
+globalThis.attestream = store; // for inspection with the browser's developer tools
 const root = document.getElementById("app");
 root.replaceChildren();
 render(html`<${App} store=${store} />`, root);

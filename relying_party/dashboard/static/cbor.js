@@ -1,5 +1,5 @@
-// A small strict CBOR reader (RFC 8949): definite lengths in their shortest form, no repeated keys, nothing left over.
-// Bounded in depth; integers that JavaScript would round are refused. Enough for a CWT; floats are not.
+// A small strict CBOR reader (RFC 8949): definite lengths in their shortest form, no repeated keys, no bytes left over.
+// Bounded in depth; refuses integers that JavaScript would round. It reads everything that a CWT needs, but no floats.
 
 const MAX_DEPTH = 16;
 const MAX_ITEMS = 20000;
@@ -28,7 +28,7 @@ function item(reader, depth) {
     if (info === 20) return false;
     if (info === 21) return true;
     if (info === 22) return null;
-    throw new Error("a simple value or float that no result has");
+    throw new Error("a simple value or float, which no result contains");
   }
   const count = argument(reader, info);
   if (major === 0) return count;
@@ -51,7 +51,7 @@ function map(reader, count, depth) {
   for (let index = 0; index < count; index += 1) {
     const key = item(reader, depth + 1);
     if (typeof key !== "string" && typeof key !== "number") throw new Error("a CBOR key is neither text nor a number");
-    if (values.has(key)) throw new Error("a CBOR key is there twice");
+    if (values.has(key)) throw new Error("a CBOR key occurs twice");
     values.set(key, item(reader, depth + 1));
   }
   return values;
@@ -77,7 +77,7 @@ function take(reader, count) {
   return taken;
 }
 
-// The head of a byte string or text and its bytes, as COSE wants them for what is signed.
+// The head and the bytes of a byte string or text, as COSE needs them for the signed bytes.
 export function encodeString(major, bytes) {
   const length = bytes.length;
   const head = length < 24 ? [length] : length < 256 ? [24, length] : length < 65536 ? [25, length >> 8, length & 255] : [26, length >>> 24, (length >> 16) & 255, (length >> 8) & 255, length & 255];
@@ -85,7 +85,7 @@ export function encodeString(major, bytes) {
   return Uint8Array.from([...head, ...bytes]);
 }
 
-// CBOR values as what JSON can say: maps as objects, bytes as hexadecimal text.
+// CBOR values as JSON values: maps as objects, bytes as hexadecimal text.
 export function toPlain(value) {
   if (value instanceof Uint8Array) return hex(value);
   if (value instanceof Tagged) return { tag: value.tag, value: toPlain(value.value) };

@@ -1,4 +1,4 @@
-// One device: what holds, why, when, and how it came about; the raw result, checked here.
+// One device: its verdict, the reasons, the times, the history; and the raw result, verified here.
 import { Badge, Card, Component, Copy, Empty, html, Icon } from "./parts.js";
 import { Band, Lines, ppm, seconds } from "./plots.js";
 import { fetchJson, SignedOut } from "./store.js";
@@ -52,15 +52,15 @@ export class DevicePage extends Component {
     const now = store.now();
     const link = html`<p class="back"><a href=${back}>← Fleet</a></p>`;
     if (!detail) {
-      return html`${link}${failure ? html`<${Empty} title="Nothing is known about this device"><p><code>${ueid}</code></p><p>${failure}.
-        It may not have sent anything since this server started, or the link is to another fleet. The page fills by itself if something comes.</p><//>` : html`<p class="boot">Loading …</p>`}`;
+      return html`${link}${failure ? html`<${Empty} title="No message about this device"><p><code>${ueid}</code></p><p>${failure}.
+        It may not have sent anything since this server started, or the link is to another fleet. This page updates by itself.</p><//>` : html`<p class="boot">Loading …</p>`}`;
     }
     const row = store.toRow(detail.row);
     const view = viewOf(row, now);
     return html`${link}<${Head} row=${row} view=${view} detail=${detail} now=${now} store=${store} />
       <div class="cards">
         <${Refused} detail=${detail} now=${now} store=${store} row=${row} />
-        ${detail.result && view === "unverified" ? html`<p class="notice wide">Below is the last verified result. Whether it still holds is not known: what came after it on this device's topic cannot be believed.</p>` : null}
+        ${detail.result && view === "unverified" ? html`<p class="notice wide">Below is the last verified result. It may no longer hold: a later message on this device's topic does not verify.</p>` : null}
         ${detail.result ? html`
           <${Unexpected} result=${detail.result} auditor=${detail.for_auditor} />
           <div class="column">
@@ -74,7 +74,7 @@ export class DevicePage extends Component {
             <${Claims} result=${detail.result} auditor=${detail.for_auditor} />
           </div>` : null}
         <${History} detail=${detail} now=${now} store=${store} />
-        ${detail.result ? html`<${Raw} title=${view === "unverified" ? "The last verified result, raw, checked in this browser" : "The raw result, checked in this browser"} id="raw" raw=${detail.raw} ueid=${detail.ueid} store=${store} auditor=${detail.for_auditor} now=${now} />` : null}
+        ${detail.result ? html`<${Raw} title=${view === "unverified" ? "The last verified result, raw, verified in this browser" : "The raw result, verified in this browser"} id="raw" raw=${detail.raw} ueid=${detail.ueid} store=${store} auditor=${detail.for_auditor} now=${now} />` : null}
       </div>`;
   }
 }
@@ -85,19 +85,19 @@ function Head({ row, view, detail, now, store }) {
   return html`<section class=${`verdict v-${view}`} aria-labelledby="device-name" data-view=${view}>
     <div class="title"><h1 id="device-name">${nameOf(row)}</h1><${Badge} view=${view} /></div>
     <p class="ueid"><code>${row.ueid}</code> <${Copy} text=${row.ueid} label="the UEID" /></p>
-    <p class="says">${VIEW_WORDS[view].says}${view === "unverified" && result ? ` The last verified result said: ${row.status}${now >= row.expires ? ", and has expired since" : ""}.` : ""}</p>
+    <p class="says">${VIEW_WORDS[view].meaning}${view === "unverified" && result ? ` The last verified result was: ${row.status}${now >= row.expires ? ", and has expired since" : ""}.` : ""}</p>
     ${reasons.length ? html`<dl class="reasons" aria-label="Reasons">${reasons.map((code) => html`<div key=${code}><dt><code>${printable(code)}</code></dt><dd>${store.about.reasons[code]?.[0] ?? "See docs/threat-model.md."}${store.about.reasons[code] ? html` <span class="next">${store.about.reasons[code][2]}</span>` : null}</dd></div>`)}</dl>` : null}
-    ${result ? html`<p class="note">Signed by <strong>${printable(result.verifier)}</strong> ${ago(result.issued, now)}, ${now < result.expires ? `in force for another ${duration(result.expires - now)}` : `expired ${ago(result.expires, now)}`}${result.policies.length ? `; by the policy ${result.policies.map(printable).join(", ")}` : "; by no policy"}.</p>` : null}
+    ${result ? html`<p class="note">Signed by <strong>${printable(result.verifier)}</strong> ${ago(result.issued, now)}, ${now < result.expires ? `in force for another ${duration(result.expires - now)}` : `expired ${ago(result.expires, now)}`}${result.policies.length ? `; by the policy ${result.policies.map(printable).join(", ")}` : "; without a policy"}.</p>` : null}
   </section>`;
 }
 
 function Refused({ detail, now, store, row }) {
   const refusal = detail.refusal;
   if (!refusal) return null;
-  return html`<${Card} title="Messages that cannot be believed" id="refused" wide>
+  return html`<${Card} title="Messages that do not verify" id="refused" wide>
     <p class="alarm v-unverified"><${Icon} view="unverified" /><span><strong>unverified</strong>: ${plural(refusal.count, "message")} on this device's topic since this server started; the newest ${ago(refusal.at, now)} (${moment(refusal.at)}), refused with <code>${refusal.code}</code>. ${store.about.reasons[refusal.code]?.[0] ?? ""}</span></p>
     ${refusal.detail ? html`<p class="note">${printable(refusal.detail)}</p>` : null}
-    <p class="note">Anybody who can publish on the broker can cause this. It changes nothing about what verifiers said; ${refusal.stands ? "the next verified result answers it." : "a verified result has come since."}</p>
+    <p class="note">Anybody who can publish on the broker can cause this. It changes no verdict; ${refusal.stands ? "it is shown until the next verified result." : "a verified result has arrived since."}</p>
     ${refusal.raw ? html`<${Raw} inner raw=${refusal.raw} ueid=${detail.ueid} store=${store} auditor now=${now} />` : null}<//>`;
 }
 
@@ -112,7 +112,7 @@ function Times({ result, now }) {
     ["clock rate against the TSA", rate(result.clock_rate_ppm)],
     ["sequence number", result.sequence ?? "–"],
   ];
-  return html`<${Card} title="When" id="when" note="The lower bound is a Time Stamp Authority's word, carried by the TPM's clock; nobody on the device can move it."><${Facts} items=${items} /><//>`;
+  return html`<${Card} title="When" id="when" note="The lower bound is stated by a Time Stamp Authority and carried by the TPM's clock; nobody on the device can move it."><${Facts} items=${items} /><//>`;
 }
 
 function Facts({ items }) {
@@ -121,11 +121,11 @@ function Facts({ items }) {
 
 function Vector({ result, reasons, words }) {
   const why = (claim, tier) => {
-    if (tier === "affirming") return "nothing was found against it";
+    if (tier === "affirming") return "nothing contradicts it";
     const about = reasons.filter((code) => words[code]?.[1].includes(claim));
     return (about.length ? about : reasons).map((code) => words[code]?.[0] ?? code).join(" ") || "no reason was given";
   };
-  return html`<${Card} title="Trustworthiness vector" id="vector" note="What the verifier concludes, claim by claim (AR4SI). The verdict is never better than the worst of them.">
+  return html`<${Card} title="Trustworthiness vector" id="vector" note="The verifier's conclusion, claim by claim (AR4SI). The verdict is never better than the worst of them.">
     ${result.vector.length ? html`<table class="stack"><thead><tr><th scope="col">Claim</th><th scope="col">Value</th><th scope="col">Why</th></tr></thead><tbody>
       ${result.vector.map(({ claim, value, tier }) => html`<tr key=${claim}><th scope="row">${claim}<span class="note">${CLAIM_WORDS[claim] ?? ""}</span></th>
         <td><${Badge} view=${tier} text=${`${tier} (${value})`} /></td><td>${why(claim, tier)}</td></tr>`)}</tbody></table>`
@@ -140,22 +140,22 @@ function Plots({ detail }) {
   const before = column(2);
   const newest = samples.at(-1);
   return html`
-    <${Card} title="Time of each quote" id="plot-time" note="How long before its receipt a quote was made: at the earliest and at the latest. A narrow band means that the time is known well.">
-      <${Band} times=${times} high=${after} low=${before} labels=${["at the earliest", "at the latest"]} unit=${seconds} tone="--accent" says=${newest ? `The newest quote was made between ${duration(newest[1])} and ${duration(newest[2])} before its receipt.` : "No quote yet."} /><//>
-    <${Card} title="Clock drift" id="plot-drift" note="Bounds on how much faster or slower the TPM's clock runs than the TSA's time. They close in as the clock is tied to more handles.">
-      <${Band} times=${times} high=${column(4)} low=${column(3)} labels=${["at most", "at least"]} unit=${ppm} tone="--accent" says=${newest && newest[3] !== null ? `The clock's rate is between ${ppm(newest[3])} and ${ppm(newest[4])}.` : "The rate is not known yet."} /><//>
-    <${Card} title="Event logs" id="plot-logs" note="Entries of each log that the quotes cover. A log only grows; a fall is a reboot.">
-      <${Lines} times=${times} columns=${names.map((_, index) => column(5 + index))} labels=${names.map(printable)} says=${detail.result.logs.map(([name, count]) => `${name}: ${count} entries`).join(", ")} />
-      ${detail.result.logs.map(([name, count, total]) => (total > count ? html`<p key=${name} class="note">${printable(name)}: ${count} of ${total} entries have come so far.</p>` : null))}<//>`;
+    <${Card} title="Time of each quote" id="plot-time" note="How long before its receipt a quote was made: at the earliest and at the latest. A narrow band is a well-known time.">
+      <${Band} times=${times} high=${after} low=${before} labels=${["at the earliest", "at the latest"]} unit=${seconds} tone="--accent" text=${newest ? `The newest quote was made between ${duration(newest[1])} and ${duration(newest[2])} before its receipt.` : "No quote yet."} /><//>
+    <${Card} title="Clock drift" id="plot-drift" note="Bounds on how much faster or slower the TPM's clock runs than the TSA's time. They get closer as the clock is linked to more handles.">
+      <${Band} times=${times} high=${column(4)} low=${column(3)} labels=${["at most", "at least"]} unit=${ppm} tone="--accent" text=${newest && newest[3] !== null ? `The clock's rate is between ${ppm(newest[3])} and ${ppm(newest[4])}.` : "The rate is not known yet."} /><//>
+    <${Card} title="Measurement logs" id="plot-logs" note="Entries of each log that the quotes cover. A log only grows; a drop is a reboot.">
+      <${Lines} times=${times} columns=${names.map((_, index) => column(5 + index))} labels=${names.map(printable)} text=${detail.result.logs.map(([name, count]) => `${name}: ${count} entries`).join(", ")} />
+      ${detail.result.logs.map(([name, count, total]) => (total > count ? html`<p key=${name} class="note">${printable(name)}: ${count} of ${total} entries have arrived so far.</p>` : null))}<//>`;
 }
 
 function Unexpected({ result, auditor }) {
   const total = result.unexpected_total;
-  if (!auditor) return total ? html`<${Card} title="Unexpected" id="unexpected" wide><p>${plural(total, "thing")} that no reference value covers. Auditors see which.</p><//>` : null;
+  if (!auditor) return total ? html`<${Card} title="Unexpected" id="unexpected" wide><p>${plural(total, "thing")} that no reference value covers. Auditors see the list.</p><//>` : null;
   if (!result.unexpected.length) return null;
-  return html`<${Card} title="Unexpected" id="unexpected" wide note="What the reasons are about: files, PCRs and rules, with the digest that was measured.">
+  return html`<${Card} title="Unexpected" id="unexpected" wide note="The files, PCRs and rules behind the reasons, with the measured digest.">
     <ul class="digests">${result.unexpected.map(([what, digest], index) => html`<li key=${index}><span class="path">${printable(what)}</span>${digest ? html`<code class="digest">${digest}</code><${Copy} text=${digest} label="the digest" />` : null}</li>`)}</ul>
-    ${total > result.unexpected.length ? html`<p class="note">and ${plural(total - result.unexpected.length, "more", "more")} that the result does not name</p>` : null}<//>`;
+    ${total > result.unexpected.length ? html`<p class="note">and ${plural(total - result.unexpected.length, "more", "more")} which the result does not name</p>` : null}<//>`;
 }
 
 function Chain({ result, now }) {
@@ -163,10 +163,10 @@ function Chain({ result, now }) {
     if (!each) return [name, "none"];
     const seen = each.seen;
     if (!seen) return [name, html`<code>${each.id.slice(0, 16)}…</code> not seen by this server (it may be from before it started)`];
-    return [name, html`<code title=${each.id}>${each.id.slice(0, 16)}…</code> of ${printable(seen.issuer)}, ${seen.verified ? html`<strong>verified</strong>: stamped ${moment(seen.time)} (${ago(seen.time, now)}), ±${duration(seen.accuracy)}` : html`<strong>not verified here</strong>: says ${moment(seen.not_before)}`}; ${FIT_WORDS[seen.fit]}${seen.previous ? html`, after <code>${seen.previous.slice(0, 16)}…</code>` : ""}`];
+    return [name, html`<code title=${each.id}>${each.id.slice(0, 16)}…</code> of ${printable(seen.issuer)}, ${seen.verified ? html`<strong>verified</strong>: stamped ${moment(seen.time)} (${ago(seen.time, now)}), ±${duration(seen.accuracy)}` : html`<strong>not verified here</strong>: claims ${moment(seen.not_before)}`}; ${FIT_WORDS[seen.fit]}${seen.previous ? html`, after <code>${seen.previous.slice(0, 16)}…</code>` : ""}`];
   };
   const items = [handle("evidence is bound to", result.handle), handle("newest handle at the verifier, on receipt", result.received_after), ["evidence", html`<code class="digest">${result.evidence || "none"}</code>`], ["attesting environment", html`<code class="digest">${result.environment || "unknown"}</code>`]];
-  return html`<${Card} title="Handle" id="handle" note="What ties the evidence to a moment: the TPM signed this handle's digest, so the quote was made after it."><${Facts} items=${items} /><//>`;
+  return html`<${Card} title="Handle" id="handle" note="The link between the evidence and a moment: the TPM signed this handle's digest, so the quote was made after it."><${Facts} items=${items} /><//>`;
 }
 
 function Claims({ result, auditor }) {
@@ -175,8 +175,8 @@ function Claims({ result, auditor }) {
   const own = Object.keys(result.claims).length;
   const verified = Object.keys(result.verified_claims).length;
   return html`<${Card} title="Claims" id="claims">
-    <h3>Vouched for by quoted PCRs</h3>${verified ? table(result.verified_claims) : html`<p class="note">None: the logs that would say so were not replayed, or say nothing.</p>`}
-    <h3>The device's own word</h3><p class="note">Nobody has checked this; a device that is taken over says what it likes.</p>${own ? table(result.claims) : html`<p class="note">It claims nothing.</p>`}<//>`;
+    <h3>Vouched for by quoted PCRs</h3>${verified ? table(result.verified_claims) : html`<p class="note">None: the logs behind such claims were not replayed, or hold none.</p>`}
+    <h3>The device's own claims</h3><p class="note">These are not verified; a compromised device can claim anything.</p>${own ? table(result.claims) : html`<p class="note">It claims nothing.</p>`}<//>`;
 }
 
 function Transitions({ result, now, words }) {
@@ -188,9 +188,9 @@ function Transitions({ result, now, words }) {
 }
 
 function History({ detail, now, store }) {
-  return html`<${Card} title="History of verdicts" id="history" wide note=${`Changes since this server started, ${moment(store.started)}; the last 48 are kept. The audit log has all of them.`}>
+  return html`<${Card} title="History of verdicts" id="history" wide note=${`Changes since this server started, ${moment(store.started)}; the last 48 are kept. The audit log holds all of them.`}>
     ${detail.changes.length ? html`<ol class="history">${detail.changes.map((change, index) => html`<li key=${`${change.at}-${index}`}><time>${moment(change.at)}</time><span class="note">${ago(change.at, now)}</span>
-      <${Badge} view=${change.status === "none" && change.freshness === "stale" ? "stale" : change.status} /><span class="reasons">${change.reasons.map(printable).join(", ") || "nothing was found"}${change.freshness !== "fresh" && change.freshness !== "stale" ? ` (${change.freshness})` : ""}</span></li>`)}</ol>`
+      <${Badge} view=${change.status === "none" && change.freshness === "stale" ? "stale" : change.status} /><span class="reasons">${change.reasons.map(printable).join(", ") || "no reason"}${change.freshness !== "fresh" && change.freshness !== "stale" ? ` (${change.freshness})` : ""}</span></li>`)}</ol>`
       : html`<p class="note">No verified result yet.</p>`}<//>`;
 }
 
@@ -222,15 +222,15 @@ class Raw extends Component {
   }
 
   body({ raw, auditor, report }) {
-    if (!auditor) return html`<p class="note">Auditors see the raw result and check its signature in their own browser.</p>`;
-    if (!raw) return html`<p class="note">It is not kept.</p>`;
-    if (!canVerify()) return html`<p class="alarm v-warning"><${Icon} view="warning" /><span>The signature cannot be checked here: browsers allow that only on https pages and on localhost.</span></p><pre class="token">${asText(raw)}</pre>`;
+    if (!auditor) return html`<p class="note">Auditors see the raw result and verify its signature in their own browser.</p>`;
+    if (!raw) return html`<p class="note">The server does not keep this message.</p>`;
+    if (!canVerify()) return html`<p class="alarm v-warning"><${Icon} view="warning" /><span>The signature cannot be verified here: browsers allow that only on https pages and on localhost.</span></p><pre class="token">${asText(raw)}</pre>`;
     if (!report) return html`<p class="note">Checking …</p>`;
     const verdict = report.signatureOk ? (report.ok ? "affirming" : "stale") : "unverified";
     return html`<p class=${`alarm v-${verdict}`} data-check=${report.signatureOk ? "verified" : "unverified"}><${Icon} view=${verdict} />
-        <span>${report.signatureOk ? html`<strong>Signature verified in this browser</strong> (${report.form}): it says <strong>${printable(report.summary.status)}</strong>${report.ok ? "" : ", and has expired"}.` : html`<strong>Not verified</strong> (${report.form}): do not believe it.`}</span></p>
+        <span>${report.signatureOk ? html`<strong>Signature verified in this browser</strong> (${report.form}): the status is <strong>${printable(report.summary.status)}</strong>${report.ok ? "" : ", and the result has expired"}.` : html`<strong>Not verified</strong> (${report.form}): do not rely on it.`}</span></p>
       <ol class="steps">${report.steps.map((step) => html`<li key=${step.name} class=${step.ok ? "ok" : "bad"}><strong>${step.name}</strong> ${step.ok ? "✓" : "✕"} ${printable(step.detail)}</li>`)}</ol>
-      <details><summary>${report.signatureOk ? "What it says" : "What it says, though nobody you believe has signed it"}</summary><pre class="token">${report.content}</pre></details>
+      <details><summary>${report.signatureOk ? "Content" : "Content, which no trusted verifier has signed"}</summary><pre class="token">${report.content}</pre></details>
       <details><summary>The bytes</summary><pre class="token">${asText(raw)}</pre><${Copy} text=${asText(raw)} label="the bytes" /></details>`;
   }
 }

@@ -1,4 +1,4 @@
-// The fleet at a glance: how many in which view, how that went, and the list.
+// The fleet at a glance: the number of devices in each view, its course over time, and the list.
 import { DeviceList } from "./list.js";
 import { Component, Empty, html, Icon } from "./parts.js";
 import { TimeLine } from "./plots.js";
@@ -31,7 +31,7 @@ export class FleetPage extends Component {
     this.arrangedAt = 0;
     this.pending = false;
     this.unsubscribe = store.subscribe((kind) => kind === "rows" && this.soon());
-    this.timer = setInterval(() => this.again(), RESORT_MS); // results end without a message
+    this.timer = setInterval(() => this.again(), RESORT_MS); // no message announces that a result expires
   }
 
   componentWillUnmount() {
@@ -53,7 +53,7 @@ export class FleetPage extends Component {
     this.soon();
   }
 
-  // Counting and sorting 10,000 devices takes milliseconds; still not for each batch of changes.
+  // Counting and sorting 10,000 devices takes milliseconds, so it is not done for each batch of changes.
   arrange(store, filter) {
     const key = JSON.stringify(filter);
     if (key === this.key && store.rows.size === this.size && performance.now() - this.arrangedAt < RESORT_MS) return;
@@ -97,7 +97,7 @@ function Tiles({ counts, total, chosen, set }) {
   };
   return html`<div class="tiles" role="group" aria-label="Devices by verdict; choose some to filter the list">
     ${VIEWS.map((view) => html`<button key=${view} type="button" class=${`tile v-${view}${counts[view] ? "" : " zero"}`} aria-pressed=${views.has(view) ? "true" : "false"}
-      onClick=${() => toggle(view)} title=${VIEW_WORDS[view].says} data-view=${view}>
+      onClick=${() => toggle(view)} title=${VIEW_WORDS[view].meaning} data-view=${view}>
       <span class="what"><${Icon} view=${view} />${VIEW_WORDS[view].name}</span>
       <span class="count">${counts[view].toLocaleString("en")}</span>
       <span class="share" aria-hidden="true"><span style=${{ width: `${total ? (100 * counts[view]) / total : 0}%` }}></span></span>
@@ -132,12 +132,12 @@ function Tools({ filter, set, shown, total }) {
 function NothingYet({ store }) {
   const { connected, broker, believed } = store.state;
   if (!connected) {
-    return html`<${Empty} title="No broker yet"><p>This server tries to reach <code>${broker}</code> and will go on trying.</p>
-      <p>Is the broker running? Do host, port, credentials and certificates in <code>[mqtt]</code> fit? The server's log says why it fails.</p><//>`;
+    return html`<${Empty} title="No broker yet"><p>This server is trying to reach <code>${broker}</code>, and continues to try.</p>
+      <p>Is the broker running? Are host, port, credentials and certificates in <code>[mqtt]</code> right? The server's log lines say why it fails.</p><//>`;
   }
-  return html`<${Empty} title="No results yet"><p>The broker <code>${broker}</code> is reached, and no verifier has published a result there.</p>
+  return html`<${Empty} title="No results yet"><p>This server is connected to the broker <code>${broker}</code>, but no verifier has published a result there.</p>
     <ul><li>Is a verifier running, and does it use the same broker and topic root?</li>
     <li>Are attesters pushing evidence? <code>relying-party watch</code> in a terminal shows the same topic.</li>
-    <li>You believe results signed by ${believed.map((key) => html`<code key=${key}>${key}</code> `)}</li></ul>
-    <p>The page fills by itself as soon as something comes.</p><//>`;
+    <li>The trusted keys are ${believed.map((key) => html`<code key=${key}>${key}</code> `)}</li></ul>
+    <p>This page updates by itself when a result arrives.</p><//>`;
 }

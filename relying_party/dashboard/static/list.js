@@ -1,4 +1,4 @@
-// The list of attesters: only the rows in sight are in the document. A grid for the keyboard and for screen readers.
+// The list of attesters. Only the visible rows are in the document. A grid for keyboards and screen readers.
 import { Component, Empty, html, Icon } from "./parts.js";
 import { ago, duration, logText, nameOf, rate, reasonsOf, shortUeid, VIEW_WORDS, viewOf } from "./words.js";
 
@@ -49,7 +49,7 @@ export class DeviceList extends Component {
   move(to) {
     const { ueids } = this.props;
     const active = Math.max(0, Math.min(ueids.length - 1, to));
-    this.props.store.active = ueids[active]; // kept while a device's page is open
+    this.props.store.active = ueids[active]; // remembered while a device's page is open
     const box = this.body.getBoundingClientRect();
     const head = this.head.getBoundingClientRect().height + this.head.getBoundingClientRect().top;
     const y = box.top + active * this.rowHeight;
@@ -71,7 +71,7 @@ export class DeviceList extends Component {
     event.preventDefault();
   }
 
-  // The row stays the active one when others come before it.
+  // The active row stays active when other rows are inserted before it.
   active() {
     const { ueids } = this.props;
     const last = this.state.active;
@@ -95,7 +95,7 @@ export class DeviceList extends Component {
   render({ store, ueids, filter }) {
     const now = store.now();
     if (!ueids.length) {
-      return html`<${Empty} title="No device fits"><p>Nothing in the fleet matches this search and filter. Take a word away, or choose <em>show all</em>.</p><//>`;
+      return html`<${Empty} title="No device fits"><p>No device matches this search and filter. Remove a word, or choose <em>show all</em>.</p><//>`;
     }
     const active = this.active();
     const first = Math.max(0, Math.floor(this.state.top / this.rowHeight) - OVERSCAN);
@@ -121,7 +121,7 @@ function Row({ row, index, now, active, open }) {
   const view = viewOf(row, now);
   const reasons = reasonsOf(row, now);
   const mark = row.refused
-    ? html`<span class="mark v-unverified" title=${`${row.refused} message(s) on this device's topic could not be believed; the newest: ${row.refused_code}`}>
+    ? html`<span class="mark v-unverified" title=${`${row.refused} message(s) on this device's topic could not be verified; the newest: ${row.refused_code}`}>
         <${Icon} view="unverified" />${view === "unverified" ? "" : "unverified "}${row.refused > 1 ? `×${row.refused} ` : ""}<span class="code">${row.refused_code}</span> ${ago(row.refused_at, now)}</span>`
     : null;
   const click = (event) => {

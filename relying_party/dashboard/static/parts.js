@@ -1,4 +1,4 @@
-// What every view is made of: the template function, icons, badges, small pieces. All text goes in as text.
+// The parts of every view: the template function, icons, badges, small pieces. All text is inserted as text.
 import { Component, h, render } from "./vendor/preact.mjs";
 import htm from "./vendor/htm.mjs";
 import { VIEW_WORDS } from "./words.js";
@@ -6,7 +6,7 @@ import { VIEW_WORDS } from "./words.js";
 export const html = htm.bind(h);
 export { Component, render };
 
-// A shape for each view: colour is never the only carrier of meaning.
+// A shape for each view, so that colour never carries meaning alone.
 const SHAPES = {
   affirming: ["M8 1.5a6.5 6.5 0 1 0 0 13a6.5 6.5 0 0 0 0-13z", "m5 8.2 2.1 2.1L11.2 6"],
   warning: ["M8 1.8 15 14H1z", "M8 6v3.6M8 11.6v.6"],

@@ -1,4 +1,4 @@
-// Plots, by uPlot: drawn anew when data, size or colours change. Each says in words what it shows, for who cannot see it.
+// Plots, by uPlot: drawn again when data, size or colours change. Each has a text for people who cannot see it.
 import { Component, html } from "./parts.js";
 import { clockTime, duration, plural, VIEW_WORDS, VIEWS } from "./words.js";
 
@@ -33,29 +33,29 @@ export class Plot extends Component {
     this.plot?.destroy();
   }
 
-  draw(anew = false) {
+  draw(again = false) {
     const width = Math.floor(this.box?.clientWidth ?? 0);
     if (!width || !globalThis.uPlot) return;
     const { data, make, shape } = this.props;
-    if (this.plot && !anew && shape === this.shape) {
+    if (this.plot && !again && shape === this.shape) {
       if (width !== this.plot.width) this.plot.setSize({ width, height: HEIGHT });
       this.plot.setData(data);
-      this.tellNewest();
+      this.showNewest();
       return;
     }
     this.plot?.destroy();
     this.shape = shape;
     this.plot = new globalThis.uPlot({ width, height: HEIGHT, ...frame(this.props.unit), ...make() }, data, this.box);
-    this.tellNewest();
+    this.showNewest();
   }
 
-  // Without a pointer on it the legend says what holds now.
-  tellNewest() {
+  // Without a pointer on the plot, the legend shows the newest values.
+  showNewest() {
     if (this.plot.cursor.idx === null || this.plot.cursor.left < 0) this.plot.setLegend({ idx: this.props.data[0].length - 1 });
   }
 
-  render({ says }) {
-    return html`<div class="plot" role="img" aria-label=${says} ref=${(element) => (this.box = element)}></div>`;
+  render({ text }) {
+    return html`<div class="plot" role="img" aria-label=${text} ref=${(element) => (this.box = element)}></div>`;
   }
 }
 
@@ -71,7 +71,7 @@ function frame(unit) {
 
 const number = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en"));
 
-// Drawn anew when it grows, not with each batch of rows.
+// Drawn again when it grows, not with each batch of rows.
 export class TimeLine extends Component {
   shouldComponentUpdate() {
     return this.drawn !== this.props.store.timeline;
@@ -85,13 +85,13 @@ export class TimeLine extends Component {
 
 function timeLine(store) {
   const points = store.timeline;
-  if (points.length < 2) return html`<p class="note">The time line begins with this server, at ${clockTime(store.started)} UTC; every five seconds it grows by a point.</p>`;
+  if (points.length < 2) return html`<p class="note">The time line begins with the start of this server, at ${clockTime(store.started)} UTC, and grows every five seconds.</p>`;
   const times = points.map((point) => point[0]);
   const columns = STACK.map((view) => points.map((point) => point[1 + VIEWS.indexOf(view)]));
   const stacked = [];
   columns.forEach((column, level) => stacked.push(column.map((count, index) => count + (level ? stacked[level - 1][index] : 0))));
   const newest = points.at(-1);
-  const says = `The fleet since ${clockTime(times[0])} UTC. Now: ${VIEWS.map((view, index) => `${newest[1 + index]} ${view}`).join(", ")}.`;
+  const text = `The fleet since ${clockTime(times[0])} UTC. Now: ${VIEWS.map((view, index) => `${newest[1 + index]} ${view}`).join(", ")}.`;
   // The highest edge is drawn first, the lower ones over it.
   const make = () => ({
     scales: { y: { range: (_, __, most) => [0, Math.max(1, most)] } },
@@ -105,14 +105,14 @@ function timeLine(store) {
       value: (plot, _, level, at) => (at === null || at === undefined ? "–" : number(plot.data[level][at] - (plot.data[level + 1]?.[at] ?? 0))),
     }))],
   });
-  return html`<section class="card timeline" aria-label="The fleet over time"><${Plot} says=${says} shape="timeline" unit=${whole} data=${[times, ...stacked.toReversed()]} make=${make} /></section>`;
+  return html`<section class="card timeline" aria-label="The fleet over time"><${Plot} text=${text} shape="timeline" unit=${whole} data=${[times, ...stacked.toReversed()]} make=${make} /></section>`;
 }
 
 const whole = (value) => (Number.isInteger(value) ? value.toLocaleString("en") : "");
 
 // A band between two bounds over time.
-export function Band({ times, low, high, labels, unit, says, tone }) {
-  if (times.filter((_, index) => low[index] !== null).length < 2) return html`<p class="note">Drawn from two results on; this server has seen ${plural(times.length, "result")} of this device.</p>`;
+export function Band({ times, low, high, labels, unit, text, tone }) {
+  if (times.filter((_, index) => low[index] !== null).length < 2) return html`<p class="note">The plot needs two results; this server has seen ${plural(times.length, "result")} of this device.</p>`;
   const make = () => ({
     series: [
       { label: "UTC", value: (_, at) => (at ? clockTime(at) : "–") },
@@ -120,18 +120,18 @@ export function Band({ times, low, high, labels, unit, says, tone }) {
     ],
     bands: [{ series: [1, 2], fill: colour(`${tone}-fill`) }],
   });
-  return html`<${Plot} says=${says} shape=${labels.join()} unit=${unit} data=${[times, high, low]} make=${make} />`;
+  return html`<${Plot} text=${text} shape=${labels.join()} unit=${unit} data=${[times, high, low]} make=${make} />`;
 }
 
-export function Lines({ times, columns, labels, says }) {
-  if (times.length < 2) return html`<p class="note">Drawn from two results on.</p>`;
+export function Lines({ times, columns, labels, text }) {
+  if (times.length < 2) return html`<p class="note">The plot needs two results.</p>`;
   const tones = ["--accent", "--warning", "--unverified", "--stale"];
   const dashes = [undefined, [6, 3], [2, 3], [8, 3, 2, 3]];
   const make = () => ({
     scales: { y: { range: (_, least, most) => [Math.max(0, least - Math.max(1, (most - least) * 0.1)), most + Math.max(1, (most - least) * 0.1)] } },
     series: [{ label: "UTC", value: (_, at) => (at ? clockTime(at) : "–") }, ...labels.map((label, index) => ({ label, stroke: colour(tones[index]), dash: dashes[index], width: 1.5, points: { show: times.length < 30, size: 4 }, paths: globalThis.uPlot.paths.stepped({ align: 1 }), value: (_, value) => number(value) }))],
   });
-  return html`<${Plot} says=${says} shape=${labels.join()} unit=${whole} data=${[times, ...columns]} make=${make} />`;
+  return html`<${Plot} text=${text} shape=${labels.join()} unit=${whole} data=${[times, ...columns]} make=${make} />`;
 }
 
 export const seconds = (value) => duration(value);

@@ -1,4 +1,4 @@
-// The address: which page, which filter, which order. Kept in the hash, so that a link shows the same.
+// The address: page, filter and order. It is kept in the hash, so that a link shows the same.
 
 const DEFAULTS = { q: "", view: "", sort: "attention", dir: "asc" };
 

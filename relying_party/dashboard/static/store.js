@@ -1,4 +1,4 @@
-// What the server says, kept up to date: the whole fleet once, then what changes. The only module that fetches.
+// The data of the server, kept up to date: the whole fleet once, then the changes. The only module that fetches.
 
 export class SignedOut extends Error {}
 
@@ -26,7 +26,7 @@ export class Store {
     this.offset = 0;
     this.listeners = new Set();
     this.source = null;
-    this.arrivals = null; // for benches: a function that hears of each batch
+    this.arrivals = null; // for benches: a function that is called with each batch
   }
 
   now() {
@@ -38,7 +38,7 @@ export class Store {
     return () => this.listeners.delete(listener);
   }
 
-  tell(kind, changed) {
+  notify(kind, changed) {
     for (const listener of this.listeners) listener(kind, changed);
   }
 
@@ -54,7 +54,7 @@ export class Store {
       }
       this.failure = String(error.message ?? error);
       this.link = "lost";
-      this.tell("link");
+      this.notify("link");
       setTimeout(() => this.start(), RETRY_MS);
       return;
     }
@@ -74,7 +74,7 @@ export class Store {
     this.state = fleet.state;
     this.loaded = true;
     this.version += 1;
-    this.tell("fleet");
+    this.notify("fleet");
   }
 
   toRow(values) {
@@ -104,7 +104,7 @@ export class Store {
   setLink(link) {
     if (this.link === link) return;
     this.link = link;
-    this.tell("link");
+    this.notify("link");
   }
 
   takeRows(news) {
@@ -114,13 +114,13 @@ export class Store {
       changed.add(values[0]);
     }
     for (const ueid of news.gone) {
-      // Gone at one moment, and back in the same batch: the row is the newer word.
+      // Removed and added again within one batch: the row is newer.
       if (!changed.has(ueid)) this.rows.delete(ueid);
     }
     this.offset = news.now - Date.now() / 1000;
     this.version += 1;
     this.arrivals?.(news);
-    this.tell("rows", changed);
+    this.notify("rows", changed);
   }
 
   takeState({ now, state }) {
@@ -131,6 +131,6 @@ export class Store {
     if (point && point[0] > (this.timeline.at(-1)?.[0] ?? 0)) {
       this.timeline = [...this.timeline, point].slice(-MAX_POINTS);
     }
-    this.tell(handlesChanged ? "handles" : "state");
+    this.notify(handlesChanged ? "handles" : "state");
   }
 }

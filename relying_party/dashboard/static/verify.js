@@ -1,5 +1,5 @@
-// Checks a result's signature here, in the browser, without asking the server for its opinion: ES256 by one of the
-// believed keys, over a JWT (RFC 7515) or a CWT in COSE_Sign1 (RFC 8392, RFC 9052). The keys come from api/keys.
+// Verifies a result's signature in the browser, without relying on the server's check: ES256 by one of the trusted
+// keys, over a JWT (RFC 7515) or a CWT in COSE_Sign1 (RFC 8392, RFC 9052). The keys come from api/keys.
 import { decode, encodeString, hex, Tagged, toPlain } from "./cbor.js";
 
 const ES256 = { name: "ECDSA", hash: "SHA-256" };
@@ -18,14 +18,14 @@ export async function importKeys(jwks) {
   const keys = new Map();
   for (const { kty, crv, x, y } of jwks.keys) {
     const key = await crypto.subtle.importKey("jwk", { kty, crv, x, y, ext: true }, CURVE, true, ["verify"]);
-    // A key's id is computed from the key: what a set calls it is for people.
+    // A key's id is computed from the key; the id in the key set is only for people.
     const digest = await crypto.subtle.digest("SHA-256", await crypto.subtle.exportKey("spki", key));
     keys.set(hex(new Uint8Array(digest, 0, 8)), key);
   }
   return keys;
 }
 
-// What was found, step by step; `ok` only if every step is.
+// The outcome of each step; `ok` only if all steps are.
 export async function verifyResult(raw, jwks, ueid, now) {
   const steps = [];
   const step = (name, ok, detail = "") => steps.push({ name, ok, detail });
@@ -34,14 +34,14 @@ export async function verifyResult(raw, jwks, ueid, now) {
     parsed = isJwt(raw) ? parseJwt(raw) : parseCwt(raw);
     step("Form", true, `${parsed.form}, ES256, of the type of an attestation result`);
     const key = (await importKeys(jwks)).get(parsed.keyId);
-    step("Key", key !== undefined, key ? `signed by ${parsed.keyId}, a verifier you believe` : `says it is signed by ${parsed.keyId || "no key"}, which you do not believe`);
+    step("Key", key !== undefined, key ? `signed by ${parsed.keyId}, a trusted verifier` : `claims to be signed by ${parsed.keyId || "no key"}, which is not trusted`);
     const valid = key !== undefined && (await crypto.subtle.verify(ES256, key, parsed.signature, parsed.signed));
-    step("Signature", valid, valid ? "fits these bytes and this key" : "does not fit: these are not the bytes that a believed verifier signed");
+    step("Signature", valid, valid ? "matches these bytes and this key" : "does not match: no trusted verifier signed these bytes");
     const claims = parsed.claims();
     parsed.summary = claims;
     step("Attester", claims.ueid === ueid, claims.ueid === ueid ? "is about this device" : `is about ${claims.ueid}`);
     const inForce = now < claims.expires;
-    step("In force", inForce, inForce ? "has not expired" : "has expired: it says nothing about now");
+    step("In force", inForce, inForce ? "has not expired" : "has expired: it tells nothing about the present");
   } catch (error) {
     step("Form", false, String(error.message ?? error));
   }
@@ -60,7 +60,7 @@ function parseJwt(raw) {
   const header = JSON.parse(utf8(fromBase64Url(parts[0])));
   if (header.alg !== "ES256" || header.typ !== "eat+jwt" || header.crit !== undefined) throw new Error("not ES256, or not of the type eat+jwt");
   const signature = fromBase64Url(parts[2]);
-  if (signature.length !== 64) throw new Error("the signature has not 64 bytes");
+  if (signature.length !== 64) throw new Error("the signature does not have 64 bytes");
   const payload = utf8(fromBase64Url(parts[1]));
   const claims = () => {
     const { ueid, exp, iat, iss, ear_status: status } = JSON.parse(payload);
@@ -77,7 +77,7 @@ function parseCwt(raw) {
   const [protectedBytes, , payload, signature] = item.value;
   const headers = decode(protectedBytes);
   if (headers.get(COSE.algorithm) !== COSE.es256 || headers.get(COSE.type) !== "application/eat+cwt") throw new Error("not ES256, or not of the type eat+cwt");
-  if (signature.length !== 64) throw new Error("the signature has not 64 bytes");
+  if (signature.length !== 64) throw new Error("the signature does not have 64 bytes");
   const claims = () => {
     const map = decode(payload);
     return { ueid: toBase64Url(map.get(CWT.ueid)), expires: map.get(CWT.expires), issued: map.get(CWT.issued), issuer: map.get(CWT.issuer), status: TIERS[map.get(CWT.status)] };
@@ -92,7 +92,7 @@ function pretty(read) {
   try {
     return JSON.stringify(read(), null, 2);
   } catch (error) {
-    return `(does not read: ${error.message})`;
+    return `(cannot be read: ${error.message})`;
   }
 }
 

@@ -1,39 +1,39 @@
 // Words and numbers for people. Pure.
 
 export const VIEWS = ["affirming", "warning", "contraindicated", "stale", "none", "unverified"];
-// What to look at first.
+// The order of urgency.
 export const URGENCY = { contraindicated: 0, unverified: 1, warning: 2, none: 3, stale: 4, affirming: 5 };
 export const VIEW_WORDS = {
-  affirming: { name: "affirming", says: "A verifier you believe found everything as the policy asks for, recently." },
-  warning: { name: "warning", says: "A verifier found something that the policy tolerates, and wants somebody to look at." },
-  contraindicated: { name: "contraindicated", says: "A verifier found something that must not be there. Do not rely on this device." },
-  stale: { name: "stale", says: "Nothing recent is known. Late is not bad, but it affirms nothing." },
-  none: { name: "none", says: "Undecided: something that is needed for a verdict is missing. The reasons say what." },
-  unverified: { name: "unverified", says: "The newest message about it cannot be believed, or no verifier you believe has ever spoken about it." },
+  affirming: { name: "affirming", meaning: "A trusted verifier recently found everything as the policy requires." },
+  warning: { name: "warning", meaning: "A trusted verifier found something that the policy tolerates but that needs a look." },
+  contraindicated: { name: "contraindicated", meaning: "A trusted verifier found something that must not be there. Do not rely on this device." },
+  stale: { name: "stale", meaning: "There is no recent result. Late is not bad, but it affirms nothing." },
+  none: { name: "none", meaning: "Undecided: something that a verdict needs is missing. The reasons name it." },
+  unverified: { name: "unverified", meaning: "The newest message about it does not verify, or no trusted verifier has ever signed a result about it." },
 };
 export const CLAIM_WORDS = {
-  "instance-identity": "Who it is: the key that signs is the one the endorser vouches for",
-  configuration: "How it is set up: firmware settings, boot configuration",
-  executables: "What runs: firmware, boot loader, kernel, programs",
-  "file-system": "What else was read: files measured by the kernel",
-  hardware: "What it is: a genuine TPM of a known manufacturer",
+  "instance-identity": "Identity: the endorser vouches for the key that signs",
+  configuration: "Configuration: firmware settings, boot configuration",
+  executables: "Running software: firmware, boot loader, kernel, programs",
+  "file-system": "Other files: those that the kernel measured",
+  hardware: "Hardware: a genuine TPM of a known manufacturer",
   "runtime-opaque": "Whether memory is hidden from others",
   "storage-opaque": "Whether storage is hidden from others",
   "sourced-data": "Whether its data comes from attested sources",
 };
 export const FRESHNESS_WORDS = {
-  fresh: "young enough for the policy",
-  stale: "too old, or nothing came in time",
-  pending: "the handle it names is not known to the verifier yet",
-  unsynchronised: "nothing ties the TPM's clock to a handle since it was reset",
-  contradicted: "what the TPM signed about time cannot all be true",
+  fresh: "recent enough for the policy",
+  stale: "too old, or no evidence arrived in time",
+  pending: "the verifier does not know the handle yet that the evidence names",
+  unsynchronised: "since its reset, no handle is linked to the TPM's clock",
+  contradicted: "the TPM's statements about time cannot all be true",
 };
 export const FIT_WORDS = {
   first: "first one seen",
   known: "seen before",
-  linked: "follows the one before",
+  linked: "follows the handle before",
   gap: "gap: its predecessor was not seen",
-  forked: "FORK: two claim this place",
+  forked: "FORK: two handles claim this place",
 };
 
 // How an attester is shown now; the same rule as the server's.
@@ -56,7 +56,7 @@ export function shortUeid(ueid) {
 }
 
 export function printable(text) {
-  // Control characters, and those that turn the direction of writing, are shown by their numbers.
+  // Control characters, and characters that change the direction of writing, are shown as numbers.
   return String(text).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (each) => `\\u{${each.codePointAt(0).toString(16)}}`);
 }
 

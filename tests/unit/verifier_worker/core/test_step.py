@@ -372,6 +372,106 @@ def test_a_replay_is_refused_and_nothing_is_asked(bench: Bench) -> None:
     assert taken.solicit is None
 
 
+# -- the same body again -----------------------------------------------------------------------------------------------
+
+
+def promising(push: Evidence, *, records: bytes = b"") -> Evidence:
+    """The push with an increment of which there is more to come."""
+    return replace(push, unsigned_increments={"ima": LogIncrement(records=records, total=99)})
+
+
+def test_a_body_that_settled_is_a_duplicate_whatever_comes_beside_it(bench: Bench) -> None:
+    bench.device.run(b"/usr/bin/cat", b"cat")
+    push = bench.device.push()
+    bench.take(push)
+    before = bench.state
+    taken = bench.take(promising(push))
+    assert taken == Step(state=before, duplicate=True)
+
+
+def test_a_body_that_did_not_settle_is_judged_again_from_before_it(bench: Bench) -> None:
+    before = remembering(bench)
+    bench.device.run(b"/usr/bin/cat", b"cat")
+    push = bench.device.push()
+    bench.take(promising(push, records=ima_ng(b"/bogus", b"bogus")))
+    unsettled = state_of(bench)
+    assert unsettled.earlier == before
+    bench.state = refuse(unsettled, Reason.MALFORMED, 7)
+    taken = bench.take(push)
+    assert (taken.refused, taken.solicit) == (None, None)
+    assert bench.verdict() == (Tier.AFFIRMING, set())
+    state = state_of(bench)
+    assert state.replay.next_index == {"tcg2": 9, "ima": 2}
+    assert state.earlier is None
+    assert state.rejections == Rejections(count=4, last=Reason.MALFORMED, last_us=7)
+
+
+def test_the_first_push_of_all_may_come_again_too() -> None:
+    bench = Bench()
+    push = bench.device.push()
+    tcg2 = push.unsigned_increments["tcg2"]
+    changed = {"tcg2": tcg2, "ima": LogIncrement(records=ima_ng(b"/bogus", b"bogus"), total=99)}
+    bench.take(replace(push, unsigned_increments=changed))
+    assert bench.verdict() == (Tier.NONE, {Reason.LOG_INCOMPLETE})
+    assert state_of(bench).earlier is None
+    bench.take(push)
+    assert bench.verdict() == (Tier.AFFIRMING, set())
+
+
+def withheld(bench: Bench) -> Evidence:
+    """A push of a device that has run a file and promises the entry for later."""
+    bench.device.run(b"/usr/bin/cat", b"cat")
+    return promising(bench.device.push(limits={"ima": 0}))
+
+
+def test_only_one_earlier_state_is_kept_until_a_push_settles(bench: Bench) -> None:
+    before = state_of(bench)
+    bench.take(withheld(bench))
+    first = state_of(bench)
+    assert first.earlier == before
+    bench.take(withheld(bench))
+    assert state_of(bench).earlier == replace(first, earlier=None)
+    bench.take(bench.device.push())
+    assert state_of(bench).earlier is None
+    bench.take(bench.device.push())
+    assert state_of(bench).earlier is None
+
+
+# -- a log that takes long ---------------------------------------------------------------------------------------------
+
+
+def test_the_first_push_that_did_not_settle_is_remembered_until_one_does(bench: Bench) -> None:
+    assert state_of(bench).unsettled_us is None
+    first_us = bench.now_us
+    bench.take(withheld(bench))
+    assert state_of(bench).unsettled_us == first_us
+    bench.take(withheld(bench))
+    assert state_of(bench).unsettled_us == first_us
+    bench.take(bench.device.push())
+    assert state_of(bench).unsettled_us is None
+
+
+@pytest.mark.parametrize("late_us", [0, 1])
+def test_a_log_has_ten_minutes_to_arrive_and_then_all_of_it_is_asked_for(bench: Bench, late_us: int) -> None:
+    before = remembering(bench)
+    first_us = bench.now_us
+    bench.take(withheld(bench))
+    bench.now_us = first_us + 600 * SECOND_US + late_us
+    device = changed_device(bench)
+    push = withheld(bench)
+    taken = bench.take(push)
+    assert taken.refused is None
+    assert bench.verdict()[0] is Tier.NONE
+    assert Reason.LOG_INCOMPLETE in bench.verdict()[1]
+    if late_us:
+        assert taken.solicit == SolicitRequest(reason=Reason.LOG_INCOMPLETE, logs=FROM_START)
+        assert_emptied(bench, before, push, device)
+        assert state_of(bench).unsettled_us is None
+    else:
+        assert taken.solicit is None
+        assert state_of(bench).replay.next_index == before.replay.next_index
+
+
 # -- what is asked for -------------------------------------------------------------------------------------------------
 
 

@@ -9,11 +9,13 @@ from schemas.reasons.row import ReasonRow
 AUDIT: Final = (
     ReasonRow(
         Reason.AUDIT_PROOF_INVALID,
-        "a proof does not show what it says: its hashes lead to another root, or what is in it does not hold",
+        "a proof is not valid: its hashes lead to another root, or an entry in it is wrong",
         LOG_COPY,
     ),
     ReasonRow(
-        Reason.AUDIT_CHECKPOINT_INVALID, "a checkpoint is not signed by the key of this log, or is of another log", KEYS
+        Reason.AUDIT_CHECKPOINT_INVALID,
+        "a checkpoint is not signed by the key of this log, or belongs to another log",
+        KEYS,
     ),
     ReasonRow(
         Reason.AUDIT_LOG_ALTERED,
@@ -28,14 +30,14 @@ AUDIT: Final = (
         lasts=True,
     ),
     ReasonRow(Reason.AUDIT_LOG_FORKED, "the key of the audit log has signed two histories", LOG_COPY, lasts=True),
-    ReasonRow(Reason.AUDIT_STAMP_INVALID, "a time stamp is not of this checkpoint, or not by a trusted TSA", TSA),
+    ReasonRow(Reason.AUDIT_STAMP_INVALID, "a time stamp is for another checkpoint, or not by a trusted TSA", TSA),
     ReasonRow(
         Reason.AUDIT_BACK_DATED, "a time in the audit log and its time stamps cannot both be true", CLOCKS, lasts=True
     ),
     ReasonRow(
         Reason.AUDIT_PRUNED,
-        "the entry was given up when its time of retention had passed",
-        "ask whoever keeps a copy; `audit fsck` names the first entry that is left",
+        "the entry was deleted at the end of its retention time",
+        "ask for a copy; `audit fsck` names the first entry that is left",
         lasts=True,
     ),
 )

@@ -9,10 +9,10 @@ from schemas.verdicts import Weight
 
 EVIDENCE: Final = (
     # Sender and signatures; the message is refused, and the state does not move.
-    ReasonRow(Reason.UEID_MISMATCH, "a message is about another attester than its topic or key says", SENDER),
+    ReasonRow(Reason.UEID_MISMATCH, "a message names another attester than its topic or key", SENDER),
     ReasonRow(
         Reason.ATTESTER_UNENDORSED,
-        "nobody vouches for this attester's key",
+        "no endorsement of this attester's key is known",
         "enrol the device, or see whether its endorsement reaches the verifier",
         lasts=True,
     ),
@@ -27,19 +27,21 @@ EVIDENCE: Final = (
     ),
     ReasonRow(
         Reason.ATTESTING_KEY_MISMATCH,
-        "evidence is signed by another key than the one endorsed",
-        "see whether the device was provisioned anew; then enrol it again. If not, somebody else uses its name",
+        "evidence is signed by another key than the endorsed one",
+        "if the device was provisioned again, enrol it again; if not, somebody else uses its name",
     ),
-    ReasonRow(Reason.ATTEST_NOT_TPM_GENERATED, "what was signed was not made by a TPM", SENDER),
-    ReasonRow(Reason.ATTEST_TYPE_WRONG, "what the TPM signed is of another kind than it should be", SENDER),
+    ReasonRow(Reason.ATTEST_NOT_TPM_GENERATED, "the signed data were not made by a TPM", SENDER),
+    ReasonRow(Reason.ATTEST_TYPE_WRONG, "the TPM signed another kind of statement than expected", SENDER),
     ReasonRow(Reason.QUOTE_SIGNATURE_INVALID, "the quote is not signed by the endorsed key", SENDER),
     ReasonRow(Reason.QUOTE_NOT_BOUND_TO_BODY, "the quote was made for other evidence", SENDER),
     ReasonRow(
         Reason.SYNC_SIGNATURE_INVALID, "the clock's binding to a handle is not signed by the endorsed key", SENDER
     ),
-    ReasonRow(Reason.LOG_NOT_BOUND_TO_BODY, "log bytes are not those that the evidence names", SENDER),
+    ReasonRow(Reason.LOG_NOT_BOUND_TO_BODY, "log entries are not those that the evidence names", SENDER),
     ReasonRow(
-        Reason.EVIDENCE_REPLAYED, "old evidence came again, and was refused", "nothing if it came once; else " + SENDER
+        Reason.EVIDENCE_REPLAYED,
+        "old evidence was repeated, and was refused",
+        "nothing if it happened once; else " + SENDER,
     ),
     # The clock.
     ReasonRow(
@@ -51,14 +53,14 @@ EVIDENCE: Final = (
     ),
     ReasonRow(
         Reason.CLOCK_RAN_BACK,
-        "the TPM's clock or counters went back, which a real TPM's do not",
-        "examine the device: an emulated TPM set back to a snapshot looks like this",
+        "the TPM's clock or counters went back, which cannot happen to a real TPM",
+        "examine the device: an emulated TPM that was restored from a snapshot looks like this",
         lasts=True,
         effect=CONTRADICTED,
     ),
     ReasonRow(
         Reason.CLOCK_UNSAFE,
-        "the TPM says that its clock may have lost time in a power cut",
+        "the TPM reports that its clock may have lost time in a power cut",
         WAIT,
         lasts=True,
         reported_only=True,
@@ -66,15 +68,15 @@ EVIDENCE: Final = (
     ),
     ReasonRow(
         Reason.CLOCK_AHEAD_OF_VERIFIER,
-        "the device's clock says that the quote was made in the verifier's future",
+        "by the device's clock the quote was made in the verifier's future",
         CLOCKS + "; if both are right, the device's TPM clock was set forward",
         lasts=True,
         effect=CONTRADICTED,
     ),
     ReasonRow(
         Reason.CLOCK_TOO_FAST,
-        "the device's clock runs faster than the policy allows, so ages by it are not believed",
-        "compare the rate with other devices of the model; widen the policy's drift only if all are so",
+        "the device's clock runs faster than the policy allows, so it is not used to compute ages",
+        "compare the rate with other devices of the model; widen the policy's drift only if all of them run so fast",
         lasts=True,
         effect=UNSYNCHRONISED,
     ),
@@ -89,13 +91,13 @@ EVIDENCE: Final = (
     ReasonRow(
         Reason.CLOCK_SET,
         "the TPM's clock was set forward",
-        "examine the device: only who owns its TPM can do this",
+        "examine the device: only the owner of its TPM can do this",
         lasts=True,
         effect=CONTRADICTED,
     ),
     ReasonRow(
         Reason.SYNC_STAMP_INVALID,
-        "the time stamp on the clock's binding does not hold, and is left out",
+        "the time stamp on the clock's binding is not valid, and is ignored",
         TSA,
         reported_only=True,
     ),
@@ -108,7 +110,7 @@ EVIDENCE: Final = (
     ),
     ReasonRow(
         Reason.EVIDENCE_OVERDUE,
-        "nothing has come from the device in time",
+        "no evidence arrived from the device in time",
         "see whether the device runs and reaches the broker",
         lasts=True,
         effect=STALE,
@@ -121,7 +123,7 @@ EVIDENCE: Final = (
         lasts=True,
         effect=UNDECIDED,
     ),
-    ReasonRow(Reason.SEQUENCE_GAP, "a push is missing between two that came", RESEND, lasts=True, effect=UNDECIDED),
+    ReasonRow(Reason.SEQUENCE_GAP, "a push is missing between two that arrived", RESEND, lasts=True, effect=UNDECIDED),
     ReasonRow(Reason.LOG_GAP, "entries of a log are missing between two pushes", RESEND, lasts=True, effect=UNDECIDED),
     ReasonRow(
         Reason.LOG_INCOMPLETE,

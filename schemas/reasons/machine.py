@@ -42,7 +42,7 @@ MACHINE: Final = (
     ),
     ReasonRow(
         Reason.STORE_UNAVAILABLE,
-        "the disk or database does not take what must be stored",
+        "the disk or database refuses data that must be stored",
         "look at free space and permissions",
         lasts=True,
     ),

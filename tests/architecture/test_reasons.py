@@ -1,4 +1,4 @@
-"""Reason codes are one list: the enumeration, the threat model, the code that uses them."""
+"""The enumeration of reason codes, the threat model and the code agree."""
 
 import re
 from pathlib import Path

@@ -76,7 +76,13 @@ def test_the_page_says_everything_in_words() -> None:
     for word in (
         *("a file was measured that no reference value approves", "next: compare with the approved image", "rack-7"),
         *("/usr/bin/evil  " + "ab" * 32, "and 2 more", "40 entries of 90", "suspend at clock 9 ms", "(5.0 s ago)"),
-        *("-100 to +300 ppm", "The attester's own claims", "fleet/3", "old evidence came again", "secure-boot: false"),
+        *(
+            "-100 to +300 ppm",
+            "The attester's own claims",
+            "fleet/3",
+            "old evidence was repeated",
+            "secure-boot: false",
+        ),
         *(ueid_text(ALICE), bytes(range(32)).hex(), "file-unexpected)", "is known to be bad", "1.000 s apart"),
     ):
         assert word in page

@@ -28,7 +28,7 @@ def test_texts() -> None:
 
 
 @pytest.mark.parametrize("time_us", [2**62, -(2**62)])
-def test_a_time_of_no_calendar_is_its_number(time_us: int) -> None:
+def test_a_time_beyond_the_calendar_is_its_number(time_us: int) -> None:
     assert iso_text(time_us) == str(time_us)
     with pytest.raises(OverflowError):
         utc(time_us)

@@ -1,4 +1,4 @@
-"""The inequalities of ``schemas.time_model`` in numbers worked out by hand: every rounding, every edge.
+"""The inequalities of ``schemas.time_model`` in numbers computed by hand: every rounding, every edge.
 
 That they hold for every clock within its bound is in ``tests/property/schemas/test_time_model.py``.
 """
@@ -155,7 +155,7 @@ def test_a_quote_one_tick_before_its_sync_may_be_as_late_as_the_sync() -> None:
 
 
 def anchor(clock_ms: int, after_us: int, before_us: int) -> ClockAnchor:
-    """An anchor in microseconds of some day, so that no difference is one from zero."""
+    """An anchor in microseconds of some day, so that no difference starts at zero."""
     day_us = 1_800_000_000_000_000
     return ClockAnchor(clock_ms=clock_ms, after_us=day_us + after_us, before_us=day_us + before_us)
 

@@ -1,4 +1,4 @@
-"""Topic names: built, parsed, and no kind is unknown to either."""
+"""Topic names: every kind can be built and parsed."""
 
 import pytest
 

@@ -19,14 +19,14 @@ VALUES = st.recursive(
 
 
 def refusal(raw: bytes, **how: bool) -> Reason:
-    """The code with which ``raw`` is refused."""
+    """The reason code of the refusal of ``raw``."""
     with pytest.raises(PeerError) as refused:
         cbor.decode(raw, "item", max_bytes=2**24, **how)
     return refused.value.reason
 
 
 @given(VALUES)
-def test_what_is_encoded_decodes_to_itself(value: object) -> None:
+def test_an_encoded_value_decodes_to_itself(value: object) -> None:
     raw = cbor.encode(value)
     if len(raw) < 2**18:
         assert cbor.decode(raw, "item") == value
@@ -45,10 +45,10 @@ def test_any_bytes_decode_to_their_one_value_or_are_refused(raw: bytes) -> None:
     "text",
     [
         "1801",  # an integer longer than needed
-        "a201020103",  # a key twice
+        "a201020103",  # a duplicate key
         "a202000100",  # keys out of order
         "9f01ff",  # indefinite
-        "0000",  # something after the end
+        "0000",  # bytes after the end
         "c074323032302d30312d30315430303a30303a30305a",  # a date that the decoder would interpret
         "d8234161",  # a regular expression
         "d81c80",  # a shared reference
@@ -56,7 +56,7 @@ def test_any_bytes_decode_to_their_one_value_or_are_refused(raw: bytes) -> None:
         "5a7fffffff",
     ],
 )
-def test_other_spellings_and_tags_are_malformed(text: str) -> None:
+def test_other_encodings_and_tags_are_malformed(text: str) -> None:
     assert refusal(bytes.fromhex(text)) is Reason.MALFORMED
 
 
@@ -67,7 +67,7 @@ def test_depth_is_limited() -> None:
 
 @pytest.mark.parametrize("count", [2000, 20_000])
 def test_keys_that_collide_are_refused_before_they_cost(count: int) -> None:
-    """Arrays become tuples, whose hashes are known: 15,000 of them took seconds."""
+    """Arrays become tuples, whose hashes an attacker can choose: 15,000 of them took seconds."""
     pairs = b"".join(b"\x82\x1a" + number.to_bytes(4, "big") + b"\x00\x00" for number in range(count))
     small = b"\xb9\x00\xc8" + pairs[: 200 * 8]
     assert refusal(small) is Reason.MALFORMED

@@ -1,4 +1,4 @@
-"""Items counted before anything is built: every limit at its edge, and what is left to the decoder."""
+"""Counting items before the decoder builds them: every limit at its edge, and the errors left to the decoder."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def refusal(raw: bytes) -> Reason:
 
 
 def head(major: int, value: int, width: int) -> bytes:
-    """An item's head with its argument in ``width`` bytes, as RFC 8949, section 3, has it."""
+    """An item's head with its argument in ``width`` bytes (RFC 8949, section 3)."""
     return bytes([major << 5 | {1: 24, 2: 25, 4: 26, 8: 27}[width]]) + value.to_bytes(width, "big")
 
 
@@ -31,7 +31,7 @@ def test_as_many_items_as_allowed_and_not_one_more() -> None:
 
 @pytest.mark.parametrize("opening", [b"\x81", b"\xa1", b"\xc1", b"\xa1\x00"], ids=["array", "key", "tag", "value"])
 def test_as_many_levels_as_allowed_and_not_one_more(opening: bytes) -> None:
-    """A map in a key's place is a fault of its own."""
+    """A map as a key is another error."""
     if opening == b"\xa1":
         assert refusal(opening * 2) is Reason.MALFORMED
         return
@@ -39,7 +39,7 @@ def test_as_many_levels_as_allowed_and_not_one_more(opening: bytes) -> None:
     assert refusal(opening * (MAX_CBOR_DEPTH + 1) + b"\x00") is Reason.TOO_LARGE
 
 
-def test_a_closed_container_is_no_level() -> None:
+def test_a_closed_container_is_not_a_level() -> None:
     check_items(b"\x98\xc8" + b"\x80\xa0\x81\x00\xa1\x00\x00\xc1\x00" * 40, "it")
     check_items(b"\x81" * (MAX_CBOR_DEPTH - 2) + b"\x82\x80\x81\x00", "it")
     nested = b"\x81" * (MAX_CBOR_DEPTH - 1)
@@ -47,7 +47,7 @@ def test_a_closed_container_is_no_level() -> None:
 
 
 def test_containers_that_end_together_are_all_closed() -> None:
-    """Were only the innermost closed, the levels would add up."""
+    """If only the innermost were closed, the levels would add up."""
     check_items(b"\x81\x81\x81\x00" * MAX_CBOR_DEPTH, "it")
     check_items(b"\x81\xa1\x00\x81\xc1\x00" * MAX_CBOR_DEPTH, "it")
 
@@ -68,14 +68,14 @@ def test_integers_and_text_are_keys(key: bytes) -> None:
 
 @pytest.mark.parametrize("key", [b"\x40", b"\x80", b"\xa0", b"\xc1\x00", b"\xf5", b"\xf9\x3c\x00"], ids=bytes.hex)
 def test_nothing_else_is_a_key(key: bytes) -> None:
-    """Arrays become tuples and hash as their maker wants; true and 1.0 are the key 1."""
+    """Arrays become tuples with hashes of the attacker's choice; true and 1.0 equal the key 1."""
     assert refusal(b"\xa1" + key + b"\x00") is Reason.MALFORMED
     assert refusal(b"\xa2\x00\x00" + key + b"\x00") is Reason.MALFORMED
     check_items(b"\xa1\x00" + key, "it")
     check_items(b"\x82" + key + key, "it")
 
 
-def test_keys_are_told_from_values_after_an_inner_container() -> None:
+def test_keys_are_distinguished_from_values_after_an_inner_container() -> None:
     check_items(b"\xa2\x00\x82\x40\x40\x01\x40", "it")
     assert refusal(b"\xa2\x00\x82\x40\x40\x40\x00") is Reason.MALFORMED
     assert refusal(b"\x82\x00\xa1\x40\x00") is Reason.MALFORMED
@@ -83,8 +83,8 @@ def test_keys_are_told_from_values_after_an_inner_container() -> None:
 
 @pytest.mark.parametrize("major", [2, 3])
 @pytest.mark.parametrize("width", [1, 2, 4, 8])
-def test_what_strings_hold_is_passed_over(major: int, width: int) -> None:
-    """Their content would be a key of a wrong kind; what comes after it is looked at again."""
+def test_the_content_of_strings_is_skipped(major: int, width: int) -> None:
+    """Their content would be a key of a wrong kind; counting continues after it."""
     content = b"\xa1\x40" * 50
     check_items(head(major, 100, width) + content, "it")
     check_items(bytes([major << 5 | 2]) + b"\xa1\x40", "it")
@@ -100,7 +100,7 @@ def test_an_argument_has_its_width_and_the_next_item_follows(major: int, width: 
 
 
 def test_an_array_counts_its_items() -> None:
-    """The map after the array's two items is at the top again; in the array it would be at a level too deep."""
+    """The map after the array's two items is at the top level; inside the array it would be too deep."""
     deep = b"\x81" * (MAX_CBOR_DEPTH - 1)
     check_items(b"\x82\x00\x00" + deep + b"\xa1\x00\x00", "it")
     check_items(deep + b"\x82\x00\x00" + b"\xa1\x00\x00", "it")
@@ -114,5 +114,5 @@ def test_indefinite_lengths_and_reserved_heads_are_left_to_the_decoder(major: in
 
 
 @pytest.mark.parametrize("raw", [b"", b"\x18", b"\x1b\x00", b"\x45ab", b"\x82\x00", b"\xa1\x00"], ids=bytes.hex)
-def test_what_is_cut_short_is_left_to_the_decoder(raw: bytes) -> None:
+def test_truncated_input_is_left_to_the_decoder(raw: bytes) -> None:
     check_items(raw, "it")

@@ -1,4 +1,4 @@
-"""COSE_Sign1: the bytes that are signed, the forms that are refused, and which key may have signed."""
+"""COSE_Sign1: the signed bytes, the refused forms, and the keys that may sign."""
 
 import hashlib
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ def verify(
 
 
 def refusal(signed: cose.Sign1, keys: Mapping[bytes, EllipticCurvePublicKey] = KEYS) -> str:
-    """Why ``verify`` refuses, with the caller's reason."""
+    """The detail with which ``verify`` refuses, for the caller's reason."""
     with pytest.raises(PeerError) as caught:
         verify(signed, keys)
     assert caught.value.reason is REASON
@@ -50,7 +50,7 @@ def refusal(signed: cose.Sign1, keys: Mapping[bytes, EllipticCurvePublicKey] = K
 
 
 def signed_by(key: EllipticCurvePrivateKey, protected: bytes, payload: bytes = PAYLOAD) -> bytes:
-    """A signature over the Sig_structure of RFC 9052, 4.4, put together here."""
+    """A signature over the Sig_structure of RFC 9052, 4.4, which is encoded here."""
     structure = b"\x84\x6aSignature1" + cbor.encode(protected) + b"\x40" + cbor.encode(payload)
     r, s = decode_dss_signature(key.sign(structure, ECDSA(SHA256())))
     return r.to_bytes(32, "big") + s.to_bytes(32, "big")
@@ -79,7 +79,7 @@ def test_header_labels_are_the_registered_ones() -> None:
     assert (cose.HEADER_CONTENT_TYPE, cose.HEADER_TYPE, cose.HEADER_3161_CTT) == (3, 16, 270)
 
 
-def test_what_is_signed_is_the_sig_structure_without_external_data() -> None:
+def test_the_signed_bytes_are_the_sig_structure_without_external_data() -> None:
     structure = b"\x84\x6aSignature1\x58" + bytes([len(PROTECTED)]) + PROTECTED + b"\x40\x4bthe payload"
     r, s = (int.from_bytes(half, "big") for half in (SIGNED.signature[:32], SIGNED.signature[32:]))
     assert len(SIGNED.signature) == 64
@@ -103,7 +103,7 @@ def test_an_empty_payload_is_a_payload() -> None:
     assert verify(cose.sign(b"", KEY, EXPECTED)) == b""
 
 
-# ── who may have signed ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── who may sign ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_key_that_is_not_trusted_signs_nothing() -> None:
@@ -118,7 +118,7 @@ def test_a_strangers_signature_under_a_trusted_key_id_does_not_verify() -> None:
 
 
 def test_es256_is_p256_and_no_other_curve_of_its_size() -> None:
-    """RFC 9053, 2.1. The signature itself verifies: only the curve is another one."""
+    """RFC 9053, 2.1. The signature itself is valid; only the curve is another one."""
     key = derive_private_key(33, SECP256K1())
     signed = cose.sign(PAYLOAD, key, EXPECTED)
     assert "not trusted" in refusal(signed, {signed.key_id: key.public_key()})
@@ -134,7 +134,7 @@ def test_without_a_key_id_no_key_is_tried(claimed: object) -> None:
 
 
 def test_every_byte_that_is_signed_is_checked() -> None:
-    """Nothing may be changed: payload, protected header, either half of the signature or their order."""
+    """No change is accepted: of the payload, the protected header, a half of the signature or their order."""
     halves = SIGNED.signature[:32], SIGNED.signature[32:]
     for changed in (
         replace(SIGNED, unverified_payload=PAYLOAD + b"."),
@@ -151,7 +151,7 @@ def test_the_unprotected_header_is_not_signed() -> None:
     assert verify(replace(SIGNED, unprotected={270: b"a token"})) == PAYLOAD
 
 
-# ── what it is signed as ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── the signed type ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_an_object_of_another_type_is_refused_though_its_signature_is_good() -> None:
@@ -160,7 +160,7 @@ def test_an_object_of_another_type_is_refused_though_its_signature_is_good() -> 
     assert "header 16 is None" in refusal(cose.sign(PAYLOAD, KEY, {3: TYPE}))
 
 
-def test_a_type_in_the_unprotected_header_does_not_count() -> None:
+def test_a_type_in_the_unprotected_header_is_ignored() -> None:
     assert "header 16" in refusal(replace(cose.sign(PAYLOAD, KEY, {}), unprotected={16: TYPE}))
 
 
@@ -173,7 +173,7 @@ def test_every_expected_header_must_be_there() -> None:
         assert caught.value.reason is REASON
 
 
-# ── forms that are refused ───────────────────────────────────────────────────────────────────────────────────────────
+# ── forms that are refused ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("tag", [17, 19, 98, 61])
@@ -188,7 +188,7 @@ def test_the_tag_is_needed() -> None:
 
 @pytest.mark.parametrize("algorithm", [-8, -35, -36, 7, None, "ES256"])
 def test_only_es256_is_an_algorithm(algorithm: object) -> None:
-    """Whoever could choose the algorithm could choose a weak one, or none."""
+    """An attacker who could choose the algorithm would choose a weak one, or none."""
     assert "ES256" in malformed(cbor.encode({1: algorithm, 4: KEY_ID}), {}, PAYLOAD, bytes(64))
     assert "ES256" in malformed(cbor.encode({4: KEY_ID}), {1: -7}, PAYLOAD, bytes(64))
 

@@ -1,4 +1,4 @@
-"""Typed access to decoded CBOR: each limit at its edge, and what merely looks like the right type."""
+"""Typed access to decoded CBOR: each limit at its edge, and values that only look like the right type."""
 
 from collections.abc import Callable
 
@@ -11,14 +11,14 @@ from schemas.reasons import Reason
 
 
 def refusal(read: Callable[[], object]) -> Reason:
-    """The code of a refusal, which names the field."""
+    """The reason code of a refusal that names the field."""
     with pytest.raises(PeerError) as caught:
         read()
     assert caught.value.detail.startswith("it: ")
     return caught.value.reason
 
 
-def test_a_map_has_all_that_is_required_and_nothing_unknown() -> None:
+def test_a_map_has_all_required_keys_and_no_unknown_one() -> None:
     both = {1: 0, "a": 0}
     assert as_map(both, "it", required=(1,), optional=("a",)) is both
     assert as_map({1: 0}, "it", required=(1,), optional=("a",)) == {1: 0}
@@ -109,14 +109,14 @@ def test_nothing_else_is_an_unsigned_integer(value: object) -> None:
     assert refusal(lambda: as_uint(value, "it")) is Reason.MALFORMED
 
 
-def test_a_boolean_is_no_number() -> None:
+def test_a_boolean_is_not_a_number() -> None:
     assert as_bool(True, "it") is True
     assert as_bool(False, "it") is False
     for value in (0, 1, None, "true"):
         assert refusal(lambda value=value: as_bool(value, "it")) is Reason.MALFORMED  # type: ignore[misc]
 
 
-def test_a_tag_is_the_one_asked_for() -> None:
+def test_a_tag_is_the_expected_one() -> None:
     assert as_tag(Tag(18, b"content"), 18, "it") == b"content"
     for value in (Tag(19, b"content"), Tag(17, b"content"), b"content", None):
         assert refusal(lambda value=value: as_tag(value, 18, "it")) is Reason.MALFORMED  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Key sets: what we write any JWKS library reads, and what is taken from a set."""
+"""Key sets: other JWKS libraries read ours, and only usable keys are taken from a set."""
 
 import json
 
@@ -39,7 +39,7 @@ def test_another_library_reads_it() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"kid": "anything"}, {"alg": None}, {"use": None}, {"key_ops": ["verify"]}])
-def test_what_is_optional_may_be_missing(changes: dict[str, object]) -> None:
+def test_optional_members_may_be_missing(changes: dict[str, object]) -> None:
     assert [key.public_numbers() for key in parse_jwks(one(**changes))] == [OLD.public_numbers()]
 
 
@@ -47,7 +47,7 @@ def test_what_is_optional_may_be_missing(changes: dict[str, object]) -> None:
     "changes",
     [{"kty": "RSA"}, {"crv": "P-384"}, {"alg": "ES384"}, {"use": "enc"}, {"key_ops": ["sign"]}, {"key_ops": 1}],
 )
-def test_keys_of_other_kinds_are_passed_over(changes: dict[str, object]) -> None:
+def test_keys_of_other_kinds_are_ignored(changes: dict[str, object]) -> None:
     assert refusal(one(**changes)) == Reason.MALFORMED
     both = {"keys": [json.loads(one(**changes))["keys"][0], ENTRY]}
     assert len(parse_jwks(json.dumps(both).encode())) == 1
@@ -60,11 +60,11 @@ def test_keys_of_other_kinds_are_passed_over(changes: dict[str, object]) -> None
         *(one(x="AA"), one(x=7), one(x=ENTRY["y"], y=ENTRY["y"]), one(y="=" * 43), b"[" * 100_000),
     ],
 )
-def test_what_is_no_key_set_is_malformed(raw: bytes) -> None:
+def test_other_forms_are_malformed(raw: bytes) -> None:
     assert refusal(raw) == Reason.MALFORMED
 
 
-def test_a_private_key_is_refused_loudly() -> None:
+def test_a_private_key_is_refused() -> None:
     with pytest.raises(PeerError, match="private key"):
         parse_jwks(one(d=ENTRY["x"]))
 

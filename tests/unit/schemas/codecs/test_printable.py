@@ -17,14 +17,14 @@ from schemas.codecs.printable import printable
         ("\ud800", "\\ud800"),
     ],
 )
-def test_what_is_not_printable_is_escaped(text: str, escaped: str) -> None:
+def test_unprintable_characters_are_escaped(text: str, escaped: str) -> None:
     assert printable(text) == escaped
     assert printable(text).isprintable()
 
 
-def test_what_is_printable_stays_as_it_is() -> None:
+def test_printable_text_does_not_change() -> None:
     assert printable("/usr/bin/größe – 検証") == "/usr/bin/größe – 検証"
 
 
-def test_what_is_no_text_is_shown_as_one() -> None:
+def test_a_number_becomes_text() -> None:
     assert printable(3) == "3"

@@ -1,4 +1,4 @@
-"""The cursor over untrusted bytes: what it reads, and where it stands after a read that failed."""
+"""The cursor over untrusted bytes: its reads, and its position after a failed read."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_bytes_are_taken_front_to_back() -> None:
     reader.finish("data")
 
 
-def test_reading_starts_where_it_is_told() -> None:
+def test_reading_starts_at_the_given_position() -> None:
     reader = Reader(DATA, "big", 3)
     assert (reader.position, reader.remaining, reader.take(1, "letter")) == (3, 6, b"a")
 

@@ -1,4 +1,4 @@
-"""The signed CoRIM frame: what goes in comes out, and nothing else is believed."""
+"""The frame of signed CoRIMs: content comes back, and other forms are refused."""
 
 from dataclasses import replace
 
@@ -45,7 +45,7 @@ def refusal(raw: bytes) -> Reason:
     return refused.value.reason
 
 
-def test_what_was_signed_comes_back() -> None:
+def test_the_signed_content_comes_back() -> None:
     verified = corim.verify_manifest(signed(), KEYS)
     assert replace(verified, triples={}) == replace(MANIFEST, triples={})
     environment, rest = corim.single_triple(verified, corim.TRIPLES_REFERENCE, "test")
@@ -53,7 +53,7 @@ def test_what_was_signed_comes_back() -> None:
     assert len(rest) == 1
 
 
-def test_the_frame_is_that_of_the_draft() -> None:
+def test_the_frame_has_the_form_of_the_draft() -> None:
     sign1 = cose.parse(signed(), "test")
     assert sign1.headers[cose.HEADER_CONTENT_TYPE] == "application/rim+cbor"
     content = payload_of(signed())
@@ -95,7 +95,7 @@ def test_a_signature_over_another_type_is_refused() -> None:
         {5: "entities are not ours"},
     ],
 )
-def test_another_content_than_ours_is_refused(change: dict[object, object]) -> None:
+def test_content_of_another_type_is_refused(change: dict[object, object]) -> None:
     content = payload_of(signed()) | change
     assert refusal(signed_payload(cbor.Tag(corim.TAG_CORIM, content))) == Reason.MALFORMED
 
@@ -121,7 +121,7 @@ def test_a_missing_signer_is_refused() -> None:
         {corim.TRIPLES_REFERENCE: [[{}, []]], 1: []},
     ],
 )
-def test_there_is_exactly_one_triple_of_the_kind_asked_for(triples: dict[object, object]) -> None:
+def test_there_is_exactly_one_triple_of_the_kind(triples: dict[object, object]) -> None:
     verified = corim.verify_manifest(signed(replace(MANIFEST, triples=triples)), KEYS)
     with pytest.raises(PeerError) as refused:
         corim.single_triple(verified, corim.TRIPLES_REFERENCE, "test")

@@ -1,4 +1,4 @@
-"""Endorsements: one attesting key of one attester, vouched for."""
+"""Endorsements of one attesting key of one attester."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ def with_triples(change: dict[object, object], identity: str | None = None) -> b
     return corim.sign_manifest(replace(manifest, triples=change, identity=identity or manifest.identity), KEY)
 
 
-def test_what_was_signed_comes_back() -> None:
+def test_the_signed_content_comes_back() -> None:
     verified = verify_endorsement(signed(), KEYS)
     assert verified == ENDORSEMENT
     assert verified.attesting_key.name == REAL_NAME
@@ -52,7 +52,7 @@ def test_a_strangers_endorsement_is_refused() -> None:
     assert refusal(raw) == Reason.OBJECT_SIGNATURE_INVALID
 
 
-def test_a_key_that_can_sign_anything_is_no_attesting_key() -> None:
+def test_a_key_that_can_sign_anything_is_not_an_attesting_key() -> None:
     unrestricted = bytearray(REAL_PUBLIC)
     unrestricted[5] &= ~0x01 & 0xFF  # TPMA_OBJECT.restricted, bit 16 of objectAttributes
     endorsement = replace(ENDORSEMENT, attesting_key=parse_public(bytes(unrestricted)))
@@ -69,12 +69,12 @@ def test_the_pem_key_must_be_the_tpm_key() -> None:
     assert refusal(raw) in {Reason.MALFORMED, Reason.ATTESTING_KEY_MISMATCH}
 
 
-def test_the_manifests_name_must_be_that_of_the_ueid() -> None:
+def test_the_manifest_must_name_the_ueid() -> None:
     manifest = corim.verify_manifest(signed(), KEYS)
     assert refusal(with_triples(dict(manifest.triples), identity_of(Ueid(b"\x01" + bytes(32))))) == Reason.MALFORMED
 
 
-def test_reference_values_are_no_endorsement() -> None:
+def test_reference_values_are_not_an_endorsement() -> None:
     assert refusal(with_triples({corim.TRIPLES_REFERENCE: [[{0: {2: "x"}}, []]]})) == Reason.MALFORMED
 
 

@@ -1,4 +1,4 @@
-"""What an endorsement may say besides the key: how it was proven, and a group; what it said before it could."""
+"""Optional statements of an endorsement: how the key was proven, and a group."""
 
 from dataclasses import replace
 
@@ -23,13 +23,13 @@ def signed(endorsement: Endorsement) -> bytes:
 
 @pytest.mark.parametrize("genuine", [None, *Genuine])
 @pytest.mark.parametrize("group", [None, "plant-7", "Werk Süd"])
-def test_it_comes_back_as_it_was(genuine: Genuine | None, group: str | None) -> None:
+def test_the_statements_come_back(genuine: Genuine | None, group: str | None) -> None:
     endorsement = replace(PLAIN, genuine=genuine, group=group)
     assert verify_endorsement(signed(endorsement), KEYS) == endorsement
 
 
 def resigned(triples: dict[object, object]) -> bytes:
-    """What an endorser of another make might sign."""
+    """An endorsement as other software may sign it."""
     manifest = corim.Manifest(
         identity=identity_of(DEVICE.ueid), version=1, signer="e", not_before_s=0, not_after_s=9, triples=triples
     )
@@ -57,7 +57,7 @@ def environment(ueid: bytes) -> dict[object, object]:
         1,
     ],
 )
-def test_what_is_not_understood_is_refused(endorsed: object) -> None:
+def test_unknown_statements_are_refused(endorsed: object) -> None:
     with pytest.raises(PeerError, match=r"malformed|too-large"):
         verify_endorsement(resigned({**triples_of(PLAIN), 1: endorsed}), KEYS)
 

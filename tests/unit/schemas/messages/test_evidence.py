@@ -1,4 +1,4 @@
-"""Evidence on the wire: what comes back as it was, what is left out, and every limit at its edge."""
+"""Evidence as bytes: content comes back, empty items are left out, and every limit is tested at its edge."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -54,7 +54,7 @@ ITEMS: dict[int, object] = {
     4: SMALL.environment,
     5: 7,
 }
-"""The smallest body, by the numbers of ``docs``; written here so that renumbering is noticed."""
+"""The smallest body, with the numbers of ``docs``; they are repeated here so that this test notices a change."""
 PUSH: dict[int, object] = {1: cbor.encode({**ITEMS, 8: {"ima": 4}}), 2: b"quote", 3: b"signature"}
 
 
@@ -106,7 +106,7 @@ def test_every_field_of_a_body_has_its_key() -> None:
 
 
 @pytest.mark.parametrize("key", ITEMS)
-def test_what_is_required_of_a_body_is_required(key: int) -> None:
+def test_a_body_has_all_required_items(key: int) -> None:
     items = {each: value for each, value in ITEMS.items() if each != key}
     assert refusal(lambda: parse_body(cbor.encode(items)))[0] is Reason.MALFORMED
 
@@ -153,19 +153,19 @@ def test_each_item_of_a_body_is_limited(key: int, limit: object, over: object) -
 @pytest.mark.parametrize("key", [1, 3, 4, 5, 6, 7, 8, 9, 10, 11])
 @pytest.mark.parametrize("wrong", [None, "text", True, 1.5], ids=repr)
 def test_each_item_of_a_body_has_its_type(key: int, wrong: object) -> None:
-    """Null in an optional item's place does not leave it out."""
+    """Null does not stand for a missing optional item."""
     assert body_refusal({key: wrong}) is Reason.MALFORMED
 
 
 @pytest.mark.parametrize("key", [7, 8, 9, 10])
-def test_what_is_empty_is_left_out_so_a_body_has_one_encoding(key: int) -> None:
+def test_empty_items_are_left_out_so_a_body_has_one_encoding(key: int) -> None:
     empty: object = [] if key == 10 else {}
     reason, detail = refusal(lambda: body({key: empty}))
     assert reason is Reason.MALFORMED
     assert "empty" in detail
 
 
-def test_an_empty_stamp_is_a_stamp_and_none_is_none() -> None:
+def test_an_empty_stamp_is_not_a_missing_stamp() -> None:
     assert body({11: b""}).sync_stamp == b""
     assert parse_body(encode_body(replace(SMALL, sync_stamp=b""))).sync_stamp == b""
     assert body({}).sync_stamp is None
@@ -218,7 +218,7 @@ def test_there_are_64_claims_at_most() -> None:
 
 @pytest.mark.parametrize("letter", ["x", b"x"], ids=["text", "bytes"])
 def test_all_claims_together_have_8_kib_at_most(letter: str | bytes) -> None:
-    """Names and values count."""
+    """Names and values are counted."""
     fitting: dict[str, ClaimValue] = {"a": letter * 4095, "b": letter * 4095}
     assert body({7: fitting}).claims == fitting
     for over in ({**fitting, "b": letter * 4096}, {**fitting, "c": ""}):
@@ -227,7 +227,7 @@ def test_all_claims_together_have_8_kib_at_most(letter: str | bytes) -> None:
 
 @pytest.mark.parametrize("value", [0, True, -(2**53)], ids=repr)
 def test_a_number_counts_nine_bytes(value: ClaimValue) -> None:
-    """The most that CBOR takes for it."""
+    """The size of the largest number in CBOR."""
     check_claims_size({"a": "x" * 4095, "b": "x" * 4085, "c": value})
     assert refusal(lambda: check_claims_size({"a": "x" * 4095, "b": "x" * 4086, "c": value}))[0] is Reason.TOO_LARGE
 
@@ -269,7 +269,7 @@ def test_transitions_have_the_numbers_of_cel() -> None:
     assert parse_transitions(encode_transitions(FULL.transitions)) == FULL.transitions
 
 
-def test_no_transition_is_no_list_of_transitions() -> None:
+def test_an_empty_list_of_transitions_is_refused() -> None:
     assert refusal(lambda: parse_transitions([]))[0] is Reason.MALFORMED
     assert refusal(lambda: parse_transitions(None))[0] is Reason.MALFORMED
     assert refusal(lambda: parse_transitions([[True, 0, 0, 0]]))[0] is Reason.MALFORMED
@@ -311,7 +311,7 @@ def test_the_smallest_push_has_three_items() -> None:
 
 
 @pytest.mark.parametrize("key", PUSH)
-def test_what_is_required_of_a_push_is_required(key: int) -> None:
+def test_a_push_has_all_required_items(key: int) -> None:
     items = {each: value for each, value in PUSH.items() if each != key}
     assert refusal(lambda: parse_evidence(cbor.encode(items)))[0] is Reason.MALFORMED
 
@@ -383,7 +383,7 @@ def test_all_24_registers_may_come_and_eight_banks_at_most() -> None:
 
 
 def test_an_increment_promises_an_entry_at_least() -> None:
-    """The body says that the increment starts at entry 4: then there are 5 entries or more."""
+    """The body states that the increment starts at entry 4, so there are at least 5 entries."""
     assert push({5: {"ima": [b"", 5]}}).unsigned_increments == {"ima": LogIncrement(records=b"", total=5)}
     for total in (4, 3, 0):
         reason, detail = refusal(lambda total=total: push({5: {"ima": [b"x", total]}}))  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Handles: what verifies, and what an attacker with each of the keys can and cannot do."""
+"""Handles: valid ones, and the limits of an attacker with each of the keys."""
 
 import hashlib
 from dataclasses import replace
@@ -41,7 +41,7 @@ ACCURACY_US = 500_000
 
 
 def claims(marker_us: int = NOW_US, *, lifetime_s: int = 300, accuracy_us: int = ACCURACY_US) -> HandleClaims:
-    """What anyone who holds the distributor's key can write: the marker's TSA signature is stripped anyway."""
+    """A handle that any holder of the distributor's key can write: the marker has no TSA signature anyway."""
     return HandleClaims(
         issuer="main",
         not_before_s=marker_us // SECOND_US,
@@ -92,12 +92,12 @@ def test_the_first_of_a_chain_has_no_previous() -> None:
 
 
 def test_a_stolen_key_makes_no_handle_for_tomorrow() -> None:
-    """The thief signs for tomorrow and has it stamped: the TSA can only stamp now."""
+    """The thief signs a handle for tomorrow, but the TSA stamps the time of today."""
     assert reason_of(make(marker_us=NOW_US + DAY_US, stamp_us=NOW_US)) is Reason.HANDLE_TIME_INCONSISTENT
 
 
 def test_a_stolen_key_cannot_widen_the_marker_until_tomorrow_fits() -> None:
-    """The marker's accuracy is the thief's to write; only the accuracy in the stamp counts."""
+    """The thief chooses the marker's accuracy; only the accuracy in the stamp is used."""
     raw = make(marker_us=NOW_US + DAY_US, accuracy_us=DAY_US, stamp_us=NOW_US)
     assert reason_of(raw) is Reason.HANDLE_TIME_INCONSISTENT
 
@@ -128,12 +128,12 @@ def test_the_stamp_of_one_handle_does_not_fit_another() -> None:
 
 
 def test_stamping_again_later_does_not_rejuvenate_a_handle() -> None:
-    """Anyone can have an old handle's signature stamped again: the epoch marker says when it was made."""
+    """Anyone can get the signature of an old handle stamped again, but the epoch marker shows its age."""
     signed = cose.parse(HANDLE, "handle")
     assert reason_of(stamped(signed, NOW_US + 3600 * SECOND_US)) is Reason.HANDLE_TIME_INCONSISTENT
 
 
-def test_a_stamp_on_the_payload_instead_of_the_signature_does_not_count() -> None:
+def test_a_stamp_on_the_payload_instead_of_the_signature_is_refused() -> None:
     signed = sign_claims(claims(), KEY)
     token = TSA.token(hashlib.sha256(signed.unverified_payload).digest(), NOW_US)
     assert reason_of(attach_stamp(signed, token)) is Reason.HANDLE_STAMP_IMPRINT_MISMATCH
@@ -142,12 +142,12 @@ def test_a_stamp_on_the_payload_instead_of_the_signature_does_not_count() -> Non
 # ── a TSA, or its token, is odd ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_tsa_that_barely_knows_the_time_does_not_count() -> None:
+def test_a_tsa_that_barely_knows_the_time_is_refused() -> None:
     signed = sign_claims(claims(), KEY)
     assert reason_of(stamped(signed, NOW_US, accuracy_us=61 * SECOND_US)) is Reason.HANDLE_TIME_INCONSISTENT
 
 
-def test_a_stamp_after_expiry_does_not_count() -> None:
+def test_a_stamp_after_expiry_is_refused() -> None:
     assert reason_of(make(lifetime_s=1, stamp_us=NOW_US + 5 * SECOND_US)) is Reason.HANDLE_TIME_INCONSISTENT
 
 
@@ -159,7 +159,7 @@ def test_the_marker_must_be_an_epoch_bell_and_give_nbf() -> None:
         assert reason_of(stamped(sign_claims(wrong, KEY), NOW_US)) is Reason.HANDLE_TIME_INCONSISTENT
 
 
-def test_a_marker_that_is_no_tst_info_is_malformed() -> None:
+def test_a_marker_must_be_a_tst_info() -> None:
     wrong = replace(claims(), epoch_marker=b"0\x00")
     assert reason_of(stamped(sign_claims(wrong, KEY), NOW_US)) is Reason.MALFORMED
 
@@ -167,12 +167,12 @@ def test_a_marker_that_is_no_tst_info_is_malformed() -> None:
 # ── a stranger on the way ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_strangers_signature_does_not_count() -> None:
+def test_a_strangers_signature_is_refused() -> None:
     signed = sign_claims(claims(), generate_private_key(SECP256R1()))
     assert reason_of(stamped(signed, NOW_US)) is Reason.HANDLE_SIGNATURE_INVALID
 
 
-def test_an_object_of_another_type_is_no_handle() -> None:
+def test_an_object_of_another_type_is_not_a_handle() -> None:
     signed = cose.sign(cose.parse(HANDLE, "handle").unverified_payload, KEY, {cose.HEADER_TYPE: "application/other"})
     assert reason_of(stamped(signed, NOW_US)) is Reason.HANDLE_SIGNATURE_INVALID
 
@@ -186,15 +186,15 @@ def test_a_handle_without_its_stamp_or_with_more_headers_is_malformed() -> None:
 
 @given(at=st.integers(0, len(HANDLE) - 1), flip=st.integers(1, 255))
 def test_no_flipped_byte_verifies(at: int, flip: int) -> None:
-    """The token's bytes included: with the signer's certificate alone in it, it has no byte that nobody checks."""
+    """This includes the token: if it holds only the signer's certificate, each of its bytes is checked."""
     changed = bytearray(HANDLE)
     changed[at] ^= flip
     with pytest.raises(PeerError):
         verify(bytes(changed))
 
 
-def test_what_is_malleable_gives_another_id_and_no_other_meaning() -> None:
-    """Nobody signs which certificates a token carries: whoever adds one makes a twin with an id nobody asked for."""
+def test_malleable_bytes_change_the_id_and_nothing_else() -> None:
+    """The certificates in a token are not signed: anyone can add one, which makes a twin with another id."""
     signed = cose.parse(HANDLE, "handle")
     token = TSA.recipe(embedded=[TSA.signer.der, TSA.root.der]).token(cose.ctt_imprint(signed), NOW_US + 20_000)
     twin = verify(attach_stamp(signed, token))
@@ -203,7 +203,7 @@ def test_what_is_malleable_gives_another_id_and_no_other_meaning() -> None:
     assert (twin.claims, twin.time_us, twin.accuracy_us) == (handle.claims, handle.time_us, handle.accuracy_us)
 
 
-def test_a_message_of_another_media_type_is_no_handle() -> None:
+def test_a_message_of_another_media_type_is_not_a_handle() -> None:
     message = cmw.wrap(media_types.EVIDENCE, make(), Indicator.EVIDENCE)
     with pytest.raises(PeerError) as caught:
         cmw.unwrap(message, media_types.HANDLE, Indicator.HANDLE)

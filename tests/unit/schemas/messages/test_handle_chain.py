@@ -1,4 +1,4 @@
-"""Chains of handles: what is a gap, what is a fork, and what is neither."""
+"""Chains of handles: gaps, forks, and chains without either."""
 
 import hashlib
 from dataclasses import replace
@@ -12,7 +12,7 @@ T_S = 1_800_000_000
 
 
 def handle(name: str, previous: Handle | None, at_s: int, *, issuer: str = "d") -> Handle:
-    """A handle as if verified; ``name`` makes it unlike others of its time."""
+    """A handle as if verified; ``name`` distinguishes handles of the same time."""
     claims = HandleClaims(
         issuer=issuer,
         not_before_s=T_S + at_s,
@@ -34,12 +34,12 @@ def chain(count: int, *, issuer: str = "d") -> list[Handle]:
 
 
 def fits(*handles: Handle) -> list[Fit]:
-    """What one observer says of them, in this order."""
+    """The reports of one observer, in this order."""
     observer = HandleChain()
     return [observer.follow(each) for each in handles]
 
 
-def test_a_chain_is_linked_and_what_comes_again_is_known() -> None:
+def test_a_chain_is_linked_and_a_repeated_handle_is_known() -> None:
     made = chain(4)
     assert fits(*made) == [Fit.FIRST, Fit.LINKED, Fit.LINKED, Fit.LINKED]
     assert fits(made[0], made[1], made[1], made[0]) == [Fit.FIRST, Fit.LINKED, Fit.KNOWN, Fit.KNOWN]
@@ -50,7 +50,7 @@ def test_after_an_absence_there_is_a_gap_and_then_it_goes_on() -> None:
     assert fits(made[0], made[3], made[4]) == [Fit.FIRST, Fit.GAP, Fit.LINKED]
 
 
-def test_handles_in_any_order_are_no_fork() -> None:
+def test_handles_in_any_order_are_not_a_fork() -> None:
     made = chain(4)
     assert fits(*reversed(made)) == [Fit.FIRST, Fit.LINKED, Fit.LINKED, Fit.LINKED]
     assert fits(made[0], made[3], made[1], made[2]) == [Fit.FIRST, Fit.GAP, Fit.LINKED, Fit.LINKED]
@@ -76,7 +76,7 @@ def test_one_that_lies_between_two_linked_ones_is_a_fork() -> None:
 
 
 def test_two_that_are_used_in_turn_alarm_every_time_but_one_that_ended_does_not() -> None:
-    """A distributor restored from a copy goes on from an older handle, and the other branch is dead."""
+    """A distributor restored from a copy continues from an older handle; the other branch has ended."""
     made = chain(3)
     restored = [*made, handle("again", made[1], 30)]
     restored.append(handle("on", restored[-1], 40))
@@ -86,21 +86,21 @@ def test_two_that_are_used_in_turn_alarm_every_time_but_one_that_ended_does_not(
     assert fits(*both)[-2:] == [Fit.FORKED, Fit.FORKED]
 
 
-def test_a_distributor_that_lost_its_file_begins_anew_and_that_is_a_gap() -> None:
+def test_a_distributor_that_lost_its_file_starts_again_with_a_gap() -> None:
     made = chain(3)
     anew = handle("anew", None, 30)
     assert fits(*made, anew, handle("next", anew, 40))[-2:] == [Fit.GAP, Fit.LINKED]
 
 
-def test_spellings_of_one_handle_are_one_link() -> None:
-    """A broker can respell the token, anyone who can ask the TSA can have it made again: same claims, another id."""
+def test_encodings_of_one_handle_are_one_link() -> None:
+    """A broker can encode the token again, and anyone can ask the TSA for another: same claims, another id."""
     made = chain(3)
     twin = replace(made[1], id=HandleId(b"t" * 32), time_us=made[2].time_us + 50_000_000)
     assert fits(*made, twin)[-1] is Fit.KNOWN
     assert fits(made[0], twin, made[1], made[2]) == [Fit.FIRST, Fit.LINKED, Fit.KNOWN, Fit.LINKED]
 
 
-def test_within_one_second_the_order_is_not_known_and_nothing_is_said() -> None:
+def test_within_one_second_the_order_is_not_known_and_nothing_is_reported() -> None:
     first = handle("0", None, 0)
     second = handle("1", first, 0)
     assert fits(first, second, handle("2", second, 0)) == [Fit.FIRST, Fit.LINKED, Fit.LINKED]
@@ -112,7 +112,7 @@ def test_issuers_are_independent() -> None:
     assert fits(*mixed) == [Fit.FIRST, Fit.FIRST, *[Fit.LINKED] * 4]
 
 
-def test_memory_is_bounded_and_what_is_forgotten_is_a_gap() -> None:
+def test_memory_is_bounded_and_a_forgotten_predecessor_is_a_gap() -> None:
     made = chain(2 * MAX_LINKS)
     observer = HandleChain()
     assert {observer.follow(each) for each in made} == {Fit.FIRST, Fit.LINKED}

@@ -1,4 +1,4 @@
-"""Proof of possession: only the TPM that a result is about can answer, for this result and this challenge alone."""
+"""Proof of possession: only the TPM of a result can answer, and only for this result and this challenge."""
 
 import hashlib
 from dataclasses import replace
@@ -62,17 +62,17 @@ def test_an_answer_is_for_one_result(device: FakeDevice) -> None:
     assert refusal(answer(device, token=b"older"), about(device)) == Reason.RESULT_PROOF_INVALID
 
 
-def test_a_result_that_names_no_key_cannot_be_answered_for(device: FakeDevice) -> None:
+def test_a_result_without_a_key_has_no_proof(device: FakeDevice) -> None:
     assert refusal(answer(device), replace(about(device), environment=b"")) == Reason.RESULT_PROOF_INVALID
 
 
-def test_a_key_that_signs_anything_does_not_count(device: FakeDevice) -> None:
+def test_a_key_that_signs_anything_is_refused(device: FakeDevice) -> None:
     loose = FakeDevice(key=device.key)
     loose.raw_public = device.raw_public[:4] + bytes.fromhex("00040072") + device.raw_public[8:]
     assert refusal(answer(loose), about(loose)) == Reason.ATTESTING_KEY_MISMATCH
 
 
-def test_evidence_and_sync_proofs_are_no_answers(device: FakeDevice) -> None:
+def test_evidence_and_sync_proofs_are_not_answers(device: FakeDevice) -> None:
     device.sync(make_handle())
     assert device.proof is not None
     evidence = device.push()
@@ -84,7 +84,7 @@ def test_evidence_and_sync_proofs_are_no_answers(device: FakeDevice) -> None:
         assert refusal(proof, about(device)) == reason
 
 
-def test_what_is_signed_is_no_digest_of_cbor() -> None:
+def test_the_signed_bytes_are_not_a_digest_of_cbor() -> None:
     preimage = b"attestream passport proof" + hashlib.sha256(TOKEN).digest() + CHALLENGE
     assert qualifying_data(TOKEN, CHALLENGE) == hashlib.sha256(preimage).digest()
     assert preimage[0] >> 5 == 3  # a text string to a CBOR reader: neither the map of a body nor the tag of a handle
@@ -97,11 +97,11 @@ def test_a_challenge_is_16_to_64_bytes(text: str) -> None:
 
 
 @pytest.mark.parametrize("size", [16, 64])
-def test_challenges_at_the_limits_are_taken(size: int) -> None:
+def test_challenges_at_the_limits_are_accepted(size: int) -> None:
     assert len(parse_challenge("ab" * size)) == size
 
 
 @pytest.mark.parametrize("raw", [b"", b"\xa0", b"\xa3\x01\x40\x02\x40\x03\x01", bytes(10_000)])
-def test_bytes_that_are_no_proof_are_refused(raw: bytes) -> None:
+def test_bytes_of_another_form_are_refused(raw: bytes) -> None:
     with pytest.raises(PeerError):
         parse_proof(raw)

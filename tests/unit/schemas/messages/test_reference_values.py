@@ -1,4 +1,4 @@
-"""Reference values: acceptable PCRs and files, signed."""
+"""Signed reference values: acceptable PCRs and files."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -45,7 +45,7 @@ def with_measurements(measurements: object) -> bytes:
     return corim.sign_manifest(replace(manifest, triples=triples), KEY)
 
 
-def test_what_was_signed_comes_back() -> None:
+def test_the_signed_content_comes_back() -> None:
     assert verify_reference_values(sign_reference_values(VALUES, KEY), KEYS) == VALUES
 
 
@@ -62,7 +62,7 @@ def test_a_strangers_values_are_refused() -> None:
 
 
 def test_alternatives_are_separate_triples() -> None:
-    """Draft, 5.1.5.1: different reference states of an environment; and 7.7: an algorithm once in a list."""
+    """Draft, 5.1.5.1: different reference states of an environment; 7.7: each algorithm once in a list."""
     registers = {SHA256: {0: frozenset({bytes(32), b"\x01" * 32}), 1: frozenset({b"\x02" * 32})}}
     files = {b"\xaa" * 32: "/usr/bin/true", b"\xab" * 32: "/usr/bin/true", b"\xac" * 32: "/usr/bin/false"}
     values = replace(VALUES, registers=registers, files=files)
@@ -110,7 +110,7 @@ def with_corim(change: Callable[[dict[object, object]], None]) -> bytes:
         lambda content: content.update({1: [*content[1], content[1][1]]}),
     ],
 )
-def test_outgoing_values_come_with_the_profile_that_says_what_they_are(
+def test_outgoing_values_come_with_their_profile(
     change: Callable[[dict[object, object]], None],
 ) -> None:
     assert refusal(with_corim(change)) == Reason.MALFORMED
@@ -156,7 +156,7 @@ def test_measurements_of_another_form_are_refused(measurements: object) -> None:
     assert refusal(with_measurements(measurements)) == Reason.MALFORMED
 
 
-def test_a_set_has_a_number_of_keys_at_most() -> None:
+def test_the_number_of_keys_is_limited() -> None:
     measurement = {0: "ima-key", 1: {13: [PEM]}}
     assert verify_reference_values(with_measurements([measurement] * 16), KEYS).keys == (file_key(KEY),) * 16
     assert refusal(with_measurements([measurement] * 17)) == Reason.TOO_LARGE

@@ -1,4 +1,4 @@
-"""Attestation results as EAR claims, there and back."""
+"""Attestation results as EAR claims, encoded and parsed."""
 
 import copy
 import json
@@ -33,7 +33,7 @@ FULL = result_about(
 
 
 def claims_of(result: AttestationResult) -> dict[str, object]:
-    """Through JSON, as a token carries them."""
+    """The claims, encoded to JSON and decoded."""
     decoded: dict[str, object] = json.loads(json.dumps(to_claims(result, "tests", "1")))
     return decoded
 
@@ -88,7 +88,7 @@ def test_claims_of_another_form_are_malformed(path: tuple[str, ...], wrong: obje
     if path == ("iss",) and wrong == "x":
         return
     target[path[-1]] = wrong
-    if path == ("eat_nonce",) and wrong is None:  # as if it were not there
+    if path == ("eat_nonce",) and wrong is None:  # the same as a missing one
         assert from_claims(claims).handle is None
         return
     with pytest.raises(PeerError) as refused:

@@ -1,4 +1,4 @@
-"""Results in both forms: they say the same, and neither is believed without its signature, type and algorithm."""
+"""Results in both forms: equal content, and no trust without the right signature, type and algorithm."""
 
 from dataclasses import replace
 
@@ -51,7 +51,7 @@ def refusal(token: bytes) -> Reason:
 
 
 def signed(claims: object, headers: dict[int, object] | None = None) -> bytes:
-    """A CWT over whatever a trusted verifier might have signed."""
+    """A CWT over any claims, signed by a trusted verifier."""
     sign1 = cose.sign(cbor.encode(claims), VERIFIER_KEY, TYPED if headers is None else headers)
     return cbor.encode(cbor.Tag(result_cwt.TAG_CWT, cose.to_tag(sign1)))
 
@@ -73,7 +73,7 @@ def test_strangers_and_changed_bytes_are_refused(form: ResultFormat) -> None:
         assert refusal(bytes(changed)) in {Reason.RESULT_SIGNATURE_INVALID, Reason.MALFORMED}
 
 
-def test_no_other_algorithm_will_do() -> None:
+def test_another_algorithm_is_refused() -> None:
     claims = to_claims(FULL, "d", "b")
     kid = cose.key_id(VERIFIER_KEY.public_key()).hex()
     headers = {"typ": jws.TYPE, "kid": kid}
@@ -85,7 +85,7 @@ def test_no_other_algorithm_will_do() -> None:
     assert refusal(signed({}, {**TYPED, cose.HEADER_ALGORITHM: -8})) == Reason.MALFORMED
 
 
-def test_what_the_verifier_signed_for_another_purpose_is_no_result() -> None:
+def test_an_object_of_another_type_is_not_a_result() -> None:
     claims = result_cwt.to_cbor(to_claims(FULL, "d", "b"))
     assert refusal(signed(claims, {cose.HEADER_TYPE: media_types.SOLICIT})) == Reason.RESULT_SIGNATURE_INVALID
     assert refusal(signed(claims, {})) == Reason.RESULT_SIGNATURE_INVALID
@@ -139,7 +139,7 @@ def test_the_tiers_are_those_of_ar4si(tier: Tier, number: int) -> None:
 
 
 def test_a_vector_is_never_empty_on_the_wire() -> None:
-    """AR4SI, 3: at least one entry. 0 is no conclusion, as is a missing one."""
+    """AR4SI, 3: at least one entry. 0 means no conclusion, like a missing entry."""
     claims = result_cwt.to_cbor(to_claims(UNDECIDED, "d", "b"))
     submodules = claims[266]
     assert isinstance(submodules, dict)
@@ -209,11 +209,11 @@ def test_bytes_of_neither_form_are_malformed(token: bytes) -> None:
 
 
 @pytest.mark.parametrize("head", [b"ey", b"\xd8\x3d", b"\xd2"])
-def test_a_token_that_is_too_long_is_not_looked_at(head: bytes) -> None:
+def test_a_token_that_is_too_long_is_not_parsed(head: bytes) -> None:
     assert refusal(head + bytes(300_000)) == Reason.TOO_LARGE
 
 
-def test_a_key_on_another_curve_does_not_count() -> None:
+def test_a_key_on_another_curve_is_refused() -> None:
     name = cose.key_id(VERIFIER_KEY.public_key()).hex()
     for form in ResultFormat:
         with pytest.raises(PeerError) as refused:
@@ -229,8 +229,8 @@ def test_the_status_cannot_be_better_than_the_vector_in_cbor_either() -> None:
 
 
 @pytest.mark.parametrize("form", ResultFormat)
-def test_what_is_to_be_signed_is_what_was_signed(form: ResultFormat) -> None:
-    """So an auditor compares results byte for byte, but for the one thing that never comes out the same."""
+def test_the_bytes_to_be_signed_are_the_signed_bytes(form: ResultFormat) -> None:
+    """So an auditor can compare results byte for byte, except the signature, which is different each time."""
     key_id = cose.key_id(VERIFIER_KEY.public_key())
     for made in (FULL, UNDECIDED):
         token = ResultSigner(VERIFIER_KEY, "d", "b", form).sign(made)

@@ -1,4 +1,4 @@
-"""Solicits: what was signed comes back; a stranger's, a changed one and another object of the verifier are refused."""
+"""Solicits: content comes back; a stranger's or a changed one, and other objects of the verifier, are refused."""
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
@@ -27,7 +27,7 @@ def signed(payload: dict[int, object], key: EllipticCurvePrivateKey = KEY, kind:
     return cose.encode(cose.sign(cbor.encode(payload), key, {cose.HEADER_TYPE: kind}))
 
 
-def test_what_was_signed_comes_back() -> None:
+def test_the_signed_content_comes_back() -> None:
     assert verify_solicit(sign_solicit(SOLICIT, KEY), KEYS) == SOLICIT
 
 
@@ -41,10 +41,10 @@ def test_a_changed_solicit_is_refused() -> None:
     assert reason_of(bytes(raw)) is Reason.OBJECT_SIGNATURE_INVALID
 
 
-def test_another_object_that_the_verifier_signed_is_no_solicit() -> None:
+def test_another_object_of_the_verifier_is_not_a_solicit() -> None:
     assert reason_of(signed({1: SOLICIT.ueid}, kind=media_types.STATUS)) is Reason.OBJECT_SIGNATURE_INVALID
 
 
 @pytest.mark.parametrize("payload", [{}, {1: SOLICIT.ueid}, {1: b"", 2: "v", 3: 1, 4: "x", 5: True}])
-def test_what_lacks_a_field_is_malformed(payload: dict[int, object]) -> None:
+def test_every_field_is_required(payload: dict[int, object]) -> None:
     assert reason_of(signed(payload)) is Reason.MALFORMED

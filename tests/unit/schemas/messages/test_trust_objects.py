@@ -1,4 +1,4 @@
-"""One table of the kinds of trust objects: complete, and what the topics and the audit log call them."""
+"""The table of the kinds of trust objects: complete, with the names in topics and in the audit log."""
 
 from pathlib import Path
 

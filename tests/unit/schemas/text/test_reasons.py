@@ -1,4 +1,4 @@
-"""Reasons and verdicts in words: complete, plain, and no claim that the verifier does not make."""
+"""Reasons and verdicts in words: complete, plain, and in agreement with the verifier."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_every_word_of_a_verdict_has_a_text() -> None:
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_a_text_is_a_plain_sentence_that_stands_in_a_line(reason: Reason) -> None:
+def test_a_text_is_one_plain_sentence_in_one_line(reason: Reason) -> None:
     text = explain(reason)
     for part in (text.meaning, text.next_step):
         assert part.isprintable()
@@ -32,11 +32,11 @@ def test_a_text_is_a_plain_sentence_that_stands_in_a_line(reason: Reason) -> Non
     assert reason.value not in text.meaning, "a word of its own, not the code again"
 
 
-def test_no_two_reasons_say_the_same() -> None:
+def test_no_two_reasons_have_the_same_meaning() -> None:
     assert len({explain(reason).meaning for reason in Reason}) == len(Reason)
 
 
-def test_a_code_of_a_newer_verifier_is_said_to_be_unknown() -> None:
+def test_a_newer_verifiers_code_is_reported_as_unknown() -> None:
     assert "does not know" in explain("moon-in-the-wrong-phase").meaning
 
 

@@ -1,4 +1,4 @@
-"""Notes, checkpoints and cosignatures: the examples of C2SP's specifications, and what is not one."""
+"""Notes, checkpoints and cosignatures: the examples of C2SP's specifications, and forms that are refused."""
 
 import base64
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def test_the_specification_s_example_verifies() -> None:
     assert verify_note(SPECIFIED_NOTE, key) == "This is an example message.\n"
 
 
-def test_what_is_parsed_is_encoded_to_the_same_bytes() -> None:
+def test_a_parsed_note_encodes_to_the_same_bytes() -> None:
     for raw in (SPECIFIED_NOTE, RAW, cosigned()):
         assert encode_note(parse_note(raw)) == raw
 
@@ -65,12 +65,12 @@ def test_a_text_with_empty_lines_ends_at_the_last() -> None:
     assert verify_note(note, note_key("k", KEY)) == "one\n\ntwo\n"
 
 
-def test_a_checkpoint_says_what_was_signed() -> None:
+def test_a_checkpoint_comes_back() -> None:
     assert verify_checkpoint(RAW, LOG) == CHECKPOINT
     assert verify_checkpoint(cosigned(), LOG) == CHECKPOINT
 
 
-def test_a_cosignature_says_when() -> None:
+def test_a_cosignature_has_its_time() -> None:
     assert verify_cosignature(cosigned(), WITNESS_KEY) == (CHECKPOINT, 1_679_315_147)
     twice = cosigned(cosigned(), time_s=1_600_000_000)
     assert verify_cosignature(twice, WITNESS_KEY)[1] == 1_600_000_000
@@ -95,14 +95,14 @@ def test_a_cosignature_of_another_time_is_refused() -> None:
         verify_cosignature(RAW + later.line.encode(), WITNESS_KEY)
 
 
-def test_another_log_s_checkpoint_is_not_this_log_s() -> None:
+def test_a_checkpoint_of_another_log_is_refused() -> None:
     other = Checkpoint(origin="log.example/other", size=1, root=bytes(32))
     by_this_key_name = encode_note(sign_note(other.text, LOG.name, KEY))
     with pytest.raises(PeerError, match="audit-checkpoint-invalid"):
         verify_checkpoint(by_this_key_name, LOG)
 
 
-def test_a_known_key_s_bad_signature_spoils_the_note() -> None:
+def test_a_wrong_signature_of_a_known_key_refuses_the_note() -> None:
     forged = NoteSignature(name=LOG.name, key_id=LOG.key_id, value=bytes(64))
     with pytest.raises(PeerError, match="audit-checkpoint-invalid"):
         verify_checkpoint(RAW + forged.line.encode(), LOG)
@@ -142,7 +142,7 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-def test_what_is_no_note(change: Callable[[bytes], bytes]) -> None:
+def test_other_forms_are_not_notes(change: Callable[[bytes], bytes]) -> None:
     with pytest.raises(PeerError, match=r"malformed|too-large"):
         parse_note(change(RAW))
 
@@ -162,7 +162,7 @@ def test_what_is_no_note(change: Callable[[bytes], bytes]) -> None:
         CHECKPOINT.text + "x\n" * 17,
     ],
 )
-def test_what_is_no_checkpoint(text: str) -> None:
+def test_other_forms_are_not_checkpoints(text: str) -> None:
     with pytest.raises(PeerError, match=r"malformed|too-large"):
         parse_checkpoint(text)
 
@@ -179,13 +179,13 @@ def test_what_is_no_checkpoint(text: str) -> None:
         *("", "+", "++", "a+b", "a b+00000000+AA=="),
     ],
 )
-def test_what_is_no_verifier_key(text: str) -> None:
+def test_other_forms_are_not_verifier_keys(text: str) -> None:
     with pytest.raises(PeerError, match="malformed"):
         parse_note_key(text)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a+b", "a\u00a0b", "a\u2003", "a\n", "\x01", "n" * 256])
-def test_what_is_no_key_name(name: str) -> None:
+def test_other_forms_are_not_key_names(name: str) -> None:
     with pytest.raises(PeerError, match="malformed"):
         note_key(name, KEY)
 

@@ -2,8 +2,10 @@
 
 Promises: a board shows a result only if a trusted verifier signed it for the attester that it is shown under
 (invariant I28); it never goes back to an earlier result of the same verifier, even if that is published again
-(invariant I29); an expired result reads as undecided and stale (invariant I30). A board does not decide what to do
-about an attester, and does not notice a silent verifier before its results expire.
+(invariant I29); an expired result reads as undecided and stale (invariant I30). Where several verifiers have an
+unexpired result, the worst one is the standing, and of equal ones the one about the newest evidence (invariant I36):
+nobody who holds a message back from one verifier can improve a standing. A board does not decide what to do about an
+attester, and does not notice a silent verifier before its results expire.
 
 A message is unwrapped and verified once: :class:`VerifiedResult` carries its token and its result to every later user.
 """
@@ -25,6 +27,7 @@ from schemas.verdicts import Freshness, Tier
 
 __all__ = ["ResultBoard", "Standing", "VerifiedResult", "result_keys", "standing_of", "verify_result", "verify_token"]
 MAX_CLOCK_SKEW_S: Final = 300  # how far a verifier's clock may be ahead of ours
+_FROM_GOOD_TO_BAD: Final = (Tier.AFFIRMING, Tier.NONE, Tier.WARNING, Tier.CONTRAINDICATED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,7 @@ class VerifiedResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """An attester's newest result at one moment, expired or not.
+    """An attester's result in force at one moment, expired or not.
 
     Attributes:
         result: as it was signed.
@@ -102,8 +105,8 @@ class ResultBoard:
             keys: the trusted verifiers' keys by key id, as :func:`result_keys` makes them.
         """
         self._keys = dict(keys)
-        self._by_verifier: dict[tuple[Ueid, str], AttestationResult] = {}
-        self._newest: dict[Ueid, AttestationResult] = {}
+        self._results: dict[Ueid, dict[str, VerifiedResult]] = {}  # by verifier, its newest
+        self._latest_s = 0  # when the latest result was taken
 
     def apply(self, topic: str, payload: bytes, now_s: int) -> VerifiedResult:
         """Takes one message of the results topic.
@@ -135,29 +138,52 @@ class ResultBoard:
         if result.issued_s > now_s + MAX_CLOCK_SKEW_S:
             message = f"attestation result: issued {result.issued_s - now_s} s in our future"
             raise PeerError(Reason.RESULT_NOT_YET_VALID, message)
-        known = self._by_verifier.get((result.ueid, result.verifier))
-        if known is not None and _is_older(result, known):
+        of_attester = self._results.setdefault(result.ueid, {})
+        known = of_attester.get(result.verifier)
+        if known is not None and _is_older(result, known.result):
             message = f"attestation result: older than one that {result.verifier} published before"
             raise PeerError(Reason.OBJECT_ROLLED_BACK, message)
-        self._by_verifier[result.ueid, result.verifier] = result
-        newest = self._newest.get(result.ueid)
-        if newest is None or not _is_older(result, newest):
-            self._newest[result.ueid] = result
+        of_attester[result.verifier] = verified
+        self._latest_s = now_s
         return verified
 
     @property
     def count(self) -> int:
         """How many attesters have a result."""
-        return len(self._newest)
+        return len(self._results)
+
+    def in_force(self, ueid: Ueid, now_s: int) -> VerifiedResult | None:
+        """The result that decides about one attester: the worst of its verifiers' unexpired ones, else the newest.
+
+        Args:
+            ueid: the attester.
+            now_s: UTC seconds; 0 for the time of the latest message.
+        """
+        results = self._results.get(ueid)
+        if results is None:
+            return None
+        at_s = now_s or self._latest_s
+        unexpired = [each for each in results.values() if at_s < each.result.expires_s]
+        return max(unexpired, key=_badness) if unexpired else max(results.values(), key=_recency)
 
     def standing(self, ueid: Ueid, now_s: int) -> Standing | None:
         """The standing of one attester at ``now_s``, UTC seconds; None without a result."""
-        result = self._newest.get(ueid)
-        return None if result is None else standing_of(result, now_s)
+        verified = self.in_force(ueid, now_s)
+        return None if verified is None else standing_of(verified.result, now_s)
 
     def standings(self, now_s: int) -> tuple[Standing, ...]:
         """The standings of all attesters at ``now_s``, UTC seconds, in the order of their first results."""
-        return tuple(standing_of(result, now_s) for result in self._newest.values())
+        standings = (self.standing(ueid, now_s) for ueid in self._results)
+        return tuple(each for each in standings if each is not None)
+
+
+def _recency(verified: VerifiedResult) -> tuple[int, int]:
+    """Receipt of the evidence, then time of issue: verifiers that judge the same push receive it at about one time."""
+    return verified.result.received_us or 0, verified.result.issued_s
+
+
+def _badness(verified: VerifiedResult) -> tuple[int, int, int]:
+    return _FROM_GOOD_TO_BAD.index(verified.result.status), *_recency(verified)
 
 
 def _is_older(result: AttestationResult, known: AttestationResult) -> bool:

@@ -204,7 +204,11 @@ class AlertService:
         self._tokens = {}
         self._changed = unsettled
         for ueid in expired:
-            self._expires_s.pop(ueid, None)
+            standing = self._board.standing(ueid, now_s)
+            if standing is not None and standing.result.expires_s > now_s:  # another verifier's is in force
+                self._expires_s[ueid] = standing.result.expires_s
+            else:
+                self._expires_s.pop(ueid, None)
         if batch.outgoing or batch.opened or batch.closed:
             _report(batch)
             runners.wake()

@@ -21,7 +21,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from relying_party.dashboard.series import Series
-from relying_party.result_board import ResultBoard, Standing
+from relying_party.result_board import ResultBoard, Standing, standing_of
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.instants import SECOND_US
@@ -95,7 +95,7 @@ class Device:
 
     ueid: Ueid
     revision: int = 0
-    token: bytes | None = None  # of the newest verified result
+    token: bytes | None = None  # of the result in force
     refusal: Refusal | None = None
     changes: deque[Change] = field(default_factory=lambda: deque(maxlen=MAX_CHANGES))
     logs: tuple[str, ...] = ()
@@ -146,30 +146,33 @@ class Fleet:
         device = self._devices.setdefault(result.ueid, Device(ueid=result.ueid))
         if device.refusal is not None:
             device.refusal = replace(device.refusal, is_newest=False)
-        standing = self.board.standing(result.ueid, now_us // SECOND_US)
-        if standing is not None and standing.result is result:  # else another verifier has issued a newer one
-            device.token = verified.token
-            _sample(device, result, now_us / SECOND_US)
-            self._note(device, standing, now_us / SECOND_US)
+        in_force = self.board.in_force(result.ueid, now_us // SECOND_US)
+        if in_force is not None:
+            device.token = in_force.token
+            if in_force.result is result:  # else another verifier's is worse
+                _sample(device, result, now_us / SECOND_US)
+            self._note(device, standing_of(in_force.result, now_us // SECOND_US), now_us / SECOND_US)
             if not device.wakes:
                 device.wakes = True
-                heapq.heappush(self._expiries, (result.expires_s, device.ueid))
+                heapq.heappush(self._expiries, (in_force.result.expires_s, device.ueid))
         self._touch(device)
 
     def expire(self, now_s: int) -> None:
         """Notes the results that have expired since the last call; no message announces that."""
         while self._expiries and self._expiries[0][0] <= now_s:
             _, ueid = heapq.heappop(self._expiries)
-            device, standing = self._devices[ueid], self.board.standing(ueid, now_s)
+            device, in_force = self._devices[ueid], self.board.in_force(ueid, now_s)
             device.wakes = False
-            if standing is None:
+            if in_force is None:
                 continue
-            expires_s = standing.result.expires_s
-            if expires_s > now_s:  # a later result took its place
+            expires_s = in_force.result.expires_s
+            if expires_s > now_s:  # a later result took its place, or another verifier's
                 device.wakes = True
                 heapq.heappush(self._expiries, (expires_s, ueid))
-                continue
-            self._note(device, standing, expires_s)
+                if in_force.token == device.token:
+                    continue
+            device.token = in_force.token
+            self._note(device, standing_of(in_force.result, now_s), min(expires_s, now_s))
             self._touch(device)
 
     def sample(self, now_s: float) -> None:

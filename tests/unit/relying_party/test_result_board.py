@@ -1,5 +1,7 @@
 """What a relying party believes: whose results, about whom, how new, how long."""
 
+from typing import Any
+
 import pytest
 
 from relying_party.result_board import MAX_CLOCK_SKEW_S, ResultBoard, result_keys, verify_result
@@ -8,11 +10,11 @@ from schemas.codecs import cmw, cose, jws
 from schemas.errors import PeerError
 from schemas.media_types import Indicator
 from schemas.messages import result_token
-from schemas.messages.result import to_claims
+from schemas.messages.result import AttestationResult, to_claims
 from schemas.messages.result_token import ResultFormat, ResultSigner
 from schemas.reasons import Reason
 from schemas.topics import Topics
-from schemas.verdicts import Freshness, Tier
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.fakes.relying_party import (
     ALICE,
     BOB,
@@ -120,6 +122,59 @@ def test_two_verifiers_do_not_roll_each_other_back() -> None:
     standing = party.standing(ALICE)
     assert standing is not None
     assert standing.result.verifier == "one"
+
+
+BAD: dict[str, Any] = {
+    "status": Tier.CONTRAINDICATED,
+    "vector": {TrustClaim.EXECUTABLES: 96},
+    "reasons": ("file-unexpected",),
+}
+UNDECIDED: dict[str, Any] = {"status": Tier.NONE, "vector": {}, "reasons": ("handle-unknown",)}
+
+
+def board_of(*results: AttestationResult) -> ResultBoard:
+    board = ResultBoard(KEYS)
+    for each in results:
+        board.apply(ALICES, message_of(each), NOW_S)
+    return board
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_several_verifiers_the_worst_unexpired_result_stands(order: tuple[int, int]) -> None:
+    """The network holds the good push back from one verifier until the other has judged the bad one."""
+    late_but_good = result_about(verifier="two", issued_s=NOW_S, expires_s=NOW_S + 120, sequence=6)
+    for worse in (BAD, UNDECIDED):
+        both = (result_about(verifier="one", issued_s=NOW_S - 20, expires_s=NOW_S + 60, **worse), late_but_good)
+        board = board_of(*(both[number] for number in order))
+        for now_s in (NOW_S, NOW_S + 59, 0):
+            standing = board.standing(ALICE, now_s)
+            assert standing is not None
+            assert (standing.result.verifier, standing.status) == ("one", worse["status"])
+        standing = board.standing(ALICE, NOW_S + 60)  # the worse one has expired
+        assert standing is not None
+        assert (standing.result.verifier, standing.status) == ("two", Tier.AFFIRMING)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_equal_results_the_one_about_the_newest_evidence_stands(order: tuple[int, int]) -> None:
+    received_us = NOW_S * 1_000_000
+    both = (
+        result_about(verifier="one", issued_s=NOW_S - 9, received_us=received_us),
+        result_about(verifier="two", issued_s=NOW_S, received_us=received_us - 5_000_000),
+    )
+    verified = board_of(*(both[number] for number in order)).in_force(ALICE, NOW_S)
+    assert verified is not None
+    assert verified.result.verifier == "one"
+
+
+def test_when_all_have_expired_the_newest_is_shown_as_expired() -> None:
+    board = board_of(
+        result_about(verifier="one", issued_s=NOW_S - 20, expires_s=NOW_S + 10, **BAD),
+        result_about(verifier="two", expires_s=NOW_S + 20),
+    )
+    standing = board.standing(ALICE, NOW_S + 20)
+    assert standing is not None
+    assert (standing.result.verifier, standing.freshness) == ("two", Freshness.STALE)
 
 
 def test_an_expired_result_reads_as_undecided_and_stale() -> None:

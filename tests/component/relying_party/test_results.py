@@ -89,7 +89,7 @@ def test_a_key_file_that_is_broken_leaves_the_keys_as_they_were(tmp_path: Path) 
     key = make_key(tmp_path, "v")
     results = Results.from_files(tmp_path / "v.jwks")
     (tmp_path / "v.jwks").write_text('{"keys": []}')
-    with pytest.raises(ConfigError, match=r"v\.jwks: JWKS: no P-256 key"):
+    with pytest.raises(ConfigError, match=r"v\.jwks: JWKS: it holds no P-256 key"):
         results.reload()
     assert results.verify(token_by(key)).affirming
 

@@ -17,6 +17,7 @@ _EPILOG: Final = """examples:
   relying-party results --verifier-key verifier.jwks --json --reason file-unexpected
   relying-party results --verifier-key verifier.jwks --once --freshness stale
 
+Exit status of --once: 0, or 1 when the broker was not reached or a retained result was refused, as with the wrong key.
 docs/terminal.md has the form of a line of JSON."""
 
 

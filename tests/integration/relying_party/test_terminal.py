@@ -83,6 +83,15 @@ def test_results_once_prints_what_is_retained_and_ends(stage: Stage) -> None:
     assert [json.loads(line)["ueid"] for line in some.stdout.splitlines()] == [ueid_text(BOB)]
 
 
+def test_results_that_are_not_believed_are_no_success(stage: Stage) -> None:
+    generate_key_pair(stage.folder / "other.key")
+    stage.trust[1] = str(stage.folder / "other.pub")
+    done = stage.run("results", "--once")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "2 refused" in done.stderr
+
+
 def test_a_fleet_that_goes_on_pushing_keeps_no_command_from_its_end(stage: Stage) -> None:
     """Retained results are all there is to wait for; those of a live fleet never end."""
     ended = threading.Event()

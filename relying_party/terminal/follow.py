@@ -65,8 +65,8 @@ def results(
         only_changes: leave out attesters until something changes.
 
     Returns:
-        The exit status: 1 when the broker was not reached, or did not accept the subscription; with ``once`` also when a
-        retained result was refused.
+        The exit status: 1 when the broker was not reached, or did not accept the subscription; with ``once`` also when
+        a retained result was refused.
 
     Raises:
         ConfigError: a key file is missing or holds no key.
@@ -128,6 +128,6 @@ def _print_once(feed: ResultFeed, stop: Stop, selection: Selection, *, as_json: 
     for standing in chosen:
         print(json_of(standing) if as_json else line_of(standing, now_us, {}))
     print(summary_of(standings, len(chosen), sum(feed.refused.values())), file=sys.stderr)
-    # An older genuine result that was repeated hides nothing; any other refused one may be the answer that was asked for.
+    # An older genuine result that was repeated hides nothing; any other may be the one that was asked for.
     unbelieved = sum(count for code, count in feed.refused.items() if code != Reason.OBJECT_ROLLED_BACK)
     return EXIT_FAILED if unbelieved else EXIT_OK

@@ -89,7 +89,7 @@ def test_results_that_are_not_believed_are_no_success(stage: Stage) -> None:
     done = stage.run("results", "--once")
     assert done.returncode == 1
     assert done.stdout == ""
-    assert "2 refused" in done.stderr
+    assert "2 messages refused" in done.stderr
 
 
 def test_a_fleet_that_goes_on_pushing_keeps_no_command_from_its_end(stage: Stage) -> None:

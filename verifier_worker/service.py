@@ -7,7 +7,6 @@ first evidence finds its endorsement. The loop's thread owns everything; network
 """
 
 import functools
-import queue
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -16,9 +15,10 @@ from typing import Final
 from runtime.audit_log.writer import AuditPlace, AuditWriter
 from runtime.clock import monotonic_s, utc_us
 from runtime.durable import check_folder_of
+from runtime.intake import Intake, until_done
 from runtime.metrics_page import serve_metrics
 from runtime.mqtt import Message, MqttConnection, Session, Will
-from runtime.service import Backoff, Stop
+from runtime.service import Stop
 from runtime.telemetry import Log, configure_logging
 from runtime.tracing import open_tracer
 from schemas.audit.entry import ObjectEntry
@@ -45,7 +45,6 @@ from verifier_worker.settings import Settings
 from verifier_worker.worker import Received, Worker
 
 _LOG: Final = Log("verifier")
-_TICK_S: Final = 0.25
 _EXPIRE_EVERY_S: Final = 0.5
 _PRUNE_EVERY_S: Final = 600.0
 _COUNT_EVERY_S: Final = 5.0
@@ -64,12 +63,13 @@ class Service:
         self._settings = settings
         self._stop = stop
         self._topics = settings.mqtt.topics
-        self._queue: queue.Queue[Message] = queue.Queue(settings.queue_max)
+        self._intake: Intake[Message] = Intake(
+            max_waiting=settings.queue_max, max_batch=settings.batch_max, on_dropped=queue_metrics.DROPPED_TOTAL.inc
+        )
         self._receipts = ReceiptClock()
         self._prune_s = self._count_s = 0.0
         # Packet id and when: appended to by the network thread, emptied by the loop.
         self._published: deque[tuple[int, float]] = deque()
-        self._batch: Sequence[Message] = ()  # the loop's current batch; replaced whole, read by the metrics page
         self._files, self._store = files, store
         pending = [item.number for item in self._store.pending() if item.audit is not None]
         self._audit = AuditWriter(_audit_place(settings), repeated_from=min(pending, default=None))
@@ -120,7 +120,8 @@ class Service:
                 self._evidence_connection.start()
                 evidence_started = True
                 _LOG.info("verifier-started", name=self._settings.name, attesters=len(self._trust.attesters))
-            self._handle(self._next_batch())
+            with self._intake.batch() as batch:
+                self._take(batch)
             if monotonic_s() >= expire_s:
                 self._housekeeping()
                 expire_s = monotonic_s() + _EXPIRE_EVERY_S
@@ -130,14 +131,12 @@ class Service:
         """Connects the metrics that must be right even while the loop hangs."""
         queue_metrics.LAG.read_from(lambda: self._lag.by_partition(self._waiting_evidence(), monotonic_s()))
         queue_metrics.QUEUE_LIMIT.set(self._settings.queue_max)
-        queue_metrics.QUEUE_DEPTH.set_function(self._queue.qsize)
+        queue_metrics.QUEUE_DEPTH.set_function(lambda: self._intake.waiting)
         result_metrics.HANDLE_AGE.set_function(self._readiness.handle_age_s)
 
     def _waiting_evidence(self) -> list[Message]:
         """Evidence that waits, oldest first. Called on the thread of the metrics page."""
-        with self._queue.mutex:
-            waiting = list(self._queue.queue)
-        return [item for item in (*self._batch, *waiting) if self._topics.kind_of(item.topic) == TopicKind.EVIDENCE]
+        return [item for item in self._intake.unfinished() if self._topics.kind_of(item.topic) == TopicKind.EVIDENCE]
 
     def _record_start(self) -> bool:
         """Records this start and the inputs that an auditor needs; False if stopped before that was done."""
@@ -148,7 +147,7 @@ class Service:
 
     def _trust_is_here(self) -> bool:
         """Whether the retained objects were taken: they arrive right after the subscriptions are confirmed."""
-        return self._trust_connection.wait_subscribed(0) and self._queue.empty()
+        return self._trust_connection.wait_subscribed(0) and not self._intake.waiting
 
     def _connections(self) -> tuple[MqttConnection, MqttConnection]:
         settings, topics, name = self._settings.mqtt, self._topics, self._settings.name
@@ -182,33 +181,7 @@ class Service:
         self._evidence_connection.publish(topic, _status(self._settings.name, online=True), retain=True)
 
     def _enqueue(self, message: Message) -> None:
-        """Called on network threads. The receive maximum limits QoS 1 messages; QoS 0 beyond the queue is dropped."""
-        if message.packet_id:
-            self._queue.put(message)
-            return
-        try:
-            self._queue.put_nowait(message)
-        except queue.Full:
-            queue_metrics.DROPPED_TOTAL.inc()
-
-    def _next_batch(self) -> list[Message]:
-        try:
-            batch = [self._queue.get(timeout=_TICK_S)]
-        except queue.Empty:
-            return []
-        while len(batch) < self._settings.batch_max:
-            try:
-                batch.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
-        return batch
-
-    def _handle(self, batch: list[Message]) -> None:
-        self._batch = batch
-        try:
-            self._take(batch)
-        finally:
-            self._batch = ()
+        self._intake.put(message, may_drop=not message.packet_id)
 
     def _take(self, batch: list[Message]) -> None:
         self._note_published()
@@ -240,18 +213,10 @@ class Service:
 
     def _until_done(self, effect: Callable[[], object]) -> bool:
         """Repeats an effect until the disk takes it. False if stopped before; then the broker keeps the messages."""
-        backoff = Backoff(0.1, 10)
-        while True:
-            self._readiness.beat()
-            try:
-                effect()
-            except WorldError as error:
-                self._store_failed(error)
-                if self._stop.wait(backoff.next_s()):
-                    return False
-            else:
-                self._readiness.stored()
-                return True
+        done = until_done(effect, self._stop, on_failure=self._store_failed, on_try=self._readiness.beat)
+        if done:
+            self._readiness.stored()
+        return done
 
     def _store_failed(self, error: WorldError) -> None:
         self._readiness.failed(error)

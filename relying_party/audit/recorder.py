@@ -7,8 +7,7 @@ after ``kill -9`` the broker sends the others again. The receipt time of an entr
 verifier signed; that of a trust object is by this machine's clock.
 """
 
-import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,10 +21,11 @@ from runtime.audit_log.settings import AuditSettings
 from runtime.audit_log.writer import AuditPlace, AuditWriter
 from runtime.clock import monotonic_s, utc_us
 from runtime.health import Health, broker_condition
+from runtime.intake import Intake, until_done
 from runtime.keys import load_public_keys
 from runtime.metrics_page import serve_metrics
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
-from runtime.service import Backoff, Stop
+from runtime.service import Stop
 from runtime.settings import naming
 from runtime.telemetry import Log, check_metrics_address, configure_logging
 from runtime.time_stamps.verifier import load_time_stamp_verifier
@@ -35,7 +35,6 @@ from schemas.messages.trust_objects import TRUST_OBJECTS, TrustedSigners
 from schemas.topics import TopicKind, check_name
 
 _LOG: Final = Log("recorder")
-_TICK_S: Final = 0.25
 _BATCH_MAX: Final = 256
 _QUEUE_MAX: Final = 4096
 _REMEMBERED: Final = 16_384
@@ -156,7 +155,9 @@ class Recorder:
         """
         self._settings, self._stop, self._topics = settings, stop, settings.mqtt.topics
         self._trusted = _TrustedKeys(settings.trust)
-        self._queue: queue.Queue[tuple[MqttConnection, Message]] = queue.Queue(_QUEUE_MAX)
+        self._intake: Intake[tuple[MqttConnection, Message]] = Intake(
+            max_waiting=_QUEUE_MAX, max_batch=_BATCH_MAX, on_dropped=REFUSED_TOTAL.labels("queue", "too-many").inc
+        )
         self._pairing: EvidencePairing[tuple[MqttConnection, Message]] = EvidencePairing(
             evidence_wait_s=settings.evidence_wait_s,
             result_wait_s=settings.result_wait_s,
@@ -181,7 +182,8 @@ class Recorder:
         _LOG.info("recorder-started", name=self._settings.name)
         while not self._stop.requested:
             health.beat()
-            settled = [each for connection, message in self._next() for each in self._take(connection, message)]
+            with self._intake.batch() as batch:
+                settled = [each for connection, message in batch for each in self._take(connection, message)]
             dropped = self._pairing.dropped
             settled += self._pairing.due(monotonic_s())
             UNANSWERED_TOTAL.inc(self._pairing.dropped - dropped)
@@ -203,30 +205,12 @@ class Recorder:
         )
         holder: list[MqttConnection] = []
         connection = MqttConnection(
-            self._settings.mqtt, session, on_message=lambda message: self._enqueue(holder[0], message)
+            self._settings.mqtt,
+            session,
+            on_message=lambda message: self._intake.put((holder[0], message), may_drop=not message.packet_id),
         )
         holder.append(connection)
         return connection
-
-    def _enqueue(self, connection: MqttConnection, message: Message) -> None:
-        """Called on network threads. The broker limits QoS 1 messages to the receive maximum; QoS 0 may be dropped."""
-        if message.packet_id:
-            self._queue.put((connection, message))
-            return
-        try:
-            self._queue.put_nowait((connection, message))
-        except queue.Full:
-            REFUSED_TOTAL.labels("queue", "too-many").inc()
-
-    def _next(self) -> list[tuple[MqttConnection, Message]]:
-        batch: list[tuple[MqttConnection, Message]] = []
-        try:
-            batch.append(self._queue.get(timeout=_TICK_S))
-            while len(batch) < _BATCH_MAX:
-                batch.append(self._queue.get_nowait())
-        except queue.Empty:
-            pass
-        return batch
 
     def _take(self, connection: MqttConnection, message: Message) -> list[Settled[tuple[MqttConnection, Message]]]:
         """Takes one message; returns the messages that are settled at once, among them refused ones."""
@@ -252,7 +236,7 @@ class Recorder:
         """Writes entries, then acknowledges; returns False when stopped before they were written."""
         entries = [each.entry for each in settled if each.entry is not None]
         numbered = list(enumerate(entries, self._writer.last_number() + 1))
-        if not _until_done(lambda: self._writer.append(numbered), self._stop):
+        if not until_done(lambda: self._writer.append(numbered), self._stop, on_failure=_log_failure):
             return False
         RECORDED_TOTAL.inc(len(entries))
         for each in settled:
@@ -282,14 +266,5 @@ def check_recorder(settings: RecorderSettings) -> None:
     settings.place.check()
 
 
-def _until_done(effect: Callable[[], None], stop: Stop) -> bool:
-    backoff = Backoff(0.1, 10)
-    while True:
-        try:
-            effect()
-        except WorldError as error:
-            _LOG.error("store-unavailable", reason=error.reason, detail=error.detail)
-            if stop.wait(backoff.next_s()):
-                return False
-        else:
-            return True
+def _log_failure(error: WorldError) -> None:
+    _LOG.error("store-unavailable", reason=error.reason, detail=error.detail)

@@ -1,6 +1,6 @@
 """The reason codes. Results, the audit log, metrics, logging and ``docs/threat-model.md`` all use them.
 
-A released code never changes its spelling or its meaning.
+A released code never changes, nor does its meaning.
 """
 
 from enum import StrEnum

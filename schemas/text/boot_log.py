@@ -30,7 +30,7 @@ index PCR type digest binding text
   <part>        a digest covers this part of the data: see schemas/boot_log/quirks.py
   descriptive   no digest covers the data: anyone may have written them
   not extended  the event is in the log alone
-A digest counts where its PCR is quoted. Types, order of logs and everything not covered are the log's word."""
+A digest proves something only if its PCR is quoted. Nothing proves types, the order of logs, and data not covered."""
 
 _DIGEST_CHARACTERS: Final = 16
 _MAX_TEXT_CHARACTERS: Final = 400

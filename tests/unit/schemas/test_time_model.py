@@ -176,6 +176,7 @@ def test_anchors_that_touch_or_overlap_say_nothing() -> None:
     assert clock_rate_ppm(first, anchor(1, 100, 200)) is None
     assert clock_rate_ppm(first, anchor(1, 99, 200)) is None
     assert clock_rate_ppm(first, anchor(1, 101, 200)) == (-1_000_000, 1_999_000_000)
+    assert clock_rate_ppm(anchor(0, 0, 0), anchor(1, 1, 1)) == (-1_000_000, 1_999_000_000)
 
 
 def test_a_clock_that_did_not_advance_says_nothing() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 
@@ -302,6 +303,25 @@ def test_a_push_comes_back_with_its_digests() -> None:
     parsed = parse_evidence(raw)
     assert parsed == replace(WHOLE, envelope=hashlib.sha256(raw).digest())
     assert parsed.body_digest == hashlib.sha256(encode_body(FULL)).digest()
+
+
+def test_what_is_beside_the_body_is_empty_unless_given() -> None:
+    bare = Evidence(body=SMALL, raw_body=b"body", quote=b"quote", signature=b"signature")
+    assert (bare.unsigned_pcrs, bare.unsigned_increments, bare.envelope) == ({}, {}, b"")
+    assert cbor.decode(encode_evidence(bare), "evidence") == {1: b"body", 2: b"quote", 3: b"signature"}
+
+
+def test_any_mapping_is_encoded() -> None:
+    """States hold read-only mappings."""
+    body = replace(
+        FULL,
+        claims=MappingProxyType(FULL.claims),
+        logs=MappingProxyType(FULL.logs),
+        increment_digests=MappingProxyType(FULL.increment_digests),
+    )
+    assert encode_body(body) == encode_body(FULL)
+    pcrs = MappingProxyType({bank: MappingProxyType(values) for bank, values in WHOLE.unsigned_pcrs.items()})
+    assert encode_evidence(replace(WHOLE, unsigned_pcrs=pcrs)) == encode_evidence(WHOLE)
 
 
 def test_the_smallest_push_has_three_items() -> None:

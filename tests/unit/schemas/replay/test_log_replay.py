@@ -53,7 +53,9 @@ def test_each_event_extends_its_pcr_in_each_bank() -> None:
         SHA256: {0: sha256(0, SHA256.digest(b"a"), SHA256.digest(b"c")), 4: sha256(4, SHA256.digest(b"b"))},
     }
     assert whole.state.next_index == {TCG2: 4}
-    assert [event.data for event in whole.consumed[TCG2].events[1:]] == [b"a", b"b", b"c"]
+    events = whole.consumed[TCG2].events
+    assert isinstance(events, tuple)
+    assert [event.data for event in events[1:]] == [b"a", b"b", b"c"]
 
 
 def test_an_event_without_a_digest_for_a_bank_leaves_the_bank_alone() -> None:
@@ -141,7 +143,10 @@ def test_the_longest_prefix_that_the_quote_reaches_is_consumed() -> None:
         found = replay.until(quoted(there, 0, 10))
         assert found is not None
         assert found.state == there
-        assert (found.consumed[IMA].count, found.consumed[IMA].size) == (count, sum(map(len, records[1 : 1 + count])))
+        consumed = found.consumed[IMA]
+        assert (consumed.count, consumed.size) == (count, sum(map(len, records[1 : 1 + count])))
+        assert consumed.ima is not None
+        assert [file.path for file in consumed.ima.files(count)] == [b"/%d" % number for number in range(1, 1 + count)]
 
 
 def test_entries_that_touch_no_selected_pcr_go_with_those_before_them() -> None:

@@ -1,6 +1,7 @@
 """PCR selections, values, composites and extension, against bytes written down by hand and from a real TPM."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,9 @@ from schemas.errors import PeerError
 from schemas.hashes import HASH_ALGORITHMS, SHA1, SHA256, SHA384, SHA512, HashAlgorithm
 from schemas.reasons import Reason
 from schemas.tpm.pcr import (
+    DYNAMIC_PCRS,
+    SAVED_PCRS,
+    STARTUP_LOCALITIES,
     PcrBankSelection,
     PcrSelection,
     PcrValues,
@@ -70,30 +74,87 @@ def test_the_end_of_a_selection_is_found_inside_a_larger_structure() -> None:
     assert selection_end(b"before" + raw + b"after", 6) == 6 + len(raw)
 
 
-@pytest.mark.parametrize("cut", range(17))
-def test_the_end_of_a_selection_is_never_beyond_the_bytes(cut: int) -> None:
+@pytest.mark.parametrize(
+    ("cut", "where"),
+    [(cut, "count" if cut < 4 else "last bank" if cut >= 13 else "bank at") for cut in range(17)],
+)
+def test_the_end_of_a_selection_is_never_beyond_the_bytes(cut: int, where: str) -> None:
     raw = selection_bytes((0x000B, bytes(3)), (0x0004, bytes(4)))
     assert len(raw) == 17
-    with pytest.raises(PeerError):
+    with pytest.raises(PeerError) as caught:
         selection_end(raw[:cut], 0)
+    assert caught.value.reason is Reason.MALFORMED
+    assert where in caught.value.detail
 
 
-def test_the_end_of_a_selection_with_too_many_banks_is_not_looked_for() -> None:
-    with pytest.raises(PeerError, match="4294967295 banks"):
-        selection_end(b"\xff" * 100, 0)
+@pytest.mark.parametrize(
+    "raw",
+    [
+        selection_bytes(),
+        selection_bytes((0x000B, b"")),
+        selection_bytes((0x000B, bytes(3))),
+        selection_bytes(*[(0x000B, b"")] * 8),
+    ],
+    ids=["no bank", "no bits", "one bank", "eight banks"],
+)
+def test_a_selection_may_end_with_the_bytes(raw: bytes) -> None:
+    assert selection_end(raw, 0) == len(raw)
+    assert selection_end(b"xy" + raw, 2) == 2 + len(raw)
+
+
+@pytest.mark.parametrize("count", [9, 2**32 - 1])
+def test_the_end_of_a_selection_with_too_many_banks_is_not_looked_for(count: int) -> None:
+    with pytest.raises(PeerError, match=f"{count} banks") as caught:
+        selection_end(count.to_bytes(4, "big") + bytes(100), 0)
+    assert caught.value.reason is Reason.MALFORMED
+
+
+def test_eight_banks_are_read_one_by_one() -> None:
+    """There is no algorithm for a fifth one: it is that which is refused, not the number."""
+    with pytest.raises(PeerError, match="unknown bank 0x0010"):
+        parse_selection(selection_bytes(*[(0x0010, b"")] * 8))
 
 
 def test_indices_of_a_bank_ascend() -> None:
-    with pytest.raises(PeerError, match="ascend"):
-        PcrBankSelection(algorithm=SHA256, indices=(1, 1))
-    with pytest.raises(PeerError, match="ascend"):
-        PcrBankSelection(algorithm=SHA256, indices=(2, 1))
+    for indices in ((1, 1), (2, 1), (0, 5, 5), (0, 5, 4)):
+        with pytest.raises(PeerError, match="ascend") as caught:
+            PcrBankSelection(algorithm=SHA256, indices=indices)
+        assert caught.value.reason is Reason.MALFORMED
+    assert PcrBankSelection(algorithm=SHA256, indices=(0, 23)).indices == (0, 23)
+    for index in (-1, 24):
+        with pytest.raises(PeerError, match=f"pcr {index}"):
+            PcrBankSelection(algorithm=SHA256, indices=(index,))
 
 
 def test_a_selection_holds_at_most_eight_banks() -> None:
-    bank = PcrBankSelection(algorithm=SHA256, indices=())
-    with pytest.raises(PeerError, match="9 banks"):
-        PcrSelection(banks=(bank,) * 9)
+    banks = tuple(
+        PcrBankSelection(algorithm=replace(SHA256, tpm_id=number), indices=()) for number in range(0x100, 0x109)
+    )
+    assert len(PcrSelection(banks=banks[:8]).banks) == 8
+    with pytest.raises(PeerError, match="9 banks") as caught:
+        PcrSelection(banks=banks)
+    assert caught.value.reason is Reason.MALFORMED
+
+
+def test_a_selection_holds_no_bank_twice() -> None:
+    one, other = (PcrBankSelection(algorithm=bank, indices=()) for bank in (SHA1, SHA256))
+    with pytest.raises(PeerError, match="same bank twice") as caught:
+        PcrSelection(banks=(one, other, one))
+    assert caught.value.reason is Reason.MALFORMED
+
+
+def test_the_ranges_are_those_of_the_pc_client_profile() -> None:
+    """PC Client Platform TPM Profile, "PCR Attributes"."""
+    assert list(SAVED_PCRS) == list(range(16))
+    assert list(DYNAMIC_PCRS) == list(range(17, 23))
+    assert STARTUP_LOCALITIES == (0, 3, 4)
+
+
+def test_the_length_of_the_textual_form_is_checked_before_its_content() -> None:
+    for length, why in ((4096, "unknown bank"), (4097, "4097 characters")):
+        with pytest.raises(PeerError, match=why) as caught:
+            parse_selection_text("x" * length)
+        assert caught.value.reason is Reason.MALFORMED
 
 
 def test_a_selection_lists_its_registers_in_digest_order() -> None:

@@ -217,9 +217,17 @@ def test_other_text_is_refused(text: str) -> None:
     assert len(caught.value.detail) < 200
 
 
+def test_a_register_that_is_selected_twice_is_named_as_such() -> None:
+    for text in ("sha256:1,1", "sha256:1,0-3", "sha256:0-3,3-5"):
+        with pytest.raises(PeerError, match="selects a PCR twice"):
+            parse_selection_text(text)
+
+
 def test_values_are_checked_where_they_enter() -> None:
-    with pytest.raises(PeerError, match="31 bytes, expected 32"):
-        PcrValues({SHA256: {0: bytes(31)}})
+    for size in (31, 33, 20):
+        with pytest.raises(PeerError, match=f"{size} bytes, expected 32") as caught:
+            PcrValues({SHA256: {0: bytes(size)}})
+        assert caught.value.reason is Reason.MALFORMED
     with pytest.raises(PeerError, match="pcr 24"):
         PcrValues({SHA256: {24: bytes(32)}})
     with pytest.raises(PeerError, match="pcr -1"):
@@ -264,6 +272,8 @@ def test_changes_over_older_values_restore_the_newer_ones() -> None:
     changes = newer.changes_since(older)
     assert list(changes) == [(SHA1, 10, bytes(20)), (SHA256, 1, b"\x01" * 32)]
     assert older.updated(changes) == newer
+    assert older.updated(PcrValues({SHA1: {10: bytes(20)}})).algorithms == (SHA1, SHA256)
+    assert older.updated(PcrValues({})) == older
     assert len(newer.changes_since(newer)) == 0
 
 

@@ -1,6 +1,7 @@
 """TPMT_SIGNATURE: parsing, and verification with keys made here and with a real TPM's."""
 
 import struct
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -29,6 +30,7 @@ LIBRARY_HASHES: dict[HashAlgorithm, hashes.HashAlgorithm] = {
     SHA384: hashes.SHA384(),
     SHA512: hashes.SHA512(),
 }
+OTHER_RSA_KEY = rsa.RSAPublicNumbers(65537, 2**2047 + 1).public_key()
 by_name = pytest.mark.parametrize("algorithm", LIBRARY_HASHES, ids=lambda algorithm: algorithm.name)
 
 
@@ -52,6 +54,21 @@ def refused(raw: bytes) -> PeerError:
     return caught.value
 
 
+def check_refused(key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, signature: Signature, message: bytes) -> None:
+    with pytest.raises(PeerError, match="does not verify") as caught:
+        verify_signature(key, signature, message, REASON)
+    assert caught.value.reason is REASON
+
+
+def test_schemes_have_the_numbers_of_the_registry() -> None:
+    """TCG Algorithm Registry, table 3."""
+    assert {scheme.name: scheme.value for scheme in SignatureScheme} == {
+        "RSASSA": 0x0014,
+        "RSAPSS": 0x0016,
+        "ECDSA": 0x0018,
+    }
+
+
 @by_name
 @pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=lambda curve: curve.name)
 def test_ecdsa_verifies_for_every_curve_and_hash(curve: ec.EllipticCurve, algorithm: HashAlgorithm) -> None:
@@ -71,6 +88,9 @@ def test_rsassa_verifies(rsa_key: rsa.RSAPrivateKey, algorithm: HashAlgorithm) -
     signature = parse_signature(rsa_bytes(SignatureScheme.RSASSA, value, algorithm.tpm_id))
     assert signature == Signature(scheme=SignatureScheme.RSASSA, hash=algorithm, value=value)
     verify_signature(rsa_key.public_key(), signature, MESSAGE, REASON)
+    check_refused(rsa_key.public_key(), signature, MESSAGE + b".")
+    check_refused(OTHER_RSA_KEY, signature, MESSAGE)
+    check_refused(rsa_key.public_key(), replace(signature, value=bytes(256)), MESSAGE)
 
 
 @by_name
@@ -82,6 +102,9 @@ def test_rsapss_verifies_with_either_salt_a_tpm_takes(
     value = rsa_key.sign(MESSAGE, padding.PSS(mgf=padding.MGF1(library_hash), salt_length=salt), library_hash)
     signature = parse_signature(rsa_bytes(SignatureScheme.RSAPSS, value, algorithm.tpm_id))
     verify_signature(rsa_key.public_key(), signature, MESSAGE, REASON)
+    check_refused(rsa_key.public_key(), signature, MESSAGE + b".")
+    check_refused(OTHER_RSA_KEY, signature, MESSAGE)
+    check_refused(rsa_key.public_key(), replace(signature, value=bytes(256)), MESSAGE)
 
 
 def test_real_signatures_verify_over_what_they_signed_and_nothing_else() -> None:
@@ -122,11 +145,11 @@ def test_a_scheme_that_does_not_fit_the_key_is_refused(rsa_key: rsa.RSAPrivateKe
 
 
 def test_one_rsa_scheme_is_not_taken_for_the_other(rsa_key: rsa.RSAPrivateKey) -> None:
-    value = rsa_key.sign(MESSAGE, padding.PKCS1v15(), hashes.SHA256())
-    with pytest.raises(PeerError, match="RSAPSS signature with sha256 does not verify"):
-        verify_signature(
-            rsa_key.public_key(), parse_signature(rsa_bytes(SignatureScheme.RSAPSS, value)), MESSAGE, REASON
-        )
+    pkcs1 = rsa_key.sign(MESSAGE, padding.PKCS1v15(), hashes.SHA256())
+    check_refused(rsa_key.public_key(), parse_signature(rsa_bytes(SignatureScheme.RSAPSS, pkcs1)), MESSAGE)
+    salted = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
+    pss = rsa_key.sign(MESSAGE, salted, hashes.SHA256())
+    check_refused(rsa_key.public_key(), parse_signature(rsa_bytes(SignatureScheme.RSASSA, pss)), MESSAGE)
 
 
 @pytest.mark.parametrize(
@@ -135,8 +158,11 @@ def test_one_rsa_scheme_is_not_taken_for_the_other(rsa_key: rsa.RSAPrivateKey) -
         (ec.generate_private_key(ec.SECP256K1()).public_key(), "secp256k1"),
         (ec.generate_private_key(ec.SECP224R1()).public_key(), "secp224r1"),
         (rsa.RSAPublicNumbers(65537, 2**1535 + 1).public_key(), "1536 bits"),
+        (rsa.RSAPublicNumbers(65537, 2**2046 + 1).public_key(), "2047 bits"),
+        (rsa.RSAPublicNumbers(65537, 2**8192 + 1).public_key(), "8193 bits"),
         (rsa.RSAPublicNumbers(3, 2**2047 + 1).public_key(), "exponent 3"),
         (rsa.RSAPublicNumbers(257, 2**2047 + 1).public_key(), "exponent 257"),
+        (rsa.RSAPublicNumbers(65535, 2**2047 + 1).public_key(), "exponent 65535"),
     ],
 )
 def test_weak_and_unknown_keys_are_refused(key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, why: str) -> None:
@@ -145,6 +171,13 @@ def test_weak_and_unknown_keys_are_refused(key: ec.EllipticCurvePublicKey | rsa.
     assert caught.value.reason is Reason.ATTESTING_KEY_MISMATCH
     with pytest.raises(PeerError, match=why):
         verify_signature(key, parse_signature(REAL_QUOTE_SIGNATURE), REAL_QUOTE, REASON)
+
+
+@pytest.mark.parametrize(
+    ("bits", "exponent"), [(2048, 65537), (2048, 65539), (3072, 65537), (8192, 65537), (8192, 2**32 - 1)]
+)
+def test_rsa_keys_at_the_limits_are_accepted(bits: int, exponent: int) -> None:
+    check_key(rsa.RSAPublicNumbers(exponent, 2 ** (bits - 1) + 1).public_key(), REASON)
 
 
 @pytest.mark.parametrize(
@@ -175,4 +208,6 @@ def test_a_wrong_signature_is_refused_by_name(raw: bytes, field: str) -> None:
 
 def test_the_largest_rsa_signature_fits_and_size_is_checked_first() -> None:
     assert len(parse_signature(rsa_bytes(0x0014, bytes(1024))).value) == 1024
-    assert refused(bytes(limits.MAX_SIGNATURE_BYTES + 1)).reason is Reason.TOO_LARGE
+    assert limits.MAX_SIGNATURE_BYTES == 1088
+    assert refused(bytes(1089)).reason is Reason.TOO_LARGE
+    assert refused(bytes(1088)).reason is Reason.MALFORMED

@@ -29,7 +29,7 @@ from runtime.chain_watch import ChainWatch
 from runtime.mqtt import Message
 from runtime.ports import Transport
 from runtime.service import Backoff, Stop
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas.codecs import cmw
 from schemas.errors import PeerError, WorldError
 from schemas.identifiers import HandleId, ueid_text
@@ -48,7 +48,7 @@ STOP_POLL_S: Final = 0.25
 FIRST_RETRY_S: Final = 1.0
 LAST_RETRY_S: Final = 60.0
 
-_LOG: Final = Log("agent")
+_LOG: Final = Logger("agent")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

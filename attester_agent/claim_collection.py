@@ -17,7 +17,7 @@ from prometheus_client import Counter
 from attester_agent.claims import Collected, Collector, container_digests
 from attester_agent.settings import ClaimSettings
 from runtime import clock
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas.limits import MAX_CLAIMS, MAX_TEXT_BYTES
 from schemas.messages.evidence import VANISHED, ClaimValue
 
@@ -29,7 +29,7 @@ MAX_CLAIMS_BYTES: Final = 8192
 _MAX_NAME_BYTES: Final = 64
 _MAX_INTEGER: Final = 2**53  # JSON, and therefore an attestation result, carries no larger one exactly
 
-_LOG: Final = Log("claims")
+_LOG: Final = Logger("claims")
 _FAILURES: Final = Counter(
     "attestream_claim_failures_total", "Times that a collector of claims failed or hung, by collector", ["collector"]
 )

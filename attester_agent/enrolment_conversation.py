@@ -17,7 +17,7 @@ from attester_agent.tpm.enrolment import TpmEnrolment
 from runtime import clock
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
 from runtime.service import Stop
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas import media_types
 from schemas.codecs import cmw
 from schemas.errors import PeerError, WorldError
@@ -27,7 +27,7 @@ from schemas.messages.endorsement import Endorsement, verify_endorsement
 from schemas.messages.enrolment import NONCE_BYTES, IakProof, Outcome
 from schemas.reasons import Reason
 
-_LOG: Final = Log("agent")
+_LOG: Final = Logger("agent")
 _ANSWER_S: Final = 5.0  # then the attempt starts again, in case the endorser was restarted
 _LOOK_S: Final = 0.5
 

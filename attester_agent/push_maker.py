@@ -22,7 +22,7 @@ from attester_agent.core.handle_gate import AcceptedHandle
 from attester_agent.core.log_window import Coverage, Entries, cover
 from attester_agent.core.transitions import NOTHING_KNOWN, KernelView, has_woken, machine_state
 from attester_agent.ports import LogRestartedError, MeasurementLog, SyncStamper, Tpm, TpmSession
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas.errors import PeerError, WorldError
 from schemas.identifiers import HandleId
 from schemas.messages.evidence import ClaimValue, SyncProof
@@ -34,7 +34,7 @@ from schemas.tpm.pcr import PcrBankSelection, PcrSelection
 from schemas.tpm.signature import parse_signature
 
 ATTEMPTS: Final = 4
-_LOG: Final = Log("push")
+_LOG: Final = Logger("push")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,13 +25,13 @@ from runtime.health import broker_condition
 from runtime.metrics_page import serve_metrics
 from runtime.mqtt import MqttConnection, Session, Will
 from runtime.service import Backoff, Stop, installed_version
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from runtime.tracing import open_tracer
 from schemas.errors import WorldError
 from schemas.identifiers import ueid_text
 from schemas.messages.status import status_message
 
-_LOG: Final = Log("agent")
+_LOG: Final = Logger("agent")
 T = TypeVar("T")
 
 

@@ -20,7 +20,7 @@ from runtime.health import Condition, Health
 from runtime.mqtt import Message, Will
 from runtime.ports import Publisher
 from runtime.service import Stop
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas import media_types
 from schemas.codecs import cmw
 from schemas.errors import PeerError, WorldError
@@ -32,7 +32,7 @@ from schemas.topics import Topics
 
 MAX_PAYLOAD_BYTES: Final = MAX_REQUEST_BYTES + 128
 WHO: Final = "service"
-_LOG: Final = Log("endorser")
+_LOG: Final = Logger("endorser")
 _ENROLMENTS: Final = Counter(
     "attestream_enrolments_total", "Requests and activations by what became of them", ["outcome"]
 )
@@ -130,7 +130,7 @@ class EnrolmentService:
 
     def run(self, inbox: Inbox, stop: Stop) -> None:
         """Serves until ``stop``."""
-        self._health.tell("registry", _WELL)
+        self._health.report("registry", _WELL)
         _QUEUE.set_function(inbox.waiting)
         while not stop.requested:
             self._health.beat()
@@ -145,7 +145,7 @@ class EnrolmentService:
                 self.publish_endorsements(clock.monotonic_s())
                 self._show_registry(clock.monotonic_s())
             except WorldError as error:
-                self._health.tell("registry", Condition(ok=False, state=error.detail, next=_REPAIR))
+                self._health.report("registry", Condition(ok=False, state=error.detail, next=_REPAIR))
                 self._gauges_s = float("-inf")
                 _LOG.error("store-failed", reason=error.reason, detail=error.detail)
                 stop.wait(_TICK_S)
@@ -159,7 +159,7 @@ class EnrolmentService:
         _UNPUBLISHED.set(tally.unpublished)
         for standing in Standing:
             _DEVICES.labels(standing).set(tally.standings.get(standing, 0))
-        self._health.tell("registry", _WELL)
+        self._health.report("registry", _WELL)
 
     def handle(self, topic: str, payload: bytes, now_s: int, monotonic_s: float) -> None:
         """Answers one message, or drops it.

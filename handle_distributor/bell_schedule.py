@@ -20,10 +20,10 @@ from typing_extensions import override
 
 from runtime import clock
 from runtime.service import Backoff, Stop
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas.instants import utc
 
-_LOG: Final = Log("handle_distributor")
+_LOG: Final = Logger("handle_distributor")
 _JOB: Final = "epoch"
 _FIRST_RETRY_S: Final = 1.0
 _LAST_RETRY_S: Final = 300.0  # handles may be a day apart; a short outage must not delay the next one by hours

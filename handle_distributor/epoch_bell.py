@@ -16,7 +16,7 @@ from prometheus_client import Counter, Gauge
 from handle_distributor.epoch import Observation, check_agreement, check_clock, choose_claims
 from handle_distributor.ports import Clock, HandlePublisher, HandleStore
 from runtime.ports import TimeStampAuthority
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas.codecs import cose
 from schemas.codecs.tst_info import Stamp, extract_tst_info
 from schemas.errors import PeerError, WorldError
@@ -33,7 +33,7 @@ from schemas.messages.handle import (
     verify_handle,
 )
 
-_LOG: Final = Log("handle_distributor")
+_LOG: Final = Logger("handle_distributor")
 _ISSUED: Final = Counter("attestream_handles_issued_total", "Handles made, stored and given to the broker connection")
 _FAILURES: Final = Counter(
     "attestream_handle_failures_total", "Attempts at a handle that failed, by reason and TSA", ["reason", "tsa"]

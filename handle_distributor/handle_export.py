@@ -10,13 +10,13 @@ from typing import Final
 
 from runtime.durable import read_if_exists, write_durable
 from runtime.service import Stop
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas.errors import PeerError, WorldError
 from schemas.messages.handle import MAX_HANDLE_BYTES, Handle
 from schemas.reasons import Reason
 
 POLL_S: Final = 0.5
-_LOG: Final = Log("handle_distributor")
+_LOG: Final = Logger("handle_distributor")
 
 
 class HandleExport:

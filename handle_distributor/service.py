@@ -17,7 +17,7 @@ from runtime.keys import load_signing_key
 from runtime.metrics_page import serve_metrics
 from runtime.service import Stop
 from runtime.settings import naming
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from runtime.time_stamps.client import open_authorities
 from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas.errors import WorldError
@@ -25,7 +25,7 @@ from schemas.instants import SECOND_US
 from schemas.messages.handle import Handle
 from schemas.reasons import Reason
 
-_LOG: Final = Log("handle_distributor")
+_LOG: Final = Logger("handle_distributor")
 _AGE: Final = Gauge(
     "attestream_handle_age_seconds", "Time since the newest handle's TSA stamp; NaN while there is none"
 )

@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas.messages.handle import Handle
 from schemas.messages.handle_chain import HandleChain
 
@@ -20,7 +20,7 @@ CHAIN_TOTAL: Final = Counter(
 class ChainWatch:
     """In memory. Owned by the thread that calls it."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Logger) -> None:
         """Starts with nothing known, so the first handle of every distributor is fine.
 
         Args:

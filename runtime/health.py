@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from runtime.mqtt import MqttConnection
-from runtime.telemetry import LateGauge, Log
+from runtime.telemetry import LateGauge, Logger
 from schemas.instants import SECOND_US
 
 STALLED_AFTER_S: Final = 60.0
 """A loop that has not gone round for so long hangs. Longer than any wait of ours: a TPM that makes a key, a TSA."""
 
-_LOG: Final = Log("health")
+_LOG: Final = Logger("health")
 _CHECKS: Final = LateGauge(
     "attestream_check_ok", "1 while a check of /readyz holds, 0 while it does not; by check", "check"
 )
@@ -91,7 +91,7 @@ class Health:
         with self._lock:
             self._checks[name] = check
 
-    def tell(self, name: str, condition: Condition) -> None:
+    def report(self, name: str, condition: Condition) -> None:
         """Adds a check by what it found, which holds until the next call."""
         self.ask(name, lambda: condition)
 

@@ -18,14 +18,14 @@ from typing_extensions import override
 
 from runtime.health import Health, Report
 from runtime.service import installed_version
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas.errors import ConfigError
 
 MAX_REQUESTS: Final = 8
 """Answered at once; a request beyond them is closed without an answer."""
 REQUEST_TIMEOUT_S: Final = 5.0
 
-_LOG: Final = Log("metrics")
+_LOG: Final = Logger("metrics")
 _BUILD: Final = Gauge("attestream_build_info", "Always 1: which software this is", ["role", "version", "python"])
 _TEXT: Final = "text/plain; charset=utf-8"
 _NEXT: Final = "/metrics for Prometheus; /healthz: alive? /readyz: ready? (200 yes, 503 no)\n"

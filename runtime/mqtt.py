@@ -26,13 +26,13 @@ from prometheus_client import Counter, Gauge
 
 from runtime.clock import monotonic_s
 from runtime.keys import read_file
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas.errors import ConfigError
 from schemas.limits import MAX_MESSAGE_BYTES
 from schemas.reasons import Reason
 from schemas.topics import DEFAULT_ROOT, Topics
 
-_LOG: Final = Log("mqtt")
+_LOG: Final = Logger("mqtt")
 _CONNECTED: Final = Gauge("attestream_mqtt_connected", "1 while the broker connection is up, by client id", ["client"])
 _CONNECTS: Final = Counter(
     "attestream_mqtt_connects_total", "Connections made, by client id; all but the first are reconnects", ["client"]

@@ -33,7 +33,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self.clear()
 
-    def tell(self, done: int, total: int | None = None) -> None:
+    def report(self, done: int, total: int | None = None) -> None:
         """``done`` of ``total``, if that is known; cheap enough to be called for each."""
         if not self._shows:
             return

@@ -77,7 +77,7 @@ def check_metrics_address(port: int, host: str) -> None:
         raise ConfigError(f"metrics_host: {host[:80]!r}, expected an IP address") from error
 
 
-class Log:
+class Logger:
     """A named logger whose lines are an event and its fields."""
 
     __slots__ = ("_logger",)

@@ -19,7 +19,7 @@ from runtime.intake import Intake, until_done
 from runtime.metrics_page import serve_metrics
 from runtime.mqtt import Message, MqttConnection, Session, Will
 from runtime.service import Stop
-from runtime.telemetry import Log, configure_logging
+from runtime.telemetry import Logger, configure_logging
 from runtime.tracing import open_tracer
 from schemas.audit.entry import ObjectEntry
 from schemas.errors import PeerError, WorldError
@@ -44,7 +44,7 @@ from verifier_worker.core.policy.in_force import Policies
 from verifier_worker.settings import Settings
 from verifier_worker.worker import Received, Worker
 
-_LOG: Final = Log("verifier")
+_LOG: Final = Logger("verifier")
 _EXPIRE_EVERY_S: Final = 0.5
 _PRUNE_EVERY_S: Final = 600.0
 _COUNT_EVERY_S: Final = 5.0

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from runtime.clock import monotonic_s, utc_us
 from runtime.ports import Publisher
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas.audit.entry import EvidenceEntry, ObjectEntry, encode_entry
 from schemas.errors import PeerError
 from schemas.identifiers import HandleId, Ueid, parse_ueid_text, ueid_text
@@ -35,7 +35,7 @@ from verifier_worker.core.trust import Trust
 from verifier_worker.ports import Arrival, AuditLog, Outcome, Pending, StateStore, StoredAttester
 
 _DUE_AT_ONCE: Final = 256
-_LOG: Final = Log("verifier")
+_LOG: Final = Logger("verifier")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

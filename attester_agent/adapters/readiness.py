@@ -26,8 +26,8 @@ class Readiness:
         self.health: Final = Health(COMMAND, monotonic_s=monotonic_s, stalled_after_s=STALLED_AFTER_S)
         self._handle: AcceptedHandle | None = None
         self._clock = ClockTrust.TRUSTED
-        self.health.tell("tpm", _UNASKED)
-        self.health.tell("store", _WELL)
+        self.health.report("tpm", _UNASKED)
+        self.health.report("store", _WELL)
         self.health.ask("handle", self._has_handle)
 
     def beat(self) -> None:
@@ -36,19 +36,19 @@ class Readiness:
 
     def tpm_answered(self) -> None:
         """Reports that the TPM did its last command."""
-        self.health.tell("tpm", _WELL)
+        self.health.report("tpm", _WELL)
 
     def stored(self) -> None:
         """Reports that the state was stored."""
-        self.health.tell("store", _WELL)
+        self.health.report("store", _WELL)
 
     def failed(self, error: WorldError) -> None:
         """Reports a failure of TPM or disk; the agent tries again."""
         if error.reason is Reason.STORE_UNAVAILABLE:
-            self.health.tell("store", Condition(ok=False, state=error.detail, next=_REPAIR))
+            self.health.report("store", Condition(ok=False, state=error.detail, next=_REPAIR))
         elif error.reason.startswith("tpm-"):
             state = f"{error.reason}: {error.detail}"
-            self.health.tell("tpm", Condition(ok=False, state=state, next=_DOCTOR))
+            self.health.report("tpm", Condition(ok=False, state=state, next=_DOCTOR))
 
     def bound_to(self, handle: AcceptedHandle | None, clock: ClockTrust) -> None:
         """Reports the handle that pushes are bound to, and whether this machine's clock may judge it."""

@@ -11,13 +11,13 @@ from prometheus_client import Counter
 
 from runtime.ports import TimeStampAuthority
 from runtime.service import Backoff
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas.errors import WorldError
 
 FIRST_PAUSE_S: Final = 30.0
 LAST_PAUSE_S: Final = 3600.0
 _NONCE_BYTES: Final = 8
-_LOG: Final = Log("agent")
+_LOG: Final = Logger("agent")
 _STAMPS: Final = Counter(
     "attestream_sync_stamps_total", "Proofs of synchronisation that a TSA stamped (two-sided mode)"
 )

@@ -19,7 +19,7 @@ from typing import Final
 from attester_agent.core.log_window import Entries
 from attester_agent.logs.cel_file import CelFile
 from attester_agent.ports import LogRestartedError, MeasurementLog, PcrLifetime
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas.boot_log import records as boot_records
 from schemas.errors import PeerError, WorldError
 from schemas.ima.ascii import Converted
@@ -30,7 +30,7 @@ from schemas.replay.log_replay import CEL, IMA, TCG2
 
 MAX_IMA_LIST_BYTES: Final = 256 * 1024 * 1024
 _CHUNK_BYTES: Final = 1024 * 1024
-_LOG: Final = Log("measurement-logs")
+_LOG: Final = Logger("measurement-logs")
 
 
 class KernelLog:

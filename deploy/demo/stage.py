@@ -20,7 +20,7 @@ from deploy.demo.scenario.outcomes import History
 from deploy.demo.scenario.plan import Action, Step
 from relying_party.settings import Settings
 from relying_party.terminal.feed import ResultFeed
-from runtime.audit_log.signer import generate_log_key
+from runtime.audit_log.signer import generate_audit_log_key
 from runtime.keys import generate_key_pair
 from runtime.mqtt import MqttSettings
 from schemas.topics import TopicKind
@@ -73,7 +73,7 @@ class Stage:
         self.run.make()
         for name in ("endorser", "distributor", "verifier"):
             generate_key_pair(self.run.private_key(name))
-        generate_log_key(self.run.private_key("audit"))
+        generate_audit_log_key(self.run.private_key("audit"))
         with step("Broker (mosquitto)"):
             self._start_broker()
         with step("Time Stamp Authority and handle distributor"):

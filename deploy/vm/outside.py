@@ -26,7 +26,7 @@ from relying_party.result_board import Standing
 from relying_party.settings import Settings
 from relying_party.terminal.feed import ResultFeed
 from runtime import clock
-from runtime.audit_log.signer import generate_log_key
+from runtime.audit_log.signer import generate_audit_log_key
 from runtime.keys import generate_key_pair
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
 from schemas import media_types
@@ -82,7 +82,7 @@ class Outside:
         self.run.make()
         for name in ("endorser", "distributor", "verifier"):
             generate_key_pair(self.run.private_key(name))
-        generate_log_key(self.run.private_key("audit"))
+        generate_audit_log_key(self.run.private_key("audit"))
         self._start_broker()
         create_authority(self.run.tsa)
         tsa_port = broker.free_port()

@@ -34,7 +34,7 @@ def installed_files(root: Path, progress: Progress) -> dict[bytes, str]:
     paths = sorted({line for each in lists for line in each.read_text("utf-8", "surrogateescape").split("\n") if line})
     files: dict[bytes, str] = {}
     for number, path in enumerate(paths):
-        progress.tell(number, len(paths))
+        progress.report(number, len(paths))
         digest = _digest_inside(root, path)
         if digest is not None:
             files.setdefault(digest, plain_path(path))
@@ -72,7 +72,7 @@ def deb_files(path: Path, progress: Progress) -> dict[bytes, str]:
     files: dict[bytes, str] = {}
     try:
         for number, (name, digest) in enumerate(_members(path)):
-            progress.tell(number)
+            progress.report(number)
             files.setdefault(digest, plain_path(name))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error

@@ -6,10 +6,10 @@ from typing import Final, Protocol
 
 from relying_party.alerts.store import AlertStore
 from runtime.service import Stop
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas.errors import WorldError
 
-_LOG: Final = Log("alerts")
+_LOG: Final = Logger("alerts")
 _IDLE_S: Final = 1.0
 
 

@@ -23,13 +23,13 @@ from runtime.keys import read_file
 from runtime.mqtt import MqttConnection, MqttSettings, Session
 from runtime.service import Backoff
 from runtime.settings import naming
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas import media_types
 from schemas.codecs import cmw
 from schemas.errors import ConfigError
 from schemas.messages.alert import Alert, AlertKind, encode_alert
 
-_LOG: Final = Log("alerts")
+_LOG: Final = Logger("alerts")
 DELIVERIES: Final = Counter(
     "attestream_alert_deliveries_total", "Tries to deliver an alert by what became of them", ["receiver", "outcome"]
 )

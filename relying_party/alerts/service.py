@@ -36,7 +36,7 @@ from runtime.keys import load_public_keys
 from runtime.mqtt import Message, MqttConnection, Session
 from runtime.service import Stop
 from runtime.settings import naming
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas import media_types
 from schemas.codecs import cmw
 from schemas.errors import PeerError, WorldError
@@ -46,7 +46,7 @@ from schemas.messages.status import parse_unverified_status
 from schemas.reasons import Reason
 from schemas.topics import Role, TopicKind
 
-_LOG: Final = Log("alerts")
+_LOG: Final = Logger("alerts")
 _ALERTS: Final = Counter("attestream_alerts_total", "Alerts made, by kind", ["kind"])
 _REFUSED: Final = Counter(
     "attestream_alert_results_refused_total", "Messages on the results topic that were refused", ["reason"]

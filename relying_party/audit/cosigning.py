@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
-from runtime.audit_log.store import LogStore
-from runtime.audit_log.tile_log import CHECKPOINT, LogReader, cosignatures_path
+from runtime.audit_log.store import AuditLogStore
+from runtime.audit_log.tile_log import CHECKPOINT, AuditLogReader, cosignatures_path
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.reasons import Reason
 from schemas.tlog.checkpoint import parse_size, verify_checkpoint, verify_cosignature
@@ -33,7 +33,7 @@ _TRIES: Final = 3
 
 
 def take_cosignatures(
-    store: LogStore, log_key: NoteKey, witnesses: Sequence[NoteKey], size: int, lines: Sequence[NoteSignature]
+    store: AuditLogStore, log_key: NoteKey, witnesses: Sequence[NoteKey], size: int, lines: Sequence[NoteSignature]
 ) -> list[str]:
     """Verifies cosignatures of a published checkpoint and adds them to the log; returns the witnesses' names.
 
@@ -48,7 +48,7 @@ def take_cosignatures(
         PeerError: ``audit-checkpoint-invalid``: no cosignature is by one of these witnesses.
         WorldError: ``store-unavailable``.
     """
-    reader = LogReader(store)
+    reader = AuditLogReader(store)
     kept = parse_note(reader.checkpoint_at(size))
     verify_checkpoint(encode_note(kept), log_key)
     taken: list[NoteSignature] = []
@@ -67,7 +67,7 @@ def take_cosignatures(
     return [each.name for each in taken]
 
 
-def _serve(store: LogStore, cosigned: Note) -> None:
+def _serve(store: AuditLogStore, cosigned: Note) -> None:
     """Puts the cosignatures into ``checkpoint``, if this is still the newest one."""
     for _ in range(_TRIES):
         there = store.read(CHECKPOINT, max_bytes=MAX_NOTE_BYTES)
@@ -77,7 +77,7 @@ def _serve(store: LogStore, cosigned: Note) -> None:
             return
 
 
-def submit(reader: LogReader, log_key: NoteKey, url: str) -> tuple[NoteSignature, ...]:
+def submit(reader: AuditLogReader, log_key: NoteKey, url: str) -> tuple[NoteSignature, ...]:
     """Has a witness cosign the newest checkpoint; returns its signature lines, unverified.
 
     Args:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from runtime.audit_log.tile_log import PRUNED, LogReader
+from runtime.audit_log.tile_log import PRUNED, AuditLogReader
 from schemas.audit.entry import EvidenceEntry, parse_entry, reference_in
 from schemas.errors import PeerError
 from schemas.instants import SECOND_US
@@ -74,7 +74,7 @@ class _Stamped:
 class AuditLogCheck:
     """One check of one audit log: :meth:`open`, :meth:`walk`, then :attr:`findings` and the counts."""
 
-    reader: LogReader
+    reader: AuditLogReader
     demands: Demands
     findings: list[Finding] = field(default_factory=list)
     size: int = 0

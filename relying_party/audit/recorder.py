@@ -27,14 +27,14 @@ from runtime.metrics_page import serve_metrics
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
 from runtime.service import Stop
 from runtime.settings import naming
-from runtime.telemetry import Log, check_metrics_address, configure_logging
+from runtime.telemetry import Logger, check_metrics_address, configure_logging
 from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.limits import MAX_MESSAGE_BYTES, MAX_REFERENCE_VALUES_BYTES
 from schemas.messages.trust_objects import TRUST_OBJECTS, TrustedSigners
 from schemas.topics import TopicKind, check_name
 
-_LOG: Final = Log("recorder")
+_LOG: Final = Logger("recorder")
 _BATCH_MAX: Final = 256
 _QUEUE_MAX: Final = 4096
 _REMEMBERED: Final = 16_384

@@ -3,14 +3,14 @@
 It signs nothing: the entries and the stored checkpoints determine every byte that it writes.
 """
 
-from runtime.audit_log.store import LogStore
-from runtime.audit_log.tile_log import CHECKPOINT, LogReader
+from runtime.audit_log.store import AuditLogStore
+from runtime.audit_log.tile_log import CHECKPOINT, AuditLogReader
 from schemas.tlog.merkle import HASH_BYTES, leaf_hash
 from schemas.tlog.signed_note import MAX_NOTE_BYTES
 from schemas.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, Tile, subtree_root, tile_at
 
 
-def repair(store: LogStore, size: int) -> int:
+def repair(store: AuditLogStore, size: int) -> int:
     """Writes missing and wrong tiles, and the newest checkpoint; returns the number of objects written.
 
     Args:
@@ -21,7 +21,7 @@ def repair(store: LogStore, size: int) -> int:
         PeerError: an entry is missing.
         WorldError: ``store-unavailable``.
     """
-    reader = LogReader(store)
+    reader = AuditLogReader(store)
     first = reader.first_index()
     written = 0
     hashes: list[bytes] = []
@@ -52,7 +52,7 @@ def repair(store: LogStore, size: int) -> int:
     return written
 
 
-def _put(store: LogStore, tile: Tile, content: bytes) -> int:
+def _put(store: AuditLogStore, tile: Tile, content: bytes) -> int:
     if store.read(tile.path, max_bytes=TILE_WIDTH * HASH_BYTES << TILE_HEIGHT) == content:
         return 0
     store.write(tile.path, content)

@@ -32,12 +32,12 @@ from relying_party.dashboard.settings import LOCAL_NAMES, DashboardSettings
 from runtime import clock
 from runtime.keys import read_file
 from runtime.settings import naming
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas.errors import ConfigError, PeerError, WorldError
 
 COOKIE: Final = "attestream_dashboard"
 MIN_SESSION_KEY_BYTES: Final = 32
-_LOG: Final = Log("dashboard")
+_LOG: Final = Logger("dashboard")
 _LOGINS: Final = Counter("attestream_dashboard_logins_total", "Tries to log in", ["outcome"])
 _OPEN_PATHS: Final = ("/login", "/login/oidc", "/login/oidc/callback", "/healthz")
 _HASHES_AT_ONCE: Final = 2

@@ -13,7 +13,7 @@ from runtime.audit_log.frames import AuditFileDamagedError, encode_frame, read_f
 from runtime.audit_log.journal import JournalCursor, segments
 from runtime.audit_log.object_store import open_store
 from runtime.audit_log.store import FolderStore
-from runtime.audit_log.tile_log import CHECKPOINT, LogReader
+from runtime.audit_log.tile_log import CHECKPOINT, AuditLogReader
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.reasons import Reason
 
@@ -36,18 +36,18 @@ def read_entries(path: Path | str) -> Iterator[tuple[int, bytes]]:
         WorldError: after the last whole entry, when there is more: a torn tail, or an entry being written.
     """
     if isinstance(path, str) and "://" in path:
-        yield from _of_tree(LogReader(open_store(path)), None)
+        yield from _of_tree(AuditLogReader(open_store(path)), None)
         return
     where = Path(path)
     if where.is_dir():
         if not is_tiled_log(where):
             raise ConfigError(f"{where}: no audit log in this folder")
-        yield from _of_tree(LogReader(FolderStore(where)), where / JOURNAL)
+        yield from _of_tree(AuditLogReader(FolderStore(where)), where / JOURNAL)
         return
     yield from _of_file(where)
 
 
-def _of_tree(reader: LogReader, journal: Path | None) -> Iterator[tuple[int, bytes]]:
+def _of_tree(reader: AuditLogReader, journal: Path | None) -> Iterator[tuple[int, bytes]]:
     """The tree, then the journal; once more the tree where it has grown, and the journal was shortened, meanwhile."""
     index = 0
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
-from runtime.audit_log.store import FolderStore, LogStore
+from runtime.audit_log.store import AuditLogStore, FolderStore
 from schemas.errors import ConfigError, WorldError
 from schemas.reasons import Reason
 
@@ -31,7 +31,7 @@ _SCHEME: Final = "s3://"
 _RETRIES: "Final[RetryConfig]" = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
 
 
-def open_store(location: str) -> LogStore:
+def open_store(location: str) -> AuditLogStore:
     """The store of a log that is given on a command line: a folder, or ``s3://bucket/prefix``.
 
     Raises:
@@ -44,7 +44,7 @@ def open_store(location: str) -> LogStore:
     return FolderStore(Path(location))
 
 
-class ObjectStore(LogStore):
+class ObjectStore(AuditLogStore):
     """A prefix in a bucket."""
 
     def __init__(self, url: str, options: Mapping[str, str]) -> None:

@@ -11,8 +11,8 @@ behind is removed by the next round.
 
 from typing import Final
 
-from runtime.audit_log.store import LogStore
-from runtime.audit_log.tile_log import PRUNED, LogReader, encode_kept, kept_path
+from runtime.audit_log.store import AuditLogStore
+from runtime.audit_log.tile_log import PRUNED, AuditLogReader, encode_kept, kept_path
 from schemas.audit.entry import ObjectEntry, parse_entry, reference_in
 from schemas.errors import PeerError, WorldError
 from schemas.reasons import Reason
@@ -23,10 +23,10 @@ _EVERY_US: Final = 3_600_000_000
 _BUNDLES_AT_ONCE: Final = 64
 
 
-class LogRetention:
+class AuditLogRetention:
     """Owned by the sequencer's thread."""
 
-    def __init__(self, store: LogStore, days: int) -> None:
+    def __init__(self, store: AuditLogStore, days: int) -> None:
         """Takes how long evidence is kept.
 
         Args:
@@ -48,7 +48,7 @@ class LogRetention:
         """
         if self._days == 0 or now_us < self._due_us:
             return
-        reader = LogReader(self._store)
+        reader = AuditLogReader(self._store)
         try:
             first = reader.first_index() // TILE_WIDTH
             if first:
@@ -63,7 +63,7 @@ class LogRetention:
             raise WorldError(Reason.STORE_UNAVAILABLE, f"audit log: {error.detail}") from error
         self._due_us = now_us + _EVERY_US
 
-    def _give_up(self, reader: LogReader, number: int, before_us: int) -> bool:
+    def _give_up(self, reader: AuditLogReader, number: int, before_us: int) -> bool:
         start = number * TILE_WIDTH
         kept: list[tuple[int, bytes]] = []
         entries = reader.entries(start, start + TILE_WIDTH)
@@ -82,7 +82,7 @@ class LogRetention:
         self._remove(reader, number)
         return True
 
-    def _remove(self, reader: LogReader, number: int) -> None:
+    def _remove(self, reader: AuditLogReader, number: int) -> None:
         bundle = Tile(level=ENTRIES, index=number)
         kept = reader.kept(number)
         for place, leaf in enumerate(reader.bundle_if_there(bundle)):

@@ -21,9 +21,9 @@ from typing import Final
 
 from runtime.audit_log.frames import read_frames
 from runtime.audit_log.journal import SEGMENT_ENTRIES, JournalCursor, remove_before, segments
-from runtime.audit_log.signer import LogSigner
-from runtime.audit_log.store import LogStore, create
-from runtime.audit_log.tile_log import CHECKPOINT, LogReader, checkpoint_path
+from runtime.audit_log.signer import AuditLogSigner
+from runtime.audit_log.store import AuditLogStore, create
+from runtime.audit_log.tile_log import CHECKPOINT, AuditLogReader, checkpoint_path
 from runtime.audit_log.tree_writer import TreeWriter
 from schemas.errors import ConfigError, PeerError
 from schemas.tlog.checkpoint import Checkpoint, verify_checkpoint
@@ -38,7 +38,7 @@ _COMPARED_SEGMENTS: Final = 2
 class Sequencer:
     """One log's tree. Owned by one thread; opened before that thread begins."""
 
-    def __init__(self, store: LogStore, journal: Path, signer: LogSigner) -> None:
+    def __init__(self, store: AuditLogStore, journal: Path, signer: AuditLogSigner) -> None:
         """Finds out how far the log is, and checks that it did not go back.
 
         Args:
@@ -59,7 +59,7 @@ class Sequencer:
             if last is not None and last.size > head.size:
                 head = last  # killed before it was published: its tiles have to be there
             self._tree = TreeWriter(store, head.size, head.root)
-            signer.check(head, LogReader(store).hashes(head.size))
+            signer.check(head, AuditLogReader(store).hashes(head.size))
         except PeerError as error:
             raise ConfigError(
                 f"audit_log: {error.detail}; the log is behind what its key has signed ({signer.memory}), or damaged: "
@@ -76,7 +76,7 @@ class Sequencer:
 
     def entries(self, start: int, end: int) -> list[bytes]:
         """Entries of the tree, for a journal that ends before it."""
-        return [entry for _, entry in LogReader(self._store).entries(start, end)]
+        return [entry for _, entry in AuditLogReader(self._store).entries(start, end)]
 
     def check_journal(self, end: int) -> None:
         """Reads what the journal holds beyond the tree, and compares what both hold.
@@ -90,7 +90,7 @@ class Sequencer:
         """
         for _ in JournalCursor(self._journal, self._tree.size).read(max(end, self._tree.size)):
             pass
-        reader = LogReader(self._store)
+        reader = AuditLogReader(self._store)
         for segment in segments(self._journal)[-_COMPARED_SEGMENTS:]:
             both = min(segment.start + SEGMENT_ENTRIES, self._tree.size)
             of_tree = reader.entries(segment.start, both) if segment.start < both else iter(())
@@ -146,7 +146,7 @@ class Sequencer:
 
     def _publish(self) -> None:
         head = self._signer.head(self._tree.size, self._tree.root)
-        signed = self._signer.sign(head, LogReader(self._store).hashes(head.size))
+        signed = self._signer.sign(head, AuditLogReader(self._store).hashes(head.size))
         if not self._store.swap(CHECKPOINT, signed, self._published):
             there = self._store.read(CHECKPOINT, max_bytes=MAX_NOTE_BYTES)
             if there != signed:  # else an earlier try came through after all

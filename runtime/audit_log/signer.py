@@ -28,7 +28,7 @@ from schemas.tlog.signed_note import ED25519, MAX_NOTE_BYTES, NoteKey, note_key,
 _MADE_BY: Final = "verifier-worker keygen --audit --out audit.key"
 
 
-class LogSigner:
+class AuditLogSigner:
     """Signs checkpoints of one log. Owned by one thread."""
 
     def __init__(self, origin: str, key: Ed25519PrivateKey, memory: Path) -> None:
@@ -111,7 +111,7 @@ class LogSigner:
             raise ConfigError(f"audit_log: other entries than the {last.size} that its key has signed {advice}")
 
 
-def load_log_key(path: Path) -> Ed25519PrivateKey:
+def load_audit_log_key(path: Path) -> Ed25519PrivateKey:
     """An Ed25519 private key from an unencrypted PEM file.
 
     Raises:
@@ -146,7 +146,7 @@ def vkey_path(path: Path) -> Path:
     return path.with_suffix(".vkey")
 
 
-def generate_log_key(path: Path, origin: str | None = None) -> Path:
+def generate_audit_log_key(path: Path, origin: str | None = None) -> Path:
     """Makes an Ed25519 key: ``path`` (mode 600), and beside it the verifier key as text with the suffix ``.vkey``.
 
     Args:

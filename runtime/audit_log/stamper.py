@@ -9,8 +9,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
-from runtime.audit_log.store import LogStore
-from runtime.audit_log.tile_log import LogReader, checkpoint_path, stamp_path
+from runtime.audit_log.store import AuditLogStore
+from runtime.audit_log.tile_log import AuditLogReader, checkpoint_path, stamp_path
 from runtime.clock import random_bytes
 from runtime.time_stamps.client import HttpTimeStampAuthority
 from schemas.codecs.tst_info import extract_tst_info, parse_tst_info
@@ -21,10 +21,10 @@ from schemas.tlog.signed_note import MAX_NOTE_BYTES
 _NONCE_BYTES: Final = 8
 
 
-class LogStamper:
+class CheckpointStamper:
     """Owned by the sequencer's thread."""
 
-    def __init__(self, store: LogStore, authorities: Sequence[HttpTimeStampAuthority]) -> None:
+    def __init__(self, store: AuditLogStore, authorities: Sequence[HttpTimeStampAuthority]) -> None:
         """Finds the newest stamp.
 
         Args:
@@ -35,7 +35,7 @@ class LogStamper:
             WorldError: ``store-unavailable``.
         """
         self._store, self._authorities = store, authorities
-        stamped = LogReader(store).stamped()
+        stamped = AuditLogReader(store).stamped()
         self.stamped_size = stamped[-1] if stamped else 0
         self.stamped_us = self._time_us(self.stamped_size)
 
@@ -64,7 +64,7 @@ class LogStamper:
         raise problems[-1]
 
     def _time_us(self, size: int) -> int | None:
-        token = LogReader(self._store).stamp(size) if size else None
+        token = AuditLogReader(self._store).stamp(size) if size else None
         try:
             return parse_tst_info(extract_tst_info(token)).gen_time_us if token is not None else None
         except PeerError:

@@ -1,7 +1,7 @@
 """Where a tiled log lies: named objects, in a folder of this machine or in an S3-compatible store.
 
 Names are relative paths of ASCII with ``/`` between their levels. A reader sees an object whole, old or new, or not at
-all; what :meth:`LogStore.write` returned from survives a power cut.
+all; what :meth:`AuditLogStore.write` returned from survives a power cut.
 """
 
 import os
@@ -19,7 +19,7 @@ _MAX_OBJECT_BYTES: Final = 64 * 1024 * 1024
 _HIDDEN: Final = "."  # what a write that was cut short has left
 
 
-class LogStore(Protocol):
+class AuditLogStore(Protocol):
     """Every method may raise ``WorldError`` (``store-unavailable``) and can be called again. One writer at a time."""
 
     @property
@@ -42,7 +42,7 @@ class LogStore(Protocol):
         """Forgets an object; nothing happens when there is none."""
 
 
-def create(store: LogStore, path: str, content: bytes) -> None:
+def create(store: AuditLogStore, path: str, content: bytes) -> None:
     """Makes an object that never changes: one that is there already has this content, or nothing is written.
 
     Raises:
@@ -56,7 +56,7 @@ def create(store: LogStore, path: str, content: bytes) -> None:
     store.write(path, content)  # whoever made it may have been killed before its fsync
 
 
-class FolderStore(LogStore):
+class FolderStore(AuditLogStore):
     """A folder: an object is a file, replaced by renaming. Folders are fsynced when a name in them changes."""
 
     def __init__(self, folder: Path) -> None:

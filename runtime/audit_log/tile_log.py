@@ -9,15 +9,14 @@
     pruned                            first entry that is left, where older evidence was given up
     kept/<N>                          of a bundle that was given up: the objects that later evidence may be judged by
 
-Nothing that comes out of a :class:`LogReader` is believed here, but that an entry beside the tree is the one its leaf
-names: whoever reads verifies checkpoints (:mod:`schemas.tlog.checkpoint`), stamps and proofs
-(:mod:`schemas.tlog.merkle`).
+:class:`AuditLogReader` verifies one thing: that an entry in a blob is the one that its leaf names. Callers verify
+checkpoints (:mod:`schemas.tlog.checkpoint`), stamps and proofs (:mod:`schemas.tlog.merkle`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from runtime.audit_log.store import LogStore
+from runtime.audit_log.store import AuditLogStore
 from schemas.audit.entry import MAX_ENTRY_BYTES, reference_in
 from schemas.codecs import cbor
 from schemas.codecs.fields import as_array, as_bytes, as_uint
@@ -69,10 +68,10 @@ def encode_kept(leaves: Sequence[tuple[int, bytes]]) -> bytes:
     return cbor.encode([[place, leaf] for place, leaf in leaves])
 
 
-class LogReader:
+class AuditLogReader:
     """Reads a log that may be growing. Every method may raise ``WorldError`` when the store does not answer."""
 
-    def __init__(self, store: LogStore) -> None:
+    def __init__(self, store: AuditLogStore) -> None:
         self._store = store
         self._bundle: tuple[Tile, tuple[bytes, ...]] | None = None  # the last one read
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from runtime.audit_log.store import LogStore, create
-from runtime.audit_log.tile_log import LogReader
+from runtime.audit_log.store import AuditLogStore, create
+from runtime.audit_log.tile_log import AuditLogReader
 from schemas.audit.entry import leaf_of
 from schemas.errors import PeerError
 from schemas.reasons import Reason
@@ -35,7 +35,7 @@ class _Growth:
 class TreeWriter:
     """The right edge of the tree, and how it grows. Owned by one thread."""
 
-    def __init__(self, store: LogStore, size: int, root: bytes) -> None:
+    def __init__(self, store: AuditLogStore, size: int, root: bytes) -> None:
         """Reads the right edge of the tree of ``size`` leaves.
 
         Args:
@@ -48,7 +48,7 @@ class TreeWriter:
             WorldError: ``store-unavailable``.
         """
         self._store = store
-        reader = LogReader(store)
+        reader = AuditLogReader(store)
         self._frontier = Frontier.of(size, reader.hashes(size))
         if self._frontier.root() != root:
             problem = f"{store.name}: the tree of {size} entries has not the root that was signed"
@@ -97,7 +97,7 @@ class TreeWriter:
                 self._store.remove(f"{tile.path}.p/{width}")
 
 
-def _edge(reader: LogReader, level: int, size: int) -> bytes:
+def _edge(reader: AuditLogReader, level: int, size: int) -> bytes:
     width = (size >> TILE_HEIGHT * level) % TILE_WIDTH
     return reader.tile(tile_at(level, (size >> TILE_HEIGHT * level) // TILE_WIDTH, size)) if width else b""
 

@@ -17,25 +17,25 @@ from prometheus_client import Counter, Gauge
 from runtime.audit_log.any_log import JOURNAL
 from runtime.audit_log.journal import Journal, JournalCursor
 from runtime.audit_log.object_store import ObjectStore
-from runtime.audit_log.retention import LogRetention
+from runtime.audit_log.retention import AuditLogRetention
 from runtime.audit_log.sequencer import Sequencer
 from runtime.audit_log.settings import AuditSettings
-from runtime.audit_log.signer import LogSigner, load_log_key, load_origin
-from runtime.audit_log.stamper import LogStamper
-from runtime.audit_log.store import FolderStore, LogStore, check_folder
-from runtime.audit_log.tile_log import LogReader
+from runtime.audit_log.signer import AuditLogSigner, load_audit_log_key, load_origin
+from runtime.audit_log.stamper import CheckpointStamper
+from runtime.audit_log.store import AuditLogStore, FolderStore, check_folder
+from runtime.audit_log.tile_log import AuditLogReader
 from runtime.clock import monotonic_s, utc_us
 from runtime.durable import check_folder_of, sole_user
 from runtime.service import Backoff, Stop
 from runtime.settings import naming
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from runtime.time_stamps.address import parse_tsa_urls
 from runtime.time_stamps.client import HttpTimeStampAuthority, open_authorities
 from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.instants import SECOND_US
 
-_LOG: Final = Log("audit_log")
+_LOG: Final = Logger("audit_log")
 _TICK_S: Final = 0.5
 
 ENTRIES: Final = Gauge("attestream_audit_entries", "Entries in the audit log, in the tree or in the journal")
@@ -66,13 +66,13 @@ class AuditPlace:
     made_by: str
     tsa_roots: tuple[Path, ...]
 
-    def store(self) -> LogStore:
+    def store(self) -> AuditLogStore:
         """Where the log lies."""
         if self.settings.store is None:
             return FolderStore(self.folder)
         return ObjectStore(self.settings.store, self.settings.store_options)
 
-    def signer(self) -> LogSigner:
+    def signer(self) -> AuditLogSigner:
         """The log's key.
 
         Raises:
@@ -80,9 +80,9 @@ class AuditPlace:
         """
         path = self.settings.key_path(self.made_by)
         with naming("audit.signing_key"):
-            key = load_log_key(path)
+            key = load_audit_log_key(path)
         origin = self.settings.origin or load_origin(path, key)
-        return LogSigner(origin, key, self.settings.memory_path(self.made_by))
+        return AuditLogSigner(origin, key, self.settings.memory_path(self.made_by))
 
     def authorities(self) -> list[HttpTimeStampAuthority]:
         """Who stamps.
@@ -145,10 +145,10 @@ class AuditWriter:
                 )
                 opened.callback(self._journal.close)
                 self._sequencer.check_journal(self._journal.end)
-                self._stamper = LogStamper(store, place.authorities())
+                self._stamper = CheckpointStamper(store, place.authorities())
             except (PeerError, WorldError) as error:
                 raise ConfigError(f"audit_log: {error.detail}") from error
-            self._retention = LogRetention(store, place.settings.retention_days)
+            self._retention = AuditLogRetention(store, place.settings.retention_days)
             self._opened = opened.pop_all()
         self._measure()
 
@@ -163,7 +163,7 @@ class AuditWriter:
             ConfigError: they cannot be read.
         """
         size = self._sequencer.published_size
-        reader = LogReader(self._place.store())
+        reader = AuditLogReader(self._place.store())
         try:
             yield from (entry for _, entry in reader.entries(max(0, size - count), size))
             yield from JournalCursor(self._place.folder / JOURNAL, size).read(max(size, self._journal.end))

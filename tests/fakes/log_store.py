@@ -9,9 +9,9 @@ from typing_extensions import override
 from runtime.audit_log.any_log import read_entries
 from runtime.audit_log.journal import Journal
 from runtime.audit_log.sequencer import Sequencer
-from runtime.audit_log.signer import LogSigner
-from runtime.audit_log.store import FolderStore, LogStore
-from runtime.audit_log.tile_log import LogReader
+from runtime.audit_log.signer import AuditLogSigner
+from runtime.audit_log.store import AuditLogStore, FolderStore
+from runtime.audit_log.tile_log import AuditLogReader
 from schemas.errors import WorldError
 from schemas.reasons import Reason
 from schemas.tlog.checkpoint import Checkpoint, verify_checkpoint
@@ -27,10 +27,10 @@ class Killed(BaseException):
     """As kill -9: nobody may catch it."""
 
 
-class FailingStore(LogStore):
+class FailingStore(AuditLogStore):
     """A store whose n-th operation does not come back: before it has had its effect, or after."""
 
-    def __init__(self, store: LogStore, fail_at: int, *, after: bool, killed: bool = True) -> None:
+    def __init__(self, store: AuditLogStore, fail_at: int, *, after: bool, killed: bool = True) -> None:
         self._store, self._fail_at, self._after, self._killed = store, fail_at, after, killed
         self.done = 0
 
@@ -87,14 +87,14 @@ class LogRig:
         self.log, self.journal_folder = folder / "log", folder / "log" / "journal"
         self.memory = folder / "audit.signed"
         self.log.mkdir(exist_ok=True)
-        self.store: LogStore = FolderStore(self.log)
+        self.store: AuditLogStore = FolderStore(self.log)
         self.sequencer: Sequencer | None = None
         self.journal: Journal | None = None
 
-    def open(self, store: LogStore | None = None) -> None:
+    def open(self, store: AuditLogStore | None = None) -> None:
         self.close()
         self.store = store or FolderStore(self.log)
-        sequencer = Sequencer(self.store, self.journal_folder, LogSigner(ORIGIN, KEY, self.memory))
+        sequencer = Sequencer(self.store, self.journal_folder, AuditLogSigner(ORIGIN, KEY, self.memory))
         self.journal = Journal(
             self.journal_folder,
             tree_size=sequencer.size,
@@ -130,8 +130,8 @@ class LogRig:
         self.close()
 
     @property
-    def reader(self) -> LogReader:
-        return LogReader(FolderStore(self.log))
+    def reader(self) -> AuditLogReader:
+        return AuditLogReader(FolderStore(self.log))
 
     def check_newest(self) -> Checkpoint:
         """The newest checkpoint, which the tiles have the root of."""

@@ -22,7 +22,7 @@ from typing import Final
 import paho.mqtt.client as paho
 from typing_extensions import override
 
-from runtime.audit_log.signer import generate_log_key
+from runtime.audit_log.signer import generate_audit_log_key
 from runtime.keys import generate_key_pair
 from schemas import media_types
 from schemas.codecs import cmw, cose, jws
@@ -113,7 +113,7 @@ class TimeRig:
         self.endorser = generate_key_pair(folder / "endorser.key")
         self.distributor = generate_key_pair(folder / "distributor.key")
         self.verifier = generate_key_pair(folder / "verifier.key")
-        generate_log_key(folder / "audit.key")
+        generate_audit_log_key(folder / "audit.key")
         self.stamped: dict[bytes, int] = {}  # imprint of what the TSA stamped → when, truly
         self.witnesses: list[Witness] = []
         self.sets: list[tuple[int, int]] = []  # clock before and after TPM2_ClockSet

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.audit_log.signer import generate_log_key
+from runtime.audit_log.signer import generate_audit_log_key
 from runtime.clock import random_bytes, utc_us
 from runtime.keys import generate_key_pair
 from schemas import media_types
@@ -67,7 +67,7 @@ class VerifierRig:
         self.endorser = generate_key_pair(folder / "endorser.key")
         self.distributor = generate_key_pair(folder / "distributor.key")
         self.key = generate_key_pair(folder / "verifier.key")
-        generate_log_key(folder / "audit.key")
+        generate_audit_log_key(folder / "audit.key")
         self.authority = ForgedAuthority.make()
         (folder / "tsa.pem").write_bytes(self.authority.root.pem)
         (folder / "policy.toml").write_text(POLICY.format(deadline_s=deadline_s))

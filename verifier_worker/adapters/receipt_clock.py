@@ -11,11 +11,11 @@ from typing import Final
 
 from prometheus_client import Gauge
 
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas.instants import SECOND_US
 
 _FAR_US: Final = 300 * SECOND_US  # relying parties accept a verifier that is this far ahead
-_LOG: Final = Log("verifier")
+_LOG: Final = Logger("verifier")
 
 CLOCK_BEHIND: Final = Gauge(
     "attestream_clock_behind_seconds", "Least time by which this machine's clock is behind the handles it holds"

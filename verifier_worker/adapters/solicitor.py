@@ -12,7 +12,7 @@ from prometheus_client import Counter
 
 from runtime.clock import monotonic_s, utc_us
 from runtime.ports import Publisher
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas import media_types
 from schemas.codecs import cmw
 from schemas.identifiers import Ueid, ueid_text
@@ -23,7 +23,7 @@ from verifier_worker.core.step import SolicitRequest
 
 MAX_SOLICIT_INTERVALS: Final = 64  # the longest pause, for an attester that is permanently wrong
 SOLICITS_TOTAL: Final = Counter("attestream_solicits_total", "Solicits sent, by reason", ["reason"])
-_LOG: Final = Log("verifier")
+_LOG: Final = Logger("verifier")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

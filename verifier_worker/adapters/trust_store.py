@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from prometheus_client import Histogram
 
 from runtime.chain_watch import ChainWatch
-from runtime.telemetry import Log
+from runtime.telemetry import Logger
 from schemas.audit.entry import UNSIGNED_KINDS
 from schemas.errors import PeerError
 from schemas.identifiers import HandleId, Ueid
@@ -42,7 +42,7 @@ _FOREVER_S: Final = _FOREVER_US // SECOND_US
 _HANDLE_KEPT_US: Final = 86_400 * SECOND_US  # after expiry: makes late evidence stale, not pending
 _MAX_SKEW_US: Final = 10 * SECOND_US
 _MAX_HANDLES: Final = 10_000
-_LOG: Final = Log("verifier")
+_LOG: Final = Logger("verifier")
 _MAX_ENCODINGS: Final = 4  # a stamp's certificates have many encodings (ADR 3); a distributor sends one
 
 PROPAGATION_SECONDS: Final = Histogram(

@@ -11,7 +11,7 @@ from typing import Any, Final
 from runtime.audit_log.any_log import AuditFileDamagedError, is_tiled_log, read_entries
 from runtime.audit_log.object_store import open_store
 from runtime.audit_log.signer import load_note_key
-from runtime.audit_log.tile_log import LogReader
+from runtime.audit_log.tile_log import AuditLogReader
 from runtime.command_line import Parsers
 from runtime.keys import load_public_keys
 from runtime.progress import Progress
@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
                 index = number if of_tree else place
                 rederivation.take(index, raw)
                 tree.take(index, raw)
-                progress.tell(rederivation.counts.entries)
+                progress.report(rederivation.counts.entries)
     except AuditFileDamagedError as error:
         stopped = error.detail
     except WorldError as error:  # a torn tail, or a verifier is writing: use the whole entries
@@ -134,7 +134,7 @@ def _checkpoint(options: argparse.Namespace) -> Checkpoint | None:
         if key is not None:
             raise ConfigError(f"--log-key: {options.log} is no tiled log: no log key signed it")
         return None
-    reader = LogReader(open_store(options.log))
+    reader = AuditLogReader(open_store(options.log))
     try:
         raw = reader.checkpoint()
         if key is not None:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from runtime.audit_log.signer import generate_log_key
+from runtime.audit_log.signer import generate_audit_log_key
 from runtime.command_line import Parsers
 from runtime.keys import generate_key_pair, public_path
 from schemas.errors import ConfigError
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
         ConfigError: a file cannot be written, or would overwrite a key.
     """
     if arguments.audit:
-        log_key = generate_log_key(arguments.out, arguments.origin)
+        log_key = generate_audit_log_key(arguments.out, arguments.origin)
         print(f"made {arguments.out} and {log_key}; give the latter to everyone who reads the log")
         return
     if arguments.origin:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runtime.audit_log.object_store import open_store
 from runtime.audit_log.signer import load_note_key
-from runtime.audit_log.tile_log import LogReader
+from runtime.audit_log.tile_log import AuditLogReader
 from runtime.command_line import EXIT_FAILED, EXIT_OK
 from runtime.keys import read_file
 from runtime.settings import naming
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         return _verified(_read_proof(options.check), key, options.check)
     if options.log is None or options.old is None:
         raise ConfigError("LOG and --from: missing; or --check a proof")
-    reader = LogReader(open_store(options.log))
+    reader = AuditLogReader(open_store(options.log))
     try:
         old = _note(reader, options.old)
         new = _note(reader, options.new) if options.new is not None else reader.checkpoint()
@@ -85,7 +85,7 @@ def _verified(proof: ConsistencyProof, key: NoteKey, where: object) -> int:
     return EXIT_OK
 
 
-def _note(reader: LogReader, text: str) -> bytes:
+def _note(reader: AuditLogReader, text: str) -> bytes:
     if text.isascii() and text.isdecimal():
         return reader.checkpoint_at(int(text))
     return read_file(Path(text))

@@ -13,7 +13,7 @@ from runtime.audit_log.frames import AuditFileDamagedError
 from runtime.audit_log.journal import JournalCursor, segments
 from runtime.audit_log.object_store import open_store
 from runtime.audit_log.signer import load_note_key
-from runtime.audit_log.tile_log import LogReader
+from runtime.audit_log.tile_log import AuditLogReader
 from runtime.command_line import EXIT_FAILED, EXIT_OK
 from runtime.durable import sole_user
 from runtime.keys import read_file
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     """
     store = open_store(options.log)
     demands = _demands(options)
-    reader = LogReader(store)
+    reader = AuditLogReader(store)
     if not reader.has_checkpoint() and not reader.checkpoints():
         if not segments(Path(options.log) / JOURNAL):
             raise ConfigError(f"{options.log}: no audit log: no checkpoint in it, and no journal")
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     if options.repair and check.findings and all(each.repairable for each in check.findings) and check.entries_hold:
         with _alone(Path(options.log)):
             print(f"repaired: {repair(store, check.size)} objects written", file=sys.stderr)
-        check = _checked(LogReader(store), demands)
+        check = _checked(AuditLogReader(store), demands)
         journaled = _check_journal(check, Path(options.log) / JOURNAL)
     for finding in sorted(check.findings, key=lambda each: each.index):
         print(printable(_line(finding)))
@@ -103,12 +103,12 @@ def _demands(options: argparse.Namespace) -> Demands:
     )
 
 
-def _checked(reader: LogReader, demands: Demands) -> AuditLogCheck:
+def _checked(reader: AuditLogReader, demands: Demands) -> AuditLogCheck:
     check = AuditLogCheck(reader=reader, demands=demands)
     total = check.open()
     with Progress("entries") as progress:
         for done in check.walk():
-            progress.tell(done, total)
+            progress.report(done, total)
     return check
 
 

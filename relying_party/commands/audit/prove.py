@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from relying_party.audit.proof_maker import AuditLogScan, Choice
 from runtime.audit_log.any_log import is_tiled_log
 from runtime.audit_log.object_store import open_store
-from runtime.audit_log.tile_log import LogReader
+from runtime.audit_log.tile_log import AuditLogReader
 from runtime.durable import write_durable
 from runtime.progress import Progress
 from schemas.audit.proof import AuditProof, ProvenEntry, ProvenHead, encode_proof
@@ -49,13 +49,13 @@ def run(options: argparse.Namespace) -> int:
     folder = Path(options.audit_log)
     if "://" not in options.audit_log and not (folder.is_dir() and is_tiled_log(folder)):
         raise ConfigError(f"--audit-log: {options.audit_log}: not a tiled audit log; only a tiled one has proofs")
-    reader = LogReader(open_store(options.audit_log))
+    reader = AuditLogReader(open_store(options.audit_log))
     newest, stamps = reader.unverified_size(), _stamps(reader)
     scan = AuditLogScan(ueid)
     with Progress("entries") as progress:
         for index, raw in reader.entries(0, newest):
             scan.take(index, raw)
-            progress.tell(index, newest)
+            progress.report(index, newest)
     choice = scan.choose(at_us, stamps, newest)
     proof = _proof(reader, ueid, at_us, choice)
     raw = encode_proof(proof)
@@ -91,7 +91,7 @@ def _ueid(text: str) -> Ueid:
         raise ConfigError(f"--attester: {error.detail}") from error
 
 
-def _stamps(reader: LogReader) -> dict[int, int]:
+def _stamps(reader: AuditLogReader) -> dict[int, int]:
     """The latest time of each checkpoint's stamp, unverified, by the size of the checkpoint."""
     stamps = {}
     for size in reader.stamped():
@@ -106,7 +106,7 @@ def _stamps(reader: LogReader) -> dict[int, int]:
     return stamps
 
 
-def _proof(reader: LogReader, ueid: Ueid, at_us: int, choice: Choice) -> AuditProof:
+def _proof(reader: AuditLogReader, ueid: Ueid, at_us: int, choice: Choice) -> AuditProof:
     heads = [
         ProvenHead(note=reader.checkpoint_at(size), stamp=reader.stamp(size), cosignatures=reader.cosignatures(size))
         for size in choice.sizes

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
             for number, raw in read_entries(options.audit_log):
                 audit.read(number, raw)
                 done += len(raw)
-                progress.tell(done, size)
+                progress.report(done, size)
     except AuditFileDamagedError as error:
         stopped = error.detail
     except WorldError as error:  # the last entry is incomplete, or a verifier is writing it: the whole ones are audited

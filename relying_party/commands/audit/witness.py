@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from relying_party.audit.cosigning import submit, take_cosignatures
 from runtime.audit_log.object_store import open_store
 from runtime.audit_log.signer import load_note_key
-from runtime.audit_log.tile_log import LogReader
+from runtime.audit_log.tile_log import AuditLogReader
 from runtime.command_line import EXIT_OK
 from runtime.keys import read_file
 from runtime.settings import naming
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         log_key = load_note_key(options.log_key)
     with naming("--witness-key"):
         witnesses = [load_note_key(each, COSIGNATURE_V1) for each in options.witness_key]
-    reader = LogReader(store)
+    reader = AuditLogReader(store)
     if options.witness == "add":
         signed = reader.checkpoint() if options.size is None else reader.checkpoint_at(options.size)
         lines = _lines(read_file(options.cosignature))

@@ -12,7 +12,7 @@ from relying_party.__main__ import main
 from runtime.audit_log.captured import read_captured
 from runtime.audit_log.frames import encode_frame
 from runtime.audit_log.store import FolderStore
-from runtime.audit_log.tile_log import LogReader
+from runtime.audit_log.tile_log import AuditLogReader
 from runtime.audit_log.tree_writer import TreeWriter
 from schemas.audit.entry import EvidenceEntry, ObjectEntry, encode_entry
 from schemas.errors import PeerError
@@ -415,7 +415,7 @@ def test_a_forked_log_has_no_proof(folder: Path) -> None:
 
 
 def test_readers_of_a_log_see_its_entries(folder: Path) -> None:
-    reader = LogReader(FolderStore(folder / "log"))
+    reader = AuditLogReader(FolderStore(folder / "log"))
     assert [each for _, each in reader.entries(0, 530)] == ENTRIES
     assert reader.entry(77) == ENTRIES[77]
     assert reader.checkpoints() == reader.stamped() == SIZES

@@ -8,7 +8,7 @@ import pytest
 from runtime.audit_log.any_log import read_entries
 from runtime.audit_log.journal import Journal, JournalCursor, segments
 from runtime.audit_log.sequencer import Sequencer
-from runtime.audit_log.signer import LogSigner
+from runtime.audit_log.signer import AuditLogSigner
 from runtime.audit_log.store import FolderStore
 from schemas.errors import ConfigError, WorldError
 from tests.fakes.log_store import KEY, ORIGIN, FailingStore, Killed, LogRig, made_entries
@@ -220,7 +220,9 @@ def test_a_second_writer_of_the_store_is_noticed(tmp_path: Path) -> None:
     rig = written(tmp_path)
     rig.open()
     elsewhere = Journal(tmp_path / "elsewhere", tree_size=BASE)
-    second = Sequencer(FolderStore(rig.log), tmp_path / "elsewhere", LogSigner(ORIGIN, KEY, tmp_path / "other.signed"))
+    second = Sequencer(
+        FolderStore(rig.log), tmp_path / "elsewhere", AuditLogSigner(ORIGIN, KEY, tmp_path / "other.signed")
+    )
     elsewhere.append([(1, b"forked")])
     assert second.run(lambda: elsewhere.end)
     elsewhere.close()

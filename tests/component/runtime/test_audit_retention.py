@@ -8,8 +8,8 @@ import pytest
 from relying_party.__main__ import main
 from runtime.audit_log.any_log import read_entries
 from runtime.audit_log.frames import encode_frame
-from runtime.audit_log.retention import LogRetention
-from runtime.audit_log.store import FolderStore, LogStore
+from runtime.audit_log.retention import AuditLogRetention
+from runtime.audit_log.store import AuditLogStore, FolderStore
 from schemas.audit.entry import EvidenceEntry, ObjectEntry, encode_entry, parse_entry
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid
@@ -46,9 +46,9 @@ def _rig(tmp_path: Path) -> LogRig:
     return rig
 
 
-def prune(rig: LogRig, hours: float, store: LogStore | None = None, size: int = COUNT) -> None:
+def prune(rig: LogRig, hours: float, store: AuditLogStore | None = None, size: int = COUNT) -> None:
     now_us = T0_US + DAY_US + round(hours * 3_600_000_000)
-    LogRetention(store or FolderStore(rig.log), 1).prune(size, now_us)
+    AuditLogRetention(store or FolderStore(rig.log), 1).prune(size, now_us)
 
 
 def expected(first: int) -> list[tuple[int, bytes]]:
@@ -58,7 +58,7 @@ def expected(first: int) -> list[tuple[int, bytes]]:
 def test_nothing_young_enough_is_given_up(rig: LogRig) -> None:
     prune(rig, 4.2)
     assert rig.reader.first_index() == 0
-    LogRetention(FolderStore(rig.log), 0).prune(COUNT, T0_US * 2)
+    AuditLogRetention(FolderStore(rig.log), 0).prune(COUNT, T0_US * 2)
     assert rig.reader.first_index() == 0
 
 

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from runtime.audit_log.any_log import read_entries
 from runtime.audit_log.frames import FrameFile
 from runtime.audit_log.settings import AuditSettings
-from runtime.audit_log.signer import generate_log_key, load_log_key, load_note_key
+from runtime.audit_log.signer import generate_audit_log_key, load_audit_log_key, load_note_key
 from runtime.audit_log.writer import AuditPlace, AuditWriter
 from schemas.errors import ConfigError
 from schemas.tlog.checkpoint import verify_checkpoint
@@ -21,7 +21,7 @@ ENTRIES = made_entries(30)
 
 def place(folder: Path, **settings: object) -> AuditPlace:
     if not (folder / "audit.key").exists():
-        generate_log_key(folder / "audit.key", "log.example/a")
+        generate_audit_log_key(folder / "audit.key", "log.example/a")
     given: dict[str, object] = {"signing_key": folder / "audit.key", "checkpoint_interval_s": 0.05, **settings}
     return AuditPlace(
         folder=folder / "log",
@@ -107,17 +107,17 @@ def test_another_key_does_not_go_on(tmp_path: Path) -> None:
 
 
 def test_keys_are_made_once_and_named(tmp_path: Path) -> None:
-    public = generate_log_key(tmp_path / "a.key")
+    public = generate_audit_log_key(tmp_path / "a.key")
     name = load_note_key(str(public)).name
     assert name.startswith("attestream.invalid/")
     assert load_note_key(public.read_text().strip()).name == name
     with pytest.raises(ConfigError, match="keys are never overwritten"):
-        generate_log_key(tmp_path / "a.key")
+        generate_audit_log_key(tmp_path / "a.key")
     with pytest.raises(ConfigError, match="key name"):
-        generate_log_key(tmp_path / "b.key", "with space")
+        generate_audit_log_key(tmp_path / "b.key", "with space")
     with pytest.raises(ConfigError, match="not an unencrypted PEM private key"):
-        load_log_key(public)
-    other = generate_log_key(tmp_path / "c.key")
+        load_audit_log_key(public)
+    other = generate_audit_log_key(tmp_path / "c.key")
     other.replace(public)
     with pytest.raises(ConfigError, match=r"not the verifier key of .*a\.key"):
         place_of_key(tmp_path / "a.key").signer()
@@ -133,7 +133,7 @@ def place_of_key(key: Path) -> AuditPlace:
 
 
 def test_a_private_key_given_for_the_public_one_is_not_printed(tmp_path: Path) -> None:
-    generate_log_key(tmp_path / "audit.key")
+    generate_audit_log_key(tmp_path / "audit.key")
     secret = (tmp_path / "audit.key").read_text().splitlines()[1]
     with pytest.raises(ConfigError, match=r"audit\.key: a private key; its verifier key is expected") as refused:
         load_note_key(str(tmp_path / "audit.key"))

@@ -6,7 +6,7 @@ import pytest
 
 from attester_agent.__main__ import main as agent
 from runtime.audit_log.frames import FrameFile
-from runtime.audit_log.signer import generate_log_key
+from runtime.audit_log.signer import generate_audit_log_key
 from runtime.keys import generate_key_pair
 from schemas.errors import ConfigError
 from tests.builders.token_forge import ForgedAuthority
@@ -38,7 +38,7 @@ tsa_roots = ["tsa.pem"]
 @pytest.fixture(name="folder")
 def folder_of_files(tmp_path: Path) -> Path:
     generate_key_pair(tmp_path / "key.pem")
-    generate_log_key(tmp_path / "audit.key")
+    generate_audit_log_key(tmp_path / "audit.key")
     (tmp_path / "tsa.pem").write_bytes(ForgedAuthority.make().root.pem)
     (tmp_path / "ima.log").write_bytes(b"")
     (tmp_path / "state").mkdir()

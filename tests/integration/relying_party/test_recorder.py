@@ -11,7 +11,7 @@ import pytest
 
 from relying_party.__main__ import main
 from runtime.audit_log.any_log import read_entries
-from runtime.audit_log.signer import generate_log_key
+from runtime.audit_log.signer import generate_audit_log_key
 from schemas.audit.entry import EvidenceEntry, ObjectEntry, parse_entry
 from schemas.errors import ConfigError, WorldError
 from tests.programs.mosquitto import running_mosquitto
@@ -48,7 +48,7 @@ class Recording:
         self.rig, self.log = rig, rig.folder / "recorded"
         self.settings = rig.folder / "recorder.toml"
         self.settings.write_text(SETTINGS.format(port=rig.port, wait_s=wait_s))
-        generate_log_key(rig.folder / "recorder.key")
+        generate_audit_log_key(rig.folder / "recorder.key")
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

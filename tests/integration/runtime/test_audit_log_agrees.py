@@ -8,8 +8,8 @@ import pytest
 
 from relying_party.__main__ import main
 from runtime.audit_log.settings import AuditSettings, AuditTsaSettings
-from runtime.audit_log.signer import generate_log_key
-from runtime.audit_log.tile_log import LogReader
+from runtime.audit_log.signer import generate_audit_log_key
+from runtime.audit_log.tile_log import AuditLogReader
 from runtime.audit_log.writer import AuditPlace, AuditWriter
 from tests.fakes.log_store import made_entries
 from tests.programs.tsa import misbehaving_tsa, refusing, running_tsa
@@ -22,7 +22,7 @@ ENTRIES = made_entries(600, large=(3, 550))
 def place(folder: Path, *urls: str, root: Path | None = None) -> AuditPlace:
     key = folder / "audit.key"
     if not key.exists():
-        generate_log_key(key, "log.example/audit")
+        generate_audit_log_key(key, "log.example/audit")
     return AuditPlace(
         folder=folder / "log",
         settings=AuditSettings(
@@ -33,10 +33,10 @@ def place(folder: Path, *urls: str, root: Path | None = None) -> AuditPlace:
     )
 
 
-def write(where: AuditPlace, *sizes: int) -> LogReader:
+def write(where: AuditPlace, *sizes: int) -> AuditLogReader:
     """Writes entries with a pause at each of these sizes, for a checkpoint, and stops in order."""
     writer = AuditWriter(where)
-    reader = LogReader(where.store())
+    reader = AuditLogReader(where.store())
     writer.start()
     done = writer.last_number()
     for size in sizes:

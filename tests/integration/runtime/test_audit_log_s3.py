@@ -9,8 +9,8 @@ from relying_party.__main__ import main
 from runtime.audit_log.any_log import read_entries
 from runtime.audit_log.object_store import ObjectStore, open_store
 from runtime.audit_log.settings import AuditSettings
-from runtime.audit_log.signer import generate_log_key
-from runtime.audit_log.tile_log import LogReader
+from runtime.audit_log.signer import generate_audit_log_key
+from runtime.audit_log.tile_log import AuditLogReader
 from runtime.audit_log.writer import AuditPlace, AuditWriter
 from schemas.errors import ConfigError, WorldError
 from tests.fakes.log_store import made_entries
@@ -44,7 +44,7 @@ def _credentials(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
 def place(folder: Path, url: str) -> AuditPlace:
     folder.mkdir(exist_ok=True)
     if not (folder / "audit.key").exists():
-        generate_log_key(folder / "audit.key", "log.example/audit")
+        generate_audit_log_key(folder / "audit.key", "log.example/audit")
     settings = AuditSettings(
         signing_key=folder / "audit.key", store=url, store_options=OPTIONS, checkpoint_interval_s=0.05
     )
@@ -55,7 +55,7 @@ def test_a_log_in_an_object_store(tmp_path: Path, capsys: pytest.CaptureFixture[
     where = place(tmp_path, URL)
     for first, end in ((0, 10), (10, 300)):
         writer = AuditWriter(where)
-        reader = LogReader(where.store())
+        reader = AuditLogReader(where.store())
         writer.start()
         writer.append(list(enumerate(ENTRIES, 1))[first:end])
         wait_until(lambda reader=reader, end=end: reader.unverified_size() == end, f"a checkpoint of {end}")  # type: ignore[misc]  # mypy does not infer defaults
@@ -81,7 +81,7 @@ def test_two_writers_with_one_key_do_not_fork_the_log(tmp_path: Path) -> None:
     one.close()
     two.start()
     two.close()
-    reader = LogReader(first.store())
+    reader = AuditLogReader(first.store())
     assert reader.checkpoint() == reader.checkpoint_at(1)
     with pytest.raises(ConfigError, match="another one in the journal"):
         AuditWriter(second)

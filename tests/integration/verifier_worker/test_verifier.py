@@ -11,7 +11,7 @@ import pytest
 
 from relying_party.__main__ import main as relying_party
 from runtime.audit_log.any_log import read_entries
-from runtime.audit_log.signer import generate_log_key
+from runtime.audit_log.signer import generate_audit_log_key
 from schemas import media_types
 from schemas.audit.entry import ObjectEntry, parse_entry
 from schemas.codecs import cmw
@@ -179,7 +179,7 @@ def test_an_audit_log_that_was_moved_away_begins_with_what_is_in_force(stage: St
     (stage.rig.folder / "before").mkdir()
     for name in ("audit", "audit.key", "audit.vkey", "audit.signed"):  # a key signs for one log
         (stage.rig.folder / name).rename(stage.rig.folder / "before" / name)
-    generate_log_key(stage.rig.folder / "audit.key")
+    generate_audit_log_key(stage.rig.folder / "audit.key")
     stage.rig.start()
     stage.push()
     stage.wait_for_sequence(1)

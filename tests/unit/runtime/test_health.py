@@ -66,10 +66,10 @@ def test_a_loop_that_goes_round_is_alive_and_one_that_does_not_is_not(clock: Clo
 
 
 def test_ready_is_every_check_and_each_says_what_to_do(health: Health) -> None:
-    health.tell("store", GOOD)
+    health.report("store", GOOD)
     health.ask("broker", lambda: GOOD)
     assert health.ready().ok
-    health.tell("store", BAD)
+    health.report("store", BAD)
     report = health.ready()
     assert not report.ok
     assert (report.checks["store"], report.checks["broker"].ok) == (BAD, True)
@@ -86,16 +86,16 @@ def test_a_check_that_raises_is_not_ready_and_takes_nobody_down(health: Health) 
 
 
 def test_checks_are_a_metric(health: Health) -> None:
-    health.tell("store", BAD)
+    health.report("store", BAD)
     assert REGISTRY.get_sample_value("attestream_check_ok", {"check": "store"}) == 0
-    health.tell("store", GOOD)
+    health.report("store", GOOD)
     assert REGISTRY.get_sample_value("attestream_check_ok", {"check": "store"}) == 1
 
 
 def test_the_page_answers_with_a_status_and_json(page: MetricsPage, clock: Clock, health: Health) -> None:
-    health.tell("store", GOOD)
+    health.report("store", GOOD)
     assert get(page, "/readyz")[:2] == (200, "application/json")
-    health.tell("store", BAD)
+    health.report("store", BAD)
     status, _, body = get(page, "/readyz")
     assert status == 503
     assert json.loads(body)["checks"]["store"] == {"ok": False, "state": "disk full", "next": "make room"}

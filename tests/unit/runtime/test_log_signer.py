@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from runtime.audit_log.signer import LogSigner
+from runtime.audit_log.signer import AuditLogSigner
 from schemas.errors import ConfigError, WorldError
 from schemas.tlog.checkpoint import Checkpoint, verify_checkpoint
 from schemas.tlog.merkle import HashReader, leaf_hash, node_hash, root_of
@@ -30,37 +30,39 @@ def head(size: int, read: HashReader) -> Checkpoint:
 
 
 @pytest.fixture
-def signer(tmp_path: Path) -> LogSigner:
-    return LogSigner(ORIGIN, KEY, tmp_path / "audit.signed")
+def signer(tmp_path: Path) -> AuditLogSigner:
+    return AuditLogSigner(ORIGIN, KEY, tmp_path / "audit.signed")
 
 
 HISTORY = tree(b"one", b"two", b"three", b"four", b"five")
 OTHER = tree(b"one", b"2", b"three", b"four", b"five")
 
 
-def test_a_head_that_extends_the_last_one_is_signed_and_remembered(signer: LogSigner, tmp_path: Path) -> None:
+def test_a_head_that_extends_the_last_one_is_signed_and_remembered(signer: AuditLogSigner, tmp_path: Path) -> None:
     for size in (3, 5):
         signed = signer.sign(head(size, HISTORY), HISTORY)
         assert verify_checkpoint(signed, signer.public) == head(size, HISTORY)
-        assert LogSigner(ORIGIN, KEY, tmp_path / "audit.signed").last == head(size, HISTORY)
+        assert AuditLogSigner(ORIGIN, KEY, tmp_path / "audit.signed").last == head(size, HISTORY)
 
 
 @pytest.mark.parametrize(("size", "read"), [(2, HISTORY), (3, OTHER), (5, OTHER)])
-def test_a_head_beside_or_behind_the_last_one_is_not_signed(signer: LogSigner, size: int, read: HashReader) -> None:
+def test_a_head_beside_or_behind_the_last_one_is_not_signed(
+    signer: AuditLogSigner, size: int, read: HashReader
+) -> None:
     signer.sign(head(3, HISTORY), HISTORY)
     with pytest.raises(ConfigError, match="its key has signed"):
         signer.sign(head(size, read), read)
     assert signer.last == head(3, HISTORY)
 
 
-def test_a_head_whose_root_is_not_that_of_its_tree_is_not_signed(signer: LogSigner) -> None:
+def test_a_head_whose_root_is_not_that_of_its_tree_is_not_signed(signer: AuditLogSigner) -> None:
     signer.sign(head(3, HISTORY), HISTORY)
     with pytest.raises(ConfigError, match="its key has signed"):
         signer.sign(Checkpoint(origin=ORIGIN, size=5, root=bytes(32)), HISTORY)
 
 
 def test_nothing_is_signed_that_cannot_be_remembered(tmp_path: Path) -> None:
-    signer = LogSigner(ORIGIN, KEY, tmp_path / "missing" / "audit.signed")
+    signer = AuditLogSigner(ORIGIN, KEY, tmp_path / "missing" / "audit.signed")
     with pytest.raises(WorldError, match=r"audit\.signed"):
         signer.sign(head(3, HISTORY), HISTORY)
     assert signer.last is None

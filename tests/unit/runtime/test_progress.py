@@ -20,11 +20,11 @@ def test_a_terminal_sees_one_line_that_goes(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(progress, "monotonic_s", lambda: next(times))
     stream = Terminal()
     with Progress("files", stream) as shown:
-        shown.tell(1, 10)
+        shown.report(1, 10)
         assert stream.getvalue() == "", "what is short stays quiet"
-        shown.tell(5, 10)
-        shown.tell(6, 10)
-        shown.tell(7, 10)
+        shown.report(5, 10)
+        shown.report(6, 10)
+        shown.report(7, 10)
     written = stream.getvalue()
     assert "50%  5 of 10 files" in written
     assert "6 of 10" not in written
@@ -37,7 +37,7 @@ def test_scripts_and_logs_never_see_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "monotonic_s", lambda: next(times))
     stream = io.StringIO()
     with Progress("files", stream) as shown:
-        shown.tell(5, 10)
+        shown.report(5, 10)
     assert stream.getvalue() == ""
 
 

@@ -89,7 +89,7 @@ def fingerprint() -> str:
     for path in sorted([*files, Path(__file__)]):
         total.update(f"{path.relative_to(ROOT)} {path.stat().st_mode:o} ".encode())
         total.update(hashlib.sha256(path.read_bytes()).digest())
-    # Which of the locked distributions the environment holds, whoever installed them.
+    # The distributions that are installed in the environment, by any installer.
     installed = sorted(f"{each.metadata['Name']} {each.version}" for each in metadata.distributions())
     total.update("\n".join(installed).encode())
     return total.hexdigest()

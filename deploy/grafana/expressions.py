@@ -1,4 +1,4 @@
-"""The expressions that most panels have, and the row of panels that every dashboard ends with."""
+"""Builders for the expressions that most panels use, and the row of health panels at the end of every dashboard."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ AT: Final = 'instance=~"$instance"'
 
 
 def quantiles(metric: str, labels: str = "", by: str = "") -> dict[str, str]:
-    """p50 and p99 of a histogram; ``by`` is one more label to tell apart."""
+    """p50 and p99 of a histogram; ``by`` is one more label to split by."""
     where, group, legend = (
         f"{AT}{', ' + labels if labels else ''}",
         f", {by}" if by else "",
@@ -24,33 +24,38 @@ def quantiles(metric: str, labels: str = "", by: str = "") -> dict[str, str]:
 
 
 def rate(metric: str, by: str, labels: str = "") -> dict[str, str]:
-    """A counter's events a second, told apart by one label."""
+    """A counter's events per second, split by one label."""
     where = f"{AT}{', ' + labels if labels else ''}"
     return {f"{{{{{by}}}}}": f"sum by ({by}) (rate({metric}{{{where}}}[$__rate_interval]))"}
 
 
 def gauge(metric: str, legend: str = "instance", labels: str = "") -> dict[str, str]:
-    """A gauge as it is."""
+    """The current value of a gauge."""
     return {f"{{{{{legend}}}}}": f"{metric}{{{AT}{', ' + labels if labels else ''}}}"}
 
 
 HEALTH: Final = (
-    "Are they well?",
+    "Health",
     (
         Panel(
-            title="Checks that do not hold",
-            tells="Each row is a check of /readyz that fails. Ask that instance's /readyz what to do.",
+            title="Failing checks",
+            description=(
+                "Each row is a check of /readyz that fails. The answer of that instance's /readyz says what to do."
+            ),
             expressions={"": f"attestream_check_ok{{{AT}}} == 0"},
             kind="table",
         ),
         Panel(
             title="Broker connections",
-            tells="1 while a connection is up.",
+            description="1 while the connection is up.",
             expressions=gauge("attestream_mqtt_connected", "client"),
         ),
         Panel(
             title="Connections made in an hour",
-            tells="More than a few: the network, the broker, or two processes with one client id.",
+            description=(
+                "More than a few per hour: look at the network and the broker, and for two processes with the same "
+                "client id."
+            ),
             expressions={
                 "{{client}}": f"increase(attestream_mqtt_connects_total{{{AT}}}[1h])",
                 "{{client}}: {{what}} refused": f"increase(attestream_mqtt_refusals_total{{{AT}}}[1h])",
@@ -58,7 +63,7 @@ HEALTH: Final = (
         ),
         Panel(
             title="Software",
-            tells="Who runs which version.",
+            description="The version that each process runs.",
             expressions={"": f"attestream_build_info{{{AT}}}"},
             kind="table",
         ),

@@ -1,7 +1,7 @@
-"""What a dashboard is made of: rows of panels, each with a title, what it tells, and its expressions.
+"""What a dashboard is made of: rows of panels, each with a title, a description and its expressions.
 
-Only what Grafana's schema asks for is written; everything else is Grafana's default. The data source and the targets
-are variables, so a dashboard fits any Prometheus.
+Only what Grafana's schema requires is written; everything else is Grafana's default. The data source and the instances
+are variables, so a dashboard works with any Prometheus.
 """
 
 import json
@@ -21,15 +21,15 @@ class Panel:
 
     Attributes:
         title: what it shows.
-        tells: what to read from it; Grafana shows it behind an i.
+        description: how to read it; Grafana shows it when the pointer is on the panel's info mark.
         expressions: PromQL by legend.
         unit: Grafana's name of the unit.
         kind: ``timeseries``, ``stat``, ``table`` or ``heatmap``.
-        limit: value from which it is red; None for none.
+        limit: value from which the panel is red; None if it has no such value.
     """
 
     title: str
-    tells: str
+    description: str
     expressions: dict[str, str]
     unit: str = "short"
     kind: str = "timeseries"
@@ -41,9 +41,9 @@ class Dashboard:
     """One dashboard.
 
     Attributes:
-        uid: for good: links go to it.
-        title: what people see.
-        metric: one that every process of interest has; its ``instance`` values can be chosen from.
+        uid: must never change, because links contain it.
+        title: the name shown in Grafana.
+        metric: a metric that every process on this dashboard exports; its ``instance`` values fill the instance menu.
         rows: panels side by side, row by row, each row with its title.
     """
 
@@ -54,7 +54,7 @@ class Dashboard:
 
     @property
     def json(self) -> str:
-        """As Grafana reads it."""
+        """The document that Grafana loads."""
         return json.dumps(self._document(), indent=2, ensure_ascii=False) + "\n"
 
     def _document(self) -> dict[str, object]:
@@ -136,7 +136,7 @@ def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, object
         "id": number,
         "type": panel.kind,
         "title": panel.title,
-        "description": panel.tells,
+        "description": panel.description,
         "datasource": _DATASOURCE,
         "gridPos": place,
         "fieldConfig": {"defaults": defaults, "overrides": []},

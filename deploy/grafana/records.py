@@ -1,4 +1,4 @@
-"""The dashboard about what is kept and told: audit logs, recorders, alerts, the web page."""
+"""The dashboard about audit logs, recorders, alerts and the web page."""
 
 from typing import Final
 
@@ -15,27 +15,36 @@ RECORDS: Final = Dashboard(
             (
                 Panel(
                     title="Entries",
-                    tells="In the log, and in its newest checkpoint; what lies between waits for the next one.",
+                    description=(
+                        "Entries in the log, and entries covered by its newest checkpoint. The difference waits for "
+                        "the next checkpoint."
+                    ),
                     expressions={
                         "entries {{instance}}": f"attestream_audit_entries{{{AT}}}",
                         "checkpoint {{instance}}": f"attestream_audit_checkpoint_size{{{AT}}}",
                     },
                 ),
                 Panel(
-                    title="Waiting for the tree",
-                    tells="Safe in the journal, in no checkpoint yet. Grows for long: the store of the log is away.",
+                    title="Not in a checkpoint yet",
+                    description=(
+                        "Stored in the journal, but in no checkpoint yet. If it keeps growing, the store of the log "
+                        "is unreachable."
+                    ),
                     expressions=gauge("attestream_audit_unsequenced_entries"),
                 ),
                 Panel(
                     title="Age of the newest stamp",
-                    tells="What happened since has no upper bound by a TSA yet.",
+                    description="For entries recorded since then, no TSA has confirmed yet that they existed.",
                     expressions=gauge("attestream_audit_stamp_age_seconds"),
                     unit="s",
                     limit=600,
                 ),
                 Panel(
                     title="Failures in an hour",
-                    tells="Sequencing, stamping, pruning; each is tried again. Stopped: the log would fork.",
+                    description=(
+                        "Failures of sequencing, stamping and pruning; each is retried. stopped is 1 when signing "
+                        "would fork the log."
+                    ),
                     expressions={
                         "{{step}} {{reason}}": f"increase(attestream_audit_failures_total{{{AT}}}[1h])",
                         "stopped {{instance}}": f"attestream_audit_sequencing_stopped{{{AT}}}",
@@ -49,13 +58,16 @@ RECORDS: Final = Dashboard(
             (
                 Panel(
                     title="Recorded",
-                    tells="Entries a second.",
+                    description="Recorded messages per second.",
                     expressions=rate("attestream_recorded_total", "instance"),
                     unit="ops",
                 ),
                 Panel(
                     title="Waiting for results",
-                    tells="Evidence whose result has not come, and what was given up for want of one.",
+                    description=(
+                        "Evidence whose result has not arrived, and evidence that was given up because no result "
+                        "arrived."
+                    ),
                     expressions={
                         "waiting {{instance}}": f"attestream_recorder_waiting_messages{{{AT}}}",
                         "given up {{instance}}": f"increase(attestream_recorder_unanswered_total{{{AT}}}[1h])",
@@ -63,7 +75,7 @@ RECORDS: Final = Dashboard(
                 ),
                 Panel(
                     title="Not recorded, by reason",
-                    tells="Messages that nobody believed signed.",
+                    description="Messages that are not signed by a key the recorder trusts.",
                     expressions=rate("attestream_recorder_refused_total", "reason"),
                     unit="ops",
                 ),
@@ -73,13 +85,13 @@ RECORDS: Final = Dashboard(
             "Alerts",
             (
                 Panel(
-                    title="Made, by kind",
-                    tells="In an hour.",
+                    title="Alerts by kind",
+                    description="Alerts per hour.",
                     expressions={"{{kind}}": f"sum by (kind) (increase(attestream_alerts_total{{{AT}}}[1h]))"},
                 ),
                 Panel(
                     title="Deliveries",
-                    tells="Tries by outcome, for each receiver.",
+                    description="Delivery attempts per second, by receiver and outcome.",
                     expressions={
                         "{{receiver}} {{outcome}}": (
                             f"sum by (receiver, outcome) (rate(attestream_alert_deliveries_total{{{AT}}}"
@@ -90,7 +102,10 @@ RECORDS: Final = Dashboard(
                 ),
                 Panel(
                     title="Waiting and given up",
-                    tells="By receiver. What was given up is kept: relying-party alerts --failed, --retry.",
+                    description=(
+                        "By receiver. Alerts that were given up are kept: relying-party alerts --failed lists them, "
+                        "--retry sends them again."
+                    ),
                     expressions={
                         "waiting {{receiver}}": f"attestream_alert_queue_depth{{{AT}}}",
                         "given up {{receiver}}": f"attestream_alert_failed{{{AT}}}",
@@ -98,8 +113,8 @@ RECORDS: Final = Dashboard(
                     },
                 ),
                 Panel(
-                    title="Oldest that waits",
-                    tells="A receiver that is away.",
+                    title="Age of the oldest waiting alert",
+                    description="High if a receiver is unreachable.",
                     expressions=gauge("attestream_alert_oldest_seconds", "receiver"),
                     unit="s",
                     limit=300,
@@ -107,31 +122,34 @@ RECORDS: Final = Dashboard(
             ),
         ),
         (
-            "What the services listen to",
+            "Messages received by alerts and dashboard",
             (
                 Panel(
                     title="Attesters known",
-                    tells="To the alert service, and to the dashboard.",
+                    description="Attesters that the alert service and the dashboard know.",
                     expressions={
                         "alerts {{instance}}": f"attestream_alert_attesters{{{AT}}}",
                         "dashboard {{instance}}": f"attestream_dashboard_attesters{{{AT}}}",
                     },
                 ),
                 Panel(
-                    title="Results that moved nothing, by reason",
-                    tells="At the alert service: not signed by whom it believes, or older than what it holds.",
+                    title="Refused results, by reason",
+                    description=(
+                        "At the alert service: not signed by a trusted verifier, or older than the result it already "
+                        "has."
+                    ),
                     expressions=rate("attestream_alert_results_refused_total", "reason"),
                     unit="ops",
                 ),
                 Panel(
                     title="Dashboard: messages, by kind",
-                    tells="Taken from the broker.",
+                    description="Messages received from the broker, per second.",
                     expressions=rate("attestream_dashboard_messages_total", "kind"),
                     unit="ops",
                 ),
                 Panel(
                     title="Dashboard: pages and logins",
-                    tells="Pages that follow now; tries to log in, in an hour.",
+                    description="Pages that receive updates now, and login attempts per hour.",
                     expressions={
                         "pages {{instance}}": f"attestream_dashboard_viewers{{{AT}}}",
                         "{{outcome}}": f"sum by (outcome) (increase(attestream_dashboard_logins_total{{{AT}}}[1h]))",

@@ -1,4 +1,4 @@
-"""The dashboards about results: the fleet, and the verifiers that judge it."""
+"""The dashboards about the results for the fleet, and about the verifiers."""
 
 from typing import Final
 
@@ -15,26 +15,31 @@ FLEET: Final = Dashboard(
             (
                 Panel(
                     title="Contraindicated results in 5 minutes",
-                    tells="Anything but 0: a device runs what it should not, or contradicts itself.",
+                    description=(
+                        "If not 0: a device runs software that it should not, or its evidence contradicts itself."
+                    ),
                     expressions={"": f'sum(increase(attestream_results_total{{{AT}, status="contraindicated"}}[5m]))'},
                     kind="stat",
                     limit=1,
                 ),
                 Panel(
                     title="Attesters endorsed",
-                    tells="Whose endorsement is valid now.",
+                    description="Attesters whose endorsement is valid now.",
                     expressions={"": f"max(attestream_attesters_endorsed{{{AT}}})"},
                     kind="stat",
                 ),
                 Panel(
                     title="Stale results in 15 minutes",
-                    tells="Devices that missed their deadline. Many at once: look at the broker and the handles first.",
+                    description=(
+                        "Devices that missed their deadline. If there are many at once, look at the broker and the "
+                        "handles first."
+                    ),
                     expressions={"": f'sum(increase(attestream_results_total{{{AT}, freshness="stale"}}[15m]))'},
                     kind="stat",
                 ),
                 Panel(
                     title="Evidence refused",
-                    tells="Share of messages that were refused before any appraisal.",
+                    description="Share of messages that were refused before appraisal.",
                     expressions={"": "attestream:evidence_refused:ratio10m"},
                     unit="percentunit",
                     kind="stat",
@@ -47,19 +52,19 @@ FLEET: Final = Dashboard(
             (
                 Panel(
                     title="Results by status",
-                    tells="Results a second. One device with a heartbeat of 60 s gives 1/60.",
+                    description="Results per second. One device with a heartbeat of 60 s gives 1/60.",
                     expressions=rate("attestream_results_total", "status"),
                     unit="ops",
                 ),
                 Panel(
                     title="Results by freshness",
-                    tells="Late is not bad, but many late ones are.",
+                    description="A few late results are normal; many are not.",
                     expressions=rate("attestream_results_total", "freshness"),
                     unit="ops",
                 ),
                 Panel(
                     title="Findings by reason",
-                    tells="Why results are not affirming. The codes are in docs/threat-model.md.",
+                    description="The reasons why results are not affirming. docs/threat-model.md explains the codes.",
                     expressions=rate("attestream_findings_total", "reason"),
                     unit="ops",
                 ),
@@ -69,14 +74,14 @@ FLEET: Final = Dashboard(
             "Evidence",
             (
                 Panel(
-                    title="Evidence by what became of it",
-                    tells="accepted, duplicate (the broker or an agent sent it again), refused.",
+                    title="Evidence by outcome",
+                    description="accepted, refused, or duplicate (the broker or an agent sent it again).",
                     expressions=rate("attestream_evidence_total", "outcome"),
                     unit="ops",
                 ),
                 Panel(
                     title="Refused by reason",
-                    tells="Trust objects are counted here too, by kind.",
+                    description="Includes trust objects, by kind.",
                     expressions={
                         "{{kind}} {{reason}}": (
                             f"sum by (kind, reason) (rate(attestream_refused_total{{{AT}}}[$__rate_interval]))"
@@ -86,13 +91,13 @@ FLEET: Final = Dashboard(
                 ),
                 Panel(
                     title="Age of evidence on receipt",
-                    tells="The most that it can have been old. Grows with what waits at the broker or in spools.",
+                    description="An upper bound. It grows when messages wait at the broker or in spools.",
                     expressions=quantiles("attestream_evidence_age_seconds"),
                     unit="s",
                 ),
                 Panel(
                     title="Solicits sent, by reason",
-                    tells="What verifiers ask devices for: a missing part of a log, a baseline.",
+                    description="Requests of verifiers to devices: for a missing part of a log, or for a baseline.",
                     expressions=rate("attestream_solicits_total", "reason"),
                     unit="ops",
                 ),
@@ -103,12 +108,12 @@ FLEET: Final = Dashboard(
             (
                 Panel(
                     title="Devices by standing",
-                    tells="In the endorser's registry.",
+                    description="As recorded in the endorser's registry.",
                     expressions={"{{standing}}": "attestream_devices"},
                 ),
                 Panel(
                     title="Requests by outcome",
-                    tells="Requests and activations a second.",
+                    description="Requests and activations per second.",
                     expressions={
                         "{{outcome}}": "sum by (outcome) (rate(attestream_enrolments_total[$__rate_interval]))"
                     },
@@ -116,7 +121,7 @@ FLEET: Final = Dashboard(
                 ),
                 Panel(
                     title="Waiting",
-                    tells="For an operator, for the broker, for the registrar.",
+                    description="Enrolments that wait for an operator, for the broker, or for the registrar.",
                     expressions={
                         "for an operator": "attestream_enrolments_pending",
                         "endorsements for the broker": "attestream_endorsements_unpublished",
@@ -125,7 +130,7 @@ FLEET: Final = Dashboard(
                 ),
                 Panel(
                     title="Time of one answer",
-                    tells="The registrar writes to disk before it answers.",
+                    description="The registrar writes to disk before it answers.",
                     expressions={
                         "p99": (
                             "histogram_quantile(0.99, sum by (le) "
@@ -149,21 +154,25 @@ VERIFIER: Final = Dashboard(
             (
                 Panel(
                     title="Result latency",
-                    tells="handed-over is the worker's part, confirmed less that is the broker's.",
+                    description=(
+                        "handed-over is the time in the worker; confirmed minus handed-over is the time at the broker."
+                    ),
                     expressions=quantiles("attestream_result_latency_seconds", by="stage"),
                     unit="s",
                     limit=5,
                 ),
                 Panel(
                     title="Lag by partition",
-                    tells="Age of the oldest message received and not judged, the ten worst partitions.",
+                    description=(
+                        "Age of the oldest message that was received but not appraised; the ten worst partitions."
+                    ),
                     expressions={"{{partition}}": f"topk(10, attestream_partition_lag_seconds{{{AT}}})"},
                     unit="s",
                     limit=30,
                 ),
                 Panel(
                     title="Throughput",
-                    tells="Evidence a second, by what became of it.",
+                    description="Evidence per second, by outcome.",
                     expressions=rate("attestream_evidence_total", "outcome"),
                     unit="ops",
                 ),
@@ -174,25 +183,28 @@ VERIFIER: Final = Dashboard(
             (
                 Panel(
                     title="Decode, step, sign",
-                    tells="Processor time of one push.",
+                    description="Processor time for one push.",
                     expressions=quantiles("attestream_step_seconds"),
                     unit="s",
                 ),
                 Panel(
                     title="Store commit",
-                    tells="One transaction a batch. Slow: the disk.",
+                    description="One transaction per batch. If it is slow, look at the disk.",
                     expressions=quantiles("attestream_store_commit_seconds"),
                     unit="s",
                 ),
                 Panel(
                     title="Audit fsync",
-                    tells="Once a batch. Slow: the disk.",
+                    description="Once per batch. If it is slow, look at the disk.",
                     expressions=quantiles("attestream_audit_fsync_seconds"),
                     unit="s",
                 ),
                 Panel(
                     title="Batch size",
-                    tells="Grows with the load: the worker then commits less often. Near batch_max it is at its limit.",
+                    description=(
+                        "Grows with the load, because the worker then commits less often. Near batch_max the worker "
+                        "is at its limit."
+                    ),
                     expressions=quantiles("attestream_batch_messages"),
                 ),
             ),
@@ -202,13 +214,16 @@ VERIFIER: Final = Dashboard(
             (
                 Panel(
                     title="Queue",
-                    tells="Messages received; the broker keeps the rest.",
+                    description="Messages received but not appraised; further messages wait at the broker.",
                     expressions=gauge("attestream_queue_messages")
                     | {"limit {{instance}}": f"attestream_queue_limit_messages{{{AT}}}"},
                 ),
                 Panel(
-                    title="Results under way",
-                    tells="Stored and not handed over; handed over and not confirmed.",
+                    title="Results in the outbox",
+                    description=(
+                        "Results that are stored but not handed over, and results that are handed over but not "
+                        "confirmed."
+                    ),
                     expressions={
                         "outbox {{instance}}": f"attestream_outbox_messages{{{AT}}}",
                         "unconfirmed {{instance}}": f"attestream_results_unconfirmed_messages{{{AT}}}",
@@ -216,13 +231,16 @@ VERIFIER: Final = Dashboard(
                 ),
                 Panel(
                     title="Audit log",
-                    tells="Bytes a second; times 86,400 it is what a day takes of the disk.",
+                    description="Bytes per second; multiply by 86,400 for the disk space of one day.",
                     expressions=rate("attestream_audit_bytes_total", "instance"),
                     unit="Bps",
                 ),
                 Panel(
                     title="Failures in an hour",
-                    tells="The store did not take a batch (it is tried again); QoS 0 messages dropped.",
+                    description=(
+                        "Batches that the store did not accept (they are retried), and QoS 0 messages that were "
+                        "dropped."
+                    ),
                     expressions={
                         "store {{instance}}": f"increase(attestream_store_failures_total{{{AT}}}[1h])",
                         "dropped {{instance}}": f"increase(attestream_dropped_total{{{AT}}}[1h])",
@@ -237,7 +255,7 @@ VERIFIER: Final = Dashboard(
             (
                 Panel(
                     title="Processor",
-                    tells="1 is one core, which is all that one worker can use.",
+                    description="1 is one core, the most that one worker can use.",
                     expressions={
                         "{{instance}}": (
                             f'rate(process_cpu_seconds_total{{job="attestream-verifier", {AT}}}[$__rate_interval])'
@@ -247,7 +265,7 @@ VERIFIER: Final = Dashboard(
                 ),
                 Panel(
                     title="Memory",
-                    tells="Resident. Bounded by cached_states and queue_max.",
+                    description="Resident memory, bounded by cached_states and queue_max.",
                     expressions={"{{instance}}": f'process_resident_memory_bytes{{job="attestream-verifier", {AT}}}'},
                     unit="bytes",
                 ),

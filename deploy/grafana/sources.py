@@ -1,4 +1,4 @@
-"""The dashboards about what results stand on: handles and their time, and the agents on the devices."""
+"""The dashboards about handles and their time, and about the agents on the devices."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ TIME: Final = Dashboard(
             (
                 Panel(
                     title="Age of the newest handle",
-                    tells="A saw between 0 and the interval. Above lifetime there is none in force.",
+                    description="Normally a sawtooth between 0 and the interval. Above lifetime, no handle is valid.",
                     expressions=gauge("attestream_handle_age_seconds")
                     | {
                         "interval": f"max(attestream_handle_interval_seconds{{{AT}}})",
@@ -25,13 +25,15 @@ TIME: Final = Dashboard(
                 ),
                 Panel(
                     title="Alarm",
-                    tells="1 while the last round made no handle.",
+                    description="1 if the last round issued no handle.",
                     expressions=gauge("attestream_handle_alarm"),
                     limit=1,
                 ),
                 Panel(
                     title="Issued and confirmed in an hour",
-                    tells="Confirmed may be more: after a reconnect the newest is published again.",
+                    description=(
+                        "Confirmed may be higher, because the newest handle is published again after a reconnect."
+                    ),
                     expressions={
                         "issued": f"sum(increase(attestream_handles_issued_total{{{AT}}}[1h]))",
                         "confirmed": f"sum(increase(attestream_handles_confirmed_total{{{AT}}}[1h]))",
@@ -39,7 +41,7 @@ TIME: Final = Dashboard(
                 ),
                 Panel(
                     title="Failed attempts in an hour",
-                    tells="By reason and TSA.",
+                    description="Attempts to issue a handle that failed, by reason and TSA.",
                     expressions={
                         "{{reason}} {{tsa}}": (
                             f"sum by (reason, tsa) (increase(attestream_handle_failures_total{{{AT}}}[1h]))"
@@ -54,7 +56,7 @@ TIME: Final = Dashboard(
             (
                 Panel(
                     title="Time of one exchange",
-                    tells="By TSA. A handle takes two.",
+                    description="By TSA. Each handle needs two exchanges.",
                     expressions={
                         "p50 {{tsa}}": (
                             "histogram_quantile(0.5, sum by (le, tsa) "
@@ -69,7 +71,7 @@ TIME: Final = Dashboard(
                 ),
                 Panel(
                     title="Exchanges by outcome",
-                    tells="stamped, or the reason why an answer did not count.",
+                    description="stamped, or the reason why the answer was rejected.",
                     expressions={
                         "{{tsa}} {{outcome}}": (
                             "sum by (tsa, outcome) (rate(attestream_tsa_latency_seconds_count[$__rate_interval]))"
@@ -79,18 +81,18 @@ TIME: Final = Dashboard(
                 ),
                 Panel(
                     title="Offset to the distributor's clock",
-                    tells="Beyond max_clock_offset_s a TSA is not believed.",
+                    description="A TSA whose offset exceeds max_clock_offset_s is not used.",
                     expressions=gauge("attestream_tsa_clock_offset_seconds", "tsa"),
                     unit="s",
                 ),
             ),
         ),
         (
-            "As verifiers see it",
+            "As seen by the verifiers",
             (
                 Panel(
-                    title="Handles on their way",
-                    tells="From stamp to receipt. Must stay below the policies' grace_s.",
+                    title="Transit time of handles",
+                    description="From the stamp to the receipt by a verifier. Must stay below grace_s of the policies.",
                     expressions={
                         "p99": (
                             "histogram_quantile(0.99, sum by (le) "
@@ -101,7 +103,7 @@ TIME: Final = Dashboard(
                 ),
                 Panel(
                     title="Newest handle, clock behind",
-                    tells="Of each verifier. A clock that is behind the handles must be set.",
+                    description="For each verifier. If its clock is behind the handles, set the clock.",
                     expressions={
                         "age {{instance}}": "attestream_newest_handle_age_seconds",
                         "clock behind {{instance}}": "attestream_clock_behind_seconds",
@@ -110,7 +112,10 @@ TIME: Final = Dashboard(
                 ),
                 Panel(
                     title="Rate error of TPM clocks",
-                    tells="The least that explains what was synchronised. TPM 2.0 allows 15 %, good ones have 0.01 %.",
+                    description=(
+                        "The smallest error that explains the synchronisations. TPM 2.0 allows 15 %; good TPMs have "
+                        "0.01 %."
+                    ),
                     expressions={
                         "p50": (
                             "histogram_quantile(0.5, sum by (le) "
@@ -126,7 +131,10 @@ TIME: Final = Dashboard(
                 ),
                 Panel(
                     title="Broken chains in an hour",
-                    tells="A gap is normal after an absence. A fork is not: the distributor's key is used twice.",
+                    description=(
+                        "A gap is normal after a verifier or a distributor was down. A fork is not: the distributor's "
+                        "key is used twice."
+                    ),
                     expressions={
                         "{{issuer}} {{reason}}": "sum by (issuer, reason) (increase(attestream_handle_chain_total[1h]))"
                     },
@@ -148,25 +156,25 @@ AGENTS: Final = Dashboard(
             (
                 Panel(
                     title="Pushes by kind",
-                    tells="full are baselines: the first of a boot, and when a verifier asks.",
+                    description="full are baselines: the first push of a boot, and pushes that a verifier requested.",
                     expressions=rate("attestream_pushes_total", "kind"),
                     unit="ops",
                 ),
                 Panel(
                     title="Time of one push",
-                    tells="TPM commands, logs, disk.",
+                    description="Includes TPM commands, reading the logs, and the disk.",
                     expressions=quantiles("attestream_push_seconds"),
                     unit="s",
                 ),
                 Panel(
                     title="Size of one push",
-                    tells="A heartbeat is some 700 bytes; a baseline carries the logs.",
+                    description="A heartbeat has about 700 bytes; a baseline contains the logs.",
                     expressions=quantiles("attestream_push_bytes"),
                     unit="bytes",
                 ),
                 Panel(
                     title="Failed attempts, by reason",
-                    tells="They are tried again.",
+                    description="Failed attempts are retried.",
                     expressions=rate("attestream_push_failures_total", "reason")
                     | {"not reproduced": f"sum(rate(attestream_quotes_unreproduced_total{{{AT}}}[$__rate_interval]))"},
                     unit="ops",
@@ -178,7 +186,7 @@ AGENTS: Final = Dashboard(
             (
                 Panel(
                     title="How full",
-                    tells="Grows while the broker is away.",
+                    description="Grows while the broker is unreachable.",
                     expressions={
                         "{{instance}}": (f"attestream_spool_bytes{{{AT}}} / attestream_spool_limit_bytes{{{AT}}}")
                     },
@@ -187,12 +195,12 @@ AGENTS: Final = Dashboard(
                 ),
                 Panel(
                     title="Messages",
-                    tells="Pushes that wait for the broker's acknowledgement.",
+                    description="Pushes that the broker has not acknowledged yet.",
                     expressions=gauge("attestream_spool_messages"),
                 ),
                 Panel(
                     title="Dropped in an hour",
-                    tells="When the spool overflows, all that waits goes and a baseline follows.",
+                    description="When the spool overflows, all waiting pushes are dropped and a baseline follows.",
                     expressions={
                         "pushes {{instance}}": f"increase(attestream_spool_dropped_total{{{AT}}}[1h])",
                         "overflows {{instance}}": f"increase(attestream_spool_overflows_total{{{AT}}}[1h])",
@@ -207,7 +215,7 @@ AGENTS: Final = Dashboard(
             (
                 Panel(
                     title="Time by command (p99)",
-                    tells="Retries included. A quote takes 0.1 to 1 s on most discrete TPMs.",
+                    description="Includes retries. A quote takes 0.1 to 1 s on most discrete TPMs.",
                     expressions={
                         "{{command}}": (
                             "histogram_quantile(0.99, sum by (le, command) "
@@ -218,13 +226,13 @@ AGENTS: Final = Dashboard(
                 ),
                 Panel(
                     title="Commands",
-                    tells="A second, by command.",
+                    description="Commands per second.",
                     expressions=rate("attestream_tpm_command_seconds_count", "command"),
                     unit="ops",
                 ),
                 Panel(
                     title="Failures in an hour",
-                    tells="By command and reason; after all retries.",
+                    description="Commands that failed after all retries, by command and reason.",
                     expressions={
                         "{{command}} {{reason}}": (
                             f"sum by (command, reason) (increase(attestream_tpm_failures_total{{{AT}}}[1h]))"
@@ -238,14 +246,14 @@ AGENTS: Final = Dashboard(
             "Handles, solicits, claims",
             (
                 Panel(
-                    title="Age of the handle bound to",
-                    tells="Grows where no handle arrives any more; the agent goes on pushing.",
+                    title="Age of the handle in use",
+                    description="Grows if no new handle arrives; the agent continues to push.",
                     expressions=gauge("attestream_bound_handle_age_seconds"),
                     unit="s",
                 ),
                 Panel(
                     title="Handles in an hour",
-                    tells="Accepted, and refused by reason.",
+                    description="Accepted handles, and refused handles by reason.",
                     expressions={
                         "accepted": f"sum(increase(attestream_handles_accepted_total{{{AT}}}[1h]))",
                         "{{reason}}": f"sum by (reason) (increase(attestream_handles_rejected_total{{{AT}}}[1h]))",
@@ -254,15 +262,15 @@ AGENTS: Final = Dashboard(
                 ),
                 Panel(
                     title="Solicits in an hour",
-                    tells="Followed, and not followed by reason.",
+                    description="Solicits that were followed, and solicits that were not, by reason.",
                     expressions={
                         "followed": f"sum(increase(attestream_solicits_accepted_total{{{AT}}}[1h]))",
                         "{{reason}}": f"sum by (reason) (increase(attestream_solicits_rejected_total{{{AT}}}[1h]))",
                     },
                 ),
                 Panel(
-                    title="Stamps and claims that failed in an hour",
-                    tells="By reason, and by collector.",
+                    title="Sync stamps and failed claims in an hour",
+                    description="Successful stamps, failed stamps by reason, and failed claims by collector.",
                     expressions={
                         "stamped": f"sum(increase(attestream_sync_stamps_total{{{AT}}}[1h]))",
                         "{{reason}}": f"sum by (reason) (increase(attestream_sync_stamp_failures_total{{{AT}}}[1h]))",

@@ -10,6 +10,9 @@ from schemas.errors import PeerError
 from schemas.limits import MAX_CBOR_DEPTH, MAX_MESSAGE_BYTES
 from schemas.reasons import Reason
 
+# What cbor2 6 turns into dates, decimals, regular expressions, shared references and more.
+INTERPRETED_TAGS = (*(0, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799),)
+
 
 def refusal(raw: bytes, **limits: int) -> tuple[Reason, str]:
     with pytest.raises(PeerError) as refused:
@@ -30,10 +33,22 @@ def test_any_encoding_is_read(raw: bytes, value: object) -> None:
     assert decode_foreign(raw, "thing") == value
 
 
-@pytest.mark.parametrize("tag", [0, 1, 2, 4, 30, 35, 37, 258, 1004, 55799, 700])
+@pytest.mark.parametrize("tag", [*INTERPRETED_TAGS, 1, 700])
 def test_no_tag_is_interpreted(tag: int) -> None:
     raw = cbor2.dumps(cbor2.CBORTag(tag, "1"))
     assert decode_foreign(raw, "thing") == Tag(tag, "1")
+
+
+@pytest.mark.parametrize("tag", INTERPRETED_TAGS)
+def test_what_the_library_would_interpret_is_no_message_of_ours(tag: int) -> None:
+    with pytest.raises(PeerError, match="a tag that no message uses") as refused:
+        decode(cbor2.dumps(cbor2.CBORTag(tag, "1")), "thing")
+    assert refused.value.reason is Reason.MALFORMED
+
+
+@pytest.mark.parametrize("tag", [1, 18, 700])
+def test_other_tags_are_kept_as_they_are(tag: int) -> None:
+    assert decode(cbor2.dumps(cbor2.CBORTag(tag, 7)), "thing") == Tag(tag, 7)
 
 
 @pytest.mark.parametrize("raw", [b"", b"\xff", b"\x41", b"\xa2\x01\x02\x01\x03", b"\x62\xff\xff", b"\xa1\x80\x01"[:1]])

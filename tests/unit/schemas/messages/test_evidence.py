@@ -385,7 +385,6 @@ def test_the_body_inside_is_parsed() -> None:
         {0x000B: {0: "0"}},
         {0x000B: [bytes(32)]},
     ],
-    ids=repr,
 )
 def test_wrong_pcr_values_are_malformed(banks: object) -> None:
     assert push_refusal({4: banks}) is Reason.MALFORMED

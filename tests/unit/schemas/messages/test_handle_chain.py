@@ -3,6 +3,8 @@
 import hashlib
 from dataclasses import replace
 
+import pytest
+
 from schemas.identifiers import HandleId
 from schemas.messages.handle import Handle, HandleClaims
 from schemas.messages.handle_chain import MAX_ISSUERS, MAX_LINKS, Fit, HandleChain
@@ -120,6 +122,111 @@ def test_memory_is_bounded_and_a_forgotten_predecessor_is_a_gap() -> None:
     for number in range(2 * MAX_ISSUERS):
         assert observer.follow(handle("0", None, 0, issuer=f"i{number}")) is Fit.FIRST
     assert observer.follow(made[-1]) is Fit.FIRST
+
+
+# ── each sign of a fork by itself ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_two_of_one_second_that_name_the_same_previous_are_a_fork() -> None:
+    """Nothing lies between anything: only that they name the same one shows it."""
+    made = chain(3)
+    assert fits(made[0], made[1], handle("rival", made[0], 10))[-1] is Fit.FORKED
+    assert fits(*made, handle("rival", made[0], 10))[-1] is Fit.FORKED
+    assert fits(made[1], handle("rival", made[0], 10))[-1] is Fit.FORKED
+
+
+def test_two_firsts_are_no_twins() -> None:
+    assert fits(handle("0", None, 0), handle("other", None, 0)) == [Fit.FIRST, Fit.GAP]
+
+
+def test_one_that_is_younger_than_the_one_that_names_it_is_a_fork() -> None:
+    late = handle("late", None, 10)
+    assert fits(handle("child", late, 9), late) == [Fit.FIRST, Fit.FORKED]
+    assert fits(handle("child", late, 10), late) == [Fit.FIRST, Fit.LINKED]
+
+
+def test_one_that_is_older_than_the_one_it_names_is_a_fork() -> None:
+    first = handle("0", None, 10)
+    assert fits(first, handle("child", first, 9)) == [Fit.FIRST, Fit.FORKED]
+    assert fits(first, handle("child", first, 10)) == [Fit.FIRST, Fit.LINKED]
+
+
+def test_a_third_between_one_and_its_known_child_is_a_fork_whichever_comes_last() -> None:
+    parent = handle("parent", None, 10)
+    child, third = handle("child", parent, 30), handle("third", None, 20)
+    assert fits(child, third, parent) == [Fit.FIRST, Fit.GAP, Fit.FORKED]
+    assert fits(parent, third, child) == [Fit.FIRST, Fit.GAP, Fit.FORKED]
+    assert fits(parent, child, third) == [Fit.FIRST, Fit.LINKED, Fit.FORKED]
+
+
+@pytest.mark.parametrize("at_s", [10, 30])
+def test_a_third_in_the_second_of_either_is_not_between_them(at_s: int) -> None:
+    parent = handle("parent", None, 10)
+    child, third = handle("child", parent, 30), handle("third", None, at_s)
+    assert fits(child, third, parent)[-1] is Fit.LINKED
+    assert fits(parent, third, child)[-1] is Fit.LINKED
+    assert fits(parent, child, third)[-1] is Fit.GAP
+
+
+def test_a_third_outside_of_two_linked_ones_is_no_fork() -> None:
+    parent = handle("parent", None, 10)
+    child = handle("child", parent, 30)
+    for at_s in (9, 31):
+        assert fits(parent, child, handle("third", None, at_s))[-1] is Fit.GAP
+
+
+def test_one_that_two_known_ones_name_is_a_fork() -> None:
+    parent = handle("parent", None, 10)
+    twins = handle("one", parent, 20), handle("other", parent, 20)
+    assert fits(*twins, parent) == [Fit.FIRST, Fit.FORKED, Fit.FORKED]
+
+
+# ── what is remembered ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_as_many_links_are_remembered_as_said_and_the_oldest_is_forgotten() -> None:
+    assert MAX_LINKS == 64
+    made = chain(65)
+    observer = HandleChain()
+    for each in made[:64]:
+        observer.follow(each)
+    assert observer.follow(made[0]) is Fit.KNOWN
+    observer.follow(made[64])
+    assert observer.follow(made[1]) is Fit.KNOWN
+    assert observer.follow(made[0]) is not Fit.KNOWN
+
+
+def test_it_is_the_oldest_by_its_time_that_is_forgotten_not_the_first_that_came() -> None:
+    made = chain(65)
+    observer = HandleChain()
+    for each in reversed(made):
+        observer.follow(each)
+    assert observer.follow(made[64]) is Fit.KNOWN
+    assert observer.follow(made[1]) is Fit.KNOWN
+    assert observer.follow(made[0]) is not Fit.KNOWN
+
+
+def test_as_many_issuers_are_remembered_as_said_and_the_one_not_heard_of_longest_is_forgotten() -> None:
+    assert MAX_ISSUERS == 64
+    observer = HandleChain()
+    firsts = [handle("0", None, 0, issuer=f"i{number}") for number in range(65)]
+    for each in firsts[:64]:
+        assert observer.follow(each) is Fit.FIRST
+    assert observer.follow(firsts[0]) is Fit.KNOWN
+    assert observer.follow(firsts[64]) is Fit.FIRST
+    assert observer.follow(firsts[0]) is Fit.KNOWN
+    assert observer.follow(firsts[2]) is Fit.KNOWN
+    assert observer.follow(firsts[1]) is Fit.FIRST
+
+
+@pytest.mark.parametrize(("spelling", "fit"), [(0, Fit.LINKED), (3, Fit.LINKED), (4, Fit.GAP)])
+def test_four_spellings_of_a_handle_are_remembered(spelling: int, fit: Fit) -> None:
+    """A stranger can make any number of them; what names a fifth one is a gap, and no fork."""
+    first = handle("0", None, 0)
+    spellings = [first, *(replace(first, id=HandleId(bytes([number]) * 32)) for number in range(1, 5))]
+    observer = HandleChain()
+    assert [observer.follow(each) for each in spellings] == [Fit.FIRST, *[Fit.KNOWN] * 4]
+    assert observer.follow(handle("1", spellings[spelling], 10)) is fit
 
 
 def test_gaps_and_forks_have_codes_and_nothing_else_has() -> None:

@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from schemas.replay.prefix_search import MAX_PREFIXES_TRIED, Steps, longest_prefixes
+from schemas.replay import prefix_search
+from schemas.replay.prefix_search import Steps, longest_prefixes
 
 
 def steps(slot: int, length: int) -> Steps:
@@ -12,8 +13,8 @@ def steps(slot: int, length: int) -> Steps:
     return [(count, [(slot, b"%d,%d;" % (slot, count))]) for count in reversed(range(length))]
 
 
-def cost(wanted: tuple[int | None, ...], lengths: list[int]) -> int | None:
-    """Digests until ``wanted`` is found; None when it is not."""
+def digests(wanted: tuple[int | None, ...], lengths: list[int]) -> tuple[list[int | None] | None, int]:
+    """What is found of ``wanted``, and after how many digests."""
     undo = [steps(slot, length) for slot, length in enumerate(lengths)]
     values = [b"%d,%d;" % each for each in enumerate(lengths)]
     target = b"".join(values[slot] if count is None else b"%d,%d;" % (slot, count) for slot, count in enumerate(wanted))
@@ -23,9 +24,14 @@ def cost(wanted: tuple[int | None, ...], lengths: list[int]) -> int | None:
         tried.append(joined)
         return joined == target
 
-    found = longest_prefixes(undo, values, reproduces)
+    return longest_prefixes(undo, values, reproduces), len(tried)
+
+
+def cost(wanted: tuple[int | None, ...], lengths: list[int]) -> int | None:
+    """Digests until ``wanted`` is found; None when it is not."""
+    found, tried = digests(wanted, lengths)
     assert found in (None, list(wanted))
-    return len(tried) if found else None
+    return tried if found else None
 
 
 @pytest.mark.parametrize("lengths", [[3], [0, 3], [3, 0, 0], [2, 3], [2, 0, 3], [1, 2, 3]])
@@ -35,15 +41,24 @@ def test_every_combination_is_found(lengths: list[int]) -> None:
             assert cost(wanted, lengths) is not None
 
 
-def test_what_is_likely_is_cheap_and_all_of_it_bounded() -> None:
-    assert MAX_PREFIXES_TRIED == 8192
-    lengths = [10_000, 10_000, 10_000]
-    assert (cost((None, None, 9_999), lengths) or MAX_PREFIXES_TRIED) < 10
-    assert (cost((9_999, None, 9_900), lengths) or MAX_PREFIXES_TRIED) < 5000
-    assert cost((0, 0, 0), lengths) is None
-    assert cost((10_000 - MAX_PREFIXES_TRIED + 1,), [10_000]) == MAX_PREFIXES_TRIED - 1
-    assert cost((10_000 - MAX_PREFIXES_TRIED,), [10_000]) is None
-    assert cost((0,), [10_000]) is None
+def test_what_is_likely_is_cheap() -> None:
+    assert prefix_search.MAX_PREFIXES_TRIED == 8192
+    lengths = [2_000, 2_000, 2_000]
+    assert (cost((None, None, 1_999), lengths) or 8192) < 10
+    assert (cost((1_999, None, 1_900), lengths) or 8192) < 5000
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_what_a_search_costs_is_bounded(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """The caller has tried the whole already, which is one of them."""
+    monkeypatch.setattr(prefix_search, "MAX_PREFIXES_TRIED", limit)
+    assert digests((0, 0, 0), [limit] * 3) == (None, limit)
+    for others in ([], [0]):
+        last_tried = limit + 1 - (limit - 1)
+        whole = (None,) * len(others)
+        if limit > 1:
+            assert digests((last_tried, *whole), [limit + 1, *others]) == ([last_tried, *whole], limit - 1)
+        assert digests((last_tried - 1, *whole), [limit + 1, *others]) == (None, limit - 1)
 
 
 @pytest.mark.parametrize("lengths", [[], [0], [0, 0], [3], [2, 3]])

@@ -250,6 +250,13 @@ def test_a_log_has_a_known_name(key: int) -> None:
 
 
 @pytest.mark.parametrize("key", [8, 9])
+def test_the_length_of_a_log_name_is_checked_before_its_form(key: int) -> None:
+    good: object = 1 if key == 8 else bytes(32)
+    assert body_refusal({key: {"x" * 64: good}}) is Reason.MALFORMED
+    assert body_refusal({key: {"x" * 65: good}}) is Reason.TOO_LARGE
+
+
+@pytest.mark.parametrize("key", [8, 9])
 def test_there_are_16_logs_at_most(key: int) -> None:
     good: object = 1 if key == 8 else bytes(32)
     body({key: {f"cel/{number}": good for number in range(16)}})
@@ -425,10 +432,14 @@ def test_an_increment_belongs_to_a_log_that_the_body_names() -> None:
         ({"ima": [b"x", True]}, Reason.MALFORMED),
         ({"ima": [b"x", 2_000_001]}, Reason.MALFORMED),
         ({"IMA": [b"x", 5]}, Reason.MALFORMED),
+        ({"x" * 64: [b"x", 5]}, Reason.MALFORMED),
         ({"x" * 65: [b"x", 5]}, Reason.TOO_LARGE),
         ({f"cel/{number}": [b"", 5] for number in range(17)}, Reason.TOO_LARGE),
     ],
-    ids=["none", "no total", "more", "text", "boolean", "too many entries", "unknown log", "long name", "many logs"],
+    ids=[
+        *("none", "no total", "more", "text", "boolean", "too many entries", "unknown log"),
+        *("unknown long name", "longer name", "many logs"),
+    ],
 )
 def test_wrong_increments_are_refused(increments: object, reason: Reason) -> None:
     assert push_refusal({5: increments}) is reason

@@ -44,6 +44,8 @@ def test_what_the_library_would_interpret_is_no_message_of_ours(tag: int) -> Non
     with pytest.raises(PeerError, match="thing: not valid CBOR") as refused:
         decode(cbor2.dumps(cbor2.CBORTag(tag, "1")), "thing")
     assert refused.value.reason is Reason.MALFORMED
+    assert refused.value.__cause__ is not None
+    assert str(refused.value.__cause__.__cause__) == "a tag that no message uses"  # before anything reads its content
 
 
 @pytest.mark.parametrize("tag", [1, 18, 700])

@@ -37,6 +37,20 @@ def test_other_encodings_and_tags_are_malformed(text: str) -> None:
     assert refusal(bytes.fromhex(text)) is Reason.MALFORMED
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({2: 0, 24: 0, 1: 0}, "a301000200181800"),
+        ({"b": 1, "a": 2, 5: 3, -1: 4}, "a405032004616102616201"),
+        ([1.0, None, True], "83f93c00f6f5"),
+        (cbor.Tag(1, {"b": 0, "a": 0}), "c1a2616100616200"),
+    ],
+)
+def test_the_encoding_is_deterministic(value: object, text: str) -> None:
+    """RFC 8949, 4.2.1: keys ascend bytewise, numbers are as short as possible, floating point too."""
+    assert cbor.encode(value).hex() == text
+
+
 def test_depth_is_limited() -> None:
     deep = b"\x81" * (MAX_CBOR_DEPTH + 2) + b"\x00"
     assert refusal(deep) is Reason.MALFORMED

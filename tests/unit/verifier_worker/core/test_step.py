@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from schemas.boot_log.facts import BootFacts
 from schemas.codecs.tst_info import TstInfo
 from schemas.errors import PeerError
 from schemas.hashes import SHA256
@@ -249,6 +250,18 @@ def test_what_was_found_lasts_while_entries_are_on_their_way(bench: Bench) -> No
     assert bench.verdict() == (Tier.CONTRAINDICATED, {Reason.FILE_UNEXPECTED, Reason.LOG_INCOMPLETE})
 
 
+def test_claims_are_vouched_for_only_by_a_quote_that_the_logs_reproduce(bench: Bench) -> None:
+    """Also where the PCR of a log goes back, as one that can be reset may, to what an earlier quote showed."""
+    measured = replace(state_of(bench).measured, boot=BootFacts(version="1.2"))
+    bench.state = replace(state_of(bench), measured=measured, appraised=None)
+    claims, value = [], bench.device.pcrs[10]
+    for push in (bench.device.push, lambda: withheld(bench), lambda: bench.device.push(limits={"ima": 0})):
+        bench.take(push())
+        claims.append(state_of(bench).verdict.verified_claims)
+        bench.device.pcrs[10] = value
+    assert claims == [{"firmware-version": "1.2"}, {}, {"firmware-version": "1.2"}]
+
+
 # -- what somebody on the way put in -----------------------------------------------------------------------------------
 
 
@@ -387,6 +400,13 @@ def test_a_body_that_settled_is_a_duplicate_whatever_comes_beside_it(bench: Benc
     before = bench.state
     taken = bench.take(promising(push))
     assert taken == Step(state=before, duplicate=True)
+
+
+def test_the_very_same_bytes_are_a_duplicate_though_nothing_settled_them(bench: Bench) -> None:
+    push = withheld(bench)
+    bench.take(push)
+    before = bench.state
+    assert bench.take(push) == Step(state=before, duplicate=True)
 
 
 def test_a_body_that_did_not_settle_is_judged_again_from_before_it(bench: Bench) -> None:

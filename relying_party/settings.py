@@ -1,11 +1,15 @@
 """Settings of the relying party's commands: the broker, and the verifiers to trust."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+from runtime.keys import load_public_keys
 from runtime.mqtt import MqttSettings
+from runtime.settings import naming
 from schemas.errors import ConfigError
 
 ROLE: Final = "relying-party"
@@ -28,6 +32,16 @@ class Settings:
     def __post_init__(self) -> None:
         """Checks that there is a trusted verifier."""
         check_verifier_keys(self.verifier_keys)
+
+
+def load_verifier_keys(files: Sequence[Path]) -> Mapping[bytes, EllipticCurvePublicKey]:
+    """The public keys of the trusted verifiers, by key id.
+
+    Raises:
+        ConfigError: a key file is missing or holds no key.
+    """
+    with naming("verifier_keys"):
+        return load_public_keys(files)
 
 
 def check_verifier_keys(files: Sequence[Path]) -> None:

@@ -30,9 +30,9 @@ from relying_party.alerts.store import AlertStore
 from relying_party.alerts.storms import Storms
 from relying_party.alerts.words import plain
 from relying_party.result_board import ResultBoard, Standing, result_keys
+from relying_party.settings import load_verifier_keys
 from runtime import clock
 from runtime.health import Health, broker_condition
-from runtime.keys import load_public_keys
 from runtime.mqtt import Message, MqttConnection, Session
 from runtime.service import Stop
 from runtime.settings import naming
@@ -114,8 +114,7 @@ class AlertService:
             ConfigError: a key file is missing or holds no key.
             WorldError: ``store-unavailable``.
         """
-        with naming("verifier_keys"):
-            self._board = ResultBoard(result_keys(load_public_keys(settings.verifier_keys)))
+        self._board = ResultBoard(result_keys(load_verifier_keys(settings.verifier_keys)))
         self._settings, self._store = settings, store
         self._topics = settings.mqtt.topics
         self._receivers = receivers_of(settings)
@@ -269,16 +268,6 @@ class AlertService:
             _QUEUED.labels(receiver).set(depth.queued)
             _OLDEST.labels(receiver).set(0 if depth.oldest_s is None else max(0, clock.utc_s() - depth.oldest_s))
             _FAILED.labels(receiver).set(depth.failed)
-
-
-def check_keys(settings: AlertSettings) -> None:
-    """Checks that the verifiers' keys can be read.
-
-    Raises:
-        ConfigError: a key file is missing or holds no key.
-    """
-    with naming("verifier_keys"):
-        load_public_keys(settings.verifier_keys)
 
 
 def receivers_of(settings: AlertSettings) -> Receivers:

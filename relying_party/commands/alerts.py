@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from relying_party.alerts.delivery import Receivers
 from relying_party.alerts.ledger import Batch, Outgoing
-from relying_party.alerts.service import AlertService, Runners, check_keys, receivers_of
+from relying_party.alerts.service import AlertService, Runners, receivers_of
 from relying_party.alerts.settings import ROLE, AlertSettings
 from relying_party.alerts.store import AlertStore
 from relying_party.alerts.words import alert_id, plain, time_text
+from relying_party.settings import load_verifier_keys
 from runtime import clock
 from runtime import settings as settings_files
 from runtime.command_line import EXIT_FAILED, EXIT_OK
@@ -96,7 +97,7 @@ def _serve(settings: AlertSettings) -> int:
 def _check(settings: AlertSettings) -> int:
     """Reads everything that a run reads; creates no file."""
     Runners(settings)
-    check_keys(settings)
+    load_verifier_keys(settings.verifier_keys)
     print(f"settings are right: {len(settings.rules)} rules, alerts go to {', '.join(settings.receivers)}")
     return EXIT_OK
 

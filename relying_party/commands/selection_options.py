@@ -1,12 +1,16 @@
-"""Options that ``watch`` and ``results`` share: the attesters to show, and when to stop."""
+"""The common part of ``watch`` and ``results``: the attesters to show, and when to stop."""
 
 import argparse
 import difflib
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from relying_party.commands.trust_options import add_trust_options
+from relying_party.commands.trust_options import add_trust_options, trust_settings
+from relying_party.settings import Settings
+from relying_party.terminal.feed import ResultFeed
 from relying_party.terminal.selection import Selection, SortKey
+from runtime.command_line import EXIT_OK
 from runtime.service import Stop
 from schemas.errors import ConfigError
 from schemas.reasons import Reason
@@ -43,12 +47,25 @@ def add_follower(parsers: "Parsers", name: str, text: str, epilog: str) -> argpa
     return command
 
 
-def selection_of(options: argparse.Namespace) -> Selection:
-    """The attesters to show.
+def run_follower(options: argparse.Namespace, follow: Callable[[Settings, Stop, Selection], int]) -> int:
+    """Runs a command that follows results, or only checks its configuration; returns the exit status.
+
+    Args:
+        options: of :func:`add_follower`.
+        follow: runs until its ``Stop``; returns the exit status.
 
     Raises:
-        ConfigError: there is no such reason code.
+        ConfigError: a file or an option is wrong.
     """
+    with trust_settings(options) as settings:
+        selection = _selection(options)
+        if options.check_config:
+            ResultFeed(settings)
+            return EXIT_OK
+        return follow(settings, _stop(options), selection)
+
+
+def _selection(options: argparse.Namespace) -> Selection:
     for reason in options.reason:
         if reason not in map(str, Reason):  # misspelt, it would match nothing, and look like good news
             near = difflib.get_close_matches(reason, list(map(str, Reason)), n=1)
@@ -63,12 +80,8 @@ def selection_of(options: argparse.Namespace) -> Selection:
     )
 
 
-def stop_of(options: argparse.Namespace) -> Stop:
-    """Stops on signals and, where the options say so, after some seconds.
-
-    Raises:
-        ConfigError: ``--seconds`` is not a possible time.
-    """
+def _stop(options: argparse.Namespace) -> Stop:
+    """Stops on signals, and after ``--seconds``."""
     if options.seconds is not None and not 0 < options.seconds <= threading.TIMEOUT_MAX:
         raise ConfigError(f"--seconds: {options.seconds:g}, expected more than 0")
     stop = Stop().on_signals()

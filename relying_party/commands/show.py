@@ -58,10 +58,7 @@ def run(options: argparse.Namespace) -> int:
         ConfigError: a file or an option is wrong, or the name matches several attesters.
     """
     stop = Stop().on_signals()
-    with trust_settings(options) as settings:
-        feed = ResultFeed(settings)
-    feed.start()
-    try:
+    with trust_settings(options) as settings, ResultFeed(settings) as feed:
         if not heard_retained(feed, stop):
             print(NOT_HEARD, file=sys.stderr)
             return EXIT_FAILED
@@ -70,8 +67,6 @@ def run(options: argparse.Namespace) -> int:
             _print_unknown(feed, options.attester)
             return EXIT_UNKNOWN
         return _print(feed, found, stop, as_json=options.json, follow=options.follow)
-    finally:
-        feed.stop()
 
 
 def matching(standings: Sequence[Standing], wanted: str) -> list[Standing]:

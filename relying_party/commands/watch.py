@@ -3,11 +3,11 @@
 import argparse
 from typing import TYPE_CHECKING, Final
 
-from relying_party.commands.selection_options import add_follower, selection_of, stop_of
-from relying_party.commands.trust_options import trust_settings
-from relying_party.terminal.feed import ResultFeed
+from relying_party.commands.selection_options import add_follower, run_follower
+from relying_party.settings import Settings
 from relying_party.terminal.follow import watch
-from runtime.command_line import EXIT_OK
+from relying_party.terminal.selection import Selection
+from runtime.service import Stop
 
 if TYPE_CHECKING:
     from runtime.command_line import Parsers
@@ -29,10 +29,13 @@ def add_to(parsers: "Parsers") -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs the command; returns the exit status."""
-    with trust_settings(options) as settings:
-        selection = selection_of(options)
-        if options.check_config:
-            ResultFeed(settings)
-            return EXIT_OK
-        return watch(settings, stop_of(options), selection, plain=options.plain, only_changes=options.only_changes)
+    """Runs the command; returns the exit status.
+
+    Raises:
+        ConfigError: a file or an option is wrong.
+    """
+
+    def follow(settings: Settings, stop: Stop, selection: Selection) -> int:
+        return watch(settings, stop, selection, plain=options.plain, only_changes=options.only_changes)
+
+    return run_follower(options, follow)

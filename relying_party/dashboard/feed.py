@@ -17,6 +17,7 @@ from relying_party.dashboard.fleet import Fleet
 from relying_party.dashboard.handle_watch import HandleWatch, Trust
 from relying_party.dashboard.settings import DashboardSettings
 from relying_party.result_board import result_keys
+from relying_party.settings import load_verifier_keys
 from runtime import clock
 from runtime.health import Health, broker_condition
 from runtime.keys import load_public_keys
@@ -56,8 +57,7 @@ class Feed:
         Raises:
             ConfigError: a file is missing or has the wrong content.
         """
-        with naming("verifier_keys"):
-            self.keys: Final = load_public_keys(settings.verifier_keys)
+        self.keys: Final = load_verifier_keys(settings.verifier_keys)
         self.fleet: Final = Fleet(result_keys(self.keys))
         self.handles: Final = HandleWatch(_trust(settings))
         self.processes: Final[OrderedDict[str, Process]] = OrderedDict()

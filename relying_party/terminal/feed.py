@@ -3,15 +3,13 @@
 import queue
 import sys
 from collections import Counter
-from typing import Final
+from typing import Final, Self
 
 from relying_party.result_board import ResultBoard, Standing, result_keys
-from relying_party.settings import Settings
+from relying_party.settings import Settings, load_verifier_keys
 from relying_party.terminal.notices import Notices
 from runtime import clock
-from runtime.keys import load_public_keys
 from runtime.mqtt import Message, MqttConnection, Session
-from runtime.settings import naming
 from schemas.codecs.printable import printable
 from schemas.errors import PeerError
 
@@ -31,8 +29,7 @@ class ResultFeed:
         Raises:
             ConfigError: a key file is missing or holds no key.
         """
-        with naming("verifier_keys"):
-            keys = result_keys(load_public_keys(settings.verifier_keys))
+        keys = result_keys(load_verifier_keys(settings.verifier_keys))
         self.board: Final = ResultBoard(keys)
         self.refused: Final[Counter[str]] = Counter()
         self.last_retained_s = -float("inf")  # when the last retained result was taken, monotonic
@@ -44,6 +41,13 @@ class ResultFeed:
             subscriptions=(settings.mqtt.topics.all_results,),
         )
         self._connection = MqttConnection(settings.mqtt, session, on_message=self._arrived.put)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def start(self) -> None:
         """Connects in the background; retained results arrive first."""

@@ -39,16 +39,12 @@ def watch(settings: Settings, stop: Stop, selection: Selection, *, plain: bool, 
     Raises:
         ConfigError: a key file is missing or holds no key.
     """
-    feed = ResultFeed(settings)
-    feed.start()
-    try:
+    with ResultFeed(settings) as feed:
         if plain or not sys.stdout.isatty():
             follow_lines(feed, stop, selection, as_json=False, every=False, only_changes=only_changes)
         else:
             follow_table(feed, stop, Console(), selection, only_changes=only_changes)
         return EXIT_OK if feed.was_connected else EXIT_FAILED
-    finally:
-        feed.stop()
 
 
 def results(
@@ -71,15 +67,11 @@ def results(
     Raises:
         ConfigError: a key file is missing or holds no key.
     """
-    feed = ResultFeed(settings)
-    feed.start()
-    try:
+    with ResultFeed(settings) as feed:
         if once:
             return _print_once(feed, stop, selection, as_json=as_json)
         follow_lines(feed, stop, selection, as_json=as_json, every=not only_changes, only_changes=only_changes)
         return EXIT_OK if feed.was_connected else EXIT_FAILED
-    finally:
-        feed.stop()
 
 
 def heard_retained(feed: ResultFeed, stop: Stop, *, wait_s: float = _CONNECT_S) -> bool:

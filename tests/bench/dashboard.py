@@ -75,7 +75,7 @@ class Pushers(threading.Thread):
             number = WATCHED + 1 + self.sent % (self._attesters - 1)
             result = result_now(number, expires_s=int(time.time()) + 600)
             token = self._dashboard.signer.sign(result)
-            self._dashboard.voice.publish_soon(TOPICS.results(result.ueid), result_token.wrap(token))
+            self._dashboard.publisher.publish_soon(TOPICS.results(result.ueid), result_token.wrap(token))
             self.sent += 1
             due_s += self._interval_s
             self.stop.wait(max(0.0, due_s - time.monotonic()))
@@ -102,7 +102,9 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def measure(dashboard: Dashboard, page: Page, attesters: int, rate: float, minutes: float) -> dict[str, float]:
     """One run; all times in milliseconds, memory in MiB."""
-    dashboard.say_soon([result_now(number, expires_s=int(time.time()) + 3600) for number in range(1, attesters + 1)])
+    dashboard.publish_many(
+        [result_now(number, expires_s=int(time.time()) + 3600) for number in range(1, attesters + 1)]
+    )
     _wait_for_fleet(page, dashboard, attesters)
     page.goto(dashboard.url)
     page.wait_for_selector(".body .row")
@@ -162,7 +164,7 @@ def _flip(dashboard: Dashboard, page: Page, heard: Listener, turn: int) -> tuple
     payload = result_token.wrap(dashboard.signer.sign(result))
     messages = heard.messages
     before, count = time.time(), len(messages)
-    dashboard.voice.publish_soon(TOPICS.results(result.ueid), payload)
+    dashboard.publisher.publish_soon(TOPICS.results(result.ueid), payload)
     heard.wait_for(lambda all_: len(all_) > count, "the result, by the idle subscriber")
     floor = time.time() - before
     ends_s = time.monotonic() + GIVE_UP_S

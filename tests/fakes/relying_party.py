@@ -1,4 +1,4 @@
-"""A verifier's voice and a relying party's ear: results signed with a key of the test, read as the product does."""
+"""Signs results with a test key, and reads results in the way the product does."""
 
 from collections import Counter
 from dataclasses import replace
@@ -49,7 +49,7 @@ def message_of(result: AttestationResult, key: EllipticCurvePrivateKey = VERIFIE
 
 
 class RecordingRelyingParty:
-    """Takes what a verifier under test publishes, as the broker would deliver it.
+    """Takes the messages that a verifier under test publishes, as the broker would deliver them.
 
     Attributes:
         seen: every result that verified, in order.
@@ -64,7 +64,7 @@ class RecordingRelyingParty:
         self.refused: Final[Counter[str]] = Counter()
 
     def receive(self, topic: str, payload: bytes, now_s: int = NOW_S) -> None:
-        """One message of any topic; those of other topics are not for it."""
+        """Takes one message; ignores messages of other topics."""
         if TOPICS.kind_of(topic) is not TopicKind.RESULTS:
             return
         try:

@@ -1,4 +1,4 @@
-"""The alert service as a process, with a verifier's key and the settings that a test wants."""
+"""The alert service as a process, with a verifier's key and a test's settings."""
 
 import base64
 import contextlib
@@ -58,7 +58,7 @@ class AlertRig:
         self.config.write_text(QUICK.format(mqtt_port=mqtt_port, top=top, silence=silence, tables=tables))
 
     def result(self, ueid: Ueid = ALICE, **changes: object) -> tuple[str, bytes]:
-        """Topic and payload of a result of this moment."""
+        """Topic and payload of a result issued now."""
         now_s = utc_s()
         made = result_about(
             ueid, **{"issued_s": now_s, "expires_s": now_s + 300, "handle": HandleId(bytes(32)), **changes}
@@ -66,7 +66,7 @@ class AlertRig:
         return Topics().results(ueid), message_of(made, self.verifier)
 
     def command(self, *more: str) -> subprocess.CompletedProcess[str]:
-        """Runs ``relying-party alerts`` with more options to its end."""
+        """Runs ``relying-party alerts`` with further options to its end."""
         return subprocess.run(
             [sys.executable, "-m", "relying_party", "alerts", "--config", str(self.config), *more],
             cwd=ROOT,
@@ -78,7 +78,7 @@ class AlertRig:
 
     @contextlib.contextmanager
     def running(self, how: signal.Signals = signal.SIGTERM) -> Iterator["subprocess.Popen[bytes]"]:
-        """The service, ended as ``how`` says; its log is ``alerts.log``."""
+        """The running service, ended by the signal ``how``; its log lines go to ``alerts.log``."""
         with (self.folder / "alerts.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "relying_party", "alerts", "--config", str(self.config)],
@@ -94,14 +94,14 @@ class AlertRig:
             stop_process(process, how, PATIENCE_S)
 
     def wait_subscribed(self, client: Listener) -> None:
-        """Waits until the service hears results: it has told of the test's own retained one."""
+        """Waits until the service receives results: until it has reported the test's own retained one."""
         client.publish(*self.result(PROBE, **PROBE_IS_BAD), retain=True)
         client.wait_for(
             lambda messages: any(topic == Topics().alerts(PROBE) for topic, _ in messages), f"the probe\n{self.log()}"
         )
 
     def log(self) -> str:
-        """What the service logged."""
+        """The service's log lines."""
         return (self.folder / "alerts.log").read_text()
 
 
@@ -111,7 +111,7 @@ def webhook(name: str, url: str, more: str = "") -> str:
 
 
 def verified_by_hand(request: Received, secret: str = SECRET) -> Mapping[str, object]:
-    """Standard Webhooks, by what its text says and nothing of ours; returns ``data`` of the body."""
+    """Verifies a webhook by the text of Standard Webhooks, without our own code; returns ``data`` of the body."""
     signed = b".".join([request.headers["webhook-id"].encode(), request.headers["webhook-timestamp"].encode()])
     code = hmac.digest(base64.b64decode(secret), signed + b"." + request.body, hashlib.sha256)
     assert request.headers["webhook-signature"].split() == ["v1," + base64.b64encode(code).decode()]

@@ -1,6 +1,6 @@
-"""A dashboard as its operator starts it, a broker, a voice that signs results, and a real browser that looks.
+"""A dashboard process, a broker, a publisher that signs results, and a real browser.
 
-Real: Mosquitto, the process of ``relying-party dashboard``, Chromium. The attesters and their verifier are a key of the
+Real: Mosquitto, the process of ``relying-party dashboard``, Chromium. Attesters and verifier are only a key of the
 test. Screenshots are kept in ``.cache/artefacts/dashboard``.
 """
 
@@ -61,12 +61,12 @@ AFFIRMING_VECTOR: Final = {
 
 
 def ueid_of(number: int) -> Ueid:
-    """The UEID of an imagined device."""
+    """The UEID of an invented device."""
     return Ueid(b"\x01" + number.to_bytes(2, "big") * 16)
 
 
 def result_now(number: int, **changes: object) -> AttestationResult:
-    """What a verifier says about an imagined device at this moment: all is well, or as ``changes`` say."""
+    """A result about an invented device, issued now: affirming, or with ``changes``."""
     now_us = time.time_ns() // 1000
     content: dict[str, object] = {
         "ueid": ueid_of(number),
@@ -94,7 +94,7 @@ def result_now(number: int, **changes: object) -> AttestationResult:
 
 
 def contraindicated(number: int, path: str = "/usr/local/bin/unknown") -> AttestationResult:
-    """A device that ran a file nobody knows."""
+    """A device that ran an unknown file."""
     return result_now(
         number,
         status=Tier.CONTRAINDICATED,
@@ -108,36 +108,36 @@ def contraindicated(number: int, path: str = "/usr/local/bin/unknown") -> Attest
 
 @dataclass
 class Dashboard:
-    """One running dashboard and those who speak to it."""
+    """One running dashboard, its broker and its publisher."""
 
     url: str
     broker: Mosquitto
-    voice: Listener
+    publisher: Listener
     signer: ResultSigner
     process: subprocess.Popen[bytes]
 
-    def say(self, *results: AttestationResult, form: ResultFormat = ResultFormat.JWT) -> None:
+    def publish(self, *results: AttestationResult, form: ResultFormat = ResultFormat.JWT) -> None:
         """Publishes results as the verifier does: signed, retained."""
         signer = self.signer if form is ResultFormat.JWT else self.cwt
         for result in results:
             self.inject(result.ueid, signer.sign(result))
 
-    def say_soon(self, results: list[AttestationResult]) -> None:
+    def publish_many(self, results: list[AttestationResult]) -> None:
         """Publishes many results, without waiting for each; returns when the broker has the last one."""
         for result in results[:-1]:
-            self.voice.publish_soon(TOPICS.results(result.ueid), result_token.wrap(self.signer.sign(result)))
-        self.say(results[-1])
+            self.publisher.publish_soon(TOPICS.results(result.ueid), result_token.wrap(self.signer.sign(result)))
+        self.publish(results[-1])
 
     def inject(self, ueid: Ueid, token: bytes) -> None:
-        """Publishes a token on an attester's topic, whatever it is."""
-        self.voice.publish(TOPICS.results(ueid), result_token.wrap(token), retain=True)
+        """Publishes any token on an attester's topic."""
+        self.publisher.publish(TOPICS.results(ueid), result_token.wrap(token), retain=True)
 
-    cwt: ResultSigner = field(default=None)  # type: ignore[assignment]  # set by whoever makes it
+    cwt: ResultSigner = field(default=None)  # type: ignore[assignment]  # set by running_dashboard
 
 
 @contextlib.contextmanager
 def running_dashboard(folder: Path, *options: str, config: str = "") -> Iterator[Dashboard]:
-    """A dashboard on a free port of the loopback, and a broker of its own.
+    """A dashboard on a free port of the loopback, with a broker of its own.
 
     Args:
         folder: existing, empty.
@@ -157,18 +157,18 @@ def running_dashboard(folder: Path, *options: str, config: str = "") -> Iterator
             command += ["--listen", "127.0.0.1:0"]
         with started(command, folder / "dashboard.log") as (url, process):
             _wait_until_it_follows(url)
-            voice = Listener(broker.port)
+            publisher = Listener(broker.port)
             try:
                 yield Dashboard(
                     url=url,
                     broker=broker,
-                    voice=voice,
+                    publisher=publisher,
                     signer=ResultSigner(key, "tests", "1"),
                     cwt=ResultSigner(key, "tests", "1", ResultFormat.CWT),
                     process=process,
                 )
             finally:
-                voice.close()
+                publisher.close()
 
 
 def _wait_until_it_follows(url: str) -> None:
@@ -196,23 +196,23 @@ def started(command: list[str], log: Path) -> Iterator[tuple[str, subprocess.Pop
 
 @dataclass
 class Look:
-    """A browser's page, and all that it asked for or complained about."""
+    """A browser's page, and all its requests and errors."""
 
     page: Page
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
     def path(self, name: str) -> Path:
-        """Where a screenshot of that name is kept."""
+        """The path of a screenshot of that name."""
         ARTEFACTS.mkdir(parents=True, exist_ok=True)
         return ARTEFACTS / f"{name}.png"
 
     def keep(self, name: str) -> None:
-        """Takes a screenshot of what is in sight."""
+        """Takes a screenshot of the visible part."""
         self.page.screenshot(path=self.path(name))
 
     def assert_quiet(self, url: str) -> None:
-        """Nothing went to another host, nothing was blocked, nothing failed."""
+        """No request went to another host, none was blocked, and none failed."""
         foreign = [each for each in self.requests if not each.startswith(url)]
         assert foreign == []
         assert self.complaints == []
@@ -220,7 +220,7 @@ class Look:
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """A headless Chromium; skips the test where there is none."""
+    """A headless Chromium; skips the test if it is missing."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("chromium is not installed")

@@ -1,4 +1,4 @@
-"""Deliveries to a real HTTP server that fails, hangs, drips, redirects or answers without end; and their queue."""
+"""Deliveries to a real HTTP server that fails, hangs, drips, redirects or answers without end; and the queue."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ def runner_to(receiver: HttpReceiver, folder: Path, **more: float) -> QueueRunne
 
 
 def test_the_signature_is_that_of_standard_webhooks() -> None:
-    """The specification's own example: its id, time, body and secret give its signature."""
+    """The example in the specification: its id, time, body and secret give its signature."""
     key = parse_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     headers = signed_headers(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
@@ -88,7 +88,7 @@ def test_one_that_is_not_marked_is_sent_again_alike(receiver: HttpReceiver, stor
     store.commit({}, batch(alert()), BOTH, utc_s())
     runner, due = runner_to(receiver, tmp_path), store.due("ops", utc_s())
     assert due is not None
-    runner._sender.send(due.alert)  # killed here: it has it, and we do not know
+    runner._sender.send(due.alert)  # killed here: the receiver has it, and the store does not know
     runner.step(store)
     first, second = receiver.received
     assert first.body == second.body

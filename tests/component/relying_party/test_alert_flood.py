@@ -1,4 +1,4 @@
-"""Whoever may publish anything that the alert service hears cannot hide that an attester has gone silent."""
+"""Anyone who can flood the alert service with messages still cannot hide that an attester has gone silent."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ RULE = '[[rules]]\nname = "all"\nhold_s = 0.0\n'
 
 
 class Subscribed:
-    """A connection that is there."""
+    """A connection that is up."""
 
     def wait_subscribed(self, _seconds: float) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Settings of the alert service: the example holds, and nonsense is named before any work."""
+"""Settings of the alert service: the example is valid, and a wrong setting is named before the service starts."""
 
 import base64
 import importlib.util

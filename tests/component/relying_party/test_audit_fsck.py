@@ -1,4 +1,4 @@
-"""``audit fsck`` and ``audit consistency``: each way to spoil a log is found, with the first bad entry."""
+"""``audit fsck`` and ``audit consistency`` find every way to damage an audit log, and the first bad entry."""
 
 import hashlib
 import re
@@ -33,7 +33,7 @@ AUTHORITY = ForgedAuthority.make()
 
 
 def entry(number: int, *, received_us: int | None = None, payload: bytes = b"evidence") -> bytes:
-    """One a second."""
+    """One entry a second."""
     when = T0_US + number * S if received_us is None else received_us
     if number % 50 == 0:
         return encode_entry(ObjectEntry(received_us=when, kind=TopicKind.HANDLES, raw=b"handle %d" % number))
@@ -140,7 +140,7 @@ def edited_with_its_hash(log: Path) -> None:
 
 
 def rebuilt(log: Path, changed: int, *, sign: bool) -> None:
-    """A whole new history from one entry on, in perfect tiles; its last checkpoint signed, or the old ones left."""
+    """Writes a new history from one entry on, in valid tiles; signs its last checkpoint, or leaves the old ones."""
     entries = [*ENTRIES]
     entries[changed] = entry(changed, payload=b"better evidence")
     shutil.rmtree(log / "tile")
@@ -205,7 +205,7 @@ def stamped_before_its_entries(log: Path) -> None:
 
 
 def entry_claims_to_be_old(log: Path) -> None:
-    """Whoever owns the key adds an entry of yesterday, and has the checkpoint stamped today."""
+    """The owner of the key adds an entry of yesterday, and has the checkpoint stamped today."""
     entries = [*ENTRIES, entry(1, received_us=T0_US + 20 * S)]
     writer = TreeWriter(FolderStore(log), 0, EMPTY_ROOT)
     writer.grow(entries)
@@ -288,7 +288,7 @@ def test_a_log_cut_off_with_all_its_traces_is_found_by_who_saw_more(
     journal(log, ENTRIES[:300])
     shutil.rmtree(log / "tile")
     TreeWriter(FolderStore(log), 0, EMPTY_ROOT).grow(ENTRIES[:300])
-    assert fsck(folder) == 0  # nothing here can show it
+    assert fsck(folder) == 0  # nothing in the folder can show it
     assert fsck(folder, "--known", str(seen)) == 1
     assert "entry 300: audit-log-truncated: the log ends here; a checkpoint of 530" in capsys.readouterr().out
 
@@ -368,7 +368,7 @@ HOSTILE = "sent\nholds\x1b[8m\u202e\x07"
 
 
 def test_a_folder_s_name_cannot_write_a_line_of_the_findings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever hands a log over names its folder."""
+    """The person who hands over an audit log chooses the name of its folder."""
     tile_missing(folder / "log")
     (folder / "log").rename(folder / HOSTILE)
     assert main(["audit", "fsck", str(folder / HOSTILE), "--log-key", LOG_KEY.text]) == 1
@@ -431,7 +431,7 @@ def test_a_log_s_folder_can_be_learned_from(folder: Path) -> None:
 def test_a_log_that_says_it_was_pruned_where_it_cannot_have_been(
     folder: Path, pruned: int, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody signs how much was given up; what is said to be gone is not looked at."""
+    """The number of pruned entries is not signed, and pruned entries are not checked."""
     change_bundle(folder / "log", edit, "000")
     shutil.rmtree(folder / "log" / "journal", ignore_errors=True)
     (folder / "log" / "pruned").write_text(f"{pruned}\n")

@@ -1,4 +1,4 @@
-"""Proofs from a real tiled log: what they prove, what they do not, and that no change of one passes."""
+"""Proofs from a real tiled audit log: the facts that they prove, and that no changed proof passes."""
 
 import contextlib
 import hashlib
@@ -71,7 +71,7 @@ def test_a_bad_device_is_proven_to_have_been_bad(
 
 
 def test_what_became_bad_later_says_nothing_about_before(tmp_path: Path, at_end: ExitStack) -> None:
-    """Nor that it was good: the logs do not say when within the gap it ran."""
+    """Nor that it was good: the logs do not state when within the gap it ran."""
     proven = run_of(at_end, tmp_path, evil_after=True)
     answer = proven.log.check(proven.prove().read_bytes())
     assert answer.verdict is Verdict.UNKNOWN
@@ -115,7 +115,7 @@ def test_another_key_another_root(tmp_path: Path, at_end: ExitStack) -> None:
 
 
 def test_no_flipped_bit_passes(tmp_path: Path, at_end: ExitStack) -> None:
-    """The checksum finds each of them, where the file still parses."""
+    """If the file still parses, its checksum is wrong."""
     proven = run_of(at_end, tmp_path)
     raw = proven.prove().read_bytes()
     passed, reasons = [], set()
@@ -134,12 +134,12 @@ def test_no_flipped_bit_passes(tmp_path: Path, at_end: ExitStack) -> None:
 
 
 def resealed(content: bytes) -> bytes:
-    """A proof with the right checksum over another content."""
+    """A proof with the right checksum over changed content."""
     return cbor.encode([AUDIT_PROOF, content, hashlib.sha256(content).digest()])
 
 
 def test_no_flipped_bit_passes_under_a_new_checksum_but_in_the_question(tmp_path: Path, at_end: ExitStack) -> None:
-    """Another time asked for is another question, other evidence in the file another side: the answer is as true."""
+    """A changed time is another question, and changed indices are other sides: the answer is still true."""
     proven = run_of(at_end, tmp_path)
     raw = proven.prove().read_bytes()
     outer: Any = cbor.decode(raw, "proof", max_bytes=len(raw))
@@ -166,7 +166,7 @@ def test_no_flipped_bit_passes_under_a_new_checksum_but_in_the_question(tmp_path
 
 
 def test_a_proof_without_one_of_its_entries_does_not_pass(tmp_path: Path, at_end: ExitStack) -> None:
-    """But for those that only tell more, such as a start."""
+    """Except entries that only add information, such as a start."""
     proven = run_of(at_end, tmp_path)
     made = parse_proof(proven.prove().read_bytes())
     spared = []
@@ -176,7 +176,7 @@ def test_a_proof_without_one_of_its_entries_does_not_pass(tmp_path: Path, at_end
             answer = check_proof(less, proven.log.trust)
         except PeerError:
             continue
-        if answer.verdict is Verdict.UNKNOWN:  # without the evidence that the boot went on
+        if answer.verdict is Verdict.UNKNOWN:  # without the evidence that the boot continued
             continue
         entry = parse_entry(each.entry)
         spared.append(entry.kind if isinstance(entry, ObjectEntry) else "evidence")
@@ -232,7 +232,7 @@ def test_what_a_dishonest_maker_tries(tmp_path: Path, change: Change, reason: Re
 
 
 def test_a_tpm_that_was_cleared_and_counted_up_again_proves_nothing(tmp_path: Path, at_end: ExitStack) -> None:
-    """Good, then cleared and bad, then cleared, started as often as before, and good: the counters look the same."""
+    """Good, then cleared and bad, then cleared and good again, with as many restarts: the counters are the same."""
     log = at_end.enter_context(ProvenLog(tmp_path))
     recording, device = log.recording, log.recording.device
     device.sync(recording.new_handle())
@@ -245,7 +245,7 @@ def test_a_tpm_that_was_cleared_and_counted_up_again_proves_nothing(tmp_path: Pa
     count = device.reset_count
     device.reboot()
     device.reset_count = count
-    device.clock_set_ms = device.clock_ms - 5_000  # TPM2_ClockSet; TPM2_GetTime says: powered for five seconds
+    device.clock_set_ms = device.clock_ms - 5_000  # TPM2_ClockSet; TPM2_GetTime states: powered for five seconds
     device.sync(recording.new_handle())
     recording.pass_s(1)
     recording.deliver(recording._made())
@@ -257,14 +257,14 @@ def test_a_tpm_that_was_cleared_and_counted_up_again_proves_nothing(tmp_path: Pa
     assert answer.verdict is Verdict.UNKNOWN
     assert any("cleared" in each for each in answer.missing)
     go_on(log)
-    with contextlib.suppress(PeerError):  # two sync proofs of one boot tell that its clock was set
+    with contextlib.suppress(PeerError):  # two sync proofs of one boot reveal that its clock was set
         assert log.check(Proven(log=log, at_us=at_us).prove().read_bytes()).verdict is Verdict.UNKNOWN
 
 
 def test_a_sync_proof_of_the_bad_boot_under_a_quote_of_the_good_one_proves_nothing(
     tmp_path: Path, at_end: ExitStack
 ) -> None:
-    """Up for an hour, bad at the time, synchronised after it; then cleared, counted up, good, with that old proof."""
+    """Up for an hour, bad at the time, synchronised later; then cleared, counted up, good, with the old sync proof."""
     log = at_end.enter_context(ProvenLog(tmp_path))
     recording, device = log.recording, log.recording.device
     device.sync(recording.new_handle())
@@ -295,7 +295,7 @@ def test_a_sync_proof_of_the_bad_boot_under_a_quote_of_the_good_one_proves_nothi
 
 
 def test_a_device_that_was_just_started_can_not_show_that_it_went_on(tmp_path: Path, at_end: ExitStack) -> None:
-    """It may be as it seems; two minutes later it can show it."""
+    """The device may be honest: two minutes later it can prove that it was not reset."""
     log = at_end.enter_context(ProvenLog(tmp_path))
     recording, device = log.recording, log.recording.device
     device.clock_ms = device.clock_set_ms = 0
@@ -371,7 +371,7 @@ def test_wrong_options_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_a_clock_set_forward_makes_no_evidence_from_after(tmp_path: Path, at_end: ExitStack) -> None:
-    """Quoted before the time under a clock set ahead, handed in after it, when the device ran who knows what."""
+    """Quoted before the time under a clock set ahead, sent after it; at the time the device could run anything."""
     log = at_end.enter_context(ProvenLog(tmp_path))
     recording, device = log.recording, log.recording.device
     device.sync(recording.new_handle())
@@ -414,7 +414,7 @@ def test_a_witness_that_the_auditor_knows_is_named(
 
 
 def test_a_tpm_restart_in_between_is_another_boot(tmp_path: Path, at_end: ExitStack) -> None:
-    """Shut down to keep its state, started to lose it: new PCRs under the same reset count, and Time may go on."""
+    """Shut down with its state saved, started without it: new PCRs, same reset count, and the TPM's time may go on."""
     log = at_end.enter_context(ProvenLog(tmp_path))
     recording, device = log.recording, log.recording.device
     device.sync(recording.new_handle())
@@ -425,12 +425,12 @@ def test_a_tpm_restart_in_between_is_another_boot(tmp_path: Path, at_end: ExitSt
     log.publish()
     recording.pass_s(20)
     at_us = recording.now_us
-    device.run(b"/tmp/evil", b"evil")  # never told
+    device.run(b"/tmp/evil", b"evil")  # never reported
     recording.pass_s(20)
     device.restart_count += 1
     device.previous = None
     device.boot()
-    device.tell(TransitionKind.SUSPEND)  # so it says
+    device.tell(TransitionKind.SUSPEND)  # as the device claims
     device.sync(recording.new_handle())
     recording.pass_s(1)
     recording.deliver(recording._made())
@@ -447,7 +447,7 @@ def test_a_tpm_restart_in_between_is_another_boot(tmp_path: Path, at_end: ExitSt
 def test_a_path_cannot_write_a_line_of_the_answer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], at_end: ExitStack
 ) -> None:
-    """Who owns the device names its files."""
+    """The owner of the device chooses the names of its files."""
     log = at_end.enter_context(ProvenLog(tmp_path))
     recording, device = log.recording, log.recording.device
     device.sync(recording.new_handle())
@@ -467,7 +467,7 @@ def test_a_path_cannot_write_a_line_of_the_answer(
 def test_no_policy_says_how_fast_the_owner_of_a_tpm_can_run_it(
     tmp_path: Path, drift_ppm: int, at_end: ExitStack
 ) -> None:
-    """TPM2_ClockRateAdjust: after a reset soon after the first side, time a fifth too fast seems to have gone on."""
+    """TPM2_ClockRateAdjust: after an early reset, a time that runs a fifth too fast seems never to have been reset."""
     log = at_end.enter_context(
         ProvenLog(tmp_path, policy_text=POLICY.replace("deadline_s", f"drift_ppm = {drift_ppm}\ndeadline_s"))
     )

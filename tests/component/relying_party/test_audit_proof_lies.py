@@ -1,4 +1,4 @@
-"""Proofs from a log whose own key lies: true tree, true stamp, and entries that are anything."""
+"""Proofs from an audit log whose own key lies: a valid tree and stamp over arbitrary entries."""
 
 import hashlib
 import random
@@ -22,7 +22,7 @@ TRIES = 150
 
 
 def relogged(proven: Proven, made: AuditProof, entries: Sequence[bytes]) -> AuditProof:
-    """A proof of these entries, in place of its own, under one new checkpoint of the same log, stamped early."""
+    """A proof with these entries instead of its own, under one new checkpoint of the same audit log, stamped early."""
     leaves = [leaf_hash(entry) for entry in entries]
 
     def read(level: int, index: int) -> bytes:
@@ -71,7 +71,7 @@ def test_whatever_stands_in_a_log_it_ends_in_an_answer_or_a_reason(tmp_path: Pat
 
 
 def test_nothing_inside_an_entry_can_be_changed_by_who_has_the_logs_key(tmp_path: Path, at_end: ExitStack) -> None:
-    """What is signed in it is signed by others: a changed byte there is found without the tree."""
+    """Entries are signed by others: a changed byte in one is found without the tree."""
     proven = run_of(at_end, tmp_path, evil_before=True)
     made = parse_proof(proven.prove().read_bytes())
     entries = [each.entry for each in made.entries]

@@ -1,4 +1,4 @@
-"""``relying-party audit times`` against a lying verifier and a device whose clock is touched: it claims no more."""
+"""``relying-party audit times`` against a lying verifier, and a device whose clock was set: it claims no more."""
 
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,7 +12,7 @@ from tests.worlds.verifier import Verifying
 
 
 def test_a_result_that_came_with_a_handle_claims_no_more_either(tmp_path: Path, at_end: ExitStack) -> None:
-    """It stands in an entry of its own, without evidence."""
+    """The result is in an entry of its own, without evidence."""
     verifying = at_end.enter_context(Verifying(tmp_path))
     raw = verifying.mint.raw(verifying.now_us)
     handle = verifying.verified(raw)
@@ -40,12 +40,12 @@ def test_a_result_that_came_with_a_handle_claims_no_more_either(tmp_path: Path, 
         token = jws.sign(to_claims(lie, "x", "y"), verifying.key, key_id)
         forged = [*log[:-1], (log[-1][0], encode_entry(replace(entry, result=token)))]
         assert [at for at, _ in bad(audited(verifying, forged))] == [len(log) - 1]
-    elsewhere = [*log[:-3], *log[-2:]]  # the log of before was moved away
+    elsewhere = [*log[:-3], *log[-2:]]  # the earlier audit log was moved away
     assert any(row.pending for row in audited(verifying, elsewhere))
 
 
 def test_a_clock_that_was_set_bounds_no_quote_of_after_it(tmp_path: Path, at_end: ExitStack) -> None:
-    """Clock set forward, quote made for later and held back, next proof after that: the proofs tell."""
+    """The clock is set forward, a quote is made and held back, then comes the next proof: the proofs reveal it."""
     verifying = at_end.enter_context(Verifying(tmp_path))
     handle = verifying.new_handle()
     verifying.device.sync(handle)
@@ -61,14 +61,14 @@ def test_a_clock_that_was_set_bounds_no_quote_of_after_it(tmp_path: Path, at_end
     rows = audited(verifying, entries(verifying))
     assert rows[1].after_us is not None
     assert rows[1].after_us <= made_us
-    assert any("clock set" in problem for problem in rows[1].problems)  # the verifier did not know yet
+    assert any("clock set" in problem for problem in rows[1].problems)  # the verifier did not know that yet
     assert rows[2].after_us is not None
     assert rows[2].after_us <= made_us + 1_000_000
     assert not rows[2].problems
 
 
 def test_a_clock_that_was_cleared_makes_no_old_quote_young(tmp_path: Path, at_end: ExitStack) -> None:
-    """Two clocks of reset and restart count 0: a proof of the second says nothing of a quote of the first."""
+    """Two clock epochs with reset and restart count 0: a proof of the second bounds no quote of the first."""
     verifying = at_end.enter_context(Verifying(tmp_path))
     verifying.device.sync(verifying.new_handle())
     verifying.push()

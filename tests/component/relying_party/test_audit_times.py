@@ -1,4 +1,4 @@
-"""``relying-party audit times`` over the audit log of a real worker, honest and tampered with."""
+"""``relying-party audit times`` over the audit log of a real worker, unchanged and tampered with."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ from tests.worlds.verifier import Verifying
 
 
 def record(folder: Path, at_end: ExitStack) -> Verifying:
-    """Three handles, each with two pushes; the second of the first pair comes 20 s after its sync."""
+    """Three handles, each with two pushes; the second push of the first pair comes 20 s after its sync."""
     verifying = at_end.enter_context(Verifying(folder))
     for _ in range(3):
         handle = verifying.new_handle()
@@ -49,7 +49,7 @@ def a_recorded_log(tmp_path: Path, at_end: ExitStack) -> Verifying:
 
 
 def places(log: Entries, kind: str) -> list[int]:
-    """Where the entries of a kind stand."""
+    """The places of the entries of a kind."""
     parsed = [parse_entry(raw) for _, raw in log]
     return [
         at for at, each in enumerate(parsed) if (each.kind if isinstance(each, ObjectEntry) else "evidence") == kind
@@ -57,7 +57,7 @@ def places(log: Entries, kind: str) -> list[int]:
 
 
 def change(log: Entries, at: int, edit: Callable[[EvidenceEntry], EvidenceEntry]) -> Entries:
-    """The log with one evidence entry edited."""
+    """The audit log with one evidence entry edited."""
     entry = parse_entry(log[at][1])
     assert isinstance(entry, EvidenceEntry)
     return [*log[:at], (log[at][0], encode_entry(edit(entry))), *log[at + 1 :]]
@@ -96,7 +96,7 @@ def test_an_honest_log_holds_and_bounds_every_quote_no_worse_than_the_verifier(v
 
 
 def test_a_later_synchronisation_narrows_an_earlier_quote(verifying: Verifying) -> None:
-    """20 s after its sync the drift bound costs 2.6 s; the next sync, a second and a half later, gives them back."""
+    """20 s after its sync the drift bound costs 2.6 s; the next sync, a second and a half later, recovers them."""
     rows = audited(verifying, entries(verifying))
     second = rows[1]
     assert second.after_us is not None
@@ -130,7 +130,7 @@ def test_a_flipped_byte_of_evidence_is_found_also_under_a_mended_digest(verifyin
 
 
 def test_a_result_that_claims_more_is_found(verifying: Verifying) -> None:
-    """The auditor allows clocks less drift than the verifier's policy did not: the recorded bound is too good."""
+    """The auditor allows clocks more drift than the verifier's policy did, so the recorded bound is too narrow."""
     log = entries(verifying)
     found = bad(audited(verifying, log[:4], drift_ppm=500_000))
     assert [at for at, _ in found] == [3]
@@ -198,7 +198,7 @@ def test_garbage_is_named_by_its_place(verifying: Verifying) -> None:
 
 
 def options(verifying: Verifying) -> list[str]:
-    """Files as an auditor has them."""
+    """The files that an auditor has."""
 
     def pem(name: str, key: EllipticCurvePublicKey) -> str:
         path = verifying.folder / name
@@ -265,7 +265,7 @@ def test_the_command_names_the_first_bad_entry_and_ends_with_1(
 def test_a_name_cannot_write_a_line_of_the_answer(
     verifying: Verifying, capsys: pytest.CaptureFixture[str], cut: int
 ) -> None:
-    """Whoever hands a log over names it."""
+    """The person who hands over an audit log chooses its name."""
     raw = verifying.audit_file.read_bytes()
     log = verifying.folder / "sent\n6 entries, 0 pending, 0 that do not hold\x1b[8m\u202e"
     log.write_bytes(raw[:-cut] if cut else flip(raw, len(raw) // 2))
@@ -281,7 +281,7 @@ def test_a_name_cannot_write_a_line_of_the_answer(
 def test_what_a_problem_quotes_cannot_write_a_line_of_the_table(
     verifying: Verifying, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A problem may quote what is in the log; the first one is told once more at the end."""
+    """A problem may quote the audit log; the first one is printed again at the end."""
     real = TimeAudit.rows
 
     def rows(audit: TimeAudit) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Witnesses: they cosign what extends all they have seen, nothing else; two of them under one checkpoint."""
+"""Witnesses cosign only checkpoints that extend all that they have seen; two of them cosign one checkpoint."""
 
 import contextlib
 import threading
@@ -29,7 +29,7 @@ OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(7, 39)))
 
 
 class Witness:
-    """One witness and its memory."""
+    """One witness, and the last checkpoint that it has seen."""
 
     def __init__(self, name: str, seed: int) -> None:
         self.name, self.key = name, Ed25519PrivateKey.from_private_bytes(bytes([seed] * 32))
@@ -149,7 +149,7 @@ def test_what_a_witness_refuses(rig: LogRig) -> None:
     assert witness.last is not None
     assert witness.last.size == 10
     assert witness.ask(good).status == 200
-    assert witness.ask(request(rig, 30, 30)).status == 200  # the same once more, at another time
+    assert witness.ask(request(rig, 30, 30)).status == 200  # the same again, at another time
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What of the dashboard is not Python: in the wheel, as published, and speaking to nobody else."""
+"""The dashboard's files that are not Python: they are in the wheel, as published, and contact no other server."""
 
 import hashlib
 import re
@@ -71,7 +71,7 @@ def test_every_module_that_is_imported_is_there() -> None:
 
 
 def schemes() -> dict[str, dict[str, str]]:
-    """The colours of the light scheme, and of each block that makes it dark."""
+    """The colours of the light scheme, and of each block for the dark one."""
     text = (STATIC / "app.css").read_text("utf-8")
     blocks = re.findall(r":root(?:[:\[][^{]*)? \{([^{}]*--bg[^{}]*)\}", text)
     return {

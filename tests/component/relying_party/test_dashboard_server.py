@@ -45,7 +45,7 @@ def dashboard(tmp_path: Path) -> Iterator[Dashboard]:
 
 
 def events(lines: Iterator[str], wanted: str) -> Iterator[dict[str, object]]:
-    """The contents of the events of one name."""
+    """The contents of the events with one name."""
     name = ""
     for line in lines:
         if line.startswith("event: "):
@@ -55,7 +55,7 @@ def events(lines: Iterator[str], wanted: str) -> Iterator[dict[str, object]]:
 
 
 def fleet_of(dashboard: Dashboard, rows: int) -> dict[str, object]:
-    """The snapshot, once it has so many rows."""
+    """The snapshot, once it has this many rows."""
     ends_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < ends_s:
         fleet: dict[str, object] = httpx.get(f"{dashboard.url}api/fleet").json()
@@ -86,7 +86,7 @@ def test_a_page_of_another_name_cannot_read_it(dashboard: Dashboard) -> None:
 
 
 def test_what_it_serves_can_be_verified_by_somebody_else(dashboard: Dashboard) -> None:
-    dashboard.say(contraindicated(3))
+    dashboard.publish(contraindicated(3))
     fleet_of(dashboard, 1)
     jwks = httpx.get(f"{dashboard.url}api/keys").content
     detail = httpx.get(f"{dashboard.url}api/attester/{ueid_text(ueid_of(3))}").json()
@@ -96,7 +96,7 @@ def test_what_it_serves_can_be_verified_by_somebody_else(dashboard: Dashboard) -
 
 
 def test_many_pages_at_once_get_the_same_whole_fleet(dashboard: Dashboard) -> None:
-    dashboard.say_soon([result_now(number) for number in range(1, 301)])
+    dashboard.publish_many([result_now(number) for number in range(1, 301)])
     fleet_of(dashboard, 300)
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: httpx.get(f"{dashboard.url}api/fleet"), range(24)))
@@ -104,12 +104,12 @@ def test_many_pages_at_once_get_the_same_whole_fleet(dashboard: Dashboard) -> No
 
 
 def test_events_go_on_from_the_snapshot(dashboard: Dashboard) -> None:
-    dashboard.say(result_now(1))
+    dashboard.publish(result_now(1))
     fleet = fleet_of(dashboard, 1)
     with httpx.stream("GET", f"{dashboard.url}api/events?since={fleet['position']}", timeout=PATIENCE_S) as stream:
         assert stream.headers["Content-Encoding"] == "gzip"
         news = events(stream.iter_lines(), "rows")
-        dashboard.say(contraindicated(1))
+        dashboard.publish(contraindicated(1))
         rows = next(news)["rows"]
         assert isinstance(rows, list)
         assert [(row[0], row[2]) for row in rows] == [(ueid_text(ueid_of(1)), "contraindicated")]
@@ -117,7 +117,7 @@ def test_events_go_on_from_the_snapshot(dashboard: Dashboard) -> None:
 
 @pytest.mark.parametrize("position", ["", "0123456789ab-7", "nonsense", "-", "x-99999999999999999999"])
 def test_whoever_comes_from_elsewhere_fetches_the_fleet_again(dashboard: Dashboard, position: str) -> None:
-    dashboard.say(result_now(1))
+    dashboard.publish(result_now(1))
     fleet_of(dashboard, 1)
     with httpx.stream("GET", f"{dashboard.url}api/events?since={position}", timeout=PATIENCE_S) as stream:
         assert next(events(stream.iter_lines(), "refetch")) == {}
@@ -128,7 +128,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def test_a_reader_that_does_not_read_costs_nothing_and_misses_nothing_that_stands(dashboard: Dashboard) -> None:
-    dashboard.say_soon([result_now(number) for number in range(1, 501)])
+    dashboard.publish_many([result_now(number) for number in range(1, 501)])
     fleet = fleet_of(dashboard, 500)
     address = urlsplit(dashboard.url)
     with socket.create_connection((str(address.hostname), int(address.port or 0))) as slow:
@@ -137,11 +137,11 @@ def test_a_reader_that_does_not_read_costs_nothing_and_misses_nothing_that_stand
         assert slow.recv(12) == b"HTTP/1.1 200"
         before = resident_bytes(dashboard.process.pid)
         for _ in range(12):
-            dashboard.say_soon([result_now(number) for number in range(1, 501)])
+            dashboard.publish_many([result_now(number) for number in range(1, 501)])
             fleet_of(dashboard, 500)
         grown = resident_bytes(dashboard.process.pid) - before
         assert grown < 40_000_000, "what a reader does not take is not kept for it"
-        dashboard.say(contraindicated(7))
+        dashboard.publish(contraindicated(7))
         found = b""
         slow.settimeout(PATIENCE_S)
         while b"contraindicated" not in found:
@@ -195,7 +195,7 @@ def test_it_serves_before_there_is_a_broker(tmp_path: Path, dashboard: Dashboard
 
 
 def test_it_follows_again_after_it_was_killed(tmp_path: Path, dashboard: Dashboard) -> None:
-    dashboard.say(result_now(1), contraindicated(2))
+    dashboard.publish(result_now(1), contraindicated(2))
     stop_process(dashboard.process, signal.SIGKILL, PATIENCE_S)
     command = [sys.executable, "-m", "relying_party", "dashboard", "--verifier-key", str(tmp_path / "verifier.pub")]
     command += ["--port", str(dashboard.broker.port), "--listen", "127.0.0.1:0"]
@@ -225,7 +225,7 @@ def test_operators_have_a_page_of_metrics(tmp_path: Path, dashboard: Dashboard) 
 
 
 def test_a_missing_extra_is_named(tmp_path: Path) -> None:
-    """As in an environment without it: the import of uvicorn fails."""
+    """As in an environment without the extra: the import of uvicorn fails."""
     generate_key_pair(tmp_path / "verifier.key")
     program = (
         "import sys; sys.modules['uvicorn'] = None\n"

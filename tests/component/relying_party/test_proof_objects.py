@@ -1,4 +1,4 @@
-"""What a proof's objects cost to read, whatever its maker put into it."""
+"""The cost of reading a proof's objects is bounded, even for a hostile proof."""
 
 import tomllib
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ from tests.worlds.verifier import Verifying
 def test_a_policy_is_read_once_for_the_clock_bound_however_many_pushes_go_by_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_end: ExitStack
 ) -> None:
-    """Once for each push, a file of many pushes and one long policy takes time quadratic in its length."""
+    """If it were parsed for each push, a file of many pushes and one long policy would take quadratic time."""
     verifying = at_end.enter_context(Verifying(tmp_path))
     verifying.device.sync(verifying.new_handle())
     for _ in range(5):

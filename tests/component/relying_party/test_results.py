@@ -1,4 +1,4 @@
-"""The library and the commands of a relying party on files: key sets, rollover, and what ``check`` answers."""
+"""The library and the commands of a relying party with files: key sets, rollover, and the answers of ``check``."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def make_key(folder: Path, name: str) -> EllipticCurvePrivateKey:
 def token_by(
     key: EllipticCurvePrivateKey, form: ResultFormat = ResultFormat.JWT, *, ueid: Ueid = ALICE, **changes: object
 ) -> bytes:
-    """A result of this moment."""
+    """A result issued now."""
     now_s = utc_s()
     result = result_about(
         ueid,
@@ -158,7 +158,7 @@ def test_check_without_a_key_is_a_mistake(tmp_path: Path, capsys: pytest.Capture
 
 
 class Broker:
-    """Answers evidence with the messages it was given."""
+    """Answers evidence with prepared messages."""
 
     answers: tuple[bytes, ...] = ()
 
@@ -187,7 +187,7 @@ class Broker:
 
 
 def test_pending_is_waited_on_whatever_is_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While its handle is unknown nothing is known of its age; that is no answer yet."""
+    """While its handle is unknown its age is unknown, so that is not an answer yet."""
     key, device = make_key(tmp_path, "v"), FakeDevice()
     device.sync(make_handle())
     evidence = device.push()

@@ -1,4 +1,4 @@
-"""Alertmanager itself: an alert fires there, is there again after it lost everything, and resolves."""
+"""A real Alertmanager: an alert fires, comes back after Alertmanager lost everything, and is resolved."""
 
 import contextlib
 import json
@@ -31,7 +31,7 @@ TEMPLATES = Path("/usr/share/prometheus/alertmanager/default.tmpl")
 
 
 def tool(name: str) -> str:
-    """A program of Alertmanager's; skips, naming it, where it is not."""
+    """A program of Alertmanager; skips the test, naming the program, if it is missing."""
     found = shutil.which(name, path=str(TOOLS)) or shutil.which(name)
     if found is None:
         pytest.skip(f"not on this machine: {name}")
@@ -39,7 +39,7 @@ def tool(name: str) -> str:
 
 
 def with_templates() -> list[str]:
-    """How to start Debian's build where its package is not installed: it will not without its templates."""
+    """The options for Debian's build without its package: it does not start without its templates."""
     if TEMPLATES.is_file() or "debian" not in subprocess.check_output([tool("alertmanager"), "--version"], text=True):
         return []
     script = (
@@ -54,7 +54,7 @@ def with_templates() -> list[str]:
 
 @contextlib.contextmanager
 def alertmanager(folder: Path, port: int) -> Iterator[None]:
-    """A new one, without peers, that forgets everything at its end."""
+    """A new Alertmanager without peers; it forgets everything at its end."""
     folder.mkdir()
     (folder / "config.yml").write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
     command = [
@@ -73,7 +73,7 @@ def alertmanager(folder: Path, port: int) -> Iterator[None]:
 
 
 def alerts_at(port: int) -> list[dict[str, Any]]:
-    """Active alerts."""
+    """The active alerts."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v2/alerts?active=true", timeout=PATIENCE_S) as answer:
             found: list[dict[str, Any]] = json.load(answer)
@@ -83,7 +83,7 @@ def alerts_at(port: int) -> list[dict[str, Any]]:
 
 
 def wait_for(port: int, wanted: Callable[[list[dict[str, Any]]], bool], what: str, log: Path) -> list[dict[str, Any]]:
-    """Asks until ``wanted`` is true; each question takes its time, so this does not spin."""
+    """Asks until ``wanted`` is true; each request takes time, so this does not spin."""
     deadline_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline_s:
         found = alerts_at(port)

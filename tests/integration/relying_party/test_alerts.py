@@ -1,4 +1,4 @@
-"""The alert service on a real broker: told, proved, de-duplicated, killed, cut off."""
+"""The alert service on a real broker: alerts arrive with their proof, once, also after a kill or a lost broker."""
 
 import signal
 from pathlib import Path
@@ -32,7 +32,7 @@ BAD: dict[str, Any] = {
 
 
 def once(requests: list[Received]) -> list[Received]:
-    """As a receiver de-duplicates: delivery is at least once, the id stays the same."""
+    """De-duplicates like a receiver: delivery is at least once, and the id stays the same."""
     return list({each.headers["webhook-id"]: each for each in requests}.values())
 
 
@@ -69,7 +69,7 @@ def test_killed_between_store_and_send_it_delivers_the_same_alert_once_more(tmp_
     port = free_port()
     with running_mosquitto(tmp_path) as broker, listening(broker.port, Topics().all_alerts) as client:
         rig = AlertRig(tmp_path, broker.port, tables=QUICK + webhook("ops", f"http://127.0.0.1:{port}/hook"))
-        with rig.running(signal.SIGKILL):  # nobody listens there: what is stored is not sent
+        with rig.running(signal.SIGKILL):  # no receiver listens there: the stored alert is not sent
             client.publish(*rig.result(**BAD), retain=True)
             (message,) = client.wait_for(lambda messages: len(messages) == 1, "the alert is stored")
         identity = parse_unverified_alert(cmw.unwrap(message[1], media_types.ALERT, None)).id
@@ -94,7 +94,7 @@ def test_what_changed_while_it_was_away_is_told_and_nothing_else(tmp_path: Path)
             client.wait_for(lambda messages: len(messages) == 1, "the first")
         good_once = rig.result(issued_s=utc_s() - 100)
         client.publish(*rig.result(BOB, **BAD), retain=True)
-        client.publish(*good_once, retain=True)  # an older good result, retained by whoever may write there
+        client.publish(*good_once, retain=True)  # an older good result, retained by a stranger
         with rig.running():
             receiver.wait_for(lambda all_: len(once(all_)) == 2, "the second")
             client.publish(*rig.result(BOB, issued_s=utc_s() + 5, **BAD | {"reasons": ("secure-boot-off",)}))

@@ -1,4 +1,4 @@
-"""A proof taken apart: Go's notes and Merkle trees and openssl say of its parts what we say of it."""
+"""Go's notes and Merkle trees, and openssl, agree with our check of a proof."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ PROGRAM = Path(__file__).resolve().parents[2] / "programs" / "go" / "checkproof.
 
 
 def content_of(proof: bytes) -> Any:  # noqa: ANN401 decoded CBOR
-    """Without a line of ours: the media type, the content, its SHA-256."""
+    """Without our own code: the media type, the content, its SHA-256."""
     _, content, checksum = cbor2.loads(proof)
     assert hashlib.sha256(content).digest() == checksum
     return cbor2.loads(content)
@@ -45,7 +45,7 @@ def test_go_finds_every_entry_in_the_signed_tree(tmp_path: Path, at_end: ExitSta
         lines = []
         for index, of_head, path, entry in map(cbor2.loads, content[5]):
             if of_head == head:
-                (folder / f"leaf-{index}").write_bytes(entry)  # short ones are leaves as they are
+                (folder / f"leaf-{index}").write_bytes(entry)  # a short entry is its own leaf
                 lines.append(f"{index} leaf-{index} {path.hex()}\n")
         (folder / "entries").write_text("".join(lines))
         command = ["go", "run", str(PROGRAM), str(folder), vkey]
@@ -69,7 +69,7 @@ def test_openssl_verifies_the_stamps(tmp_path: Path, at_end: ExitStack) -> None:
         def verify() -> subprocess.CompletedProcess[str]:
             stamp = ["-token_in", "-in", str(tmp_path / "token"), "-data", str(tmp_path / "note")]
             command = ["openssl", "ts", "-verify", *stamp, "-CAfile", str(proven.log.folder / "tsa.pem")]
-            # The log of this test is of 2027; its certificates are good for longer than any clock here.
+            # The audit log of this test is of 2027; its certificates outlive any clock here.
             return subprocess.run([*command, "-no_check_time"], capture_output=True, text=True, check=False)
 
         assert "Verification: OK" in verify().stdout, (head, verify().stderr)

@@ -53,7 +53,7 @@ def guarded(tmp_path: Path) -> Iterator[Dashboard]:
         assert PASSWORD not in added.stdout + added.stderr + users.read_text()
     assert users.stat().st_mode & 0o777 == 0o600
     with running_dashboard(tmp_path, config=f'{LISTEN}[login]\nusers_file = "users"\n') as dashboard:
-        dashboard.say(contraindicated(1))
+        dashboard.publish(contraindicated(1))
         yield dashboard
 
 
@@ -171,7 +171,7 @@ auditors = ["fleet-auditors"]
 viewers = ["fleet-viewers"]
 """
     with running_dashboard(tmp_path, config=config) as dashboard:
-        dashboard.say(contraindicated(1))
+        dashboard.publish(contraindicated(1))
         yield dashboard
 
 
@@ -199,7 +199,7 @@ def test_an_identity_provider_lets_in_who_has_a_role(
 
 
 def come_back(client: httpx.Client) -> httpx.Response:
-    """A whole login by a client that follows every redirect."""
+    """A complete login by a client that follows every redirect."""
     return client.get("/login/oidc", follow_redirects=True)
 
 

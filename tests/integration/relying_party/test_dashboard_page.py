@@ -1,4 +1,4 @@
-"""The dashboard as a person meets it: a real browser, a real broker, results signed by a verifier of the test."""
+"""The dashboard in a real browser, with a real broker and results signed by the test's verifier."""
 
 import re
 import time
@@ -52,7 +52,7 @@ def look(browser: Browser, dashboard: Dashboard) -> Iterator[Look]:
 
 
 def tampered(token: bytes) -> bytes:
-    """The token with another signature, as well-formed as before."""
+    """The token with another signature, still well-formed."""
     changed = bytearray(token)
     changed[-20] = ord("A") if changed[-20] != ord("A") else ord("B")
     return bytes(changed)
@@ -75,16 +75,16 @@ def test_an_empty_fleet_says_what_to_do_next(look: Look, dashboard: Dashboard) -
     look.page.goto(dashboard.url)
     expect(look.page.get_by_role("heading", name="No results yet")).to_be_visible()
     look.keep("empty")
-    dashboard.say(result_now(1))
+    dashboard.publish(result_now(1))
     view(look.page, 1, "affirming")
 
 
 def test_results_show_and_change_without_a_reload(look: Look, dashboard: Dashboard) -> None:
-    dashboard.say(*(result_now(number) for number in range(1, 31)))
+    dashboard.publish(*(result_now(number) for number in range(1, 31)))
     look.page.goto(dashboard.url)
     view(look.page, 7, "affirming")
     expect(look.page.locator(".tile[data-view=affirming] .count")).to_have_text("30")
-    dashboard.say(contraindicated(7))
+    dashboard.publish(contraindicated(7))
     view(look.page, 7, "contraindicated")
     expect(look.page.locator(".tile[data-view=contraindicated] .count")).to_have_text("1")
     assert names(look.page)[0] == "sensor-0007", "what needs attention comes first"
@@ -94,7 +94,7 @@ def test_results_show_and_change_without_a_reload(look: Look, dashboard: Dashboa
 
 
 def test_search_filter_and_order_are_in_the_address(look: Look, dashboard: Dashboard, browser: Browser) -> None:
-    dashboard.say(*(result_now(number) for number in range(1, 31)), contraindicated(3), contraindicated(12))
+    dashboard.publish(*(result_now(number) for number in range(1, 31)), contraindicated(3), contraindicated(12))
     page = look.page
     page.goto(dashboard.url)
     page.locator(".tile[data-view=contraindicated]").click()
@@ -115,7 +115,7 @@ def test_search_filter_and_order_are_in_the_address(look: Look, dashboard: Dashb
 
 
 def test_the_keyboard_is_enough(look: Look, dashboard: Dashboard) -> None:
-    dashboard.say(*(result_now(number) for number in range(1, 101)))
+    dashboard.publish(*(result_now(number) for number in range(1, 101)))
     page = look.page
     page.goto(dashboard.url)
     view(page, 1, "affirming")
@@ -143,8 +143,8 @@ def test_the_keyboard_is_enough(look: Look, dashboard: Dashboard) -> None:
 def test_a_device_page_says_why_and_checks_the_signature_itself(
     look: Look, dashboard: Dashboard, form: ResultFormat
 ) -> None:
-    dashboard.say(result_now(4), form=form)
-    dashboard.say(contraindicated(4, "/opt/<b>evil</b>"), form=form)
+    dashboard.publish(result_now(4), form=form)
+    dashboard.publish(contraindicated(4, "/opt/<b>evil</b>"), form=form)
     page = look.page
     page.goto(dashboard.url + device_hash(4))
     expect(page.locator("section.verdict")).to_have_attribute("data-view", "contraindicated")
@@ -164,15 +164,15 @@ def test_a_device_page_says_why_and_checks_the_signature_itself(
 def test_a_tampered_result_is_unverified_and_never_affirming(
     look: Look, dashboard: Dashboard, form: ResultFormat
 ) -> None:
-    dashboard.say(result_now(1), result_now(2), contraindicated(3), form=form)
+    dashboard.publish(result_now(1), result_now(2), contraindicated(3), form=form)
     signer = dashboard.signer if form is ResultFormat.JWT else dashboard.cwt
     page = look.page
     page.goto(dashboard.url)
     view(page, 1, "affirming")
     dashboard.inject(ueid_of(1), tampered(signer.sign(result_now(1))))
     dashboard.inject(ueid_of(3), STRANGER.sign(result_now(3)))
-    dashboard.inject(ueid_of(9), STRANGER.sign(result_now(9)))  # about a device that nobody has heard of
-    dashboard.inject(ueid_of(2), signer.sign(result_now(8)))  # a true result, about another device
+    dashboard.inject(ueid_of(9), STRANGER.sign(result_now(9)))  # about an unknown device
+    dashboard.inject(ueid_of(2), signer.sign(result_now(8)))  # a genuine result about another device
     for number in (1, 2, 9):
         view(page, number, "unverified")
     expect(page.locator(f'[data-ueid="{ueid_text(ueid_of(1))}"]')).to_contain_text(Reason.RESULT_SIGNATURE_INVALID)
@@ -191,20 +191,20 @@ def test_a_tampered_result_is_unverified_and_never_affirming(
     page.goto(dashboard.url + device_hash(9))
     expect(page.locator("section.verdict")).to_have_attribute("data-view", "unverified")
     expect(page.locator("main .v-affirming")).to_have_count(0)
-    dashboard.say(result_now(1), form=form)
+    dashboard.publish(result_now(1), form=form)
     page.goto(dashboard.url)
-    view(page, 1, "affirming")  # the next true result answers it
+    view(page, 1, "affirming")  # the next genuine result ends it
     expect(page.locator(f'[data-ueid="{ueid_text(ueid_of(1))}"] .mark')).to_contain_text("unverified")
 
 
 def test_a_result_ends_by_time_alone(look: Look, dashboard: Dashboard) -> None:
-    dashboard.say(result_now(2))
+    dashboard.publish(result_now(2))
     started_s = time.time()
     look.page.goto(dashboard.url)
     view(look.page, 2, "affirming")
     drawn_s = time.time() - started_s
     expires_s = int(time.time() + 3 + 5 * drawn_s)  # however slow this machine draws, it has drawn before that
-    dashboard.say(result_now(1, expires_s=expires_s))
+    dashboard.publish(result_now(1, expires_s=expires_s))
     view(look.page, 1, "affirming")
     view(look.page, 1, "stale")
     assert time.time() >= expires_s
@@ -216,8 +216,10 @@ def test_a_result_ends_by_time_alone(look: Look, dashboard: Dashboard) -> None:
 
 
 def test_it_works_on_a_phone_in_the_dark(browser: Browser, dashboard: Dashboard) -> None:
-    dashboard.say(*(result_now(number) for number in range(1, 41)), contraindicated(5))
-    dashboard.say(result_now(6, status=Tier.NONE, freshness=Freshness.STALE, vector={}, reasons=("evidence-overdue",)))
+    dashboard.publish(*(result_now(number) for number in range(1, 41)), contraindicated(5))
+    dashboard.publish(
+        result_now(6, status=Tier.NONE, freshness=Freshness.STALE, vector={}, reasons=("evidence-overdue",))
+    )
     with looking(browser, viewport=PHONE, color_scheme="dark", has_touch=True, is_mobile=True) as look:
         page = look.page
         page.goto(dashboard.url)
@@ -258,10 +260,10 @@ def test_results_by_a_key_that_is_not_believed_are_explained(look: Look, dashboa
 
 
 def test_a_lost_broker_is_said_and_found_again(look: Look, dashboard: Dashboard) -> None:
-    dashboard.say(result_now(1))
+    dashboard.publish(result_now(1))
     look.page.goto(dashboard.url)
     view(look.page, 1, "affirming")
-    dashboard.voice.close()
+    dashboard.publisher.close()
     dashboard.broker.stop()
     expect(look.page.locator(".notice.bad")).to_contain_text("cannot be reached")
     dashboard.broker.start()
@@ -269,7 +271,7 @@ def test_a_lost_broker_is_said_and_found_again(look: Look, dashboard: Dashboard)
 
 
 def test_ten_thousand_rows_are_a_few_in_the_document(look: Look, dashboard: Dashboard) -> None:
-    dashboard.say_soon([result_now(number, vector=AFFIRMING_VECTOR) for number in range(1, 2001)])
+    dashboard.publish_many([result_now(number, vector=AFFIRMING_VECTOR) for number in range(1, 2001)])
     look.page.goto(dashboard.url)
     expect(look.page.locator(".tile[data-view=affirming] .count")).to_have_text("2,000")
     look.page.evaluate("scrollTo(0, 899 * 46)")

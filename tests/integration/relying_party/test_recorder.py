@@ -1,4 +1,4 @@
-"""A recorder process beside a verifier on a real broker: all that counts, once each, also over kill -9."""
+"""A recorder process beside a verifier on a real broker records every valid message once, even across kill -9."""
 
 import os
 import signal
@@ -42,7 +42,7 @@ tsa_roots = ["tsa.pem"]
 
 
 class Recording:
-    """The recorder's process and what it wrote."""
+    """The recorder's process and its audit log."""
 
     def __init__(self, rig: VerifierRig, *, wait_s: float = 30.0) -> None:
         self.rig, self.log = rig, rig.folder / "recorded"
@@ -73,7 +73,7 @@ class Recording:
         try:
             for _, raw in read_entries(self.log):
                 read.append(parse_entry(raw))
-        except (ConfigError, WorldError):  # not begun, or being written
+        except (ConfigError, WorldError):  # not created yet, or being written
             pass
         return read
 
@@ -143,7 +143,7 @@ def test_what_nobody_signed_or_answered_is_not_recorded(
         wait_until(lambda: len(recording.entries()) >= 3, "the retained objects are recorded")
         stranger = FakeDevice(label=b"stranger")
         stranger.sync(rig.handle)
-        unanswered = rig.payload(stranger.push(elapsed_ms=1))  # nobody vouches for it
+        unanswered = rig.payload(stranger.push(elapsed_ms=1))  # no result is about it
         client.publish(rig.topics.evidence(stranger.ueid), unanswered)
         client.publish(rig.topics.results(device.ueid), b"nonsense")
         client.publish(rig.topics.policies("fleet"), b"nonsense")

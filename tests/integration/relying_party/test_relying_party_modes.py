@@ -1,4 +1,4 @@
-"""Passport and background check on real parts: broker, software TPM, agent, verifier; and the examples of docs."""
+"""Passport and background check with a real broker, software TPM, agent and verifier; and the examples in docs."""
 
 import json
 import os
@@ -37,7 +37,7 @@ SHORT_WAIT_S = 1.0
 
 
 def run(*command: object) -> subprocess.CompletedProcess[str]:
-    """A command of this tree."""
+    """Runs a command of this tree."""
     return subprocess.run(
         [sys.executable, *map(str, command)],
         cwd=ROOT,
@@ -49,7 +49,7 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
 
 
 def last_line(ended: subprocess.CompletedProcess[str]) -> str:
-    """What the command said in the end, after its log."""
+    """The last line of a command's output, after its log lines."""
     return ended.stderr.splitlines()[-1]
 
 
@@ -58,7 +58,7 @@ def last_line(ended: subprocess.CompletedProcess[str]) -> str:
 
 @dataclass
 class Desk:
-    """A relying party with a broker and a verifier; ``rig.devices`` hand it evidence."""
+    """A relying party with a broker and a verifier; ``rig.devices`` give it evidence."""
 
     rig: VerifierRig
     client: Listener
@@ -142,7 +142,7 @@ def test_a_verifier_that_is_not_trusted_gives_no_answer(desk: Desk) -> None:
 @pytest.mark.needs("mosquitto")
 def test_a_result_that_stays_pending_is_the_answer_in_the_end(desk: Desk) -> None:
     device = desk.rig.devices[0]
-    device.sync(desk.rig.make_handle())  # of which the verifier has not heard
+    device.sync(desk.rig.make_handle())  # which the verifier does not have
     attestation = submit(desk.mqtt, desk.results, desk.rig.payload(device.push()), wait_s=SHORT_WAIT_S)
     assert attestation.result.freshness is Freshness.PENDING
     assert not attestation.affirming

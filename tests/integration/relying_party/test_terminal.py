@@ -38,14 +38,14 @@ class Stage:
         self.trust = ["--verifier-key", str(folder / "v.pub"), "--port", str(broker.port)]
 
     def publish(self, ueid: Ueid, **changes: object) -> None:
-        """A retained result of this moment."""
+        """Publishes a retained result issued now."""
         now_s = utc_s()
         result = result_about(ueid, **{"issued_s": now_s, "expires_s": now_s + 600, **changes})
         with listening(self.broker.port) as client:
             client.publish(Topics().results(ueid), message_of(result, self.key), retain=True)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A command to its end."""
+        """Runs a command to its end."""
         command = [sys.executable, "-m", "relying_party", *arguments, *self.trust]
         return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
 
@@ -93,7 +93,7 @@ def test_results_that_are_not_believed_are_no_success(stage: Stage) -> None:
 
 
 def test_a_fleet_that_goes_on_pushing_keeps_no_command_from_its_end(stage: Stage) -> None:
-    """Retained results are all there is to wait for; those of a live fleet never end."""
+    """The command waits for retained results only; a live fleet never stops sending."""
     ended = threading.Event()
 
     def push() -> None:
@@ -167,7 +167,7 @@ class Terminal:
         os.write(self.master, keys)
 
     def end(self) -> int:
-        """Waits for the end; meanwhile the screen is read, so that nobody waits for us."""
+        """Waits for the end, and reads the screen meanwhile, so that the command never waits for a reader."""
         deadline_s = time.monotonic() + PATIENCE_S
         while self.process.poll() is None and time.monotonic() < deadline_s:
             if select.select([self.master], [], [], 0.1)[0]:

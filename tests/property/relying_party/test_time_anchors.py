@@ -1,4 +1,4 @@
-"""The looked-up bounds are those of all anchors tried one by one; and the true time is within them."""
+"""The looked-up bounds equal the best of all anchors tried one by one, and the true time lies within them."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Which changes are told: what flaps, what is held, what nobody can hide."""
+"""The changes that are reported: flapping, holding, and changes that nobody can hide."""
 
 from dataclasses import replace
 from typing import Any
@@ -49,7 +49,7 @@ def ueid(number: int) -> Ueid:
 
 
 class StoredLedger:
-    """A ledger whose batches are stored at once, but when told otherwise."""
+    """A ledger whose batches are stored at once, unless ``store`` is false."""
 
     def __init__(
         self, *rules: Rule, storm: StormSettings | None = None, reported: tuple[Reported, ...] = (), serial: int = 0

@@ -1,4 +1,4 @@
-"""Silence of the broker and of verifiers, and what a stranger on the broker can and cannot do about it."""
+"""Silence of the broker and of verifiers, and the limits of a stranger on the broker."""
 
 from relying_party.alerts.silence import Silence, SilenceSettings
 from schemas.messages.alert import AlertKind
@@ -13,7 +13,7 @@ def silence(*open_keys: str, settings: SilenceSettings = SETTINGS) -> Silence:
 
 
 def told(made: Silence, now_s: float) -> list[AlertKind]:
-    """What it says, taken as stored."""
+    """The kinds of the reports that are due; marks them as reported."""
     notices = list(made.notices(now_s))
     for notice in notices:
         made.mark_reported(notice, now_s)

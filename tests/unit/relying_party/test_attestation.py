@@ -1,4 +1,4 @@
-"""What a relying party may conclude from one result, and each reason for not believing it."""
+"""The checks of one result, and each reason to refuse it."""
 
 from dataclasses import replace
 

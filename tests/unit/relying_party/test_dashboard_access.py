@@ -1,4 +1,4 @@
-"""Settings, passwords, tries: what the dashboard refuses before it serves anything."""
+"""Settings, passwords and login attempts that the dashboard refuses."""
 
 from pathlib import Path
 

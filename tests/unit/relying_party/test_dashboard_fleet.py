@@ -1,4 +1,4 @@
-"""What the dashboard knows of a fleet: views, history, bounds; what strangers can and cannot do to it."""
+"""The dashboard's knowledge about a fleet: views, history, bounds, and the limits of strangers."""
 
 import json
 import random
@@ -258,7 +258,7 @@ def test_a_series_keeps_the_newest_and_thins_out_the_rest() -> None:
 
 
 def test_what_a_stranger_wrote_is_shown_only_while_nothing_could_be_believed(tmp_path: Path) -> None:
-    """Why results are refused may quote them: it helps who named the wrong key, and nobody else."""
+    """The cause of a refusal may quote a stranger, so it is shown only to help an operator who named the wrong key."""
     keys = tmp_path / "verifier.pub"
     keys.write_bytes(VERIFIER_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     feed = Feed(DashboardSettings(verifier_keys=(keys,)))

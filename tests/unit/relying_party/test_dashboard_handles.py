@@ -1,4 +1,4 @@
-"""What the dashboard sees of handle distributors, with the keys to verify them and without."""
+"""The dashboard's view of handle distributors, with keys to verify their handles and without."""
 
 from relying_party.dashboard.handle_watch import MAX_DISTRIBUTORS, MAX_HANDLES, HandleWatch, Trust, watch_json
 from runtime.time_stamps.verifier import TimeStampVerifier

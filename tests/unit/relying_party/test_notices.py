@@ -1,4 +1,4 @@
-"""What a person who waits for results hears: no broker, a broker again, results that do not verify."""
+"""The problems that are printed for a person who waits for results."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a relying party believes: whose results, about whom, how new, how long."""
+"""The results that a board accepts: their signer, their attester, their age, their lifetime."""
 
 from typing import Any
 

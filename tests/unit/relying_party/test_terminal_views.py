@@ -1,4 +1,4 @@
-"""What the terminal shows: filters, order, keys, the page about one attester, JSON that leaves nothing out."""
+"""The terminal's views: filters, order, keys, the page about one attester, and JSON that leaves nothing out."""
 
 import dataclasses
 import io
@@ -185,7 +185,7 @@ def test_a_name_means_its_exact_bearer_before_those_it_begins() -> None:
 
 
 def test_the_own_word_of_a_device_takes_no_ueid() -> None:
-    """A label that spells another's UEID does not shadow it."""
+    """A label that equals another attester's UEID does not hide that attester."""
     alice, mallory = standing(ALICE), standing(BOB, claims={"label": ueid_text(ALICE)})
     assert matching([mallory, alice], ueid_text(ALICE)) == [alice]
     begins = standing(BOB, claims={"label": ueid_text(ALICE)[:8]})

@@ -1,4 +1,4 @@
-"""What people see of a result: the table, the line, the JSON."""
+"""A result as a table row, a line and JSON."""
 
 import io
 import json

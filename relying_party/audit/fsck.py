@@ -271,12 +271,12 @@ class AuditLogCheck:
         covering = self.stamps[place] if place < len(self.stamps) else None
         if covering is not None and received_us > covering.latest_us + tolerance:
             late_s = (received_us - covering.latest_us) / SECOND_US
-            problem = f"says it was received {late_s:.1f} s after the checkpoint of {covering.size} entries was stamped"
+            problem = f"states a receipt {late_s:.1f} s after the checkpoint of {covering.size} entries was stamped"
             self._found(index, Reason.AUDIT_BACK_DATED, f"{problem}, which covers it")
         before = self.stamps[place - 1] if place else None
         if before is not None and received_us < before.earliest_us - tolerance:
             early_s = (before.earliest_us - received_us) / SECOND_US
-            problem = f"says it was received {early_s:.1f} s before the checkpoint of {before.size} entries was stamped"
+            problem = f"states a receipt {early_s:.1f} s before the checkpoint of {before.size} entries was stamped"
             self._found(index, Reason.AUDIT_BACK_DATED, f"{problem}, which does not cover it")
 
     def _check_upper_tiles(self) -> None:

@@ -7,7 +7,7 @@ makes the batch again, under new ids; none of it was sent. A process killed afte
 Owned by the thread that calls it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from relying_party.alerts.rules import Change, Reported, Rule, judge, rule_for
@@ -114,7 +114,7 @@ class AlertLedger:
     def tick(
         self,
         standings: Iterable[Standing],
-        token_of: Callable[[Standing], bytes | None],
+        tokens: Mapping[Ueid, bytes],
         now_s: int,
         monotonic_s: float,
     ) -> Batch:
@@ -122,7 +122,7 @@ class AlertLedger:
 
         Args:
             standings: of attesters with a new result, with an expired one, or :meth:`waiting`.
-            token_of: returns the signed result behind a standing.
+            tokens: the signed results behind them.
             now_s: UTC seconds.
             monotonic_s: monotonic seconds.
         """
@@ -139,7 +139,7 @@ class AlertLedger:
                 draft.reported[ueid] = reported
         by_storm = self._storms.sort(changes, monotonic_s)
         for change in by_storm.alone:
-            self._add_change(draft, change, token_of(change.standing), now_s)
+            self._add_change(draft, change, tokens.get(change.reported.ueid), now_s)
         for change in by_storm.combined:
             draft.reported[change.reported.ueid] = replace(change.reported, storm=change.reported.is_open)
             draft.closed += [_key(change.reported.ueid)] if not change.in_storm else []

@@ -29,7 +29,7 @@ from relying_party.alerts.silence import Silence
 from relying_party.alerts.store import AlertStore
 from relying_party.alerts.storms import Storms
 from relying_party.alerts.words import plain
-from relying_party.result_board import ResultBoard, Standing, result_keys
+from relying_party.result_board import ResultBoard, result_keys, standing_of
 from relying_party.settings import load_verifier_keys
 from runtime import clock
 from runtime.health import Health, broker_condition
@@ -184,16 +184,17 @@ class AlertService:
         behind_s = 0 if self._inbox.empty() else _MAX_BEHIND_S
         settled_s = now_s - behind_s if self._silence.is_settled(monotonic_s - behind_s) else 0
         expired = [ueid for ueid, expires_s in self._expires_s.items() if expires_s <= settled_s]
-        standings, unsettled = [], set()
+        standings, tokens, unsettled = [], {}, set()
         for ueid in {*self._changed, *self._ledger.waiting(), *expired}:
-            standing = self._board.standing(ueid, now_s)
-            if standing is None:
+            in_force = self._board.in_force(ueid, now_s)
+            if in_force is None:
                 continue
-            if settled_s < standing.result.expires_s <= now_s:
+            if settled_s < in_force.result.expires_s <= now_s:
                 unsettled.add(ueid)
             else:
-                standings.append(standing)
-        batch = self._ledger.tick(standings, self._token_of, now_s, monotonic_s)
+                standings.append(standing_of(in_force.result, now_s))
+                tokens[ueid] = in_force.token
+        batch = self._ledger.tick(standings, tokens, now_s, monotonic_s)
         if not batch.is_empty or self._tokens:
             dropped = self._store.commit(self._tokens, batch, self._receivers, now_s)
             for receiver in dropped:
@@ -252,11 +253,6 @@ class AlertService:
         standing = self._board.standing(result.ueid, 0)
         if standing is not None:
             self._expires_s[result.ueid] = standing.result.expires_s
-
-    def _token_of(self, standing: Standing) -> bytes | None:
-        result = standing.result
-        token = self._tokens.get((result.ueid, result.verifier))
-        return token if token is not None else self._store.token(result.ueid, result.verifier)
 
     def _gauge(self) -> None:
         _ATTESTERS.set(self._board.count)

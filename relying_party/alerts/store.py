@@ -76,16 +76,6 @@ class AlertStore:
         for (token,) in self._database.each_row("SELECT token FROM result"):
             yield token
 
-    def token(self, ueid: Ueid, verifier: str) -> bytes | None:
-        """The newest stored result about an attester from a verifier.
-
-        Raises:
-            WorldError: ``store-unavailable``.
-        """
-        query = "SELECT token FROM result WHERE ueid = ? AND verifier = ?"
-        row = self._database.first_row(query, (ueid, verifier))
-        return None if row is None else bytes(row[0])
-
     def reported(self) -> list[Reported]:
         """The last report about each attester.
 

@@ -121,5 +121,5 @@ def _print_once(feed: ResultFeed, stop: Stop, selection: Selection, *, as_json: 
         print(json_of(standing) if as_json else line_of(standing, now_us, {}))
     print(summary_of(standings, len(chosen), sum(feed.refused.values())), file=sys.stderr)
     # An older genuine result that was repeated hides nothing; any other may be the one that was asked for.
-    unbelieved = sum(count for code, count in feed.refused.items() if code != Reason.OBJECT_ROLLED_BACK)
-    return EXIT_FAILED if unbelieved else EXIT_OK
+    refused = sum(count for code, count in feed.refused.items() if code != Reason.OBJECT_ROLLED_BACK)
+    return EXIT_FAILED if refused else EXIT_OK

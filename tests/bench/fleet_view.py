@@ -63,7 +63,7 @@ def main() -> None:
     def tick() -> None:
         silence = Silence(SilenceSettings(), (), 0.0)
         ledger = AlertLedger([Rule(name="all")], Storms(StormSettings(), (), 0.0), silence, (), b"", 0)
-        ledger.mark_stored(ledger.tick(fleet, lambda _: None, NOW_S, 0.0), 0.0)
+        ledger.mark_stored(ledger.tick(fleet, {}, NOW_S, 0.0), 0.0)
 
     message = message_of(result_about())
     keys = result_keys({cose.key_id(VERIFIER_KEY.public_key()): VERIFIER_KEY.public_key()})

@@ -254,7 +254,6 @@ def test_all_of_a_moment_is_stored_or_nothing(store: AlertStore, tmp_path: Path)
     store.commit({(ALICE, "v"): b"ey"}, whole, BOTH, utc_s())
     again = AlertStore(tmp_path / "alerts.db")
     assert (again.reported(), again.serial, list(again.tokens())) == ([memory], 4, [b"ey"])
-    assert again.token(ALICE, "v") == b"ey"
     assert again.installation == store.installation
     again.close()
 

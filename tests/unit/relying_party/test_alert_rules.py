@@ -63,7 +63,9 @@ class StoredLedger:
         self.serial = serial
 
     def at(self, second: int, *standings: Standing, store: bool = True) -> Batch:
-        batch = self.ledger.tick(standings, lambda _: b"ey.token", NOW_S + second, float(second))
+        batch = self.ledger.tick(
+            standings, {each.result.ueid: b"ey.token" for each in standings}, NOW_S + second, float(second)
+        )
         if store:
             self.ledger.mark_stored(batch, float(second))
             self.reported |= {each.ueid: each for each in batch.reported}

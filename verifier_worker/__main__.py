@@ -1,10 +1,8 @@
-"""``python -m verifier_worker``."""
-
-import sys
+"""``python -m verifier_worker``, and where ``verifier-worker`` starts."""
 
 from verifier_worker.commands import PROGRAM
 
 main = PROGRAM.main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

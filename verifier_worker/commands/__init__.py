@@ -1,4 +1,8 @@
-"""The command line of ``verifier-worker``: one module for each command."""
+"""The commands of ``verifier-worker``, a module for each.
+
+``run`` is the service; ``keygen`` and ``jwks`` make keys; ``check_policy``, ``policy_facts`` and ``appraise`` are a
+policy author's tools; ``audit`` is a folder of commands about audit logs; ``show_log`` prints a boot log.
+"""
 
 from typing import Final
 

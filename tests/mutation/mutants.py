@@ -116,6 +116,8 @@ class _Finder(cst.CSTVisitor):
             self._place = place
         if isinstance(node, _SKIPPED) or is_docstring(node) or called(node) in _TYPING_CALLS:
             return False
+        if self._raising and isinstance(node, cst.FormattedString):
+            return False
         if isinstance(node, cst.FunctionDef | cst.ClassDef):
             self._names.append(node.name.value)
         if isinstance(node, cst.For | cst.CompFor | cst.AssignTarget):

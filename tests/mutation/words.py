@@ -6,7 +6,8 @@ import libcst as cst
 
 Text: TypeAlias = cst.SimpleString | cst.FormattedString | cst.ConcatenatedString
 
-_READERS: Final = "as_"  # ``schemas.codecs.fields``: they take the name of a field for the text of an error
+# They take the name of what they read for the text of an error: ``schemas.codecs.fields``, the codecs.
+_READERS: Final = ("as_", "cbor.", "cose.")
 _FIELD: Final = "field"
 _BIG: Final = "big"
 
@@ -32,8 +33,14 @@ def is_words(argument: cst.Arg, call: cst.Call) -> bool:
 
 
 def called(node: cst.CSTNode) -> str:
-    """The name of the function that is called; empty for anything else."""
-    return node.func.value if isinstance(node, cst.Call) and isinstance(node.func, cst.Name) else ""
+    """The name of the function that is called, with its module; empty for anything else."""
+    match node:
+        case cst.Call(func=cst.Name(value=name)):
+            return name
+        case cst.Call(func=cst.Attribute(value=cst.Name(value=module), attr=cst.Name(value=name))):
+            return f"{module}.{name}"
+        case _:
+            return ""
 
 
 def changes_nothing(before: cst.CSTNode, after: cst.CSTNode) -> bool:

@@ -232,3 +232,7 @@ def test_four_spellings_of_a_handle_are_remembered(spelling: int, fit: Fit) -> N
 def test_gaps_and_forks_have_codes_and_nothing_else_has() -> None:
     codes = {fit: fit.reason for fit in Fit if fit.reason is not None}
     assert codes == {Fit.GAP: Reason.HANDLE_CHAIN_GAP, Fit.FORKED: Reason.HANDLE_CHAIN_FORKED}
+
+
+def test_the_dashboard_shows_how_a_handle_fits_in_these_words() -> None:
+    assert list(Fit) == ["first", "known", "linked", "gap", "forked"]

@@ -2,6 +2,7 @@
 
 A command is a module ``<service>/commands/<verb>.py`` with two functions. ``add_to(parsers)`` adds the sub-command and
 its options and calls ``set_defaults(run=run)``. ``run(arguments)`` does the work and returns an exit status; None is 0.
+A command that streams adds ``streams=True``: a reader that has seen enough is its usual end, and no failure.
 A command with sub-commands of its own calls their ``add_to``. ``<service>/commands/__init__.py`` lists the modules in
 a :class:`Program`, and ``__main__`` calls :meth:`Program.main`.
 """
@@ -75,7 +76,15 @@ class Program:
         def command() -> int | None:
             options = self.parser().parse_args(arguments)
             run: Callable[[argparse.Namespace], int | None] = options.run
-            return run(options)
+            try:
+                status = run(options)
+                sys.stdout.flush()
+            except BrokenPipeError:
+                if not getattr(options, "streams", False):
+                    raise
+                _discard_output()
+                return EXIT_OK
+            return status
 
         return exit_status(command)
 

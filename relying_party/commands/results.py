@@ -26,7 +26,7 @@ def add_to(parsers: "Parsers") -> None:
     command = add_follower(parsers, "results", "a line for each result", _EPILOG)
     command.add_argument("--json", action="store_true", help="as JSON")
     command.add_argument("--once", action="store_true", help="the results that the broker retains, then end")
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, streams=True)
 
 
 def run(options: argparse.Namespace) -> int:

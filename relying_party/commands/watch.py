@@ -25,7 +25,7 @@ def add_to(parsers: "Parsers") -> None:
     """Adds the command."""
     command = add_follower(parsers, "watch", "a live table of all attesters", _EPILOG)
     command.add_argument("--plain", action="store_true", help="a line for each change instead of a table")
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, streams=True)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -66,6 +66,28 @@ def test_a_reader_that_closed_the_pipe_makes_no_success() -> None:
     assert process.returncode == 141
 
 
+STREAM = """
+import sys, types
+from runtime.command_line import Program
+
+def add_to(parsers):
+    parsers.add_parser("go").set_defaults(run=lambda _: print("x" * 200_000), streams=%s)
+
+sys.exit(Program(name="p", description="d", commands=[types.SimpleNamespace(add_to=add_to)]).main(["go"]))
+"""
+
+
+@pytest.mark.parametrize(("streams", "status"), [(True, 0), (False, 141)])
+def test_a_reader_that_has_seen_enough_ends_a_stream_without_a_failure(streams: bool, status: int) -> None:
+    command = [sys.executable, "-c", STREAM % streams]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == status
+
+
 def test_a_full_disk_behind_standard_output_is_a_failure_with_a_line() -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run([sys.executable, "-c", PROGRAM], stdout=full, stderr=subprocess.PIPE, check=False)

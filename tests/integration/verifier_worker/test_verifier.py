@@ -113,7 +113,9 @@ def test_strangers_never_get_an_affirming_result(stage: Stage) -> None:
     assert result.status is Tier.AFFIRMING
     assert result.rejections is not None
     assert result.rejections.count >= 30
-    assert len(stage.heard()) == count + 1
+    since = stage.heard()[count:]  # a copy of the last push with another total is that push: its result comes again
+    assert {each.sequence for each in since} <= {4, 5}
+    assert all(each.status is Tier.AFFIRMING for each in since)
     assert stage.heard(1) == []
     assert stage.rig.running()
 

@@ -46,7 +46,7 @@ FAULTS: Final = (
         harm=f"sed -i.kept 's/^port = .*/port = 9/' {_CONFIGURATION}",
         mend=f"mv {_CONFIGURATION}.kept {_CONFIGURATION}; chown root:attestream {_CONFIGURATION}",
         finding=r"fail +broker: \S+:9: no subscription",
-        todo="does a firewall let us out",
+        todo="does a firewall block it",
     ),
     Fault(
         name="clock an hour behind",

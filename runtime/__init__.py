@@ -1,4 +1,6 @@
-"""The shared shell: settings, telemetry, MQTT, keys, durable files, clocks, the service loop. A closed list.
+"""The shell that all services share. It may touch the outside world and import ``schemas``, but no service.
 
-Knows the outside world and the vocabulary of ``schemas``; knows no service.
+``settings``, ``command_line`` and ``service`` start and stop a process. ``telemetry``, ``metrics_page``, ``health`` and
+``tracing`` (``otlp``) show what it does. ``mqtt`` and ``intake`` receive messages. ``database``, ``durable`` and
+``keys`` are files, ``clock`` is time. ``audit_log`` writes and reads audit logs, ``time_stamps`` asks and checks TSAs.
 """

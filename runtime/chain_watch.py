@@ -1,6 +1,6 @@
-"""Follows the distributors' chains of handles, and tells of gaps and forks.
+"""Follows the distributors' chains of handles, and logs and counts gaps and forks.
 
-Refuses nothing; the reasons why are in :mod:`schemas.messages.handle_chain`.
+It refuses no handle; :mod:`schemas.messages.handle_chain` explains why.
 """
 
 from collections.abc import Iterable
@@ -18,24 +18,24 @@ CHAIN_TOTAL: Final = Counter(
 
 
 class ChainWatch:
-    """In memory. Owned by the thread that calls it."""
+    """Keeps the chains in memory. Owned by the thread that calls it."""
 
     def __init__(self, log: Logger) -> None:
-        """Starts with nothing known, so the first handle of every distributor is fine.
+        """Starts empty, so the first handle of every distributor is accepted without a warning.
 
         Args:
-            log: of the role that watches.
+            log: writes the warnings.
         """
         self._log = log
         self._chain = HandleChain()
 
     def remember(self, handles: Iterable[Handle]) -> None:
-        """Takes verified handles that were followed before a restart."""
+        """Takes the verified handles that were followed before a restart."""
         for handle in sorted(handles, key=lambda each: each.time_us):
             self._chain.follow(handle)
 
     def follow(self, handle: Handle) -> None:
-        """Takes a verified handle; warns and counts when it leaves a gap in its chain, or forks it."""
+        """Takes a verified handle; warns and counts if it shows a gap in its chain or forks it."""
         reason = self._chain.follow(handle).reason
         if reason is not None:
             issuer = handle.claims.issuer

@@ -1,11 +1,11 @@
-"""The only place that reads a clock or draws randomness. Cores get both as arguments."""
+"""Reads clocks and draws randomness; no other module may. The core gets both as arguments."""
 
 import secrets
 import time
 
 
 def utc_us() -> int:
-    """UTC by this machine's clock, integer microseconds since 1970. May step; never used to measure durations."""
+    """UTC by this machine's clock, integer microseconds since 1970. It may step, so never measure durations with it."""
     return time.time_ns() // 1000
 
 
@@ -15,7 +15,7 @@ def utc_s() -> int:
 
 
 def monotonic_s() -> float:
-    """Seconds since an arbitrary start, never running back. For durations and timeouts only."""
+    """Seconds since an arbitrary start; never runs back. For durations and timeouts only."""
     return time.monotonic()
 
 
@@ -30,6 +30,6 @@ def random_fraction() -> float:
 
 
 def asleep_ms() -> int:
-    """How long the machine was suspended since it booted; the clocks are read one after the other, so nearly."""
+    """How long the machine was suspended since it booted; approximate, because two clocks are read in turn."""
     awake_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     return max(0, time.clock_gettime_ns(time.CLOCK_BOOTTIME) - awake_ns) // 1_000_000

@@ -24,12 +24,12 @@ EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_CONFIG: Final = 2
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
-EXIT_CLOSED_PIPE: Final = 141  # 128 + SIGPIPE: a verdict that nobody read is no success
+EXIT_CLOSED_PIPE: Final = 141  # 128 + SIGPIPE: a verdict that nobody read is not a success
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Command(Protocol):
-    """What a module of ``commands`` offers."""
+    """A module of ``commands``."""
 
     @property
     def add_to(self) -> Callable[[Parsers], None]:
@@ -41,10 +41,10 @@ class Program:
     """One command line.
 
     Attributes:
-        name: as people call it: ``endorser``.
+        name: the name of the command: ``endorser``.
         description: one sentence for ``--help``.
         commands: modules, in the order of ``--help``.
-        epilog: examples below it, as they stand.
+        epilog: examples for the end of ``--help``, printed verbatim.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Program:
         """Runs one command; returns the exit status.
 
         Args:
-            arguments: of the command line; None for this process's own.
+            arguments: the words of the command line; None for this process's own.
         """
 
         def command() -> int | None:
@@ -94,8 +94,8 @@ def exit_status(command: Callable[[], int | None]) -> int:
 
     Returns:
         What ``command`` returned (None counts as 0); 2 for a ``ConfigError``; 1 for any other expected error and for a
-        full disk; 130 for Ctrl-C; 141 when nobody reads standard output any more. An exception that nobody expected
-        passes through: it is a bug and should be seen whole.
+        full disk; 130 for Ctrl-C; 141 when the reader of standard output has gone. An unexpected exception passes
+        through: it is a bug, and its whole traceback should be seen.
     """
     try:
         status = command() or EXIT_OK
@@ -107,7 +107,7 @@ def exit_status(command: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         _discard_output()
         return EXIT_CLOSED_PIPE
-    except KeyboardInterrupt:  # a command without a :class:`runtime.service.Stop`, since it may end at any line
+    except KeyboardInterrupt:  # only in a command without a :class:`runtime.service.Stop`
         return _failed("stopped", EXIT_INTERRUPTED)
     except OSError as error:
         if error.errno not in _FULL:
@@ -124,5 +124,5 @@ def _failed(line: str, status: int) -> int:
 
 
 def _discard_output() -> None:
-    """What is still buffered cannot be written; without this, the interpreter tries again at its end and complains."""
+    """Drops buffered output that cannot be written. Otherwise the interpreter tries again at exit and complains."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

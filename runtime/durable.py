@@ -1,4 +1,4 @@
-"""Files that survive a power cut: a reader sees the old content or the new, never a mixture, never nothing."""
+"""Writes files that survive a power cut: a reader sees the old content or the new one, never a mixture or nothing."""
 
 import fcntl
 import os
@@ -11,7 +11,9 @@ from schemas.reasons import Reason
 
 
 def write_durable(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Replaces ``path``: write beside it, fsync, rename, fsync the folder. When it returns, the content is on disk.
+    """Replaces ``path``: writes a file beside it, fsyncs and renames it, and fsyncs the folder.
+
+    When it returns, the content is on disk.
 
     Raises:
         WorldError: ``store-unavailable`` naming the path and the operating system's reason.
@@ -32,7 +34,7 @@ def write_durable(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Fsync of a folder, so that a rename or a new file in it is on disk."""
+    """Fsyncs a folder, so that a rename or a new file in it is on disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -41,7 +43,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def read_if_exists(path: Path, *, max_bytes: int) -> bytes | None:
-    """The content of ``path``, or None when there is no such file.
+    """The content of ``path``; None if there is no such file.
 
     Raises:
         WorldError: ``store-unavailable`` when it cannot be read or is larger than ``max_bytes``.
@@ -60,16 +62,16 @@ def read_if_exists(path: Path, *, max_bytes: int) -> bytes | None:
 
 @contextmanager
 def sole_user(path: Path, field: str) -> Iterator[None]:
-    """Holds ``path`` for this process; the kernel lets go of it however the process ends.
+    """Locks ``path`` for this process; the kernel releases the lock when the process ends.
 
-    The lock is on a file beside it, ``.NAME.lock``, which stays: ``path`` itself may be replaced by another file.
+    The locked file is ``.NAME.lock`` beside it, which stays, because ``path`` itself may be replaced by another file.
 
     Args:
-        path: the file that only one process may write.
+        path: the file that only one process may use.
         field: the setting that names it.
 
     Raises:
-        ConfigError: another process holds it, or the folder cannot be written to.
+        ConfigError: another process has locked it, or the folder cannot be written to.
     """
     lock = path.with_name(f".{path.name}.lock")
     try:
@@ -89,15 +91,15 @@ def sole_user(path: Path, field: str) -> Iterator[None]:
 
 
 def check_folder_of(path: Path, field: str, *, made_if_missing: bool = False) -> None:
-    """Checks that ``path`` can be written, and changes nothing.
+    """Checks that ``path`` can be written; changes nothing.
 
     Args:
         path: a file that need not exist.
         field: the setting or option that names it.
-        made_if_missing: its folder need not exist either, if it could be made.
+        made_if_missing: its folder need not exist either, if this process could make it.
 
     Raises:
-        ConfigError: the folder is missing, is none, or may not be written to; or ``path`` is a folder.
+        ConfigError: the folder is missing, is not a folder, or may not be written to; or ``path`` is a folder.
     """
     folder = path.absolute().parent
     while made_if_missing and not os.path.lexists(folder) and folder != folder.parent:
@@ -115,7 +117,7 @@ def check_readable(path: Path, field: str) -> None:
     """Checks that ``path`` is a file that can be opened for reading.
 
     Raises:
-        ConfigError: it is none, or this process may not.
+        ConfigError: it is not a file, or this process may not read it.
     """
     try:
         with path.open("rb"):

@@ -1,12 +1,12 @@
-"""Whether a process is alive and ready, and what to do when it is not: named checks, and the answers about them.
+"""Answers whether a process is alive and ready, and what to do if it is not.
 
-*Alive* means that the main loop went round a moment ago (:meth:`Health.beat`): a process that is not should be
-restarted. *Ready* means that every check holds: a process that is not needs what the check's ``next`` says, and a
-restart mends nothing. A check is either told by the loop that knows (:meth:`Health.tell`: the store took a transaction)
-or asked when somebody looks (:meth:`Health.ask`: the broker connection is up).
+*Alive* means that the main loop ran a moment ago (:meth:`Health.beat`). A process that is not alive should be
+restarted. *Ready* means that every check passes. If one fails, a restart does not help; its ``next`` states what does.
+A loop reports the result of a check (:meth:`Health.report`: the store committed a transaction), or the check runs when
+somebody asks (:meth:`Health.ask`: is the broker connected?).
 
-Thread-safe: loops tell, the thread of the metrics page asks. An answer never blocks on a loop, so it is right while one
-hangs. A check that itself fails is not ready, and says so; it takes nobody down.
+Thread-safe: loops report, the thread of the metrics page asks. Asking never waits for a loop, so the answer is right
+even while a loop hangs. A check that raises counts as failed.
 """
 
 import json
@@ -20,7 +20,7 @@ from runtime.telemetry import LateGauge, Logger
 from schemas.instants import SECOND_US
 
 STALLED_AFTER_S: Final = 60.0
-"""A loop that has not gone round for so long hangs. Longer than any wait of ours: a TPM that makes a key, a TSA."""
+"""A loop that has not run for this long hangs. Longer than any wait in a loop: a TPM that makes a key, a TSA."""
 
 _LOG: Final = Logger("health")
 _CHECKS: Final = LateGauge(
@@ -30,12 +30,12 @@ _CHECKS: Final = LateGauge(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-        ok: whether it holds.
-        state: what is, in a few words for people. No secrets: whoever may see metrics may see this.
-        next: what to do where it does not hold.
+        ok: whether it passed.
+        state: what the check found, in a few words. No secrets: anyone who may read metrics may read this.
+        next: what an operator should do if it failed.
     """
 
     ok: bool
@@ -45,7 +45,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """An answer: whether all is well, and each check by its name."""
+    """The results of all checks, by name."""
 
     role: str
     ok: bool
@@ -53,7 +53,7 @@ class Report:
 
     @property
     def json(self) -> str:
-        """For people and for probes; one object, its checks in order."""
+        """One JSON object, for people and for probes."""
         checks = {
             name: {"ok": found.ok, "state": found.state} | ({} if found.ok else {"next": found.next})
             for name, found in self.checks.items()
@@ -67,46 +67,46 @@ class Health:
     def __init__(
         self, role: str, *, monotonic_s: Callable[[], float], stalled_after_s: float = STALLED_AFTER_S
     ) -> None:
-        """Alive from now on, and ready until a check says otherwise.
+        """Alive from now on, and ready until a check fails.
 
         Args:
-            role: which command this is.
+            role: the name of the command.
             monotonic_s: a clock that never runs back.
-            stalled_after_s: without a beat for so long, the main loop hangs.
+            stalled_after_s: the main loop hangs if it has not beaten for this long.
         """
         self.role: Final = role
         self._monotonic_s = monotonic_s
         self._stalled_after_s = stalled_after_s
         self._beat_s = monotonic_s()  # written by the main loop, read by any thread
         self._checks: dict[str, Callable[[], Condition]] = {}
-        self._lock = threading.Lock()  # of _checks
+        self._lock = threading.Lock()  # protects _checks
         _CHECKS.read_from(lambda: {name: float(each.ok) for name, each in self.ready().checks.items()})
 
     def beat(self) -> None:
-        """The main loop goes round. Costs one reading of a clock."""
+        """The main loop calls this in each round. Costs one reading of a clock."""
         self._beat_s = self._monotonic_s()
 
     def ask(self, name: str, check: Callable[[], Condition]) -> None:
-        """Adds a check that is made whenever somebody looks, on the looker's thread; it must not wait for anything."""
+        """Adds a check that runs whenever somebody asks, on the asking thread. It must not wait for anything."""
         with self._lock:
             self._checks[name] = check
 
     def report(self, name: str, condition: Condition) -> None:
-        """Adds a check by what it found, which holds until the next call."""
+        """Sets the result of a check; it is valid until the next call."""
         self.ask(name, lambda: condition)
 
     def alive(self) -> Report:
-        """Whether the main loop went round a moment ago."""
+        """Whether the main loop ran a moment ago."""
         since_s = max(0.0, self._monotonic_s() - self._beat_s)
         found = Condition(
             ok=since_s <= self._stalled_after_s,
-            state=f"the main loop went round {since_s:.1f} s ago",
+            state=f"the main loop ran {since_s:.1f} s ago",
             next=f"more than {self._stalled_after_s:g} s: it hangs; restart it, and report its last log lines",
         )
         return Report(role=self.role, ok=found.ok, checks={"loop": found})
 
     def ready(self) -> Report:
-        """Whether every check holds, that of :meth:`alive` among them."""
+        """Whether every check passes, including :meth:`alive`."""
         with self._lock:
             checks = dict(self._checks)
         found = dict(self.alive().checks) | {name: _made(name, check) for name, check in checks.items()}
@@ -131,10 +131,10 @@ def broker_condition(connection: MqttConnection) -> Condition:
 
 
 def handle_condition(handle: tuple[int, int] | None, now_us: int) -> Condition:
-    """Whether there is a handle in force.
+    """Whether there is a handle that has not expired.
 
     Args:
-        handle: when it was stamped and when it expires, UTC microseconds; None while there is none.
+        handle: when it was stamped and when it expires, UTC microseconds; None if there is no handle yet.
         now_us: this machine's clock.
     """
     if handle is None:
@@ -153,7 +153,7 @@ def handle_condition(handle: tuple[int, int] | None, now_us: int) -> Condition:
 def _made(name: str, check: Callable[[], Condition]) -> Condition:
     try:
         return check()
-    except Exception as error:  # noqa: BLE001 a check that fails is an answer: not ready
+    except Exception as error:  # noqa: BLE001 a check that raises has failed
         _LOG.error("check-failed", check=name, error=type(error).__name__, detail=error)
         return Condition(
             ok=False, state=f"the check failed: {type(error).__name__}", next="report it; the log has more"

@@ -1,7 +1,4 @@
-"""Keys and certificates in files: ES256 keys as PEM, one private key a file, any number of public keys a file.
-
-A file of public keys may be a JWKS (RFC 7517) instead.
-"""
+"""Reads and makes key files: one ES256 private key a file (PEM), any number of public keys a file (PEM or JWKS)."""
 
 import re
 from collections.abc import Iterable
@@ -37,7 +34,7 @@ def load_signing_key(path: Path, *, made_by: str | None = None) -> EllipticCurve
 
     Args:
         path: the file.
-        made_by: the command that makes such a file, for the error's text.
+        made_by: the command that makes such a file, for the error message.
 
     Raises:
         ConfigError: the file is missing, unreadable, or holds something else.
@@ -53,7 +50,7 @@ def load_signing_key(path: Path, *, made_by: str | None = None) -> EllipticCurve
 
 
 def load_public_keys(paths: Iterable[Path]) -> dict[bytes, EllipticCurvePublicKey]:
-    """All P-256 public keys in PEM or JWKS files, by :func:`schemas.codecs.cose.key_id`.
+    """All P-256 public keys in PEM or JWKS files (RFC 7517), by :func:`schemas.codecs.cose.key_id`.
 
     Raises:
         ConfigError: a file is missing or holds no such key.
@@ -97,7 +94,7 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
 
 
 def generate_key_pair(private_path: Path) -> EllipticCurvePrivateKey:
-    """Makes a P-256 key: ``private_path`` (mode 600) and beside it the public key with the suffix ``.pub``.
+    """Makes a P-256 key pair: ``private_path`` (mode 600), and the public key beside it with the suffix ``.pub``.
 
     Raises:
         ConfigError: the private key's file exists already; a key is never overwritten.
@@ -116,12 +113,12 @@ def generate_key_pair(private_path: Path) -> EllipticCurvePrivateKey:
 
 
 def public_path(private_path: Path) -> Path:
-    """Where the public key of ``private_path`` lies."""
+    """The file of the public key that belongs to ``private_path``."""
     return private_path.with_suffix(".pub")
 
 
 def read_file(path: Path) -> bytes:
-    """A whole small file named in the configuration.
+    """Reads a small file that the configuration names.
 
     Raises:
         ConfigError: it cannot be read.

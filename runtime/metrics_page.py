@@ -1,8 +1,9 @@
-"""The one HTTP port of a service: ``/metrics`` for Prometheus, ``/healthz`` and ``/readyz`` for whoever restarts it.
+"""Serves a service's one HTTP port: ``/metrics`` for Prometheus, ``/healthz`` and ``/readyz`` for a supervisor.
 
-Answers GET and HEAD, reads no body, changes nothing. It listens on the loopback unless told otherwise, and what it
-shows is for operators: put a proxy with access control before it where strangers can reach it. A few requests at a time
-are answered, each with seconds to be made; more are turned away, so that nobody who asks keeps a device from its work.
+It answers GET and HEAD, reads no body and changes nothing. It listens on the loopback unless the settings name another
+address. Its content is for operators: where strangers can reach the port, put a proxy with access control in front of
+it. It answers a few requests at a time, each within seconds, and closes any further ones, so that no client can keep a
+device from its work.
 """
 
 import platform
@@ -22,7 +23,7 @@ from runtime.telemetry import Logger
 from schemas.errors import ConfigError
 
 MAX_REQUESTS: Final = 8
-"""Answered at once; a request beyond them is closed without an answer."""
+"""Requests that are answered at the same time; further ones are closed without an answer."""
 REQUEST_TIMEOUT_S: Final = 5.0
 
 _LOG: Final = Logger("metrics")
@@ -35,26 +36,26 @@ class MetricsPage:
     """The page of one process, until :meth:`close`."""
 
     def __init__(self, port: int, host: str, health: Health) -> None:
-        """Listens, and answers on threads of its own.
+        """Listens and answers on threads of its own.
 
         Args:
-            port: 0 for any that is free.
+            port: 0 for any free port.
             host: address to listen on.
-            health: what ``/healthz`` and ``/readyz`` say.
+            health: answers ``/healthz`` and ``/readyz``.
 
         Raises:
-            ConfigError: the port is taken, or the host is no address of this machine.
+            ConfigError: the port is in use, or the host is not an address of this machine.
         """
         try:
             self._server = _Server((host, port), type("Handler", (_Handler,), {"health": health}))
-        except OSError as error:  # UnicodeError, too, for a host that no name can be
+        except OSError as error:  # includes UnicodeError, for a host that cannot be a name
             raise ConfigError(f"metrics_host, metrics_port: {host}:{port}: {error.strerror or error}") from error
         self.port: Final[int] = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics-page", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Listens no longer."""
+        """Stops listening."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -101,7 +102,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Whose health it shows, a class of its own says: ``http.server`` makes handlers by itself."""
+    """A subclass for each page sets ``health``, because ``http.server`` makes the handlers."""
 
     health: ClassVar[Health]
     timeout: ClassVar[float | None] = REQUEST_TIMEOUT_S

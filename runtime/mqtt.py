@@ -1,13 +1,13 @@
-"""MQTT: one connection with its subscriptions, acknowledged by hand. The only importer of paho-mqtt.
+"""One MQTT connection with its subscriptions and manual acknowledgements. The only importer of paho-mqtt.
 
-Delivery is at least once both ways. A received QoS 1 message stays the broker's until :meth:`MqttConnection.ack`; an
-acknowledgement counts only on the connection that delivered the message (packet ids are reused), so after a reconnect
-the broker delivers again and the receiver must be idempotent. A published message is the caller's until
-``on_published`` reports its packet id; the caller keeps a durable copy until then.
+Delivery is at least once in both directions. The broker keeps a QoS 1 message until :meth:`MqttConnection.ack`. An
+acknowledgement is valid only on the connection that delivered the message, because packet ids are reused; after a
+reconnect the broker delivers the message again, so receivers must be idempotent. The caller keeps a durable copy of a
+published message until ``on_published`` reports its packet id.
 
-Callbacks run on the connection's own thread. They must only put something into a queue that cannot block: paho holds
-its lock on outgoing messages while it calls ``on_published``, and whoever waits there for a thread that publishes waits
-for ever.
+Callbacks run on the connection's own thread. They may only put something into a queue that cannot block: paho holds its
+lock on outgoing messages while it calls ``on_published``, so a callback that waits for a publishing thread never
+returns.
 """
 
 import ssl
@@ -49,17 +49,17 @@ _QOS: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MqttSettings:
-    """Where the broker is and how to speak to it (table ``[mqtt]``).
+    """The broker's address and how to talk to it (table ``[mqtt]``).
 
     Attributes:
         host, port: the broker.
-        root: first levels of every topic.
+        root: the first levels of every topic.
         protocol: ``5``, or ``3.1.1`` for brokers without MQTT 5 (results then do not expire on the broker).
         keepalive_s: seconds between pings; a dead peer is noticed after one and a half times that.
         session_expiry_s: how long the broker keeps a persistent session's queue.
-        receive_maximum: unacknowledged messages the broker may have under way to us.
-        username, password_file: credentials, where the broker wants them.
-        ca_file, certificate_file, key_file: TLS; ``ca_file`` switches it on.
+        receive_maximum: how many unacknowledged messages the broker may send to this client.
+        username, password_file: credentials, if the broker requires them.
+        ca_file, certificate_file, key_file: for TLS, which ``ca_file`` switches on.
     """
 
     host: str = "127.0.0.1"
@@ -95,9 +95,9 @@ class Message:
     """A received message.
 
     Attributes:
-        topic, payload, retained, packet_id: as it came.
-        connection: counts connections: an ack for an earlier one is void.
-        received_s: when, by the monotonic clock.
+        topic, payload, retained, packet_id: as received.
+        connection: the number of the connection that delivered it; :meth:`MqttConnection.ack` needs it.
+        received_s: time of receipt by the monotonic clock.
     """
 
     topic: str
@@ -110,7 +110,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Will:
-    """What the broker publishes, retained, when we vanish."""
+    """The message that the broker publishes, retained, when this client vanishes."""
 
     topic: str
     payload: bytes
@@ -118,15 +118,15 @@ class Will:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What one connection is for.
+    """The purpose of one connection.
 
     Attributes:
-        client_id: must be the same across restarts where ``persistent``.
-        subscriptions: topic filters, all QoS 1.
-        persistent: the broker keeps the session and its queue while we are away.
+        client_id: if ``persistent``, must be the same after a restart.
+        subscriptions: topic filters, all with QoS 1.
+        persistent: the broker keeps the session and its queue while this client is disconnected.
         manual_ack: received messages wait for :meth:`MqttConnection.ack`.
-        max_payload_bytes: MQTT 5 brokers drop larger messages before they reach us.
-        will: last will, if any.
+        max_payload_bytes: an MQTT 5 broker does not send larger messages to this client.
+        will: the last will, if any.
     """
 
     client_id: str
@@ -140,7 +140,7 @@ class Session:
 class MqttConnection:
     """One broker connection that reconnects by itself.
 
-    ``_connection`` is written by the network thread only; other threads read it.
+    Only the network thread writes ``_connection`` and ``_refusal``; other threads read them.
     """
 
     def __init__(
@@ -152,14 +152,14 @@ class MqttConnection:
         on_published: Callable[[int], None] | None = None,
         on_connected: Callable[[], None] | None = None,
     ) -> None:
-        """Connects nothing yet.
+        """Does not connect yet.
 
         Args:
-            settings: where the broker is.
-            session: what the connection is for.
-            on_message: takes each received message.
-            on_published: takes the packet id of each message of ours that the broker has confirmed.
-            on_connected: called at every connection, once its subscriptions are confirmed.
+            settings: the broker's address.
+            session: the purpose of the connection.
+            on_message: called with each received message.
+            on_published: called with the packet id of each published message that the broker has confirmed.
+            on_connected: called after every connect, once the subscriptions are confirmed.
         """
         self._settings = settings
         self._session = session
@@ -167,7 +167,7 @@ class MqttConnection:
         self._on_published = on_published
         self._on_connected = on_connected
         self._connection = 0
-        self._refusal = ""  # written, as _connection, by the network thread only
+        self._refusal = ""
         self._up = threading.Event()
         self._subscribed = threading.Event()
         self._v5 = settings.protocol == "5"
@@ -192,45 +192,45 @@ class MqttConnection:
         """Disconnects cleanly (the will is not sent) and ends the network thread."""
         self._client.disconnect()
         self._client.loop_stop()
-        client = self._client  # its callbacks refer to us: a ring that would keep the socket open until collected
+        client = self._client  # its callbacks refer to this object: a cycle that would keep the socket open
         client.on_connect = client.on_disconnect = client.on_subscribe = client.on_message = client.on_publish = None
         _CONNECTED.labels(self._session.client_id).set(0)
 
     @property
     def is_connected(self) -> bool:
-        """Whether the broker accepted us and we have not lost it since."""
+        """Whether the broker has accepted the connection and it is still up."""
         return self._up.is_set()
 
     @property
     def is_ready(self) -> bool:
-        """Whether we are connected, and the broker has confirmed every subscription."""
+        """Whether the connection is up and the broker has confirmed every subscription."""
         return self._up.is_set() and (self._subscribed.is_set() or not self._session.subscriptions)
 
     @property
     def refusal(self) -> str:
-        """What the broker refused last, in its words; empty while it refuses nothing."""
+        """The broker's last refusal, in its words; empty if it refused nothing since the last connect."""
         return self._refusal
 
     @property
     def connection(self) -> int:
-        """How many times we connected so far; the ``connection`` of messages delivered now."""
+        """The number of connects so far; the ``connection`` of messages that are delivered now."""
         return self._connection
 
     def wait_subscribed(self, seconds: float) -> bool:
-        """Waits until the broker has confirmed all subscriptions; False when ``seconds`` passed before."""
+        """Waits until the broker has confirmed all subscriptions; False if that takes longer than ``seconds``."""
         return self._subscribed.wait(seconds)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False, expiry_s: int | None = None) -> int | None:
         """Hands a QoS 1 message to the broker.
 
         Args:
-            topic: where to.
-            payload: at most what the broker takes.
-            retain: keep it for later subscribers.
-            expiry_s: MQTT 5 message expiry; ignored on 3.1.1.
+            topic: the topic.
+            payload: the content.
+            retain: the broker keeps it for later subscribers.
+            expiry_s: MQTT 5 message expiry; ignored with 3.1.1.
 
         Returns:
-            The packet id that ``on_published`` will report; None when not connected (try again later).
+            The packet id that ``on_published`` will report; None if not connected (try again later).
         """
         if not self._up.is_set():
             return None
@@ -242,7 +242,7 @@ class MqttConnection:
         return info.mid if info.rc == paho.MQTT_ERR_SUCCESS else None
 
     def ack(self, message: Message) -> None:
-        """Tells the broker that ``message`` is ours now. Void after a reconnect: the broker delivers it again."""
+        """Acknowledges ``message``. Does nothing after a reconnect: the broker then delivers the message again."""
         if message.connection == self._connection and self._up.is_set():
             self._client.ack(message.packet_id, _QOS)
 
@@ -321,7 +321,7 @@ class MqttConnection:
     def _received(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         try:
             topic = message.topic
-        except UnicodeDecodeError:  # a broker must not forward such a topic (MQTT 5, 1.5.4); some do
+        except UnicodeDecodeError:  # brokers must not forward such a topic (MQTT 5, 1.5.4), but some do
             return
         if self._on_message is not None:
             received = Message(

@@ -21,7 +21,7 @@ class Stop:
 
     @property
     def requested(self) -> bool:
-        """Whether to stop."""
+        """Whether a stop was requested."""
         return self._event.is_set()
 
     def request(self) -> None:
@@ -33,9 +33,9 @@ class Stop:
         return self._event.wait(seconds)
 
     def on_signals(self) -> "Stop":
-        """Makes SIGTERM and SIGINT request the stop, and a dying thread end the process; call from the main thread.
+        """Makes SIGTERM and SIGINT request the stop, and a dying thread end the process. Call it on the main thread.
 
-        A thread that ends by an unexpected exception is a bug: better to be restarted than to live on deaf.
+        A thread that dies of an unexpected exception is a bug. It is better to be restarted than to run without it.
         """
 
         def handle(_number: int, _frame: FrameType | None) -> None:
@@ -53,7 +53,7 @@ def _crash(arguments: threading.ExceptHookArgs) -> None:
 
 
 class Backoff:
-    """Delays between retries: doubling from ``first_s`` to ``last_s``, each with up to half of jitter."""
+    """Delays between retries: doubling from ``first_s`` to ``last_s``, each shortened by up to half at random."""
 
     def __init__(self, first_s: float, last_s: float) -> None:
         self._first_s = first_s
@@ -67,12 +67,12 @@ class Backoff:
         return delay * (1 - random_fraction() / 2)
 
     def reset(self) -> None:
-        """After a success."""
+        """Call this after a success."""
         self._next_s = self._first_s
 
 
 def installed_version() -> str:
-    """The version of this software; ``unknown`` in a checkout that was not installed."""
+    """The version of this software; ``unknown`` if it is not installed."""
     try:
         return metadata.version("attestream")
     except metadata.PackageNotFoundError:

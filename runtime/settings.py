@@ -1,10 +1,9 @@
-"""Settings: one TOML file a service becomes one frozen dataclass. The only reader of the environment.
+"""Reads a service's TOML file into one frozen dataclass. The only module that reads the environment.
 
-``load`` turns a TOML table into a dataclass by its field types; a nested table is a nested dataclass. Every field can
-be overridden by ``ATTESTREAM_<COMMAND>_<TABLE>_<FIELD>`` (upper case, ``-`` as ``_``; lists separated by commas),
-except tables by name. An unknown key, a missing key or a wrong type is a ``ConfigError`` that names the file and the
-field.
-Relative paths are relative to the file's folder. Secrets are never values: they are paths of files.
+:func:`load` converts a table by the types of the dataclass's fields; a nested table becomes a nested dataclass. A
+variable ``ATTESTREAM_<COMMAND>_<TABLE>_<FIELD>`` overrides a field (upper case, ``_`` for ``-``, list items separated
+by commas), except in tables by name. An unknown key, a missing key or a wrong type is a ``ConfigError`` that names the
+file and the field. Relative paths start at the file's folder. Secrets are never values, but paths of files.
 """
 
 import dataclasses
@@ -33,7 +32,7 @@ def load(path: Path, settings_type: type[S], role: str) -> S:
         path: the TOML file.
         settings_type: a dataclass whose fields are str, int, float, bool, Path, tuples of these, optional ones of
             these, tables by name (``Mapping[str, ...]``) of these, or further dataclasses.
-        role: the command's name, for the environment's prefix.
+        role: the command's name, for the prefix of its environment variables.
 
     Raises:
         ConfigError: names the file, the field and what was expected.
@@ -53,12 +52,12 @@ def load(path: Path, settings_type: type[S], role: str) -> S:
 
 
 def build(text: str, settings_type: type[S], name: str) -> S:
-    """Reads TOML text into ``settings_type``; the environment has no say in it.
+    """Reads TOML text into ``settings_type``; ignores the environment.
 
     Args:
         text: TOML.
         settings_type: as for :func:`load`, without paths.
-        name: what to call the text in errors.
+        name: of the text, for error messages.
 
     Raises:
         ConfigError: names the text, the field and what was expected.
@@ -73,26 +72,28 @@ def _parse(text: str, path: Path) -> dict[str, object]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML ({error})") from error
     except RecursionError as error:
-        raise ConfigError(f"{path}: not TOML that can be read: nested too deep") from error
+        raise ConfigError(f"{path}: not readable TOML: nested too deeply") from error
 
 
 @contextmanager
-def naming(what: object) -> Iterator[None]:
-    """Puts the file, or the setting, that a ``ConfigError`` is about before its text."""
+def naming(source: object) -> Iterator[None]:
+    """Puts ``source``, a file or a setting, in front of the text of a ``ConfigError``."""
     try:
         yield
     except ConfigError as error:
-        raise ConfigError(f"{what}: {error.detail}") from error
+        raise ConfigError(f"{source}: {error.detail}") from error
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Context:
     path: Path
-    overrides: dict[str, str]  # consumed as fields claim them
-    used: dict[str, str] = dataclasses.field(default_factory=dict)  # variable by the field it was for, with its tables
+    overrides: dict[str, str]  # each is removed when its field uses it
+    used: dict[str, str] = dataclasses.field(
+        default_factory=dict
+    )  # the variable that set a field, by the field's full name
 
     def sources(self, where: str, detail: str) -> str:
-        """The variables that an error of the table ``where`` is about; all of that table's if it names none."""
+        """The variables that an error in the table ``where`` names; all variables of that table if it names none."""
         here = {name: variable for name, variable in self.used.items() if name.startswith(where)}
         words = set(re.findall(r"\w+", detail))
         named = {name: variable for name, variable in here.items() if name.rpartition(".")[2] in words} or here

@@ -1,7 +1,7 @@
-"""Logs and metrics. Log lines are ``time level role event key=value …`` on standard error; never payloads or keys.
+"""Log lines and metrics. A line is ``time level role event key=value …`` on standard error; never payloads or keys.
 
-Metrics are ``prometheus_client`` objects that each service declares beside its code; ``runtime.metrics_page`` shows
-them, ``docs/metrics.md`` explains them.
+Each service declares its metrics (``prometheus_client``) beside its code. ``runtime.metrics_page`` serves them,
+``docs/metrics.md`` explains them.
 """
 
 import json
@@ -45,7 +45,7 @@ def _quote(value: object) -> str:
 
 
 def configure_logging(role: str, level: str) -> None:
-    """Sends all log records to standard error in one format.
+    """Writes all log records to standard error in one format.
 
     Raises:
         ConfigError: ``level`` is not one of :data:`LEVELS`.
@@ -58,7 +58,7 @@ def configure_logging(role: str, level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
-    for chatty in ("httpcore", "httpx"):  # addresses and headers of every request
+    for chatty in ("httpcore", "httpx"):  # they log addresses and headers of every request
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.WARNING)
 
@@ -67,7 +67,7 @@ def check_metrics_address(port: int, host: str) -> None:
     """Checks the settings ``metrics_port`` and ``metrics_host``, which every role has.
 
     Raises:
-        ConfigError: names the setting. An empty host is one: it would mean every address of this machine.
+        ConfigError: names the setting. An empty host is refused: it would mean every address of this machine.
     """
     if not 0 <= port <= _MAX_PORT:
         raise ConfigError(f"metrics_port: {port}, expected 0 to {_MAX_PORT}")
@@ -78,7 +78,7 @@ def check_metrics_address(port: int, host: str) -> None:
 
 
 class Logger:
-    """A named logger whose lines are an event and its fields."""
+    """Writes log lines: an event and its fields."""
 
     __slots__ = ("_logger",)
 
@@ -90,37 +90,37 @@ class Logger:
         self._logger.debug(event, extra={"fields": fields})
 
     def info(self, event: str, **fields: object) -> None:
-        """Normal life."""
+        """For normal operation."""
         self._logger.info(event, extra={"fields": fields})
 
     def warning(self, event: str, **fields: object) -> None:
-        """Someone may want to look: a rejected message, a retry."""
+        """Somebody may want to look: a rejected message, a retry."""
         self._logger.warning(event, extra={"fields": fields})
 
     def error(self, event: str, **fields: object) -> None:
-        """Someone must look."""
+        """Somebody must look."""
         self._logger.error(event, extra={"fields": fields})
 
 
 class LateGauge(Collector):
-    """A gauge with one label whose values are asked for when somebody looks.
+    """A gauge with one label whose values are computed when the metrics are read.
 
-    So they are right while the loop that they are about hangs, and cost nothing while nobody looks. The source runs on
-    the looker's thread.
+    They are right even while the loop that they measure hangs, and cost nothing between two reads. The source runs on
+    the reading thread.
     """
 
     def __init__(self, name: str, documentation: str, label: str) -> None:
-        """Registers the gauge; it has no values before :meth:`read_from`."""
+        """Registers the gauge; it has no values until :meth:`read_from` is called."""
         self.name, self.documentation, self.label = name, documentation, label
         self._source: Callable[[], Mapping[str, float]] = dict
         REGISTRY.register(self)
 
     def read_from(self, source: Callable[[], Mapping[str, float]]) -> None:
-        """Where values by label come from, from now on."""
+        """Sets the source of the values, by label."""
         self._source = source
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Its name alone; asks nobody."""
+        """The gauge without values; does not call the source."""
         return [GaugeMetricFamily(self.name, self.documentation, labels=[self.label])]
 
     @override

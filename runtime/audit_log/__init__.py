@@ -1,6 +1,6 @@
-"""The tamper-evident audit log of one writer: journal, Merkle tree of tiles, checkpoints, and where they are stored.
+"""Writes and reads tamper-evident audit logs: a journal, a Merkle tree in tiles, and signed checkpoints.
 
-``writer`` appends, ``sequencer`` moves entries from the ``journal`` into the tree (``tree_writer``, ``tile_log``),
-``signer`` and ``stamper`` make checkpoints, ``retention`` prunes. ``any_log`` and ``captured`` read. ``store`` is a
-folder, and ``object_store`` a bucket.
+``writer`` appends to the ``journal``. ``sequencer`` moves entries from there into the tree (``tree_writer``).
+``signer`` and ``stamper`` sign and stamp checkpoints. ``retention`` deletes old evidence. ``tile_log``, ``any_log`` and
+``captured`` read. An audit log is kept in a folder (``store``) or a bucket (``object_store``).
 """

@@ -1,8 +1,8 @@
-"""Reads an audit log from beginning to end, whatever form it has: a tiled log (a folder, or a URL), or a single file.
+"""Reads an audit log of any form from beginning to end: a tiled log (a folder or a URL), or a single file.
 
-Of a tiled log come the entries of the tree, then those that are only in its journal yet; an entry's number is its place
-in the tree, from 0. In a single file, a journal's segment or the log of an earlier version, it is the writer's number.
-Nothing is verified here.
+A tiled log yields the entries of its tree, then those that are only in its journal so far. The number of an entry is
+its index in the tree, from 0. In a single file (a segment of a journal, or the audit log of an earlier version) it is
+the number that the writer gave it. This module verifies nothing.
 """
 
 from collections.abc import Iterator
@@ -23,17 +23,17 @@ JOURNAL: Final = "journal"
 
 
 def is_tiled_log(path: Path) -> bool:
-    """Whether this is the folder of a tiled log, and not one of other files."""
+    """Whether this folder holds a tiled log."""
     return (path / CHECKPOINT).is_file() or bool(segments(path / JOURNAL))
 
 
 def read_entries(path: Path | str) -> Iterator[tuple[int, bytes]]:
-    """Every whole entry of an audit log with its number, oldest first; of what was pruned the objects that were kept.
+    """Yields every whole entry of an audit log with its number, oldest first; of pruned ones only the kept objects.
 
     Raises:
-        ConfigError: the log cannot be read, or is none.
-        AuditFileDamagedError: an entry before the last one does not check out.
-        WorldError: after the last whole entry, when there is more: a torn tail, or an entry being written.
+        ConfigError: it cannot be read, or is not an audit log.
+        AuditFileDamagedError: an entry before the last one is damaged.
+        WorldError: after the last whole entry, if more bytes follow: a torn tail, or an entry that is being written.
     """
     if isinstance(path, str) and "://" in path:
         yield from _of_tree(AuditLogReader(open_store(path)), None)
@@ -48,7 +48,7 @@ def read_entries(path: Path | str) -> Iterator[tuple[int, bytes]]:
 
 
 def _of_tree(reader: AuditLogReader, journal: Path | None) -> Iterator[tuple[int, bytes]]:
-    """The tree, then the journal; once more the tree where it has grown, and the journal was shortened, meanwhile."""
+    """The tree, then the journal. If the journal was shortened meanwhile, first the new part of the tree."""
     index = 0
     try:
         while True:

@@ -1,6 +1,7 @@
-"""What somebody has kept of a broker's messages: a verifier's audit log, files of one message each, or folders of both.
+"""Reads recorded messages of a broker: an audit log, files of one message each, or a folder of both.
 
-Nothing here is trusted: whoever reads it verifies what is signed. Damage ends the reading of a log, and only of it.
+This module trusts and verifies nothing; callers verify signatures. A damaged audit log is read up to the damage, and
+reading continues with the next file.
 """
 
 from collections.abc import Iterator
@@ -22,13 +23,13 @@ _NS_PER_US: Final = 1000
 
 
 def read_captured(path: Path) -> Iterator[tuple[int, AuditEntry]]:
-    """Numbered entries, in the order of a log, or of the files' names in a folder.
+    """Yields numbered entries, in the order of the audit log, or of the file names in a folder.
 
-    A file of one message was received when it was written last, as far as anyone can tell.
+    The receipt time of a file of one message is the file's modification time.
 
     Raises:
-        ConfigError: the file cannot be read, or is neither a message nor an audit log. Such files in a folder are
-            passed over, unless there is nothing else in it.
+        ConfigError: the file cannot be read, or is neither a message nor an audit log. In a folder such files are
+            skipped, unless it holds no other files.
     """
     if not path.is_dir() or is_tiled_log(path):
         yield from _of_file(path, 0)
@@ -59,11 +60,11 @@ def _of_file(path: Path, number: int) -> Iterator[tuple[int, AuditEntry]]:
             except PeerError:
                 continue
     except WorldError:
-        return  # a torn end, or one that is being written
+        return  # a torn tail, or an entry that is being written
 
 
 def _can_be_message(path: Path) -> bool:
-    """Whether it is no longer than a message: a log can be longer than memory."""
+    """Whether the file is short enough for a message. An audit log may not fit into memory."""
     if path.is_dir():
         return False
     try:

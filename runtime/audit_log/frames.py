@@ -1,11 +1,10 @@
 """Numbered entries in append-only files: the journals of audit logs, and whole audit logs of earlier versions.
 
-Frame: number (u64), length (u32), CRC-32 of the entry (u32), all big-endian, then the entry. Numbers grow. The checksum
-finds disks that forget, not people who change things: those recompute it.
+A frame is: number (u64), length (u32), CRC-32 of the entry (u32), all big-endian, then the entry. Numbers grow. The
+checksum detects faulty disks, not tampering: anyone who changes an entry can recompute it.
 
-A torn frame at the very end, left by a crash while writing, is cut off when the file is opened for appending, and so is
-damage in entries that will be written again. Damage anywhere else is never cut off: the file is refused, with the
-offset.
+Opening a file for appending cuts off a torn frame at its end, which a crash has left, and damaged entries that will be
+written again. A file that is damaged anywhere else is refused, with the offset.
 """
 
 import os
@@ -20,23 +19,23 @@ from schemas.errors import ConfigError, WorldError
 from schemas.reasons import Reason
 
 _FRAME: Final = struct.Struct(">QII")
-_LOOKED_THROUGH_BYTES: Final = 4 * 1024 * 1024
-_LOOKED_AT: Final = 1000
+_SEARCHED_BYTES: Final = 4 * 1024 * 1024
+_MAX_CANDIDATES: Final = 1000
 
 
 class AuditFileDamagedError(ConfigError):
-    """A frame that is not the last one does not check out; the file has to be restored or moved away."""
+    """A frame before the last one is damaged. The file must be restored or moved away."""
 
 
 class FrameFile:
     """One file, open for appending. Owned by one thread."""
 
     def __init__(self, path: Path, *, repeated_from: int | None = None) -> None:
-        """Opens the file for appending, making it or cutting a torn tail off.
+        """Opens the file for appending. Makes it if it is missing; cuts off a torn tail.
 
         Args:
             path: the file.
-            repeated_from: number of the first entry that will be appended again; None for none.
+            repeated_from: number of the first entry that will be appended again; None if none will be.
 
         Raises:
             ConfigError: the file cannot be opened, or is damaged before its end.
@@ -51,14 +50,14 @@ class FrameFile:
         for number, _, after in read_frames(path, repeated_from=repeated_from):
             self._last, self.size = number, after
             self.count += 1
-        if (repeated_from is None or self._last + 1 < repeated_from) and _goes_on(path, self.size, self._last):
+        if (repeated_from is None or self._last + 1 < repeated_from) and _continues(path, self.size, self._last):
             problem = (
                 f"audit log {path}: damaged at offset {self.size}; whole entries follow; restore it or move it away"
             )
             raise AuditFileDamagedError(problem)
         try:
             os.ftruncate(self._file, self.size)
-            os.fsync(self._file)  # whoever wrote the last frames may have been killed before its fsync
+            os.fsync(self._file)  # the process that wrote the last frames may have been killed before its fsync
         except OSError as error:
             raise ConfigError(f"audit_log: {path}: {error.strerror}") from error
 
@@ -67,14 +66,14 @@ class FrameFile:
         os.close(self._file)
 
     def last_number(self) -> int:
-        """Number of the last entry on disk; 0 for none."""
+        """Number of the last entry on disk; 0 if there is none."""
         return self._last
 
     def append(self, entries: Sequence[tuple[int, bytes]]) -> None:
-        """Appends those whose number is new; when it returns they are on disk, with one fsync.
+        """Appends the entries whose number is new, with one fsync. When it returns, they are on disk.
 
         Raises:
-            WorldError: ``store-unavailable``; nothing of it is in the file.
+            WorldError: ``store-unavailable``; then nothing was appended.
         """
         fresh = [(number, entry) for number, entry in entries if number > self._last]
         if not fresh:
@@ -93,14 +92,14 @@ class FrameFile:
         self.count += len(fresh)
 
 
-def _goes_on(path: Path, offset: int, last: int) -> bool:
-    """Whether a whole frame lies behind one that ends behind the file's end: a length was damaged, nothing torn."""
+def _continues(path: Path, offset: int, last: int) -> bool:
+    """Whether a whole frame follows one that seems to end after the file: then its length is damaged, not torn."""
     with path.open("rb") as file:
         file.seek(offset)
-        rest = file.read(_LOOKED_THROUGH_BYTES)
-    near = last.to_bytes(8, "big")[:5]  # of the numbers that can follow
+        rest = file.read(_SEARCHED_BYTES)
+    near = last.to_bytes(8, "big")[:5]  # the first bytes of every number that can follow
     place = rest.find(near, 1)
-    for _ in range(_LOOKED_AT):
+    for _ in range(_MAX_CANDIDATES):
         if not 0 <= place <= len(rest) - _FRAME.size:
             return False
         number, length, checksum = _FRAME.unpack_from(rest, place)
@@ -112,12 +111,12 @@ def _goes_on(path: Path, offset: int, last: int) -> bool:
 
 
 def encode_frame(number: int, entry: bytes) -> bytes:
-    """One entry as it stands in the file."""
+    """One entry as it is in the file."""
     return _FRAME.pack(number, len(entry), zlib.crc32(entry)) + entry
 
 
 def read_frames(path: Path, *, repeated_from: int | None = None, offset: int = 0) -> Iterator[tuple[int, bytes, int]]:
-    """Number, entry and end offset of every whole frame.
+    """Yields number, entry and end offset of every whole frame.
 
     Args:
         path: the file.
@@ -125,7 +124,7 @@ def read_frames(path: Path, *, repeated_from: int | None = None, offset: int = 0
         offset: where to begin: the end offset of a frame.
 
     Raises:
-        AuditFileDamagedError: a frame that is not the last one does not check out.
+        AuditFileDamagedError: a frame before the last one is damaged.
     """
     position, last = offset, 0
     with path.open("rb") as file:
@@ -135,7 +134,7 @@ def read_frames(path: Path, *, repeated_from: int | None = None, offset: int = 0
             number, length, checksum = _FRAME.unpack(head)
             end = position + _FRAME.size + length
             if number == length == checksum == 0 and not any(file.read()):
-                return  # a file extended but not written before the power went
+                return  # a power cut: the file was extended, but not written
             if end > size:
                 return
             entry = file.read(length)

@@ -1,13 +1,13 @@
-"""The journal of a tiled log: what is fsynced, and not, or not long, in the tree.
+"""The journal of an audit log: entries that are fsynced, but not in the tree yet, or only recently.
 
-A folder of segments, files of frames (:mod:`runtime.audit_log.frames`) named
-``<first index>-<last number before>.frames``. One thread appends (:class:`Journal`); a reader of its own
-(:class:`JournalCursor`) follows. Segments that lie in the tree as a whole are removed, but never the last one: it is
-what remembers the last number.
+It is a folder of segments: files of frames (:mod:`runtime.audit_log.frames`) named
+``<first index>-<last number before>.frames``. One thread appends (:class:`Journal`), another reads
+(:class:`JournalCursor`). A segment is removed once all its entries are in the tree; the last segment stays, because it
+records the last number.
 
-An index is a leaf's place in the tree; a number is the writer's, grows, and may leave gaps. Where the journal ends
-before the tree (its disk forgot), the entries that are missing are taken once more if they are appended again, and
-passed over if not, so that no index ever holds two entries.
+An index is a leaf's place in the tree. A number is given by the writer; numbers grow and may have gaps. If the journal
+ends before the tree (its disk lost entries), the missing entries are accepted again when they are appended again, and
+skipped otherwise. So no index ever gets two different entries.
 """
 
 import itertools
@@ -24,7 +24,9 @@ from schemas.reasons import Reason
 SEGMENT_BYTES: Final = 8 * 1024 * 1024
 SEGMENT_ENTRIES: Final = 8192
 _NAME: Final = re.compile(r"([0-9]{20})-([0-9]{20})\.frames")
-Entries = Callable[[int, int], Sequence[bytes]]  # those of the tree, from an index until before another
+Entries = Callable[
+    [int, int], Sequence[bytes]
+]  # reads entries of the tree, from an index up to but not including another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ class Segment:
     Attributes:
         path: the file.
         start: index of its first entry.
-        last: number of the entry before it; 0 for none.
+        last: number of the entry before it; 0 if there is none.
     """
 
     path: Path
@@ -43,7 +45,7 @@ class Segment:
 
 
 def segments(folder: Path) -> list[Segment]:
-    """The journal's files, oldest first; none where there is no such folder."""
+    """The journal's files, oldest first; empty if the folder does not exist."""
     try:
         names = sorted(path.name for path in folder.iterdir())
     except FileNotFoundError:
@@ -55,7 +57,7 @@ def segments(folder: Path) -> list[Segment]:
 
 
 class Journal:
-    """Appends. Owned by one thread; another may ask for :attr:`end`, and may remove segments before the last."""
+    """Appends. Owned by one thread. Another may read :attr:`end` and remove all segments but the last."""
 
     def __init__(
         self,
@@ -66,14 +68,14 @@ class Journal:
         repeated_from: int | None = None,
         segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
-        """Opens the last segment, repairing its end, or begins a journal.
+        """Opens the last segment and repairs its end, or begins a journal.
 
         Args:
             folder: made if missing.
             tree_size: leaves in the tree.
-            tree: reads entries of the tree; needed where there is one.
-            repeated_from: number of the first entry that will be appended again; None for none.
-            segment_bytes: a segment that has grown to this size, or to :data:`SEGMENT_ENTRIES`, is followed by another.
+            tree: reads entries of the tree; required if it has any.
+            repeated_from: number of the first entry that will be appended again; None if none will be.
+            segment_bytes: size, beside :data:`SEGMENT_ENTRIES`, at which a segment is full.
 
         Raises:
             ConfigError: the folder cannot be used, a segment is damaged before its end, or entries between the tree's
@@ -95,22 +97,22 @@ class Journal:
         self._tree_size, self._missing = tree_size, list[bytes]()
         if self.end < tree_size and tree is not None:
             missing = list(tree(self.end, tree_size))
-            self._missing = missing if len(missing) == tree_size - self.end else []  # else some were pruned
+            self._missing = missing if len(missing) == tree_size - self.end else []  # otherwise some were pruned
 
     @property
     def end(self) -> int:
-        """Index after the last entry on disk."""
+        """The index after the last entry on disk."""
         return self._segment.start + self._file.count
 
     def last_number(self) -> int:
-        """Number of the last entry on disk; 0 for none."""
+        """Number of the last entry on disk; 0 if there is none."""
         return self._file.last_number() or self._segment.last
 
     def append(self, entries: Sequence[tuple[int, bytes]]) -> None:
-        """Appends entries; when it returns they are on disk, with one fsync. Those with an old number are not new.
+        """Appends the entries whose number is new, with one fsync. When it returns, they are on disk.
 
         Raises:
-            WorldError: ``store-unavailable``; call again with the same.
+            WorldError: ``store-unavailable``; call it again with the same entries.
         """
         fresh = [(number, entry) for number, entry in entries if number > self.last_number()]
         if not fresh:
@@ -127,7 +129,7 @@ class Journal:
         self._file.close()
 
     def _make_up(self, fresh: Sequence[tuple[int, bytes]]) -> None:
-        """Takes once more what the tree holds already; what it does not hold comes behind the tree's end."""
+        """Fills the gap before the tree's end with the entries that the tree has; appends the others after its end."""
         again = 0
         while again < min(len(fresh), len(self._missing)) and fresh[again][1] == self._missing[again]:
             again += 1
@@ -147,7 +149,7 @@ class Journal:
         except ConfigError as error:
             raise WorldError(Reason.STORE_UNAVAILABLE, error.detail) from error
         self._file.close()
-        # One assignment each: `end` may be asked in between, and is then too small, never too large.
+        # In this order: another thread that reads `end` in between gets a value that is too small, never too large.
         self._file, self._segment = file, segment
 
     def _named(self, start: int, last: int) -> Segment:
@@ -155,20 +157,20 @@ class Journal:
 
 
 class JournalCursor:
-    """Reads a journal from an index on, remembering where it is. Owned by one thread."""
+    """Reads a journal from an index on and remembers its position. Owned by one thread."""
 
     def __init__(self, folder: Path, index: int) -> None:
         self._folder = folder
-        self.index = index  # of the next entry
+        self.index = index  # index of the next entry
         self._segment: Segment | None = None
-        self._offset = self._place = 0  # where to go on in it, and the index there
+        self._offset = self._place = 0  # its offset and index in that segment
 
     def read(self, until: int | None = None) -> Iterator[bytes]:
-        """Entries from where the last reading ended, until before index ``until``; None for as far as there are whole.
+        """Yields entries from the position on, up to but not including index ``until``; None for all whole ones.
 
         Raises:
-            AuditFileDamagedError: a frame that is not the last one does not check out.
-            WorldError: ``store-unavailable``: the entry at :attr:`index` is not there (any more), or no file can be
+            AuditFileDamagedError: a frame before the last one is damaged.
+            WorldError: ``store-unavailable``: the entry at :attr:`index` is not in the journal, or a file cannot be
                 read.
         """
         while until is None or self.index < until:
@@ -184,7 +186,7 @@ class JournalCursor:
                 return
 
     def _read_segment(self, until: int | None) -> Iterator[bytes]:
-        """The rest of one segment: of the one under way, or, where that has no more, of that which holds the next."""
+        """Yields the rest of the current segment, or, if that has no more, the segment with the next index."""
         if self._segment is None or self._exhausted():
             holding = [each for each in segments(self._folder) if each.start <= self.index]
             if not holding:
@@ -200,7 +202,7 @@ class JournalCursor:
                 return
 
     def unread_bytes(self) -> int:
-        """What is left behind the last whole entry of the segment under way; 0 where that is gone, or none."""
+        """The bytes after the last whole entry of the current segment; 0 if that segment is gone, or there is none."""
         try:
             return self._segment.path.stat().st_size - self._offset if self._segment is not None else 0
         except OSError:
@@ -211,7 +213,7 @@ class JournalCursor:
 
 
 def remove_before(folder: Path, size: int) -> None:
-    """Removes segments whose entries all lie in the tree of ``size`` leaves; the last one stays.
+    """Removes segments whose entries are all in the tree of ``size`` leaves; the last segment stays.
 
     Raises:
         WorldError: ``store-unavailable``.

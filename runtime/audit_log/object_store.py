@@ -1,7 +1,7 @@
-"""Logs in S3-compatible stores. The only importer of obstore, which is an extra (``attestream[object-store]``).
+"""Audit logs in S3-compatible stores. The only importer of obstore, which is an extra (``attestream[object-store]``).
 
-An object is durable when the store has answered, and replaced as a whole. Credentials, and what the options leave out,
-come from the environment variables that S3 clients share (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL`` …).
+An object is replaced as a whole, and durable once the store has answered. Credentials and missing options come from the
+environment variables that S3 clients share (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL`` …).
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,10 +32,10 @@ _RETRIES: "Final[RetryConfig]" = {"max_retries": 2, "retry_timeout": timedelta(s
 
 
 def open_store(location: str) -> AuditLogStore:
-    """The store of a log that is given on a command line: a folder, or ``s3://bucket/prefix``.
+    """The store of an audit log that a command line names: a folder, or ``s3://bucket/prefix``.
 
     Raises:
-        ConfigError: there is no such folder, or no such store.
+        ConfigError: the folder or the store does not exist.
     """
     if location.startswith(_SCHEME):
         return ObjectStore(location, {})
@@ -48,14 +48,14 @@ class ObjectStore(AuditLogStore):
     """A prefix in a bucket."""
 
     def __init__(self, url: str, options: Mapping[str, str]) -> None:
-        """Prepares; asks the store nothing yet.
+        """Does not connect yet.
 
         Args:
             url: ``s3://bucket/prefix``.
             options: of the store, by obstore's names: ``endpoint``, ``region`` …; ``allow_http = "true"`` for tests.
 
         Raises:
-            ConfigError: no such URL or option, or the extra is not installed.
+            ConfigError: the URL or an option is wrong, or the extra is not installed.
         """
         if _ABSENT:
             raise ConfigError(f"audit.store: {_ABSENT}; install attestream[object-store]")

@@ -1,12 +1,11 @@
-"""Gives up evidence that is too old: entry bundles, and what lies beside the tree for it.
+"""Deletes old evidence from an audit log: entry bundles and their blobs.
 
-Tiles of hashes, checkpoints and stamps stay for ever, so consistency can be shown for ever. So do the objects that
-evidence is judged by (handles, endorsements, reference values, policies): of a bundle that is given up they are kept,
-with their places, under ``kept/``; later evidence may need them, and the tiles still prove that they were there.
+Hash tiles, checkpoints and stamps are never deleted, so consistency can always be proven. Trust objects (handles,
+endorsements, reference values, policies) are never deleted either, because later evidence may need them: those of a
+deleted bundle are kept, with their places, under ``kept/``. The tiles still prove that they were in the audit log.
 
-Order: ``kept/<N>``, then ``pruned`` (from here on readers miss nothing), then blobs, then the bundle. What a kill
-    leaves
-behind is removed by the next round.
+Order: write ``kept/<N>``, then ``pruned`` (now readers can do without the bundle), then delete blobs, then the bundle.
+The next round finishes a deletion that was interrupted by a kill.
 """
 
 from typing import Final
@@ -27,24 +26,24 @@ class AuditLogRetention:
     """Owned by the sequencer's thread."""
 
     def __init__(self, store: AuditLogStore, days: int) -> None:
-        """Takes how long evidence is kept.
+        """Deletes nothing yet.
 
         Args:
-            store: where the log lies.
-            days: evidence received earlier is given up; 0 keeps it for ever.
+            store: of the audit log.
+            days: how long evidence is kept after its receipt; 0 for ever.
         """
         self._store, self._days = store, days
         self._due_us = 0
 
     def prune(self, size: int, now_us: int) -> None:
-        """Gives up the oldest full bundles, as far as nothing in them is young enough.
+        """Deletes the oldest full bundles, up to the first one with evidence that must be kept.
 
         Args:
             size: of the newest published checkpoint.
             now_us: UTC microseconds.
 
         Raises:
-            WorldError: ``store-unavailable``, or the log cannot be read; called again later.
+            WorldError: ``store-unavailable``, or the audit log cannot be read; call it again later.
         """
         if self._days == 0 or now_us < self._due_us:
             return
@@ -54,16 +53,16 @@ class AuditLogRetention:
             if first:
                 self._remove(reader, first - 1)
             for number in range(first, min(size // TILE_WIDTH, first + _BUNDLES_AT_ONCE)):
-                if not self._give_up(reader, number, now_us - self._days * _DAY_US):
+                if not self._delete(reader, number, now_us - self._days * _DAY_US):
                     break
             else:
                 if size // TILE_WIDTH > first + _BUNDLES_AT_ONCE:
-                    return  # there may be more: in the next round
+                    return  # the next round continues
         except PeerError as error:
             raise WorldError(Reason.STORE_UNAVAILABLE, f"audit log: {error.detail}") from error
         self._due_us = now_us + _EVERY_US
 
-    def _give_up(self, reader: AuditLogReader, number: int, before_us: int) -> bool:
+    def _delete(self, reader: AuditLogReader, number: int, before_us: int) -> bool:
         start = number * TILE_WIDTH
         kept: list[tuple[int, bytes]] = []
         entries = reader.entries(start, start + TILE_WIDTH)
@@ -72,7 +71,7 @@ class AuditLogRetention:
             try:
                 parsed = parse_entry(entry)
             except PeerError:
-                continue  # says nothing to anyone
+                continue  # nobody can use it
             if isinstance(parsed, ObjectEntry):
                 kept.append((index - start, leaf))
             elif parsed.received_us >= before_us:

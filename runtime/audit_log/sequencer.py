@@ -1,18 +1,19 @@
-"""Takes what the journal holds into the tree, and publishes checkpoints.
+"""Moves entries from the journal into the tree, and publishes checkpoints.
 
-The order of effects is written here, once:
+This is the only place that orders these effects:
 
-1. an entry is in the journal, fsynced (:mod:`runtime.audit_log.journal`; the writer goes on: publishes, acknowledges);
-2. blobs, bundles, tiles of hashes, each fsynced with its folder before the next kind
+1. an entry is in the journal, fsynced (:mod:`runtime.audit_log.journal`); the writer may now publish and acknowledge;
+2. blobs, then bundles, then hash tiles are written, each kind fsynced before the next
    (:mod:`runtime.audit_log.tree_writer`);
-3. the tree is checked against the last head that the key has signed, the new head is put into the key's memory,
+3. the tree is compared with the last head that the key has signed; the new head is written to the key's memory,
    fsynced, and only then signed (:mod:`runtime.audit_log.signer`);
-4. ``checkpoint`` is replaced where it is still the one that was there, then ``checkpoints/<size>`` is made;
-5. journal segments that lie before the checkpoint are removed;
+4. ``checkpoint`` is replaced, if it has not changed meanwhile, and ``checkpoints/<size>`` is made;
+5. journal segments before the checkpoint are removed;
 6. the newest checkpoint is stamped (:mod:`runtime.audit_log.stamper`).
 
-Whatever is killed between two of these is done again from what is there: the same entries give the same bytes. A log
-whose tiles, checkpoint or journal are behind what its key has signed is refused: a restored copy must not fork it.
+After a kill between two steps the next start repeats them: the same entries give the same bytes. An audit log whose
+tiles, checkpoint or journal are behind the last signed head is refused, because continuing a restored copy would fork
+it.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,18 +37,18 @@ _COMPARED_SEGMENTS: Final = 2
 
 
 class Sequencer:
-    """One log's tree. Owned by one thread; opened before that thread begins."""
+    """Grows the tree of one audit log. Owned by one thread, and opened before that thread starts."""
 
     def __init__(self, store: AuditLogStore, journal: Path, signer: AuditLogSigner) -> None:
-        """Finds out how far the log is, and checks that it did not go back.
+        """Reads the audit log's head, and checks that it extends the last signed one.
 
         Args:
-            store: where the log lies.
+            store: of the audit log.
             journal: the journal's folder.
-            signer: the log's key.
+            signer: the audit log's key.
 
         Raises:
-            ConfigError: another key's log, or one that is behind or beside what its key has signed.
+            ConfigError: the audit log belongs to another key, or does not extend the last head that its key has signed.
             WorldError: ``store-unavailable``.
         """
         self._store, self._journal, self._signer = store, journal, signer
@@ -57,13 +58,13 @@ class Sequencer:
         try:
             last = signer.last
             if last is not None and last.size > head.size:
-                head = last  # killed before it was published: its tiles have to be there
+                head = last  # killed before it was published; its tiles must be there
             self._tree = TreeWriter(store, head.size, head.root)
             signer.check(head, AuditLogReader(store).hashes(head.size))
         except PeerError as error:
             raise ConfigError(
-                f"audit_log: {error.detail}; the log is behind what its key has signed ({signer.memory}), or damaged: "
-                "restore it. A new log needs a new key"
+                f"audit_log: {error.detail}; it is behind what its key has signed ({signer.memory}), or damaged: "
+                "restore it. A new audit log needs a new key"
             ) from error
         if self._published is not None:  # killed between the two parts of step 4
             create(store, checkpoint_path(self.published_size), signer.repeat(self._head(self._published)))
@@ -75,17 +76,17 @@ class Sequencer:
         return self._tree.size
 
     def entries(self, start: int, end: int) -> list[bytes]:
-        """Entries of the tree, for a journal that ends before it."""
+        """Reads entries of the tree, for a journal that ends before it."""
         return [entry for _, entry in AuditLogReader(self._store).entries(start, end)]
 
     def check_journal(self, end: int) -> None:
-        """Reads what the journal holds beyond the tree, and compares what both hold.
+        """Reads the journal's entries after the tree, and compares the entries that are in both.
 
         Args:
             end: the journal's end.
 
         Raises:
-            ConfigError: damage, or a journal of another log.
+            ConfigError: the journal is damaged, or belongs to another audit log.
             WorldError: ``store-unavailable``.
         """
         for _ in JournalCursor(self._journal, self._tree.size).read(max(end, self._tree.size)):
@@ -95,25 +96,25 @@ class Sequencer:
             both = min(segment.start + SEGMENT_ENTRIES, self._tree.size)
             of_tree = reader.entries(segment.start, both) if segment.start < both else iter(())
             frames = enumerate((frame[1] for frame in read_frames(segment.path)), segment.start)
-            for index, entry in of_tree:  # of what was pruned only some
+            for index, entry in of_tree:  # only some of the pruned ones
                 journaled = next((each for place, each in frames if place == index), None)
                 if journaled is None:
                     break
                 if entry != journaled:
                     raise ConfigError(
-                        f"audit_log: entry {index} is another one in the journal {segment.path} than in the log; "
-                        "one of them was restored from a copy: move the journal away"
+                        f"audit_log: entry {index} differs between the journal {segment.path} and the tree; one was "
+                        "restored from a copy: move the journal away"
                     )
 
     def run(self, journal_end: Callable[[], int]) -> bool:
-        """Does steps 2 to 5 for all that is in the journal now; whether a checkpoint was published.
+        """Does steps 2 to 5 for all entries in the journal; returns whether it published a checkpoint.
 
         Args:
-            journal_end: the index after the last entry that is fsynced.
+            journal_end: returns the index after the last fsynced entry.
 
         Raises:
-            ConfigError: going on would fork the log; never to be tried again.
-            WorldError: ``store-unavailable``; to be called again.
+            ConfigError: to continue would fork the audit log. Do not call it again.
+            WorldError: ``store-unavailable``; call it again.
         """
         end = journal_end()
         if self._tree.size < end:
@@ -127,7 +128,7 @@ class Sequencer:
         return True
 
     def _chunk(self, end: int) -> list[bytes]:
-        """The next entries; a chunk that could not be stored is read again."""
+        """Reads the next entries. If the last chunk could not be stored, reads it again."""
         if self._cursor.index != self._tree.size:
             self._cursor = JournalCursor(self._journal, self._tree.size)
         chunk, taken = [], 0
@@ -139,7 +140,7 @@ class Sequencer:
         return chunk
 
     def _check_alone(self) -> None:
-        """Before anything is written: nobody else has published. The swap decides; this keeps the store clean."""
+        """Checks, before writing, that no other writer has published. The swap decides; this keeps the store clean."""
         there = self._store.read(CHECKPOINT, max_bytes=MAX_NOTE_BYTES)
         if there != self._published and self._head(there) != self._head(self._published):
             raise ConfigError(f"audit_log: {self._store.name}: another writer has published a checkpoint here")
@@ -149,10 +150,10 @@ class Sequencer:
         signed = self._signer.sign(head, AuditLogReader(self._store).hashes(head.size))
         if not self._store.swap(CHECKPOINT, signed, self._published):
             there = self._store.read(CHECKPOINT, max_bytes=MAX_NOTE_BYTES)
-            if there != signed:  # else an earlier try came through after all
+            if there != signed:  # otherwise an earlier try succeeded after all
                 if self._head(there) != self._head(self._published):
                     raise ConfigError(f"audit_log: {self._store.name}: another writer has published a checkpoint here")
-                self._published = there  # with a witness's cosignature
+                self._published = there  # it now has a witness's cosignature
                 self._publish()
                 return
         create(self._store, checkpoint_path(head.size), signed)
@@ -165,7 +166,7 @@ class Sequencer:
             return verify_checkpoint(raw, self._signer.public)
         except PeerError as error:
             raise ConfigError(
-                f"audit_log: {self._store.name}: not a log of this key and origin ({error.detail})"
+                f"audit_log: {self._store.name}: not the audit log of this key and origin ({error.detail})"
             ) from error
 
 

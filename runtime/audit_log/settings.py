@@ -1,4 +1,4 @@
-"""Settings of whoever writes an audit log: the table ``[audit]``."""
+"""Settings of an audit log's writer: the table ``[audit]``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ _MAX_RETENTION_DAYS = 36_500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditTsaSettings:
-    """Who stamps checkpoints (table ``[audit.tsa]``).
+    """The TSAs that stamp checkpoints (table ``[audit.tsa]``).
 
     Attributes:
-        urls: Time Stamp Authorities (RFC 3161 over HTTP) in the order in which they are asked; none: no stamps.
-        roots: PEM files of their root certificates; empty for those of the service's other time stamps.
+        urls: Time Stamp Authorities (RFC 3161 over HTTP), in the order in which they are asked; empty for no stamps.
+        roots: PEM files of their root certificates; empty for the roots that the service trusts for other stamps.
         timeout_s: for one exchange with one TSA.
-        tls_ca_file: PEM roots for https URLs, where not the operating system's.
+        tls_ca_file: PEM roots for https URLs; the operating system's if not given.
     """
 
     urls: tuple[str, ...] = ()
@@ -40,15 +40,15 @@ class AuditSettings:
 
     Attributes:
         signing_key: PEM file of the Ed25519 key that signs checkpoints.
-        origin: the log's name, which its verifier key carries; the default is the name in the file ``KEY.vkey`` that
-            lies beside the key since it was made.
-        memory: file that remembers the last tree head signed; the default lies beside the key.
-        store: URL of an S3-compatible store (``s3://bucket/prefix``) for the log, which then leaves only its journal in
-            ``audit_log``; the default keeps all there.
-        store_options: of that store, such as ``endpoint`` and ``region``; credentials come from its own environment.
-        checkpoint_interval_s: how often what is new is sequenced, and a checkpoint published and stamped.
-        retention_days: evidence older than this is given up; 0 keeps it for ever.
-        tsa: who stamps checkpoints.
+        origin: the audit log's name, which is part of its verifier key; by default the name in the file ``KEY.vkey``
+            that was made with the key.
+        memory: file that remembers the last signed tree head; by default beside the key.
+        store: URL of an S3-compatible store (``s3://bucket/prefix``) for the audit log; then only its journal is in
+            ``audit_log``. By default everything is there.
+        store_options: of that store, such as ``endpoint`` and ``region``; credentials come from the environment.
+        checkpoint_interval_s: how often new entries are sequenced and a checkpoint is published and stamped.
+        retention_days: evidence older than this is deleted; 0 keeps it for ever.
+        tsa: the TSAs that stamp checkpoints.
     """
 
     signing_key: Path | None = None
@@ -77,7 +77,7 @@ class AuditSettings:
         """The signing key's file.
 
         Raises:
-            ConfigError: there is none; says how to make one.
+            ConfigError: it is not set; the message explains how to make one.
         """
         if self.signing_key is None:
             problem = "audit.signing_key: missing; an audit log is signed by a key of its own, make it with"
@@ -85,5 +85,5 @@ class AuditSettings:
         return self.signing_key
 
     def memory_path(self, made_by: str) -> Path:
-        """The file that remembers the last tree head signed."""
+        """The file that remembers the last signed tree head."""
         return self.memory or self.key_path(made_by).with_suffix(".signed")

@@ -1,8 +1,8 @@
-"""The key of a log, and its memory of the last tree head that it has signed.
+"""The key of an audit log, and its memory: the last tree head that the key has signed.
 
-The memory is a file of its own, beside the key and not in the log: whoever restores an old copy of the log finds it
-behind its key, and the log is not forked. It is written, durably, *before* anything is signed, so a head that is in the
-world is always in it.
+The memory is a file beside the key, not in the audit log. So if an old copy of the audit log is restored, it does not
+match the memory and is refused instead of being forked. The memory is written durably *before* a head is signed, so it
+always holds the last published head.
 """
 
 import hashlib
@@ -29,18 +29,18 @@ _MADE_BY: Final = "verifier-worker keygen --audit --out audit.key"
 
 
 class AuditLogSigner:
-    """Signs checkpoints of one log. Owned by one thread."""
+    """Signs checkpoints of one audit log. Owned by one thread."""
 
     def __init__(self, origin: str, key: Ed25519PrivateKey, memory: Path) -> None:
-        """Takes the key and reads its memory.
+        """Reads the key's memory.
 
         Args:
-            origin: the log's name, and the key's.
-            key: signs.
-            memory: the file that remembers the last tree head; made when there is one.
+            origin: the name of the audit log and its key.
+            key: the signing key.
+            memory: the file that remembers the last signed tree head; made with the first one.
 
         Raises:
-            ConfigError: the name is none, or the memory is not this log's.
+            ConfigError: the name is not valid, or the memory belongs to another audit log.
         """
         self._origin, self._key, self._memory = origin, key, memory
         try:
@@ -48,9 +48,9 @@ class AuditLogSigner:
             raw = read_if_exists(memory, max_bytes=MAX_NOTE_BYTES)
             self._last = parse_checkpoint(raw.decode()) if raw is not None else None
         except (PeerError, WorldError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{memory}: not the memory of a log's key ({error})") from error
+            raise ConfigError(f"{memory}: not the memory of an audit log's key ({error})") from error
         if self._last is not None and self._last.origin != origin:
-            problem = f"{memory}: of the log {self._last.origin!r}, not {origin!r}; a key signs for one log"
+            problem = f"{memory}: of the audit log {self._last.origin!r}, not {origin!r}; a key signs for one audit log"
             raise ConfigError(problem)
 
     @property
@@ -64,18 +64,18 @@ class AuditLogSigner:
         return self._memory
 
     def head(self, size: int, root: bytes) -> Checkpoint:
-        """A tree head of this log."""
+        """A tree head of this audit log."""
         return Checkpoint(origin=self._origin, size=size, root=root)
 
     def sign(self, checkpoint: Checkpoint, read: HashReader) -> bytes:
-        """A signed note, once it is certain that the tree extends the last one that was signed.
+        """Signs a tree head, after checking that its tree extends the last signed one; returns the signed note.
 
         Args:
             checkpoint: the tree head.
-            read: the hashes of its tree, as they lie in the store.
+            read: reads the hashes of its tree in the store.
 
         Raises:
-            ConfigError: it does not: signing would fork the log.
+            ConfigError: it does not extend it: to sign would fork the audit log.
             WorldError: ``store-unavailable``.
         """
         self.check(checkpoint, read)
@@ -85,11 +85,11 @@ class AuditLogSigner:
         return sign_checkpoint(checkpoint, self._key)
 
     def repeat(self, checkpoint: Checkpoint) -> bytes:
-        """The note of a checkpoint that was published already; signatures are deterministic."""
+        """The signed note of a checkpoint that was published before; signatures are deterministic."""
         return sign_checkpoint(checkpoint, self._key)
 
     def check(self, checkpoint: Checkpoint, read: HashReader) -> None:
-        """Checks that the tree extends the last one that was signed.
+        """Checks that the tree extends the last signed one.
 
         Raises:
             ConfigError: it does not.
@@ -98,17 +98,17 @@ class AuditLogSigner:
         last = self._last
         if last is None:
             return
-        advice = f"(remembered in {self._memory}); restore the log. A new log needs a new key"
+        advice = f"(remembered in {self._memory}); restore the audit log. A new one needs a new key"
         if last.size > checkpoint.size:
             raise ConfigError(
-                f"audit_log: the log has {checkpoint.size} entries, its key has signed {last.size} already {advice}"
+                f"audit_log: it has {checkpoint.size} entries, but its key has signed {last.size} {advice}"
             )
         try:
             same = root_of(last.size, read) == last.root and root_of(checkpoint.size, read) == checkpoint.root
         except PeerError as error:
             raise ConfigError(f"audit_log: {error.detail}; {last.size} entries were signed {advice}") from error
         if not same:
-            raise ConfigError(f"audit_log: other entries than the {last.size} that its key has signed {advice}")
+            raise ConfigError(f"audit_log: its entries are not the {last.size} that its key has signed {advice}")
 
 
 def load_audit_log_key(path: Path) -> Ed25519PrivateKey:
@@ -127,10 +127,10 @@ def load_audit_log_key(path: Path) -> Ed25519PrivateKey:
 
 
 def load_origin(path: Path, key: Ed25519PrivateKey) -> str:
-    """The log's name, from the verifier key that was made with the key and lies beside it.
+    """The audit log's name, from the file of the verifier key beside the key.
 
     Raises:
-        ConfigError: there is no such file, or it is of another key.
+        ConfigError: the file does not exist, or belongs to another key.
     """
     public = vkey_path(path)
     if not public.is_file():
@@ -142,22 +142,22 @@ def load_origin(path: Path, key: Ed25519PrivateKey) -> str:
 
 
 def vkey_path(path: Path) -> Path:
-    """Where the verifier key of the private key in ``path`` lies."""
+    """The file of the verifier key that belongs to the private key in ``path``."""
     return path.with_suffix(".vkey")
 
 
 def generate_audit_log_key(path: Path, origin: str | None = None) -> Path:
-    """Makes an Ed25519 key: ``path`` (mode 600), and beside it the verifier key as text with the suffix ``.vkey``.
+    """Makes an Ed25519 key: ``path`` (mode 600), and the verifier key as text beside it, with the suffix ``.vkey``.
 
     Args:
         path: must not exist.
-        origin: the log's name; None for one made of the key, which no other log has.
+        origin: the audit log's name; None for a unique one that is made from the key.
 
     Returns:
-        The path of the latter.
+        The path of the verifier key.
 
     Raises:
-        ConfigError: the private key's file exists already, or the name cannot be a key's.
+        ConfigError: the private key's file exists already, or the name is not valid for a key.
     """
     if path.exists():
         raise ConfigError(f"{path}: exists; move it away first, keys are never overwritten")
@@ -174,11 +174,11 @@ def generate_audit_log_key(path: Path, origin: str | None = None) -> Path:
 
 
 def load_note_key(text: str, kind: int = ED25519) -> NoteKey:
-    """A verifier key given as its text or as the name of a file that holds it.
+    """Reads a verifier key that is given as its text or as a file name.
 
     Args:
         text: ``NAME+ID+KEY``, or a path.
-        kind: what sort of key it must be.
+        kind: the kind that the key must have.
 
     Raises:
         ConfigError: it is neither.

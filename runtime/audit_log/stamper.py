@@ -1,8 +1,8 @@
 """Has checkpoints stamped by a Time Stamp Authority (RFC 3161).
 
-So nobody, the log's key included, can say later that they are older than they are. Only the newest checkpoint is
-stamped: the stamps' times grow with the sizes. One that a TSA did not answer for in time is covered by the next, since
-that extends it.
+Then nobody, not even the holder of the audit log's key, can backdate a checkpoint. Only the newest checkpoint is
+stamped, so the stamps' times grow with the sizes. A checkpoint that got no stamp is covered by the next one, which
+extends it.
 """
 
 import hashlib
@@ -28,8 +28,8 @@ class CheckpointStamper:
         """Finds the newest stamp.
 
         Args:
-            store: where the log lies.
-            authorities: asked in this order until one answers; without any, nothing is stamped.
+            store: of the audit log.
+            authorities: asked in this order until one answers; if empty, nothing is stamped.
 
         Raises:
             WorldError: ``store-unavailable``.
@@ -40,10 +40,10 @@ class CheckpointStamper:
         self.stamped_us = self._time_us(self.stamped_size)
 
     def stamp(self, size: int) -> bool:
-        """Has the checkpoint of this size stamped, unless it is; whether a stamp was made.
+        """Has the checkpoint of this size stamped, unless it has a stamp; returns whether it got one now.
 
         Raises:
-            WorldError: why no authority stamped it; to be called again, with the newest size.
+            WorldError: the last TSA's failure; call it again, with the newest size.
         """
         if size <= self.stamped_size or not self._authorities:
             return False

@@ -1,7 +1,7 @@
-"""Where a tiled log lies: named objects, in a folder of this machine or in an S3-compatible store.
+"""Stores an audit log as named objects, in a folder or in an S3-compatible store.
 
-Names are relative paths of ASCII with ``/`` between their levels. A reader sees an object whole, old or new, or not at
-all; what :meth:`AuditLogStore.write` returned from survives a power cut.
+Names are relative ASCII paths with ``/`` between their levels. A reader sees the whole old object, the whole new one,
+or no object. When :meth:`AuditLogStore.write` has returned, the object survives a power cut.
 """
 
 import os
@@ -16,52 +16,55 @@ from schemas.errors import ConfigError, WorldError
 from schemas.reasons import Reason
 
 _MAX_OBJECT_BYTES: Final = 64 * 1024 * 1024
-_HIDDEN: Final = "."  # what a write that was cut short has left
+_HIDDEN: Final = "."  # an interrupted write leaves such files
 
 
 class AuditLogStore(Protocol):
-    """Every method may raise ``WorldError`` (``store-unavailable``) and can be called again. One writer at a time."""
+    """The objects of one audit log. One writer at a time.
+
+    Every method may raise ``WorldError`` (``store-unavailable``), and can then be called again.
+    """
 
     @property
     def name(self) -> str:
-        """For people: the folder, or the URL."""
+        """The folder or the URL, for messages."""
 
     def read(self, path: str, *, max_bytes: int) -> bytes | None:
-        """An object's content; None when there is none."""
+        """An object's content; None if the object does not exist."""
 
     def write(self, path: str, content: bytes) -> None:
-        """Makes or replaces an object, durably."""
+        """Makes or replaces an object durably."""
 
     def swap(self, path: str, content: bytes, old: bytes | None) -> bool:
-        """As :meth:`write`, if the object's content is ``old`` (None: if there is none); False, unchanged, if not."""
+        """Writes only if the current content is ``old`` (None: if there is no object); returns whether it did."""
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Names of the objects directly below ``prefix``, without it; in no order."""
+        """The names of the objects directly below ``prefix``, without the prefix, in any order."""
 
     def remove(self, path: str) -> None:
-        """Forgets an object; nothing happens when there is none."""
+        """Removes an object, if it exists."""
 
 
 def create(store: AuditLogStore, path: str, content: bytes) -> None:
-    """Makes an object that never changes: one that is there already has this content, or nothing is written.
+    """Makes an object that never changes. If it exists, it must have this content already.
 
     Raises:
-        ConfigError: another writer has made it.
+        ConfigError: another writer has made it with other content.
         WorldError: ``store-unavailable``.
     """
     if store.swap(path, content, None):
         return
     if store.read(path, max_bytes=_MAX_OBJECT_BYTES) != content:
         raise ConfigError(f"audit_log: {store.name}/{path}: another writer has made it, with other content")
-    store.write(path, content)  # whoever made it may have been killed before its fsync
+    store.write(path, content)  # its maker may have been killed before the fsync
 
 
 class FolderStore(AuditLogStore):
-    """A folder: an object is a file, replaced by renaming. Folders are fsynced when a name in them changes."""
+    """A folder. An object is a file, replaced by renaming. A folder is fsynced when a name in it changes."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._made: set[Path] = set()  # folders known to be there, durably
+        self._made: set[Path] = set()  # folders that are known to exist durably
 
     @property
     @override
@@ -112,11 +115,11 @@ class FolderStore(AuditLogStore):
             pass
         except OSError as error:
             if file.parent.suffix == ".p" and not file.exists():
-                return  # not the last one in it
+                return  # other files are left in the folder
             raise WorldError(Reason.STORE_UNAVAILABLE, f"{file}: {error.strerror}") from error
 
     def _make(self, folder: Path) -> None:
-        """Makes a folder durably; whoever made one that is there may have been killed before its fsync."""
+        """Makes a folder durably. Fsyncs existing ones too: their maker may have been killed before its fsync."""
         chain = []
         while folder not in self._made and folder != self._folder:
             chain.append(folder)
@@ -134,13 +137,13 @@ class FolderStore(AuditLogStore):
 
 
 def check_folder(path: Path) -> None:
-    """Checks that a log could be kept in this folder, and changes nothing.
+    """Checks that an audit log can be kept in this folder; changes nothing.
 
     Raises:
-        ConfigError: a file is there: the log of an earlier version.
+        ConfigError: it is a file: the audit log of an earlier version.
     """
     if path.is_file():
         raise ConfigError(
             f"audit_log: {path}: a single file, the audit log of an earlier version; move it away (it stays readable), "
-            "a new log begins with all that is in force"
+            "a new audit log begins with everything that is in force"
         )

@@ -1,13 +1,13 @@
-"""A tiled Merkle log as its readers see it, wherever it lies (:mod:`runtime.audit_log.store`).
+"""Reads an audit log in a store (:mod:`runtime.audit_log.store`): a Merkle tree in tiles, with checkpoints.
 
     tile/<L>/<N>, tile/entries/<N>    hashes and entries (:mod:`schemas.tlog.tiles`)
-    blob/<SHA-256>                    entries too long for a leaf (:mod:`schemas.audit.entry`)
-    checkpoint                        the newest signed checkpoint, with cosignatures; replaced
-    checkpoints/<size>                every checkpoint that was published, as the log's key signed it; never replaced
+    blob/<SHA-256>                    an entry that is too long for a leaf (:mod:`schemas.audit.entry`)
+    checkpoint                        the newest signed checkpoint, with cosignatures; is replaced
+    checkpoints/<size>                every published checkpoint, as the audit log's key signed it; is never replaced
     stamps/<size>.tst                 RFC 3161 token over the bytes of ``checkpoints/<size>``
     cosignatures/<size>               signature lines of witnesses for it
-    pruned                            first entry that is left, where older evidence was given up
-    kept/<N>                          of a bundle that was given up: the objects that later evidence may be judged by
+    pruned                            index of the first entry that is left, if older evidence was deleted
+    kept/<N>                          the trust objects of a deleted bundle, which later evidence may need
 
 :class:`AuditLogReader` verifies one thing: that an entry in a blob is the one that its leaf names. Callers verify
 checkpoints (:mod:`schemas.tlog.checkpoint`), stamps and proofs (:mod:`schemas.tlog.merkle`).
@@ -44,32 +44,32 @@ _MAX_SIZE_BYTES: Final = 32
 
 
 def checkpoint_path(size: int) -> str:
-    """Where the checkpoint of this size is kept."""
+    """The path of the checkpoint of this size."""
     return f"checkpoints/{size}"
 
 
 def stamp_path(size: int) -> str:
-    """Where the token over the checkpoint of this size lies."""
+    """The path of the time-stamp token over the checkpoint of this size."""
     return f"stamps/{size}.tst"
 
 
 def cosignatures_path(size: int) -> str:
-    """Where witnesses' lines for the checkpoint of this size lie."""
+    """The path of the witnesses' signature lines for the checkpoint of this size."""
     return f"cosignatures/{size}"
 
 
 def kept_path(number: int) -> str:
-    """Where the objects of bundle ``number`` are kept when the bundle is given up."""
+    """The path of the trust objects that are kept when bundle ``number`` is deleted."""
     return Tile(level=ENTRIES, index=number).path.replace("tile/entries", "kept")
 
 
 def encode_kept(leaves: Sequence[tuple[int, bytes]]) -> bytes:
-    """Leaves of a bundle that are kept, each with its place in it."""
+    """Encodes the kept leaves of a bundle, each with its place in the bundle."""
     return cbor.encode([[place, leaf] for place, leaf in leaves])
 
 
 class AuditLogReader:
-    """Reads a log that may be growing. Every method may raise ``WorldError`` when the store does not answer."""
+    """Reads an audit log, which may be growing. Every method may raise ``WorldError`` if the store does not answer."""
 
     def __init__(self, store: AuditLogStore) -> None:
         self._store = store
@@ -77,26 +77,26 @@ class AuditLogReader:
 
     @property
     def name(self) -> str:
-        """Where the log lies, for people."""
+        """The folder or URL of the audit log, for messages."""
         return self._store.name
 
     def checkpoint(self) -> bytes:
         """The newest signed note.
 
         Raises:
-            PeerError: ``audit-log-truncated``: there is none.
+            PeerError: ``audit-log-truncated``: it does not exist.
         """
         return self._needed(CHECKPOINT, MAX_NOTE_BYTES)
 
     def has_checkpoint(self) -> bool:
-        """Whether anything was published."""
+        """Whether a checkpoint was published."""
         return self._store.read(CHECKPOINT, max_bytes=MAX_NOTE_BYTES) is not None
 
     def checkpoint_at(self, size: int) -> bytes:
-        """The signed note of this size, as it was stamped.
+        """The signed note of this size: the bytes that were stamped.
 
         Raises:
-            PeerError: ``audit-log-truncated``: none was published, or it is gone.
+            PeerError: ``audit-log-truncated``: it does not exist.
         """
         return self._needed(checkpoint_path(size), MAX_NOTE_BYTES)
 
@@ -109,15 +109,15 @@ class AuditLogReader:
         return tuple(sorted(_sizes(self._store.list("stamps"), ".tst")))
 
     def stamp(self, size: int) -> bytes | None:
-        """The token over the bytes of :meth:`checkpoint_at`; None where there is none (a later one covers it)."""
+        """The token over the bytes of :meth:`checkpoint_at`; None if there is none (a later token covers it)."""
         return self._store.read(stamp_path(size), max_bytes=MAX_TIME_STAMP_TOKEN_BYTES)
 
     def cosignatures(self, size: int) -> bytes:
-        """Signature lines of witnesses; empty where there are none."""
+        """Signature lines of witnesses; empty if there are none."""
         return self._store.read(cosignatures_path(size), max_bytes=MAX_NOTE_BYTES) or b""
 
     def unverified_size(self) -> int:
-        """How many leaves the newest checkpoint says there are; 0 without one.
+        """The number of leaves that the newest checkpoint states; 0 without a checkpoint.
 
         Raises:
             PeerError: ``malformed``.
@@ -126,7 +126,7 @@ class AuditLogReader:
         return parse_checkpoint(parse_note(raw).unverified_text).size if raw is not None else 0
 
     def first_index(self) -> int:
-        """The first entry that is left; 0 unless older ones were pruned.
+        """The index of the first entry that is left; 0 unless older ones were pruned.
 
         Raises:
             PeerError: ``malformed``.
@@ -138,7 +138,7 @@ class AuditLogReader:
         return first
 
     def kept(self, number: int) -> Mapping[int, bytes]:
-        """The leaves that were kept of a bundle that was given up, by their place in it; empty where none were.
+        """The kept leaves of a deleted bundle, by their place in the bundle; empty if there are none.
 
         Raises:
             PeerError: ``malformed``.
@@ -152,7 +152,7 @@ class AuditLogReader:
         }
 
     def bundle_if_there(self, tile: Tile) -> tuple[bytes, ...]:
-        """The leaves of one bundle under its own name; none where it is not there.
+        """The leaves of the bundle with exactly this path; empty if it does not exist.
 
         Raises:
             PeerError: ``malformed``.
@@ -161,7 +161,7 @@ class AuditLogReader:
         return () if raw is None else parse_bundle(raw, tile.width)
 
     def leaf(self, index: int) -> bytes:
-        """What is hashed for entry ``index``: the entry, or a reference to it.
+        """The leaf of entry ``index``: the entry itself, or a reference to its blob.
 
         Raises:
             PeerError: as :meth:`entry`.
@@ -179,25 +179,25 @@ class AuditLogReader:
         """Entry ``index``.
 
         Raises:
-            PeerError: ``audit-log-truncated``: it is not there; ``audit-pruned``: not any more; ``audit-log-altered``:
-                another one lies in its place beside the tree; ``malformed``: its bundle is none.
+            PeerError: ``audit-log-truncated``: it is missing; ``audit-pruned``: it was deleted;
+                ``audit-log-altered``: its blob has other content; ``malformed``: its bundle cannot be decoded.
         """
         return self.resolved(index, self.leaf(index))
 
     def entries(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
-        """Entries from ``start`` until before ``end``, with their index; of what was pruned those that were kept.
+        """Yields the entries from ``start`` to ``end`` (exclusive) with their index; of pruned ones only the kept.
 
         Raises:
-            PeerError: as :meth:`entry`, but for ``audit-pruned``.
+            PeerError: as :meth:`entry`, except ``audit-pruned``.
         """
         for index, leaf in self.leaves(start, end):
             yield index, self.resolved(index, leaf)
 
     def leaves(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
-        """Leaves from ``start`` until before ``end``, with their index; of what was pruned those that were kept.
+        """Yields the leaves from ``start`` to ``end`` (exclusive) with their index; of pruned ones only the kept.
 
         Raises:
-            PeerError: as :meth:`entry`, but for ``audit-pruned``.
+            PeerError: as :meth:`entry`, except ``audit-pruned``.
         """
         left = self.first_index()
         for number in range(start // TILE_WIDTH, (end + TILE_WIDTH - 1) // TILE_WIDTH):
@@ -215,27 +215,28 @@ class AuditLogReader:
         """The proof that entry ``index`` is in the tree of ``size`` leaves.
 
         Raises:
-            PeerError: ``audit-log-truncated``: a tile is missing; ``malformed``: it is none, or the tree is smaller.
+            PeerError: ``audit-log-truncated``: a tile is missing; ``malformed``: a tile cannot be decoded, or the tree
+                has no such entry.
         """
         if not 0 <= index < size:
-            raise PeerError(Reason.MALFORMED, f"entry {index} in a log of {size}: there is none")
+            raise PeerError(Reason.MALFORMED, f"entry {index} in an audit log of {size} entries: does not exist")
         return prove_inclusion(index, size, self.hashes(size))
 
     def consistency(self, old_size: int, new_size: int) -> tuple[bytes, ...]:
-        """The proof that the tree of ``new_size`` leaves extends that of ``old_size``.
+        """The proof that the tree of ``new_size`` leaves extends the tree of ``old_size`` leaves.
 
         Raises:
             PeerError: as :meth:`inclusion`.
         """
         if not 0 <= old_size <= new_size:
-            raise PeerError(Reason.MALFORMED, f"from {old_size} to {new_size} entries: that is no growth")
+            raise PeerError(Reason.MALFORMED, f"from {old_size} to {new_size} entries: the audit log did not grow")
         return prove_consistency(old_size, new_size, self.hashes(new_size))
 
     def tile(self, tile: Tile) -> bytes:
-        """The hashes of a tile, as many as asked: of a wider one its beginning.
+        """The hashes of a tile; the beginning of a wider one if only that exists.
 
         Raises:
-            PeerError: ``audit-log-truncated``: it is not there.
+            PeerError: ``audit-log-truncated``: it is missing.
         """
         _, content = self._widest(tile, MAX_TILE_BYTES)
         return content[: tile.width * HASH_BYTES]
@@ -251,7 +252,7 @@ class AuditLogReader:
         return leaves[: tile.width]
 
     def _widest(self, tile: Tile, max_bytes: int) -> tuple[Tile, bytes]:
-        """The tile as asked, or one that it is the beginning of."""
+        """This tile, or a wider one that begins with it."""
         for candidate in self._candidates(tile):
             content = self._store.read(candidate.path, max_bytes=max_bytes)
             if content is not None:
@@ -270,7 +271,7 @@ class AuditLogReader:
                 yield newest
 
     def resolved(self, index: int, leaf: bytes) -> bytes:
-        """The entry that a leaf is, or refers to.
+        """The entry of a leaf: the leaf itself, or the blob that it refers to.
 
         Raises:
             PeerError: as :meth:`entry`.

@@ -1,8 +1,8 @@
-"""Grows the tree in a store: blobs, then entry bundles, then tiles of hashes; each durable before the next is written.
+"""Grows the tree in a store: blobs, then entry bundles, then hash tiles; each kind is durable before the next.
 
-What is written is decided by the entries alone, so a growth that was cut short is repeated with the same bytes, and
-what it left behind is the same, or the beginning of what comes. What is there with other content is another writer's,
-and is not touched. Nothing counts before a checkpoint says so.
+The entries alone determine the written bytes, so an interrupted append is simply repeated and writes the same bytes. If
+an object exists with different content, another writer made it, and it is left alone. Nothing that is written here is
+valid before a checkpoint covers it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,10 +22,10 @@ _LEVELS: Final = 8  # 256**8 leaves
 
 @dataclass(slots=True)
 class _Growth:
-    """What one growth writes, in order, and the edge after it."""
+    """The objects that one append writes, in order, and the tree's right edge after it."""
 
-    leaves: list[bytes]  # of the last bundle
-    edge: list[bytes]  # hashes of the last tile of each level, one after the other
+    leaves: list[bytes]  # leaves of the last bundle
+    edge: list[bytes]  # the concatenated hashes of the last tile of each level
     frontier: Frontier
     blobs: list[tuple[str, bytes]] = field(default_factory=list)
     bundles: dict[Tile, bytes] = field(default_factory=dict)
@@ -33,31 +33,31 @@ class _Growth:
 
 
 class TreeWriter:
-    """The right edge of the tree, and how it grows. Owned by one thread."""
+    """Holds the right edge of the tree and appends to it. Owned by one thread."""
 
     def __init__(self, store: AuditLogStore, size: int, root: bytes) -> None:
         """Reads the right edge of the tree of ``size`` leaves.
 
         Args:
-            store: where the tree lies.
-            size: leaves in it.
-            root: its root, as it was signed.
+            store: of the audit log.
+            size: leaves in the tree.
+            root: its signed root.
 
         Raises:
-            PeerError: what lies there is not that tree: ``audit-log-truncated``, ``audit-log-altered``, ``malformed``.
+            PeerError: the store does not hold that tree: ``audit-log-truncated``, ``audit-log-altered``, ``malformed``.
             WorldError: ``store-unavailable``.
         """
         self._store = store
         reader = AuditLogReader(store)
         self._frontier = Frontier.of(size, reader.hashes(size))
         if self._frontier.root() != root:
-            problem = f"{store.name}: the tree of {size} entries has not the root that was signed"
+            problem = f"{store.name}: the tree of {size} entries does not have the root that was signed"
             raise PeerError(Reason.AUDIT_LOG_ALTERED, problem)
         self._edge = [_edge(reader, level, size) for level in range(_LEVELS)]
         first = size // TILE_WIDTH * TILE_WIDTH
         self._leaves = [leaf for _, leaf in reader.leaves(first, size)]
         if b"".join(map(leaf_hash, self._leaves)) != self._edge[0]:
-            raise PeerError(Reason.AUDIT_LOG_ALTERED, f"{store.name}: the last entries are not those that were hashed")
+            raise PeerError(Reason.AUDIT_LOG_ALTERED, f"{store.name}: the last entries do not match their hashes")
 
     @property
     def size(self) -> int:
@@ -66,16 +66,16 @@ class TreeWriter:
 
     @property
     def root(self) -> bytes:
-        """Of the tree as it is now."""
+        """The root of the current tree."""
         return self._frontier.root()
 
     def grow(self, entries: Sequence[bytes]) -> None:
-        """Adds entries; when it returns they are in durable tiles.
+        """Appends entries. When it returns, they are in durable tiles.
 
         Raises:
-            PeerError: ``too-large``: an entry that no log takes.
-            ConfigError: another writer has grown the tree.
-            WorldError: ``store-unavailable``; the tree is as before, call again with the same entries, or more.
+            PeerError: ``too-large``: an entry is too large for an audit log.
+            ConfigError: another writer has appended to the tree.
+            WorldError: ``store-unavailable``; the tree is unchanged: call it again with these entries, or with more.
         """
         old_size = self.size
         growth = _Growth(
@@ -123,7 +123,7 @@ def _add(growth: _Growth, entry: bytes) -> None:
 
 
 def _close(growth: _Growth) -> None:
-    """What is partial at the end."""
+    """Adds the partial bundle and tiles at the end."""
     size = growth.frontier.size
     if growth.leaves:
         growth.bundles[tile_at(ENTRIES, size // TILE_WIDTH, size)] = encode_bundle(growth.leaves)
@@ -133,7 +133,7 @@ def _close(growth: _Growth) -> None:
 
 
 def _outgrown(old_size: int, new_size: int) -> Iterator[Tile]:
-    """The tiles and bundles that have become full: their partial forms are not needed any more."""
+    """The tiles and bundles that have become full, so that their partial forms can be removed."""
     for level in range(ENTRIES, _LEVELS):
         shift = TILE_HEIGHT * max(level, 0)
         for index in range((old_size >> shift) // TILE_WIDTH, (new_size >> shift) // TILE_WIDTH):

@@ -1,8 +1,8 @@
-"""An audit log as its writer has it: entries go into the journal with one fsync a batch, a thread does all the rest.
+"""Writes an audit log: appends entries to the journal with one fsync a batch; a thread does everything else.
 
-The rest (:mod:`runtime.audit_log.sequencer`) never holds up appending. When the store or a TSA does not answer it is
-tried again; what can never go well, since it would fork the log, stops the sequencing and is told by the log, a metric
-and, at the next start, a ``ConfigError``.
+Appending never waits for that thread (:mod:`runtime.audit_log.sequencer`). If the store or a TSA does not answer, the
+thread tries again. If to continue would fork the audit log, it stops sequencing; a log line, a metric and, at the next
+start, a ``ConfigError`` report that.
 """
 
 import threading
@@ -52,13 +52,13 @@ STOPPED: Final = Gauge("attestream_audit_sequencing_stopped", "1 when the log wo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditPlace:
-    """What there is to know for writing a log.
+    """Where and how an audit log is written.
 
     Attributes:
-        folder: ``audit_log``: of the log and its journal, or of the journal alone.
+        folder: ``audit_log``: holds the audit log and its journal, or only the journal.
         settings: the table ``[audit]``.
-        made_by: the command that makes a key, for errors.
-        tsa_roots: PEM files that are trusted where ``[audit.tsa]`` names none.
+        made_by: the command that makes a key, for error messages.
+        tsa_roots: PEM files of TSA roots, if ``[audit.tsa]`` names none.
     """
 
     folder: Path
@@ -67,13 +67,13 @@ class AuditPlace:
     tsa_roots: tuple[Path, ...]
 
     def store(self) -> AuditLogStore:
-        """Where the log lies."""
+        """The store of the audit log."""
         if self.settings.store is None:
             return FolderStore(self.folder)
         return ObjectStore(self.settings.store, self.settings.store_options)
 
     def signer(self) -> AuditLogSigner:
-        """The log's key.
+        """The audit log's key.
 
         Raises:
             ConfigError: names the field.
@@ -85,7 +85,7 @@ class AuditPlace:
         return AuditLogSigner(origin, key, self.settings.memory_path(self.made_by))
 
     def authorities(self) -> list[HttpTimeStampAuthority]:
-        """Who stamps.
+        """The TSAs that stamp checkpoints.
 
         Raises:
             ConfigError: names the file.
@@ -99,7 +99,7 @@ class AuditPlace:
         return open_authorities(addresses, stamps, timeout_s=tsa.timeout_s, tls_ca_file=tsa.tls_ca_file)
 
     def check(self) -> None:
-        """What can be wrong before any work. Changes nothing and asks no store.
+        """Checks everything that can be wrong before the start. Changes nothing and connects to nothing.
 
         Raises:
             ConfigError: names the field.
@@ -113,17 +113,17 @@ class AuditPlace:
 
 
 class AuditWriter:
-    """Appending is owned by the thread that made it; the sequencing by a thread of its own, from :meth:`start` on."""
+    """One audit log, open for writing. The thread that made it appends; from :meth:`start` on a thread sequences."""
 
     def __init__(self, place: AuditPlace, *, repeated_from: int | None = None) -> None:
-        """Opens the log, repairing the journal's end.
+        """Opens the audit log and repairs the journal's end.
 
         Args:
-            place: where and how.
-            repeated_from: number of the first entry that will be appended again; None for none.
+            place: where and how it is written.
+            repeated_from: number of the first entry that will be appended again; None if none will be.
 
         Raises:
-            ConfigError: the log cannot be used, is in use, is damaged, or went back.
+            ConfigError: the audit log cannot be used, is in use, is damaged, or is older than its last signed head.
         """
         self._place = place
         self._stop = Stop()
@@ -153,11 +153,11 @@ class AuditWriter:
         self._measure()
 
     def last_number(self) -> int:
-        """Number of the last entry on disk; 0 for none."""
+        """Number of the last entry on disk; 0 if there is none."""
         return self._journal.last_number()
 
     def recent(self, count: int) -> Iterator[bytes]:
-        """The last entries, about ``count``, oldest first; before :meth:`start`.
+        """Yields about the last ``count`` entries, oldest first. Call it before :meth:`start`.
 
         Raises:
             ConfigError: they cannot be read.
@@ -171,22 +171,24 @@ class AuditWriter:
             raise ConfigError(f"audit_log: {error.detail}") from error
 
     def append(self, entries: Sequence[tuple[int, bytes]]) -> None:
-        """Appends numbered entries; when it returns they are on disk. Those with an old number are passed over.
+        """Appends the entries whose number is new. When it returns, they are on disk.
 
         Raises:
-            WorldError: ``store-unavailable``; call again with the same.
+            WorldError: ``store-unavailable``; call it again with the same entries.
         """
         self._journal.append(entries)
 
     def start(self) -> None:
-        """Begins to sequence."""
+        """Starts the thread that sequences."""
         if not self._place.settings.tsa.urls:
-            _LOG.warning("checkpoints-not-stamped", detail="no [audit.tsa] urls: nobody but its key says when")
+            _LOG.warning(
+                "checkpoints-not-stamped", detail="no [audit.tsa] urls: only the audit log's key states the time"
+            )
         self._thread = threading.Thread(target=self._run, name="sequencer", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Sequences, publishes and stamps what is left, once; waits for it."""
+        """Sequences, publishes and stamps the remaining entries, once, and waits for that."""
         self._stop.request()
         if self._thread is not None:
             self._thread.join()
@@ -215,7 +217,7 @@ class AuditWriter:
             self._measure()
 
     def _work(self) -> bool:
-        """One round; False when sequencing has to wait. What a TSA did not stamp is stamped in a later round."""
+        """One round; False if sequencing failed. A later round stamps what the TSAs did not stamp."""
         sequenced = _tried("sequence", lambda: self._sequencer.run(lambda: self._journal.end))
         _tried("stamp", lambda: self._stamper.stamp(self._sequencer.published_size))
         _tried("prune", lambda: self._retention.prune(self._sequencer.published_size, utc_us()))
@@ -231,7 +233,7 @@ class AuditWriter:
 
 
 def _tried(step: str, effect: Callable[[], object]) -> bool:
-    """Whether it went well; what did not is counted and told, and tried again in a later round."""
+    """Whether the step succeeded. A failure is counted and logged, and a later round tries again."""
     try:
         effect()
     except WorldError as error:

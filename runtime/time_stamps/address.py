@@ -1,4 +1,4 @@
-"""Where a Time Stamp Authority listens, from the URL in the settings. Asks nobody, and loads nothing that could."""
+"""Parses the URL of a Time Stamp Authority. Imports no client, so that settings stay light."""
 
 import urllib.parse
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from schemas.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TsaAddress:
-    """Where a TSA listens; parsed once, at start."""
+    """The address of a TSA, parsed once at start."""
 
     url: str
     tls: bool
@@ -22,7 +22,7 @@ def parse_tsa_url(url: str) -> TsaAddress:
     """Parses ``http://host:port/path`` or ``https://…``.
 
     Raises:
-        ConfigError: another scheme, no host, a bad port, or a password in it.
+        ConfigError: it has another scheme, no host, a bad port, or a password.
     """
     try:
         parts = urllib.parse.urlsplit(url)
@@ -42,7 +42,7 @@ def parse_tsa_urls(urls: Sequence[str]) -> tuple[TsaAddress, ...]:
     """Parses a setting ``urls``.
 
     Raises:
-        ConfigError: as :func:`parse_tsa_url`, or the same URL twice; names the field.
+        ConfigError: as :func:`parse_tsa_url`, or a URL occurs twice; names the field.
     """
     if len(set(urls)) != len(urls):
         raise ConfigError("urls: the same TSA twice")

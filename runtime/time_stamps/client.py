@@ -1,13 +1,13 @@
 """Asks one Time Stamp Authority over HTTP (RFC 3161, 3.4). The only importer of rfc3161ng.
 
-Everything a TSA or a network can do wrong becomes a ``WorldError`` with its own reason. One deadline holds for the
-whole exchange, so a TSA that sends one byte a second is as silent as one that sends none (resolving its name is the
-operating system's and not counted). Redirects are not followed, proxies not used, answers are limited in size.
+Each fault of a TSA or a network becomes a ``WorldError`` with a reason of its own. One deadline limits the whole
+exchange, so a TSA that sends one byte a second is treated like a silent one. (The operating system resolves the name;
+that time is not limited.) Redirects and proxies are not used, and the size of an answer is limited.
 
-A token leaves here verified to the operator's roots and as DER with its sets in order: openssl sends certificates in
-any order, and what carries a token has one spelling. Only the order is changed, and self-signed certificates are left
-out (whoever verifies has its roots): the parts are not decoded and encoded again, for certificates must keep their
-bytes.
+Returned tokens are verified to the operator's roots and are DER with ordered sets, because messages that carry a token
+allow one encoding only and openssl sends certificates in any order. Only the order changes, and self-signed
+certificates are removed, since verifiers have their own roots. The parts keep their bytes: they are not decoded and
+encoded again.
 """
 
 import functools
@@ -40,7 +40,7 @@ from schemas.reasons import Reason
 MAX_ANSWER_BYTES: Final = 2 * MAX_TIME_STAMP_TOKEN_BYTES
 _QUERY: Final = "application/timestamp-query"  # RFC 3161, 3.4
 _REPLY: Final = "application/timestamp-reply"
-_GRANTED: Final = (0, 1)  # PKIStatus granted, grantedWithMods: a token is there (RFC 3161, 2.4.2)
+_GRANTED: Final = (0, 1)  # PKIStatus granted, grantedWithMods: the answer has a token (RFC 3161, 2.4.2)
 _HTTP_OK: Final = 200
 _DER_NULL: Final = b"\x05\x00"
 _MIN_CONNECT_S: Final = 0.001
@@ -55,7 +55,7 @@ LATENCY: Final = Histogram(
 
 
 class HttpTimeStampAuthority:
-    """One TSA: whoever asks it gets a verified token, or the reason why not. Keeps no connection and no state."""
+    """One TSA. Returns verified tokens; keeps no connection and no state."""
 
     def __init__(
         self,
@@ -66,14 +66,14 @@ class HttpTimeStampAuthority:
         monotonic_s: Callable[[], float],
         tls_ca_file: Path | None = None,
     ) -> None:
-        """Prepares for one TSA; connects to nothing yet.
+        """Does not connect yet.
 
         Args:
-            address: where it is.
+            address: of the TSA.
             stamps: verifies its tokens.
             timeout_s: for one whole exchange, from connecting to the last byte.
             monotonic_s: a clock that never runs back.
-            tls_ca_file: roots for https; None takes the operating system's.
+            tls_ca_file: roots for https; None for the operating system's.
 
         Raises:
             ConfigError: ``tls_ca_file`` holds no certificates.
@@ -90,9 +90,9 @@ class HttpTimeStampAuthority:
         return self._address.url
 
     def stamp(self, imprint: bytes, nonce: int) -> Stamp:
-        """Asks for a token over ``imprint``; answers or raises within the deadline; does not retry.
+        """Asks for a token over ``imprint``, once. Returns or raises within the deadline.
 
-        How long that took is counted by outcome: ``stamped``, or the reason.
+        A metric counts how long that took by outcome: ``stamped``, or the reason.
 
         Args:
             imprint: a SHA-256, 32 bytes.
@@ -136,7 +136,7 @@ class HttpTimeStampAuthority:
                 connection.connect()
                 connection.sock.settimeout(remaining_s())
                 connection.request("POST", self._address.path, request, {"Content-Type": _QUERY, "Connection": "close"})
-                # The connection's own getresponse() would wait anew for every byte.
+                # The connection's own getresponse() would restart the timeout for every byte.
                 timed = _TimedSocket(connection.sock, remaining_s)
                 response = http.client.HTTPResponse(timed, method="POST")  # type: ignore[arg-type]  # makefile() is all it uses
                 with response:
@@ -180,7 +180,7 @@ class _Deadline:
     at_s: float
 
     def remaining_s(self) -> float:
-        """Seconds left; raises TimeoutError when none are."""
+        """The seconds that are left; raises TimeoutError if the deadline has passed."""
         remaining = self.at_s - self.monotonic_s()
         if remaining <= 0:
             raise TimeoutError
@@ -188,7 +188,7 @@ class _Deadline:
 
 
 class _TimedReader(io.RawIOBase):
-    """Reads from a socket; each read gets what is left of the deadline."""
+    """Reads from a socket; each read may take as long as the deadline allows."""
 
     def __init__(self, connection: socket.socket, remaining_s: Callable[[], float]) -> None:
         self._connection = connection
@@ -210,14 +210,14 @@ class _TimedSocket:
     remaining_s: Callable[[], float]
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """What ``http.client.HTTPResponse`` reads from."""
+        """A reader for ``http.client.HTTPResponse``."""
         return io.BufferedReader(_TimedReader(self.connection, self.remaining_s))
 
 
 def open_authorities(
     addresses: Iterable[TsaAddress], stamps: StampVerifier, *, timeout_s: float, tls_ca_file: Path | None
 ) -> list[HttpTimeStampAuthority]:
-    """The TSAs at ``addresses``, in this order; connects to none yet.
+    """The TSAs at ``addresses``, in this order. Does not connect yet.
 
     Raises:
         ConfigError: ``tls_ca_file`` holds no certificates.
@@ -239,14 +239,14 @@ def _encode_request(imprint: bytes, nonce: int) -> bytes:
     request = rfc3161ng.make_timestamp_request(
         digest=imprint, hashname="sha256", include_tsa_certificate=True, nonce=nonce
     )
-    # The epoch marker draft wants sha256 with NULL; rfc3161ng leaves the parameters out, and the TSA copies them.
+    # The epoch marker draft requires sha256 with NULL. rfc3161ng omits the parameters; TSAs copy them.
     request["messageImprint"]["hashAlgorithm"]["parameters"] = univ.Any(_DER_NULL)
     encoded: bytes = rfc3161ng.encode_timestamp_request(request)
     return encoded
 
 
 def _token(answer: bytes, tsa: str) -> bytes:
-    """The DER token in a TimeStampResp that was granted."""
+    """The DER token in a granted TimeStampResp."""
     try:
         response = rfc3161ng.decode_timestamp_response(answer)
         status = int(response.status["status"])
@@ -261,7 +261,7 @@ def _token(answer: bytes, tsa: str) -> bytes:
         raise WorldError(Reason.TSA_MALFORMED, f"{tsa}: granted, but no DER token ({error})") from error
 
 
-# pyasn1 has no one class for what it does not expect.
+# pyasn1 has no common class for malformed input.
 _PYASN1_ERRORS: Final = (PyAsn1Error, ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
 
 
@@ -276,7 +276,7 @@ class _SignedData:
     version: int
     digest_algorithms: asn1.SetOf[asn1.TLV]
     content: asn1.TLV
-    certificates: Annotated[list[asn1.TLV] | None, asn1.Implicit(0)]  # SET OF, in whatever order
+    certificates: Annotated[list[asn1.TLV] | None, asn1.Implicit(0)]  # SET OF, in any order
     crls: Annotated[list[asn1.TLV] | None, asn1.Implicit(1)]
     signer_infos: asn1.SetOf[asn1.TLV]
 

@@ -1,17 +1,17 @@
-"""RFC 3161 tokens, verified to the roots the operator trusts. The only importer of rfc3161-client.
+"""Verifies RFC 3161 tokens to the roots that the operator trusts. The only importer of rfc3161-client.
 
-What a returned :class:`TstInfo` promises: exactly one signer; his certificate chains to a trusted root, was valid at
-genTime, and is for time stamping alone (critical EKU); he signed, with SHA-256 or stronger, the very TSTInfo that is
-returned and the hash of his own certificate; the TSTInfo stamps exactly the given imprint.
+A returned :class:`TstInfo` guarantees: the token has exactly one signer. The signer's certificate chains to a trusted
+root, was valid at genTime, and is for time stamping only (critical EKU). The signer signed, with SHA-256 or stronger,
+this TSTInfo and the hash of its own certificate. The TSTInfo stamps exactly the given imprint.
 
-rfc3161-client checks the chain, EKU, signature and imprint. Checked here because it does not look: the signed
-attributes must be there and name TSTInfo, the content's digest and the signer's certificate (RFC 3161, 2.4.1; RFC
-5816), two certificates must not share the name by which the signer is found, SHA-1 must not carry the signature, and
-version and algorithm fields, which no signature covers, have one value. Tokens must be DER, sets in order included,
-which the distributor sees to.
+rfc3161-client checks the chain, EKU, signature and imprint. This module checks the rest. The signed attributes must
+exist and name TSTInfo, the content's digest and the signer's certificate (RFC 3161, 2.4.1; RFC 5816). No two
+certificates may have the name that identifies the signer. SHA-1 must not carry the signature. Version and algorithm
+fields, which no signature covers, have one allowed value. Tokens must be DER with ordered sets; the distributor makes
+them so.
 
-Not done: revocation (an operator removes a root), and any limit on a token's age (a handle's ``exp`` says that). A
-token has many verifying spellings (unsigned attributes, further certificates, ECDSA's second ``s``): see ADR 0003.
+Not checked: revocation (operators remove a root instead) and a token's age (a handle's ``exp`` limits it). A token has
+many valid encodings (unsigned attributes, further certificates, ECDSA's second ``s``): see ADR 0003.
 """
 
 import base64
@@ -44,19 +44,19 @@ _OID_SIGNING_CERTIFICATE_V2: Final = "1.2.840.113549.1.9.16.2.47"  # RFC 5035, 5
 _SIGNED_DATA_VERSION: Final = 3  # RFC 5652, 5.1: the content is not id-data
 _SIGNER_INFO_VERSION: Final = 1  # RFC 5652, 5.3: named by issuer and serial number
 _OID_RSA: Final = "1.2.840.113549.1.1.1"
-# digestAlgorithm → (hashlib's name, signatureAlgorithms that go with it); RFC 5754, 2 and 3. No SHA-1.
+# digestAlgorithm → (hashlib's name, the signatureAlgorithms that match it); RFC 5754, 2 and 3. No SHA-1.
 _DIGESTS: Final = {
     "2.16.840.1.101.3.4.2.1": ("sha256", (_OID_RSA, "1.2.840.113549.1.1.11", "1.2.840.10045.4.3.2")),
     "2.16.840.1.101.3.4.2.2": ("sha384", (_OID_RSA, "1.2.840.113549.1.1.12", "1.2.840.10045.4.3.3")),
     "2.16.840.1.101.3.4.2.3": ("sha512", (_OID_RSA, "1.2.840.113549.1.1.13", "1.2.840.10045.4.3.4")),
 }
 _OID_SHA256: Final = "2.16.840.1.101.3.4.2.1"
-# What the two libraries raise on certificates and names that are DER and yet wrong.
+# The two libraries raise these on certificates and names that are DER but wrong.
 _CERTIFICATE_ERRORS: Final = (
     ValueError,
     KeyError,  # rfc3161-client on a name with a string type it does not know
-    TypeError,  # cryptography on a name with a bit string where there should be text
-    UserWarning,  # cryptography on odd names and serial numbers, where warnings are errors
+    TypeError,  # cryptography on a name with a bit string in place of text
+    UserWarning,  # cryptography on odd names and serial numbers, if warnings are errors
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
     x509.ExtensionNotFound,
@@ -156,18 +156,18 @@ class TimeStampVerifier:
     """Implements :class:`schemas.messages.handle.StampVerifier`. Immutable after construction; threads may share it.
 
     Attributes:
-        roots, intermediates: the certificates it trusts, and those it knows between them and a TSA, DER.
+        roots, intermediates: the trusted root certificates, and the intermediate ones it was given, DER.
     """
 
     def __init__(self, roots_pem: bytes, intermediates_pem: bytes = b"") -> None:
-        """Takes the trust anchors.
+        """Parses the trust anchors.
 
         Args:
             roots_pem: one or more self-signed root certificates, PEM.
-            intermediates_pem: certificates between a root and a TSA that the tokens do not carry, PEM; may be empty.
+            intermediates_pem: intermediate certificates that the tokens do not contain, PEM; may be empty.
 
         Raises:
-            ConfigError: not PEM certificates, no root, or a root that is not self-signed.
+            ConfigError: these are not PEM certificates, there is no root, or a root is not self-signed.
         """
         roots = _certificates(roots_pem, "TSA roots")
         if not roots:
@@ -180,20 +180,20 @@ class TimeStampVerifier:
                 )
         intermediates = _certificates(intermediates_pem, "TSA intermediates")
         self.roots, self.intermediates = map(_der, (roots, intermediates))
-        # The library's builder shares and edits the lists it is given: fresh ones, once.
+        # The library's builder shares and changes the lists it gets, so it gets copies.
         self._verifier = rfc3161_client.VerifierBuilder(roots=list(roots), intermediates=list(intermediates)).build()
 
     def verify_stamp(self, token: bytes, imprint: bytes) -> TstInfo:
-        """Verifies a token over ``imprint`` and returns what the TSA said in it.
+        """Verifies a token over ``imprint`` and returns its TSTInfo.
 
         Args:
             token: DER TimeStampToken, a CMS ContentInfo (RFC 3161, 2.4.2).
             imprint: the SHA-256 that must have been stamped, 32 bytes.
 
         Raises:
-            PeerError: ``handle-stamp-imprint-mismatch`` when the token is about something else,
-                ``handle-stamp-not-for-time-stamping`` when the certificate it names as the signer's is not for time
-                stamping alone, ``handle-stamp-invalid`` for everything else.
+            PeerError: ``handle-stamp-imprint-mismatch`` if the token stamps something else,
+                ``handle-stamp-not-for-time-stamping`` if the signer's certificate is not for time stamping only,
+                ``handle-stamp-invalid`` for everything else.
         """
         try:
             content = extract_tst_info(token)
@@ -216,7 +216,7 @@ class TimeStampVerifier:
 
 
 def time_stamp_verifier_of(roots: Iterable[bytes], intermediates: Iterable[bytes] = ()) -> TimeStampVerifier:
-    """A verifier from DER certificates, as :class:`TimeStampVerifier` gives them out.
+    """A verifier from DER certificates: :attr:`TimeStampVerifier.roots` and ``intermediates`` of another one.
 
     Raises:
         ConfigError: as its constructor.
@@ -228,7 +228,7 @@ def load_time_stamp_verifier(roots: Iterable[Path], intermediates: Iterable[Path
     """A verifier from PEM files.
 
     Raises:
-        ConfigError: names the file that is missing, and what is wrong with the certificates.
+        ConfigError: names the missing file, or the fault of the certificates.
     """
     root_files = tuple(roots)
     try:
@@ -265,7 +265,7 @@ def _invalid(detail: str) -> PeerError:
 
 
 def _granted(token: bytes) -> TimeStampResponse:
-    """The token as the library wants it: inside a response that grants it."""
+    """Puts the token into a response that grants it, as the library requires."""
     body = _GRANTED + token
     length = len(body).to_bytes((len(body).bit_length() + 7) // 8, "big")
     head = b"\x30" + (length if len(body) < 0x80 else bytes([0x80 | len(length)]) + length)  # noqa: PLR2004 X.690, 8.1.3.4
@@ -280,7 +280,7 @@ def _signed_data(token: bytes) -> _SignedData:
 
 
 def _only_signer(signed: _SignedData) -> _SignerInfo:
-    """The one SignerInfo, with every field that no signature covers held to its one value."""
+    """The one SignerInfo, after checking each field that no signature covers for its one allowed value."""
     signers = signed.signer_infos.as_list()
     if len(signers) != 1:
         raise _invalid(f"{len(signers)} signers, expected exactly one")
@@ -293,14 +293,15 @@ def _only_signer(signed: _SignedData) -> _SignerInfo:
     if [algorithm.oid.dotted_string for algorithm in signed.digest_algorithms.as_list()] != [digest]:
         raise _invalid("digestAlgorithms is not exactly the signer's digest")
     if signer.signature_algorithm.oid.dotted_string not in _DIGESTS[digest][1]:
-        raise _invalid(
-            f"signature algorithm {signer.signature_algorithm.oid.dotted_string} does not go with its digest"
-        )
+        raise _invalid(f"signature algorithm {signer.signature_algorithm.oid.dotted_string} does not match its digest")
     return signer
 
 
 def _signer_certificate(signed: _SignedData, signer: _SignerInfo) -> x509.Certificate:
-    """The one embedded certificate that the signer names, for time stamping alone; the library would take any such."""
+    """The one embedded certificate that the signer names, which must be for time stamping only.
+
+    The library would accept any certificate with that name.
+    """
     try:
         name = signer.signer.parse(_IssuerAndSerial)
         embedded = [asn1.encode_der(certificate) for certificate in _items(signed.certificates)]
@@ -321,12 +322,12 @@ def _signer_certificate(signed: _SignedData, signer: _SignerInfo) -> x509.Certif
 
 
 def _is_named(body: _CertificateBody, name: _IssuerAndSerial) -> bool:
-    """By the bytes of the issuer's name: names that differ in their string types only are two names here."""
+    """Compares the bytes of the issuer's name: names that differ only in their string types are different."""
     return body.serial == name.serial and asn1.encode_der(body.issuer) == asn1.encode_der(name.issuer)
 
 
 def _check_signed_attributes(signer: _SignerInfo, certificate: x509.Certificate, content: bytes) -> None:
-    """The signed attributes are about this content and this certificate (RFC 3161, 2.4.1; RFC 5652, 5.4)."""
+    """Checks that the signed attributes name this content and this certificate (RFC 3161, 2.4.1; RFC 5652, 5.4)."""
     attributes: dict[str, asn1.SetOf[asn1.TLV]] = {}
     for attribute in _items(signer.signed_attributes):
         if attributes.setdefault(attribute.oid.dotted_string, attribute.values) is not attribute.values:
@@ -335,14 +336,14 @@ def _check_signed_attributes(signer: _SignerInfo, certificate: x509.Certificate,
     try:
         content_type = _single(attributes, _OID_CONTENT_TYPE).parse(ObjectIdentifier)
         digest = _single(attributes, _OID_MESSAGE_DIGEST).parse(bytes)
-        is_his = _names_certificate(attributes, certificate)
+        names_signer = _names_certificate(attributes, certificate)
     except ValueError as error:
         raise _invalid(f"signed attributes: {error}") from error
     if content_type.dotted_string != _OID_TST_INFO:
         raise _invalid(f"signed content type {content_type.dotted_string}, expected TSTInfo")
     if digest != hashlib.new(hash_name, content).digest():
         raise _invalid("the signed message digest is not the content's")
-    if not is_his:
+    if not names_signer:
         raise _invalid("the signed certificate identifier (ESSCertID) is not that of the signer's certificate")
 
 
@@ -358,7 +359,7 @@ def _single(attributes: dict[str, asn1.SetOf[asn1.TLV]], oid: str) -> asn1.TLV:
 
 
 def _names_certificate(attributes: dict[str, asn1.SetOf[asn1.TLV]], certificate: x509.Certificate) -> bool:
-    """Whether each certificate identifier there is (RFC 5035: at least one kind) is that of ``certificate``."""
+    """Whether every certificate identifier names ``certificate``; there must be one (RFC 5035)."""
     der = certificate.public_bytes(Encoding.DER)
     kinds = [oid for oid in (_OID_SIGNING_CERTIFICATE, _OID_SIGNING_CERTIFICATE_V2) if oid in attributes]
     if not kinds:

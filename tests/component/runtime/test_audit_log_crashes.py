@@ -172,7 +172,7 @@ def test_a_log_with_other_entries_is_refused(tmp_path: Path) -> None:
     other.write(list(reversed(ENTRIES)))
     rig.log.rename(tmp_path / "mine")
     other.log.rename(rig.log)
-    with pytest.raises(ConfigError, match=r"other entries than the 250 that its key has signed .*audit\.signed"):
+    with pytest.raises(ConfigError, match=r"its entries are not the 250 that its key has signed .*audit\.signed"):
         rig.open()
 
 
@@ -180,7 +180,7 @@ def test_an_empty_log_for_a_key_that_has_signed_is_refused(tmp_path: Path) -> No
     rig = written(tmp_path)
     rig.log.rename(tmp_path / "moved")
     rig.log.mkdir()
-    with pytest.raises(ConfigError, match="A new log needs a new key"):
+    with pytest.raises(ConfigError, match="A new audit log needs a new key"):
         rig.open()
 
 
@@ -190,7 +190,7 @@ def test_a_tree_that_was_changed_is_refused(tmp_path: Path) -> None:
     content = bytearray(tile.read_bytes())
     content[7] ^= 1
     tile.write_bytes(content)
-    with pytest.raises(ConfigError, match="has not the root that was signed"):
+    with pytest.raises(ConfigError, match="does not have the root that was signed"):
         rig.open()
 
 

@@ -102,7 +102,7 @@ def test_another_key_does_not_go_on(tmp_path: Path) -> None:
     first.close()
     for name in ("audit.key", "audit.vkey", "audit.signed"):
         (tmp_path / name).unlink()
-    with pytest.raises(ConfigError, match="not a log of this key and origin"):
+    with pytest.raises(ConfigError, match="not the audit log of this key and origin"):
         AuditWriter(place(tmp_path))
 
 

@@ -97,7 +97,7 @@ class Database:
 
     @contextmanager
     def first_use(self) -> Iterator[None]:
-        """For reads by which an owner starts: if they fail, the file is closed and the operator is told what to do.
+        """Wraps the first reads of an owner: if they fail, closes the file and tells the operator what to do.
 
         Raises:
             ConfigError: in place of ``WorldError``.

@@ -22,14 +22,13 @@ from deploy.demo.stage import Stage
 from deploy.demo.temporary import temporary_folder
 from relying_party.result_board import Standing
 from runtime import clock
-from runtime.command_line import EXIT_FAILED, EXIT_OK
+from runtime.command_line import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from runtime.service import Stop
 from schemas.errors import AttestreamError
 from schemas.identifiers import Ueid
 from schemas.instants import SECOND_US
 from schemas.topics import TopicKind
 
-INTERRUPTED: Final = 130  # 128 + SIGINT, as in shells
 REFRESH_S: Final = 0.25
 
 
@@ -187,7 +186,7 @@ class Show:
                 self._progress.print(f"error: {error}")
                 return EXIT_FAILED
         if interrupted:
-            return INTERRUPTED
+            return EXIT_INTERRUPTED
         return EXIT_OK if outcome.as_expected else EXIT_FAILED
 
 

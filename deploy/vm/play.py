@@ -24,12 +24,11 @@ from deploy.vm.options import make_of
 from deploy.vm.outside import Outside
 from deploy.vm.recording import write_recording
 from deploy.vm.scenario import Scenario
-from runtime.command_line import EXIT_FAILED, EXIT_OK
+from runtime.command_line import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from runtime.service import Stop
 from schemas.errors import AttestreamError
 
 HERE: Final = Path(__file__).parent
-INTERRUPTED: Final = 130
 IMAGE_S: Final = 1200.0
 _KEPT_PACKAGES: Final = 2
 CACHE: Final = HERE.parents[1] / ".cache" / "vm"
@@ -45,7 +44,7 @@ def play(options: argparse.Namespace, stop: Stop) -> int:
             return _play(options, make, image, temporary, progress)
     except StoppedError:
         progress.say("stopped")
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     except (DemoError, AttestreamError, OSError) as error:
         progress.print(f"vm: {error}")
         return EXIT_FAILED

@@ -86,7 +86,7 @@ def test_bytes_are_counted_also_after_a_restart(spool: SqliteSpool, path: Path) 
 
 def test_neither_push_nor_state_when_the_disk_refuses(spool: SqliteSpool, path: Path) -> None:
     spool.add(numbered(1), b"first")
-    with sqlite3.connect(path) as other:
+    with closing(sqlite3.connect(path)) as other, other:  # closes, and commits
         other.execute("CREATE TRIGGER full BEFORE INSERT ON state BEGIN SELECT RAISE(ABORT, 'disk full'); END")
     with pytest.raises(WorldError, match="disk full") as caught:
         spool.add(numbered(2), b"second")
@@ -115,7 +115,7 @@ def test_a_file_that_is_no_database_is_named(path: Path) -> None:
 
 def test_a_damaged_state_is_named(spool: SqliteSpool, path: Path) -> None:
     spool.save(STATE)
-    with sqlite3.connect(path) as other:
+    with closing(sqlite3.connect(path)) as other, other:  # closes, and commits
         other.execute("UPDATE state SET value = x'00'")
     with pytest.raises(ConfigError, match="move the file away"):
         spool.load()

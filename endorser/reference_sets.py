@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from endorser.adapters.captured import read_evidence, read_signed
+from endorser.adapters.captured_evidence import read_evidence, read_signed
 from endorser.adapters.debian_packages import deb_files, installed_files
 from endorser.core.endorsements import DAY_S, Statement, parse_any_file_key, refer
 from endorser.core.learning import Learned, learn_from_logs, learn_from_pushes

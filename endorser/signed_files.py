@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from endorser.adapters.captured import read_signed
+from endorser.adapters.captured_evidence import read_signed
 from endorser.adapters.publisher import Publication, publication_of, publish
 from endorser.core.endorsements import (
     Statement,

@@ -13,7 +13,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from prometheus_client import Counter, Gauge
 
-from handle_distributor.epoch import Observation, check_agreement, check_clock, choose_claims
+from handle_distributor.handle_rules import Observation, check_agreement, check_clock, choose_claims
 from handle_distributor.ports import Clock, HandlePublisher, HandleStore
 from runtime.ports import TimeStampAuthority
 from runtime.telemetry import Logger

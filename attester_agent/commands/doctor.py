@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attester_agent.commands.options import add_config, settings_of
-from attester_agent.examination import Grade, examine
+from attester_agent.doctor_checks import Grade, examine
 from runtime.command_line import EXIT_FAILED, EXIT_OK
 from runtime.service import Stop
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from endorser.adapters.captured import read_signed
+from endorser.adapters.captured_evidence import read_signed
 from endorser.commands.options import add_endorser_key
 from endorser.core.corim_text import describe_corim, text_of
 from runtime.keys import load_public_keys

@@ -10,7 +10,6 @@ and templates that are not built in (no PCR binds their content).
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from endorser.core.measurement_lines import DIGEST_SIZES
 from endorser.core.working_set import WorkingSet, plain_path
@@ -21,7 +20,7 @@ from schemas.errors import ConfigError, PeerError
 from schemas.hashes import HashAlgorithm
 from schemas.ima import records as ima_records
 from schemas.ima.formats import convert, detect_format
-from schemas.ima.template import BUILT_IN_TEMPLATES
+from schemas.ima.template import BOOT_AGGREGATE, BUILT_IN_TEMPLATES
 from schemas.messages.endorsement import Endorsement
 from schemas.messages.evidence import Evidence
 from schemas.reasons import Reason
@@ -30,8 +29,6 @@ from schemas.replay.log_replay import IMA, TCG2, Consumed, Quoted, Replayed, Rep
 from schemas.tpm.attest import Attest, AttestType, QuoteInfo, parse_attest
 from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value, selection_text
 from schemas.tpm.signature import Signature, parse_signature, verify_signature
-
-_BOOT_AGGREGATE: Final = b"boot_aggregate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +240,7 @@ def _files(consumed: Mapping[str, Consumed], quoted: set[int] | None) -> tuple[d
     part = consumed.get(IMA)
     if part is not None and part.ima is not None:
         for template, file in zip(part.ima.template_names, part.ima.files(part.count), strict=False):
-            if file.path == _BOOT_AGGREGATE:
+            if file.path == BOOT_AGGREGATE:
                 continue
             usable = template in BUILT_IN_TEMPLATES and file.digest is not None and len(file.digest) in DIGEST_SIZES
             if file.digest is None or not usable or (quoted is not None and file.pcr_index not in quoted):

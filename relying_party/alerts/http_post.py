@@ -15,7 +15,7 @@ from typing import Final
 
 import httpx
 
-from relying_party.alerts.words import plain
+from relying_party.alerts.alert_text import plain
 from schemas.errors import ConfigError
 
 _MAX_RETRY_AFTER_S: Final = 3600.0

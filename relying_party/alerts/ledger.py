@@ -10,10 +10,10 @@ Owned by the thread that calls it.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from relying_party.alerts.alert_text import alert_id, alert_of_change, alert_of_notice, alert_of_storm
 from relying_party.alerts.rules import Change, Reported, Rule, judge, rule_for
 from relying_party.alerts.silence import Notice, Silence
 from relying_party.alerts.storms import StormNotice, Storms
-from relying_party.alerts.words import alert_id, alert_of_change, alert_of_notice, alert_of_storm
 from relying_party.result_board import Standing
 from schemas.identifiers import Ueid, ueid_text
 from schemas.messages.alert import Alert, AlertKind, Condition

@@ -12,12 +12,12 @@ from typing import Final, Protocol
 
 from prometheus_client import Counter
 
+from relying_party.alerts.alert_text import MAX_BODY_BYTES, alertmanager_alert, webhook_body
 from relying_party.alerts.delivery import Delivery
 from relying_party.alerts.http_post import Answer, Poster
 from relying_party.alerts.settings import MQTT_RECEIVER, AlertmanagerSettings, WebhookSettings
 from relying_party.alerts.store import AlertStore
 from relying_party.alerts.webhook_signature import parse_secret, signed_headers
-from relying_party.alerts.words import MAX_BODY_BYTES, alertmanager_alert, webhook_body
 from runtime import clock
 from runtime.keys import read_file
 from runtime.mqtt import MqttConnection, MqttSettings, Session

@@ -14,6 +14,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge
 
+from relying_party.alerts.alert_text import plain
 from relying_party.alerts.delivery import Receivers
 from relying_party.alerts.ledger import AlertLedger, Batch
 from relying_party.alerts.receiver_thread import ReceiverThread
@@ -28,7 +29,6 @@ from relying_party.alerts.settings import MQTT_RECEIVER, AlertSettings
 from relying_party.alerts.silence import Silence
 from relying_party.alerts.store import AlertStore
 from relying_party.alerts.storms import Storms
-from relying_party.alerts.words import plain
 from relying_party.result_board import ResultBoard, result_keys, standing_of
 from relying_party.settings import load_verifier_keys
 from runtime import clock

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
+from runtime.audit_log.log_reader import CHECKPOINT, AuditLogReader, cosignatures_path
 from runtime.audit_log.store import AuditLogStore
-from runtime.audit_log.tile_log import CHECKPOINT, AuditLogReader, cosignatures_path
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.reasons import Reason
 from schemas.tlog.checkpoint import parse_size, verify_checkpoint, verify_cosignature

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from runtime.audit_log.tile_log import PRUNED, AuditLogReader
+from runtime.audit_log.log_reader import PRUNED, AuditLogReader
 from schemas.audit.entry import EvidenceEntry, parse_entry, reference_in
 from schemas.errors import PeerError
 from schemas.instants import SECOND_US

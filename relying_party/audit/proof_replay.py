@@ -12,6 +12,7 @@ from schemas.cel.records import ApplicationContent, is_content_bound
 from schemas.errors import PeerError
 from schemas.ima.records import ImaFile
 from schemas.ima.signature import FileKey, verify_file_signature
+from schemas.ima.template import BOOT_AGGREGATE
 from schemas.messages.evidence import Evidence
 from schemas.messages.reference_values import Outgoing, ReferenceValues, Registers
 from schemas.reasons import Reason
@@ -23,7 +24,6 @@ from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value
 from schemas.tpm.signature import parse_signature
 
 MAX_LISTED: Final = 50
-_BOOT_AGGREGATE: Final = "boot_aggregate"
 _BOUND_LOGS: Final = frozenset({"tcg2", "cel"})
 
 
@@ -135,7 +135,7 @@ class BootReplay:
         keys = tuple(key for values in references for key in values.keys)
         quoted = {index for _, index in selection}
         every = [each for each in self._measured if each.pcr_index in quoted]
-        files = [each for each in every if each.text != _BOOT_AGGREGATE]
+        files = [each for each in every if each.text != BOOT_AGGREGATE.decode()]
         measured = [each for each in files if each.digest is not None]
         rest = [each for each in measured if each.digest not in digests]
         unlisted = [each for each in rest if each.file is None or not _is_signed(each.file, keys)]

@@ -3,8 +3,8 @@
 It signs nothing: the entries and the stored checkpoints determine every byte that it writes.
 """
 
+from runtime.audit_log.log_reader import CHECKPOINT, AuditLogReader
 from runtime.audit_log.store import AuditLogStore
-from runtime.audit_log.tile_log import CHECKPOINT, AuditLogReader
 from schemas.tlog.merkle import HASH_BYTES, leaf_hash
 from schemas.tlog.signed_note import MAX_NOTE_BYTES
 from schemas.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, Tile, subtree_root, tile_at

@@ -4,12 +4,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from relying_party.alerts.alert_text import alert_id, plain, time_text
 from relying_party.alerts.delivery import Receivers
 from relying_party.alerts.ledger import Batch, Outgoing
 from relying_party.alerts.service import AlertService, Runners, receivers_of
 from relying_party.alerts.settings import ROLE, AlertSettings
 from relying_party.alerts.store import AlertStore
-from relying_party.alerts.words import alert_id, plain, time_text
 from relying_party.settings import load_verifier_keys
 from runtime import clock
 from runtime import settings as settings_files

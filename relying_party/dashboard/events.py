@@ -15,8 +15,8 @@ from typing import Final
 from prometheus_client import Gauge
 
 from relying_party.dashboard.feed import Feed
+from relying_party.dashboard.process_status import state_of
 from relying_party.dashboard.rows import rows_json, timeline_of
-from relying_party.dashboard.status_views import state_of
 from runtime import clock
 from schemas.identifiers import ueid_text
 from schemas.instants import SECOND_US

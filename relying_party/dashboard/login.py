@@ -3,7 +3,7 @@
 A session ends after a fixed time, or with a logout in that browser. For users in the password file it also ends when
 they are removed or their password or role changes. The cookie is HttpOnly; SameSite=Lax, because an identity provider
 sends browsers back by a navigation from its own site; and Secure where browsers use HTTPS. Requests that change
-anything must come from our own page (:class:`relying_party.dashboard.fences.HostFence`).
+anything must come from our own page (:class:`relying_party.dashboard.request_checks.HostFence`).
 """
 
 from collections.abc import Sequence

@@ -27,8 +27,8 @@ from typing_extensions import override
 from relying_party.dashboard.access import Access, Role
 from relying_party.dashboard.events import Events, TooManyViewersError, compressed, snapshot_json
 from relying_party.dashboard.feed import Feed
-from relying_party.dashboard.fences import HeaderFence, HostFence
 from relying_party.dashboard.handle_watch import watch_json
+from relying_party.dashboard.request_checks import HeaderFence, HostFence
 from relying_party.dashboard.rows import COLUMNS, VIEWS, detail_of, reasons_json
 from runtime import clock
 from schemas.codecs.jwks import encode_jwks

@@ -11,9 +11,9 @@ from typing import Final
 
 from runtime.audit_log.frames import AuditFileDamagedError, encode_frame, read_frames
 from runtime.audit_log.journal import JournalCursor, segments
+from runtime.audit_log.log_reader import CHECKPOINT, AuditLogReader
 from runtime.audit_log.object_store import open_store
 from runtime.audit_log.store import FolderStore
-from runtime.audit_log.tile_log import CHECKPOINT, AuditLogReader
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.reasons import Reason
 

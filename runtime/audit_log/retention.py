@@ -10,8 +10,8 @@ The next round finishes a deletion that was interrupted by a kill.
 
 from typing import Final
 
+from runtime.audit_log.log_reader import PRUNED, AuditLogReader, encode_kept, kept_path
 from runtime.audit_log.store import AuditLogStore
-from runtime.audit_log.tile_log import PRUNED, AuditLogReader, encode_kept, kept_path
 from schemas.audit.entry import ObjectEntry, parse_entry, reference_in
 from schemas.errors import PeerError, WorldError
 from schemas.reasons import Reason

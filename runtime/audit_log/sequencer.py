@@ -22,9 +22,9 @@ from typing import Final
 
 from runtime.audit_log.frames import read_frames
 from runtime.audit_log.journal import SEGMENT_ENTRIES, JournalCursor, remove_before, segments
+from runtime.audit_log.log_reader import CHECKPOINT, AuditLogReader, checkpoint_path
 from runtime.audit_log.signer import AuditLogSigner
 from runtime.audit_log.store import AuditLogStore, create
-from runtime.audit_log.tile_log import CHECKPOINT, AuditLogReader, checkpoint_path
 from runtime.audit_log.tree_writer import TreeWriter
 from schemas.errors import ConfigError, PeerError
 from schemas.tlog.checkpoint import Checkpoint, verify_checkpoint

@@ -9,8 +9,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
+from runtime.audit_log.log_reader import AuditLogReader, checkpoint_path, stamp_path
 from runtime.audit_log.store import AuditLogStore
-from runtime.audit_log.tile_log import AuditLogReader, checkpoint_path, stamp_path
 from runtime.clock import random_bytes
 from runtime.time_stamps.client import HttpTimeStampAuthority
 from schemas.codecs.tst_info import extract_tst_info, parse_tst_info

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from runtime.audit_log.log_reader import AuditLogReader
 from runtime.audit_log.store import AuditLogStore, create
-from runtime.audit_log.tile_log import AuditLogReader
 from schemas.audit.entry import leaf_of
 from schemas.errors import PeerError
 from schemas.reasons import Reason

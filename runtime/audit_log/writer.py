@@ -16,6 +16,7 @@ from prometheus_client import Counter, Gauge
 
 from runtime.audit_log.any_log import JOURNAL
 from runtime.audit_log.journal import Journal, JournalCursor
+from runtime.audit_log.log_reader import AuditLogReader
 from runtime.audit_log.object_store import ObjectStore
 from runtime.audit_log.retention import AuditLogRetention
 from runtime.audit_log.sequencer import Sequencer
@@ -23,7 +24,6 @@ from runtime.audit_log.settings import AuditSettings
 from runtime.audit_log.signer import AuditLogSigner, load_audit_log_key, load_origin
 from runtime.audit_log.stamper import CheckpointStamper
 from runtime.audit_log.store import AuditLogStore, FolderStore, check_folder
-from runtime.audit_log.tile_log import AuditLogReader
 from runtime.clock import monotonic_s, utc_us
 from runtime.durable import check_folder_of, sole_user
 from runtime.service import Backoff, Stop

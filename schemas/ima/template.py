@@ -5,8 +5,8 @@ fields are checked: a path has one NUL, at its end, and a digest has the size of
 
 No PCR binds a template's name. So anyone who carries a list can change the name and have the same data read as other
 fields. Therefore :func:`field_names` knows only templates whose first field is the file's digest, or whose first two
-are
-its path and its digest: no other field, whose bytes a user of the device might choose, can be taken for the digest.
+are its path and its digest: no other field, whose bytes a user of the device might choose, can be taken for the
+digest.
 
 Source: Linux ``security/integrity/ima`` (``ima_template.c``, ``ima_template_lib.c``).
 """
@@ -20,6 +20,7 @@ from schemas.hashes import BY_NAME, SHA1
 from schemas.reasons import Reason
 
 TEMPLATE_IMA: Final = b"ima"  # the only template without a length before its data, and with a hash of its own
+BOOT_AGGREGATE: Final = b"boot_aggregate"  # ima.h, IMA boot aggregate: the name of the first entry of a list
 MAX_NAME_BYTES: Final = 255
 EVENT_NAME_BYTES: Final = 256  # ima.h, IMA_EVENT_NAME_LEN_MAX + 1: template "ima" hashes the path padded to this size
 _MAX_FIELDS: Final = 15  # ima_template.c, IMA_TEMPLATE_NUM_FIELDS_MAX

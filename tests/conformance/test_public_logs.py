@@ -19,7 +19,8 @@ from schemas.replay.bank_replay import BankReplay
 from schemas.replay.log_replay import IMA, TCG2, Quoted, Replay, ReplayState
 from schemas.tpm.pcr import PcrBankSelection, PcrSelection, PcrValues, composite_digest
 from tests.builders.log_bytes import FIRMWARE, read_pcrs
-from verifier_worker.core.measured import judge_aggregates, measure
+from verifier_worker.core.boot_aggregate import judge_aggregates
+from verifier_worker.core.measured import measure
 from verifier_worker.core.state import Measured
 from verifier_worker.core.trust import References
 

@@ -8,10 +8,10 @@ from typing_extensions import override
 
 from runtime.audit_log.any_log import read_entries
 from runtime.audit_log.journal import Journal
+from runtime.audit_log.log_reader import AuditLogReader
 from runtime.audit_log.sequencer import Sequencer
 from runtime.audit_log.signer import AuditLogSigner
 from runtime.audit_log.store import AuditLogStore, FolderStore
-from runtime.audit_log.tile_log import AuditLogReader
 from schemas.errors import WorldError
 from schemas.reasons import Reason
 from schemas.tlog.checkpoint import Checkpoint, verify_checkpoint

@@ -9,7 +9,7 @@ from typing import Self
 
 from relying_party.__main__ import main
 from relying_party.audit.proof_check import Answer, ProofTrust, check_proof
-from runtime.audit_log.tile_log import stamp_path
+from runtime.audit_log.log_reader import stamp_path
 from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas.audit.proof import parse_proof
 from schemas.identifiers import ueid_text

@@ -223,7 +223,7 @@ def _base_trust() -> Trust:
     return make_trust(device)
 
 
-class World:
+class SimulatedTime:
     """One history; see the module."""
 
     def __init__(self, seed: int, *, believed_drift_ppm: int | None = None) -> None:
@@ -466,7 +466,7 @@ class World:
 class Judge:
     """Holds what a verifier concludes against the truth, and counts."""
 
-    world: World
+    world: SimulatedTime
     counts: "Counter[str]" = field(default_factory=Counter)
 
     def story(self, what: str) -> str:
@@ -581,4 +581,4 @@ def run_history(seed: int, *, believed_drift_ppm: int | None = None) -> "Counter
     Raises:
         AssertionError: names the seed and what was wrong.
     """
-    return World(seed, believed_drift_ppm=believed_drift_ppm).run().counts
+    return SimulatedTime(seed, believed_drift_ppm=believed_drift_ppm).run().counts

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from runtime.audit_log.captured import read_captured
+from runtime.audit_log.recorded_messages import read_captured
 from runtime.command_line import Parsers
 from runtime.keys import read_file
 from runtime.settings import load, naming

@@ -15,8 +15,8 @@ from verifier_worker.core.clock_record import synchronised
 from verifier_worker.core.finding import Finding
 from verifier_worker.core.lasting import Lasting, after_settled_quote, reported, without_covered
 from verifier_worker.core.measured import verify_claims
+from verifier_worker.core.reference_change import carry_over
 from verifier_worker.core.state import Appraised, AttesterState
-from verifier_worker.core.succession import carry_over
 from verifier_worker.core.trust import Trust, label_of
 
 

@@ -7,20 +7,19 @@ from typing import Final
 
 from schemas.boot_log.facts import IMAGES_PCR, SECURE_BOOT_PCR, VERSION_PCR, SecureBoot
 from schemas.errors import PeerError
-from schemas.hashes import BY_NAME, SHA1, HashAlgorithm
+from schemas.hashes import HashAlgorithm
 from schemas.ima.records import ImaFile, ImaRecords
 from schemas.ima.signature import verify_file_signature
-from schemas.ima.template import BUILT_IN_TEMPLATES, TEMPLATE_IMA
+from schemas.ima.template import BOOT_AGGREGATE, BUILT_IN_TEMPLATES, TEMPLATE_IMA
 from schemas.limits import MAX_UNEXPECTED_LISTED
 from schemas.reasons import Reason
 from schemas.replay.log_replay import TCG2, Consumed, ReplayState
-from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value
+from schemas.tpm.pcr import PcrSelection
 from verifier_worker.core.measured_events import events_to_judge
 from verifier_worker.core.policy.policy_file import is_excluded
 from verifier_worker.core.state import Measured, Register
 from verifier_worker.core.trust import References
 
-BOOT_AGGREGATE: Final = b"boot_aggregate"
 _MAX_PATH_CHARACTERS: Final = 256
 _MAX_AGGREGATES: Final = 8  # kernels started by kexec add one each
 _MAX_DIGEST_FIELD: Final = 128  # bytes of a labelled digest: "verity:sha512:", a NUL, and 64
@@ -60,7 +59,7 @@ def measure(
     for name, part in consumed.items():
         for digests, text in events_to_judge(name, part, registers, explained):
             if not any(digest in references.files for digest in digests):
-                measured = _add_unexpected(measured, digests[0], text)
+                measured = add_unexpected(measured, digests[0], text)
         if part.ima is not None:
             _refuse_disguised(part.ima, part.count)
             for template, file in zip(part.ima.template_names, part.ima.files(part.count), strict=False):
@@ -68,26 +67,6 @@ def measure(
                     measured = _add_unlisted(measured, file, template, references, excluded)
                     if file.digest and file.digest in doubted and _is_signed(file, references):
                         measured = replace(measured, accepted=tuple({*measured.accepted, file.digest}))
-    return measured
-
-
-def judge_aggregates(measured: Measured, state: ReplayState, unlogged: PcrValues, selection: PcrSelection) -> Measured:
-    """Judges the boot aggregates that wait for a quote, now that one has settled the PCR values in them.
-
-    Args:
-        measured: with entries that claim to be boot aggregates.
-        state: the replay that reproduced the quote.
-        unlogged: PCR values that reproduced it.
-        selection: PCRs that the quote covers.
-    """
-    waiting = measured.aggregates
-    measured = replace(measured, aggregates=())
-    for label, digest in waiting:
-        agrees = _boot_aggregate_agrees(label, digest, state, unlogged, selection)
-        if agrees is None:
-            measured = _add_unexpected(measured, digest, BOOT_AGGREGATE.decode())
-        elif not agrees:
-            measured = replace(measured, aggregate_differs=True)
     return measured
 
 
@@ -177,7 +156,7 @@ def _add_unlisted(
     path = file.path.decode("utf-8", "backslashreplace")
     if is_excluded(excluded, path):
         return replace(measured, excluded=measured.excluded + 1)
-    return _add_unexpected(measured, file.digest, path)
+    return add_unexpected(measured, file.digest, path)
 
 
 def _is_signed(file: ImaFile, references: References) -> bool:
@@ -191,36 +170,9 @@ def _is_signed(file: ImaFile, references: References) -> bool:
     return True
 
 
-def _add_unexpected(measured: Measured, digest: bytes, text: str) -> Measured:
+def add_unexpected(measured: Measured, digest: bytes, text: str) -> Measured:
+    """Adds one measured thing that no reference value covers; the first ones are named, all are counted."""
     unexpected = measured.unexpected
     if len(unexpected) < MAX_UNEXPECTED_LISTED:
         unexpected = (*unexpected, (digest, text[:_MAX_PATH_CHARACTERS]))
     return replace(measured, unexpected=unexpected, unexpected_total=measured.unexpected_total + 1)
-
-
-def _boot_aggregate_agrees(
-    label: bytes, digest: bytes, state: ReplayState, unlogged: PcrValues, selection: PcrSelection
-) -> bool | None:
-    """Whether the digest is the digest of the first PCRs in the bank that its label names.
-
-    A kernel started by kexec continues the list and adds its own aggregate over the same PCRs. Kernels since 5.8 take
-    PCRs 0-9, older ones 0-7; in the SHA-1 bank it is always 0-7 (ima_crypto.c, ima_calc_boot_aggregate_tfm; some older
-    than 5.8 take 0-7 in the SHA-256 bank, too).
-
-    Returns:
-        None if the quote does not cover these PCRs in this bank. Then nothing proves their values, and an entry that
-        claims to be a boot aggregate is an unexpected file.
-    """
-    bank = BY_NAME.get(label.rpartition(b":")[2].decode("ascii", "replace"))
-    if bank is None:
-        return None
-    least, most = 8, 8 if bank == SHA1 else 10
-    owned, values = state.registers.get(bank, {}), []
-    for index in range(most):
-        if (bank, index) not in selection:
-            break
-        value = owned.get(index) or unlogged.get(bank, index)
-        values.append(value or initial_value(bank, index, state.startup_locality))
-    if len(values) >= least and digest in {bank.digest(b"".join(values[:size])) for size in (least, len(values))}:
-        return True
-    return False if len(values) == most else None

@@ -28,6 +28,7 @@ from schemas.replay.log_replay import Quoted, Replayed, ReplayState
 from schemas.replay.resume import resumed
 from schemas.tpm.pcr import SAVED_PCRS
 from schemas.verdicts import Freshness, Tier
+from verifier_worker.core.boot_aggregate import judge_aggregates
 from verifier_worker.core.checks.admission import AdmittedEvidence, admit
 from verifier_worker.core.checks.appraisal import missing_registers
 from verifier_worker.core.checks.transitions import report_transitions
@@ -36,10 +37,10 @@ from verifier_worker.core.clock_record import ClockRecord, next_epoch, went_back
 from verifier_worker.core.conclusion import conclude
 from verifier_worker.core.finding import Finding
 from verifier_worker.core.lasting import Lasting
-from verifier_worker.core.measured import judge_aggregates, measure
+from verifier_worker.core.measured import measure
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
+from verifier_worker.core.reference_change import carry_over
 from verifier_worker.core.state import AttesterState, Measured
-from verifier_worker.core.succession import carry_over
 from verifier_worker.core.trust import References, Trust, label_of
 
 LOG_WAIT_US: Final = 600_000_000  # a log that arrives in several pushes has this long; then all of it is asked for

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.audit_log.log_reader import AuditLogReader
 from runtime.audit_log.object_store import open_store
 from runtime.audit_log.signer import load_note_key
-from runtime.audit_log.tile_log import AuditLogReader
 from runtime.command_line import EXIT_FAILED, EXIT_OK
 from runtime.keys import read_file
 from runtime.settings import naming

@@ -11,9 +11,9 @@ from relying_party.audit.repair import repair
 from runtime.audit_log.any_log import JOURNAL
 from runtime.audit_log.frames import AuditFileDamagedError
 from runtime.audit_log.journal import JournalCursor, segments
+from runtime.audit_log.log_reader import AuditLogReader
 from runtime.audit_log.object_store import open_store
 from runtime.audit_log.signer import load_note_key
-from runtime.audit_log.tile_log import AuditLogReader
 from runtime.command_line import EXIT_FAILED, EXIT_OK
 from runtime.durable import sole_user
 from runtime.keys import read_file

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from relying_party.audit.proof_maker import AuditLogScan, Choice
 from runtime.audit_log.any_log import is_tiled_log
+from runtime.audit_log.log_reader import AuditLogReader
 from runtime.audit_log.object_store import open_store
-from runtime.audit_log.tile_log import AuditLogReader
 from runtime.durable import write_durable
 from runtime.progress import Progress
 from schemas.audit.proof import AuditProof, ProvenEntry, ProvenHead, encode_proof

@@ -1,4 +1,4 @@
-"""The epoch bell with every part of the world in memory: which TSA counts, what is stored and published, and when."""
+"""The epoch bell with every part of the rig in memory: which TSA counts, what is stored and published, and when."""
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
@@ -17,7 +17,7 @@ STAMPS = TimeStampVerifier(ROOT.root.pem)
 SECOND_US = 1_000_000
 
 
-class World:
+class Rig:
     """Three TSAs, a disk, a broker, a clock; and the distributor on them, which can be started again."""
 
     def __init__(self, *, required_agreement: int = 1) -> None:
@@ -57,32 +57,32 @@ def alarm() -> float | None:
 
 
 def test_a_round_makes_a_handle_that_anyone_can_verify() -> None:
-    world = World()
-    handle = world.start().ring()
+    rig = Rig()
+    handle = rig.start().ring()
     assert handle is not None
-    keys = {cose.key_id(world.key.public_key()): world.key.public_key()}
+    keys = {cose.key_id(rig.key.public_key()): rig.key.public_key()}
     assert verify_handle(handle.raw, keys, STAMPS) == handle
-    assert world.publisher.handles == [handle]
-    assert world.store.content == handle.raw
+    assert rig.publisher.handles == [handle]
+    assert rig.store.content == handle.raw
     assert alarm() == 0
 
 
 def test_a_handle_takes_two_stamps_of_one_tsa_each_with_its_own_nonce() -> None:
-    world = World()
-    handle = world.start().ring()
+    rig = Rig()
+    handle = rig.start().ring()
     assert handle is not None
-    assert world.asked == [2, 0, 0]
-    (bell, first_nonce), (imprint, second_nonce) = world.tsas[0].asked
+    assert rig.asked == [2, 0, 0]
+    (bell, first_nonce), (imprint, second_nonce) = rig.tsas[0].asked
     assert bell == EPOCH_BELL_IMPRINT
     assert imprint == cose.ctt_imprint(cose.parse(handle.raw, "handle"))
     assert first_nonce != second_nonce
 
 
 def test_handles_form_a_chain_over_a_restart() -> None:
-    world = World()
-    bell = world.start()
+    rig = Rig()
+    bell = rig.start()
     handles = [bell.ring(), bell.ring()]
-    bell = world.start()
+    bell = rig.start()
     handles += [bell.ring(), bell.ring()]
     ids = [handle.id for handle in handles if handle]
     assert [handle.claims.previous for handle in handles if handle] == [None, *ids[:3]]
@@ -101,44 +101,44 @@ def test_handles_form_a_chain_over_a_restart() -> None:
     ],
 )
 def test_a_tsa_that_fails_is_counted_by_reason_and_the_next_is_used(reason: Reason) -> None:
-    world = World()
-    world.tsas[0].failure = reason
+    rig = Rig()
+    rig.tsas[0].failure = reason
     before = failures(reason, "tsa-1")
-    assert world.start().ring() is not None
-    assert world.asked == [1, 2, 0]
+    assert rig.start().ring() is not None
+    assert rig.asked == [1, 2, 0]
     assert failures(reason, "tsa-1") == before + 1
 
 
 @pytest.mark.parametrize("offset_s", [3600, -3600, 3, -3])
 def test_a_tsa_whose_clock_is_off_is_not_believed(offset_s: int) -> None:
-    world = World()
-    world.tsas[0].offset_us = offset_s * SECOND_US
+    rig = Rig()
+    rig.tsas[0].offset_us = offset_s * SECOND_US
     before = failures(Reason.TSA_CLOCK_OFF, "tsa-1")
-    handle = world.start().ring()
+    handle = rig.start().ring()
     assert handle is not None
-    assert abs(handle.time_us - world.clock.now_us) < SECOND_US
+    assert abs(handle.time_us - rig.clock.now_us) < SECOND_US
     assert failures(Reason.TSA_CLOCK_OFF, "tsa-1") == before + 1
 
 
 def test_a_tsa_whose_clock_jumps_between_its_two_stamps_is_not_believed() -> None:
-    world = World()
-    first = world.tsas[0]
+    rig = Rig()
+    first = rig.tsas[0]
     first.before_answer = lambda count: setattr(first, "offset_us", 3600 * SECOND_US if count == 2 else 0)
-    handle = world.start().ring()
+    handle = rig.start().ring()
     assert handle is not None
-    assert world.asked == [2, 2, 0]
+    assert rig.asked == [2, 2, 0]
 
 
 def test_no_tsa_left_means_no_handle_and_an_alarm() -> None:
-    world = World()
-    bell = world.start()
+    rig = Rig()
+    bell = rig.start()
     first = bell.ring()
-    for tsa in world.tsas:
+    for tsa in rig.tsas:
         tsa.failure = Reason.TSA_TIMEOUT
     assert bell.ring() is None
-    assert world.publisher.handles == [first]
+    assert rig.publisher.handles == [first]
     assert alarm() == 1
-    world.tsas[2].failure = None
+    rig.tsas[2].failure = None
     after = bell.ring()
     assert first is not None
     assert after is not None
@@ -148,118 +148,118 @@ def test_no_tsa_left_means_no_handle_and_an_alarm() -> None:
 
 def test_a_machine_whose_own_clock_is_wrong_issues_nothing() -> None:
     """All TSAs look wrong to it: better no handle than one by a clock that nobody can vouch for."""
-    world = World()
-    for tsa in world.tsas:
+    rig = Rig()
+    for tsa in rig.tsas:
         tsa.offset_us = 10 * SECOND_US
-    assert world.start().ring() is None
+    assert rig.start().ring() is None
 
 
 def test_a_step_of_this_machines_clock_within_a_round_moves_no_tsa_apart() -> None:
-    world = World()
-    first = world.tsas[0]
+    rig = Rig()
+    first = rig.tsas[0]
 
     def step(count: int) -> None:
         if count == 2:
-            world.clock.now_us += 3600 * SECOND_US
+            rig.clock.now_us += 3600 * SECOND_US
             first.offset_us = -3600 * SECOND_US  # the TSA's time goes on as before
 
     first.before_answer = step
-    assert world.start().ring() is not None
-    assert world.asked == [2, 0, 0]
+    assert rig.start().ring() is not None
+    assert rig.asked == [2, 0, 0]
 
 
 def test_time_does_not_run_back_from_one_handle_to_the_next() -> None:
-    world = World()
-    bell = world.start()
-    world.tsas[0].offset_us = 1_500_000
+    rig = Rig()
+    bell = rig.start()
+    rig.tsas[0].offset_us = 1_500_000
     assert bell.ring() is not None
-    world.tsas[0].failure = Reason.TSA_TIMEOUT
+    rig.tsas[0].failure = Reason.TSA_TIMEOUT
     assert bell.ring() is None  # the others are 1.5 s behind what was said already
-    world.clock.advance(2)
+    rig.clock.advance(2)
     assert bell.ring() is not None
 
 
 class TestAgreement:
     def test_two_that_agree_outvote_the_first(self) -> None:
-        world = World(required_agreement=2)
-        world.tsas[0].offset_us = 1_900_000
-        for tsa in world.tsas:
+        rig = Rig(required_agreement=2)
+        rig.tsas[0].offset_us = 1_900_000
+        for tsa in rig.tsas:
             tsa.accuracy_us = 100_000
         before = failures(Reason.TSA_DISAGREE, "tsa-1")
-        handle = world.start().ring()
+        handle = rig.start().ring()
         assert handle is not None
-        assert abs(handle.time_us - world.clock.now_us) < SECOND_US
+        assert abs(handle.time_us - rig.clock.now_us) < SECOND_US
         assert failures(Reason.TSA_DISAGREE, "tsa-1") == before + 1
 
     def test_too_few_answers_are_no_agreement(self) -> None:
-        world = World(required_agreement=2)
-        world.tsas[1].failure = world.tsas[2].failure = Reason.TSA_UNREACHABLE
-        assert world.start().ring() is None
-        assert world.asked == [1, 1, 1]
+        rig = Rig(required_agreement=2)
+        rig.tsas[1].failure = rig.tsas[2].failure = Reason.TSA_UNREACHABLE
+        assert rig.start().ring() is None
+        assert rig.asked == [1, 1, 1]
 
     def test_one_missing_does_not_matter_when_enough_agree(self) -> None:
-        world = World(required_agreement=2)
-        world.tsas[1].failure = Reason.TSA_UNREACHABLE
-        assert world.start().ring() is not None
+        rig = Rig(required_agreement=2)
+        rig.tsas[1].failure = Reason.TSA_UNREACHABLE
+        assert rig.start().ring() is not None
 
     def test_a_tsa_is_asked_as_witness_once_a_round(self) -> None:
-        world = World(required_agreement=3)
-        for number, tsa in enumerate(world.tsas):
+        rig = Rig(required_agreement=3)
+        for number, tsa in enumerate(rig.tsas):
             tsa.offset_us, tsa.accuracy_us = number * 900_000, 100_000
-        assert world.start().ring() is None
-        assert world.asked == [1, 2, 2]  # once as witness, once as the one to stamp
+        assert rig.start().ring() is None
+        assert rig.asked == [1, 2, 2]  # once as witness, once as the one to stamp
 
 
 class TestStore:
     def test_a_full_disk_means_no_handle_leaves(self) -> None:
-        world = World()
-        bell = world.start()
+        rig = Rig()
+        bell = rig.start()
         first = bell.ring()
-        world.store.broken = True
+        rig.store.broken = True
         assert bell.ring() is None
-        assert world.publisher.handles == [first]
-        world.store.broken = False
+        assert rig.publisher.handles == [first]
+        rig.store.broken = False
         after = bell.ring()
         assert first is not None
         assert after is not None
         assert after.claims.previous == first.id
 
     def test_power_cut_between_store_and_publish_publishes_after_the_restart(self) -> None:
-        world = World()
+        rig = Rig()
 
         def cut() -> None:
             raise PowerCut
 
-        world.store.after_save = cut
+        rig.store.after_save = cut
         with pytest.raises(PowerCut):
-            world.start().ring()
-        assert world.publisher.handles == []
-        world.store.after_save = lambda: None
-        bell = world.start()
-        (published,) = world.publisher.handles
-        assert published.raw == world.store.content
+            rig.start().ring()
+        assert rig.publisher.handles == []
+        rig.store.after_save = lambda: None
+        bell = rig.start()
+        (published,) = rig.publisher.handles
+        assert published.raw == rig.store.content
         after = bell.ring()
         assert after is not None
         assert after.claims.previous == published.id
 
     def test_an_expired_handle_is_not_published_again_but_stays_in_the_chain(self) -> None:
-        world = World()
-        first = world.start().ring()
-        world.publisher.handles.clear()
-        world.clock.advance(301)
-        bell = world.start()
-        assert world.publisher.handles == []
+        rig = Rig()
+        first = rig.start().ring()
+        rig.publisher.handles.clear()
+        rig.clock.advance(301)
+        bell = rig.start()
+        assert rig.publisher.handles == []
         after = bell.ring()
         assert first is not None
         assert after is not None
         assert after.claims.previous == first.id
 
     def test_after_a_change_of_key_the_chain_goes_on(self) -> None:
-        world = World()
-        first = world.start().ring()
-        world.publisher.handles.clear()
-        bell = world.start(generate_private_key(SECP256R1()))
-        assert world.publisher.handles == []
+        rig = Rig()
+        first = rig.start().ring()
+        rig.publisher.handles.clear()
+        bell = rig.start(generate_private_key(SECP256R1()))
+        assert rig.publisher.handles == []
         after = bell.ring()
         assert first is not None
         assert after is not None

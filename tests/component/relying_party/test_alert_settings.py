@@ -11,9 +11,9 @@ from types import ModuleType
 import pytest
 
 from relying_party.__main__ import main as relying_party
+from relying_party.alerts.alert_text import webhook_body
 from relying_party.alerts.settings import ROLE, AlertSettings, RuleSettings
 from relying_party.alerts.webhook_signature import parse_secret, signed_headers
-from relying_party.alerts.words import webhook_body
 from runtime import settings as settings_files
 from runtime.keys import generate_key_pair
 from schemas.messages.alert import Alert, AlertKind

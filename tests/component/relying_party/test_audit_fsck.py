@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from relying_party.__main__ import main
-from runtime.audit_log.captured import read_captured
 from runtime.audit_log.frames import encode_frame
+from runtime.audit_log.log_reader import AuditLogReader
+from runtime.audit_log.recorded_messages import read_captured
 from runtime.audit_log.store import FolderStore
-from runtime.audit_log.tile_log import AuditLogReader
 from runtime.audit_log.tree_writer import TreeWriter
 from schemas.audit.entry import EvidenceEntry, ObjectEntry, encode_entry
 from schemas.errors import PeerError

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from relying_party.__main__ import main
 from relying_party.audit.proof_check import Verdict, check_proof
-from runtime.audit_log.tile_log import cosignatures_path
+from runtime.audit_log.log_reader import cosignatures_path
 from schemas.audit.entry import START, ObjectEntry, parse_entry
 from schemas.audit.proof import AuditProof, encode_proof, parse_proof
 from schemas.codecs import cbor

@@ -11,7 +11,7 @@ from relying_party.__main__ import main
 from relying_party.audit.proof_check import Answer, ProofTrust, check_proof
 from runtime.audit_log.any_log import read_entries
 from runtime.audit_log.frames import FrameFile
-from runtime.audit_log.tile_log import stamp_path
+from runtime.audit_log.log_reader import stamp_path
 from runtime.keys import load_public_keys
 from runtime.time_stamps.verifier import TimeStampVerifier, load_time_stamp_verifier
 from schemas.audit.entry import EvidenceEntry, ObjectEntry, parse_entry

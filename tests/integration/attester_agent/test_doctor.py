@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from attester_agent.__main__ import main as agent
-from attester_agent.examination import _missing_banks
+from attester_agent.doctor_checks import _missing_banks
 from endorser.__main__ import main as endorser
 from runtime import clock
 from schemas import media_types

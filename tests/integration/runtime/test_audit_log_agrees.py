@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from relying_party.__main__ import main
+from runtime.audit_log.log_reader import AuditLogReader
 from runtime.audit_log.settings import AuditSettings, AuditTsaSettings
 from runtime.audit_log.signer import generate_audit_log_key
-from runtime.audit_log.tile_log import AuditLogReader
 from runtime.audit_log.writer import AuditPlace, AuditWriter
 from tests.fakes.log_store import made_entries
 from tests.programs.tsa import misbehaving_tsa, refusing, running_tsa

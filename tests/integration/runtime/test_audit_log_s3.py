@@ -7,10 +7,10 @@ import pytest
 
 from relying_party.__main__ import main
 from runtime.audit_log.any_log import read_entries
+from runtime.audit_log.log_reader import AuditLogReader
 from runtime.audit_log.object_store import ObjectStore, open_store
 from runtime.audit_log.settings import AuditSettings
 from runtime.audit_log.signer import generate_audit_log_key
-from runtime.audit_log.tile_log import AuditLogReader
 from runtime.audit_log.writer import AuditPlace, AuditWriter
 from schemas.errors import ConfigError, WorldError
 from tests.fakes.log_store import made_entries

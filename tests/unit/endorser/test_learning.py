@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from endorser.__main__ import main
-from endorser.adapters.captured import read_evidence
+from endorser.adapters.captured_evidence import read_evidence
 from endorser.adapters.debian_packages import deb_files, installed_files
 from endorser.core.learning import Learned, learn_from_logs, learn_from_pushes
 from endorser.core.working_set import parse
-from runtime.audit_log import captured
+from runtime.audit_log import recorded_messages
 from runtime.audit_log.frames import FrameFile
 from runtime.progress import Progress
 from schemas import media_types
@@ -183,11 +183,11 @@ def test_an_audit_log_longer_than_a_message_is_not_read_as_one(
         ]
     )
     log.close()
-    monkeypatch.setattr(captured, "MAX_REFERENCE_VALUES_BYTES", len(raw))
-    monkeypatch.delattr(captured, "read_file")
-    assert len(list(captured.read_captured(tmp_path / "audit.log"))) == 1
+    monkeypatch.setattr(recorded_messages, "MAX_REFERENCE_VALUES_BYTES", len(raw))
+    monkeypatch.delattr(recorded_messages, "read_file")
+    assert len(list(recorded_messages.read_captured(tmp_path / "audit.log"))) == 1
     with pytest.raises(ConfigError, match="No such file"):
-        list(captured.read_captured(tmp_path / "missing"))
+        list(recorded_messages.read_captured(tmp_path / "missing"))
 
 
 @pytest.mark.parametrize("number", range(3))

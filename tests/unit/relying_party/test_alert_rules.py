@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from relying_party.alerts.alert_text import alertmanager_labels, webhook_body
 from relying_party.alerts.ledger import AlertLedger, Batch
 from relying_party.alerts.rules import (
     AFFIRMING,
@@ -19,7 +20,6 @@ from relying_party.alerts.rules import (
 )
 from relying_party.alerts.silence import Silence, SilenceSettings
 from relying_party.alerts.storms import Storms, StormSettings
-from relying_party.alerts.words import alertmanager_labels, webhook_body
 from relying_party.result_board import Standing, standing_of
 from schemas.identifiers import Ueid
 from schemas.messages.alert import AlertKind, Condition

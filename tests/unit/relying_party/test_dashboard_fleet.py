@@ -11,10 +11,10 @@ from relying_party.dashboard import fleet as fleet_module
 from relying_party.dashboard.feed import Feed
 from relying_party.dashboard.fleet import MAX_CHANGES, MAX_STRANGERS, Fleet, View
 from relying_party.dashboard.handle_watch import HandleWatch
+from relying_party.dashboard.process_status import state_of
 from relying_party.dashboard.rows import COLUMNS, detail_of, row_json
 from relying_party.dashboard.series import Series
 from relying_party.dashboard.settings import DashboardSettings
-from relying_party.dashboard.status_views import state_of
 from relying_party.result_board import result_keys
 from schemas.codecs import cose
 from schemas.identifiers import Ueid, ueid_text

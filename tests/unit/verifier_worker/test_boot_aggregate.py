@@ -7,7 +7,8 @@ from schemas.hashes import HASH_ALGORITHMS, SHA1, SHA256, SHA384, SHA512, HashAl
 from schemas.replay.log_replay import IMA, Replay, ReplayState
 from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value, parse_selection_text
 from tests.builders.log_bytes import ima_record
-from verifier_worker.core.measured import judge_aggregates, measure
+from verifier_worker.core.boot_aggregate import judge_aggregates
+from verifier_worker.core.measured import measure
 from verifier_worker.core.state import Measured
 from verifier_worker.core.trust import References
 

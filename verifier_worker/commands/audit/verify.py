@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from runtime.audit_log.any_log import AuditFileDamagedError, is_tiled_log, read_entries
+from runtime.audit_log.log_reader import AuditLogReader
 from runtime.audit_log.object_store import open_store
 from runtime.audit_log.signer import load_note_key
-from runtime.audit_log.tile_log import AuditLogReader
 from runtime.command_line import Parsers
 from runtime.keys import load_public_keys
 from runtime.progress import Progress

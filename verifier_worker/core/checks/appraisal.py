@@ -18,7 +18,7 @@ from schemas.time_model import quote_made
 from schemas.tpm.pcr import PcrSelection, initial_value
 from schemas.verdicts import Freshness, Tier, TrustClaim, Weight, overall_status
 from verifier_worker.core.checks.appraisal_input import AppraisalInput, Check
-from verifier_worker.core.checks.boot import loaders_are_as_required, secure_boot_is_as_required
+from verifier_worker.core.checks.secure_boot import loaders_are_as_required, secure_boot_is_as_required
 from verifier_worker.core.finding import Finding, register_text
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.state import AttesterState, Verdict

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from runtime.audit_log.captured import read_captured
+from runtime.audit_log.recorded_messages import read_captured
 from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas.audit.entry import UNSIGNED_KINDS, ObjectEntry, encode_entry, parse_entry
 from schemas.codecs import cose

@@ -21,7 +21,8 @@ from schemas.tpm.pcr import PcrValues, parse_selection_text
 from tests.builders.file_signing import file_key, sign_file
 from tests.builders.log_bytes import field, ima_legacy, ima_ng, ima_record
 from tests.builders.owners import owners_in
-from verifier_worker.core.measured import judge_aggregates, measure, verify_claims
+from verifier_worker.core.boot_aggregate import judge_aggregates
+from verifier_worker.core.measured import measure, verify_claims
 from verifier_worker.core.state import Measured
 from verifier_worker.core.trust import References
 

@@ -6,8 +6,8 @@ import pytest
 
 from schemas.identifiers import Ueid
 from tests.worlds.step_bench import Bench
+from verifier_worker.core.reference_change import Succession, carry_over
 from verifier_worker.core.state import AttesterState
-from verifier_worker.core.succession import Succession, carry_over
 from verifier_worker.core.trust import Trust
 
 SECOND_US = 1_000_000

@@ -16,7 +16,7 @@ from tests.worlds.device import GOOD_FILES, T0_US, make_handle, make_policy, mak
 from tests.worlds.step_bench import Bench
 from verifier_worker.core.conclusion import resolve
 from verifier_worker.core.policy.policy_file import ImaTable, LogsTable
-from verifier_worker.core.succession import carry_over
+from verifier_worker.core.reference_change import carry_over
 from verifier_worker.core.trust import References, merge_references, succeed
 
 NEW, OLD = b"new", b"true"

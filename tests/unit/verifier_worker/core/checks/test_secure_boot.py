@@ -12,7 +12,7 @@ from tests.builders.owners import owners_in
 from tests.worlds.device import make_policy
 from tests.worlds.step_bench import Bench
 from verifier_worker.core.checks.appraisal_input import AppraisalInput
-from verifier_worker.core.checks.boot import loaders_are_as_required, secure_boot_is_as_required
+from verifier_worker.core.checks.secure_boot import loaders_are_as_required, secure_boot_is_as_required
 from verifier_worker.core.finding import Finding
 from verifier_worker.core.policy.policy_file import BootTable
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from runtime.audit_log.captured import read_captured
+from runtime.audit_log.recorded_messages import read_captured
 from runtime.keys import read_file
 from schemas import media_types
 from schemas.audit.entry import EvidenceEntry

@@ -2,7 +2,7 @@
 
 import pytest
 
-from handle_distributor.epoch import Observation, check_agreement, check_clock, choose_claims
+from handle_distributor.handle_rules import Observation, check_agreement, check_clock, choose_claims
 from schemas.codecs.tst_info import TstInfo
 from schemas.errors import WorldError
 from schemas.identifiers import HandleId

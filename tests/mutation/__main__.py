@@ -136,7 +136,8 @@ def _run(folder: Path, chosen: dict[str, tuple[str, ...]], options: argparse.Nam
             flush=True,
         )
         survivors += left
-        needless += sorted({mutant.key for mutant in mutants if mutant not in unnoticed} & equivalent.keys())
+        if options.lines is None:
+            needless += sorted({key for key in equivalent if key[0] == path} - {mutant.key for mutant in unnoticed})
         if not left and options.lines is None:
             write_record({**{each: kept for each, kept in read_record().items() if each in modules()}, path: fared})
     return _conclude(survivors, needless)
@@ -144,7 +145,7 @@ def _run(folder: Path, chosen: dict[str, tuple[str, ...]], options: argparse.Nam
 
 def _conclude(survivors: Sequence[Mutant], needless: Sequence[Key]) -> int:
     for module, function, was, becomes in needless:
-        print(f"equivalent.toml: a test notices {module} {function}: {was!r} -> {becomes!r}; take the entry out")
+        print(f"equivalent.toml: {module} {function}: {was!r} -> {becomes!r} does not survive; take the entry out")
     if survivors:
         write_draft(survivors, ROOT / DRAFT)
         print(f"{len(survivors)} mutants survive; entries for equivalent.toml are in {DRAFT}")

@@ -1,7 +1,8 @@
 """Makes the mutants of one module: mutmut's operators and ours, applied to the source text one at a time.
 
-Not changed: words (docstrings, strings with a space, the text of an error), annotations, imports, decorators. A change
-that compiles to the same code is dropped, and so is one that another operator has made already.
+Not changed: words (docstrings, strings with a space, the text of an error), annotations, type aliases, blocks for type
+checkers, imports, decorators, and ``strict`` of ``zip``, which only asserts that lengths are equal. A change that
+compiles to the same code is dropped, and so is one that another operator has made already.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -16,7 +17,7 @@ from typing_extensions import override
 
 from tests.mutation.code_changes import same_code
 from tests.mutation.operators import OPERATORS, Operator
-from tests.mutation.words import Text, called, changes_nothing, is_docstring, is_prose, is_words
+from tests.mutation.words import Text, called, changes_nothing, is_assertion, is_docstring, is_prose, is_words
 
 _SKIPPED = cst.Annotation | cst.Decorator | cst.Import | cst.ImportFrom | cst.TypeAlias | cst.FormattedStringText
 _TYPING_CALLS: Final = frozenset({"TypeVar", "NewType", "cast"})
@@ -102,6 +103,7 @@ class _Finder(cst.CSTVisitor):
         self._raising = 0
         self._top: dict[int, int] = {}
         self._targets: set[int] = set()  # a name less there fails at once
+        self._asserted: set[int] = set()
         self._words: set[int] = set()
         self._place = CodeRange((1, 0), (1, 0))
 
@@ -114,7 +116,7 @@ class _Finder(cst.CSTVisitor):
         place = self.get_metadata(PositionProvider, node, None)
         if isinstance(place, CodeRange):
             self._place = place
-        if isinstance(node, _SKIPPED) or is_docstring(node) or called(node) in _TYPING_CALLS:
+        if isinstance(node, _SKIPPED) or _is_for_types(node) or is_docstring(node) or called(node) in _TYPING_CALLS:
             return False
         if self._raising and isinstance(node, cst.FormattedString):
             return False
@@ -124,9 +126,10 @@ class _Finder(cst.CSTVisitor):
             self._targets.add(id(node.target))
         if isinstance(node, cst.Call):
             self._words.update(id(argument.value) for argument in node.args if is_words(argument, node))
+            self._asserted.update(id(argument.value) for argument in node.args if is_assertion(argument, node))
         if (
             self._statement >= 0
-            and id(node) not in self._targets
+            and id(node) not in self._targets | self._asserted
             and not isinstance(node, cst.FunctionDef | cst.ClassDef)
         ):
             for after in self._mutations(node):
@@ -164,6 +167,17 @@ class _Finder(cst.CSTVisitor):
                 operator is operator_arg_removal and called(node) in _ARGUMENTS_MATTER_NOT
             ):
                 yield from (after for after in operator(node) if not changes_nothing(node, after))
+
+
+def _is_for_types(node: cst.CSTNode) -> bool:
+    """Whether only a type checker reads it: a type alias, or a block that never runs."""
+    match node:
+        case cst.AnnAssign(annotation=cst.Annotation(annotation=cst.Name(value=name))):
+            return name == "TypeAlias"
+        case cst.If(test=cst.Name(value=name), orelse=None):
+            return name == "TYPE_CHECKING"
+        case _:
+            return False
 
 
 def _operators() -> Iterator[Operator]:

@@ -6,8 +6,8 @@ import libcst as cst
 
 Text: TypeAlias = cst.SimpleString | cst.FormattedString | cst.ConcatenatedString
 
-# They take the name of what they read for the text of an error: ``schemas.codecs.fields``, the codecs.
-_READERS: Final = ("as_", "cbor.", "cose.")
+# They take the name of what they read for the text of an error: ``schemas.codecs.fields``, the codecs, their reader.
+_READERS: Final = ("as_", "cbor.", "cose.", "reader.")
 _FIELD: Final = "field"
 _BIG: Final = "big"
 
@@ -32,6 +32,11 @@ def is_words(argument: cst.Arg, call: cst.Call) -> bool:
     return isinstance(value, cst.SimpleString) and called(call).startswith(_READERS)
 
 
+def is_assertion(argument: cst.Arg, call: cst.Call) -> bool:
+    """``strict`` of ``zip``: it asserts what the code around it makes sure of."""
+    return argument.keyword is not None and called(call) == "zip"
+
+
 def called(node: cst.CSTNode) -> str:
     """The name of the function that is called, with its module; empty for anything else."""
     match node:
@@ -44,7 +49,7 @@ def called(node: cst.CSTNode) -> str:
 
 
 def changes_nothing(before: cst.CSTNode, after: cst.CSTNode) -> bool:
-    """Whether nobody can tell: words, a default that is left out, or None where False was."""
+    """Whether nobody can tell: words, a default that is left out, None where False was, or ``strict`` of ``zip``."""
     if isinstance(before, cst.Assign | cst.AnnAssign):
         return _is_name(before.value, "False")
     if not (isinstance(before, cst.Call) and isinstance(after, cst.Call)):
@@ -52,7 +57,7 @@ def changes_nothing(before: cst.CSTNode, after: cst.CSTNode) -> bool:
     argument = _changed_argument(before, after)
     if argument is None:
         return False
-    if is_words(argument, before):
+    if is_words(argument, before) or is_assertion(argument, before):
         return True
     if len(after.args) < len(before.args):
         value = argument.value

@@ -85,6 +85,24 @@ def test_what_only_names_a_field_in_an_error_is_words() -> None:
     }
 
 
+def test_what_only_a_type_checker_reads_is_not_changed() -> None:
+    assert not changes("""
+        from typing import TYPE_CHECKING, TypeAlias
+        Table: TypeAlias = dict[str, int]
+        if TYPE_CHECKING:
+            SIZE = 4
+    """)
+    assert changes("if TYPE_CHECKING:\n    SIZE = 4\nelse:\n    SIZE = 5\n")
+    assert changes("table: Table = dict[str, int]\n")
+
+
+def test_the_assertion_of_equal_lengths_is_not_changed() -> None:
+    assert becomes("pairs = zip(a, b, strict=True)\n") == {
+        *("pairs = None", "pairs = zip(None, b, strict=True)", "pairs = zip(a, None, strict=True)"),
+        *("pairs = zip(b, strict=True)", "pairs = zip(a, strict=True)"),
+    }
+
+
 def test_a_change_that_compiles_to_the_same_code_is_none() -> None:
     sources = [each.source for each in make_mutants("m.py", "def f(a):\n    return (a)\n")]
     assert len(sources) == len(set(sources)) == 1

@@ -19,7 +19,6 @@ from schemas.identifiers import HANDLE_ID_BYTES, HandleId, Ueid, parse_log_name,
 from schemas.limits import MAX_CLAIMS, MAX_LOGS, MAX_PCR_INDEX, MAX_TRANSITIONS
 from schemas.messages.evidence import (
     DIGEST_BYTES,
-    MAX_NAME_BYTES,
     ClaimValue,
     Transition,
     encode_transitions,
@@ -27,6 +26,7 @@ from schemas.messages.evidence import (
 )
 from schemas.messages.solicit import Solicit
 from schemas.reasons import Reason
+from schemas.tpm.attest import MAX_NAME_BYTES
 from schemas.tpm.pcr import PcrValues
 
 MAX_VERIFIERS: Final = 16

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.limits import MAX_TRANSITIONS
-from schemas.messages.evidence import Transition, TransitionKind
+from schemas.messages.evidence import Transition
 from schemas.time_model import counter_after, counter_steps
 from schemas.tpm.attest import ClockInfo
+from schemas.transitions import TransitionKind
 
 _ASLEEP_MS: Final = 1000  # the two clocks are not read at one instant
 

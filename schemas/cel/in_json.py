@@ -21,7 +21,6 @@ from schemas.cel.records import (
     ManagementEvent,
     OpaqueContent,
     PcClientContent,
-    StateTransition,
     SystemdContent,
     content_type,
     malformed,
@@ -29,13 +28,14 @@ from schemas.cel.records import (
 from schemas.codecs.fields import as_array, as_map, as_text, as_uint
 from schemas.errors import PeerError
 from schemas.hashes import BY_NAME, BY_TPM_ID
+from schemas.transitions import TransitionKind
 
 RECORD_SEPARATOR: Final = b"\x1e"  # RFC 7464, 2
 _TEXT_LIMIT: Final = 2 * limits.MAX_LOG_ENTRY_BYTES  # hexadecimal doubles the size
 _TYPES: Final = {**{each.name.lower(): int(each) for each in ContentType}, "attestream": int(ContentType.APPLICATION)}
 _TYPE_NAMES: Final = {number: name for name, number in _TYPES.items()}
 _EVENTS: Final = {each.name.lower(): int(each) for each in ManagementEvent}
-_TRANSITIONS: Final = {each.name.lower(): int(each) for each in StateTransition}
+_TRANSITIONS: Final = {each.name.lower(): int(each) for each in TransitionKind}
 _ALGORITHMS: Final = {name: algorithm.tpm_id for name, algorithm in BY_NAME.items()}
 
 # PC Client Platform Firmware Profile 1.05, 10.4.1.
@@ -197,7 +197,7 @@ def _encode_content(content: Content) -> object:
             if event is ManagementEvent.CEL_VERSION:
                 data = {"major": values[0], "minor": values[1]}
             elif event is ManagementEvent.STATE_TRANS:
-                data = StateTransition(values[0]).name.lower()
+                data = TransitionKind(values[0]).name.lower()
             elif values:
                 data = values[0]
             return {"type": event.name.lower(), **({"data": data} if data is not None else {})}

@@ -20,6 +20,7 @@ from schemas.codecs import cbor
 from schemas.errors import PeerError
 from schemas.hashes import BY_TPM_ID
 from schemas.reasons import Reason
+from schemas.transitions import TransitionKind
 
 FIRST_NV_INDEX: Final = 0x01000000
 LAST_NV_INDEX: Final = 0x01FFFFFF
@@ -49,16 +50,8 @@ class ManagementEvent(IntEnum):
     STATE_TRANS = 81
 
 
-class StateTransition(IntEnum):
-    """Values of the event ``state_trans`` (CEL 1.1)."""
-
-    SUSPEND = 0
-    HIBERNATE = 1
-    KEXEC = 2
-
-
 MANAGEMENT_EVENTS: Final = frozenset(map(int, ManagementEvent))
-_TRANSITIONS: Final = frozenset(map(int, StateTransition))
+_TRANSITIONS: Final = frozenset(map(int, TransitionKind))
 _VALUE_COUNT: Final = {
     ManagementEvent.CEL_VERSION: 2,
     ManagementEvent.FIRMWARE_END: 0,
@@ -75,7 +68,7 @@ class ManagementContent:
     Attributes:
         event: the kind of event.
         values: of ``cel_version`` major and minor, of ``cel_timestamp`` a time, of ``state_trans`` a
-            :class:`StateTransition`; empty for ``firmware_end``.
+            :class:`TransitionKind`; empty for ``firmware_end``.
     """
 
     event: ManagementEvent
@@ -86,7 +79,7 @@ class ManagementContent:
         if len(self.values) != _VALUE_COUNT[self.event] or not all(0 <= value < 2**64 for value in self.values):
             raise malformed(f"{self.event.name.lower()}: {len(self.values)} values")
         if self.event is ManagementEvent.STATE_TRANS and self.values[0] not in _TRANSITIONS:
-            raise malformed(f"state_trans {self.values[0]}: expected one of {', '.join(map(str, StateTransition))}")
+            raise malformed(f"state_trans {self.values[0]}: expected one of {', '.join(map(str, TransitionKind))}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

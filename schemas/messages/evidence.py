@@ -12,7 +12,6 @@ only then learns which entries the quote covers. Everything in this module is we
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Final, TypeAlias
 
 from schemas.codecs import cbor
@@ -37,9 +36,10 @@ from schemas.limits import (
     MAX_TRANSITIONS,
 )
 from schemas.reasons import Reason
+from schemas.tpm.attest import MAX_NAME_BYTES
+from schemas.transitions import TransitionKind
 
 PROFILE: Final = 1
-MAX_NAME_BYTES: Final = 66  # TPM2B_NAME with SHA-512
 DIGEST_BYTES: Final = 32
 VANISHED: Final = ""  # the value of a claim that the attester no longer makes
 
@@ -63,14 +63,6 @@ class SyncProof:
 
     attest: bytes
     signature: bytes
-
-
-class TransitionKind(IntEnum):
-    """Kinds of transition, with the numbers of CEL's ``state_trans``."""
-
-    SUSPEND = 0
-    HIBERNATE = 1
-    KEXEC = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,9 @@ from typing import Final
 from schemas.errors import PeerError
 from schemas.identifiers import HandleId, Ueid, b64url, parse_b64url, parse_ueid_text, ueid_text
 from schemas.media_types import EAR_PROFILE
-from schemas.messages.evidence import Transition, TransitionKind
+from schemas.messages.evidence import Transition
 from schemas.reasons import Reason
+from schemas.transitions import TransitionKind
 from schemas.verdicts import Freshness, Tier, TrustClaim, overall_status
 
 SIGNED_CLAIMS_KEY: Final = "attestream"

@@ -17,8 +17,8 @@ import schemas
 from schemas.codecs import cbor
 from schemas.errors import PeerError
 from schemas.messages.endorsement import Endorsement, sign_endorsement
-from schemas.messages.evidence import TransitionKind
 from schemas.messages.reference_values import sign_reference_values
+from schemas.transitions import TransitionKind
 from tests.builders.file_signing import file_key
 from tests.worlds.device import FakeDevice, make_handle, make_references
 

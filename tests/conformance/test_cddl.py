@@ -48,7 +48,7 @@ from schemas.messages.enrolment import (
     verify_challenge,
     verify_outcome,
 )
-from schemas.messages.evidence import Transition, TransitionKind, encode_evidence, parse_evidence
+from schemas.messages.evidence import Transition, encode_evidence, parse_evidence
 from schemas.messages.handle import HandleClaims, attach_stamp, sign_claims
 from schemas.messages.passport_proof import PassportProof, encode_proof, parse_proof
 from schemas.messages.policy import SignedPolicy, sign_policy, verify_policy
@@ -57,6 +57,7 @@ from schemas.messages.result import AttestationResult, Rejections
 from schemas.messages.solicit import Solicit, sign_solicit, verify_solicit
 from schemas.messages.status import Status, encode_status, parse_unverified_status
 from schemas.topics import TopicKind
+from schemas.transitions import TransitionKind
 from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.builders.cddl import KEY, Invalid, conforms, device, endorsement, reference_values, rule
 from tests.worlds.device import make_references

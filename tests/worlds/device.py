@@ -25,13 +25,13 @@ from schemas.messages.evidence import (
     PcrBanks,
     SyncProof,
     Transition,
-    TransitionKind,
     encode_body,
 )
 from schemas.messages.handle import Handle, HandleClaims
 from schemas.messages.reference_values import ReferenceValues
 from schemas.tpm.pcr import PcrSelection, encode_selection, parse_selection_text
 from schemas.tpm.public import TpmPublic, parse_public
+from schemas.transitions import TransitionKind
 from tests.builders import tpm_bytes
 from tests.builders.log_bytes import ima_ng, ima_record, measured, spec_id_record
 from verifier_worker.core.policy.policy_file import AppraisalPolicy, LogsTable, PolicyTable, check_policy

@@ -23,10 +23,10 @@ from schemas.codecs import cbor
 from schemas.errors import PeerError
 from schemas.identifiers import Ueid, ueid_text
 from schemas.media_types import AUDIT_PROOF
-from schemas.messages.evidence import TransitionKind
 from schemas.reasons import Reason
 from schemas.tlog.checkpoint import cosign_checkpoint, verify_checkpoint
 from schemas.tlog.signed_note import COSIGNATURE_V1, note_key
+from schemas.transitions import TransitionKind
 from tests.fakes.log_store import LOG_KEY
 from tests.worlds.proven_log import Proven, ProvenLog, go_on, run_of
 from tests.worlds.recorded_verifier import POLICY

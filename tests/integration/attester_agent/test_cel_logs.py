@@ -28,11 +28,11 @@ from schemas.hashes import SHA1, SHA256
 from schemas.identifiers import Ueid, parse_ueid_text
 from schemas.media_types import Indicator
 from schemas.messages.endorsement import Endorsement, sign_endorsement
-from schemas.messages.evidence import TransitionKind
 from schemas.messages.reference_values import ReferenceValues, sign_reference_values
 from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
 from schemas.tpm.public import parse_public
+from schemas.transitions import TransitionKind
 from schemas.verdicts import Tier
 from tests.programs.mosquitto import running_mosquitto
 from tests.programs.mqtt_client import Listener, listening

@@ -6,8 +6,8 @@ from attester_agent.core.agent_state import AgentState, decode_state, encode_sta
 from attester_agent.core.transitions import KernelView, MachineState, has_woken, transitions_between
 from schemas.identifiers import Ueid
 from schemas.limits import MAX_TRANSITIONS
-from schemas.messages.evidence import TransitionKind
 from schemas.time_model import counter_steps
+from schemas.transitions import TransitionKind
 
 KERNEL = KernelView(boot_id="a", suspends=3, asleep_ms=100)
 SUSPEND, HIBERNATE, KEXEC = TransitionKind

@@ -16,8 +16,9 @@ from relying_party.terminal.result_text import text_of, time_text
 from relying_party.terminal.selection import Selection, SortKey, select, summary_of
 from relying_party.terminal.table import table_of
 from schemas.identifiers import HandleId, Ueid, ueid_text
-from schemas.messages.evidence import Transition, TransitionKind
+from schemas.messages.evidence import Transition
 from schemas.messages.result import AttestationResult, Rejections
+from schemas.transitions import TransitionKind
 from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.fakes.relying_party import ALICE, BOB, NOW_S, result_about
 

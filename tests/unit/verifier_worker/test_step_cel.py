@@ -15,8 +15,9 @@ from schemas.cel.records import (
 )
 from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256
-from schemas.messages.evidence import LogIncrement, TransitionKind, encode_evidence, parse_evidence
+from schemas.messages.evidence import LogIncrement, encode_evidence, parse_evidence
 from schemas.reasons import Reason
+from schemas.transitions import TransitionKind
 from schemas.verdicts import Tier
 from tests.worlds.device import FakeDevice, make_handle
 from tests.worlds.step_bench import APP, SYSTEMD, CelBench

@@ -9,11 +9,11 @@ from schemas.limits import MAX_CLOCK_MS
 from schemas.messages.evidence import (
     Evidence,
     Transition,
-    TransitionKind,
     encode_transitions,
     parse_transitions,
 )
 from schemas.reasons import Reason
+from schemas.transitions import TransitionKind
 from schemas.verdicts import Freshness, Tier
 from tests.worlds.watched_device import GOOD, INTERVAL_S, SECOND_US, WatchedDevice
 from verifier_worker.core.conclusion import resolve

@@ -7,9 +7,10 @@ no trace in the TPM: only the attester reports them. A hibernation is a TPM rese
 from collections.abc import Iterator
 from typing import Final
 
-from schemas.messages.evidence import Transition, TransitionKind
+from schemas.messages.evidence import Transition
 from schemas.reasons import Reason
 from schemas.time_model import counter_steps
+from schemas.transitions import TransitionKind
 from verifier_worker.core.checks.admission import AdmittedEvidence
 from verifier_worker.core.finding import Finding
 from verifier_worker.core.state import AttesterState

@@ -18,7 +18,6 @@ from schemas.messages.evidence import (
     LogIncrement,
     SyncProof,
     Transition,
-    TransitionKind,
     check_claims_size,
     encode_body,
     encode_evidence,
@@ -28,6 +27,7 @@ from schemas.messages.evidence import (
     parse_transitions,
 )
 from schemas.reasons import Reason
+from schemas.transitions import TransitionKind
 
 UEID = Ueid(b"\x01" + b"u" * 32)
 SMALL = EvidenceBody(

@@ -6,9 +6,10 @@ import pytest
 
 from schemas.identifiers import HandleId
 from schemas.limits import MAX_UNEXPECTED_LISTED
-from schemas.messages.evidence import Transition, TransitionKind
+from schemas.messages.evidence import Transition
 from schemas.messages.result import AttestationResult, Rejections
 from schemas.reasons import Reason
+from schemas.transitions import TransitionKind
 from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.worlds.device import make_handle, make_policy
 from tests.worlds.step_bench import RECEIVED_US, Bench

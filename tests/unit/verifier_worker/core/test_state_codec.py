@@ -11,12 +11,13 @@ from schemas.boot_log.records import BootLogFormat
 from schemas.hashes import SHA1, SHA256, SHA384
 from schemas.identifiers import HandleId
 from schemas.ima.records import ImaBankMode
-from schemas.messages.evidence import Transition, TransitionKind
+from schemas.messages.evidence import Transition
 from schemas.messages.result import Rejections
 from schemas.reasons import Reason
 from schemas.replay.log_replay import ReplayState
 from schemas.time_model import ClockAnchor
 from schemas.tpm.pcr import PcrValues, parse_selection_text
+from schemas.transitions import TransitionKind
 from schemas.verdicts import Freshness, Tier, TrustClaim
 from verifier_worker.core.clock_record import ClockRecord
 from verifier_worker.core.finding import Finding

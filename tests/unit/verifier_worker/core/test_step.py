@@ -12,7 +12,6 @@ from schemas.messages.evidence import (
     VANISHED,
     Evidence,
     LogIncrement,
-    TransitionKind,
     encode_evidence,
     parse_evidence,
 )
@@ -20,6 +19,7 @@ from schemas.messages.result import Rejections
 from schemas.reasons import Reason
 from schemas.reasons.table import REASONS
 from schemas.tpm.pcr import parse_selection_text
+from schemas.transitions import TransitionKind
 from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.builders.log_bytes import ima_ng
 from tests.worlds.device import FakeDevice, make_handle, make_references, make_trust

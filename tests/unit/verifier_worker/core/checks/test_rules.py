@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from schemas.identifiers import ueid_text
-from schemas.messages.evidence import Transition, TransitionKind
+from schemas.messages.evidence import Transition
 from schemas.reasons import Reason
+from schemas.transitions import TransitionKind
 from schemas.verdicts import Weight
 from tests.worlds.device import make_policy
 from tests.worlds.step_bench import Bench

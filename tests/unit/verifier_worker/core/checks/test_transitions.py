@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.messages.evidence import Transition, TransitionKind
+from schemas.messages.evidence import Transition
 from schemas.reasons import Reason
+from schemas.transitions import TransitionKind
 from tests.worlds.step_bench import RECEIVED_US, Bench
 from verifier_worker.core.checks.admission import AdmittedEvidence, admit
 from verifier_worker.core.checks.transitions import report_transitions

@@ -50,10 +50,10 @@ class ClockReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockOutcome:
-    """The effect of a change on the attester's state.
+    """The effect of a change on the attester's state; a replay has none, since admission refuses it.
 
     Attributes:
-        reason: to report, if any.
+        reason: to report; None where another check reports the change.
         starts_over: PCRs and logs start again, with a baseline.
         goes_back: the counters no longer prove order; from now on handles must.
     """
@@ -65,11 +65,10 @@ class ClockOutcome:
 
 OUTCOMES: Final[Mapping[ClockChange, ClockOutcome]] = {
     ClockChange.RUNNING: ClockOutcome(),
-    ClockChange.RESUMED: ClockOutcome(reason=Reason.RESUMED),
+    ClockChange.RESUMED: ClockOutcome(),
     ClockChange.REBOOTED: ClockOutcome(reason=Reason.REBOOTED, starts_over=True),
     ClockChange.CLEARED: ClockOutcome(reason=Reason.TPM_CLEARED, starts_over=True, goes_back=True),
-    ClockChange.RAN_BACK: ClockOutcome(reason=Reason.CLOCK_RAN_BACK, starts_over=True, goes_back=True),
-    ClockChange.REPLAYED: ClockOutcome(reason=Reason.EVIDENCE_REPLAYED),
+    ClockChange.RAN_BACK: ClockOutcome(starts_over=True, goes_back=True),
 }
 
 

@@ -169,7 +169,7 @@ def _continue_from(
         fresh = replace(_fresh(admitted, label, state), clock=clock, went_back=state.went_back or outcome.goes_back)
         if admitted.change is ClockChange.REBOOTED:
             fresh = replace(fresh, lasting=replace(fresh.lasting, of_earlier_boot=True))
-        if outcome.reason is not None and outcome.reason is not clock.suspect:
+        if outcome.reason is not None:
             findings.append(Finding(reason=outcome.reason))
         return fresh, findings, None
     if admitted.change is ClockChange.RESUMED:

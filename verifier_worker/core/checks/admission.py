@@ -78,7 +78,7 @@ class AdmittedEvidence:
     received_us: int
     received_after: HandleId | None
     change: ClockChange
-    sync_stamp_problem: str = ""
+    sync_stamp_problem: str
 
 
 def ueid_is_the_topics(candidate: Candidate) -> None:

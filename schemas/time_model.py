@@ -48,7 +48,7 @@ READING_MS: Final = 1  # TPMS_CLOCK_INFO counts whole milliseconds
 SET_TOLERANCE_MS: Final = 1_000  # how far a TPM's two clocks may come apart before one of them must have been set
 _PPM: Final = 1_000_000
 COUNTER_MODULUS: Final = 2**32  # of reset and restart count (TPM 2.0 Part 2, TPMS_CLOCK_INFO)
-_MOST_PPM: Final = 10**12  # larger bounds carry no information
+_MOST_PPM: Final = 10**12  # a greater rate carries no information; the least is that of a clock that stands still
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,14 +168,14 @@ def clock_rate_ppm(first: ClockAnchor, later: ClockAnchor) -> tuple[int, int] | 
         The smallest and the greatest rate that both allow; None if the two are too close together, or contradict each
         other.
     """
-    advanced_us = (later.clock_ms - first.clock_ms) * MILLISECOND_US
+    advanced_ms = later.clock_ms - first.clock_ms
     shortest_us = later.after_us - first.before_us
     longest_us = later.before_us - first.after_us
-    if shortest_us <= 0 or longest_us <= 0 or advanced_us <= 0:
+    if shortest_us <= 0 or longest_us <= 0 or advanced_ms <= 0:
         return None
-    low = (advanced_us - READING_MS * MILLISECOND_US) * _PPM // longest_us - _PPM
-    high = -(-(advanced_us + READING_MS * MILLISECOND_US) * _PPM // shortest_us) - _PPM
-    return (max(low, -_MOST_PPM), min(high, _MOST_PPM)) if low <= high else None
+    low = (advanced_ms - READING_MS) * MILLISECOND_US * _PPM // longest_us - _PPM
+    high = -(-(advanced_ms + READING_MS) * MILLISECOND_US * _PPM // shortest_us) - _PPM
+    return (min(low, _MOST_PPM), min(high, _MOST_PPM)) if low <= high else None
 
 
 def counter_steps(earlier: int, later: int) -> int:
@@ -184,8 +184,8 @@ def counter_steps(earlier: int, later: int) -> int:
     Keys outside the endorsement hierarchy see the counts with a secret constant added, modulo 2^32
     (``schemas.tpm.attest``), so a count may wrap at any time.
     """
-    half = COUNTER_MODULUS // 2
-    return (later - earlier + half) % COUNTER_MODULUS - half
+    steps = (later - earlier) % COUNTER_MODULUS
+    return steps if steps < COUNTER_MODULUS // 2 else steps - COUNTER_MODULUS
 
 
 def counter_after(count: int, steps: int) -> int:

@@ -61,7 +61,7 @@ class Weight(StrEnum):
 
 def tier_of(value: int) -> Tier:
     """The tier of one value of the trust vector (2.3.2): -1, 0 and 1 decide nothing."""
-    magnitude = value if value >= 0 else -value - 1  # the negative ranges are one further out
+    magnitude = max(value, -1 - value)  # the negative ranges are one further out
     if magnitude >= _CONTRAINDICATED_FROM:
         return Tier.CONTRAINDICATED
     if magnitude >= _WARNING_FROM:

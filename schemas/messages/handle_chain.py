@@ -20,7 +20,7 @@ the last :data:`MAX_LINKS` links of :data:`MAX_ISSUERS` issuers. A handle whose 
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -56,7 +56,7 @@ class _Link:
     """One set of claims, and the ids of the handles that hold it."""
 
     claims: HandleClaims
-    ids: set[HandleId] = field(default_factory=set)
+    ids: set[HandleId]
 
 
 class HandleChain:
@@ -111,13 +111,11 @@ def _fit(link: _Link, links: list[_Link]) -> Fit:
 def _is_torn(parent: _Link, child: _Link, links: list[_Link]) -> bool:
     """Whether one chain cannot hold both: the child is older, or a third lies between them."""
     after_s, before_s = parent.claims.not_before_s, child.claims.not_before_s
-    others = (each for each in links if each is not parent and each is not child)
-    return before_s < after_s or any(after_s < each.claims.not_before_s < before_s for each in others)
+    return before_s < after_s or any(after_s < each.claims.not_before_s < before_s for each in links)
 
 
 def _splits(link: _Link, child: _Link, links: list[_Link]) -> bool:
     """Whether ``link`` lies between ``child`` and the predecessor of ``child``."""
     parent = next((each for each in links if child.claims.previous in each.ids), None)
-    if parent is None:
-        return False
-    return parent.claims.not_before_s < link.claims.not_before_s < child.claims.not_before_s
+    moment_s = link.claims.not_before_s
+    return parent is not None and parent.claims.not_before_s < moment_s < child.claims.not_before_s

@@ -39,7 +39,7 @@ class BankReplay:
     def whole(self) -> Replayed:
         """The state after every entry. Only claims, until a quote confirms it or a later state."""
         whole = self._hashed.whole
-        if not self._undecided or not self._increments:
+        if not self._undecided:
             return whole
         return replace(whole, state=replace(whole.state, padded=self._padded(self._undecided, self._increments)))
 
@@ -55,7 +55,7 @@ class BankReplay:
             replay = Replay(self._assume(padded), self._increments) if padded else self._hashed
             found = replay.until(quoted, unlogged)
             if found is not None:
-                return self._decided(found, padded, quoted.selection) if self._undecided else found
+                return self._decided(found, padded, quoted.selection)
         return None
 
     def _decided(self, found: Replayed, padded: Sequence[HashAlgorithm], selection: PcrSelection) -> Replayed:
@@ -63,16 +63,15 @@ class BankReplay:
         still = [bank for bank in self._undecided if not self._depends(found, bank, selection)]
         parts = {name: self._increments[name][: part.size] for name, part in found.consumed.items()}
         modes = {**self._start.ima_bank_modes, **dict.fromkeys(padded, ImaBankMode.PADDED_SHA1)}
-        registers = self._padded(still, parts) if still and found.state.next_index.get(IMA, 0) else {}
+        registers = self._padded(still, parts) if still and found.state.next_index.get(IMA) else {}
         return replace(found, state=replace(found.state, ima_bank_modes=modes, padded=registers))
 
     def _depends(self, found: Replayed, bank: HashAlgorithm, selection: PcrSelection) -> bool:
         """Whether the quoted digest depends on the mode of ``bank``."""
         selected = {index for each, index in selection if each == bank}
-        hashed = self._start.registers.get(bank, {})
-        if any(
-            hashed[index] != value for index, value in self._start.padded.get(bank, {}).items() if index in selected
-        ):
+        start = self._start
+        padded = start.padded.get(bank, {})
+        if any(start.registers[bank][index] != value for index, value in padded.items() if index in selected):
             return True
         part = found.consumed.get(IMA)
         if part is None or part.ima is None:
@@ -97,7 +96,7 @@ class BankReplay:
 
 def _undecided_banks(state: ReplayState, *, has_list: bool) -> tuple[HashAlgorithm, ...]:
     """The banks whose mode is neither configured nor decided by a quote."""
-    if state.next_index.get(IMA, 0):
+    if state.next_index.get(IMA):
         return tuple(state.padded)
     candidates = (bank for bank in state.banks if bank != SHA1 and bank not in state.ima_bank_modes)
     return tuple(candidates) if has_list else ()

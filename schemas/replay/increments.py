@@ -49,7 +49,7 @@ def join_increments(
             if len(tail) < start - have:
                 return {}, name
             records = b"".join(tail[: start - have]) + records
-        elif start < have and records:
+        elif start < have:
             records = b"".join(_split(name, records, replay, from_start=start == 0)[have - start :])
         if len(records) > MAX_JOINED_BYTES:
             raise PeerError(Reason.TOO_LARGE, f"log {name}: more than {MAX_JOINED_BYTES} bytes beyond the quote")
@@ -83,7 +83,7 @@ def quoted_values(evidence: Evidence, selection: PcrSelection) -> PcrValues:
         for index in values:
             if (bank, index) not in selection:
                 raise PeerError(Reason.PCR_VALUES_MISMATCH, f"PCR {bank.name}:{index}: a value, and no quote of it")
-    return PcrValues(evidence.unsigned_pcrs) if evidence.unsigned_pcrs else NO_VALUES
+    return PcrValues(evidence.unsigned_pcrs)
 
 
 def has_more(evidence: Evidence, delivered: Mapping[str, int]) -> bool:
@@ -94,8 +94,9 @@ def has_more(evidence: Evidence, delivered: Mapping[str, int]) -> bool:
     Raises:
         PeerError: ``malformed`` when there are fewer entries than it delivered.
     """
-    totals = {name: increment.total for name, increment in evidence.unsigned_increments.items()}
-    for name, total in totals.items():
-        if total < delivered.get(name, 0):
-            raise PeerError(Reason.MALFORMED, f"log {name}: {delivered[name]} entries of {total}")
-    return any(total > delivered.get(name, 0) for name, total in totals.items())
+    increments = evidence.unsigned_increments
+    missing = {name: increment.total - delivered.get(name, 0) for name, increment in increments.items()}
+    for name, count in missing.items():
+        if count < 0:
+            raise PeerError(Reason.MALFORMED, f"log {name}: {delivered[name]} entries of {increments[name].total}")
+    return any(missing.values())

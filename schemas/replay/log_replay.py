@@ -127,7 +127,7 @@ class Replay:
         """
         self._start: Final = state
         self._logs: Final = [_read(name, increments[name], state) for name in sorted(increments, key=_place)]
-        registers = _copied(state) if increments else {}
+        registers = _copied(state)
         locality = _locality(state, [event for log in self._logs for event in log.events])
         for log in self._logs:
             log.before = {bank: dict(values) for bank, values in registers.items()}
@@ -154,8 +154,6 @@ class Replay:
         values = self._selected_values(quoted.selection, unlogged)
         if quoted.algorithm.new(b"".join(values)).digest() == quoted.digest:
             return self.whole
-        if not self._logs:
-            return None
         slots = _slots(quoted.selection)
         locality = self.whole.state.startup_locality
         undo: list[Steps] = []
@@ -292,7 +290,7 @@ class _Log:
         found: dict[int, list[tuple[int, bytes]]] = {}
         for bank in self.after.keys() & slots.keys():
             bank_slots = slots[bank]
-            values = dict(self.before.get(bank, {}))
+            values = dict(self.before[bank])
             for number, (index, value) in enumerate(zip(self.indices, self.after[bank], strict=True)):
                 if value is None or index not in bank_slots:
                     continue

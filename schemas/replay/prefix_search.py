@@ -40,7 +40,7 @@ def longest_prefixes(
     seen = {whole}
     for _ in range(MAX_PREFIXES_TRIED):
         if not waiting:
-            break
+            return None
         _, depths = heapq.heappop(waiting)
         candidate = list(values)
         for steps, known, depth in zip(undo, snapshots, depths, strict=True):

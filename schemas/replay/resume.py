@@ -5,7 +5,7 @@ see a resume in the restart count, which every quote signs. A log that extended 
 its writer starts it again at index 0. Such a log may hold no saved PCR, otherwise this would be ambiguous.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from schemas.replay.log_replay import ReplayState
@@ -19,12 +19,14 @@ def resumed(state: ReplayState, lost_logs: Collection[str]) -> ReplayState:
         state: the replay before it.
         lost_logs: names of the logs that extended PCRs 16 to 23.
     """
-    registers = {
-        bank: {index: value for index, value in values.items() if index in SAVED_PCRS}
-        for bank, values in state.registers.items()
-    }
+    registers = {bank: _saved(values) for bank, values in state.registers.items()}
     return replace(
         state,
         registers={bank: values for bank, values in registers.items() if values},
+        padded={bank: _saved(values) for bank, values in state.padded.items()},
         next_index={name: index for name, index in state.next_index.items() if name not in lost_logs},
     )
+
+
+def _saved(registers: Mapping[int, bytes]) -> dict[int, bytes]:
+    return {index: value for index, value in registers.items() if index in SAVED_PCRS}

@@ -30,7 +30,6 @@ STARTUP_LOCALITIES: Final = (0, 3, 4)  # same, "PCR[0] initial value": TPM2_Star
 
 _COUNT_BYTES = 4  # TPM 2.0 Part 2, TPML_PCR_SELECTION.count
 _BANK_HEADER_BYTES = 3  # TPM 2.0 Part 2, TPMS_PCR_SELECTION: hash, sizeofSelect
-_MAX_BANK_TEXT_INDICES = 64  # numbers and ranges in one bank of the textual form
 _NONE = "none"
 _RANGE = re.compile(r"([0-9]{1,2})(?:-([0-9]{1,2}))?")
 
@@ -322,11 +321,12 @@ def _parse_bank_text(part: str) -> PcrBankSelection:
     if listed == _NONE:
         return PcrBankSelection(algorithm=algorithm, indices=())
     indices: list[int] = []
-    for item in listed.split(",", _MAX_BANK_TEXT_INDICES):
+    for item in listed.split(","):
         match = _RANGE.fullmatch(item)
         if match is None:
             raise PeerError(Reason.MALFORMED, f"pcr selection: {item[:16]!r} is neither an index nor a range")
-        first, last = int(match[1]), int(match[2] or match[1])
+        first = int(match[1])
+        last = int(match[2] or first)
         if first > last:
             raise PeerError(Reason.MALFORMED, f"pcr selection: {item!r} runs backwards")
         indices += range(first, last + 1)

@@ -17,7 +17,7 @@ from schemas.hashes import HashAlgorithm
 from schemas.reasons import Reason
 from schemas.tpm.signature import (
     MAX_ECC_PARAMETER_BYTES,
-    MAX_RSA_BITS,
+    MAX_RSA_BYTES,
     PublicKey,
     SignatureScheme,
     check_key,
@@ -297,7 +297,7 @@ def _read_scheme(reader: Reader) -> KeyScheme | None:
 def _read_rsa(reader: Reader) -> RsaKey:
     bits = reader.uint(2, "public keyBits")
     exponent = reader.uint(4, "public exponent") or _DEFAULT_RSA_EXPONENT
-    return RsaKey(bits=bits, exponent=exponent, modulus=reader.sized(2, MAX_RSA_BITS // 8, "public modulus"))
+    return RsaKey(bits=bits, exponent=exponent, modulus=reader.sized(2, MAX_RSA_BYTES, "public modulus"))
 
 
 def _read_ecc(reader: Reader) -> EccKey:

@@ -6,7 +6,7 @@ of 2048 to 8192 bits. Refuses SHA-1. Pure; verification raises or returns nothin
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -19,13 +19,13 @@ from schemas.errors import PeerError
 from schemas.hashes import BY_TPM_ID, SHA1, SHA256, SHA384, SHA512, HashAlgorithm
 from schemas.reasons import Reason
 
-PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 """A key that can verify a TPM's signature."""
 
 MIN_RSA_BITS: Final = 2048
-MAX_RSA_BITS: Final = 8192
+MAX_RSA_BYTES: Final = 1024  # of a modulus, and of a signature
+MAX_RSA_BITS: Final = 8 * MAX_RSA_BYTES
 MIN_RSA_EXPONENT: Final = 65537
-MAX_RSA_SIGNATURE_BYTES: Final = MAX_RSA_BITS // 8
 MAX_ECC_PARAMETER_BYTES: Final = 66  # P-521: 521 bits
 
 
@@ -86,7 +86,7 @@ def parse_signature(raw: bytes) -> Signature:
         s = reader.sized(2, MAX_ECC_PARAMETER_BYTES, "signature s")
         value = encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
     else:
-        value = reader.sized(2, MAX_RSA_SIGNATURE_BYTES, "signature value")
+        value = reader.sized(2, MAX_RSA_BYTES, "signature value")
         if not value:
             raise PeerError(Reason.MALFORMED, "signature value: empty")
     reader.finish("signature")

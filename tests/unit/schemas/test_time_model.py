@@ -207,6 +207,12 @@ def test_an_absurd_rate_is_cut_to_a_million_times_the_true_one() -> None:
     assert rate == (4_398_046_511_103 // 1_000 - 1_000_000, 10**12)
 
 
+def test_the_bounds_of_an_absurd_rate_do_not_cross() -> None:
+    """A clock that was set forward by 139 years within a second: even its least rate is beyond the limit."""
+    assert clock_rate_ppm(anchor(0, 0, 0), anchor(2**42, SECOND_US, SECOND_US)) == (10**12, 10**12)
+    assert clock_rate_ppm(anchor(0, 0, 0), anchor(2**42, SECOND_US, 10_000 * SECOND_US)) == (439_803_651_110, 10**12)
+
+
 @pytest.mark.parametrize(
     ("clock_ms", "time_ms", "was_set"),
     [

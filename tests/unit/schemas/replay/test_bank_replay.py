@@ -1,13 +1,16 @@
 """What a kernel extends into each bank is found by the first quote that tells, however the list arrives."""
 
 import itertools
+from collections.abc import Mapping
 
 import pytest
 
 from schemas.hashes import HASH_ALGORITHMS, SHA1, SHA256, SHA384, SHA512, HashAlgorithm
 from schemas.ima.records import ImaBankMode
+from schemas.replay import bank_replay
 from schemas.replay.bank_replay import BankReplay
 from schemas.replay.log_replay import IMA, TCG2, Quoted, Replay, ReplayState
+from schemas.replay.resume import resumed
 from schemas.tpm.pcr import PcrBankSelection, PcrSelection, PcrValues, composite_digest, initial_value
 from tests.builders.log_bytes import ima_ng, ima_record, measured, spec_id_record
 
@@ -214,6 +217,47 @@ def test_a_bank_whose_mode_is_given_stays_beside_one_that_is_open() -> None:
 def test_sha1_is_never_open() -> None:
     """SHA-1 of the template data is in the list itself."""
     assert BankReplay(FRESH, {IMA: FILES[0]}).whole.state.padded.keys() == {SHA256, SHA384}
+
+
+def test_a_list_that_extended_a_lost_pcr_is_replayed_after_a_resume() -> None:
+    """The list arrives in parts, so the bank is undecided when the machine resumes."""
+    lost = ima_ng(b"/bin/lost", b"", pcr_index=16)
+    state = resumed(BankReplay(FRESH, {IMA: FILES[0] + lost}).whole.state, ())
+    there = device((SHA384,), FILES[0] + FILES[1])
+    found = BankReplay(state, {IMA: FILES[1]}).until(quoted(there, selected(*BANKS, indices=(10, 16))))
+    assert found is not None
+    assert found.state.ima_bank_modes == {SHA384: ImaBankMode.PADDED_SHA1}
+    assert found.state.registers == there.registers
+
+
+def test_an_empty_list_leaves_the_banks_undecided() -> None:
+    assert BankReplay(FRESH, {IMA: b""}).whole.state.padded == {SHA256: {}, SHA384: {}}
+
+
+def test_values_beside_the_logs_are_used_in_every_mode() -> None:
+    beside = PcrValues({SHA256: {7: b"\x07" * 32}})
+    for padded in ((), (SHA256,)):
+        there = device(padded, FILES[0])
+        selection = selected(SHA256, indices=(7, 10))
+        digest = composite_digest(selection, beside.updated(PcrValues(there.registers)), SHA256)
+        quote = Quoted(selection=selection, digest=digest, algorithm=SHA256)
+        assert BankReplay(FRESH, {IMA: FILES[0]}).until(quote, beside) is not None
+        assert BankReplay(FRESH, {IMA: FILES[0]}).until(quote) is None
+
+
+def test_a_decided_bank_costs_no_further_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    replays = []
+
+    class Counted(Replay):
+        def __init__(self, state: ReplayState, increments: Mapping[str, bytes]) -> None:
+            replays.append(increments)
+            super().__init__(state, increments)
+
+    monkeypatch.setattr(bank_replay, "Replay", Counted)
+    given = {SHA256: ImaBankMode.HASHED, SHA384: ImaBankMode.PADDED_SHA1}
+    replay = BankReplay(ReplayState(banks=BANKS, ima_bank_modes=given), {IMA: FILES[0]})
+    assert replay.until(quoted(device((SHA384,), FILES[0]))) == replay.whole
+    assert len(replays) == 1
 
 
 def test_the_state_carries_both_assumptions_over_boot_and_list() -> None:

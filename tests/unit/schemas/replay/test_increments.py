@@ -241,6 +241,7 @@ def test_a_push_has_more_where_it_says_so() -> None:
     assert has_more(evidence, {})
     assert not has_more(evidence, {IMA: 5, APP: 3})
     assert not has_more(push({}), {IMA: 5})
+    assert has_more(push({IMA: 0}, {IMA: LogIncrement(records=b"", total=1)}), {})
 
 
 def test_a_push_does_not_deliver_more_than_there_is() -> None:

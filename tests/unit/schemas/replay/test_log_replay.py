@@ -8,7 +8,7 @@ from schemas.hashes import SHA1, SHA256, SHA384, HashAlgorithm
 from schemas.ima.records import ImaBankMode
 from schemas.reasons import Reason
 from schemas.replay import prefix_search
-from schemas.replay.log_replay import IMA, TCG2, Quoted, Replay, ReplayState
+from schemas.replay.log_replay import IMA, TCG2, Consumed, Quoted, Replay, ReplayState
 from schemas.tpm.pcr import PcrBankSelection, PcrSelection, PcrValues, composite_digest, extend, initial_value
 from tests.builders.log_bytes import (
     EV_HCRTM,
@@ -55,6 +55,8 @@ def test_each_event_extends_its_pcr_in_each_bank() -> None:
     assert whole.state.next_index == {TCG2: 4}
     events = whole.consumed[TCG2].events
     assert isinstance(events, tuple)
+    size = len(SPEC_ID + measured(0, b"a") + measured(4, b"b") + measured(0, b"c"))
+    assert whole.consumed[TCG2] == Consumed(count=4, size=size, events=events)
     assert [event.data for event in events[1:]] == [b"a", b"b", b"c"]
 
 
@@ -201,6 +203,18 @@ def test_values_beside_the_logs_stand_for_pcrs_that_no_log_owns() -> None:
     beside = PcrValues({SHA256: {7: b"\x07" * 32}})
     assert Replay(state, {}).until(quoted(state, 7, 10, unlogged=beside), beside) is not None
     assert Replay(state, {}).until(quoted(state, 7, 10, unlogged=beside)) is None
+
+
+def test_a_pcr_without_a_value_has_its_initial_value() -> None:
+    """PCR 0 shows the locality, PCR 17 starts as ones."""
+    booted = SPEC_ID + startup_locality(3)
+    quote = quoted(Replay(FRESH, {TCG2: booted}).whole.state, 0, 4, 17)
+    replay = Replay(FRESH, {TCG2: booted})
+    assert replay.until(quote) == replay.whole
+    for index in (0, 4, 17):
+        found = Replay(FRESH, {TCG2: booted + measured(index, b"a") + measured(index, b"b")}).until(quote)
+        assert found is not None
+        assert found.state == replay.whole.state
 
 
 def test_values_beside_the_logs_never_stand_for_pcrs_that_a_log_owns() -> None:

@@ -16,7 +16,7 @@ from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256, SHA384, HashAlgorithm
 from schemas.ima.records import ImaBankMode
 from schemas.reasons import Reason
-from schemas.replay.log_replay import IMA, TCG2, Quoted, Replay, ReplayState
+from schemas.replay.log_replay import IMA, TCG2, Consumed, Quoted, Replay, ReplayState
 from schemas.tpm.pcr import PcrBankSelection, PcrSelection, PcrValues, composite_digest, extend, initial_value
 from tests.builders.log_bytes import EV_NO_ACTION, agile_event, ima_ng, measured, spec_id_record, startup_locality
 
@@ -65,8 +65,7 @@ def test_each_record_extends_its_pcr_in_each_bank() -> None:
     assert whole.state.registers[SHA1].keys() == {0, 11, 15}
     assert whole.state.next_index == {SYSTEMD: 4}
     consumed = whole.consumed[SYSTEMD]
-    assert (consumed.count, consumed.size, consumed.cel) == (4, len(cel(*records)), records)
-    assert (consumed.events, consumed.ima) == ((), None)
+    assert consumed == Consumed(count=4, size=len(cel(*records)), cel=records)
 
 
 def test_records_of_nv_indices_extend_no_pcr() -> None:
@@ -167,6 +166,18 @@ def test_a_pcr_that_two_logs_extend_keeps_the_earlier_whole_only_if_it_is_quoted
     found = Replay(FRESH, {TCG2: b"".join(events), IMA: b"".join(files)}).until(quoted(there, 0, 10))
     assert found is not None
     assert found.consumed[TCG2].count == 3  # what it does not speak of goes with those before it
+
+
+def test_an_earlier_log_is_only_tried_whole_whatever_lies_between_it_and_the_later_one() -> None:
+    """Both extend PCR 10; the log between them extends another selected PCR."""
+    boot = SPEC_ID + measured(10, b"a")
+    there = Replay(FRESH, {TCG2: boot}).whole.state
+    increments = {TCG2: boot + measured(10, b"b"), SYSTEMD: cel(text(0, 15, "s")), IMA: FILES[0]}
+    assert Replay(FRESH, increments).until(quoted(there, 10, 15)) is None
+    whole_boot = Replay(FRESH, {TCG2: increments[TCG2]}).whole.state
+    found = Replay(FRESH, increments).until(quoted(whole_boot, 10, 15))
+    assert found is not None
+    assert {name: each.count for name, each in found.consumed.items()} == {TCG2: 3, SYSTEMD: 0, IMA: 0}
 
 
 def test_an_entry_that_extends_nothing_does_not_hold_an_earlier_log_whole() -> None:

@@ -114,9 +114,10 @@ def test_safe_is_zero_or_one(safe: int) -> None:
 @pytest.mark.parametrize(
     ("raw", "field"),
     [
-        (attest_bytes(b"", kind=TPM_ST_ATTEST_TIME, signer=bytes(67)), "qualifiedSigner: 67 bytes"),
-        (attest_bytes(b"", kind=TPM_ST_ATTEST_TIME, extra_data=bytes(67)), "extraData: 67 bytes"),
-        (quote_bytes(digest=bytes(65)), "pcrDigest: 65 bytes"),
+        (b"\xff", "cut short in header"),
+        (attest_bytes(b"", kind=TPM_ST_ATTEST_TIME, signer=bytes(67)), "qualifiedSigner: 67 bytes, the limit is 66"),
+        (attest_bytes(b"", kind=TPM_ST_ATTEST_TIME, extra_data=bytes(67)), "extraData: 67 bytes, the limit is 66"),
+        (quote_bytes(digest=bytes(65)), "pcrDigest: 65 bytes, the limit is 64"),
         (attest_bytes(b"", kind=TPM_ST_ATTEST_QUOTE), "pcrSelect count"),
         (attest_bytes(SELECTION, kind=TPM_ST_ATTEST_QUOTE), "pcrDigest"),
         (attest_bytes(SELECTION + b"\x00", kind=TPM_ST_ATTEST_QUOTE), "pcrDigest"),

@@ -207,6 +207,7 @@ def test_the_textual_form_has_no_ranges_so_tpm2_tools_reads_it() -> None:
         "sha256:\u0661",
         "sha256:0\n",
         "sha256:" + "0," * 100,
+        "sha256:0:1",
         "x" * 5000,
     ],
 )
@@ -215,6 +216,11 @@ def test_other_text_is_refused(text: str) -> None:
         parse_selection_text(text)
     assert caught.value.reason is Reason.MALFORMED
     assert len(caught.value.detail) < 200
+
+
+def test_all_that_follows_the_first_colon_is_a_list_of_indices() -> None:
+    with pytest.raises(PeerError, match="'0:1' is neither an index nor a range"):
+        parse_selection_text("sha256:0:1")
 
 
 def test_a_register_that_is_selected_twice_is_named_as_such() -> None:
@@ -261,6 +267,7 @@ def test_equal_values_are_equal_and_hash_alike() -> None:
     other = PcrValues({SHA256: {0: bytes(32)}})
     assert one == other
     assert hash(one) == hash(other)
+    assert len({hash(PcrValues({SHA256: {index: bytes(32)}})) for index in range(24)}) > 1
     assert one != PcrValues({SHA256: {1: bytes(32)}})
     assert one != {SHA256: {0: bytes(32)}}
     assert repr(other) == f"PcrValues(sha256:0={'00' * 32})"

@@ -107,24 +107,25 @@ def test_an_attestation_key_lacks_no_attribute(bit: str) -> None:
 
 
 def test_an_attestation_key_does_not_decrypt() -> None:
-    with pytest.raises(PeerError, match="decrypt"):
+    with pytest.raises(PeerError, match="decrypt") as caught:
         check_attestation_key(parse_public(ecc_public(AK | ObjectAttributes.DECRYPT)))
+    assert caught.value.reason is Reason.ATTESTING_KEY_MISMATCH
 
 
 @pytest.mark.parametrize(
-    "raw",
+    ("raw", "fitting"),
     [
-        ecc_public(scheme=NULL),
-        ecc_public(scheme=RSASSA_SHA256),
-        ecc_public(scheme=struct.pack(">HH", 0x0019, 0x000B)),
-        rsa_public(scheme=NULL),
-        rsa_public(scheme=ECDSA_SHA256),
-        rsa_public(scheme=struct.pack(">H", 0x0015)),
-        rsa_public(scheme=struct.pack(">HH", 0x0017, 0x000B)),
+        (ecc_public(scheme=NULL), "ECDSA"),
+        (ecc_public(scheme=RSASSA_SHA256), "ECDSA"),
+        (ecc_public(scheme=struct.pack(">HH", 0x0019, 0x000B)), "ECDSA"),
+        (rsa_public(scheme=NULL), "RSASSA or RSAPSS"),
+        (rsa_public(scheme=ECDSA_SHA256), "RSASSA or RSAPSS"),
+        (rsa_public(scheme=struct.pack(">H", 0x0015)), "RSASSA or RSAPSS"),
+        (rsa_public(scheme=struct.pack(">HH", 0x0017, 0x000B)), "RSASSA or RSAPSS"),
     ],
 )
-def test_an_attestation_key_has_a_signature_scheme_that_fits_it(raw: bytes) -> None:
-    with pytest.raises(PeerError, match="scheme") as caught:
+def test_an_attestation_key_has_a_signature_scheme_that_fits_it(raw: bytes, fitting: str) -> None:
+    with pytest.raises(PeerError, match=f"its scheme is not {fitting}$") as caught:
         check_attestation_key(parse_public(raw))
     assert caught.value.reason is Reason.ATTESTING_KEY_MISMATCH
 

@@ -169,8 +169,9 @@ def test_weak_and_unknown_keys_are_refused(key: ec.EllipticCurvePublicKey | rsa.
     with pytest.raises(PeerError, match=why) as caught:
         check_key(key, Reason.ATTESTING_KEY_MISMATCH)
     assert caught.value.reason is Reason.ATTESTING_KEY_MISMATCH
-    with pytest.raises(PeerError, match=why):
+    with pytest.raises(PeerError, match=why) as caught:
         verify_signature(key, parse_signature(REAL_QUOTE_SIGNATURE), REAL_QUOTE, REASON)
+    assert caught.value.reason is REASON
 
 
 @pytest.mark.parametrize(

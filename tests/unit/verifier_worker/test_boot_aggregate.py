@@ -1,5 +1,7 @@
 """IMA's first entry, and that of every kernel that was started by kexec, against the quoted PCRs."""
 
+from dataclasses import replace
+
 import pytest
 
 from schemas.errors import PeerError
@@ -45,8 +47,9 @@ def test_an_aggregate_of_other_pcrs_contradicts_the_quote(bank: HashAlgorithm) -
     assert measured(aggregate(bank, 7 if bank == SHA1 else 9, others)) == (True, [])
 
 
-def test_no_kernel_takes_more_than_eight_pcrs_of_the_sha1_bank() -> None:
-    assert measured(aggregate(SHA1, 9)) == (True, [])
+@pytest.mark.parametrize("last", [8, 9])
+def test_no_kernel_takes_more_than_eight_pcrs_of_the_sha1_bank(last: int) -> None:
+    assert measured(aggregate(SHA1, last)) == (True, [])
 
 
 def test_a_kernel_started_by_kexec_adds_the_same_aggregate_again() -> None:
@@ -71,7 +74,9 @@ def test_an_aggregate_in_a_custom_template_is_refused() -> None:
         (aggregate(SHA384, 9), "sha256:0-10"),
         (aggregate(SHA256, 9), "sha256:0-7,10"),
         (aggregate(SHA256, 9), "sha256:10"),
+        (aggregate(SHA256, 6), "sha256:0-6,10"),  # no kernel takes fewer than eight
         (ima_record(b"ima-ng", b"sm3:\0" + bytes(32), b"boot_aggregate\0"), "sha256:0-10"),
+        (ima_record(b"ima-ng", b"\xff:\0" + bytes(32), b"boot_aggregate\0"), "sha256:0-10"),
     ],
 )
 def test_where_the_quote_does_not_say_it_is_a_file_that_nobody_listed(log: bytes, selection: str) -> None:
@@ -80,6 +85,15 @@ def test_where_the_quote_does_not_say_it_is_a_file_that_nobody_listed(log: bytes
 
 def test_the_first_eight_pcrs_are_enough_for_an_aggregate_over_them() -> None:
     assert measured(aggregate(SHA256, 7), parse_selection_text("sha256:0-7,10")) == (False, [])
+
+
+def test_pcrs_that_no_log_extended_are_judged_by_the_values_sent() -> None:
+    digest = SHA256.digest(b"".join(PCRS[SHA256][index] for index in range(10)))
+    waiting = Measured(aggregates=((b"sha256", digest), (b"sha256", bytes(32))))
+    unowned = ReplayState(banks=(SHA256,))
+    assert judge_aggregates(waiting, unowned, PcrValues(PCRS), ALL) == Measured(aggregate_differs=True)
+    agreeing = replace(waiting, aggregates=waiting.aggregates[:1])
+    assert judge_aggregates(agreeing, unowned, PcrValues(PCRS), ALL) == Measured()
 
 
 def test_a_listed_digest_needs_no_pcrs() -> None:

@@ -21,7 +21,7 @@ from schemas.messages.evidence import Evidence
 from schemas.messages.handle import Handle
 from schemas.reasons import Reason
 from schemas.time_model import counter_steps, stamped
-from schemas.tpm.attest import Attest, AttestType, QuoteInfo, TimeAttestInfo, parse_attest
+from schemas.tpm.attest import Attest, QuoteInfo, TimeAttestInfo, parse_attest
 from schemas.tpm.signature import Signature, parse_signature, verify_signature
 from verifier_worker.core.clock_changes import ClockChange, ClockReading, clock_change
 from verifier_worker.core.state import AttesterState, SyncPoint
@@ -194,7 +194,7 @@ def admit(
         PeerError: with the code of the first check that fails.
     """
     quote = _parse_bounded(evidence.quote)
-    if quote.type is not AttestType.QUOTE or not isinstance(quote.attested, QuoteInfo):
+    if not isinstance(quote.attested, QuoteInfo):
         raise PeerError(Reason.ATTEST_TYPE_WRONG, f"the quote is a {quote.type.name} attestation")
     sync = _parse_sync(evidence, state)
     handle = trust.handles.get(sync.handle)

@@ -29,9 +29,9 @@ class AppraisalInput:
     handle: Handle | None
     policy: AppraisalPolicy | None
     references: References
-    conflict: str = ""
-    group: str = ""
-    genuine: bool = False
+    conflict: str
+    group: str
+    genuine: bool
 
 
 Check: TypeAlias = Callable[[AppraisalInput], Iterator[Finding]]

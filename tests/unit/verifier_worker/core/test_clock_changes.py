@@ -2,6 +2,7 @@
 
 import pytest
 
+from schemas.reasons import Reason
 from verifier_worker.core.clock_changes import OUTCOMES, ClockChange, ClockReading, clock_change
 
 BEFORE = ClockReading(clock_ms=1000, reset_count=5, restart_count=7, sequence=3)
@@ -46,3 +47,12 @@ def test_a_row_under_a_newer_handle_and_under_no_newer_one(
 def test_only_resets_start_over_and_only_counters_that_went_back_prove_no_order() -> None:
     assert {change for change, outcome in OUTCOMES.items() if outcome.starts_over} == {REBOOTED, CLEARED, RAN_BACK}
     assert {change for change, outcome in OUTCOMES.items() if outcome.goes_back} == {CLEARED, RAN_BACK}
+
+
+def test_a_reset_and_a_clear_report_themselves_and_other_checks_report_the_rest() -> None:
+    reported = {change: outcome.reason for change, outcome in OUTCOMES.items() if outcome.reason is not None}
+    assert reported == {REBOOTED: Reason.REBOOTED, CLEARED: Reason.TPM_CLEARED}
+
+
+def test_every_change_but_a_replay_has_an_outcome() -> None:
+    assert OUTCOMES.keys() == set(ClockChange) - {REPLAYED}

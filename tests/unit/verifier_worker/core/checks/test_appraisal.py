@@ -36,7 +36,13 @@ def given() -> AppraisalInput:
     bench.take(bench.device.push())
     assert bench.state is not None
     return AppraisalInput(
-        state=bench.state, handle=bench.handle, policy=bench.policy, references=bench.trust.references
+        state=bench.state,
+        handle=bench.handle,
+        policy=bench.policy,
+        references=bench.trust.references,
+        conflict="",
+        group="",
+        genuine=False,
     )
 
 

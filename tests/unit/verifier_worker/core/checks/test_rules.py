@@ -104,7 +104,13 @@ def asked(state: AttesterState, *rules: RuleTable, group: str = "") -> list[Find
     bench = Bench()
     policy = make_policy(rules=rules)
     given = AppraisalInput(
-        state=state, handle=bench.handle, policy=policy, references=bench.trust.references, group=group
+        state=state,
+        handle=bench.handle,
+        policy=policy,
+        references=bench.trust.references,
+        conflict="",
+        group=group,
+        genuine=False,
     )
     return list(apply_rules(policy.rules, given, bench.device.ueid, FOUND, {"secure-boot": "enabled"}))
 

@@ -46,6 +46,9 @@ def given(
         handle=bench.handle,
         policy=make_policy(boot=BootTable(**asked)),  # type: ignore[arg-type]  # fields by name
         references=bench.trust.references,
+        conflict="",
+        group="",
+        genuine=False,
     )
 
 

@@ -111,30 +111,27 @@ def verify_claims(
 ) -> Mapping[str, str | int | bool]:
     """The claims that quoted PCRs vouch for.
 
-    A PCR vouches only if the quote covers it in every bank, and the boot log alone extended it.
-
     Args:
         measured: from logs whose replay reproduced the quote.
         banks: the banks replayed.
         selection: PCRs that the quote covers.
     """
-    boot, owners = measured.boot, measured.owners
-    banks = list(banks)
-
-    def vouched(index: int) -> bool:
-        alone = all(owners.get((bank.tpm_id, index)) == (TCG2,) for bank in banks)
-        return alone and all((bank, index) in selection for bank in banks)
-
+    boot = measured.boot
     claims: dict[str, str | int | bool] = {}
-    if boot.version and vouched(VERSION_PCR):
+    if boot.version and boot_log_vouches(measured, banks, selection, VERSION_PCR):
         claims["firmware-version"] = boot.version
-    if boot.secure_boot is not SecureBoot.UNKNOWN and vouched(SECURE_BOOT_PCR):
+    if boot.secure_boot is not SecureBoot.UNKNOWN and boot_log_vouches(measured, banks, selection, SECURE_BOOT_PCR):
         claims["secure-boot"] = boot.secure_boot
-    if boot.images and not boot.images_unknown and vouched(IMAGES_PCR):
+    if boot.images and not boot.images_unknown and boot_log_vouches(measured, banks, selection, IMAGES_PCR):
         strongest = max(banks, key=lambda bank: bank.size)
         claims["boot-images"] = ",".join(f"{strongest.name}:{digest.hex()}" for digest in boot.images)
         claims["boot-images-total"] = boot.images_total
     return claims
+
+
+def boot_log_vouches(measured: Measured, banks: Sequence[HashAlgorithm], selection: PcrSelection, index: int) -> bool:
+    """Whether a PCR proves a fact of the boot log: in every bank the quote covers it, and only this log extended it."""
+    return all((bank, index) in selection and measured.owners.get((bank.tpm_id, index)) == (TCG2,) for bank in banks)
 
 
 def _add_unlisted(

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from schemas.boot_log.facts import IMAGES_PCR, SECURE_BOOT_PCR, SecureBoot
 from schemas.hashes import SHA256
 from schemas.reasons import Reason
-from schemas.replay.log_replay import TCG2
 from verifier_worker.core.checks.appraisal_input import AppraisalInput
 from verifier_worker.core.finding import Finding
+from verifier_worker.core.measured import boot_log_vouches
 
 
 def secure_boot_is_as_required(given: AppraisalInput) -> Iterator[Finding]:
@@ -42,7 +42,4 @@ def loaders_are_as_required(given: AppraisalInput) -> Iterator[Finding]:
 
 
 def _vouched(given: AppraisalInput, index: int) -> bool:
-    """The boot log alone explains the PCR, and the quote covers it in every bank."""
-    banks = given.state.replay.banks
-    alone = all(given.state.measured.owners.get((bank.tpm_id, index)) == (TCG2,) for bank in banks)
-    return alone and all((bank, index) in given.state.selection for bank in banks)
+    return boot_log_vouches(given.state.measured, given.state.replay.banks, given.state.selection, index)

@@ -35,10 +35,10 @@ def report_transitions(state: AttesterState | None, admitted: AdmittedEvidence) 
         return
     same_reset = state.reset_count == clock.reset_count
     new = [each for each in body.transitions if body.previous is not None or not _known(state, each)]
-    reasons = dict.fromkeys(_REASONS[each.kind] for each in new)
+    reasons = [_REASONS[each.kind] for each in new]
     if same_reset and state.restart_count != clock.restart_count:
-        reasons[Reason.RESUMED] = None
-    yield from (Finding(reason=reason) for reason in reasons)
+        reasons.append(Reason.RESUMED)
+    yield from (Finding(reason=reason) for reason in dict.fromkeys(reasons))
     if same_reset and body.previous in (None, state.chained):
         resumes = counter_steps(state.restart_count, clock.restart_count)
         reported = {each.restart_count for each in new if each.reset_count == clock.reset_count}

@@ -22,7 +22,7 @@ from tests.builders.file_signing import file_key, sign_file
 from tests.builders.log_bytes import field, ima_legacy, ima_ng, ima_record
 from tests.builders.owners import owners_in
 from verifier_worker.core.boot_aggregate import judge_aggregates
-from verifier_worker.core.measured import measure, verify_claims
+from verifier_worker.core.measured import boot_log_vouches, measure, verify_claims
 from verifier_worker.core.state import Measured
 from verifier_worker.core.trust import References
 
@@ -415,6 +415,15 @@ def test_a_pcr_that_another_log_extended_or_a_quote_lacks_vouches_for_nothing(in
     rest = ",".join(str(other) for other in range(11) if other != index)
     assert claims(quoted=f"sha256:0-10+sha384:{rest}") == left
     assert claims(quoted=f"sha256:{rest}+sha384:0-10") == left
+
+
+@pytest.mark.parametrize("bank", [SHA256, SHA384])
+def test_a_pcr_that_another_log_extended_in_one_bank_vouches_for_nothing_in_any(bank: HashAlgorithm) -> None:
+    owners = {**owners_in(BOOT_OWNERS, SHA256, SHA384), (bank.tpm_id, 7): ("cel/app", "tcg2")}
+    selection = parse_selection_text(TWO_BANKS)
+    measured = Measured(boot=BOOT, owners=owners)
+    assert not boot_log_vouches(measured, (SHA256, SHA384), selection, 7)
+    assert boot_log_vouches(measured, (SHA256, SHA384), selection, 4)
 
 
 def test_what_the_boot_log_does_not_say_is_not_claimed() -> None:

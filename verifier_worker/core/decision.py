@@ -38,7 +38,7 @@ class Decision:
     state: AttesterState
     findings: tuple[Finding, ...]
     result: AttestationResult
-    solicit: SolicitRequest | None = None
+    solicit: SolicitRequest | None
 
 
 def decide_push(

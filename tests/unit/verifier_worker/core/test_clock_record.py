@@ -64,6 +64,8 @@ def test_the_first_proof_is_first_and_last_and_says_no_rate() -> None:
     assert kept == ClockRecord(first=here, last=here, rate_ppm=(1, 2), suspect=Reason.CLOCK_TOO_SLOW)
     unfinished = ClockRecord(first=None, last=at(20))
     assert synchronised(unfinished, here, MAX_DRIFT_PPM) == ClockRecord(first=here, last=here)
+    headless = ClockRecord(first=at(1), last=None)
+    assert synchronised(headless, here, MAX_DRIFT_PPM) == ClockRecord(first=here, last=here)
 
 
 def test_a_proof_that_was_taken_already_changes_nothing() -> None:
@@ -87,6 +89,8 @@ def test_proofs_in_quick_succession_leave_the_rate_as_it_was() -> None:
     record = after(at(0), at(1000))
     soon = synchronised(record, at(1001, clock_s=1001), MAX_DRIFT_PPM)
     assert soon.rate_ppm is not None
+    kept = synchronised(synchronised(ClockRecord(rate_ppm=(-5, 5)), at(0), 1000), at(1), 1000)
+    assert kept.rate_ppm == (-5, 5)  # of the epoch before
     young = after(at(0), at(1, clock_s=1))
     assert young.rate_ppm is None
     assert young.last == at(1, clock_s=1)
@@ -111,6 +115,13 @@ def test_a_clock_is_out_of_its_bound_when_every_rate_it_can_have_is(clock_s: int
     low, high = record.rate_ppm
     assert low > 1000 if suspect is Reason.CLOCK_TOO_FAST else low <= 1000
     assert high < -1000 if suspect is Reason.CLOCK_TOO_SLOW else high >= -1000
+
+
+def test_a_clock_of_a_wrong_rate_keeps_the_proof_that_states_the_time() -> None:
+    timed = at(0, time_s=0)
+    record = after(timed, at(1000, clock_s=1003), drift_ppm=1000)
+    assert (record.suspect, record.timed) == (Reason.CLOCK_TOO_FAST, timed)
+    assert synchronised(record, at(2000, clock_s=3000, time_s=2000), 1000).suspect is Reason.CLOCK_SET
 
 
 def exactly(rate_ppm: int) -> tuple[ClockAnchor, ClockAnchor]:
@@ -233,8 +244,10 @@ def test_one_of_both_measurements_is_enough_to_clear() -> None:
     """Over the whole epoch the clock can still be fast; since the last proof it cannot."""
     record = ClockRecord(first=at(0), last=at(1000, clock_s=1006), rate_ppm=(4000, 9000), suspect=Reason.CLOCK_TOO_FAST)
     assert synchronised(record, at(2000, clock_s=2006), MAX_DRIFT_PPM).suspect is None
-    recent_only = replace(record, last=at(1000, clock_s=1000, width_s=400))
-    assert synchronised(recent_only, at(1100, clock_s=1100), MAX_DRIFT_PPM).suspect is None
+    since_last = ClockRecord(first=at(0), last=at(1000, clock_s=1020), rate_ppm=(15_000, 25_000), suspect=record.suspect)
+    assert synchronised(since_last, at(1100, clock_s=1120), MAX_DRIFT_PPM).suspect is None
+    over_all = replace(record, last=at(1000, clock_s=1000, width_s=400))
+    assert synchronised(over_all, at(1100, clock_s=1100), MAX_DRIFT_PPM).suspect is None
 
 
 def test_two_proofs_too_close_to_say_anything_clear_nothing() -> None:

@@ -61,6 +61,11 @@ def test_a_push_becomes_a_state_and_its_result(deciding: Deciding) -> None:
     assert decision.solicit is None
 
 
+def test_a_result_ends_with_the_handle_of_its_push() -> None:
+    deciding = Deciding(policy_changes={"result_lifetime_s": 3600.0, "grace_s": 7.0})
+    assert deciding.push().result.expires_s == deciding.handle.claims.expires_s + 7
+
+
 def test_what_was_found_and_what_is_asked_for_is_handed_on(deciding: Deciding) -> None:
     deciding.push()
     deciding.device.push()  # lost

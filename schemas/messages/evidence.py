@@ -248,9 +248,6 @@ def parse_body(raw: bytes) -> EvidenceBody:
     if items[BODY_PROFILE] != PROFILE or isinstance(items[BODY_PROFILE], bool):
         raise PeerError(Reason.MALFORMED, f"body profile {items[BODY_PROFILE]!r}: this software knows {PROFILE}")
     sync = as_array(items[BODY_SYNC], "sync proof", length=2)
-    previous = items.get(BODY_PREVIOUS)
-    if BODY_PREVIOUS in items:
-        previous = as_bytes(previous, "body previous", size=DIGEST_BYTES)
     return EvidenceBody(
         ueid=parse_ueid(as_bytes(items[BODY_UEID], "body ueid")),
         sync=SyncProof(
@@ -259,7 +256,7 @@ def parse_body(raw: bytes) -> EvidenceBody:
         ),
         environment=as_bytes(items[BODY_ENVIRONMENT], "body environment", limit=MAX_NAME_BYTES),
         sequence=as_uint(items[BODY_SEQUENCE], "body sequence", maximum=MAX_EXACT_INTEGER),
-        previous=previous if isinstance(previous, bytes) else None,
+        previous=as_bytes(items[BODY_PREVIOUS], "body previous", size=DIGEST_BYTES) if BODY_PREVIOUS in items else None,
         claims=_parse_claims(items[BODY_CLAIMS]) if BODY_CLAIMS in items else {},
         logs=_parse_logs(items[BODY_LOGS]) if BODY_LOGS in items else {},
         increment_digests=_parse_digests(items[BODY_DIGESTS]) if BODY_DIGESTS in items else {},

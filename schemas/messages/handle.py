@@ -12,7 +12,7 @@ compares the handle with its own clock.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
@@ -124,15 +124,7 @@ def sign_claims(claims: HandleClaims, key: EllipticCurvePrivateKey) -> cose.Sign
 
 def attach_stamp(signed: cose.Sign1, token: bytes) -> bytes:
     """The finished handle: the signed claims with the TSA's token in header 270."""
-    return cose.encode(
-        cose.Sign1(
-            protected=signed.protected,
-            headers=signed.headers,
-            unprotected={cose.HEADER_3161_CTT: token},
-            unverified_payload=signed.unverified_payload,
-            signature=signed.signature,
-        )
-    )
+    return cose.encode(replace(signed, unprotected={cose.HEADER_3161_CTT: token}))
 
 
 def verify_handle(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey], stamps: StampVerifier) -> Handle:
@@ -177,16 +169,15 @@ def _parse_claims(payload: bytes) -> HandleClaims:
         optional=(CLAIM_PREVIOUS,),
     )
     marker = as_tag(claims[CLAIM_EPOCH_MARKER], TAG_CLASSICAL_TST_INFO, "handle epoch marker")
-    previous = claims.get(CLAIM_PREVIOUS)
-    if previous is not None or CLAIM_PREVIOUS in claims:
-        previous = HandleId(as_bytes(previous, "handle previous", size=HANDLE_ID_BYTES))
     return HandleClaims(
         issuer=as_text(claims[CLAIM_ISS], "handle iss", limit=64),
         not_before_s=as_uint(claims[CLAIM_NBF], "handle nbf"),
         expires_s=as_uint(claims[CLAIM_EXP], "handle exp"),
         nonce=as_bytes(claims[CLAIM_NONCE], "handle nonce", size=NONCE_BYTES),
         epoch_marker=as_bytes(marker, "handle epoch marker", limit=MAX_TIME_STAMP_TOKEN_BYTES),
-        previous=previous,
+        previous=HandleId(as_bytes(claims[CLAIM_PREVIOUS], "handle previous", size=HANDLE_ID_BYTES))
+        if CLAIM_PREVIOUS in claims
+        else None,
     )
 
 

@@ -175,7 +175,7 @@ APPRAISAL: Final = (
     ReasonRow(
         Reason.RESUMED,
         "the device was suspended and woke again",
-        "nothing",
+        "nothing to do",
         reported_only=True,
         least_weight=Weight.REPORTED,
     ),

@@ -102,6 +102,13 @@ def test_a_row_states_what_was_released(row: ReasonRow) -> None:
     assert row.lasts == (row.code in STATES)
 
 
+def test_the_text_of_a_code_is_its_name_unless_it_was_released_otherwise() -> None:
+    assert {code.name: code.value for code in Reason} == {
+        **{name: name.lower().replace("_", "-") for name in Reason.__members__},
+        "HIBERNATED": "woke-from-hibernation",
+    }
+
+
 def test_the_released_lists_name_only_codes() -> None:
     named = UNDECIDED_CODES | STALE_CODES | UNSYNCHRONISED_CODES | CONTRADICTED_CODES | set(VALUES) | REPORTED_ONLY
     assert named | WARNING_AT_LEAST | FREE_WEIGHT | LISTED | STATES <= set(Reason)

@@ -10,7 +10,14 @@ from schemas.identifiers import Ueid
 from schemas.messages.evidence import Evidence, EvidenceBody, LogIncrement, PcrBanks, SyncProof
 from schemas.reasons import Reason
 from schemas.replay import increments as joining
-from schemas.replay.increments import MAX_JOINED_BYTES, cut_tails, has_more, join_increments, quoted_values
+from schemas.replay.increments import (
+    MAX_JOINED_BYTES,
+    NO_VALUES,
+    cut_tails,
+    has_more,
+    join_increments,
+    quoted_values,
+)
 from schemas.replay.log_replay import Consumed, Replay, Replayed, ReplayState
 from schemas.tpm.pcr import PcrBankSelection, PcrSelection, PcrValues
 from tests.builders.log_bytes import ima_ng, measured, spec_id_record
@@ -218,7 +225,8 @@ SELECTION = PcrSelection(
 def test_values_that_the_quote_covers_are_taken() -> None:
     pcrs = {SHA256: {0: b"0" * 32, 7: b"7" * 32}, SHA1: {10: b"1" * 20}}
     assert quoted_values(push({}, pcrs=pcrs), SELECTION) == PcrValues(pcrs)
-    assert len(quoted_values(push({}), SELECTION)) == 0
+    assert quoted_values(push({}), SELECTION) == NO_VALUES
+    assert len(NO_VALUES) == 0
 
 
 @pytest.mark.parametrize(("bank", "index"), [(SHA256, 10), (SHA256, 23), (SHA1, 0)])

@@ -3,8 +3,9 @@
 Promises: a board shows a result only if a trusted verifier signed it for the attester that it is shown under
 (invariant I28); it never goes back to an earlier result of the same verifier, even if that is published again
 (invariant I29); an expired result reads as undecided and stale (invariant I30). Where several verifiers have an
-unexpired result, the worst one is the standing, and of equal ones the one about the newest evidence (invariant I36):
-nobody who holds a message back from one verifier can improve a standing. A board does not decide what to do about an
+unexpired result, the worst one is the standing, and of equal ones the one about the newest evidence; a bad result that
+expired is replaced only by a result about newer evidence (invariant I36). So nobody who holds a message back from one
+verifier can improve a standing. A board does not decide what to do about an
 attester, and does not notice a silent verifier before its results expire.
 
 A message is unwrapped and verified once: :class:`VerifiedResult` carries its token and its result to every later user.
@@ -155,6 +156,9 @@ class ResultBoard:
     def in_force(self, ueid: Ueid, now_s: int) -> VerifiedResult | None:
         """The result that decides about one attester: the worst of its verifiers' unexpired ones, else the newest.
 
+        An expired result that found the attester bad decides, as expired, while all unexpired ones are about older
+        evidence: otherwise it would be enough to hold back what its verifier publishes next.
+
         Args:
             ueid: the attester.
             now_s: UTC seconds; 0 for the time of the latest message.
@@ -164,7 +168,14 @@ class ResultBoard:
             return None
         at_s = now_s or self._latest_s
         unexpired = [each for each in results.values() if at_s < each.result.expires_s]
-        return max(unexpired, key=_badness) if unexpired else max(results.values(), key=_recency)
+        if not unexpired:
+            return max(results.values(), key=_recency)
+        worst = max(unexpired, key=_badness)
+        if worst.result.status is Tier.CONTRAINDICATED:
+            return worst
+        newest_us = max(map(_made_us, unexpired))
+        bad_since = [each for each in results.values() if _is_bad(each) and _made_us(each) > newest_us]
+        return max(bad_since, key=_badness, default=worst)
 
     def standing(self, ueid: Ueid, now_s: int) -> Standing | None:
         """The standing of one attester at ``now_s``, UTC seconds; None without a result."""
@@ -180,6 +191,15 @@ class ResultBoard:
 def _recency(verified: VerifiedResult) -> tuple[int, int]:
     """Receipt of the evidence, then time of issue: verifiers that judge the same push receive it at about one time."""
     return verified.result.received_us or 0, verified.result.issued_s
+
+
+def _made_us(verified: VerifiedResult) -> int:
+    """When the evidence was made: its earliest time, as receipt may be late; its receipt where that is all we have."""
+    return verified.result.made_after_us or verified.result.received_us or 0
+
+
+def _is_bad(verified: VerifiedResult) -> bool:
+    return verified.result.status in {Tier.WARNING, Tier.CONTRAINDICATED}
 
 
 def _badness(verified: VerifiedResult) -> tuple[int, int, int]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from relying_party.result_board import MAX_CLOCK_SKEW_S, ResultBoard, result_keys, verify_result
+from relying_party.result_board import MAX_CLOCK_SKEW_S, ResultBoard, result_keys, standing_of, verify_result
 from schemas import media_types
 from schemas.codecs import cmw, cose, jws
 from schemas.errors import PeerError
@@ -153,6 +153,34 @@ def test_of_several_verifiers_the_worst_unexpired_result_stands(order: tuple[int
         standing = board.standing(ALICE, NOW_S + 60)  # the worse one has expired
         assert standing is not None
         assert (standing.result.verifier, standing.status) == ("two", Tier.AFFIRMING)
+
+
+@pytest.mark.parametrize("status", [Tier.WARNING, Tier.CONTRAINDICATED])
+def test_a_bad_result_that_expired_gives_way_to_newer_evidence_alone(status: Tier) -> None:
+    """The network holds the good push back from one verifier, and all that the other publishes after the bad one."""
+    made_us = NOW_S * 1_000_000
+    bad = BAD | {"status": status, "vector": {TrustClaim.EXECUTABLES: 33 if status is Tier.WARNING else 96}}
+    found = result_about(verifier="one", issued_s=NOW_S - 20, expires_s=NOW_S + 10, made_after_us=made_us, **bad)
+    held_back: dict[str, Any] = {"verifier": "two", "expires_s": NOW_S + 120, "received_us": made_us + 9_000_000}
+    for after_us, stands in ((made_us - 1, "one"), (made_us, "two"), (made_us + 1, "two")):
+        board = board_of(found, result_about(**held_back, made_after_us=after_us))
+        assert board.standing(ALICE, NOW_S + 9) == standing_of(found, NOW_S + 9)
+        standing = board.standing(ALICE, NOW_S + 10)
+        assert standing is not None
+        assert standing.result.verifier == stands
+        assert (standing.status, standing.reasons[:1]) == (
+            (Tier.NONE, (Reason.RESULT_EXPIRED,)) if stands == "one" else (Tier.AFFIRMING, ())
+        )
+
+
+def test_an_undecided_result_that_expired_holds_nobody_up() -> None:
+    """A verifier that was turned off had not decided; the other one goes on."""
+    made_us = NOW_S * 1_000_000
+    off = result_about(verifier="one", issued_s=NOW_S - 20, expires_s=NOW_S + 10, made_after_us=made_us, **UNDECIDED)
+    on = result_about(verifier="two", expires_s=NOW_S + 120, made_after_us=made_us - 1)
+    standing = board_of(off, on).standing(ALICE, NOW_S + 10)
+    assert standing is not None
+    assert (standing.result.verifier, standing.status) == ("two", Tier.AFFIRMING)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])

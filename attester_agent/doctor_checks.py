@@ -181,6 +181,13 @@ def _logs(known: _Known) -> Iterator[Finding]:
                 seen=f"{count} entries: the kernel measures no files",
                 todo="load an IMA policy: ima_policy=tcb on the kernel's command line, or /etc/ima/ima-policy",
             )
+        elif log.is_lost_on_resume:
+            yield Finding(
+                grade=Grade.WARN,
+                check=check,
+                seen=f"{count} entries, of a PCR that can be reset while the TPM runs: they show no history",
+                todo="measure into PCRs 8, 9 or 11 to 15; or the verifier's policy must state resettable = true for it",
+            )
         else:
             yield _ok(check, f"{count} entries")
 

@@ -31,7 +31,8 @@ def load(path: Path, settings_type: type[S], role: str) -> S:
     Args:
         path: the TOML file.
         settings_type: a dataclass whose fields are str, int, float, bool, Path, tuples of these, optional ones of
-            these, tables by name (``Mapping[str, ...]``) of these, or further dataclasses.
+            these, tables by name (``Mapping[str, ...]``) of these, or further dataclasses. A field of one of these or
+            a dataclass takes either a value or a table.
         role: the command's name, for the prefix of its environment variables.
 
     Raises:
@@ -131,7 +132,7 @@ def _build(settings_type: type[S], table: Mapping[str, object], context: _Contex
 
 
 def _convert(value: object, hint: Any, context: _Context, name: str) -> object:  # noqa: ANN401 a type hint
-    inner = _without_none(hint)
+    inner = _alternative(hint, table=isinstance(value, dict))
     if dataclasses.is_dataclass(inner) and isinstance(inner, type):  # in a list: an array of tables
         if not isinstance(value, dict):
             raise ConfigError(f"{context.path}: {name}: expected a table")
@@ -182,10 +183,17 @@ def _from_text(text: str, hint: Any, context: _Context, name: str) -> object:  #
 
 
 def _without_none(hint: Any) -> Any:  # noqa: ANN401 a type hint
-    if typing.get_origin(hint) in {types.UnionType, typing.Union}:
-        (inner,) = (argument for argument in typing.get_args(hint) if argument is not types.NoneType)
-        return inner
-    return hint
+    return _alternative(hint, table=False)
+
+
+def _alternative(hint: Any, *, table: bool) -> Any:  # noqa: ANN401 type hints
+    """The part of a union that a value is of: its dataclass for a table, its only other part for anything else."""
+    if typing.get_origin(hint) not in {types.UnionType, typing.Union}:
+        return hint
+    parts = [part for part in typing.get_args(hint) if part is not types.NoneType]
+    tables = [part for part in parts if dataclasses.is_dataclass(part)]
+    (inner,) = tables if tables and (table or len(parts) == 1) else [part for part in parts if part not in tables]
+    return inner
 
 
 def _describe(hint: Any) -> str:  # noqa: ANN401 a type hint

@@ -18,7 +18,7 @@ from schemas.errors import PeerError, WorldError
 from schemas.hashes import BY_TPM_ID, HashAlgorithm
 from schemas.limits import MAX_LOG_ENTRY_BYTES, MAX_PCR_BANKS
 from schemas.reasons import Reason
-from schemas.tpm.pcr import SAVED_PCRS
+from schemas.tpm.pcr_properties import SAVED_PCRS
 
 _FORMAT: Final = 1
 _MAX_BYTES: Final = 2 * MAX_LOG_ENTRY_BYTES

@@ -30,7 +30,8 @@ from schemas.errors import ConfigError, WorldError
 from schemas.hashes import BY_TPM_ID, HashAlgorithm
 from schemas.limits import MAX_LOG_ENTRY_BYTES
 from schemas.reasons import Reason
-from schemas.tpm.pcr import SAVED_PCRS, extend
+from schemas.tpm.pcr import extend
+from schemas.tpm.pcr_properties import SAVED_PCRS
 
 LOCK_TRIES: Final = 100
 LOCK_PAUSE_S: Final = 0.1

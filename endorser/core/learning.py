@@ -28,6 +28,7 @@ from schemas.replay.bank_replay import BankReplay
 from schemas.replay.log_replay import IMA, TCG2, Consumed, Quoted, Replayed, ReplayState
 from schemas.tpm.attest import Attest, AttestType, QuoteInfo, parse_attest
 from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value, selection_text
+from schemas.tpm.pcr_properties import resettable_among
 from schemas.tpm.signature import Signature, parse_signature, verify_signature
 
 
@@ -96,6 +97,10 @@ def learn_from_pushes(endorsement: Endorsement, pushes: Iterable[Evidence], sele
     if refused:
         remarks.append(f"{refused} pushes were left out: not by the endorsed key, or altered")
     registers = _registers(outcome.state, boot.values, selection, last.quoted.pcr_selection)
+    remarks += [
+        f"PCR {index} can be reset while the TPM runs: its value shows no history"
+        for index in resettable_among(index for _, index in selection)
+    ]
     files, left_out = _files(outcome.consumed, {index for _, index in last.quoted.pcr_selection})
     return Learned(values=WorkingSet(registers=registers, files=files), remarks=(*remarks, *left_out))
 

@@ -49,6 +49,14 @@ APPRAISAL: Final = (
         effect=UNDECIDED,
     ),
     ReasonRow(
+        Reason.LOG_RESETTABLE,
+        "the policy gives a log a PCR that can be reset at any time, and does not state that this is meant",
+        "give the log a PCR from 0 to 15, or write resettable = true in the policy; then sign it again",
+        lasts=True,
+        effect=UNDECIDED,
+        listed=True,
+    ),
+    ReasonRow(
         Reason.BANK_NOT_EXTENDED,
         "the firmware does not measure into a PCR bank, so what the bank holds proves nothing",
         "quote a bank that the firmware extends, and learn the reference values from it",

@@ -120,6 +120,7 @@ class Reason(StrEnum):
     PCR_VALUES_MISMATCH = "pcr-values-mismatch"
     PCR_UNEXPECTED = "pcr-unexpected"
     LOG_MISSING = "log-missing"
+    LOG_RESETTABLE = "log-resettable"
     BANK_NOT_EXTENDED = "bank-not-extended"
     LOG_MALFORMED = "log-malformed"
     LOG_REPLAY_MISMATCH = "log-replay-mismatch"

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from schemas.replay.log_replay import ReplayState
-from schemas.tpm.pcr import SAVED_PCRS
+from schemas.tpm.pcr_properties import SAVED_PCRS
 
 
 def resumed(state: ReplayState, lost_logs: Collection[str]) -> ReplayState:

@@ -20,13 +20,12 @@ from schemas.codecs.reader import Reader
 from schemas.errors import PeerError
 from schemas.hashes import BY_NAME, BY_TPM_ID, HashAlgorithm
 from schemas.reasons import Reason
+from schemas.tpm.pcr_properties import PCR_TABLE
 
 PCR_SELECT_BYTES: Final = 3  # PC Client Platform TPM Profile: PCR_SELECT_MIN, enough for 24 PCRs
 MAX_PCR_SELECT_BYTES: Final = 4  # TPM 2.0 Part 2, TPMS_PCR_SELECT: PCR_SELECT_MAX of the widest TPM we accept
 
-DYNAMIC_PCRS: Final = range(17, 23)  # PC Client Platform TPM Profile, "PCR Attributes": all ones until a D-RTM resets
-SAVED_PCRS: Final = range(16)  # same clause: TPM2_Shutdown(STATE) saves these; a resume resets the others
-STARTUP_LOCALITIES: Final = (0, 3, 4)  # same, "PCR[0] initial value": TPM2_Startup at 0 or 3; 4 = H-CRTM sequence
+STARTUP_LOCALITIES: Final = (0, 3, 4)  # same profile, "PCR[0] initial value": TPM2_Startup at 0 or 3; 4 = H-CRTM
 
 _COUNT_BYTES = 4  # TPM 2.0 Part 2, TPML_PCR_SELECTION.count
 _BANK_HEADER_BYTES = 3  # TPM 2.0 Part 2, TPMS_PCR_SELECTION: hash, sizeofSelect
@@ -291,7 +290,7 @@ def initial_value(algorithm: HashAlgorithm, index: int, startup_locality: int = 
 
     Args:
         algorithm: the bank.
-        index: 0 to 23. PCRs 17 to 22 start as all ones, the others as zeros.
+        index: 0 to 23; :mod:`schemas.tpm.pcr_properties` states which PCRs start as all ones.
         startup_locality: the last byte of PCR 0: 3 if TPM2_Startup came from locality 3, 4 after an H-CRTM sequence.
             The boot log states it in its StartupLocality event.
 
@@ -301,7 +300,7 @@ def initial_value(algorithm: HashAlgorithm, index: int, startup_locality: int = 
     _check_index(index)
     if startup_locality not in STARTUP_LOCALITIES:
         raise PeerError(Reason.MALFORMED, f"startup locality {startup_locality}: expected one of {STARTUP_LOCALITIES}")
-    if index in DYNAMIC_PCRS:
+    if PCR_TABLE[index].starts_as_ones:
         return b"\xff" * algorithm.size
     return (startup_locality if index == 0 else 0).to_bytes(algorithm.size, "big")
 

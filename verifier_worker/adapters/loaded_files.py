@@ -12,7 +12,7 @@ from runtime.settings import build, load, naming
 from runtime.time_stamps.verifier import TimeStampVerifier, load_time_stamp_verifier
 from schemas.errors import ConfigError
 from schemas.messages.policy import SignedPolicy
-from verifier_worker.core.policy.policy_file import AppraisalPolicy, PolicyTable, check_policy
+from verifier_worker.core.policy.policy_file import AppraisalPolicy, PolicyTable, check_policy, read_policy
 from verifier_worker.settings import Settings
 
 ROLE: Final = "verifier-worker"
@@ -73,19 +73,19 @@ def _check_recordable(path: Path, text: bytes) -> None:
 
 
 def compile_local_policy(text: bytes) -> AppraisalPolicy:
-    """Reads and checks a worker's own policy from its text alone.
+    """Reads a worker's own policy from its recorded text; an earlier release may have taken it.
 
     Raises:
         ConfigError: names the field.
     """
     try:
-        return check_policy(build(text.decode("utf-8"), PolicyTable, "policy"))
+        return read_policy(build(text.decode("utf-8"), PolicyTable, "policy"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"policy: not TOML ({error})") from error
 
 
 def compile_policy(signed: SignedPolicy) -> AppraisalPolicy:
-    """Reads and checks the text of a signed policy.
+    """Reads the text of a signed policy; an earlier release may have taken it.
 
     Raises:
         ConfigError: names the field.
@@ -93,4 +93,4 @@ def compile_policy(signed: SignedPolicy) -> AppraisalPolicy:
     table = build(signed.text, PolicyTable, f"policy {signed.id}/{signed.version}")
     if table.id != signed.id:
         raise ConfigError(f"policy {signed.id}: its text states id = {table.id!r}")
-    return check_policy(table)
+    return read_policy(table)

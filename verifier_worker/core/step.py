@@ -26,7 +26,7 @@ from schemas.replay.bank_replay import BankReplay
 from schemas.replay.increments import NO_VALUES, cut_tails, has_more, join_increments, quoted_values
 from schemas.replay.log_replay import Quoted, Replayed, ReplayState
 from schemas.replay.resume import resumed
-from schemas.tpm.pcr import SAVED_PCRS
+from schemas.tpm.pcr_properties import SAVED_PCRS
 from schemas.verdicts import Freshness, Tier
 from verifier_worker.core.boot_aggregate import judge_aggregates
 from verifier_worker.core.checks.admission import AdmittedEvidence, admit

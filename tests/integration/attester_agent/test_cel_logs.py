@@ -51,7 +51,7 @@ reference_values = ["good"]
 deadline_s = 600.0
 max_age_s = 600.0
 [logs]
-cel = { app = [16], systemd = [11, 15] }
+cel = { app = { pcrs = [16], resettable = true }, systemd = [11, 15] }
 """
 
 
@@ -203,7 +203,7 @@ def test_two_logs_from_the_command_line_to_the_verdict(stage: Stage) -> None:
 
 def test_a_suspend_is_reported_with_the_next_push(stage: Stage) -> None:
     """PCR 14 outlives the suspends; what became of a log of PCR 16 the next test shows."""
-    (stage.folder / "policy.toml").write_text(POLICY.replace("[16]", "[14]"))
+    (stage.folder / "policy.toml").write_text(POLICY.replace("{ pcrs = [16], resettable = true }", "[14]"))
     stage.measure(b"good config", pcr=14)
     stage.measure_as_systemd("enter-initrd", 11)
     stage.publish_trust()

@@ -101,6 +101,22 @@ def test_a_device_that_is_ready(device: Device, capsys: pytest.CaptureFixture[st
         assert f"ok    {check}: " in said
 
 
+@pytest.mark.parametrize(("pcr", "grade"), [(14, "ok  "), (16, "warn"), (23, "warn")])
+def test_a_log_of_a_pcr_that_can_be_reset_is_named(
+    device: Device, capsys: pytest.CaptureFixture[str], pcr: int, grade: str
+) -> None:
+    config, measured = device.folder / "agent.toml", device.folder / "app.conf"
+    config.write_text(config.read_text() + '[logs.cel]\napp = "app.cel"\n')
+    measured.write_text("listen = 443\n")
+    named = ["--pcr", str(pcr), "--type", "app.config", "--file", str(measured)]
+    assert agent(["measure", "--config", str(config), *named]) == 0
+    capsys.readouterr()
+    device.doctor()
+    said = capsys.readouterr().out
+    assert f"{grade}  log cel/app: 1 entries" in said
+    assert ("resettable = true" in said) is (grade == "warn")
+
+
 def test_a_new_device_is_told_to_enrol_and_no_key_is_made(device: Device, capsys: pytest.CaptureFixture[str]) -> None:
     device.publish_handle(clock.utc_us())
     for _ in range(2):  # the second time as the first

@@ -220,6 +220,16 @@ def test_pcrs_that_are_not_quoted_are_not_learned(golden: Golden) -> None:
         learn_from_pushes(endorsement, golden.pushes, parse_selection_text("sha256:0-11"))
 
 
+def test_a_pcr_that_can_be_reset_is_learned_with_a_remark(golden: Golden) -> None:
+    golden.device.selection = parse_selection_text("sha256:0-10,16")
+    golden.device.sent, golden.device.previous = {}, None
+    golden.pushes.append(golden.device.push())
+    endorsement = make_endorsement(golden.device.ueid, golden.device.public)
+    learned = learn_from_pushes(endorsement, golden.pushes[-1:], parse_selection_text("sha256:0-9,16"))
+    assert "PCR 16 can be reset while the TPM runs: its value shows no history" in learned.remarks
+    assert not any("can be reset" in remark for remark in golden.learn(golden.pushes[:-1]).remarks)
+
+
 def test_violations_and_other_templates_are_left_out(golden: Golden) -> None:
     golden.device.measure_record(ima_record(b"d-ng|n-ng", b"sha256:\0" + digest(b"custom"), b"/custom\0"))
     golden.pushes.append(golden.device.push())

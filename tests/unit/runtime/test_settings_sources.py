@@ -1,5 +1,6 @@
 """What an error about the settings names: the file, the field, and the environment variable that it came from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,3 +74,44 @@ def test_a_key_that_is_none_says_where_it_is_named_and_how_to_make_one(config: P
     assert refused.value.detail == (
         f"v.toml: signing_key: {config}: not an unencrypted PEM private key; make one with verifier-worker keygen"
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    numbers: tuple[int, ...]
+    marked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Either:
+    one: tuple[int, ...] | Range = ()
+    named: Mapping[str, tuple[int, ...] | Range] = field(default_factory=dict)
+    maybe: Range | None = None
+
+
+def test_a_field_may_be_a_list_or_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text("one = [1]\n[named]\na = [2]\nb = { numbers = [3], marked = true }\n[maybe]\nnumbers = []\n")
+    made = load(path, Either, "some-tool")
+    assert made == Either(one=(1,), named={"a": (2,), "b": Range(numbers=(3,), marked=True)}, maybe=Range(numbers=()))
+    path.write_text("one = { numbers = [1] }\n")
+    assert load(path, Either, "some-tool").one == Range(numbers=(1,))
+    monkeypatch.setenv("ATTESTREAM_SOME_TOOL_ONE", "4,5")
+    assert load(path, Either, "some-tool").one == (4, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("one = 1", "one: expected a list"),
+        ("one = { marked = true }", "one.numbers: missing, expected a list of an integer"),
+        ("named = { a = { numbers = [1], other = 1 } }", "named.a.other: unknown key"),
+        ("named = { a = true }", "named.a: expected a list"),
+    ],
+)
+def test_what_is_neither_the_list_nor_the_table_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        load(path, Either, "some-tool")
+    assert told in refused.value.detail

@@ -147,6 +147,15 @@ def _is_explained(
     return value is None or value == initial_value(bank, index, state.replay.startup_locality)
 
 
+def resettable_logs_are_meant(given: AppraisalInput) -> Iterator[Finding]:
+    """The policy states which logs speak for the moment of their quote alone, since their PCRs can be reset.
+
+    A policy without that statement is from an earlier release: its author may have taken the log for a history.
+    """
+    for text in given.policy.unmarked if given.policy is not None else ():
+        yield Finding(reason=Reason.LOG_RESETTABLE, detail=text)
+
+
 def banks_are_extended(given: AppraisalInput) -> Iterator[Finding]:
     """The firmware measures into each bank that reference values speak of.
 
@@ -210,6 +219,7 @@ MOMENT_CHECKS: Final[tuple[Check, ...]] = (
     clock_keeps_its_rate,
     evidence_is_fresh,
     required_pcrs_are_quoted,
+    resettable_logs_are_meant,
     logs_are_complete,
     clock_was_stored,
 )

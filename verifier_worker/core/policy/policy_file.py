@@ -6,9 +6,9 @@ A policy is a TOML text. :func:`check_policy` makes an :class:`AppraisalPolicy` 
 import fnmatch
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import parse_log_name
@@ -18,6 +18,7 @@ from schemas.reasons import Reason
 from schemas.reasons.table import REASONS
 from schemas.replay.log_replay import CEL, IMA, TCG2
 from schemas.tpm.pcr import PcrSelection, encode_selection, parse_selection_text
+from schemas.tpm.pcr_properties import resettable_among
 from schemas.verdicts import Weight
 from verifier_worker.core.policy.cel_rules import MAX_RULES, Rule, compile_rule
 
@@ -28,16 +29,32 @@ _SHA256_CHARACTERS: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogTable:
+    """One log's PCRs, ``{ pcrs = [16], resettable = true }``; a list of PCRs alone is not resettable.
+
+    Attributes:
+        pcrs: that the log must explain.
+        resettable: some of them can be reset while the TPM runs, and the log speaks for the moment of its quote alone.
+    """
+
+    pcrs: tuple[int, ...]
+    resettable: bool = False
+
+
+LogPcrs: TypeAlias = tuple[int, ...] | LogTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogsTable:
     """Which PCRs each log must explain (table ``[logs]``).
 
-    ``cel`` is a table by name, ``cel = { app = [16] }``. Every entry of such a PCR needs a reference value. If the boot
+    ``cel`` is a table by name, ``cel = { app = [14] }``. Every entry of such a PCR needs a reference value. If the boot
     log has the same PCR (systemd's boot stub and userspace share 11), so do its events of that PCR.
     """
 
-    tcg2: tuple[int, ...] = ()
-    ima: tuple[int, ...] = ()
-    cel: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    tcg2: LogPcrs = ()
+    ima: LogPcrs = ()
+    cel: Mapping[str, LogPcrs] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +160,8 @@ class AppraisalPolicy:
         measures: digest of the settings that decide how a log entry is judged. If it changes, logs are judged again.
         excluded: paths in the IMA list that need no reference value.
         loaders: digests of acceptable boot images; empty if all are acceptable.
+        unmarked: logs that it gives PCRs that can be reset, without ``resettable = true``, with these PCRs, in words.
+            Only a signed policy can have some: an earlier release took it.
         weights: those that differ from the default weights of reasons.
         rules: compiled.
     """
@@ -164,12 +183,30 @@ class AppraisalPolicy:
     secure_boot: bool
     no_test_keys: bool
     loaders: frozenset[bytes]
+    unmarked: tuple[str, ...] = ()
     weights: Mapping[Reason, Weight]
     rules: tuple[WeighedRule, ...]
 
 
 def check_policy(table: PolicyTable) -> AppraisalPolicy:
     """Checks a policy table and compiles its patterns and rules.
+
+    Raises:
+        ConfigError: names the field; for a rule, also line and column.
+    """
+    policy = read_policy(table)
+    if policy.unmarked:
+        raise ConfigError(
+            f"policy {table.id!r}: logs.{policy.unmarked[0]} can be reset while the TPM runs, so its log shows only "
+            "what was measured since: give the log a PCR from 0 to 15, or write { pcrs = [...], resettable = true }"
+        )
+    return policy
+
+
+def read_policy(table: PolicyTable) -> AppraisalPolicy:
+    """Like :func:`check_policy`, for a policy that is in force already: it may lack ``resettable = true``.
+
+    Nothing is affirmed by such a policy. If it were not read, its group could fall to a weaker one.
 
     Raises:
         ConfigError: names the field; for a rule, also line and column.
@@ -212,14 +249,28 @@ def _check(table: PolicyTable) -> AppraisalPolicy:
         secure_boot=table.boot.secure_boot,
         no_test_keys=table.boot.no_test_keys,
         loaders=_check_boot(table.boot, logs),
+        unmarked=_unmarked(table.logs),
         weights=_check_weights(table.weights),
         rules=_check_rules(table.rules),
     )
 
 
+def _named_logs(table: LogsTable) -> Iterator[tuple[str, LogTable]]:
+    named = ((TCG2, table.tcg2), (IMA, table.ima), *((f"{CEL}/{name}", given) for name, given in table.cel.items()))
+    for name, given in named:
+        yield name, given if isinstance(given, LogTable) else LogTable(pcrs=given)
+
+
 def _check_logs(table: LogsTable) -> dict[str, frozenset[int]]:
-    named = ((TCG2, table.tcg2), (IMA, table.ima), *((f"{CEL}/{name}", indices) for name, indices in table.cel.items()))
-    return {parse_log_name(name): frozenset(indices) for name, indices in named if indices}
+    return {parse_log_name(name): frozenset(given.pcrs) for name, given in _named_logs(table) if given.pcrs}
+
+
+def _unmarked(table: LogsTable) -> tuple[str, ...]:
+    return tuple(
+        f"{name}: PCR {', '.join(map(str, resettable))}"
+        for name, given in _named_logs(table)
+        if (resettable := resettable_among(given.pcrs)) and not given.resettable
+    )
 
 
 def _check_times(table: PolicyTable) -> None:

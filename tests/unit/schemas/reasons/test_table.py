@@ -15,7 +15,7 @@ THREAT_MODEL = (Path(__file__).resolve().parents[4] / "docs" / "threat-model.md"
 # What was released. A code never changes its meaning, so these lists may only grow.
 UNDECIDED_CODES = {
     *("policy-missing", "policy-conflict", "policy-rule-failed", "reference-values-missing"),
-    *("baseline-required", "sequence-gap", "log-gap", "log-incomplete", "log-missing"),
+    *("baseline-required", "sequence-gap", "log-gap", "log-incomplete", "log-missing", "log-resettable"),
     *("log-replay-mismatch", "log-malformed", "pcr-not-quoted", "boot-unknown", "bank-not-extended"),
 }
 STALE_CODES = {"handle-expired", "evidence-too-old", "evidence-overdue"}
@@ -44,6 +44,7 @@ FREE_WEIGHT = (REPORTED_ONLY - {"sync-stamp-invalid"}) | {"transition-unreported
 LISTED = {
     *("file-unexpected", "pcr-unexpected", "boot-aggregate-mismatch", "boot-loader-unexpected"),
     *("policy-conflict", "policy-rule", "policy-rule-failed", "reference-values-missing", "bank-not-extended"),
+    "log-resettable",
 }
 STATES = {
     *("handle-expired", "handle-unknown", "handle-overdue", "tsa-unreachable", "tsa-clock-off", "tsa-disagree"),
@@ -57,6 +58,7 @@ STATES = {
         "pcr-not-quoted",
         "pcr-unexpected",
         "log-missing",
+        "log-resettable",
         "bank-not-extended",
         "file-unexpected",
     ),

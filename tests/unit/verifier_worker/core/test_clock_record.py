@@ -244,7 +244,9 @@ def test_one_of_both_measurements_is_enough_to_clear() -> None:
     """Over the whole epoch the clock can still be fast; since the last proof it cannot."""
     record = ClockRecord(first=at(0), last=at(1000, clock_s=1006), rate_ppm=(4000, 9000), suspect=Reason.CLOCK_TOO_FAST)
     assert synchronised(record, at(2000, clock_s=2006), MAX_DRIFT_PPM).suspect is None
-    since_last = ClockRecord(first=at(0), last=at(1000, clock_s=1020), rate_ppm=(15_000, 25_000), suspect=record.suspect)
+    since_last = ClockRecord(
+        first=at(0), last=at(1000, clock_s=1020), rate_ppm=(15_000, 25_000), suspect=record.suspect
+    )
     assert synchronised(since_last, at(1100, clock_s=1120), MAX_DRIFT_PPM).suspect is None
     over_all = replace(record, last=at(1000, clock_s=1000, width_s=400))
     assert synchronised(over_all, at(1100, clock_s=1100), MAX_DRIFT_PPM).suspect is None

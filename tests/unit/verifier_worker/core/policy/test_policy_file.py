@@ -18,9 +18,11 @@ from verifier_worker.core.policy.policy_file import (
     BootTable,
     ImaTable,
     LogsTable,
+    LogTable,
     PolicyTable,
     RuleTable,
     check_policy,
+    read_policy,
 )
 
 LOADER = "ab" * 32
@@ -146,6 +148,50 @@ def test_no_pcr_has_two_logs_that_grow(logs: LogsTable, claimed: str) -> None:
         assert claimed in problem(logs=logs)
     else:
         assert policy(logs=logs).logs
+
+
+# -- PCRs that can be reset --------------------------------------------------------------------------------------------
+
+ALL_PCRS = "sha256:0-23"
+
+
+@pytest.mark.parametrize("index", [16, *range(17, 23), 23])
+@pytest.mark.parametrize("log", ["tcg2", "ima", "cel/app"])
+def test_a_log_of_a_pcr_that_can_be_reset_must_state_that_this_is_meant(index: int, log: str) -> None:
+    def logs(given: LogTable | tuple[int, ...]) -> LogsTable:
+        kind, _, name = log.partition("/")
+        return LogsTable(**{kind: {name: given} if name else given})  # type: ignore[arg-type]  # fields by name
+
+    for unmarked in ((14, index), LogTable(pcrs=(14, index))):
+        told = problem(pcrs=ALL_PCRS, logs=logs(unmarked))
+        assert told.startswith(f"policy 'lab': logs.{log}: PCR {index} can be reset while the TPM runs")
+        assert "resettable = true" in told
+        read = read_policy(
+            PolicyTable(id="a", pcrs=ALL_PCRS, reference_values=("good",), deadline_s=5.0, logs=logs(unmarked))
+        )
+        assert read.unmarked == (f"{log}: PCR {index}",)
+    made = policy(pcrs=ALL_PCRS, logs=logs(LogTable(pcrs=(14, index), resettable=True)))
+    assert (made.logs, made.unmarked) == ({log: frozenset({14, index})}, ())
+
+
+def test_other_logs_need_not_state_it_and_may() -> None:
+    assert policy(logs=ALL_BOOT_PCRS).unmarked == ()
+    table = LogsTable(ima=LogTable(pcrs=(10,), resettable=True), tcg2=LogTable(pcrs=()))
+    assert policy(logs=table).logs == {"ima": frozenset({10})}
+
+
+def test_the_statement_of_one_log_is_not_that_of_another() -> None:
+    table = LogsTable(cel={"a": LogTable(pcrs=(16,), resettable=True), "b": (23,)})
+    assert "logs.cel/b: PCR 23" in problem(pcrs=ALL_PCRS, logs=table)
+
+
+def test_the_statement_does_not_change_how_entries_are_judged() -> None:
+    """So no device is asked for its logs when it is added."""
+    marked = policy(pcrs=ALL_PCRS, logs=LogsTable(cel={"app": LogTable(pcrs=(16,), resettable=True)}))
+    table = PolicyTable(
+        id="lab", pcrs=ALL_PCRS, reference_values=("good",), deadline_s=5.0, logs=LogsTable(cel={"app": (16,)})
+    )
+    assert read_policy(table).measures == marked.measures
 
 
 # -- times and other numbers -------------------------------------------------------------------------------------------

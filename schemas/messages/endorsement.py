@@ -31,8 +31,6 @@ _TRIPLES_ENDORSED: Final = 1
 _MEASUREMENT_KEY, _MEASUREMENT_VALUE = 0, 1
 _VALUE_NAME: Final = 11  # measurement-values-map, name
 _GENUINE: Final = "genuine"
-_MAX_PEM_CHARACTERS = 4096
-_MAX_PUBLIC_BYTES = 2048
 MAX_GROUP_BYTES: Final = 64
 
 
@@ -119,13 +117,9 @@ def verify_endorsement(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey])
     if manifest.identity != identity_of(ueid):
         raise PeerError(Reason.MALFORMED, "endorsement: the CoMID id does not name the UEID")
     pem, public = as_array(rest[0], "endorsement keys", length=2)
-    raw_public = as_bytes(
-        as_tag(public, corim.TAG_BYTES, "endorsement key"), "endorsement key", limit=_MAX_PUBLIC_BYTES
-    )
-    attesting_key = parse_public(raw_public)
+    attesting_key = parse_public(as_bytes(as_tag(public, corim.TAG_BYTES, "endorsement key"), "endorsement key"))
     check_attestation_key(attesting_key)
-    pem_text = as_text(as_tag(pem, corim.TAG_PEM_KEY, "endorsement PEM"), "endorsement PEM", limit=_MAX_PEM_CHARACTERS)
-    if pem_text != _pem(attesting_key):
+    if as_tag(pem, corim.TAG_PEM_KEY, "endorsement PEM") != _pem(attesting_key):
         raise PeerError(Reason.MALFORMED, "endorsement: the PEM key is not the TPM key")
     return Endorsement(
         ueid=ueid,

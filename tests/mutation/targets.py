@@ -11,13 +11,16 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 _VERIFIER: Final = ("tests/unit/verifier_worker",)
 _REPLAY: Final = ("tests/unit/schemas/replay", "tests/unit/schemas/ima", "tests/unit/schemas/cel")
 _TPM: Final = ("tests/unit/schemas/tpm",)
+_MESSAGES: Final = ("tests/unit/schemas/messages",)
 
 # A module or a folder: the tests. A module has the row of its own path, else of the nearest folder above it.
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     "verifier_worker/core": _VERIFIER,
-    "schemas/messages/evidence.py": ("tests/unit/schemas/messages",),
-    "schemas/messages/handle.py": ("tests/unit/schemas/messages",),
-    "schemas/messages/handle_chain.py": ("tests/unit/schemas/messages",),
+    "schemas/messages/endorsement.py": _MESSAGES,
+    "schemas/messages/evidence.py": _MESSAGES,
+    "schemas/messages/handle.py": _MESSAGES,
+    "schemas/messages/handle_chain.py": _MESSAGES,
+    "schemas/messages/reference_values.py": _MESSAGES,
     "schemas/reasons": ("tests/unit/schemas/reasons", "tests/unit/schemas/text"),
     "schemas/verdicts.py": ("tests/unit/schemas/test_verdicts.py",),
     "schemas/time_model.py": ("tests/unit/schemas/test_time_model.py", "tests/unit/verifier_worker/core"),
@@ -25,6 +28,12 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "schemas/tpm": _TPM,
     "schemas/codecs/cbor.py": ("tests/unit/schemas/codecs",),
     "schemas/codecs/cose.py": ("tests/unit/schemas/codecs",),
+    "schemas/boot_log/facts.py": ("tests/unit/schemas/boot_log",),
+    "schemas/cel": ("tests/unit/schemas/cel",),
+    "schemas/ima/records.py": ("tests/unit/schemas/ima",),
+    "schemas/ima/template.py": ("tests/unit/schemas/ima",),
+    "schemas/token_bucket.py": ("tests/unit/schemas/test_token_bucket.py",),
+    "schemas/topics.py": ("tests/unit/schemas/test_topics.py",),
 }
 
 

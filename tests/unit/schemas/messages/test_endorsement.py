@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from schemas.codecs import cose
+from schemas.codecs import cbor, cose
 from schemas.errors import PeerError
-from schemas.identifiers import Ueid
+from schemas.identifiers import Ueid, ueid_text
 from schemas.messages import corim
 from schemas.messages.endorsement import Endorsement, identity_of, sign_endorsement, verify_endorsement
 from schemas.reasons import Reason
@@ -59,14 +60,43 @@ def test_a_key_that_can_sign_anything_is_not_an_attesting_key() -> None:
     assert refusal(signed(endorsement, bytes(unrestricted))) == Reason.ATTESTING_KEY_MISMATCH
 
 
-def test_the_pem_key_must_be_the_tpm_key() -> None:
-    manifest = corim.verify_manifest(signed(), KEYS)
-    environment, (keys,) = corim.single_triple(manifest, corim.TRIPLES_ATTEST_KEY, "test")
-    assert isinstance(keys, list | tuple)
-    other = REAL_PUBLIC[:-1] + bytes([REAL_PUBLIC[-1] ^ 1])
-    swapped = [keys[0], type(keys[1])(corim.TAG_BYTES, other)]
-    raw = with_triples({corim.TRIPLES_ATTEST_KEY: [[dict(environment), swapped]]})
-    assert refusal(raw) in {Reason.MALFORMED, Reason.ATTESTING_KEY_MISMATCH}
+def with_keys(*keys: object) -> bytes:
+    return with_triples({3: [[{1: cbor.Tag(550, ENDORSEMENT.ueid)}, list(keys)]]})
+
+
+PEM = parse_public(REAL_PUBLIC).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+OTHER_PEM = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def test_the_key_is_in_two_forms_under_the_tags_of_corim() -> None:
+    assert verify_endorsement(with_keys(cbor.Tag(554, PEM), cbor.Tag(560, REAL_PUBLIC)), KEYS) == ENDORSEMENT
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ([cbor.Tag(554, OTHER_PEM), cbor.Tag(560, REAL_PUBLIC)], Reason.MALFORMED),
+        ([cbor.Tag(554, PEM + "\n"), cbor.Tag(560, REAL_PUBLIC)], Reason.MALFORMED),
+        ([cbor.Tag(554, PEM.encode()), cbor.Tag(560, REAL_PUBLIC)], Reason.MALFORMED),
+        ([PEM, cbor.Tag(560, REAL_PUBLIC)], Reason.MALFORMED),
+        ([cbor.Tag(554, PEM), REAL_PUBLIC], Reason.MALFORMED),
+        ([cbor.Tag(554, PEM), cbor.Tag(560, "text")], Reason.MALFORMED),
+        ([cbor.Tag(554, PEM), cbor.Tag(560, bytes(1281))], Reason.TOO_LARGE),
+        ([cbor.Tag(560, REAL_PUBLIC), cbor.Tag(554, PEM)], Reason.MALFORMED),
+        ([cbor.Tag(554, PEM)], Reason.MALFORMED),
+        ([cbor.Tag(554, PEM), cbor.Tag(560, REAL_PUBLIC), cbor.Tag(560, REAL_PUBLIC)], Reason.MALFORMED),
+    ],
+)
+def test_both_forms_are_of_one_key(keys: list[object], reason: Reason) -> None:
+    assert refusal(with_keys(*keys)) is reason
+
+
+def test_an_endorsement_is_valid_from_its_first_to_its_last_second() -> None:
+    assert [ENDORSEMENT.is_valid(at_s) for at_s in (0, 1, 2_000_000_000, 2_000_000_001)] == [False, True, True, False]
+
+
+def test_the_identity_holds_the_text_of_the_ueid() -> None:
+    assert identity_of(ENDORSEMENT.ueid) == f"attestream.endorsement.{ueid_text(ENDORSEMENT.ueid)}"
 
 
 def test_the_manifest_must_name_the_ueid() -> None:

@@ -41,7 +41,7 @@ def events_to_judge(
     if name != TCG2:
         return
     given = frozenset[int]().union(*(indices for log, indices in explained.items() if log.startswith(f"{CEL}/")))
-    for event in consumed.events if given else ():
+    for event in consumed.events:
         if event.extended and event.pcr_index in given:
             digests = _quoted(event.digests, event.pcr_index, registers)
             if digests:
@@ -67,15 +67,13 @@ def _judged(record: CelRecord, digests: tuple[bytes, ...]) -> tuple[bytes, ...]:
 
 def _text(log: str, record: CelRecord) -> str:
     """Names the entry; by its content only if the PCR binds that."""
-    if is_content_bound(record):
-        match record.content:
-            case ApplicationContent(event_type=event_type, name=name):
-                return f"{name} ({event_type}, {log})"
-            case SystemdContent(string=str(text)):
-                return f"{text} ({log})"
-            case _:
-                pass
-    return f"entry {record.recnum} of PCR {record.pcr} ({log})"
+    match record.content if is_content_bound(record) else None:
+        case ApplicationContent(event_type=event_type, name=name):
+            return f"{name} ({event_type}, {log})"
+        case SystemdContent(string=str(text)):
+            return f"{text} ({log})"
+        case _:
+            return f"entry {record.recnum} of PCR {record.pcr} ({log})"
 
 
 def _event_text(log: str, event: BootEvent) -> str:

@@ -24,7 +24,7 @@ class Succession:
     """The state to continue with, and whether to ask the attester for a baseline."""
 
     state: AttesterState
-    ask: bool = False
+    ask: bool
 
 
 def carry_over(state: AttesterState, ueid: Ueid, trust: Trust, now_us: int) -> Succession | None:
@@ -50,7 +50,7 @@ def carry_over(state: AttesterState, ueid: Ueid, trust: Trust, now_us: int) -> S
     ended_us = references.ended.get(earlier)
     if ended_us is None or not ended_us <= now_us < ended_us + policy.remeasure_us:  # before: our clock was set back
         return None
-    share = int.from_bytes(ueid[-2:], "big") % _SHARES
+    share = int.from_bytes(ueid, "big") % _SHARES
     asked_us = ended_us + policy.remeasure_us * share * _ASKED_PARTS // (_SHARES * _PARTS)
     return Succession(state=replace(state, appraised=None), ask=now_us >= asked_us)
 

@@ -139,6 +139,15 @@ def test_each_attester_is_asked_at_its_own_time_within_three_quarters(share: int
     assert due.state.appraised is None
 
 
+def test_a_time_between_two_microseconds_is_rounded_down() -> None:
+    removed = Succeeding(ended={"good/1": ENDED_US})
+    assert removed.trust.policy is not None
+    removed.trust = replace(removed.trust, policy=replace(removed.trust.policy, remeasure_us=SECOND_US))
+    due = removed.carry_over(ENDED_US + 183, 1)  # a share of 183.1 microseconds
+    assert due is not None
+    assert due.ask
+
+
 def test_only_the_last_twelve_bits_of_a_name_say_when_it_is_asked() -> None:
     removed = Succeeding(ended={"good/1": ENDED_US})
     for name in (b"\xff" * 31 + b"\x00\x00", b"\x01" + bytes(30) + b"\x10\x00"):

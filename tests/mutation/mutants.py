@@ -170,8 +170,10 @@ class _Finder(cst.CSTVisitor):
 
 
 def _is_for_types(node: cst.CSTNode) -> bool:
-    """Whether only a type checker reads it: a type alias, or a block that never runs."""
+    """Whether only a type checker reads it: a type alias, a type variable, or a block that never runs."""
     match node:
+        case cst.Assign(value=cst.Call() as value):
+            return called(value) == "TypeVar"
         case cst.AnnAssign(annotation=cst.Annotation(annotation=cst.Name(value=name))):
             return name == "TypeAlias"
         case cst.If(test=cst.Name(value=name), orelse=None):

@@ -87,8 +87,9 @@ def test_what_only_names_a_field_in_an_error_is_words() -> None:
 
 def test_what_only_a_type_checker_reads_is_not_changed() -> None:
     assert not changes("""
-        from typing import TYPE_CHECKING, TypeAlias
+        from typing import TYPE_CHECKING, TypeAlias, TypeVar
         Table: TypeAlias = dict[str, int]
+        V = TypeVar("V")
         if TYPE_CHECKING:
             SIZE = 4
     """)

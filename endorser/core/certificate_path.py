@@ -14,11 +14,14 @@ from typing import Final, TypeVar
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
 from schemas.errors import PeerError
 from schemas.messages.enrolment import MAX_CHAIN
 from schemas.reasons import Reason
+
+_TCG_PURPOSES: Final = "2.23.133.8."  # tcg-kp: EK, attestation key, IAK and IDevID certificates
 
 E = TypeVar("E", bound=x509.ExtensionType)
 
@@ -102,7 +105,8 @@ def verify_path(
     """Verifies the path from a certificate to one of ``roots``.
 
     1. The path has at most :data:`schemas.messages.enrolment.MAX_CHAIN` certificates. All are valid now. Each is signed
-       by the next, which is a CA (RFC 5280, by ``cryptography``'s path builder) and may sign certificates.
+       by the next, which is a CA (RFC 5280, by ``cryptography``'s path builder) and may sign certificates. Where an
+       intermediate limits the key purposes of its certificates, one of the TCG's purposes is among them.
     2. No certificate below the root is on a revocation list of its issuer. At least one list of each issuer is signed,
        complete and current, if there is any.
 
@@ -153,7 +157,15 @@ def _build_path(
         usage = extension(each, x509.KeyUsage)
         if usage is not None and not usage.key_cert_sign:
             raise PeerError(kind.untrusted, f"{kind.name}: its issuer may not sign certificates")
+    for each in path[1:-1]:  # the operator chose the root for TPMs
+        purposes = extension(each, x509.ExtendedKeyUsage)
+        if purposes is not None and not any(map(_is_for_tpms, purposes)):
+            raise PeerError(kind.untrusted, f"{kind.name}: its issuer certifies other things than TPMs")
     return path
+
+
+def _is_for_tpms(purpose: x509.ObjectIdentifier) -> bool:
+    return purpose == ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE or purpose.dotted_string.startswith(_TCG_PURPOSES)
 
 
 def _check_revocation(

@@ -45,18 +45,21 @@ class Authority:
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     usage: x509.KeyUsage = field(default_factory=lambda: _usage(key_cert_sign=True, crl_sign=True))
     is_ca: bool = True
+    purposes: tuple[ObjectIdentifier, ...] = ()
 
     def __post_init__(self) -> None:
         above = self.parent or self
         self.subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
-        self.certificate = (
+        builder = (
             x509.CertificateBuilder(above.subject, self.subject, self.key.public_key(), x509.random_serial_number())
             .not_valid_before(_now() - 100 * _DAY)
             .not_valid_after(_now() + 100 * _DAY)
             .add_extension(x509.BasicConstraints(ca=self.is_ca, path_length=None), critical=True)
             .add_extension(self.usage, critical=True)
-            .sign(above.key, SHA256())
         )
+        if self.purposes:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(self.purposes), critical=False)
+        self.certificate = builder.sign(above.key, SHA256())
 
     def pem(self) -> bytes:
         """The CA's certificate."""

@@ -12,7 +12,7 @@ from endorser.core.certificate_path import TpmCertificate, Vendors
 from endorser.core.ek_certificate import verify_ek_certificate
 from schemas.errors import PeerError
 from schemas.reasons import Reason
-from tests.builders.ek_authority import NOW_S, TPM_NAMES, Authority, der, signing_usage
+from tests.builders.ek_authority import EK_PURPOSE, NOW_S, TPM_NAMES, Authority, der, signing_usage
 
 ROOT = Authority("root")
 MIDDLE = Authority("middle", ROOT)
@@ -80,6 +80,32 @@ def test_an_issuer_that_may_not_sign_certificates() -> None:
     middle = Authority("middle", ROOT, usage=signing_usage())
     vendors = replace(VENDORS, intermediates=(middle.certificate,))
     assert reason_of(middle.certify(KEY), vendors) is Reason.EK_CERTIFICATE_UNTRUSTED
+
+
+@pytest.mark.parametrize(
+    ("purposes", "may"),
+    [
+        ((ExtendedKeyUsageOID.SERVER_AUTH,), False),
+        ((ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH), False),
+        ((ExtendedKeyUsageOID.SERVER_AUTH, EK_PURPOSE), True),
+        ((x509.ObjectIdentifier("2.23.133.8.3"),), True),
+        ((ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,), True),
+        ((x509.ObjectIdentifier("2.23.133.80.1"),), False),
+    ],
+)
+def test_an_issuer_for_other_things_certifies_no_tpm(purposes: tuple[x509.ObjectIdentifier, ...], may: bool) -> None:
+    """The vendor's web servers have an intermediate of their own under the same root."""
+    middle = Authority("middle", ROOT, purposes=purposes)
+    vendors = replace(VENDORS, intermediates=(middle.certificate,))
+    if may:
+        assert verify(middle.certify(KEY), vendors).root == "acme"
+    else:
+        assert reason_of(middle.certify(KEY), vendors) is Reason.EK_CERTIFICATE_UNTRUSTED
+
+
+def test_a_root_is_for_tpms_because_the_operator_says_so() -> None:
+    root = Authority("root", purposes=(ExtendedKeyUsageOID.SERVER_AUTH,))
+    assert verify(root.certify(KEY), Vendors(roots=(("acme", root.certificate),))).root == "acme"
 
 
 def lists(*revocations: x509.CertificateRevocationList, required: bool = False) -> Vendors:

@@ -103,8 +103,9 @@ class Storms:
         silent = tuple(change for change in changes if change.in_storm and change.is_recovery)
         alone: list[Change] = []
         combined: list[Change] = []
+        loud = [change for change in changes if not (change.in_storm and change.is_recovery)]
         for condition in Condition:
-            group = [each for each in changes if _class_of(each) is condition and each not in silent]
+            group = [each for each in loud if _class_of(each) is condition]
             recent = self._recent[condition]
             while recent and now_s - recent[0] > self._settings.window_s:
                 recent.popleft()

@@ -5,7 +5,7 @@ import configparser
 import re
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,7 +36,6 @@ def modules(*folders: str) -> dict[str, Path]:
 PRODUCT_MODULES = modules(*PRODUCT, "deploy")
 TEST_MODULES = modules("tests")
 ALL_MODULES = PRODUCT_MODULES | TEST_MODULES
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in ALL_MODULES.items()}
 
 
 def tracked() -> Iterator[tuple[str, bytes]]:
@@ -58,8 +57,13 @@ def is_module(path: Path) -> bool:
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
-def functions(name: str) -> Iterator[Function]:
-    return (node for node in ast.walk(TREES[name]) if isinstance(node, Function))
+def nodes(names: Iterable[str], having: str = "") -> Iterator[tuple[str, ast.AST]]:
+    """Every node of the modules in which the regular expression is found. One tree at a time: all at once would slow
+    down every later test, by the search for garbage among them."""
+    for name in names:
+        text = ALL_MODULES[name].read_text(encoding="utf-8")
+        if re.search(having, text, flags=re.MULTILINE):
+            yield from ((name, node) for node in ast.walk(ast.parse(text)))
 
 
 def lines_without_docstring(function: Function) -> int:
@@ -79,8 +83,8 @@ def test_no_module_is_longer_than_it_may_be() -> None:
 def test_no_function_is_longer_than_it_may_be() -> None:
     too_long = {
         f"{name}:{function.name}": length
-        for name in ALL_MODULES
-        for function in functions(name)
+        for name, function in nodes(ALL_MODULES)
+        if isinstance(function, Function)
         if (length := lines_without_docstring(function)) > FUNCTION_LINES
     }
     assert too_long == {}
@@ -94,8 +98,8 @@ def test_every_name_says_what_the_thing_is() -> None:
 def test_imports_stand_at_the_top() -> None:
     inside = [
         f"{name}:{node.lineno} in {function.name}"
-        for name in ALL_MODULES
-        for function in functions(name)
+        for name, function in nodes(ALL_MODULES, r"^[ \t]+(import|from [\w.]+ import) |[:;][ \t]*(import|from) ")
+        if isinstance(function, Function)
         for node in ast.walk(function)
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
@@ -106,9 +110,8 @@ def test_no_test_sleeps_to_synchronise() -> None:
     # tests/programs starts real programs; between two looks at whether one is up, with a deadline, it may pause.
     sleeps = [
         f"{name}:{node.lineno}"
-        for name in TEST_MODULES
+        for name, node in nodes(TEST_MODULES, "sleep")
         if not name.startswith("tests/programs/")
-        for node in ast.walk(TREES[name])
         if (isinstance(node, ast.Attribute) and node.attr == "sleep")
         or (isinstance(node, ast.ImportFrom) and any(alias.name == "sleep" for alias in node.names))
     ]
@@ -197,8 +200,7 @@ def test_run_refuses_a_sub_command_that_it_does_not_have() -> None:
 def test_no_test_is_imported() -> None:
     importing = [
         f"{name}: {node.module}"
-        for name in TEST_MODULES
-        for node in ast.walk(TREES[name])
+        for name, node in nodes(TEST_MODULES, r"\btest_\w+\s+import\b")
         if isinstance(node, ast.ImportFrom) and re.fullmatch(r"tests\..*\btest_\w+", node.module or "")
     ]
     assert importing == [], "several tests share it: put it into tests/worlds, builders, programs or fakes"

@@ -28,9 +28,11 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def late_imports(tree: ast.Module) -> Iterator[tuple[int, str | None]]:
+def late_imports(text: str) -> Iterator[tuple[int, str | None]]:
     """The line of each late import, and the name; None where that is not a literal."""
-    for node in ast.walk(tree):
+    if "import_module" not in text and "__import__" not in text:
+        return
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Call):
             function = node.func
             name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
@@ -46,7 +48,7 @@ LATE = [
     (module_of(path), line, name)
     for package in PACKAGES
     for path in sorted((ROOT / package).rglob("*.py"))
-    for line, name in late_imports(ast.parse(path.read_text(encoding="utf-8")))
+    for line, name in late_imports(path.read_text(encoding="utf-8"))
 ]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from relying_party.__main__ import main
+from relying_party.dashboard import passwords
 from relying_party.dashboard.access import Role
 from relying_party.dashboard.login_rate import FAILURES_OF_ADDRESS, FAILURES_OF_PAIR, MAX_KEYS, WINDOW_S, LoginRate
 from relying_party.dashboard.oidc import _role_of
@@ -73,7 +74,10 @@ def test_the_example_is_read(tmp_path: Path) -> None:
     assert settings.oidc.is_on
 
 
-def test_the_configuration_can_be_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_configuration_can_be_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "_MEMORY_KIB", 64)  # its cost is for guessers
     generate_key_pair(tmp_path / "verifier.key")
     settings_of(tmp_path, '[login]\nusers_file = "users"\n')
     check = ["dashboard", "--config", str(tmp_path / "dashboard.toml"), "--check-config"]
@@ -90,19 +94,19 @@ def test_passwords_are_checked_and_users_come_and_go(tmp_path: Path) -> None:
     path = tmp_path / "users"
     assert add_user(path, "ann", Role.AUDITOR, PASSWORD)
     assert add_user(path, "vera", Role.VIEWER, PASSWORD)
-    passwords = Passwords(path)
-    ann = passwords.find("ann")
+    users = Passwords(path)
+    ann = users.find("ann")
     assert ann is not None
-    assert passwords.matches(ann, PASSWORD)
-    assert not passwords.matches(ann, PASSWORD + " ")
-    assert not passwords.matches(None, PASSWORD)
-    assert not passwords.matches(ann, "x" * 2000)
+    assert users.matches(ann, PASSWORD)
+    assert not users.matches(ann, PASSWORD + " ")
+    assert not users.matches(None, PASSWORD)
+    assert not users.matches(ann, "x" * 2000)
     assert not add_user(path, "ann", Role.VIEWER, "another password")
-    changed = passwords.find("ann")
+    changed = users.find("ann")
     assert changed is not None
     assert changed.version != ann.version
     remove_user(path, "ann")
-    assert passwords.find("ann") is None
+    assert users.find("ann") is None
     assert [user.name for user in load_users(path)] == ["vera"]
     assert PASSWORD not in path.read_text()
 

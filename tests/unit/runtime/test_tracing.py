@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.otlp import MAX_QUEUED_SPANS
 from runtime.settings import build
 from runtime.tracing import TracingSettings, open_tracer
 from schemas.errors import ConfigError
@@ -76,7 +77,7 @@ def test_a_collector_that_is_away_costs_spans_and_nothing_else() -> None:
     tracer = open_tracer(TracingSettings(endpoint=f"http://127.0.0.1:{free_port()}/v1/traces"), "test", "one")
     assert tracer is not None
     started_s = time.monotonic()
-    for _ in range(10_000):  # more than the queue holds
+    for _ in range(MAX_QUEUED_SPANS + 1000):  # more than the queue holds, even if a batch of 512 leaves it meanwhile
         tracer.record(BODY, "lost", started_s, started_s)
     tracer.close()
     assert time.monotonic() - started_s < PATIENCE_S

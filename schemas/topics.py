@@ -181,5 +181,6 @@ class Topics:
     def kind_of(self, topic: str) -> TopicKind | None:
         """The kind of a topic; None for one that is not below the root, or of no known kind."""
         prefix = self.root + "/"
-        level = topic[len(prefix) :].partition("/")[0] if topic.startswith(prefix) else ""
-        return _KINDS.get(level)
+        if not topic.startswith(prefix):
+            return None
+        return _KINDS.get(topic[len(prefix) :].partition("/")[0])

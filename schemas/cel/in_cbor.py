@@ -5,7 +5,7 @@ is a CBOR sequence (RFC 8742) of records, or an array of them. The reader accept
 each record has exactly one encoding. Cutting never reads beyond the limits of one record.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from schemas import limits
@@ -152,17 +152,17 @@ def _head(data: bytes, offset: int) -> tuple[int, int, int] | None:
 
 
 def _parse(value: object) -> CelRecord:
-    items = _map(value, "record", required=(RECNUM, DIGESTS, CONTENT_TYPE, CONTENT), optional=(PCR, NV_INDEX))
+    items = as_map(value, "record", required=(RECNUM, DIGESTS, CONTENT_TYPE, CONTENT), optional=(PCR, NV_INDEX))
     digests = []
-    for entry in as_array(items[DIGESTS], "digests", limit=limits.MAX_PCR_BANKS):
-        digest = _map(entry, "digest", required=(_ALGORITHM, _DIGEST), optional=())
+    for entry in as_array(items[DIGESTS], "digests"):
+        digest = as_map(entry, "digest", required=(_ALGORITHM, _DIGEST), optional=())
         digests.append((as_uint(digest[_ALGORITHM], "hashAlg"), as_bytes(digest[_DIGEST], "digest")))
     return CelRecord(
         recnum=as_uint(items[RECNUM], "recnum"),
         pcr=as_uint(items[PCR], "pcr") if PCR in items else None,
         nv_index=as_uint(items[NV_INDEX], "nv_index") if NV_INDEX in items else None,
         digests=tuple(digests),
-        content=_parse_content(as_uint(items[CONTENT_TYPE], "content type", maximum=255), items[CONTENT]),
+        content=_parse_content(as_uint(items[CONTENT_TYPE], "content type"), items[CONTENT]),
     )
 
 
@@ -188,17 +188,17 @@ def _encode_content(content: Content) -> object:
 def _parse_content(number: int, value: object) -> Content:
     match number:
         case ContentType.CEL:
-            return _parse_management(_map(value, "cel", required=(0,), optional=(1,)))
+            return _parse_management(as_map(value, "cel", required=(0,), optional=(1,)))
         case ContentType.PCCLIENT_STD:
-            items = _map(value, "pcclient_std", required=(0, 1), optional=())
+            items = as_map(value, "pcclient_std", required=(0, 1), optional=())
             return PcClientContent(event_type=as_uint(items[0], "event type"), data=as_bytes(items[1], "event data"))
         case ContentType.IMA_TEMPLATE:
-            items = _map(value, "ima_template", required=(0, 1), optional=())
+            items = as_map(value, "ima_template", required=(0, 1), optional=())
             return ImaContent(
                 name=as_text(items[0], "template name", limit=_TEXT_LIMIT), data=as_bytes(items[1], "template data")
             )
         case ContentType.SYSTEMD:
-            items = _map(value, "systemd", optional=(0, 1, 2, 3))
+            items = as_map(value, "systemd", optional=(0, 1, 2, 3))
             return SystemdContent(
                 event_type=_text(items, 0),
                 boot_id=_text(items, 1),
@@ -206,7 +206,7 @@ def _parse_content(number: int, value: object) -> Content:
                 string=_text(items, 3),
             )
         case ContentType.APPLICATION:
-            items = _map(value, "application", required=(0, 1, 2), optional=())
+            items = as_map(value, "application", required=(0, 1, 2), optional=())
             return ApplicationContent(
                 event_type=as_text(items[0], "type", limit=_TEXT_LIMIT),
                 name=as_text(items[1], "name", limit=_TEXT_LIMIT),
@@ -221,7 +221,7 @@ def _parse_management(items: Mapping[object, object]) -> ManagementContent:
     if event not in MANAGEMENT_EVENTS:
         raise malformed(f"cel event {event}")
     if event == ManagementEvent.CEL_VERSION:
-        version = _map(items.get(1), "cel_version", required=(0, 1), optional=())
+        version = as_map(items.get(1), "cel_version", required=(0, 1), optional=())
         values: tuple[int, ...] = (as_uint(version[0], "major"), as_uint(version[1], "minor"))
     else:
         values = (as_uint(items[1], "cel data"),) if 1 in items else ()
@@ -230,13 +230,3 @@ def _parse_management(items: Mapping[object, object]) -> ManagementContent:
 
 def _text(items: Mapping[object, object], key: int) -> str | None:
     return as_text(items[key], "systemd content", limit=_TEXT_LIMIT) if key in items else None
-
-
-def _map(
-    value: object, field: str, *, required: Collection[int] = (), optional: Collection[int]
-) -> Mapping[object, object]:
-    """A map with these keys. All keys must be integers: in Python ``True`` and ``1.0`` equal the key 1."""
-    items = as_map(value, field, required=required, optional=optional)
-    if any(type(key) is not int for key in items):
-        raise malformed(f"{field}: a key is not an integer")
-    return items

@@ -23,7 +23,6 @@ TEMPLATE_IMA: Final = b"ima"  # the only template without a length before its da
 BOOT_AGGREGATE: Final = b"boot_aggregate"  # ima.h, IMA boot aggregate: the name of the first entry of a list
 MAX_NAME_BYTES: Final = 255
 EVENT_NAME_BYTES: Final = 256  # ima.h, IMA_EVENT_NAME_LEN_MAX + 1: template "ima" hashes the path padded to this size
-_MAX_FIELDS: Final = 15  # ima_template.c, IMA_TEMPLATE_NUM_FIELDS_MAX
 
 # ima_template.c, builtin_templates. The first field is the file's digest, the second its path.
 _BUILT_IN: Final = {
@@ -70,7 +69,7 @@ def field_names(template: bytes) -> tuple[str, ...]:
     if template in _BUILT_IN:
         return _BUILT_IN[template]
     names = tuple(template.decode("ascii", "replace").split("|"))
-    known = len(names) <= _MAX_FIELDS and len(set(names)) == len(names) and _FIELDS.issuperset(names)
+    known = len(set(names)) == len(names) and _FIELDS.issuperset(names)
     if not known or len(DIGEST_FIELDS.intersection(names)) != 1 or len(NAME_FIELDS.intersection(names)) > 1:
         return ()
     first = names[1] if names[0] in NAME_FIELDS and len(names) > 1 else names[0]

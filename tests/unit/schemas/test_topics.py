@@ -96,7 +96,9 @@ def test_filters_are_as_documented() -> None:
     assert matches(TOPICS.evidence_partition(partition_of(UEID)), TOPICS.evidence(UEID))
 
 
-@pytest.mark.parametrize("topic", ["", "some/root", "some/rootless/handles/a", "handles/a", "some/root/handle/a"])
+@pytest.mark.parametrize(
+    "topic", ["", "some/root", "some/rootless/handles/a", "like/root/handles/a", "handles/a", "some/root/handle/a"]
+)
 def test_other_topics_have_no_kind(topic: str) -> None:
     assert TOPICS.kind_of(topic) is None
 

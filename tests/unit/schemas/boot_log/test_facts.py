@@ -5,7 +5,17 @@ from dataclasses import replace
 import pytest
 
 from schemas.boot_log.event_types import EventType
-from schemas.boot_log.facts import MAX_IMAGES, MAX_VERSION_CHARACTERS, BootFacts, SecureBoot, secure_boot_state
+from schemas.boot_log.facts import (
+    IMAGES_PCR,
+    MAX_ACTION_BYTES,
+    MAX_IMAGES,
+    MAX_VERSION_CHARACTERS,
+    SECURE_BOOT_PCR,
+    VERSION_PCR,
+    BootFacts,
+    SecureBoot,
+    secure_boot_state,
+)
 from schemas.boot_log.records import BootEvent
 from schemas.hashes import SHA1, SHA256
 from tests.builders.log_bytes import uefi_variable
@@ -102,3 +112,157 @@ def test_boot_images_are_the_digests_of_pcr_4_whatever_the_log_calls_them() -> N
 def test_facts_are_bounded() -> None:
     facts = BootFacts().after([image(bytes([number])) for number in range(100)], BANKS)
     assert (len(facts.images), facts.images_total) == (MAX_IMAGES, 100)
+
+
+# ── at the limits, and bank by bank ──────────────────────────────────────────────────────────────────────────────────
+
+
+def in_banks(made: BootEvent, *digests: bytes | None) -> BootEvent:
+    """The event with these digests, in the order of ``BANKS``; None where it did not extend the bank."""
+    given = zip(BANKS, digests, strict=True)
+    return replace(made, digests=tuple((bank.tpm_id, digest) for bank, digest in given if digest is not None))
+
+
+def after(*events: BootEvent) -> BootFacts:
+    return BootFacts().after(events, BANKS)
+
+
+def test_the_limits_are_as_documented() -> None:
+    assert (MAX_IMAGES, MAX_VERSION_CHARACTERS, MAX_ACTION_BYTES) == (4, 128, 256)
+    assert (VERSION_PCR, IMAGES_PCR, SECURE_BOOT_PCR) == (0, 4, 7)
+
+
+def test_before_any_event_nothing_is_known() -> None:
+    facts = BootFacts()
+    assert (facts.version, facts.versions, facts.version_ended) == (None, 0, False)
+    assert (facts.images, facts.images_total, facts.images_unknown) == ((), 0, False)
+    assert (facts.secure_boot, facts.test_keys) == (SecureBoot.UNKNOWN, False)
+    assert (facts.secure_boot_value, facts.secure_boot_broken, facts.secure_boot_ended) == (
+        SecureBoot.UNKNOWN,
+        False,
+        False,
+    )
+
+
+def test_events_in_any_pieces_give_the_same_facts() -> None:
+    events = [version("1"), ON, PK, image(b"a"), END, image(b"b"), event(0, EventType.EV_SEPARATOR, bytes(4))]
+    whole = after(*events)
+    assert whole == BootFacts(
+        version="1",
+        versions=1,
+        version_ended=True,
+        images=(SHA256.digest(b"a"), SHA256.digest(b"b")),
+        images_total=2,
+        secure_boot_value=SecureBoot.ENABLED,
+        secure_boot_ended=True,
+    )
+    for cut in range(len(events)):
+        assert after(*events[:cut]).after(events[cut:], BANKS) == whole
+
+
+def test_events_of_other_pcrs_and_of_no_action_change_nothing() -> None:
+    for made in (ON, END, version("1"), image(b"a")):
+        assert after(replace(made, pcr_index=5), replace(made, event_type=EventType.EV_NO_ACTION)) == BootFacts()
+        assert BootFacts().after([made], ()) == BootFacts()
+
+
+@pytest.mark.parametrize("separator", [bytes(4), b"\xff" * 4, b"\1\0\0\0"])
+@pytest.mark.parametrize("bank", [0, 1])
+def test_a_separator_in_one_bank_ends_the_firmwares_phase(separator: bytes, bank: int) -> None:
+    digests = [each.digest(b"x") for each in BANKS]
+    digests[bank] = BANKS[bank].digest(separator)
+    for pcr_index, last in ((0, version("9")), (7, OFF)):
+        end = in_banks(replace(END, pcr_index=pcr_index), *digests)
+        facts = after(end, last)
+        assert (facts.version_ended, facts.secure_boot_ended) == (pcr_index == 0, pcr_index == 7)
+        assert (facts.version, facts.versions) == (None, 0)
+        assert facts.secure_boot_value is SecureBoot.UNKNOWN
+        assert facts.secure_boot_broken == (pcr_index == 7 and separator == b"\1\0\0\0")
+        alone = [digest if number == bank else None for number, digest in enumerate(digests)]
+        assert after(in_banks(end, *alone), last) == facts
+
+
+def test_an_event_breaks_secure_boot_for_all_that_follow() -> None:
+    assert after(HIDDEN_OFF, END).secure_boot_broken
+    assert after(HIDDEN_OFF).secure_boot_broken
+    assert not after(ON, PK, END).secure_boot_broken
+
+
+def test_only_the_global_variable_states_secure_boot() -> None:
+    other = uefi_variable("SecureBoot", b"\1", vendor="77fa9abd-0359-4d32-bd60-28f4e78f784b")
+    foreign = event(7, EventType.EV_EFI_VARIABLE_DRIVER_CONFIG, other)
+    assert secure_boot_state([foreign, OFF, END], BANKS) is SecureBoot.DISABLED
+    assert secure_boot_state([foreign, END], BANKS) is SecureBoot.UNKNOWN
+
+
+@pytest.mark.parametrize("mark", [b"DO NOT TRUST", b"DO NOT SHIP", b"Test PK"])
+@pytest.mark.parametrize("name", ["PK", "KEK", "db"])
+def test_a_key_with_a_mark_of_test_keys_is_one(mark: bytes, name: str) -> None:
+    marked = secure_boot(b"CN=" + mark + b" - AMI", name)
+    facts = after(ON, marked, END)
+    assert facts.test_keys
+    assert facts.secure_boot is SecureBoot.ENABLED
+    assert not after(secure_boot(b"CN=" + mark.lower(), name)).test_keys
+    assert not after(END, marked).test_keys
+    assert not after(replace(marked, data=marked.data + b"x")).test_keys
+    for other in ("dbx", "SecureBoot", "dbDefault"):
+        assert not after(secure_boot(mark, other)).test_keys
+
+
+# ── version ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_second_version_leaves_none_and_a_third_is_not_counted() -> None:
+    assert [after(*([version("1")] * count)).versions for count in range(4)] == [0, 1, 2, 2]
+    assert [after(*([version("1")] * count)).version for count in range(4)] == [None, "1", None, None]
+
+
+def test_a_version_is_a_text_that_all_banks_cover() -> None:
+    unread = event(0, EventType.EV_S_CRTM_VERSION, b"\1\2\3")
+    assert (after(unread).version, after(unread).versions) == (None, 1)
+    partly = in_banks(version("1"), version("1").digests[0][1], None)
+    assert (after(partly).version, after(partly).versions) == (None, 1)
+    assert BootFacts().after([partly], (SHA1,)).version == "1"
+    other = replace(version("1"), event_type=EventType.EV_POST_CODE)
+    assert after(other) == BootFacts()
+    assert after(version("x" * 128)).version == "x" * 128
+
+
+# ── images ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_image_that_extended_only_one_of_the_banks_makes_the_images_unknown() -> None:
+    for digests in ((SHA1.digest(b"a"), None), (None, SHA256.digest(b"a"))):
+        facts = after(in_banks(image(b"a"), *digests))
+        assert facts == BootFacts(images_unknown=True)
+        assert after(in_banks(image(b"a"), *digests), image(b"b")).images == (SHA256.digest(b"b"),)
+    assert not after(image(b"a")).images_unknown
+    elsewhere = replace(image(b"a"), digests=((0x12, bytes(32)),))
+    assert after(elsewhere) == BootFacts()
+
+
+def test_images_are_named_by_the_strongest_bank_whatever_the_order() -> None:
+    for banks in ((SHA1, SHA256), (SHA256, SHA1)):
+        assert BootFacts().after([image(b"a")], banks).images == (SHA256.digest(b"a"),)
+    assert BootFacts().after([image(b"a")], (SHA1,)).images == (SHA1.digest(b"a"),)
+
+
+def test_a_separator_in_one_bank_alone_is_an_image() -> None:
+    for digests in ((SHA1.digest(bytes(4)), SHA256.digest(b"a")), (SHA1.digest(b"a"), SHA256.digest(bytes(4)))):
+        assert after(in_banks(image(b"a"), *digests)).images == (digests[1],)
+    assert after(in_banks(image(b"a"), SHA1.digest(bytes(4)), SHA256.digest(b"\xff" * 4))).images_total == 0
+
+
+def test_an_action_is_a_short_text_that_hashes_to_its_digest() -> None:
+    for data, images in ((b"a" * 256, 0), (b"a" * 257, 1), (b"\1\2\3", 1), (b"", 1)):
+        assert after(event(4, EventType.EV_EFI_ACTION, data)).images_total == images
+    assert after(event(4, EventType.EV_EFI_ACTION, b"a", b"b")).images_total == 1
+    partly = event(4, EventType.EV_IPL, b"grub_cmd: ls\0", b"ls")  # a digest of a part of the text
+    assert after(partly).images_total == 1
+
+
+def test_four_images_are_kept_and_more_are_counted() -> None:
+    for count in (3, 4, 5):
+        facts = after(*(image(bytes([number])) for number in range(count)))
+        assert facts.images == tuple(SHA256.digest(bytes([number])) for number in range(min(count, 4)))
+        assert facts.images_total == count

@@ -84,6 +84,7 @@ def test_unknown_statements_are_refused(endorsed: object) -> None:
     with pytest.raises(PeerError) as caught:
         verify_endorsement(resigned({**triples_of(PLAIN), 1: endorsed}), KEYS)
     assert caught.value.reason is Reason.MALFORMED
+    assert caught.value.detail.startswith("endorsement")
 
 
 def test_another_kind_of_triple_is_refused() -> None:

@@ -156,6 +156,102 @@ def test_measurements_of_another_form_are_refused(measurements: object) -> None:
     assert refusal(with_measurements(measurements)) == Reason.MALFORMED
 
 
+@pytest.mark.parametrize(
+    "digests",
+    [
+        5,
+        "xy",
+        [5],
+        ["xy"],
+        [[]],
+        [[1]],
+        [[1, bytes(32), 0]],
+        [{1: bytes(32), 2: 0}],
+        [["1", bytes(32)]],
+        [[1, "x" * 32]],
+        [[1, 32]],
+        [[1, bytes(33)]],
+        [[None, bytes(32)]],
+        {0: [1, bytes(32)]},
+    ],
+)
+def test_a_file_has_a_list_of_algorithms_and_digests(digests: object) -> None:
+    for kind, name in (("files", "/x"), ("registers", 0)):
+        assert refusal(with_measurements([{0: kind, 1: {14: {name: digests}}}])) is Reason.MALFORMED
+
+
+def test_a_file_may_have_a_digest_of_each_algorithm() -> None:
+    digests = [[SHA256.ni_id, b"\xaa" * 32], [SHA384.ni_id, b"\xbb" * 48]]
+    verified = verify_reference_values(with_measurements([{0: "files", 1: {14: {"/x": digests}}}]), KEYS)
+    assert verified.files == {b"\xaa" * 32: "/x", b"\xbb" * 48: "/x"}
+    (registers, files) = ({0: "registers", 1: {14: {23: digests}}}, {0: "files", 1: {14: {"x" * 4096: [DIGEST]}}})
+    verified = verify_reference_values(with_measurements([registers, files]), KEYS)
+    assert verified.registers == {SHA256: {23: frozenset({b"\xaa" * 32})}, SHA384: {23: frozenset({b"\xbb" * 48})}}
+    assert verified.files == {bytes(32): "x" * 4096}
+
+
+def with_triples(
+    triples: object, identity: str = "attestream.reference-values.firmware", outgoing: object = None
+) -> bytes:
+    manifest = corim.verify_manifest(sign_reference_values(VALUES, KEY), KEYS)
+    late = None if outgoing is None else corim.OutgoingTriples(until_s=5, triples={0: outgoing})
+    return corim.sign_manifest(replace(manifest, triples={0: triples}, identity=identity, outgoing=late), KEY)
+
+
+FILES = [{0: "files", 1: {14: {"/x": [DIGEST]}}}]
+TRIPLE = [{0: {2: "firmware"}}, FILES]
+
+
+def test_a_set_names_itself_in_its_identity_and_in_every_triple() -> None:
+    assert verify_reference_values(with_triples([TRIPLE]), KEYS).name == "firmware"
+    other = [{0: {2: "other"}}, FILES]
+    for raw in (
+        with_triples([TRIPLE, other]),
+        with_triples([other]),
+        with_triples([TRIPLE], "attestream.reference-values.firmware2"),
+        with_triples([TRIPLE], "firmware"),
+    ):
+        assert refusal(raw) is Reason.MALFORMED
+    for length, reason in ((64, None), (65, Reason.TOO_LARGE)):
+        name = "n" * length
+        raw = with_triples([[{0: {2: name}}, FILES]], f"attestream.reference-values.{name}")
+        if reason is None:
+            assert verify_reference_values(raw, KEYS).name == name
+        else:
+            assert refusal(raw) is reason
+
+
+@pytest.mark.parametrize(
+    "triple",
+    [
+        [{0: {2: "firmware", 1: "x"}}, FILES],
+        [{0: {}}, FILES],
+        [{0: {2: "firmware"}, 1: 0}, FILES],
+        [{}, FILES],
+        [{0: {2: 5}}, FILES],
+        [{0: {2: "firmware"}}, FILES, FILES],
+        [{0: {2: "firmware"}}, {0: FILES[0]}],
+    ],
+)
+def test_a_triple_of_another_form_is_refused(triple: object) -> None:
+    assert refusal(with_triples([triple])) is Reason.MALFORMED
+
+
+def test_outgoing_values_are_of_the_same_set_and_hold_no_keys() -> None:
+    assert verify_reference_values(with_triples([TRIPLE], outgoing=[TRIPLE]), KEYS).outgoing == Outgoing(
+        until_s=5, files={bytes(32): "/x"}
+    )
+    key = [{0: {2: "firmware"}}, [{0: "ima-key", 1: {13: [PEM]}}]]
+    for outgoing in ([[{0: {2: "other"}}, FILES]], [key], [TRIPLE, key]):
+        assert refusal(with_triples([TRIPLE], outgoing=outgoing)) is Reason.MALFORMED
+
+
+def test_a_set_without_values_is_one_triple_without_measurements_and_is_refused() -> None:
+    """Nothing would be acceptable, which no endorser means."""
+    empty = replace(VALUES, registers={}, files={}, keys=())
+    assert refusal(sign_reference_values(empty, KEY)) is Reason.MALFORMED
+
+
 def test_the_number_of_keys_is_limited() -> None:
     measurement = {0: "ima-key", 1: {13: [PEM]}}
     assert verify_reference_values(with_measurements([measurement] * 16), KEYS).keys == (file_key(KEY),) * 16

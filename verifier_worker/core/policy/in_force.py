@@ -82,14 +82,16 @@ class Policies:
             if signed.not_before_s <= now_s <= signed.not_after_s
         ]
         own = [self._own] if self._own is not None else []
-        for name, candidates in (
-            (group, [each for each in valid if group in each.groups and group != ALL_GROUPS]),
-            (ALL_GROUPS, [each for each in valid if ALL_GROUPS in each.groups]),
-            ("", [each for each in own if group in each.groups or ALL_GROUPS in each.groups]),
+        for candidates, unread in (
+            ([each for each in valid if group in each.groups], [label for label, groups in lost if group in groups]),
+            (
+                [each for each in valid if ALL_GROUPS in each.groups],
+                [label for label, groups in lost if ALL_GROUPS in groups],
+            ),
+            ([each for each in own if group in each.groups or ALL_GROUPS in each.groups], []),
         ):
-            labels = [each.label for each in candidates] + [label for label, groups in lost if name in groups]
-            if len(labels) > len(candidates) or len(candidates) > 1:
-                return Choice(conflict=", ".join(sorted(labels)))
+            if unread or len(candidates) > 1:
+                return Choice(conflict=", ".join(sorted([*(each.label for each in candidates), *unread])))
             if candidates:
                 return Choice(policy=candidates[0])
         return Choice()
@@ -115,7 +117,7 @@ class Policies:
 def _claimed_groups(text: str) -> tuple[str, ...]:
     """The groups that a policy's text claims; all groups if the text is not readable."""
     try:
-        groups = tomllib.loads(text).get("groups", [ALL_GROUPS])
+        groups = tomllib.loads(text).get("groups")
     except (tomllib.TOMLDecodeError, RecursionError):
         return (ALL_GROUPS,)
     return tuple(map(str, groups)) if isinstance(groups, list) else (ALL_GROUPS,)

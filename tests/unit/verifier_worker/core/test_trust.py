@@ -9,7 +9,7 @@ from schemas.hashes import SHA256, SHA384
 from schemas.messages.reference_values import Outgoing, ReferenceValues
 from tests.builders.file_signing import file_key
 from tests.worlds.device import FakeDevice, make_endorsement, make_policy, make_references, make_trust
-from verifier_worker.core.trust import References, endorsed_key, label_of, merge_references, succeed
+from verifier_worker.core.trust import References, Trust, endorsed_key, label_of, merge_references, succeed
 
 NOW_S = 1000
 A, B, C = b"\x0a" * 32, b"\x0b" * 32, b"\x0c" * 32
@@ -116,6 +116,13 @@ def test_of_ended_labels_the_latest_256_are_remembered() -> None:
     assert "a/255" not in after.ended  # it ended first
     assert list(after.ended)[-1] == "b/1"
     assert list(after.ended.values()) == sorted(after.ended.values())
+
+
+def test_what_is_not_given_is_empty() -> None:
+    bare = References(label="", missing=(), registers={}, files=frozenset())
+    assert (bare.keys, bare.narrower, bare.ended) == ((), frozenset(), {})
+    trust = Trust(endorsed={}, handles={}, policy=None, references=bare)
+    assert (trust.group, trust.conflict, trust.newest, trust.stamps) == ("", "", None, None)
 
 
 # -- names -------------------------------------------------------------------------------------------------------------

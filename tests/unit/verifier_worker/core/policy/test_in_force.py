@@ -162,6 +162,12 @@ def test_it_is_in_conflict_with_one_that_can_be_read() -> None:
     assert made.choose("lab", 0) == Choice(conflict="a/1, b/1, which cannot be read")
 
 
+def test_a_lost_policy_for_the_group_without_a_name_takes_no_other_group() -> None:
+    made = left(unreadable("nameless", "groups = ['']"))
+    assert made.choose("", 0) == Choice(conflict="nameless/1, which cannot be read")
+    assert label_of(made.choose("lab", 0)) == "own/1"
+
+
 @pytest.mark.parametrize(("now_s", "lost"), [(9, False), (10, True), (20, True), (21, False)])
 def test_it_counts_while_it_is_valid(now_s: int, lost: bool) -> None:
     made = left(unreadable("a", "groups = ['*']", not_before_s=10, not_after_s=20))
@@ -187,7 +193,8 @@ def test_as_far_as_its_groups_cannot_be_read_it_was_for_all(text: str, groups: t
 
 def test_one_that_never_was_in_force_takes_no_group() -> None:
     made = policies(own=make_policy(id="own"))
-    refusal(made, unreadable("a", "groups = ['*']"))
+    with pytest.raises(PeerError):
+        made.take(unreadable("a", "groups = ['*']"))
     assert label_of(made.choose("", 0)) == "own/1"
 
 

@@ -18,15 +18,18 @@ Line: TypeAlias = tuple[str, int]
 class Reached:
     """Attributes:
     tests: numbers of the tests that run a line.
+    unsure: numbers of the tests that may run any line: they recurse too deeply, which ends the tracing.
     seconds: that each test took.
     """
 
     tests: dict[Line, set[int]]
+    unsure: set[int]
     seconds: list[float]
 
     def by(self, path: str, lines: range) -> set[int]:
-        """The tests that run any of these lines."""
-        return set[int]().union(*(self.tests.get((path, line), ()) for line in lines))
+        """The tests that run any of these lines, or may."""
+        found = set[int]().union(*(self.tests.get((path, line), ()) for line in lines))
+        return found | self.unsure if found else found
 
 
 class Tracer:
@@ -36,6 +39,7 @@ class Tracer:
         """Starts idle."""
         self._paths = paths
         self._lines: set[Line] = set()
+        self.is_complete = True
 
     def start(self) -> None:
         """From here on."""
@@ -43,7 +47,8 @@ class Tracer:
         sys.settrace(self._trace)
 
     def stop(self) -> set[Line]:
-        """The lines since ``start``."""
+        """The lines since ``start``; not all of them where Python has ended the tracing meanwhile."""
+        self.is_complete = sys.gettrace() is not None
         sys.settrace(None)
         return self._lines
 
@@ -57,7 +62,7 @@ class Tracer:
 
 def watch_tests(tests: Sequence[Callable[[], bool]], paths: set[str]) -> Reached | None:
     """Runs all tests; None when one fails."""
-    tracer, reached, seconds = Tracer(paths), dict[Line, set[int]](), []
+    tracer, reached, unsure, seconds = Tracer(paths), dict[Line, set[int]](), set[int](), []
     for number, test in enumerate(tests):
         started = time.process_time()
         tracer.start()
@@ -66,9 +71,11 @@ def watch_tests(tests: Sequence[Callable[[], bool]], paths: set[str]) -> Reached
         if not passed:
             return None
         seconds.append(time.process_time() - started)
+        if not tracer.is_complete:
+            unsure.add(number)
         for line in lines:
             reached.setdefault(line, set()).add(number)
-    return Reached(tests=reached, seconds=seconds)
+    return Reached(tests=reached, unsure=unsure, seconds=seconds)
 
 
 def innermost(module: CodeType, lines: range) -> range:

@@ -1,5 +1,6 @@
 """The tool behind ``./run mutate``: which changes it makes, how it tries them, what it remembers."""
 
+import contextlib
 import textwrap
 from pathlib import Path
 
@@ -162,6 +163,25 @@ def test_lines_are_noted_by_the_tests_that_run_them() -> None:
     assert reached is not None
     assert set(reached.tests.values().__iter__().__next__()) == {1}
     assert watch_tests([lambda: False], {path}) is None
+
+
+def test_a_test_that_recurses_too_deeply_for_a_trace_may_run_any_line_that_another_test_runs() -> None:
+    def shallow() -> bool:
+        return own_tests("x.py", ()) == ()
+
+    def recurse() -> None:
+        recurse()
+
+    def deep() -> bool:
+        with contextlib.suppress(RecursionError):
+            recurse()
+        return shallow()
+
+    code = own_tests.__code__
+    reached = watch_tests([shallow, deep, lambda: True], {code.co_filename})
+    assert reached is not None
+    assert reached.by(code.co_filename, range(code.co_firstlineno, code.co_firstlineno + 9)) == {0, 1}
+    assert reached.by(code.co_filename, range(1, 2)) == set()
 
 
 # -- what is remembered ------------------------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ lock on outgoing messages while it calls ``on_published``, so a callback that wa
 returns.
 """
 
+import contextlib
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,11 +20,13 @@ from pathlib import Path
 from typing import Final
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from prometheus_client import Counter, Gauge
+from typing_extensions import override
 
 from runtime.clock import monotonic_s
 from runtime.keys import read_file
@@ -41,6 +45,11 @@ _REFUSALS: Final = Counter(
     "attestream_mqtt_refusals_total",
     "What the broker refused: connection, subscription or publish",
     ["client", "what"],
+)
+_UNREADABLE: Final = Counter(
+    "attestream_mqtt_unreadable_total",
+    "Messages that were dropped because their MQTT packet cannot be read",
+    ["client"],
 )
 _PACKET_OVERHEAD_BYTES: Final = 1024
 _PROTOCOLS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
@@ -135,6 +144,31 @@ class Session:
     manual_ack: bool = False
     max_payload_bytes: int = MAX_MESSAGE_BYTES
     will: Will | None = None
+
+
+class _Client(paho.Client):
+    """Acknowledges and drops a message whose packet paho cannot read, and stays connected.
+
+    MQTT 5 allows some text in properties that paho refuses (U+FEFF). Brokers pass it on, so a stranger can send it to
+    every subscriber of a topic. paho would disconnect, and the broker would deliver the message again, without end.
+    """
+
+    client_name = ""
+
+    @override
+    def _handle_publish(self) -> MQTTErrorCode:
+        try:
+            return super()._handle_publish()
+        except MalformedPacket:
+            _UNREADABLE.labels(self.client_name).inc()
+            command, packet = self._in_packet["command"], bytes(self._in_packet["packet"])
+            if not command >> 1 & 3:  # QoS 0
+                return MQTTErrorCode.MQTT_ERR_SUCCESS
+            with contextlib.suppress(struct.error):  # MQTT 5, 3.3.2: topic, packet id, properties
+                (length,) = struct.unpack_from(">H", packet)
+                (packet_id,) = struct.unpack_from(">H", packet, 2 + length)
+                return self._send_puback(packet_id)
+            raise
 
 
 class MqttConnection:
@@ -248,13 +282,14 @@ class MqttConnection:
 
     def _make_client(self) -> paho.Client:
         settings, session = self._settings, self._session
-        client = paho.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=session.client_id,
             clean_session=None if self._v5 else not session.persistent,
             protocol=_PROTOCOLS[settings.protocol],
             manual_ack=session.manual_ack,
         )
+        client.client_name = session.client_id
         client.max_inflight_messages_set(settings.receive_maximum)
         client.reconnect_delay_set(min_delay=1, max_delay=30)
         if settings.username is not None:
@@ -322,6 +357,8 @@ class MqttConnection:
         try:
             topic = message.topic
         except UnicodeDecodeError:  # brokers must not forward such a topic (MQTT 5, 1.5.4), but some do
+            _UNREADABLE.labels(self._session.client_id).inc()
+            self._client.ack(message.mid, message.qos)
             return
         if self._on_message is not None:
             received = Message(

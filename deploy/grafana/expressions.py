@@ -59,6 +59,7 @@ HEALTH: Final = (
             expressions={
                 "{{client}}": f"increase(attestream_mqtt_connects_total{{{AT}}}[1h])",
                 "{{client}}: {{what}} refused": f"increase(attestream_mqtt_refusals_total{{{AT}}}[1h])",
+                "{{client}}: unreadable messages": f"increase(attestream_mqtt_unreadable_total{{{AT}}}[1h])",
             },
         ),
         Panel(

@@ -1,0 +1,1 @@
+"""The real verifier and result board, explored exhaustively in a small scope: ``./run explore``."""

@@ -162,7 +162,10 @@ class Verifier:
         if index in self._judged:
             return self._judged[index]
         view = trust.store.trust(now_us, self.scope.ueid)
-        taken = decision.decide_push(self.scope.ueid, kept.state, message.payload, now_us, view, self.name)
+        try:
+            taken = decision.decide_push(self.scope.ueid, kept.state, message.payload, now_us, view, self.name)
+        except Exception as error:  # noqa: BLE001 whatever it is: nothing that an attester sends may raise
+            return _Judged(kept=kept, problem=f"the verifier raises {error!r}")
         if isinstance(taken, decision.Decision):
             made = _Judged(kept=self._keep(taken.state), result=replace(taken.result, rejections=None))
         else:

@@ -14,6 +14,7 @@ from tests.exploration.worlds import explore_verifier
 from verifier_worker.adapters import trust_store
 from verifier_worker.core import conclusion, state_codec, step
 from verifier_worker.core.checks import admission, appraisal
+from verifier_worker.core.clock_changes import ClockChange
 from verifier_worker.core.lasting import Lasting
 from verifier_worker.core.state import AttesterState
 
@@ -62,7 +63,7 @@ def _no_endorsement_check(patch: pytest.MonkeyPatch) -> None:
 
 
 def _no_order_of_evidence(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(admission, "ADMISSION", _without("evidence_is_newer", admission.ADMISSION))
+    patch.setattr(admission, "_clock_change", lambda *_: ClockChange.RUNNING)
 
 
 def _no_handle_check(patch: pytest.MonkeyPatch) -> None:
@@ -94,12 +95,17 @@ def _a_codec_that_forgets_findings(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(state_codec, "_decode_lasting", lambda _: Lasting())
 
 
+def _a_step_that_raises(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(step, "OUTCOMES", {})
+
+
 FAULTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], int, str]] = {
     "no endorsement check": (_no_endorsement_check, 5, "endorsement was revoked"),
     "no order of evidence": (_no_order_of_evidence, 3, "older than the last accepted one"),
     "no handle check": (_no_handle_check, 2, "a handle that it was not given"),
     "no file check": (_no_file_check, 3, "forgot a finding"),
     "no versions": (_no_versions, 5, "older endorsement is in force"),
+    "a step raises": (_a_step_that_raises, 3, "KeyError"),
     "a refusal changes the state": (_a_refusal_that_forgets_the_chain, 3, "changed the state"),
     "findings do not last": (_findings_that_do_not_last, 4, "forgot a finding"),
     "a restart forgets findings": (_a_codec_that_forgets_findings, 4, "restarts before"),

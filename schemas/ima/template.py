@@ -72,7 +72,7 @@ def field_names(template: bytes) -> tuple[str, ...]:
     known = len(set(names)) == len(names) and _FIELDS.issuperset(names)
     if not known or len(DIGEST_FIELDS.intersection(names)) != 1 or len(NAME_FIELDS.intersection(names)) > 1:
         return ()
-    first = names[1] if names[0] in NAME_FIELDS and len(names) > 1 else names[0]
+    first = names[1] if names[0] in NAME_FIELDS else names[0]
     return names if first in DIGEST_FIELDS and NAME_FIELDS.intersection(names) else ()
 
 

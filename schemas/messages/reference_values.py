@@ -238,7 +238,7 @@ def _parse_key(value: object) -> FileKey:
 
 def _parse_digests(value: object, name: str) -> list[tuple[HashAlgorithm, bytes]]:
     digests = []
-    for item in as_array(value, f"{name} digests", limit=len(BY_NI_ID)):
+    for item in as_array(value, f"{name} digests"):
         algorithm_id, digest = as_array(item, f"{name} digest", length=2)
         algorithm = BY_NI_ID.get(as_uint(algorithm_id, f"{name} digest algorithm"))
         if algorithm is None:

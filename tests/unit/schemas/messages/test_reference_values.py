@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_priva
 from schemas.codecs import cbor, cose
 from schemas.errors import PeerError
 from schemas.hashes import SHA256, SHA384
-from schemas.messages import corim
+from schemas.messages import corim, reference_values
 from schemas.messages.reference_values import Outgoing, ReferenceValues, sign_reference_values, verify_reference_values
 from schemas.reasons import Reason
 from tests.builders.file_signing import file_key
@@ -132,6 +132,8 @@ def test_an_endorsement_has_no_outgoing_values() -> None:
         [{0: "other", 1: {14: {"x": [DIGEST]}}}],
         [{0: "files", 1: {14: {}}}],
         [{0: "files", 1: {14: {"x": [DIGEST]}, 11: "x"}}],
+        [{0: "files", 1: {14: {"x": [DIGEST]}}, 2: "x"}],
+        [{0: "ima-key", 1: {13: [PEM], 14: "x"}}],
         [{0: "files", 1: {14: {"x": []}}}],
         [{0: "files", 1: {14: {"x": [DIGEST, DIGEST]}}}],
         [{0: "files", 1: {14: {"x": [[99, bytes(32)]]}}}],
@@ -176,8 +178,11 @@ def test_measurements_of_another_form_are_refused(measurements: object) -> None:
     ],
 )
 def test_a_file_has_a_list_of_algorithms_and_digests(digests: object) -> None:
-    for kind, name in (("files", "/x"), ("registers", 0)):
-        assert refusal(with_measurements([{0: kind, 1: {14: {name: digests}}}])) is Reason.MALFORMED
+    for kind, name, field in (("files", "/x", "file"), ("registers", 0, "PCR 0")):
+        with pytest.raises(PeerError) as caught:
+            verify_reference_values(with_measurements([{0: kind, 1: {14: {name: digests}}}]), KEYS)
+        assert caught.value.reason is Reason.MALFORMED
+        assert caught.value.detail.startswith(f"{field} digest")
 
 
 def test_a_file_may_have_a_digest_of_each_algorithm() -> None:
@@ -235,6 +240,43 @@ def test_a_set_names_itself_in_its_identity_and_in_every_triple() -> None:
 )
 def test_a_triple_of_another_form_is_refused(triple: object) -> None:
     assert refusal(with_triples([triple])) is Reason.MALFORMED
+
+
+NAMED = ReferenceValues(name="firmware", version=2, signer="tests", not_before_s=1, not_after_s=2_000_000_000)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        replace(NAMED, files={bytes([number]) * 32: "/x" for number in range(3)}),
+        replace(NAMED, files={b"\x01" * 32: "/x", b"\x02" * 32: "/y"}),
+        replace(NAMED, registers={SHA256: {7: frozenset(bytes([number]) * 32 for number in range(3))}}),
+        replace(NAMED, keys=(file_key(KEY),)),
+        replace(NAMED, keys=(file_key(KEY),), outgoing=replace(OUTGOING, registers={})),
+        replace(NAMED, keys=(file_key(KEY),), outgoing=replace(OUTGOING, files={})),
+    ],
+)
+def test_a_set_of_one_kind_of_values_comes_back(values: ReferenceValues) -> None:
+    assert verify_reference_values(sign_reference_values(values, KEY), KEYS) == values
+
+
+def test_what_a_set_does_not_name_is_empty() -> None:
+    assert (NAMED.registers, NAMED.files, NAMED.keys, NAMED.outgoing) == ({}, {}, (), None)
+    assert (Outgoing(until_s=1).registers, Outgoing(until_s=1).files) == ({}, {})
+
+
+def test_an_unknown_kind_of_measurement_is_named_in_short() -> None:
+    raw = with_measurements([{0: "k" * 65, 1: {14: {"x": [DIGEST]}}}])
+    with pytest.raises(PeerError) as caught:
+        verify_reference_values(raw, KEYS)
+    assert caught.value.detail == f"measurement key '{'k' * 64}': expected registers, files or ima-key"
+
+
+def test_the_usual_form_of_a_file_is_read_without_the_general_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set may have 100,000 files."""
+    raw = sign_reference_values(replace(VALUES, registers={}), KEY)
+    monkeypatch.delattr(reference_values, "_parse_digests")
+    assert verify_reference_values(raw, KEYS).files == VALUES.files
 
 
 def test_outgoing_values_are_of_the_same_set_and_hold_no_keys() -> None:

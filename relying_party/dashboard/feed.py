@@ -63,6 +63,7 @@ class Feed:
         self.processes: Final[OrderedDict[str, Process]] = OrderedDict()
         self.broker: Final = f"{settings.mqtt.host}:{settings.mqtt.port}"
         self.started_s: Final = clock.utc_s()
+        self.is_running = False
         self._topics = settings.mqtt.topics
         self._arrived: queue.Queue[Message] = queue.Queue(QUEUE_MESSAGES)
         session = Session(
@@ -87,6 +88,7 @@ class Feed:
         """Connects, and takes messages until cancelled."""
         self._connection.start()
         next_sample_s = clock.monotonic_s()
+        self.is_running = True
         try:
             while True:
                 self.health.beat()
@@ -98,6 +100,7 @@ class Feed:
                     next_sample_s = clock.monotonic_s() + SAMPLE_EVERY_S
                 await asyncio.sleep(0 if more else IDLE_S)
         finally:
+            self.is_running = False
             self._stop()
 
     def _take_slice(self) -> bool:

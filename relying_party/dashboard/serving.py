@@ -6,11 +6,10 @@ The only importer of uvicorn. Needs the extra ``dashboard``.
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import uvicorn
-from starlette.applications import Starlette
 from typing_extensions import override
 
 from relying_party.dashboard.access import Access, OpenAccess
@@ -52,6 +51,7 @@ def serve(settings: DashboardSettings, stop: Stop, report: Callable[[str], None]
 
     Raises:
         ConfigError: a file is missing or wrong, or the address is taken.
+        Exception: what ended the feed. A dashboard that no longer listens must not go on showing its last state.
     """
     feed = Feed(settings)
     access = _access(settings)
@@ -70,23 +70,13 @@ def serve(settings: DashboardSettings, stop: Stop, report: Callable[[str], None]
 async def _serve(settings: DashboardSettings, feed: Feed, access: Access, listener: socket.socket, stop: Stop) -> None:
     events = Events(feed, settings.web.max_viewers)
 
-    @contextlib.asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        following = asyncio.create_task(feed.run())
-        try:
-            yield
-        finally:
-            following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await following
-
     web = settings.web
     config = uvicorn.Config(
-        make_app(feed, events, access, lifespan),
+        make_app(feed, events, access),
         loop="asyncio",
         http="h11",
         ws="none",
-        lifespan="on",
+        lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -98,9 +88,10 @@ async def _serve(settings: DashboardSettings, feed: Feed, access: Access, listen
         ssl_keyfile=web.key_file,
     )
     server = _Server(config)
+    following = asyncio.create_task(feed.run())
 
     async def leave() -> None:
-        while not stop.requested:  # noqa: ASYNC110 a signal sets it, not an event of the loop
+        while not stop.requested and not following.done():  # noqa: ASYNC110 a signal sets the first, no event of the loop
             await asyncio.sleep(_POLL_S)
         events.close()
         server.should_exit = True
@@ -110,6 +101,9 @@ async def _serve(settings: DashboardSettings, feed: Feed, access: Access, listen
         await server.serve(sockets=[listener])
     finally:
         leaving.cancel()
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
 
 
 def _access(settings: DashboardSettings) -> Access:

@@ -7,8 +7,6 @@ no other page can reach a dashboard on this machine under a name of its own (DNS
 
 import gzip
 import json
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
 
@@ -83,8 +81,8 @@ class Pages:
         return FileResponse(STATIC / "index.html")
 
     async def _health(self, _request: Request) -> Response:
-        """For monitoring: 200, or 503 while the broker is away."""
-        connected = self._feed.is_connected
+        """For monitoring: 200, or 503 while the broker is away or the feed does not run."""
+        connected = self._feed.is_running and self._feed.is_connected
         return JSONResponse({"broker": connected}, status_code=200 if connected else 503)
 
     async def _fleet(self, _request: Request) -> Response:
@@ -141,19 +139,13 @@ class Pages:
         )
 
 
-def make_app(
-    feed: Feed,
-    events: Events,
-    access: Access,
-    lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
-) -> ASGIApp:
+def make_app(feed: Feed, events: Events, access: Access) -> ASGIApp:
     """The whole application.
 
     Args:
         feed: the data.
         events: the changes.
         access: decides who may look.
-        lifespan: keeps ``feed`` running while the server does.
     """
     return Starlette(
         routes=[*Pages(feed, events, access).routes(), *access.routes()],
@@ -163,6 +155,5 @@ def make_app(
             Middleware(GZipMiddleware, compresslevel=5),
             *access.middleware(),
         ],
-        lifespan=lifespan,
         max_body_size=MAX_REQUEST_BYTES,
     )

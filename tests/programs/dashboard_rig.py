@@ -173,7 +173,7 @@ def running_dashboard(folder: Path, *options: str, config: str = "") -> Iterator
 
 def _wait_until_it_follows(url: str) -> None:
     ends_s = time.monotonic() + PATIENCE_S
-    while httpx.get(f"{url}healthz").status_code != HTTPStatus.OK:
+    while httpx.get(f"{url}healthz", timeout=PATIENCE_S).status_code != HTTPStatus.OK:
         assert time.monotonic() < ends_s, "the dashboard did not reach the broker"
         time.sleep(POLL_SECONDS)
 

@@ -33,7 +33,7 @@ from tests.programs.dashboard_rig import (
 )
 from tests.programs.mosquitto import free_port
 from tests.programs.stopping import stop_process
-from tests.programs.waiting import PATIENCE_S
+from tests.programs.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -54,42 +54,49 @@ def events(lines: Iterator[str], wanted: str) -> Iterator[dict[str, object]]:
             yield json.loads(line.removeprefix("data: "))
 
 
+def get(url: str, headers: dict[str, str] | None = None) -> httpx.Response:
+    return httpx.get(url, headers=headers, timeout=PATIENCE_S)
+
+
 def fleet_of(dashboard: Dashboard, rows: int) -> dict[str, object]:
     """The snapshot, once it has this many rows."""
-    ends_s = time.monotonic() + PATIENCE_S
-    while time.monotonic() < ends_s:
-        fleet: dict[str, object] = httpx.get(f"{dashboard.url}api/fleet").json()
-        found = fleet["rows"]
+    fleets: list[dict[str, object]] = []
+
+    def arrived() -> bool:
+        fleets[:] = [client.get("api/fleet").json()]
+        found = fleets[0]["rows"]
         assert isinstance(found, list)
-        if len(found) >= rows:
-            return fleet
-    raise AssertionError(f"no {rows} rows within {PATIENCE_S} s")
+        return len(found) >= rows
+
+    with httpx.Client(base_url=dashboard.url, timeout=PATIENCE_S) as client:
+        wait_until(arrived, f"{rows} rows")
+    return fleets[0]
 
 
 def test_every_answer_fences_the_browser_in(dashboard: Dashboard) -> None:
     for path in ("", "static/app.js", "api/about", "nothing", "static/../pyproject.toml", "api/attester/x"):
-        answer = httpx.get(dashboard.url + path)
+        answer = get(dashboard.url + path)
         policy = answer.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy, path
         assert "unsafe" not in policy
         assert "frame-ancestors 'none'" in policy
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert "set-cookie" not in answer.headers
-    assert httpx.get(f"{dashboard.url}api/attester/x").status_code == 400
-    assert httpx.get(f"{dashboard.url}api/attester/{ueid_text(ueid_of(1))}").status_code == 404
+    assert get(f"{dashboard.url}api/attester/x").status_code == 400
+    assert get(f"{dashboard.url}api/attester/{ueid_text(ueid_of(1))}").status_code == 404
 
 
 def test_a_page_of_another_name_cannot_read_it(dashboard: Dashboard) -> None:
-    assert httpx.get(f"{dashboard.url}api/fleet", headers={"Host": "rebound.example"}).status_code == 403
+    assert get(f"{dashboard.url}api/fleet", headers={"Host": "rebound.example"}).status_code == 403
     port = urlsplit(dashboard.url).port
-    assert httpx.get(f"{dashboard.url}api/fleet", headers={"Host": f"localhost:{port}"}).status_code == 200
+    assert get(f"{dashboard.url}api/fleet", headers={"Host": f"localhost:{port}"}).status_code == 200
 
 
 def test_what_it_serves_can_be_verified_by_somebody_else(dashboard: Dashboard) -> None:
     dashboard.publish(contraindicated(3))
     fleet_of(dashboard, 1)
-    jwks = httpx.get(f"{dashboard.url}api/keys").content
-    detail = httpx.get(f"{dashboard.url}api/attester/{ueid_text(ueid_of(3))}").json()
+    jwks = get(f"{dashboard.url}api/keys").content
+    detail = get(f"{dashboard.url}api/attester/{ueid_text(ueid_of(3))}").json()
     raw = base64.b64decode(detail["raw"])
     keys = result_keys({key_id(key): key for key in parse_jwks(jwks)})
     assert result_token.verify(raw, keys).status == "contraindicated"
@@ -99,7 +106,7 @@ def test_many_pages_at_once_get_the_same_whole_fleet(dashboard: Dashboard) -> No
     dashboard.publish_many([result_now(number) for number in range(1, 301)])
     fleet_of(dashboard, 300)
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: httpx.get(f"{dashboard.url}api/fleet"), range(24)))
+        answers = list(pool.map(lambda _: get(f"{dashboard.url}api/fleet"), range(24)))
     assert {len(answer.json()["rows"]) for answer in answers} == {300}
 
 
@@ -190,8 +197,8 @@ def test_a_taken_port_is_named(tmp_path: Path, dashboard: Dashboard) -> None:
 def test_it_serves_before_there_is_a_broker(tmp_path: Path, dashboard: Dashboard) -> None:
     command = [sys.executable, "-m", "relying_party", "dashboard", "--verifier-key", str(tmp_path / "verifier.pub")]
     with started([*command, "--port", "9", "--listen", "127.0.0.1:0"], tmp_path / "second.log") as (url, _):
-        assert httpx.get(f"{url}healthz").status_code == 503
-        assert httpx.get(f"{url}api/fleet").json()["state"]["connected"] is False
+        assert get(f"{url}healthz").status_code == 503
+        assert get(f"{url}api/fleet").json()["state"]["connected"] is False
 
 
 def test_it_follows_again_after_it_was_killed(tmp_path: Path, dashboard: Dashboard) -> None:
@@ -203,7 +210,7 @@ def test_it_follows_again_after_it_was_killed(tmp_path: Path, dashboard: Dashboa
         ends_s = time.monotonic() + PATIENCE_S
         rows: list[list[object]] = []
         while len(rows) < 2 and time.monotonic() < ends_s:
-            rows = httpx.get(f"{url}api/fleet").json()["rows"]
+            rows = get(f"{url}api/fleet").json()["rows"]
         assert {str(row[2]) for row in rows} == {"affirming", "contraindicated"}, "results are retained"
 
 
@@ -216,12 +223,12 @@ def test_operators_have_a_page_of_metrics(tmp_path: Path, dashboard: Dashboard) 
     command = [sys.executable, "-m", "relying_party", "dashboard", "--config", str(tmp_path / "dashboard.toml")]
     with started(command, tmp_path / "metrics.log"):
         ends_s = time.monotonic() + PATIENCE_S
-        ready = httpx.get(f"http://127.0.0.1:{port}/readyz")
+        ready = get(f"http://127.0.0.1:{port}/readyz")
         while ready.status_code != 200 and time.monotonic() < ends_s:
-            ready = httpx.get(f"http://127.0.0.1:{port}/readyz")
+            ready = get(f"http://127.0.0.1:{port}/readyz")
         assert ready.json()["checks"]["broker"]["ok"]
-        assert httpx.get(f"http://127.0.0.1:{port}/healthz").json()["ok"]
-        assert "attestream_dashboard_attesters" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        assert get(f"http://127.0.0.1:{port}/healthz").json()["ok"]
+        assert "attestream_dashboard_attesters" in get(f"http://127.0.0.1:{port}/metrics").text
 
 
 def test_a_missing_extra_is_named(tmp_path: Path) -> None:

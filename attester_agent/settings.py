@@ -8,14 +8,15 @@ from typing import Final
 
 from attester_agent.core.handle_gate import ClockTrust
 from runtime.mqtt import MqttSettings
+from runtime.settings import check_name_setting
 from runtime.telemetry import check_metrics_address
 from runtime.time_stamps.address import TsaAddress, parse_tsa_urls
 from runtime.tracing import TracingSettings
-from schemas.errors import ConfigError, PeerError
+from schemas.errors import ConfigError, PeerError, as_config_error
 from schemas.identifiers import parse_log_name
 from schemas.limits import MAX_EVIDENCE_BYTES_DEFAULT, MAX_LOGS, MAX_MESSAGE_BYTES, MAX_PCR_INDEX
 from schemas.replay.log_replay import CEL
-from schemas.topics import Role, check_name
+from schemas.topics import Role
 from schemas.tpm.pcr import PcrSelection, parse_selection_text
 
 ROLE: Final = Role.ATTESTER
@@ -110,10 +111,8 @@ class EvidenceSettings:
     solicits_per_minute: float = 30.0
 
     def __post_init__(self) -> None:
-        try:
+        with as_config_error("pcrs"):
             selection = self.selection
-        except PeerError as error:
-            raise ConfigError(f"pcrs: {error.detail}") from error
         if not tuple(selection):
             raise ConfigError("pcrs: selects none, expected something like sha256:0-10")
         if min(self.heartbeat_s, self.log_poll_s, self.solicits_per_minute) <= 0 or self.solicit_burst < 1:
@@ -272,7 +271,4 @@ class Settings:
     def __post_init__(self) -> None:
         check_metrics_address(self.metrics_port, self.metrics_host)
         if self.name is not None:
-            try:
-                check_name(self.name)
-            except PeerError as error:
-                raise ConfigError(f"name: {error.detail}") from error
+            check_name_setting(self.name)

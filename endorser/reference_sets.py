@@ -13,7 +13,7 @@ from endorser.core.working_set import WorkingSet, differences, merge, parse, ren
 from runtime.durable import write_durable
 from runtime.keys import load_public_keys, load_signing_key, read_file
 from runtime.progress import Progress
-from schemas.errors import ConfigError, PeerError
+from schemas.errors import ConfigError, PeerError, as_config_error
 from schemas.identifiers import Ueid
 from schemas.limits import MAX_REFERENCE_VALUES_BYTES
 from schemas.messages.endorsement import verify_endorsement
@@ -150,10 +150,8 @@ def _selection_of(text: str) -> PcrSelection:
     Raises:
         ConfigError: the text has another form, or names a bank that reference values do not support.
     """
-    try:
+    with as_config_error("--pcrs"):
         selection = parse_selection_text(text)
-    except PeerError as error:
-        raise ConfigError(f"--pcrs: {error.detail}") from error
     for bank in selection.banks:
         if bank.algorithm.ni_id is None:
             raise ConfigError(f"--pcrs: {bank.algorithm.name} is not a bank that reference values can name")
@@ -161,10 +159,8 @@ def _selection_of(text: str) -> PcrSelection:
 
 
 def _check_name(name: str) -> str:
-    try:
+    with as_config_error("--name"):
         check_name(name)
-    except PeerError as error:
-        raise ConfigError(f"--name: {error.detail}") from error
     return name
 
 

@@ -8,10 +8,11 @@ from typing import Final
 
 from endorser.core.enrolment import ApprovalRule
 from runtime.mqtt import MqttSettings
+from runtime.settings import check_name_setting
 from runtime.telemetry import check_metrics_address
-from schemas.errors import ConfigError, PeerError
+from schemas.errors import ConfigError
 from schemas.messages.endorsement import MAX_GROUP_BYTES
-from schemas.topics import Role, check_name
+from schemas.topics import Role
 
 ROLE: Final = Role.ENDORSER
 _HEXADECIMAL: Final = re.compile(r"[0-9a-f]+")
@@ -134,10 +135,7 @@ class Settings:
     mqtt: MqttSettings = field(default_factory=MqttSettings)
 
     def __post_init__(self) -> None:
-        try:
-            check_name(self.name)
-        except PeerError as error:
-            raise ConfigError(f"name: {error.detail}") from error
+        check_name_setting(self.name)
         check_metrics_address(self.metrics_port, self.metrics_host)
         if self.days < 1:
             raise ConfigError(f"days: {self.days}, expected at least 1")

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Final
 
 from runtime.mqtt import MqttSettings
+from runtime.settings import check_name_setting
 from runtime.telemetry import check_metrics_address
 from runtime.time_stamps.address import TsaAddress, parse_tsa_urls
-from schemas.errors import ConfigError, PeerError
+from schemas.errors import ConfigError
 from schemas.instants import SECOND_US
 from schemas.messages.handle import MAX_ACCURACY_US, MAX_LIFETIME_S
-from schemas.topics import Role, check_name
+from schemas.topics import Role
 
 ROLE: Final = Role.HANDLE_DISTRIBUTOR
 _MAX_TIMEOUT_S: Final = 25.0  # a handle allows 60 s between its marker and its stamp
@@ -91,10 +92,7 @@ class Settings:
     mqtt: MqttSettings = field(default_factory=MqttSettings)
 
     def __post_init__(self) -> None:
-        try:
-            check_name(self.name)
-        except PeerError as error:
-            raise ConfigError(f"name: {error.detail}") from error
+        check_name_setting(self.name)
         check_metrics_address(self.metrics_port, self.metrics_host)
         if self.interval_s <= 0:
             raise ConfigError(f"interval_s: {self.interval_s:g}, expected more than 0")

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from runtime.durable import write_durable
 from schemas.codecs import cose, jwks
-from schemas.errors import ConfigError, PeerError, WorldError
+from schemas.errors import ConfigError, WorldError, as_config_error
 
 _PEM_BLOCK = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL)
 _PEM = b"-----BEGIN "
@@ -59,10 +59,8 @@ def load_public_keys(paths: Iterable[Path]) -> dict[bytes, EllipticCurvePublicKe
     for path in paths:
         content = read_file(path)
         if content.lstrip().startswith(b"{"):
-            try:
+            with as_config_error(path):
                 keys |= {cose.key_id(key): key for key in jwks.parse_jwks(content)}
-            except PeerError as error:
-                raise ConfigError(f"{path}: {error.detail}") from error
             continue
         blocks = _PEM_BLOCK.findall(content)
         if not blocks:

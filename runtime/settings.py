@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, as_config_error
+from schemas.topics import check_name
 
 ENVIRONMENT_PREFIX = "ATTESTREAM"
 
@@ -83,6 +84,16 @@ def naming(source: object) -> Iterator[None]:
         yield
     except ConfigError as error:
         raise ConfigError(f"{source}: {error.detail}") from error
+
+
+def check_name_setting(name: str, setting: str = "name") -> None:
+    """Checks a setting that is a name in topics.
+
+    Raises:
+        ConfigError: names the setting.
+    """
+    with as_config_error(setting):
+        check_name(name)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

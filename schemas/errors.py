@@ -6,6 +6,9 @@
 Any other exception is a bug and must crash the process.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from schemas.reasons import Reason
 
 _MAX_DETAIL_CHARACTERS = 1000  # details quote bytes from outside
@@ -34,3 +37,12 @@ class ConfigError(AttestreamError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(Reason.CONFIGURATION_INVALID, detail)
+
+
+@contextmanager
+def as_config_error(source: object) -> Iterator[None]:
+    """Turns a ``PeerError`` into a ``ConfigError``; ``source`` is the setting, option or file that gave the bytes."""
+    try:
+        yield
+    except PeerError as error:
+        raise ConfigError(f"{source}: {error.detail}") from error

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from runtime.audit_log.settings import AuditSettings
 from runtime.mqtt import MqttSettings
+from runtime.settings import check_name_setting
 from runtime.telemetry import check_metrics_address
 from runtime.tracing import TracingSettings
-from schemas.errors import ConfigError, PeerError
+from schemas.errors import ConfigError
 from schemas.messages.result_token import ResultFormat
-from schemas.topics import check_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +67,7 @@ class Settings:
     tracing: TracingSettings = field(default_factory=TracingSettings)
 
     def __post_init__(self) -> None:
-        try:
-            check_name(self.name)
-        except PeerError as error:
-            raise ConfigError(f"name: {error.detail}") from error
+        check_name_setting(self.name)
         check_metrics_address(self.metrics_port, self.metrics_host)
         if self.result_format not in set(ResultFormat):
             raise ConfigError(f"result_format: {self.result_format!r}, expected {' or '.join(ResultFormat)}")

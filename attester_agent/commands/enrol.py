@@ -17,7 +17,7 @@ from runtime.keys import load_certificates, load_public_keys, read_file
 from runtime.service import Stop
 from schemas import media_types
 from schemas.codecs import cmw
-from schemas.errors import ConfigError, PeerError
+from schemas.errors import ConfigError, as_config_error
 from schemas.identifiers import ueid_text
 from schemas.messages.endorsement import Endorsement
 from schemas.topics import check_name
@@ -98,11 +98,9 @@ def run_enrol(settings: Settings, options: argparse.Namespace, stop: Stop) -> st
     needs_key = received is not None or options.out is None
     if needs_key and not options.endorser_key:
         raise ConfigError("--endorser-key: missing; it is needed to verify the endorser's answer")
-    try:
+    with as_config_error("--name"):
         wanted: str | None = options.name or settings.name
         name = None if wanted is None else check_name(wanted)
-    except PeerError as error:
-        raise ConfigError(f"--name: {error.detail}") from error
     if (options.iak_handle is None) != (not options.iak_certificate) or (options.iak_handle and options.ek_certificate):
         raise ConfigError("--iak-certificate and --iak-handle go together, and not with --ek-certificate")
     files = options.ek_certificate or options.iak_certificate

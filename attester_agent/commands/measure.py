@@ -13,7 +13,7 @@ from attester_agent.settings import Settings
 from attester_agent.tpm.device import TpmDevice
 from runtime.service import Stop
 from schemas.cel.records import ApplicationContent
-from schemas.errors import ConfigError, PeerError
+from schemas.errors import ConfigError, as_config_error
 from schemas.replay.log_replay import CEL
 
 if TYPE_CHECKING:
@@ -77,12 +77,10 @@ def run_measure(settings: Settings, request: MeasureRequest, stop: Stop) -> str:
     if not _TYPE.fullmatch(request.event_type):
         raise ConfigError(f"--type {request.event_type!r}: expected dotted words like app.config")
     digest = digest_of(request.file)
-    try:
+    with as_config_error("--name, --type"):
         content = ApplicationContent(
             event_type=request.event_type, name=request.name or str(request.file.absolute()), digest=digest
         )
-    except PeerError as error:
-        raise ConfigError(f"--name, --type: {error.detail}") from error
     others = [CelFile(name, path, pause=stop.wait) for name, path in settings.logs.cel.items() if name != log]
     with TpmDevice(settings.tpm, pause=stop.wait).registers() as registers:
         lifetime = registers.pcr_lifetime()

@@ -20,7 +20,7 @@ from runtime import clock
 from runtime.durable import write_durable
 from runtime.mqtt import Message, MqttConnection, Session
 from runtime.service import Stop
-from schemas.errors import ConfigError, PeerError, WorldError
+from schemas.errors import ConfigError, PeerError, WorldError, as_config_error
 from schemas.messages import passport_proof, result_token
 from schemas.messages.passport_proof import PassportProof, encode_proof
 from schemas.messages.result_token import ResultFormat
@@ -110,10 +110,8 @@ def _challenge(request: PassportRequest) -> bytes | None:
         raise ConfigError("--challenge, --proof: one needs the other")
     if request.challenge is None:
         return None
-    try:
+    with as_config_error("--challenge"):
         return passport_proof.parse_challenge(request.challenge)
-    except PeerError as error:
-        raise ConfigError(f"--challenge: {error.detail}") from error
 
 
 def _fetch(settings: Settings, identity: Identity, wait_s: float) -> bytes:

@@ -15,7 +15,7 @@ from endorser.settings import ROLE, Settings
 from runtime.durable import write_durable
 from runtime.settings import load, naming
 from runtime.telemetry import configure_logging
-from schemas.errors import ConfigError, PeerError
+from schemas.errors import as_config_error
 from schemas.identifiers import Ueid, parse_ueid_text
 
 if TYPE_CHECKING:
@@ -98,10 +98,8 @@ def device_of(text: str) -> Ueid:
     Raises:
         ConfigError: it is not a UEID.
     """
-    try:
+    with as_config_error(f"UEID {text[:80]!r}"):
         return parse_ueid_text(text)
-    except PeerError as error:
-        raise ConfigError(f"UEID {text[:80]!r}: {error.detail}") from error
 
 
 def write_endorsement(out: Path | None, signed: bytes | None, outcome: str) -> str:

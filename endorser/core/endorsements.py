@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 
-from schemas.errors import ConfigError, PeerError
+from schemas.errors import ConfigError, PeerError, as_config_error
 from schemas.hashes import HashAlgorithm
 from schemas.identifiers import MAX_UEID_BYTES, Ueid, parse_ueid, parse_ueid_text
 from schemas.ima.signature import FileKey, make_file_key, parse_file_key
@@ -69,11 +69,9 @@ def endorse(
     Raises:
         ConfigError: the key cannot attest, or the group's name is empty or too long.
     """
-    try:
+    with as_config_error("attesting key"):
         public = parse_any_public(raw_public)
         check_attestation_key(public)
-    except PeerError as error:
-        raise ConfigError(f"attesting key: {error.detail}") from error
     if group is not None and not 0 < len(group.encode()) <= MAX_GROUP_BYTES:
         raise ConfigError(f"group: expected 1 to {MAX_GROUP_BYTES} bytes of text")
     endorsement = Endorsement(
@@ -148,10 +146,8 @@ def sign_policy_text(statement: Statement, text: str, key: EllipticCurvePrivateK
         raise ConfigError("id: missing, expected the policy's name")
     if len(text) > MAX_POLICY_CHARACTERS:
         raise ConfigError(f"{len(text)} characters, the limit is {MAX_POLICY_CHARACTERS}")
-    try:
+    with as_config_error("id"):
         check_name(name)
-    except PeerError as error:
-        raise ConfigError(f"id: {error.detail}") from error
     policy = SignedPolicy(
         id=name,
         version=statement.version,
@@ -221,14 +217,10 @@ def parse_any_file_key(name: str, raw: bytes) -> FileKey:
             public = load(raw).public_key()
         except (ValueError, UnsupportedAlgorithm):
             continue
-        try:
+        with as_config_error(name):
             return make_file_key(public)
-        except PeerError as error:
-            raise ConfigError(f"{name}: {error.detail}") from error
-    try:
+    with as_config_error(name):
         return parse_file_key(raw)
-    except PeerError as error:
-        raise ConfigError(f"{name}: {error.detail}") from error
 
 
 def describe(verified: Endorsement | ReferenceValues | SignedPolicy, dates: Iterable[str]) -> str:

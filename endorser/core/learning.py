@@ -16,7 +16,7 @@ from endorser.core.working_set import WorkingSet, plain_path
 from schemas.boot_log import records as boot_records
 from schemas.cel import in_cbor as cel_cbor
 from schemas.cel.records import ApplicationContent
-from schemas.errors import ConfigError, PeerError
+from schemas.errors import ConfigError, PeerError, as_config_error
 from schemas.hashes import HashAlgorithm
 from schemas.ima import records as ima_records
 from schemas.ima.formats import convert, detect_format
@@ -115,7 +115,7 @@ def learn_from_logs(logs: Mapping[str, bytes], selection: PcrSelection) -> Learn
     Raises:
         ConfigError: a log does not parse.
     """
-    try:
+    with as_config_error("log"):
         increments = dict(logs)
         if IMA in increments:
             raw = increments[IMA]
@@ -124,8 +124,6 @@ def learn_from_logs(logs: Mapping[str, bytes], selection: PcrSelection) -> Learn
             increments[TCG2] = b"".join(boot_records.split_records(increments[TCG2]).records)
         banks = tuple(bank.algorithm for bank in selection.banks)
         outcome = BankReplay(ReplayState(banks=banks), increments).whole
-    except PeerError as error:
-        raise ConfigError(f"log: {error.detail}") from error
     registers = {}
     if TCG2 in increments:
         registers = _registers(outcome.state, PcrValues({}), selection, selection)
@@ -181,10 +179,8 @@ def _put_together(pushes: Sequence[_Push]) -> _Boot:
                     f"log {name}: entries {len(entries)} to {start - 1} are missing; capture from a baseline on, which "
                     "an agent sends when it starts"
                 )
-            try:
+            with as_config_error(f"log {name}"):
                 entries[start:] = _split(name, increment.records, boot, start)
-            except PeerError as error:
-                raise ConfigError(f"log {name}: {error.detail}") from error
     return boot
 
 
@@ -208,10 +204,8 @@ def _reproduce(boot: _Boot, last: _Push) -> Replayed:
     banks = tuple(bank.algorithm for bank in selection.banks)
     quoted = Quoted(selection=selection, digest=last.quoted.pcr_digest, algorithm=last.signature.hash)
     increments = {name: b"".join(entries) for name, entries in boot.logs.items() if entries}
-    try:
+    with as_config_error("this device's logs do not parse"):
         outcome = BankReplay(ReplayState(banks=banks), increments).until(quoted, boot.values)
-    except PeerError as error:
-        raise ConfigError(f"this device's logs do not parse: {error.detail}") from error
     if outcome is None:
         raise ConfigError(
             "this device's logs and PCR values do not reproduce its quote: nothing is learned from it. Is the capture "

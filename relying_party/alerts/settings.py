@@ -10,10 +10,10 @@ from relying_party.alerts.silence import SilenceSettings
 from relying_party.alerts.storms import StormSettings
 from relying_party.settings import check_verifier_keys
 from runtime.mqtt import MqttSettings
+from runtime.settings import check_name_setting
 from runtime.telemetry import check_metrics_address
-from schemas.errors import ConfigError, PeerError
+from schemas.errors import ConfigError
 from schemas.messages.alert import Condition
-from schemas.topics import check_name
 
 ROLE: Final = "relying-party-alerts"
 MQTT_RECEIVER: Final = "mqtt"
@@ -36,7 +36,7 @@ class RuleSettings:
     receivers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_name("name", self.name)
+        check_name_setting(self.name)
         for condition in self.to:
             if condition not in _ALL_BAD:
                 raise ConfigError(f"to: {condition!r}, expected some of {', '.join(_ALL_BAD)}")
@@ -84,7 +84,7 @@ class WebhookSettings:
     give_up_after_s: float = _DAY_S
 
     def __post_init__(self) -> None:
-        _check_name("name", self.name)
+        check_name_setting(self.name)
         _check_url(self.url, plain_http=self.plain_http)
         _check_positive(self, "timeout_s", "retry_first_s", "retry_last_s", "give_up_after_s")
 
@@ -114,7 +114,7 @@ class AlertmanagerSettings:
     stands_s: float = _DAY_S
 
     def __post_init__(self) -> None:
-        _check_name("name", self.name)
+        check_name_setting(self.name)
         _check_url(self.url, plain_http=self.plain_http)
         _check_positive(self, "timeout_s", "resend_s")
         if self.stands_s < 2 * self.resend_s:
@@ -183,13 +183,6 @@ class AlertSettings:
         """The names of all receivers."""
         named = [*(each.name for each in self.webhooks), *(each.name for each in self.alertmanagers)]
         return [*named, MQTT_RECEIVER] if self.publish else named
-
-
-def _check_name(field_name: str, name: str) -> None:
-    try:
-        check_name(name)
-    except PeerError as error:
-        raise ConfigError(f"{field_name}: {error.detail}") from error
 
 
 def _check_url(url: str, *, plain_http: bool) -> None:

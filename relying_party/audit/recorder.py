@@ -26,13 +26,13 @@ from runtime.keys import load_public_keys
 from runtime.metrics_page import serve_metrics
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
 from runtime.service import Stop
-from runtime.settings import naming
+from runtime.settings import check_name_setting, naming
 from runtime.telemetry import Logger, check_metrics_address, configure_logging
 from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.limits import MAX_MESSAGE_BYTES, MAX_REFERENCE_VALUES_BYTES
 from schemas.messages.trust_objects import TRUST_OBJECTS, TrustedSigners
-from schemas.topics import TopicKind, check_name
+from schemas.topics import TopicKind
 
 _LOG: Final = Logger("recorder")
 _BATCH_MAX: Final = 256
@@ -98,10 +98,7 @@ class RecorderSettings:
 
     def __post_init__(self) -> None:
         check_metrics_address(self.metrics_port, self.metrics_host)
-        try:
-            check_name(self.name)
-        except PeerError as error:
-            raise ConfigError(f"name: {error.detail}") from error
+        check_name_setting(self.name)
         if not 0 < self.waiting_max < self.mqtt.receive_maximum:
             limit = self.mqtt.receive_maximum - 1
             raise ConfigError(f"waiting_max: {self.waiting_max}, expected 1 to {limit} (below mqtt.receive_maximum)")

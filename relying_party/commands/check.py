@@ -12,7 +12,7 @@ from relying_party.commands.expectation_options import (
 )
 from relying_party.commands.trust_options import add_trust_options, trust_settings
 from runtime.keys import read_file
-from schemas.errors import ConfigError, PeerError
+from schemas.errors import ConfigError, as_config_error
 from schemas.messages.passport_proof import parse_challenge
 
 if TYPE_CHECKING:
@@ -55,9 +55,7 @@ def run(options: argparse.Namespace) -> int:
         content = read_file(options.token)
         attestation = results.verify(content, ueid=ueid)
         if options.challenge is not None:
-            try:
+            with as_config_error("--challenge"):
                 challenge = parse_challenge(options.challenge)
-            except PeerError as error:
-                raise ConfigError(f"--challenge: {error.detail}") from error
             attestation = results.verify_passport(content, challenge, read_file(options.proof))
         return print_attestation(attestation, as_json=options.json)

@@ -10,7 +10,7 @@ from relying_party.settings import Settings
 from relying_party.terminal.table import line_of
 from runtime import clock
 from runtime.command_line import EXIT_FAILED, EXIT_OK
-from schemas.errors import ConfigError, PeerError
+from schemas.errors import as_config_error
 from schemas.identifiers import Ueid, parse_ueid_text
 from schemas.instants import SECOND_US
 
@@ -47,10 +47,8 @@ def expected_ueid(options: argparse.Namespace) -> Ueid | None:
     """
     if options.ueid is None:
         return None
-    try:
+    with as_config_error("--ueid"):
         return parse_ueid_text(options.ueid)
-    except PeerError as error:
-        raise ConfigError(f"--ueid: {error.detail}") from error
 
 
 def print_attestation(attestation: Attestation, *, as_json: bool) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.time_stamps.address import parse_tsa_urls
-from schemas.errors import ConfigError, PeerError
+from schemas.errors import ConfigError, as_config_error
 from schemas.tlog.signed_note import check_key_name
 
 _MIN_INTERVAL_S = 0.05
@@ -68,10 +68,8 @@ class AuditSettings:
         if not 0 <= self.retention_days <= _MAX_RETENTION_DAYS:
             raise ConfigError(f"retention_days: {self.retention_days}, expected 0 to {_MAX_RETENTION_DAYS}")
         if self.origin is not None:
-            try:
+            with as_config_error("origin"):
                 check_key_name(self.origin)
-            except PeerError as error:
-                raise ConfigError(f"origin: {error.detail}") from error
 
     def key_path(self, made_by: str) -> Path:
         """The signing key's file.

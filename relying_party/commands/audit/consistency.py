@@ -12,7 +12,7 @@ from runtime.command_line import EXIT_FAILED, EXIT_OK
 from runtime.keys import read_file
 from runtime.settings import naming
 from schemas.codecs.printable import printable
-from schemas.errors import ConfigError, PeerError
+from schemas.errors import ConfigError, PeerError, as_config_error
 from schemas.tlog.checkpoint import verify_checkpoint
 from schemas.tlog.consistency_proof import ConsistencyProof, parse_consistency_proof
 from schemas.tlog.signed_note import NoteKey
@@ -69,10 +69,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _read_proof(path: Path) -> ConsistencyProof:
-    try:
+    with as_config_error(f"--check: {path}"):
         return parse_consistency_proof(read_file(path))
-    except PeerError as error:
-        raise ConfigError(f"--check: {path}: {error.detail}") from error
 
 
 def _verified(proof: ConsistencyProof, key: NoteKey, where: object) -> int:

@@ -14,7 +14,7 @@ from runtime.durable import write_durable
 from runtime.progress import Progress
 from schemas.audit.proof import AuditProof, ProvenEntry, ProvenHead, encode_proof
 from schemas.codecs.tst_info import extract_tst_info, parse_tst_info
-from schemas.errors import ConfigError, PeerError
+from schemas.errors import ConfigError, PeerError, as_config_error
 from schemas.identifiers import Ueid, parse_ueid_text
 from schemas.instants import microseconds
 from schemas.time_model import stamped
@@ -85,10 +85,8 @@ def parse_time(text: str) -> int:
 
 
 def _ueid(text: str) -> Ueid:
-    try:
+    with as_config_error("--attester"):
         return parse_ueid_text(text)
-    except PeerError as error:
-        raise ConfigError(f"--attester: {error.detail}") from error
 
 
 def _stamps(reader: AuditLogReader) -> dict[int, int]:

@@ -14,7 +14,7 @@ from runtime.progress import Progress
 from runtime.settings import naming
 from runtime.time_stamps.verifier import load_time_stamp_verifier
 from schemas.codecs.printable import printable
-from schemas.errors import ConfigError, PeerError, WorldError
+from schemas.errors import ConfigError, WorldError, as_config_error
 from schemas.identifiers import Ueid, parse_ueid_text, ueid_text
 from schemas.instants import iso_text
 from schemas.messages.handle import Handle
@@ -115,10 +115,8 @@ def _trust(options: argparse.Namespace) -> TimeTrust:
 def _only(text: str | None) -> Ueid | None:
     if text is None:
         return None
-    try:
+    with as_config_error("--ueid"):
         return parse_ueid_text(text)
-    except PeerError as error:
-        raise ConfigError(f"--ueid: {error.detail}") from error
 
 
 def _table(rows: Iterable[Row]) -> Iterator[str]:

@@ -11,9 +11,9 @@ from rich.console import Console
 from deploy.demo.broker import HOST
 from deploy.demo.embedded_tsa import ROOT_FILE
 from deploy.demo.layout import RunDirectory
+from deploy.demo.narrator import Narrator, StoppedError
 from deploy.demo.options import SCENARIO_SECONDS, Options
 from deploy.demo.problem import DemoError
-from deploy.demo.progress import Progress, StoppedError
 from deploy.demo.scenario.outcomes import Expectation, History, Moment, judge
 from deploy.demo.scenario.plan import Plan, Role, Step, plan
 from deploy.demo.scenario.report import Outcome, summary, write_report
@@ -46,10 +46,10 @@ class Show:
         self._options = options
         self._run = run
         self._stop = stop
-        self._progress = Progress(stop)
+        self._narrator = Narrator(stop)
         self._stage = Stage(
             run,
-            self._progress,
+            self._narrator,
             attesters=options.attesters,
             port=options.port,
             dashboard=not options.no_dashboard,
@@ -73,7 +73,7 @@ class Show:
             self._problem = str(error)
         except OSError as error:
             self._problem = f"{error.filename or 'the operating system'}: {error.strerror}"
-        self._progress.say("stopping everything …")
+        self._narrator.say("stopping everything …")
         try:
             outcome = self._judge()
         finally:
@@ -81,9 +81,9 @@ class Show:
         return self._conclude(outcome, interrupted=interrupted)
 
     def _announce(self) -> None:
-        say, port, verifier_key = self._progress.say, self._stage.port, self._run.public_key("verifier")
+        say, port, verifier_key = self._narrator.say, self._stage.port, self._run.public_key("verifier")
         say(f"everything is up; broker on {HOST}:{port}, anonymous, this machine only. In another terminal:")
-        self._progress.print(  # without a time in front, so that each line can be copied
+        self._narrator.print(  # without a time in front, so that each line can be copied
             f"  mosquitto_sub -p {port} -t 'attestream/v1/results/+' -F '%t %l bytes'",
             f"  {watch_command()} --port {port} --verifier-key {shlex.quote(str(verifier_key))}",
         )
@@ -97,7 +97,7 @@ class Show:
         names = {device.ueid: device.name for device in devices if device.ueid is not None}
         use_plain = self._options.plain or not sys.stdout.isatty()
         screen: Screen = (
-            PlainScreen(self._progress, names) if use_plain else LiveScreen(self._progress, names, Console())
+            PlainScreen(self._narrator, names) if use_plain else LiveScreen(self._narrator, names, Console())
         )
         started_s = clock.monotonic_s()
         try:
@@ -171,19 +171,19 @@ class Show:
     def _conclude(self, outcome: Outcome, *, interrupted: bool) -> int:
         """Prints the summary, writes the report; returns the exit status."""
         if interrupted:
-            self._progress.say("stopped before the scenario was over")
+            self._narrator.say("stopped before the scenario was over")
         if self._histories and any(history.moments for history in self._histories.values()):
-            self._progress.print(*summary(outcome, self._run.root, interrupted=interrupted))
+            self._narrator.print(*summary(outcome, self._run.root, interrupted=interrupted))
             if self._options.keep is not None:
-                self._progress.print(f"check the verifier's audit log: {fsck_command(self._run)}")
+                self._narrator.print(f"check the verifier's audit log: {fsck_command(self._run)}")
         elif self._problem:
-            self._progress.print(f"The demo failed: {self._problem}")
+            self._narrator.print(f"The demo failed: {self._problem}")
         if self._options.report is not None:
             kept = self._options.keep is not None
             try:
                 write_report(outcome, self._options.report, self._run, self._stage.port, kept=kept)
             except DemoError as error:
-                self._progress.print(f"error: {error}")
+                self._narrator.print(f"error: {error}")
                 return EXIT_FAILED
         if interrupted:
             return EXIT_INTERRUPTED

@@ -11,9 +11,9 @@ from deploy.demo.embedded_tsa import create_authority
 from deploy.demo.layout import RunDirectory
 from deploy.demo.machine.device import PATIENCE_S, Device, make_devices
 from deploy.demo.machine.firmware_log import Firmware, parse_registers
+from deploy.demo.narrator import Narrator
 from deploy.demo.problem import DemoError
 from deploy.demo.processes import Child, Children, python_command
-from deploy.demo.progress import Progress
 from deploy.demo.reference_files import choose_files, digests_of
 from deploy.demo.scenario.observer import Observer, newer_clock, replayable
 from deploy.demo.scenario.outcomes import History
@@ -34,13 +34,13 @@ class Stage:
     """One running system."""
 
     def __init__(
-        self, run: RunDirectory, progress: Progress, *, attesters: int, port: int | None, dashboard: bool = False
+        self, run: RunDirectory, narrator: Narrator, *, attesters: int, port: int | None, dashboard: bool = False
     ) -> None:
         """Starts nothing.
 
         Args:
             run: the folders.
-            progress: prints lines.
+            narrator: prints lines.
             attesters: how many devices.
             port: of the broker; None chooses a free one.
             dashboard: whether to serve the web page.
@@ -50,7 +50,7 @@ class Stage:
         self.devices: tuple[Device, ...] = ()
         self.port = port or 0
         self._fixed_port = port is not None
-        self._progress = progress
+        self._narrator = narrator
         self._attesters = attesters
         self._with_dashboard = dashboard
         self.dashboard_url = ""
@@ -69,7 +69,7 @@ class Stage:
             DemoError: something did not start.
             StoppedError: a stop was requested.
         """
-        step = self._progress.step
+        step = self._narrator.step
         self.run.make()
         for name in ("endorser", "distributor", "verifier"):
             generate_key_pair(self.run.private_key(name))
@@ -153,7 +153,7 @@ class Stage:
             case Action.TAMPER:
                 history.planted = str(device.tamper())
             case Action.REBOOT:
-                device.reboot(self.children, self._firmware, self._progress)
+                device.reboot(self.children, self._firmware, self._narrator)
             case Action.SILENCE:
                 device.stop_agent(self.children)
             case Action.REPLAY | Action.FORGE | Action.CROSS:
@@ -187,7 +187,7 @@ class Stage:
         self._wait_until_it_answers("Time Stamp Authority", child, tsa_port)
         path = configuration.write_distributor(self.run, self.port, self._tsa_url)
         self.children.start("handle-distributor", python_command("handle_distributor", "run", "--config", path))
-        self._progress.wait("first handle", lambda: self.observer.counts().get(TopicKind.HANDLES, 0) > 0, PATIENCE_S)
+        self._narrator.wait("first handle", lambda: self.observer.counts().get(TopicKind.HANDLES, 0) > 0, PATIENCE_S)
 
     def _publish_reference_values(self) -> None:
         files = choose_files()
@@ -209,7 +209,7 @@ class Stage:
         for device in self.devices:
             device.switch_on(self.children)
         for device in self.devices:
-            device.boot(self._firmware, self._progress)
+            device.boot(self._firmware, self._narrator)
 
     def _provision(self) -> None:
         children = []
@@ -217,7 +217,7 @@ class Stage:
             path = configuration.write_device(self.run, device, self.port)
             command = python_command("attester_agent", "provision", "--config", path, "--out", device.directory)
             children.append(self.children.start(f"provision-{device.number}", command))
-        self._progress.wait("attesting keys", lambda: self.children.all_ended(children), PROVISIONING_S)
+        self._narrator.wait("attesting keys", lambda: self.children.all_ended(children), PROVISIONING_S)
         endorsing.publish_endorsements(self.run, self.port, self.devices)
 
     def _wait_until_it_answers(self, what: str, child: Child, port: int) -> None:
@@ -225,7 +225,7 @@ class Stage:
             self.children.check(child)
             return broker.accepts(port)
 
-        self._progress.wait(what, answers, PATIENCE_S)
+        self._narrator.wait(what, answers, PATIENCE_S)
 
     def _publish_as_stranger(self, action: Action, device: Device) -> bool:
         victim, other = device.ueid, self.devices[device.number % len(self.devices)].ueid

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TextIO
 
+from deploy.demo.narrator import Narrator
 from deploy.demo.problem import DemoError
 from deploy.demo.processes import Child, Children, find_program
-from deploy.demo.progress import Progress
 from deploy.vm.boot_disk import write_boot_disk
 from deploy.vm.make import Boot, Make, board_command, firmware
 
@@ -49,7 +49,7 @@ class Machine:
     folder: Path
     sockets: Path
     children: Children
-    progress: Progress
+    narrator: Narrator
     boot_id: str = ""
     _tpm: Child | None = field(default=None, repr=False)
     _qemu: Child | None = field(default=None, repr=False)
@@ -123,11 +123,11 @@ class Machine:
             (*_SWTPM, "--tpmstate", f"dir={self.folder / 'tpm'}", "--ctrl", f"type=unixio,path={tpm_socket}"),
             essential=True,
         )
-        self.progress.wait("swtpm", tpm_socket.exists, 10)
+        self.narrator.wait("swtpm", tpm_socket.exists, 10)
         self._qemu = self.children.start(
             f"{self.make.name}-qemu", board_command(self.make, self.image, self.folder, self.sockets)
         )
-        self.progress.wait("QEMU", lambda: self._open_door(door), 30)
+        self.narrator.wait("QEMU", lambda: self._open_door(door), 30)
 
     @property
     def processor_s(self) -> float:
@@ -171,7 +171,7 @@ class Machine:
             return bool(self.boot_id)
 
         try:
-            self.progress.wait(f"{self.make.name}: the guest boots", booted, BOOT_S)
+            self.narrator.wait(f"{self.make.name}: the guest boots", booted, BOOT_S)
         except DemoError as error:
             tail = self.console.read_bytes()[-1500:].decode("utf-8", "replace") if self.console.exists() else ""
             raise DemoError(f"{error}; the end of its console:\n{tail}") from error
@@ -193,7 +193,7 @@ class Machine:
                     answers.append(Answer(status=int(parts[1]), output=text))
             return bool(answers)
 
-        self.progress.wait(f"{self.make.name}: {command[:60]!r}", answered, seconds)
+        self.narrator.wait(f"{self.make.name}: {command[:60]!r}", answered, seconds)
         return answers[0]
 
     def must(self, command: str, *, seconds: float = COMMAND_S) -> str:
@@ -240,12 +240,12 @@ class Machine:
             spent_s = self._board_s
             return False
 
-        self.progress.wait(f"{self.make.name}: the guest goes down", is_down, DOWN_S)
+        self.narrator.wait(f"{self.make.name}: the guest goes down", is_down, DOWN_S)
         self._spent_s += spent_s
         self._close_door()
         board.process.wait()
         self.children.running.remove(board)
-        self.progress.wait("swtpm ends with its board", lambda: tpm.process.poll() is not None, 30)
+        self.narrator.wait("swtpm ends with its board", lambda: tpm.process.poll() is not None, 30)
         self.children.running.remove(tpm)
         self.switch_on()
         self.wait_booted()
@@ -271,7 +271,7 @@ class Machine:
         while self._status() != "suspended":
             if time.monotonic() > deadline_s:
                 return "the guest did not fall asleep"
-            self.progress.check()
+            self.narrator.check()
             time.sleep(0.2)
         time.sleep(asleep_s)
         self.board("system_wakeup")

@@ -16,9 +16,9 @@ from deploy.demo import broker
 from deploy.demo.configuration import toml
 from deploy.demo.embedded_tsa import ROOT_FILE, create_authority
 from deploy.demo.layout import RunDirectory
+from deploy.demo.narrator import Narrator
 from deploy.demo.problem import DemoError
 from deploy.demo.processes import Children, python_command
-from deploy.demo.progress import Progress
 from deploy.vm.machine import Machine
 from endorser.reference_sets import from_attester, from_packages, sign, write_learned
 from endorser.signed_files import publish_files, statement
@@ -62,13 +62,13 @@ def parse_push(heard: Heard) -> Evidence:
 class Outside:
     """Owned by the main thread."""
 
-    def __init__(self, run: RunDirectory, children: Children, progress: Progress) -> None:
+    def __init__(self, run: RunDirectory, children: Children, narrator: Narrator) -> None:
         """Starts nothing."""
         self.run: Final = run
         self.heard: Final[list[Heard]] = []
         self.port = 0
         self._children = children
-        self._progress = progress
+        self._narrator = narrator
         self._arrived: queue.Queue[Heard] = queue.Queue()
         self._ear: MqttConnection | None = None
         self._feed: ResultFeed | None = None
@@ -87,7 +87,7 @@ class Outside:
         create_authority(self.run.tsa)
         tsa_port = broker.free_port()
         self._start("tsa", python_command("deploy.demo.embedded_tsa", "--directory", self.run.tsa, "--port", tsa_port))
-        self._progress.wait("Time Stamp Authority", lambda: broker.accepts(tsa_port), PATIENCE_S)
+        self._narrator.wait("Time Stamp Authority", lambda: broker.accepts(tsa_port), PATIENCE_S)
         path = self._write(
             self.run.distributor / "distributor.toml",
             {
@@ -216,7 +216,7 @@ class Outside:
             found.extend(each for each in self.heard if wanted(each))
             return bool(found)
 
-        self._progress.wait(what, heard, patience_s)
+        self._narrator.wait(what, heard, patience_s)
         return found[0]
 
     def wait_result(self, what: str, wanted: Callable[[Standing], bool], patience_s: float = PATIENCE_S) -> Standing:
@@ -240,7 +240,7 @@ class Outside:
             return bool(found)
 
         try:
-            self._progress.wait(what, came, patience_s)
+            self._narrator.wait(what, came, patience_s)
         except DemoError as error:
             said = "no result at all"
             if last:
@@ -259,7 +259,7 @@ class Outside:
         self.port = broker.free_port()
         path = broker.write_configuration(self.run.broker, self.port)
         self._children.start("mosquitto", ("mosquitto", "-c", str(path)), essential=True)
-        self._progress.wait("broker", lambda: broker.accepts(self.port), PATIENCE_S)
+        self._narrator.wait("broker", lambda: broker.accepts(self.port), PATIENCE_S)
         topics = self._mqtt.topics
         filters = (
             topics.all_handles,

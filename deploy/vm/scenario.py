@@ -13,9 +13,9 @@ from typing import Final
 from deploy.demo.configuration import toml
 from deploy.demo.embedded_tsa import ROOT_FILE
 from deploy.demo.layout import RunDirectory
+from deploy.demo.narrator import Narrator
 from deploy.demo.problem import DemoError
 from deploy.demo.processes import Children
-from deploy.demo.progress import Progress
 from deploy.vm.faults import FAULTS
 from deploy.vm.machine import Machine
 from deploy.vm.outside import HEARTBEAT_S, Heard, Outside, parse_push
@@ -92,7 +92,7 @@ class Scenario:
         outside: Outside,
         run: RunDirectory,
         children: Children,
-        progress: Progress,
+        narrator: Narrator,
         programs: Sequence[str],
     ) -> None:
         """Starts nothing; ``programs`` have reference values and have not run yet."""
@@ -102,7 +102,7 @@ class Scenario:
         self._outside = outside
         self._run = run
         self._children = children
-        self._progress = progress
+        self._narrator = narrator
         self._programs = tuple(programs)
 
     def play(self, *, until_affirming: bool = False, by_page: bool = False) -> None:
@@ -155,12 +155,12 @@ class Scenario:
 
     @contextlib.contextmanager
     def _step(self, name: str) -> Iterator[None]:
-        started_s, spent_s = self._progress.seconds, self._machine.processor_s
-        with self._progress.step(name):
+        started_s, spent_s = self._narrator.seconds, self._machine.processor_s
+        with self._narrator.step(name):
             yield
         took = Step(
             name=name,
-            seconds=self._progress.seconds - started_s,
+            seconds=self._narrator.seconds - started_s,
             board_s=self._machine.processor_s - spent_s,
         )
         self.report.steps.append(took)
@@ -205,7 +205,7 @@ class Scenario:
             if found is None or fault.todo not in found.group(1):
                 wrong.append(f"{fault.name}:\n{said}")
             else:
-                self._progress.say(f"  {fault.name}: {found.group(0).strip()}")
+                self._narrator.say(f"  {fault.name}: {found.group(0).strip()}")
         if wrong:
             raise DemoError("the doctor missed a fault: " + "\n".join(wrong))
         self._note("faults", f"{len(FAULTS)}, each found by the doctor, with the next step")
@@ -269,7 +269,7 @@ class Scenario:
     def _known_programs(self) -> None:
         before = self._affirming("before")
         self._machine.must("; ".join(f"{program} </dev/null >/dev/null 2>&1" for program in self._programs) + "; true")
-        self._progress.say(f"  ran {', '.join(self._programs)}")
+        self._narrator.say(f"  ran {', '.join(self._programs)}")
         grown = self._outside.wait_result(
             "deltas",
             lambda each: _entries(each, "ima") >= _entries(before, "ima") + len(self._programs) and _is_good(each),
@@ -283,12 +283,12 @@ class Scenario:
         machine.must(read)  # so that IMA measures these programs now, not during the measurement
         tpm = _tpm_time(machine.must(_METRICS))
         machine.must("sleep 0.1")
-        first_s, sent = self._progress.seconds, len(self._pushes())
+        first_s, sent = self._narrator.seconds, len(self._pushes())
         before = machine.must(read)
-        self._progress.wait(
+        self._narrator.wait(
             f"{_MEASURED_PUSHES} heartbeats", lambda: len(self._pushes()) >= sent + _MEASURED_PUSHES, 120
         )
-        after, seconds = machine.must(read), self._progress.seconds - first_s
+        after, seconds = machine.must(read), self._narrator.seconds - first_s
         pushes = self._pushes()[sent:]
         spent = _tpm_time(machine.must(_METRICS))
         user, system = (
@@ -327,7 +327,7 @@ class Scenario:
         machine = self._machine
         machine.must("sync")
         machine.cut_power()
-        self._progress.say("  … board and TPM are dead; on again")
+        self._narrator.say("  … board and TPM are dead; on again")
         machine.switch_on()
         machine.wait_booted()
         standing = self._outside.wait_result(
@@ -351,7 +351,7 @@ class Scenario:
 
     def _note(self, name: str, seen: str) -> None:
         self.report.observations.append(Observation(name=name, seen=seen, heard=len(self._outside.heard)))
-        self._progress.say(f"  {name}: {seen}")
+        self._narrator.say(f"  {name}: {seen}")
 
 
 def _new_entries(evidence: Evidence) -> int:

@@ -8,18 +8,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from runtime.progress import Progress
 from tests.mutation.mutants import Mutant
 from tests.mutation.targets import own_tests
 
 _LEFT_OUT: Final = shutil.ignore_patterns(
     ".git", ".venv", ".cache", ".hypothesis", "__pycache__", "build", "dist", "htmlcov", "*.egg-info"
 )
-_PROGRESS_S: Final = 30.0  # between two lines, where nobody watches a terminal
 
 
 class TestsFailError(Exception):
@@ -41,7 +40,7 @@ def try_mutants(
         mutants: of one module.
         tests: folders of tests that are asked.
         at_once: mutants at a time.
-        title: begins a line of progress.
+        title: of the module, for the line of progress.
 
     Raises:
         TestsFailError: see there.
@@ -72,7 +71,7 @@ def try_mutants(
             start_new_session=True,
         )
         try:
-            unnoticed = _follow(process, json.dumps(job), _Progress(title, len(mutants)))
+            unnoticed = _follow(process, json.dumps(job), title, len(mutants))
         finally:
             _end(process)
         if unnoticed is None:
@@ -81,21 +80,21 @@ def try_mutants(
     return sorted((mutants[number] for number in unnoticed), key=lambda mutant: mutant.line)
 
 
-def _follow(process: subprocess.Popen[str], job: str, progress: "_Progress") -> list[int] | None:
+def _follow(process: subprocess.Popen[str], job: str, title: str, mutants: int) -> list[int] | None:
     """The numbers of the mutants that nothing noticed; None when not all were tried."""
     stdin, stdout = process.stdin, process.stdout
     if stdin is None or stdout is None:
         return None
     stdin.write(job)
     stdin.close()
-    unnoticed = []
-    for line in stdout:
-        outcome = json.loads(line)
-        if outcome["outcome"] == "unnoticed":
-            unnoticed.append(outcome["number"])
-        progress.one_more(len(unnoticed))
-    progress.clear()
-    return unnoticed if process.wait() == 0 and progress.is_complete else None
+    unnoticed, tried = [], 0
+    with Progress(f"mutants of {title}") as progress:
+        for tried, line in enumerate(stdout, 1):
+            outcome = json.loads(line)
+            if outcome["outcome"] == "unnoticed":
+                unnoticed.append(outcome["number"])
+            progress.report(tried, mutants)
+    return unnoticed if process.wait() == 0 and tried == mutants else None
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -106,27 +105,3 @@ def _end(process: subprocess.Popen[str]) -> None:
     for stream in (process.stdin, process.stdout):
         if stream is not None:
             stream.close()
-
-
-class _Progress:
-    def __init__(self, title: str, mutants: int) -> None:
-        self.tried = 0
-        self._title, self._mutants = title, mutants
-        self._shown = time.monotonic()
-
-    def one_more(self, unnoticed: int) -> None:
-        self.tried += 1
-        text = f"{self._title}: {self.tried} of {self._mutants} tried, {unnoticed} unnoticed"
-        if sys.stdout.isatty():
-            print(f"\r{text}\033[K", end="", flush=True)
-        elif time.monotonic() - self._shown >= _PROGRESS_S:
-            self._shown = time.monotonic()
-            print(text, flush=True)
-
-    @property
-    def is_complete(self) -> bool:
-        return self.tried == self._mutants
-
-    def clear(self) -> None:
-        if sys.stdout.isatty():
-            print("\r\033[K", end="", flush=True)

@@ -9,8 +9,8 @@ from typing import Final
 from deploy.demo.layout import RunDirectory
 from deploy.demo.machine.firmware_log import Firmware
 from deploy.demo.machine.kernel import Kernel
+from deploy.demo.narrator import Narrator
 from deploy.demo.processes import Child, Children, python_command
-from deploy.demo.progress import Progress
 from schemas.identifiers import Ueid
 
 PATIENCE_S: Final = 20.0
@@ -71,13 +71,13 @@ class Device:
         with socket.socket(socket.AF_UNIX) as connection:
             return connection.connect_ex(str(self.socket)) == 0
 
-    def boot(self, firmware: Firmware, progress: Progress) -> None:
+    def boot(self, firmware: Firmware, narrator: Narrator) -> None:
         """Firmware and kernel start and measure, once the TPM answers.
 
         Raises:
             DemoError: it does not, or does not do what the recorded one did.
         """
-        progress.wait(f"TPM of {self.name}", lambda: self.is_on, PATIENCE_S)
+        narrator.wait(f"TPM of {self.name}", lambda: self.is_on, PATIENCE_S)
         self.kernel = Kernel(self.tcti, self.directory, self.files)
         self.kernel.boot(firmware)
 
@@ -92,7 +92,7 @@ class Device:
             children.stop([self.agent])
             self.agent = None
 
-    def reboot(self, children: Children, firmware: Firmware, progress: Progress) -> None:
+    def reboot(self, children: Children, firmware: Firmware, narrator: Narrator) -> None:
         """Switches everything off in order, and on again: a new boot with new logs.
 
         Raises:
@@ -105,7 +105,7 @@ class Device:
         if self.tpm is not None:
             children.stop([self.tpm])
         self.switch_on(children)
-        self.boot(firmware, progress)
+        self.boot(firmware, narrator)
         self.start_agent(children)
 
     def tamper(self) -> Path:

@@ -11,7 +11,7 @@ from rich.rule import Rule
 from rich.text import Text
 from typing_extensions import override
 
-from deploy.demo.progress import Progress
+from deploy.demo.narrator import Narrator
 from relying_party.result_board import Standing
 from relying_party.terminal.selection import name_of
 from relying_party.terminal.table import headline_of, line_of, table_of
@@ -43,20 +43,20 @@ class Screen(Protocol):
 class PlainScreen(Screen):
     """A line for each step of the scenario, and for each change of an attester's standing."""
 
-    def __init__(self, progress: Progress, names: Mapping[Ueid, str]) -> None:
+    def __init__(self, narrator: Narrator, names: Mapping[Ueid, str]) -> None:
         """Prints nothing yet.
 
         Args:
-            progress: prints lines.
+            narrator: prints lines.
             names: of the attesters.
         """
-        self._progress = progress
+        self._narrator = narrator
         self._names = names
         self._headlines: dict[Ueid, tuple[object, ...]] = {}
 
     @override
     def report(self, text: str) -> None:
-        self._progress.say(f">> {text}")
+        self._narrator.say(f">> {text}")
 
     @override
     def show(self, changed: Sequence[Standing], standings: Sequence[Standing], now_us: int, footer: str) -> None:
@@ -64,7 +64,7 @@ class PlainScreen(Screen):
             headline = headline_of(standing)
             if self._headlines.get(standing.result.ueid) != headline:
                 self._headlines[standing.result.ueid] = headline
-                self._progress.say(line_of(standing, now_us, self._names))
+                self._narrator.say(line_of(standing, now_us, self._names))
 
     @override
     def close(self) -> None:
@@ -74,15 +74,15 @@ class PlainScreen(Screen):
 class LiveScreen(Screen):
     """A table that changes in place, and the scenario's lines under it."""
 
-    def __init__(self, progress: Progress, names: Mapping[Ueid, str], console: Console) -> None:
+    def __init__(self, narrator: Narrator, names: Mapping[Ueid, str], console: Console) -> None:
         """Starts to use the terminal's last lines.
 
         Args:
-            progress: knows the time since the start.
+            narrator: knows the time since the start.
             names: of the attesters.
             console: the terminal.
         """
-        self._progress = progress
+        self._narrator = narrator
         self._names = names
         self._lines: deque[str] = deque(maxlen=REPORT_LINES)
         self._live = Live(console=console, auto_refresh=False)
@@ -90,7 +90,7 @@ class LiveScreen(Screen):
 
     @override
     def report(self, text: str) -> None:
-        self._lines.append(f"[{self._progress.seconds:6.1f} s] {text}")
+        self._lines.append(f"[{self._narrator.seconds:6.1f} s] {text}")
 
     @override
     def show(self, changed: Sequence[Standing], standings: Sequence[Standing], now_us: int, footer: str) -> None:

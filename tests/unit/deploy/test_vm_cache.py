@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy import package
-from deploy.demo.progress import Progress
+from deploy.demo.narrator import Narrator
 from deploy.vm.play import cached_package
 from runtime.service import Stop
 
@@ -29,7 +29,7 @@ def test_of_two_runs_at_once_one_makes_the_package_and_both_have_it_whole(
 
     def run() -> bytes:
         start.wait()
-        return cached_package(tmp_path, Progress(Stop())).read_bytes()
+        return cached_package(tmp_path, Narrator(Stop())).read_bytes()
 
     monkeypatch.setattr(package, "build", build)
     monkeypatch.setattr(package, "fingerprint", lambda: "0" * 64)

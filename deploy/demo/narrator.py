@@ -1,4 +1,4 @@
-"""Progress lines, each with the seconds since the start; and waits that report themselves."""
+"""Tells what the demo does: lines with the seconds since the start, steps and waits that report themselves."""
 
 import contextlib
 import sys
@@ -17,7 +17,7 @@ class StoppedError(Exception):
     """A signal asked the demo to stop."""
 
 
-class Progress:
+class Narrator:
     """The output while the demo is set up and taken down."""
 
     def __init__(self, stop: Stop, output: TextIO = sys.stdout) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from schemas import limits
 from schemas.errors import PeerError
-from schemas.hashes import SHA1, SHA256, SHA384
-from schemas.ima.records import ImaBankMode, parse_entry, read_records, split_records
+from schemas.hashes import HASH_ALGORITHMS, SHA1, SHA256, SHA384, HashAlgorithm
+from schemas.ima.records import ImaBankMode, cut_records, parse_entry, read_records, split_records
 from schemas.reasons import Reason
 from tests.builders.log_bytes import field, ima_legacy, ima_ng, ima_record
 
@@ -144,6 +144,70 @@ def refused(data: bytes) -> str:
 )
 def test_what_is_no_entry_is_refused(data: bytes, complaint: str) -> None:
     assert complaint in refused(data)
+
+
+def test_an_entry_may_be_as_large_as_the_limits_allow() -> None:
+    data = field(LABELLED) + field(b"p" * (limits.MAX_LOG_ENTRY_BYTES - len(field(LABELLED)) - 5) + b"\0")
+    assert len(data) == limits.MAX_LOG_ENTRY_BYTES == 65536
+    large = struct.pack("<I", 23) + SHA1.digest(data) + field(b"ima-ng") + field(data)
+    named = ima_record(b"n" * 255, LABELLED, b"/1\0", pcr_index=0)
+    legacy = ima_legacy(b"p" * 255, b"")
+    assert split_records(large + named + legacy) == ((large, named, legacy), b"")
+    assert [parse_entry(each).pcr_index for each in (large, named, legacy)] == [23, 0, 10]
+    assert parse_entry(legacy).raw_path == b"p" * 255
+    assert parse_entry(named).template_name == "n" * 255
+
+
+def test_the_entry_that_is_wrong_is_named() -> None:
+    good, bad = ima_ng(b"/1", b""), ima_record(b"ima-ng", LABELLED, b"/1\0", template_hash=b"\x01" * 20)
+    for data, complaint in (
+        (good + ima_ng(b"/1", b"", pcr_index=24), f"entry at offset {len(good)}: PCR 24, template name of 6 bytes"),
+        (good + good[:-1], f"the entry at offset {len(good)} is cut short"),
+        (good[:-1], "the entry at offset 0 is cut short"),
+        (good + VIOLATION + bad, "entry 2: its template hash is not that of its data"),
+        (bad + good, "entry 0: its template hash"),
+        (good + struct.pack("<I20sI6sI", 10, bytes(20), 6, b"ima-ng", 65537), f"entry at offset {len(good)}: 65537"),
+    ):
+        with pytest.raises(PeerError) as caught:
+            read_records(data)
+        assert caught.value.reason is Reason.LOG_MALFORMED
+        assert caught.value.detail.startswith(f"IMA list: {complaint}")
+
+
+def test_a_violation_is_no_wrong_hash() -> None:
+    records = read_records(ima_ng(b"/1", b"") + VIOLATION)
+    assert list(records.violations(2)) == [False, True]
+    assert records.template_hashes[1] == bytes(20)
+    assert parse_entry(VIOLATION).violation
+    assert parse_entry(VIOLATION).file_digest is None
+
+
+@pytest.mark.parametrize("algorithm", HASH_ALGORITHMS, ids=lambda algorithm: algorithm.name)
+def test_a_list_of_one_bank_has_template_hashes_of_its_size(algorithm: HashAlgorithm) -> None:
+    data = field(LABELLED) + field(b"/1\0")
+    record = struct.pack("<I", 10) + algorithm.digest(data) + field(b"ima-ng") + field(data)
+    records = cut_records(record * 2 + record[:-1], algorithm)
+    assert records.ends == [len(record), 2 * len(record)]
+    assert records.template_hashes == [algorithm.digest(data)] * 2
+    assert records.template_names == [b"ima-ng"] * 2
+    assert records.hashed == [data] * 2
+    assert records.pcr_indices == [10, 10]
+
+
+def test_a_signature_that_is_empty_is_none() -> None:
+    assert parse_entry(ima_record(b"ima-sig", LABELLED, b"/s\0", b"")).signature is None
+    assert parse_entry(ima_record(b"ima-sig", LABELLED, b"/s\0", b"s")).signature == b"s"
+    assert parse_entry(ima_ng(b"/s", b"")).signature is None
+    entry = parse_entry(ima_record(b"ima-sig", LABELLED, b"/s\0", b"s"))
+    assert entry.fields == {"d-ng": LABELLED, "n-ng": b"/s", "sig": b"s"}
+
+
+def test_names_that_are_not_utf8_are_shown_in_hexadecimal() -> None:
+    assert parse_entry(ima_record(b"\xff", b"")).template_name == "\\xff"
+
+
+def test_the_modes_have_the_names_that_states_hold() -> None:
+    assert list(ImaBankMode) == ["hashed", "padded-sha1"]
 
 
 @pytest.mark.parametrize("path", [b"/1", b""])

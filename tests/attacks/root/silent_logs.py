@@ -1,8 +1,11 @@
 """Logs that show nothing: what is not measured cannot be found bad, and is therefore not affirmed."""
 
+from dataclasses import replace
+
 from schemas.hashes import SHA256
 from schemas.reasons import Reason
 from tests.attacks.catalogue import Attacker, Kind
+from tests.attacks.hand_made import push_of
 from tests.attacks.scene import Scene
 from tests.attacks.seen import Seen, of_step
 from tests.builders.log_bytes import EV_NO_ACTION, agile_event, ima_ng, spec_id_record
@@ -90,6 +93,17 @@ def boot_log_without_events(scene: Scene) -> Seen:
     return of_step(bench.take(bench.device.sign(push.body, push.unsigned_increments, values)))
 
 
+@NOT_MEASURED.attack("none", code=Reason.REFERENCE_VALUES_MISSING)
+def policy_that_asks_for_no_log(scene: Scene) -> Seen:
+    """The operator's policy names a set of files and no log that measures files; no log is sent."""
+    bench = Bench(policy_changes={"logs": LogsTable()})
+    references = make_references(bench.device, registers={})
+    bench.trust = make_trust(bench.device, handles=(bench.handle,), policy=bench.policy, references=(references,))
+    bench.device.run(b"/tmp/evil", b"evil")
+    values = {SHA256: {index: bench.device.pcrs[index] for index in range(11)}}
+    return of_step(bench.take(push_of(bench.device, {}, values)))
+
+
 @NOT_MEASURED.attack("none", code=Reason.LOG_MISSING)
 def a_bare_value_instead_of_the_list(scene: Scene) -> Seen:
     """PCR 10 is sent as a value, as PCRs without a log are, and the list is left out."""
@@ -114,6 +128,20 @@ def learned_as_zeros(scene: Scene) -> Seen:
     device.run(b"/usr/bin/true", b"true")
     bench.trust = make_trust(device, handles=(bench.handle,), policy=bench.policy)
     return of_step(bench.take(device.push()))
+
+
+@UNUSED_BANK.attack("none", code=Reason.BANK_NOT_EXTENDED)
+def locality_that_no_pcr_binds(scene: Scene) -> Seen:
+    """As before, and the boot log states that TPM2_Startup came from locality 3, whose first value is not zero."""
+    bench = Bench(policy_changes={"logs": LogsTable(ima=(10,))})
+    device = bench.device
+    device.pcrs.update({index: bytes(32) for index in range(11)})
+    stated = agile_event(0, EV_NO_ACTION, {SHA256.tpm_id: bytes(32)}, b"StartupLocality\0\3")
+    device.boot_log, device.ima_list = [device.boot_log[0], stated], []
+    device.run(b"/usr/bin/true", b"true")
+    bench.trust = make_trust(device, handles=(bench.handle,), policy=bench.policy)
+    values = {SHA256: {index: bytes(32) for index in range(10)}}
+    return of_step(bench.take(replace(device.push(), unsigned_pcrs=values)))
 
 
 @UNUSED_BANK.attack("none", "contraindicated")

@@ -13,9 +13,9 @@ from schemas.ima.records import ImaBankMode
 from schemas.reasons import Reason
 from schemas.reasons.row import UNDECIDED, Effect
 from schemas.reasons.table import REASONS
-from schemas.replay.log_replay import TCG2
+from schemas.replay.log_replay import IMA, TCG2
 from schemas.time_model import quote_made
-from schemas.tpm.pcr import PcrSelection, initial_value
+from schemas.tpm.pcr import STARTUP_LOCALITIES, PcrSelection, initial_value
 from schemas.verdicts import Freshness, Tier, TrustClaim, Weight, overall_status
 from verifier_worker.core.checks.appraisal_input import AppraisalInput, Check
 from verifier_worker.core.checks.secure_boot import loaders_are_as_required, secure_boot_is_as_required
@@ -35,8 +35,19 @@ def policy_applies(given: AppraisalInput) -> Iterator[Finding]:
         yield Finding(reason=Reason.POLICY_MISSING)
     for name in given.references.missing:
         yield Finding(reason=Reason.REFERENCE_VALUES_MISSING, detail=name)
-    if not given.references.registers and not given.references.files and not given.references.keys:
+    if not _is_anything_judged(given):
         yield Finding(reason=Reason.REFERENCE_VALUES_MISSING)
+
+
+def _is_anything_judged(given: AppraisalInput) -> bool:
+    """Values of files judge nothing where the policy asks for no log that measures files."""
+    references, policy = given.references, given.policy
+    if references.registers or policy is None:
+        return bool(references.registers or references.files or references.keys)
+    if policy.secure_boot or policy.no_test_keys or policy.loaders or policy.rules:
+        return bool(references.files or references.keys)
+    judged = bool(references.files) and any(name != TCG2 for name in policy.logs)
+    return judged or (bool(references.keys) and IMA in policy.logs)
 
 
 def handle_is_known_and_current(given: AppraisalInput) -> Iterator[Finding]:
@@ -160,11 +171,12 @@ def banks_are_extended(given: AppraisalInput) -> Iterator[Finding]:
     """The firmware measures into each bank that reference values speak of.
 
     It always measures its own version into PCR 0. A bank in which that did not happen is open: whoever owns the
-    operating system can extend the values of any other platform into it.
+    operating system can extend the values of any other platform into it. The locality that the boot log states counts
+    for nothing here: no PCR binds that event where nothing was measured after it.
     """
     for bank in given.references.registers:
-        first = initial_value(bank, 0, given.state.replay.startup_locality)
-        if (bank, 0) in given.state.selection and given.state.value(bank, 0) == first:
+        first = {initial_value(bank, 0, locality) for locality in STARTUP_LOCALITIES}
+        if (bank, 0) in given.state.selection and given.state.value(bank, 0) in first:
             yield Finding(reason=Reason.BANK_NOT_EXTENDED, detail=bank.name)
 
 

@@ -16,7 +16,7 @@ from schemas.reasons import Reason
 from schemas.tpm.pcr import parse_selection_text
 from schemas.verdicts import Tier
 from tests.builders.file_signing import file_key, sign_file
-from tests.builders.log_bytes import ima_ng, ima_record
+from tests.builders.log_bytes import EV_NO_ACTION, agile_event, ima_ng, ima_record
 from tests.worlds.device import make_policy, make_references, make_trust
 from tests.worlds.step_bench import APP, Bench, CelBench
 from verifier_worker.core.lasting import MAX_LASTING, Lasting
@@ -97,6 +97,21 @@ def test_a_bank_that_the_firmware_does_not_extend_vouches_for_nothing() -> None:
     taken = bench.take(bench.device.push())
     assert bench.verdict() == (Tier.NONE, {Reason.BANK_NOT_EXTENDED})
     assert [finding.detail for finding in taken.findings] == ["sha256"]
+
+
+@pytest.mark.parametrize("locality", [3, 4])
+def test_a_locality_that_no_pcr_binds_extends_no_bank(locality: int) -> None:
+    """The boot log states where TPM2_Startup came from; nothing was measured after that, so anybody can write it."""
+    bench = Bench(policy_changes={"logs": LogsTable(ima=(10,))})
+    device = bench.device
+    device.pcrs.update({index: bytes(32) for index in range(11)})
+    stated = agile_event(0, EV_NO_ACTION, {SHA256.tpm_id: bytes(32)}, b"StartupLocality\0" + bytes([locality]))
+    device.boot_log, device.ima_list = [device.boot_log[0], stated], []
+    device.run(b"/usr/bin/true", b"true")
+    bench.trust = make_trust(device, handles=(bench.handle,), policy=bench.policy)
+    values = {SHA256: {index: bytes(32) for index in range(10)}}
+    bench.take(replace(device.push(), unsigned_pcrs=values))
+    assert bench.verdict() == (Tier.NONE, {Reason.BANK_NOT_EXTENDED})
 
 
 def test_a_firmware_pcr_that_the_boot_log_does_not_extend_is_not_explained() -> None:

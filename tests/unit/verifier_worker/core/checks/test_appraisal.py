@@ -17,11 +17,12 @@ from verifier_worker.core.checks.appraisal import (
     appraise_measurements,
     appraise_moment,
     missing_registers,
+    policy_applies,
     verdict_of,
 )
 from verifier_worker.core.checks.appraisal_input import AppraisalInput
 from verifier_worker.core.finding import Finding
-from verifier_worker.core.policy.policy_file import AppraisalPolicy
+from verifier_worker.core.policy.policy_file import AppraisalPolicy, BootTable, LogsTable, RuleTable
 from verifier_worker.core.state import Verdict
 
 SECOND_US = 1_000_000
@@ -105,6 +106,33 @@ def test_reference_values_of_one_kind_are_reference_values(given: AppraisalInput
     assert moment(nothing) == [(Reason.REFERENCE_VALUES_MISSING, "")]
     one = {"registers": {SHA256: {}}, "files": frozenset({b""}), "keys": (object(),)}[kind]
     assert moment(in_references(nothing, **{kind: one})) == []
+
+
+@pytest.mark.parametrize(
+    ("logs", "asked", "kind", "judged"),
+    [
+        (LogsTable(), {}, "files", False),
+        (LogsTable(), {}, "keys", False),
+        (LogsTable(tcg2=(0, 7)), {}, "files", False),
+        (LogsTable(ima=(10,)), {}, "files", True),
+        (LogsTable(ima=(10,)), {}, "keys", True),
+        (LogsTable(cel={"app": (14,)}), {}, "files", True),
+        (LogsTable(cel={"app": (14,)}), {}, "keys", False),
+        (LogsTable(tcg2=(4, 7)), {"boot": BootTable(secure_boot=True)}, "files", True),
+        (LogsTable(tcg2=(4, 7)), {"boot": BootTable(no_test_keys=True)}, "files", True),
+        (LogsTable(tcg2=(4, 7)), {"boot": BootTable(loaders=("ab" * 32,))}, "keys", True),
+        (LogsTable(), {"rules": (RuleTable(name="a", when="clock_safe", then="warning"),)}, "files", True),
+        (LogsTable(), {}, "registers", True),
+    ],
+)
+def test_values_that_the_policy_asks_no_log_about_judge_nothing(
+    given: AppraisalInput, logs: LogsTable, asked: dict[str, object], kind: str, *, judged: bool
+) -> None:
+    policy = make_policy(pcrs="sha256:0-10,14", logs=logs, **asked)
+    nothing = in_references(replace(given, policy=policy), registers={}, files=frozenset(), keys=())
+    one = {"registers": {SHA256: {}}, "files": frozenset({b""}), "keys": (object(),)}[kind]
+    found = [finding.reason for finding in policy_applies(in_references(nothing, **{kind: one}))]
+    assert found == ([] if judged else [Reason.REFERENCE_VALUES_MISSING])
 
 
 # -- time --------------------------------------------------------------------------------------------------------------

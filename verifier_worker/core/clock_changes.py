@@ -20,7 +20,7 @@ modulo 2^32, since keys outside the endorsement hierarchy see them with a secret
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import StrEnum, auto
 from typing import Final
 
 from schemas.reasons import Reason
@@ -30,12 +30,12 @@ from schemas.time_model import counter_steps
 class ClockChange(StrEnum):
     """What happened to a TPM between two quotes."""
 
-    RUNNING = "running"
-    RESUMED = "resumed"
-    REBOOTED = "rebooted"
-    CLEARED = "cleared"
-    RAN_BACK = "ran-back"
-    REPLAYED = "replayed"
+    RUNNING = auto()
+    RESUMED = auto()
+    REBOOTED = auto()
+    CLEARED = auto()
+    RAN_BACK = auto()
+    REPLAYED = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -183,7 +183,7 @@ class AppraisalPolicy:
     secure_boot: bool
     no_test_keys: bool
     loaders: frozenset[bytes]
-    unmarked: tuple[str, ...] = ()
+    unmarked: tuple[str, ...]
     weights: Mapping[Reason, Weight]
     rules: tuple[WeighedRule, ...]
 

@@ -247,6 +247,12 @@ def test_a_pattern_is_below_the_root(pattern: str) -> None:
     assert "ima.exclude" in problem(ima=ImaTable(exclude=("/var/*", pattern)))
 
 
+def test_a_pattern_may_name_any_character_below_the_root() -> None:
+    excluded = policy(ima=ImaTable(exclude=("/X*",))).excluded
+    assert excluded is not None
+    assert excluded.fullmatch("/X11")
+
+
 def test_patterns_are_at_most_sixty_four() -> None:
     assert policy(ima=ImaTable(exclude=("/a*",) * MAX_EXCLUDED)).excluded is not None
     assert "65 patterns, the limit is 64" in problem(ima=ImaTable(exclude=("/a*",) * (MAX_EXCLUDED + 1)))
@@ -272,7 +278,7 @@ def test_what_is_asked_of_a_boot_needs_its_pcrs_in_the_boot_log(boot: BootTable,
     assert policy(boot=boot, logs=LogsTable(tcg2=exact)).no_test_keys is boot.no_test_keys
 
 
-@pytest.mark.parametrize("loader", ["ab" * 31, "ab" * 33, "zz" * 32, "", " " * 64, "ab" * 31 + "a\u0661"])
+@pytest.mark.parametrize("loader", ["ab" * 31, "ab" * 33, "zz" * 32, "XX" * 32, "", " " * 64, "ab" * 31 + "a\u0661"])
 def test_a_loader_is_a_sha256_in_hexadecimal(loader: str) -> None:
     assert "boot.loaders" in problem(boot=BootTable(loaders=(LOADER, loader)), logs=ALL_BOOT_PCRS)
 

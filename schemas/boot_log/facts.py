@@ -105,7 +105,7 @@ class BootFacts:
         """
         facts = self
         for event in events:
-            if event.pcr_index in _PCRS and event.extended and banks:
+            if event.pcr_index in _PCRS and event.extended:
                 facts = facts._with(event, banks)
         return facts
 
@@ -144,7 +144,7 @@ class BootFacts:
         images = self.images
         if len(images) < MAX_IMAGES:
             strongest = max(banks, key=lambda bank: bank.size)
-            images = (*images, digests.get(strongest.tpm_id, b""))
+            images = (*images, digests[strongest.tpm_id])
         return replace(self, images=images, images_total=self.images_total + 1)
 
     def _with_secure_boot(self, event: BootEvent, banks: Collection[HashAlgorithm], *, separator: bool) -> "BootFacts":

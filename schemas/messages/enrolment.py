@@ -277,13 +277,12 @@ def verify_outcome(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) -> 
     required = (_UEID, _REQUEST, _OUTCOME_REASON, _OUTCOME_DETAIL)
     decoded = cbor.decode(payload, "outcome", max_bytes=MAX_OUTCOME_BYTES)
     items = as_map(decoded, "outcome", required=required, optional=(_OUTCOME_ENDORSEMENT,))
-    endorsement = items.get(_OUTCOME_ENDORSEMENT)
     return Outcome(
         ueid=parse_ueid(as_bytes(items[_UEID], "outcome ueid")),
         request=RequestDigest(as_bytes(items[_REQUEST], "outcome request", size=_DIGEST_BYTES)),
-        endorsement=None
-        if endorsement is None
-        else as_bytes(endorsement, "outcome endorsement", limit=_MAX_ENDORSEMENT_BYTES),
+        endorsement=as_bytes(items[_OUTCOME_ENDORSEMENT], "outcome endorsement", limit=_MAX_ENDORSEMENT_BYTES)
+        if _OUTCOME_ENDORSEMENT in items
+        else None,
         reason=as_text(items[_OUTCOME_REASON], "outcome reason", limit=64),
         detail=as_text(items[_OUTCOME_DETAIL], "outcome detail", limit=256),
     )

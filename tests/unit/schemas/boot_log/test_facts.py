@@ -132,6 +132,10 @@ def test_the_limits_are_as_documented() -> None:
     assert (VERSION_PCR, IMAGES_PCR, SECURE_BOOT_PCR) == (0, 4, 7)
 
 
+def test_the_states_of_secure_boot_have_the_names_in_results() -> None:
+    assert list(SecureBoot) == ["unknown", "enabled", "disabled"]
+
+
 def test_before_any_event_nothing_is_known() -> None:
     facts = BootFacts()
     assert (facts.version, facts.versions, facts.version_ended) == (None, 0, False)
@@ -218,6 +222,8 @@ def test_a_second_version_leaves_none_and_a_third_is_not_counted() -> None:
 
 
 def test_a_version_is_a_text_that_all_banks_cover() -> None:
+    guid = event(0, EventType.EV_S_CRTM_VERSION, bytes(range(16)))
+    assert after(guid).version == "03020100-0504-0706-0809-0a0b0c0d0e0f"
     unread = event(0, EventType.EV_S_CRTM_VERSION, b"\1\2\3")
     assert (after(unread).version, after(unread).versions) == (None, 1)
     partly = in_banks(version("1"), version("1").digests[0][1], None)

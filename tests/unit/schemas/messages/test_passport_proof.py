@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from schemas.codecs import cbor
 from schemas.errors import PeerError
 from schemas.messages.passport_proof import (
     PassportProof,
@@ -105,3 +106,57 @@ def test_challenges_at_the_limits_are_accepted(size: int) -> None:
 def test_bytes_of_another_form_are_refused(raw: bytes) -> None:
     with pytest.raises(PeerError):
         parse_proof(raw)
+
+
+# ── the bytes, and each limit ────────────────────────────────────────────────────────────────────────────────────────
+
+ITEMS: dict[int, object] = {1: b"attest", 2: b"signature", 3: b"public"}
+
+
+def parse_refusal(raw: bytes) -> Reason:
+    with pytest.raises(PeerError) as refused:
+        parse_proof(raw)
+    return refused.value.reason
+
+
+def test_each_member_has_its_key() -> None:
+    proof = PassportProof(attest=b"attest", signature=b"signature", public=b"public")
+    assert encode_proof(proof) == cbor.encode(ITEMS)
+    assert parse_proof(cbor.encode(ITEMS)) == proof
+
+
+@pytest.mark.parametrize(("key", "limit"), [(1, 2048), (2, 1088), (3, 1280)])
+def test_each_member_is_limited_and_required(key: int, limit: int) -> None:
+    parse_proof(cbor.encode({**ITEMS, key: bytes(limit)}))
+    assert parse_refusal(cbor.encode({**ITEMS, key: bytes(limit + 1)})) is Reason.TOO_LARGE
+    assert parse_refusal(cbor.encode({**ITEMS, key: "text"})) is Reason.MALFORMED
+    assert parse_refusal(cbor.encode({each: ITEMS[each] for each in ITEMS if each != key})) is Reason.MALFORMED
+    assert parse_refusal(cbor.encode({**ITEMS, 4: 0})) is Reason.MALFORMED
+
+
+def test_a_proof_is_limited_in_bytes() -> None:
+    assert parse_refusal(b"\xff" * 8192) is Reason.MALFORMED
+    assert parse_refusal(b"\xff" * 8193) is Reason.TOO_LARGE
+
+
+@pytest.mark.parametrize("size", [0, 15, 65])
+def test_no_challenge_of_another_size_is_signed(size: int) -> None:
+    with pytest.raises(PeerError, match=f"{size} bytes, expected 16 to 64") as caught:
+        qualifying_data(TOKEN, bytes(size))
+    assert caught.value.reason is Reason.MALFORMED
+    with pytest.raises(PeerError) as caught:
+        parse_challenge("00" * size)
+    assert caught.value.reason is Reason.MALFORMED
+
+
+def test_a_challenge_that_is_no_hexadecimal_is_malformed() -> None:
+    with pytest.raises(PeerError, match="challenge") as caught:
+        parse_challenge("xyz")
+    assert caught.value.reason is Reason.MALFORMED
+
+
+def test_a_proof_whose_signature_does_not_verify_is_refused(device: FakeDevice) -> None:
+    good = answer(device)
+    other = answer(device, challenge=bytes(32))
+    for changed in (replace(good, attest=good.attest[:-1] + b"x"), replace(good, signature=other.signature)):
+        assert refusal(changed, about(device)) is Reason.RESULT_PROOF_INVALID

@@ -1,5 +1,6 @@
 """The table of the kinds of trust objects: complete, with the names in topics and in the audit log."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas.audit.entry import UNSIGNED_KINDS, ObjectEntry, encode_entry, parse_entry
 from schemas.codecs import cose
 from schemas.errors import PeerError
+from schemas.limits import MAX_REFERENCE_VALUES_BYTES
+from schemas.media_types import Indicator
 from schemas.messages.endorsement import Endorsement, sign_endorsement
 from schemas.messages.handle import Handle
 from schemas.messages.policy import SignedPolicy, sign_policy
@@ -57,6 +60,23 @@ def test_the_table_has_each_kind_once() -> None:
     assert all(name == row.name for name, row in TRUST_OBJECTS.items())
     assert len({row.indicator for row in TRUST_OBJECTS.values()}) == len(TRUST_OBJECTS)
     assert [row.name for row in TRUST_OBJECTS.values() if row.expires] == [TopicKind.HANDLES]
+
+
+def test_each_kind_has_its_media_type_and_limit() -> None:
+    assert {row.name.value: (row.media_type, int(row.indicator), row.max_bytes) for row in TRUST_OBJECTS.values()} == {
+        "handles": ("application/vnd.attestream.handle+cose", int(Indicator.HANDLE), 256 * 1024),
+        "endorsements": ("application/rim+cose", 2, MAX_REFERENCE_VALUES_BYTES),
+        "reference-values": ("application/rim+cose", 1, MAX_REFERENCE_VALUES_BYTES),
+        "policies": ("application/vnd.attestream.policy+cose", 16, MAX_REFERENCE_VALUES_BYTES),
+    }
+
+
+def test_an_object_whose_name_is_no_topic_level_has_no_topic() -> None:
+    verified = TRUST_OBJECTS["policies"].verify(OBJECTS[TopicKind.POLICIES], SIGNERS)
+    assert isinstance(verified, SignedPolicy)
+    with pytest.raises(PeerError) as caught:
+        topic_of(replace(verified, id="a/b"), Topics())
+    assert caught.value.reason is Reason.MALFORMED
 
 
 @every_kind

@@ -139,7 +139,7 @@ class MeasurementLogSettings:
 
     Attributes:
         tcg2: ``/sys/kernel/security/tpm0/binary_bios_measurements``.
-        ima: ``/sys/kernel/security/ima/binary_runtime_measurements``; or the ASCII list, or that of one bank.
+        ima: ``/sys/kernel/security/ima/binary_runtime_measurements``; or the ASCII list, or the list of one bank.
         cel: CEL logs by name, as table ``[logs.cel]``. Examples: ``app = "/var/lib/attestream/app.cel"``, written by
             ``attester-agent measure``, and ``systemd = "/run/log/systemd/tpm2-measure.log"``, written by systemd.
         measure_pcrs: PCRs that ``attester-agent measure`` may extend. The default is all that an operating system may

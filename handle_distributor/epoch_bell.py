@@ -40,7 +40,7 @@ _FAILURES: Final = Counter(
 )
 _OFFSET: Final = Gauge(
     "attestream_tsa_clock_offset_seconds",
-    "A TSA's time less this machine's at the last exchange; beyond max_clock_offset_s the TSA is not believed",
+    "A TSA's time less this machine's at the last exchange; beyond max_clock_offset_s its time is refused",
     ["tsa"],
 )
 _ALARM: Final = Gauge("attestream_handle_alarm", "1 while the last round over all TSAs made no handle")

@@ -1,4 +1,4 @@
-"""Decides whether a TSA's time is believed, and chooses the claims of a handle. Pure: values in, values or errors out.
+"""Decides whether a TSA's time is accepted, and chooses the claims of a handle. Pure: values in, values or errors out.
 
 An :class:`Observation` is one TSA's answer: its genTime, and the times at which the request left and the answer
 arrived by the distributor's clock. If the TSA's stated accuracy is right, these give an interval that contains the
@@ -74,7 +74,7 @@ def check_agreement(reference: Observation, witnesses: Sequence[Observation], *,
     """Refuses a TSA that too few others agree with. Two TSAs agree when the intervals of their offsets overlap.
 
     Args:
-        reference: the answer of the TSA that stamps the handle; it counts as one.
+        reference: the answer of the TSA that stamps the handle; it is one of them.
         witnesses: the other TSAs' answers in the same round.
         required: how many TSAs must agree.
 

@@ -26,7 +26,7 @@ class TsaSettings:
         roots: PEM files of their root certificates; attesters and verifiers trust the same files.
         intermediates: PEM files of intermediate certificates, if the TSAs do not send them.
         timeout_s: for one whole exchange with one TSA.
-        max_clock_offset_s: how far a TSA's clock and this machine's may be apart; beyond it the TSA is not believed.
+        max_clock_offset_s: how far a TSA's clock and this machine's may be apart; beyond it the TSA's time is refused.
         required_agreement: how many TSAs must agree on the time, including the one that stamps.
         tls_ca_file: PEM roots for https URLs; the operating system's if not given.
     """

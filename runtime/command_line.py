@@ -93,8 +93,8 @@ def exit_status(command: Callable[[], int | None]) -> int:
     """Runs ``command``; an expected failure becomes a line on standard error and an exit status.
 
     Returns:
-        What ``command`` returned (None counts as 0); 2 for a ``ConfigError``; 1 for any other expected error and for a
-        full disk; 130 for Ctrl-C; 141 when the reader of standard output has gone. An unexpected exception passes
+        The status that ``command`` returned (0 for None); 2 for a ``ConfigError``; 1 for any other expected error and
+        for a full disk; 130 for Ctrl-C; 141 when the reader of standard output has gone. An unexpected exception passes
         through: it is a bug, and its whole traceback should be seen.
     """
     try:

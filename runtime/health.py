@@ -6,7 +6,7 @@ A loop reports the result of a check (:meth:`Health.report`: the store committed
 somebody asks (:meth:`Health.ask`: is the broker connected?).
 
 Thread-safe: loops report, the thread of the metrics page asks. Asking never waits for a loop, so the answer is right
-even while a loop hangs. A check that raises counts as failed.
+even while a loop hangs. A check that raises has failed.
 """
 
 import json

@@ -48,7 +48,7 @@ READING_MS: Final = 1  # TPMS_CLOCK_INFO counts whole milliseconds
 SET_TOLERANCE_MS: Final = 1_000  # how far a TPM's two clocks may come apart before one of them must have been set
 _PPM: Final = 1_000_000
 COUNTER_MODULUS: Final = 2**32  # of reset and restart count (TPM 2.0 Part 2, TPMS_CLOCK_INFO)
-_MOST_PPM: Final = 10**12  # a greater rate carries no information; the least is that of a clock that stands still
+_MOST_PPM: Final = 10**12  # a greater rate carries no information; the least is the rate of a clock that does not move
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Reads a CEL log in any encoding and converts its records to the wire format (``ports.MeasurementLog``).
 
 Parses and converts new records only, except in encodings that rewrite the whole file as an array. If a record's
-position or wire bytes change, the log counts as replaced. A log that ``attester-agent measure`` wrote before the TPM's
+position or wire bytes change, the log has been replaced. A log that ``attester-agent measure`` wrote before the TPM's
 last reset is not read.
 
 systemd extends the PCR first and writes the record after it, both under a lock. The agent waits for that lock before it

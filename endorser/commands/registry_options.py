@@ -83,7 +83,7 @@ def registrar_of(arguments: argparse.Namespace) -> Iterator[tuple[Registrar, Reg
 
 
 def decided_by(by: str | None) -> str:
-    """The name for the record: that of ``--by``, or else of the user who runs the command."""
+    """The name for the record: the name in ``--by``, or else the user who runs the command."""
     if by is not None:
         return by
     try:

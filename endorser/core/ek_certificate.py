@@ -1,4 +1,4 @@
-"""Verifies that a certificate is that of a genuine TPM's endorsement key. Pure.
+"""Verifies that a certificate belongs to the endorsement key of a genuine TPM. Pure.
 
 :func:`verify_ek_certificate` checks, in this order:
 
@@ -69,7 +69,7 @@ def _check_profile(certificate: x509.Certificate) -> str:
         raise _unfit("its key is neither RSA nor ECC")
     decrypts = usage is None or (usage.key_encipherment if isinstance(key, rsa.RSAPublicKey) else usage.key_agreement)
     if not decrypts:
-        raise _unfit("its key usage is not that of an endorsement key")
+        raise _unfit("its key usage does not fit an endorsement key")
     names = extension(certificate, x509.SubjectAlternativeName)
     found: dict[str, str] = {}
     for directory in [] if names is None else names.get_values_for_type(x509.DirectoryName):

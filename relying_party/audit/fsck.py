@@ -179,7 +179,7 @@ class AuditLogCheck:
                 latest_us=info.gen_time_us + info.accuracy_us,
             )
             if before is not None and stamped.latest_us < before.earliest_us:
-                problem = f"the checkpoint of {size} entries was stamped before that of {before.size}"
+                problem = f"the checkpoint of {size} entries was stamped before the checkpoint of {before.size}"
                 self._found(before.size, Reason.AUDIT_BACK_DATED, problem)
                 continue
             self.stamps.append(stamped)

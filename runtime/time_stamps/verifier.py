@@ -344,7 +344,7 @@ def _check_signed_attributes(signer: _SignerInfo, certificate: x509.Certificate,
     if digest != hashlib.new(hash_name, content).digest():
         raise _invalid("the signed message digest is not the content's")
     if not names_signer:
-        raise _invalid("the signed certificate identifier (ESSCertID) is not that of the signer's certificate")
+        raise _invalid("the signed certificate identifier (ESSCertID) names another certificate than the signer's")
 
 
 def _items(values: asn1.SetOf[T] | None) -> list[T]:

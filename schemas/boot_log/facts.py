@@ -186,5 +186,5 @@ def _is_separator(digests: dict[int, bytes], banks: Collection[HashAlgorithm]) -
 
 
 def _is_error(digests: dict[int, bytes], banks: Collection[HashAlgorithm]) -> bool:
-    """Whether a digest in any of ``banks`` is that of the error separator."""
+    """Whether a digest in any of ``banks`` is the error separator's."""
     return any(digests.get(bank.tpm_id) == bank.digest(ERROR_SEPARATOR) for bank in banks)

@@ -94,7 +94,7 @@ class LoadOption:
     Attributes:
         attributes: bit 0 active, bit 3 hidden.
         description: name of the option for people.
-        paths: device paths as text; the first is that of the loader, the others are for the loader to use.
+        paths: device paths as text; the first leads to the loader, the loader uses the others.
         optional: data for the loader.
     """
 

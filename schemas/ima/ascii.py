@@ -106,7 +106,7 @@ def check_template_hash(logged: bytes, hashed: bytes, algorithm: HashAlgorithm) 
         return bytes(SHA1.size)
     sha1 = SHA1.digest(hashed)
     if logged not in {algorithm.digest(hashed), sha1.ljust(algorithm.size, b"\0")}:  # see ImaBankMode
-        raise _malformed("its template hash is not that of its data")
+        raise _malformed("its template hash does not match its data")
     return sha1
 
 

@@ -195,7 +195,7 @@ def read_records(data: bytes) -> ImaRecords:
     if computed != records.template_hashes:
         for index, (digest, logged) in enumerate(zip(computed, records.template_hashes, strict=True)):
             if logged not in {digest, _VIOLATION}:
-                raise _malformed(f"entry {index}: its template hash is not that of its data")
+                raise _malformed(f"entry {index}: its template hash does not match its data")
     return records
 
 

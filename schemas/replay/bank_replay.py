@@ -85,7 +85,7 @@ class BankReplay:
         return {bank: registers.get(bank, {}) for bank in banks}
 
     def _assume(self, padded: Sequence[HashAlgorithm]) -> ReplayState:
-        """The start state, assuming that of the undecided banks the kernel pads exactly these."""
+        """The start state, if the kernel pads exactly these of the undecided banks."""
         start = self._start
         modes = {bank: ImaBankMode.PADDED_SHA1 if bank in padded else ImaBankMode.HASHED for bank in self._undecided}
         registers = {bank: start.padded[bank] for bank in padded if bank in start.padded}

@@ -132,7 +132,7 @@ def cosign_checkpoint(checkpoint: Checkpoint, name: str, key: Ed25519PrivateKey,
 def verify_cosignature(raw: bytes, key: NoteKey) -> tuple[Checkpoint, int]:
     """The checkpoint in a note that a witness cosigned, and the time of that, UTC seconds by the witness's clock.
 
-    If the witness cosigned it several times, the time is that of the oldest cosignature.
+    If the witness cosigned it several times, the time of the oldest cosignature is returned.
 
     Raises:
         PeerError: ``too-large``, ``malformed``; ``audit-checkpoint-invalid`` if the witness did not cosign it.

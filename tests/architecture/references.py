@@ -39,7 +39,7 @@ def missing_in(text: str) -> list[str]:
 
 @functools.cache
 def text_of(path: str, name: str) -> str:
-    """The source of a definition with its decorators, and that of everything in its module that it uses by name."""
+    """The source of a definition with its decorators, and of everything in its module that it uses by name."""
     source, definitions = (ROOT / path).read_text("utf-8").splitlines(), definitions_in(path)
     seen, waiting, parts = {name}, [name], []
     while waiting:

@@ -1,4 +1,4 @@
-"""What an agent loads though it never uses it is memory and start-up time of every device of a fleet."""
+"""An agent loads no module that it does not use: that would cost every device memory and start-up time."""
 
 import subprocess
 import sys

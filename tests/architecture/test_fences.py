@@ -1,4 +1,4 @@
-"""The fences that no linter knows: sizes, names, and what a tracked file may say about the machine it was made on."""
+"""Fences that no linter knows: sizes, names, and no path of one machine in a tracked file."""
 
 import ast
 import configparser

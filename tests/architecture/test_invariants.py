@@ -1,4 +1,4 @@
-"""The invariants of docs/architecture.md: numbered, enforced and tested where the page says, and cited rightly."""
+"""The invariants of docs/architecture.md: each has a number, an enforcing function and a test; citations exist."""
 
 import re
 import subprocess

@@ -78,7 +78,7 @@ EXPRESSIONS = {
 
 
 def names_in(expression: str) -> set[str]:
-    """Names of series in an expression: what stands before `{`, `[` or nothing, and is no function."""
+    """Names of series in an expression: each word before `{`, `[` or nothing that is no function."""
     bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(?:by|without|on|ignoring)\s*\([^)]*\)|offset \w+', " ", expression)
     return {name for name in re.findall(r"[a-z_][a-z0-9_:]*(?!\s*\()\b(?!\s*\()", bare) if name not in WORDS}
 

@@ -1,4 +1,4 @@
-"""Every link between our pages leads to a file, and every anchor to a heading that is there."""
+"""Every link between our pages leads to a file, and every anchor to a heading."""
 
 import re
 from collections.abc import Iterator

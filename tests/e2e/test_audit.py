@@ -1,4 +1,4 @@
-"""docs/audit.md, followed to the letter: from a running fleet of one to an auditor's answers."""
+"""Performs docs/audit.md step by step: from one running device to an auditor's answers."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.programs.page import blocks_of, follow
 
 @pytest.mark.needs("mosquitto", "swtpm", "tpm2_pcrread", "openssl")
 def test_the_audit_page_works_as_written(tmp_path: Path) -> None:
-    """Good at one time and bad at another, proven, and taken apart by hand."""
+    """The device is good at one time and bad at another; both are proved, and one proof is checked by hand."""
     blocks = blocks_of("audit.md")
     assert len(blocks) == 10
     done = follow(blocks, tmp_path)

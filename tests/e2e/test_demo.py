@@ -1,4 +1,4 @@
-"""The demo as a person runs it: the scenario has the expected results, and nothing is left behind, however it ends."""
+"""Runs the demo as a person does: the results are as expected, and however it ends, no process and no file remains."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.needs("mosquitto", "swtpm", "openssl", "setpriv")
 
 
 class Demo:
-    """One run of the demo with a directory for temporary files of its own, so that what is left of it can be found."""
+    """One run of the demo, with its own directory for temporary files, so that a test finds the files that remain."""
 
     def __init__(self, temporary: Path, *arguments: str) -> None:
         self._temporary = temporary

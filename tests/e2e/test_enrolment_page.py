@@ -1,4 +1,4 @@
-"""docs/enrolment.md: the software TPM it has a newcomer make has a certificate by the CA that it names."""
+"""docs/enrolment.md: the software TPM that a newcomer makes has a certificate by the CA that the page names."""
 
 import subprocess
 from pathlib import Path

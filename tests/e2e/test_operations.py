@@ -1,4 +1,4 @@
-"""docs/operations.md, followed to the letter."""
+"""Performs docs/operations.md step by step."""
 
 import re
 from pathlib import Path

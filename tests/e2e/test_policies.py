@@ -1,4 +1,4 @@
-"""docs/policies.md, followed to the letter."""
+"""Performs docs/policies.md step by step."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.programs.page import ROOT, blocks_of, follow
 
 @pytest.mark.needs("mosquitto", "swtpm", "tpm2_pcrread", "openssl")
 def test_the_policies_page_works_as_written(tmp_path: Path) -> None:
-    """From no policy to one, another, back again; then a changed file shows as its path."""
+    """From no policy to one, to another and back; then a changed file is shown by its path."""
     blocks = blocks_of("policies.md")
     assert len(blocks) == 10
     done = follow(blocks, tmp_path)

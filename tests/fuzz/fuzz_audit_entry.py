@@ -1,4 +1,4 @@
-"""Entries of an audit log, which an auditor reads from whoever kept it."""
+"""Entries of an audit log, which an auditor reads from a party that they do not trust."""
 
 from schemas.audit.anchors import Anchors, Start, encode_anchors, encode_start, parse_anchors, parse_start, public_der
 from schemas.audit.entry import ANCHORS, START, EvidenceEntry, ObjectEntry, encode_entry, parse_entry

@@ -1,4 +1,4 @@
-"""Proofs of an audit log, which an auditor reads from whoever hands them over."""
+"""Proofs of an audit log, which an auditor reads from a party that they do not trust."""
 
 import hashlib
 from typing import Any

@@ -293,7 +293,7 @@ def make_references(device: FakeDevice, **changes: object) -> ReferenceValues:
 
 
 def make_endorsement(ueid: Ueid, public: TpmPublic) -> Endorsement:
-    """An endorser vouches for a key, for good."""
+    """An endorser vouches for a key, without an end."""
     return Endorsement(ueid=ueid, attesting_key=public, version=1, signer="endorser", not_before_s=0, not_after_s=2**40)
 
 

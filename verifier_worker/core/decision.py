@@ -48,7 +48,7 @@ def decide_push(
 
     Args:
         ueid: the attester on whose topic the message came.
-        state: what is known of it; None for nothing.
+        state: of the attester; None before its first accepted push.
         payload: as it arrived.
         received_us: receipt, UTC microseconds.
         trust: in force at the receipt, for this attester.

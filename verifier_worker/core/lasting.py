@@ -49,7 +49,7 @@ def lasts(finding: Finding) -> bool:
 def after_settled_quote(
     lasting: Lasting, found: Iterable[Finding], unlisted: Collection[Reason], label: str
 ) -> Lasting:
-    """With what appraisal found under a quote that the logs reproduce.
+    """Adds the findings of a quote that the logs reproduce.
 
     Args:
         lasting: before it.

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def add_to(parsers: "Parsers") -> None:
     """Adds the command."""
-    command = parsers.add_parser("record", help="write an audit log of what is heard, until SIGTERM or Ctrl-C")
+    command = parsers.add_parser(
+        "record", help="write an audit log of all messages that arrive, until SIGTERM or Ctrl-C"
+    )
     command.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML settings of this recorder")
     command.add_argument("--check-config", action="store_true", help="read settings and keys, then exit")
     command.set_defaults(run=run)

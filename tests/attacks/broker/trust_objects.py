@@ -1,4 +1,4 @@
-"""The broker, or whoever may write to it, brings back old trust objects, or false ones."""
+"""The broker, or a client that may write to it, brings back old trust objects, or false ones."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -12,7 +12,7 @@ from tests.worlds.device import FakeDevice, make_trust
 from tests.worlds.step_bench import RECEIVED_US, Bench
 from verifier_worker.core.step import step
 
-SPEAK = Kind(by=Attacker.NEIGHBOUR, goal="have evidence of its own taken for that of another device")
+SPEAK = Kind(by=Attacker.NEIGHBOUR, goal="have its own evidence taken for another device's")
 FORGE = Kind(by=Attacker.STRANGER, goal="have evidence taken that no TPM made, or made for something else")
 
 

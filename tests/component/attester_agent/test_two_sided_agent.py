@@ -59,7 +59,7 @@ def make(time: Clock) -> Make:
 
 
 def carried(rig: Rig) -> list[bool]:
-    """Which pushes carry a stamp; all that do carry that of their own sync proof."""
+    """Which pushes carry a stamp: each of them carries the stamp of its own sync proof."""
     bodies = [evidence.body for evidence in rig.broker.evidence]
     assert all(body.sync_stamp in {None, b"stamp over " + body.sync_imprint} for body in bodies)
     return [body.sync_stamp is not None for body in bodies]

@@ -73,7 +73,7 @@ def test_old_evidence_goes_and_objects_stay(rig: LogRig, capsys: pytest.CaptureF
     with pytest.raises(PeerError, match=r"audit-pruned: .*the first entry that is left is 512"):
         reader.entry(5)
     checkpoint = rig.check_newest()
-    for index in (10, 5, 600):  # what was there can be shown for ever, by whoever kept the entry
+    for index in (10, 5, 600):  # everyone who kept an entry can show for ever that it was there
         verify_inclusion(
             leaf_hash(reader.leaf(index)) if index != 5 else reader.hashes(COUNT)(0, 5),
             index,

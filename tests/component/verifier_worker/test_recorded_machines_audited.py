@@ -39,7 +39,7 @@ TOPICS = Topics()
 
 
 def files_of(vectors: Path, text: bytes) -> LoadedFiles:
-    """Whom the recorded verifier believed."""
+    """The keys and roots that the recorded verifier trusted."""
     return LoadedFiles(
         key=generate_private_key(SECP256R1()),
         endorsers=load_public_keys([vectors / "endorser.pub"]),

@@ -265,7 +265,7 @@ def test_the_audit_file_cuts_a_torn_tail_and_refuses_damage(tmp_path: Path) -> N
 
 
 def test_a_damaged_length_is_no_torn_tail(tmp_path: Path) -> None:
-    """It points behind the end of the file, as that of a torn entry; what lies behind it was acknowledged."""
+    """It points behind the end of the file, as for a torn entry; the entries before it were acknowledged."""
     path = tmp_path / "audit.log"
     log = FrameFile(path)
     log.append([(1, b"one"), (2, b"two"), (3, b"three")])

@@ -2,7 +2,7 @@
 //
 //	checklog LOG VKEY
 //
-// The newest checkpoint is opened with note.Open. Its root is made anew from the entries. Then tiles have to serve proofs:
+// The newest checkpoint is opened with note.Open. Its root is computed again from the entries. Then tiles have to serve proofs:
 // of every entry's inclusion in the newest tree, and of the consistency of every kept checkpoint with it.
 package main
 

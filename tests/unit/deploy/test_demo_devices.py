@@ -1,4 +1,4 @@
-"""What the demo's devices pretend: the recorded firmware and the kernel's list, held against the reading side."""
+"""The demo's devices: their recorded firmware and the kernel's list, compared with our parsers."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the agent's Debian package says that it needs."""
+"""The dependencies that the agent's Debian package declares."""
 
 from deploy.package import LIBRARIES, fingerprint, libraries_of
 

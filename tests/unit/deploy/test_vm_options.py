@@ -1,4 +1,4 @@
-"""What kind of machine ``./run vm`` is told to boot, and how QEMU is told."""
+"""Options of ``./run vm``: the machine to boot, and the arguments of QEMU."""
 
 from pathlib import Path
 

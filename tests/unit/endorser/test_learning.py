@@ -101,7 +101,7 @@ def test_only_the_last_boot_counts(golden: Golden) -> None:
 
 
 def altered(push: Evidence, records: bytes) -> Evidence:
-    """With another IMA increment, as whoever carries it can."""
+    """With another IMA increment: each party that carries the push can do that."""
     increments = {**push.unsigned_increments, IMA: LogIncrement(records=records, total=99)}
     return replace(push, unsigned_increments=increments)
 

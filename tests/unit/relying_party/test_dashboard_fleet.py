@@ -114,7 +114,7 @@ def test_a_true_result_of_before_repeated_is_told_and_changes_nothing() -> None:
     assert row(fleet)["refused_code"] == Reason.OBJECT_ROLLED_BACK
     forge(fleet, at_s=NOW_S + 7)
     take(fleet, old, NOW_S + 8)
-    assert view(fleet) is View.UNVERIFIED, "nor does it answer what could not be believed"
+    assert view(fleet) is View.UNVERIFIED, "nor does it answer a message that did not verify"
     assert row(fleet)["refused_code"] == Reason.RESULT_SIGNATURE_INVALID, "nor does it cover its code"
     assert row(fleet)["refused"] == 3
 

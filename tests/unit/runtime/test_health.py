@@ -1,4 +1,4 @@
-"""Alive and ready: what checks say, what a stalled loop says, and what the page answers to whoever asks."""
+"""Alive and ready: the results of checks, the report of a stalled loop, and the answers of the page."""
 
 import http.client
 import json

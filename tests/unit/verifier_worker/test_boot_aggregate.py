@@ -1,4 +1,4 @@
-"""IMA's first entry, and that of every kernel that was started by kexec, against the quoted PCRs."""
+"""IMA's first entry, and the first entry of every kernel that kexec started, against the quoted PCRs."""
 
 from dataclasses import replace
 

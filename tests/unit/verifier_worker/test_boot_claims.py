@@ -109,7 +109,7 @@ def test_what_is_extended_after_the_boot_changes_no_claim() -> None:
 
 
 def test_a_quote_after_a_gap_vouches_for_nothing() -> None:
-    """The state is that of the quote before the gap; PCRs may have been extended since."""
+    """The state is from the quote before the gap; PCRs may have been extended since."""
     device, trust = booted()
     state = take(None, device, trust)
     assert state.verdict.verified_claims == CLAIMS

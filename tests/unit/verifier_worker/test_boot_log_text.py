@@ -1,4 +1,4 @@
-"""Boot logs for people: nothing a log holds may break the line it stands on."""
+"""Boot logs for people: no content of a log may break its line."""
 
 from pathlib import Path
 

@@ -57,7 +57,7 @@ def settle(bench: Bench, pushes: int = 5) -> None:
     assert bench.verdict()[0] is Tier.AFFIRMING
 
 
-# -- whoever owns the device -------------------------------------------------------------------------------------------
+# -- the owner of the device ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("at_baseline", [False, True])
@@ -189,7 +189,7 @@ def test_the_greatest_accepted_values_make_a_readable_result(bench: Bench) -> No
     assert result.from_claims(json.loads(text)).sequence == 2**53 - 1
 
 
-# -- whoever carries the messages --------------------------------------------------------------------------------------
+# -- the carrier of the messages --------------------------------------------------------------------------------------
 
 
 def test_leaving_unsigned_values_out_does_not_contraindicate() -> None:

@@ -1,4 +1,4 @@
-"""File signatures: what counts as one, and for which digest and key."""
+"""File signatures: which bytes are one, and for which digest and key."""
 
 import struct
 

@@ -90,7 +90,7 @@ def test_a_bank_for_which_a_record_has_no_digest_stays() -> None:
 
 
 def test_an_application_record_has_the_digests_of_its_content() -> None:
-    """Whoever reproduces the PCR by other digests may not name files of his choice beside them."""
+    """A sender that reproduces the PCR by other digests may not name files of its choice beside them."""
     content = ApplicationContent(event_type="app", name="/etc/app.conf", digest=bytes(32))
     lie = CelRecord(recnum=0, pcr=14, digests=((SHA256.tpm_id, b"\x01" * 32),), content=content)
     for data in (cel(lie), cel(application_record(14, content, (SHA256.tpm_id,), 0), lie)):
@@ -275,7 +275,7 @@ def test_a_quoted_bank_that_no_log_replays_has_the_values_beside_the_logs() -> N
 
 
 def test_the_same_quote_hashed_otherwise_is_another_one() -> None:
-    """The hash is that of the key's signing scheme."""
+    """The hash is the one of the key's signing scheme."""
     there = Replay(FRESH, {IMA: FILES[0]}).whole.state
     selection = PcrSelection(banks=(PcrBankSelection(algorithm=SHA256, indices=(10,)),))
     digest = composite_digest(selection, PcrValues(there.registers), SHA384)

@@ -102,6 +102,6 @@ def test_what_is_no_sequence_with_two_bytes_of_length_is_padding(head: bytes) ->
 
 
 def test_a_certificate_that_is_cut_short_comes_as_far_as_it_goes() -> None:
-    """Whoever parses it refuses it; nothing is made up."""
+    """Every parser of it refuses it; nothing is made up."""
     assert split_certificates(certificate(300)[:100]) == (certificate(300)[:100],)
     assert split_certificates(certificate(300) + certificate(300)[:5]) == (certificate(300), certificate(300)[:5])

@@ -43,7 +43,7 @@ def deciding() -> Deciding:
 
 
 def is_result_of(bench: Deciding, decision: Decision, now_us: int) -> bool:
-    """Whether the decision's result is that of its state and findings, at this time, in this trust."""
+    """Whether the decision's result follows from its state and findings, at this time, in this trust."""
     trust = bench.trust
     handle = trust.handles.get(decision.state.sync.handle)
     built = build_result(

@@ -168,7 +168,7 @@ def test_a_listed_file_in_a_custom_template_is_expected() -> None:
         (b"/var/cache/deep/a", True),
         (b"/var/cache", False),
         (b"/x/var/cache/a", False),
-        (b"/var/cache/../../usr/bin/evil", False),  # whoever may write to the cache may not be let out of it
+        (b"/var/cache/../../usr/bin/evil", False),  # a program that may write to the cache must not get out of it
         (b"/var/cache/a/..", True),
     ],
 )

@@ -187,7 +187,7 @@ def test_the_types_of_what_comes_back_are_those_of_a_state() -> None:
 
 
 def test_the_stored_form_is_that_of_its_version() -> None:
-    """Whoever changes it gives it another version, or a verifier would misread what its predecessor stored."""
+    """Each change of the form needs another version; otherwise a verifier misreads the states of the release before."""
     encoded = encode_state(FULL)
     assert cbor2.loads(encoded)[0] == 5
     assert hashlib.sha256(encoded).hexdigest()[:16] == "5e006b914d1e51aa"

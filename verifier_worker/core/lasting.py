@@ -12,6 +12,7 @@ from typing import Final
 from schemas.reasons import Reason
 from schemas.reasons.table import REASONS
 from verifier_worker.core.finding import Finding, register_text
+from verifier_worker.core.measured_events import may_name_an_event
 from verifier_worker.core.policy.policy_file import AppraisalPolicy, is_excluded
 from verifier_worker.core.trust import References
 
@@ -103,7 +104,8 @@ def _is_covered(finding: Finding, policy: AppraisalPolicy, references: Reference
     match finding.reason:
         case Reason.FILE_UNEXPECTED:
             known = finding.digest in references.files or finding.digest in accepted
-            return known or is_excluded(policy.excluded, finding.detail)
+            is_path = not may_name_an_event(finding.detail)
+            return known or (is_path and is_excluded(policy.excluded, finding.detail))
         case Reason.PCR_UNEXPECTED:
             return _register_is_covered(finding, references)
         case Reason.SECURE_BOOT_OFF:

@@ -15,12 +15,11 @@ from schemas.limits import MAX_UNEXPECTED_LISTED
 from schemas.reasons import Reason
 from schemas.replay.log_replay import TCG2, Consumed, ReplayState
 from schemas.tpm.pcr import PcrSelection
-from verifier_worker.core.measured_events import events_to_judge
+from verifier_worker.core.measured_events import MAX_NAME_CHARACTERS, events_to_judge
 from verifier_worker.core.policy.policy_file import is_excluded
 from verifier_worker.core.state import Measured, Register
 from verifier_worker.core.trust import References
 
-_MAX_PATH_CHARACTERS: Final = 256
 _MAX_AGGREGATES: Final = 8  # kernels started by kexec add one each
 _MAX_DIGEST_FIELD: Final = 128  # bytes of a labelled digest: "verity:sha512:", a NUL, and 64
 
@@ -171,5 +170,5 @@ def add_unexpected(measured: Measured, digest: bytes, text: str) -> Measured:
     """Adds one measured thing that no reference value covers; the first ones are named, all are counted."""
     unexpected = measured.unexpected
     if len(unexpected) < MAX_UNEXPECTED_LISTED:
-        unexpected = (*unexpected, (digest, text[:_MAX_PATH_CHARACTERS]))
+        unexpected = (*unexpected, (digest, text[:MAX_NAME_CHARACTERS]))
     return replace(measured, unexpected=unexpected, unexpected_total=measured.unexpected_total + 1)

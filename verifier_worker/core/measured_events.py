@@ -5,12 +5,17 @@ with, this is the file's digest; for others, the record's digest in a quoted ban
 is ignored: nothing proves it.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping
+from typing import Final
 
 from schemas.boot_log.records import BootEvent
 from schemas.cel.records import ApplicationContent, CelRecord, SystemdContent, is_content_bound
 from schemas.hashes import HashAlgorithm
 from schemas.replay.log_replay import CEL, TCG2, Consumed
+
+MAX_NAME_CHARACTERS: Final = 256  # of a path or of an entry's name, in findings
+_ENDS_WITH_A_LOG: Final = re.compile(rf"[( ](?:{CEL}/[^()]*|{TCG2})\)\Z")
 
 
 def events_to_judge(
@@ -46,6 +51,14 @@ def events_to_judge(
             digests = _quoted(event.digests, event.pcr_index, registers)
             if digests:
                 yield digests, _event_text(name, event)
+
+
+def may_name_an_event(text: str) -> bool:
+    """Whether a name in a finding may be one that :func:`events_to_judge` gave, and not a path of the IMA list.
+
+    An entry of a CEL log may be called by a path. Its name ends with the log, unless it was too long and is cut short.
+    """
+    return len(text) >= MAX_NAME_CHARACTERS or _ENDS_WITH_A_LOG.search(text) is not None
 
 
 def _quoted(

@@ -10,7 +10,7 @@ from schemas.reasons import Reason
 from tests.worlds.device import make_policy
 from verifier_worker.core.finding import Finding, register_text
 from verifier_worker.core.lasting import MAX_LASTING, Lasting, after_settled_quote, lasts, reported, without_covered
-from verifier_worker.core.policy.policy_file import AppraisalPolicy
+from verifier_worker.core.policy.policy_file import AppraisalPolicy, ImaTable
 from verifier_worker.core.trust import References
 
 POLICY = make_policy()
@@ -200,3 +200,24 @@ def test_what_lasts_is_reported_beside_what_was_found_now_and_not_twice() -> Non
 
 def test_a_pcr_has_one_name() -> None:
     assert register_text("sha256", 4) == "PCR sha256:4"
+
+
+@pytest.mark.parametrize(
+    ("name", "goes"),
+    [
+        ("/tmp/evil", True),
+        ("/tmp/evil (deleted)", True),
+        ("/tmp/cel/app", True),
+        ("/tmp/evil (cel)", True),
+        ("/tmp/" + "x" * 250, True),
+        ("/tmp/" + "x" * 251, False),  # an entry's name may have been cut short
+        ("/tmp/evil (app.config, cel/app)", False),
+        ("/tmp/evil (cel/app)", False),
+        ("/tmp/evil (tcg2)", False),
+    ],
+)
+def test_a_path_that_the_policy_excludes_is_a_path_of_the_ima_list(name: str, goes: bool) -> None:
+    """Whoever writes a CEL log may call its entries by paths that the policy excludes from the IMA list."""
+    policy = make_policy(ima=ImaTable(exclude=("/tmp/*",)))
+    found = Lasting(findings=(Finding(reason=Reason.FILE_UNEXPECTED, detail=name, digest=b"evil"),))
+    assert without_covered(found, policy, NO_REFERENCES, ()) == (Lasting() if goes else found)

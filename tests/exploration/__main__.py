@@ -1,16 +1,19 @@
-"""``./run explore``: the real verifier, in a small world, in every state that it can be in.
+"""``./run explore``: the real verifier and result board, in a small world, in every state that they can be in.
 
 A device, a distributor and an endorser made a few messages. A verifier gets them in every order, any number of times or
-never, with every swap of their unsigned parts; it restarts and hears nothing in between. After each event
-the invariants are checked. Exit status 1 when one is broken; the shortest way there is printed.
+never, with every swap of their unsigned parts; it restarts and hears nothing in between. Two verifiers share nothing,
+so what holds for one of them alone holds for both. They meet at the result board of a relying party: it gets what both
+published in every order, again, or never, also after one of them was restored from a backup. After each event the
+invariants are checked. Exit status 1 when one is broken; the shortest way there is printed.
 """
 
 import argparse
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from tests.exploration.board import BOARD_INVARIANTS, explore_board
 from tests.exploration.invariants import INVARIANTS
 from tests.exploration.scope import CATALOGUE, Scope
 from tests.exploration.search import Explored
@@ -21,20 +24,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Explores; the exit status."""
     options = _parser().parse_args(arguments)
     logging.disable()  # the product's log lines about refused messages
-    print(f"{len(INVARIANTS)} invariants after each event:")
-    for invariant in INVARIANTS:
-        print(f"  {invariant.__name__.replace('_', ' ')}")
-    worlds = (
-        ("messages that wait, and silence", Scope(count=options.messages, alter=False), options.waits),
-        ("every swap of an unsigned part", Scope(count=options.messages), options.waits_of_altered),
+    names = [*(invariant.__name__.replace("_", " ") for invariant in INVARIANTS), *BOARD_INVARIANTS]
+    print(f"{len(names)} invariants after each event:")
+    for name in names:
+        print(f"  {name}")
+    made, few, depth = options.messages, min(options.messages, options.messages_of_two), options.depth
+    return max(
+        _explore(
+            f"one verifier, {made} messages, {options.waits} long silence(s), restarts",
+            lambda: explore_verifier(Scope(count=made, alter=False), waits=options.waits, depth=depth),
+        ),
+        _explore(
+            f"one verifier, {made} messages and each swap of their unsigned parts, restarts",
+            lambda: explore_verifier(Scope(count=made), waits=options.waits_of_altered, depth=depth),
+        ),
+        _explore(
+            f"two verifiers and a result board, {few} messages, {options.waits} long silence(s)",
+            lambda: explore_board(Scope(count=few, alter=False), waits=options.waits, restores=False, depth=depth),
+        ),
+        _explore(
+            f"two verifiers and a result board, {few} messages, a restore from a backup",
+            lambda: explore_board(Scope(count=few, alter=False), waits=0, depth=depth),
+        ),
     )
-    return max(_explore(words, scope, waits, options.depth) for words, scope, waits in worlds)
 
 
-def _explore(words: str, scope: Scope, waits: int, depth: int | None) -> int:
-    print(f"{words}: {len(scope.messages)} messages, {waits} long silences", flush=True)
+def _explore(words: str, search: Callable[[], Explored]) -> int:
+    print(words, flush=True)
     started_s = time.monotonic()
-    found = explore_verifier(scope, waits=waits, depth=depth)
+    found = search()
     _report(found, time.monotonic() - started_s)
     return 1 if found.problem else 0
 
@@ -59,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--waits", type=int, default=1, help="silences until after the deadline (1)")
     parser.add_argument("--waits-of-altered", type=int, default=0, help="the same, among altered messages (0)")
+    parser.add_argument("--messages-of-two", type=int, default=3, help="how many for two verifiers and a board (3)")
     parser.add_argument("--depth", type=int, help="at most so many events (no limit)")
     return parser
 

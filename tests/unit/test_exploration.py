@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from relying_party import result_board
 from schemas.reasons import Reason
 from tests.exploration.__main__ import main
+from tests.exploration.board import explore_board
 from tests.exploration.scope import Scope
 from tests.exploration.search import Move, explore
 from tests.exploration.worlds import explore_verifier
@@ -38,6 +40,13 @@ def test_three_messages_with_every_swap_of_an_unsigned_part() -> None:
     found = explore_verifier(Scope(count=3), waits=0)
     assert found.problem == "", found.trace
     assert found.whole
+
+
+def test_two_verifiers_and_a_board_get_three_messages_in_every_order() -> None:
+    found = explore_board(Scope(count=3, alter=False), waits=0, restores=False)
+    assert found.problem == "", found.trace
+    assert found.whole
+    assert {"standing: affirming, fresh", "standing: contraindicated, fresh"} <= found.seen.keys()
 
 
 def test_the_search_finds_the_shortest_way() -> None:
@@ -119,6 +128,33 @@ def test_it_finds(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = explore_verifier(Scope(count=count, alter=False), waits=0)
     assert words in found.problem, found
     assert found.trace
+
+
+def _a_board_that_believes_the_last_word(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(result_board, "_badness", lambda verified: (verified.result.issued_s,))
+
+
+def _a_board_that_goes_back(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(result_board, "_is_older", lambda *_: False)
+
+
+def _a_board_that_refuses_more(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(result_board, "_is_older", lambda *_: True)
+
+
+BOARD_FAULTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
+    "the last word": (_a_board_that_believes_the_last_word, "a standing follows the evidence"),
+    "it goes back": (_a_board_that_goes_back, "a board never goes back"),
+    "it refuses more": (_a_board_that_refuses_more, "a board takes what is new"),
+}
+
+
+@pytest.mark.parametrize("name", BOARD_FAULTS)
+def test_at_a_board_it_finds(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in, words = BOARD_FAULTS[name]
+    put_in(monkeypatch)
+    found = explore_board(Scope(count=3, alter=False), waits=0, restores=False)
+    assert words in found.problem, found
 
 
 def test_the_program_tells_the_shortest_way_and_ends_with_1(

@@ -39,6 +39,7 @@ def members_of(standing: Standing) -> dict[str, object]:
         "evidence": None if result.evidence is None else result.evidence.hex(),
         "sequence": result.sequence,
         "policies": list(result.policies),
+        "reference_values": list(result.reference_values),
         "logs": dict(result.logs),
         "logs_total": dict(result.logs_total),
         "unexpected": list(result.unexpected),

@@ -143,6 +143,7 @@ def _rejections(result: AttestationResult) -> Iterator[str]:
 def _origin(result: AttestationResult) -> Iterator[str]:
     yield f"verifier     {printable(result.verifier)}"
     yield f"policies     {', '.join(map(printable, result.policies)) or 'none applied'}"
+    yield f"references   {', '.join(map(printable, result.reference_values)) or 'not stated'}"
     yield f"handle       {result.handle.hex() if result.handle is not None else 'none'}"
     yield f"evidence     {result.evidence.hex() if result.evidence is not None else 'none'}"
     yield f"sequence     {result.sequence if result.sequence is not None else 'none'}"

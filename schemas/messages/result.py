@@ -57,6 +57,8 @@ class AttestationResult:
         received_after: the newest handle that the verifier held on receipt, so the receipt was later than the handle's
             stamp (REIM 7.2).
         policies: ids of the appraisal policies applied, with versions.
+        reference_values: names of the sets of reference values in force, with versions; ``+`` behind one: its outgoing
+            values are acceptable, too. Empty in results of earlier releases.
         logs: entries of each log that the quote covers.
         logs_total: entries of each log by the attester's word. Unsigned: verifiers no longer state it.
         unexpected: what the reasons are about, bounded: paths and PCRs that no reference value covers, the policy's
@@ -88,6 +90,7 @@ class AttestationResult:
     received_us: int | None = None
     received_after: HandleId | None = None
     policies: Sequence[str] = ()
+    reference_values: Sequence[str] = ()
     logs: Mapping[str, int] = field(default_factory=dict)
     logs_total: Mapping[str, int] = field(default_factory=dict)
     unexpected: Sequence[str] = ()
@@ -143,6 +146,7 @@ def _to_details(result: AttestationResult) -> dict[str, object]:
         "made_before_us": result.made_before_us,
         "received_us": result.received_us,
         "received_after": b64url(result.received_after) if result.received_after is not None else None,
+        "reference_values": list(result.reference_values) or None,
         "logs": dict(result.logs) or None,
         "logs_total": dict(result.logs_total) or None,
         "unexpected": list(result.unexpected) or None,
@@ -219,6 +223,7 @@ def _from_claims(claims: Mapping[str, object]) -> AttestationResult:
         if received_after is not None
         else None,
         policies=_texts(appraisal.get("ear_appraisal_policy_ids", [])),
+        reference_values=_texts(details.get("reference_values", [])),
         logs={name: _int(count) for name, count in _map(details.get("logs", {})).items()},
         logs_total={name: _int(count) for name, count in _map(details.get("logs_total", {})).items()},
         unexpected=_texts(details.get("unexpected", [])),

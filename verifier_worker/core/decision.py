@@ -89,5 +89,14 @@ def _decided(
     solicit: SolicitRequest | None = None,
 ) -> Decision:
     handle = trust.handles.get(state.sync.handle)
-    result = build_result(ueid, state, findings, now_us, verifier, policy=trust.policy, handle=handle)
+    result = build_result(
+        ueid,
+        state,
+        findings,
+        now_us,
+        verifier,
+        policy=trust.policy,
+        handle=handle,
+        reference_values=trust.references.sets,
+    )
     return Decision(state=state, findings=findings, result=result, solicit=solicit)

@@ -16,6 +16,7 @@ from verifier_worker.core.state import AttesterState
 
 V = TypeVar("V")
 STALE_LIFETIME_US: Final = 86_400 * SECOND_US  # a stale result affirms nothing, so a day is safe
+MAX_SETS: Final = 64  # a result must stay small; without their names no proof can rest on it
 UNAPPRAISED_LIFETIME_US: Final = 300 * SECOND_US  # without a policy
 
 
@@ -28,6 +29,7 @@ def build_result(
     *,
     policy: AppraisalPolicy | None,
     handle: Handle | None,
+    reference_values: tuple[str, ...] = (),
 ) -> AttestationResult:
     """Builds the result of an appraisal or a missed deadline (invariant I19).
 
@@ -39,6 +41,7 @@ def build_result(
         verifier: the verifier's name.
         policy: the one applied.
         handle: of the evidence's sync proof, if known. A fresh result ends with it and the policy's grace.
+        reference_values: names and versions of the sets in force.
     """
     verdict, measured = state.verdict, state.measured
     shown = [finding for finding in findings if REASONS[finding.reason].listed and finding.detail]
@@ -61,6 +64,7 @@ def build_result(
         received_us=state.received_us,
         received_after=state.received_after,
         policies=(policy.label,) if policy is not None else (),
+        reference_values=reference_values if len(reference_values) <= MAX_SETS else (),
         logs=_sorted(state.replay.next_index),
         unexpected=tuple(finding.detail for finding in shown[:MAX_UNEXPECTED_LISTED]),
         unexpected_digests=tuple(finding.digest.hex() for finding in shown[:MAX_UNEXPECTED_LISTED]),

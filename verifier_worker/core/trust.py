@@ -36,7 +36,8 @@ class References:
     """The reference values that a policy names, merged.
 
     Attributes:
-        label: names and versions of the sets.
+        label: names and versions of the sets, in one text.
+        sets: the same, one by one.
         missing: names of sets that do not exist or are not valid now.
         registers: acceptable values by bank and PCR.
         files: acceptable file digests.
@@ -47,6 +48,7 @@ class References:
     """
 
     label: str
+    sets: tuple[str, ...] = ()
     missing: tuple[str, ...]
     registers: Mapping[HashAlgorithm, Mapping[int, frozenset[bytes]]]
     files: frozenset[bytes]
@@ -96,6 +98,7 @@ def merge_references(names: tuple[str, ...], sets: Mapping[str, ReferenceValues]
             _add_registers(registers, outgoing.registers)
     return References(
         label=" ".join(labels),
+        sets=tuple(labels),
         missing=tuple(missing),
         registers=registers,
         files=frozenset(files),

@@ -34,6 +34,7 @@ FULL: dict[str, Any] = {
     "made_before_us": NOW_US - 4_000_000,
     "received_after": HandleId(bytes(32)),
     "policies": ("fleet/3",),
+    "reference_values": ("golden/7", "apps/3+"),
     "logs": {"ima": 40},
     "logs_total": {"ima": 90},
     "unexpected": ("/usr/bin/evil",),

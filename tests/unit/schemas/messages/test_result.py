@@ -24,6 +24,7 @@ FULL = result_about(
     sequence=5,
     made_after_us=NOW_S * 1_000_000 - 5,
     policies=("demo/1",),
+    reference_values=("golden/7", "apps/3+"),
     logs={"tcg2": 25, "ima": 40},
     logs_total={"ima": 90},
     unexpected=("/usr/bin/evil",),

@@ -47,7 +47,14 @@ def is_result_of(bench: Deciding, decision: Decision, now_us: int) -> bool:
     trust = bench.trust
     handle = trust.handles.get(decision.state.sync.handle)
     built = build_result(
-        bench.device.ueid, decision.state, decision.findings, now_us, "v1", policy=trust.policy, handle=handle
+        bench.device.ueid,
+        decision.state,
+        decision.findings,
+        now_us,
+        "v1",
+        policy=trust.policy,
+        handle=handle,
+        reference_values=trust.references.sets,
     )
     return decision.result == built
 

@@ -1,5 +1,6 @@
 """``build_result``: every field of a result, what of the findings it names, and how long it lives."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.worlds.device import make_handle, make_policy
 from tests.worlds.step_bench import RECEIVED_US, Bench
 from verifier_worker.core.finding import Finding
-from verifier_worker.core.result_builder import build_result
+from verifier_worker.core.result_builder import MAX_SETS, build_result
 from verifier_worker.core.state import AttesterState, Verdict
 
 SECOND_US = 1_000_000
@@ -165,3 +166,17 @@ def test_where_no_policy_says_how_long_a_result_lives_for_five_minutes(state: At
     now_us = RECEIVED_US + 1000 * SECOND_US
     result = build_result(Bench().device.ueid, state, (), now_us, "v", policy=None, handle=make_handle())
     assert result.expires_s == now_us // SECOND_US + 300
+
+
+def test_a_result_names_the_sets_in_force_and_no_more_than_fit(state: AttesterState) -> None:
+    def named(count: int) -> Sequence[str]:
+        sets = tuple(f"set-{number}/1" for number in range(count))
+        bench = Bench()
+        made = build_result(
+            bench.device.ueid, state, (), RECEIVED_US, "v", policy=None, handle=None, reference_values=sets
+        )
+        return made.reference_values
+
+    assert named(2) == ("set-0/1", "set-1/1")
+    assert len(named(MAX_SETS)) == MAX_SETS == 64
+    assert named(MAX_SETS + 1) == ()

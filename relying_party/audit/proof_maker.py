@@ -4,7 +4,7 @@ It looks for evidence on two sides. *After*: the earliest evidence whose handle 
 quote was certainly made later; otherwise the earliest one by the TPM's clock. *Before*: the latest evidence of the same
 boot under a checkpoint that was stamped before the time; otherwise by the verifier's receipt; otherwise of another
 boot. It adds the entries that these two need: their handles, the pushes of their boot that carried log entries or PCR
-values, and the trust objects in force.
+values, and the trust objects in force. It adds all evidence between the two, so that a checker sees each result.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from relying_party.audit.proof_objects import policy_table
+from relying_party.audit.proof_policy import policy_facts, policy_table
 from schemas import media_types
 from schemas.audit.anchors import keys_by_id, parse_anchors
 from schemas.audit.entry import ANCHORS, LOCAL_POLICY, START, EvidenceEntry, ObjectEntry, parse_entry
@@ -32,7 +32,9 @@ from schemas.reasons import Reason
 from schemas.time_model import MAX_DRIFT_PPM, Interval, quote_made, stamped
 from schemas.topics import TopicKind
 from schemas.tpm.attest import ClockInfo, TimeAttestInfo, parse_attest
+from schemas.verdicts import Freshness
 
+MAX_BETWEEN: Final = 2000
 _UNSETTLED: Final = frozenset(
     {
         *(Reason.LOG_INCOMPLETE, Reason.SEQUENCE_GAP, Reason.LOG_GAP, Reason.BASELINE_REQUIRED),
@@ -57,6 +59,8 @@ class Candidate:
         settled: its result states that its measurement logs are complete.
         policies: that its result names.
         timed: its sync proof states the time since the TPM's last reset.
+        evidence: SHA-256 of its body.
+        pending: its verdict waited for a handle.
     """
 
     index: int
@@ -71,6 +75,8 @@ class Candidate:
     settled: bool
     policies: tuple[str, ...]
     timed: bool
+    evidence: bytes
+    pending: bool
 
     @property
     def boot(self) -> tuple[bytes, int]:
@@ -100,6 +106,7 @@ class AuditLogScan:
 
     ueid: Ueid
     candidates: list[Candidate] = field(default_factory=list)
+    _later: list[tuple[int, bytes | None]] = field(default_factory=list)  # index and evidence of results without a push
     _objects: list[tuple[int, str, str]] = field(default_factory=list)  # index, kind, name
     _policies: dict[str, set[str]] = field(default_factory=dict)  # by id, the reference values that they name
     _endorsers: Mapping[bytes, EllipticCurvePublicKey] = field(default_factory=dict)
@@ -111,8 +118,12 @@ class AuditLogScan:
             entry = parse_entry(raw)
             if isinstance(entry, ObjectEntry):
                 self._take_object(index, entry)
-            elif entry.ueid == self.ueid and entry.payload is not None and entry.result is not None:
-                self._take_evidence(index, entry, entry.payload, result_token.read_unverified(entry.result))
+            elif entry.ueid == self.ueid and entry.result is not None:
+                result = result_token.read_unverified(entry.result)
+                if entry.payload is None:
+                    self._later.append((index, result.evidence))
+                else:
+                    self._take_evidence(index, entry, entry.payload, result)
         except PeerError:
             return
 
@@ -138,12 +149,9 @@ class AuditLogScan:
                 self._objects.append((index, TopicKind.REFERENCE_VALUES, values.name))
 
     def _take_policy(self, index: int, kind: str, name: str, text: str) -> None:
-        table = policy_table(text)
-        names = table.get("reference_values", [])
+        facts = policy_facts(text)
         self._objects.append((index, kind, name))
-        self._policies.setdefault(str(table.get("id")), set()).update(
-            map(str, names if isinstance(names, list) else [])
-        )
+        self._policies.setdefault(str(policy_table(text).get("id")), set()).update(facts.references)
 
     def _take_evidence(self, index: int, entry: EvidenceEntry, payload: bytes, result: AttestationResult) -> None:
         evidence = parse_evidence(cmw.unwrap(payload, media_types.EVIDENCE, Indicator.EVIDENCE))
@@ -162,6 +170,8 @@ class AuditLogScan:
                 settled=_UNSETTLED.isdisjoint(result.reasons),
                 policies=tuple(result.policies),
                 timed=isinstance(sync.attested, TimeAttestInfo),
+                evidence=evidence.body_digest,
+                pending=result.freshness is Freshness.PENDING,
             )
         )
 
@@ -190,9 +200,11 @@ class AuditLogScan:
         through = self._through(after, stamps) if before is not None and after is not None else None
         passed = [through] if through is not None else []
         heads = sorted({_covering(each.index, sizes, newest) for each in [*sides, *passed]})
+        between = self._between(before, after)
         entries = sorted(
             {index for each in sides for index in self._needed(each)}
-            | {index for each in passed for index in self._needed(each, alone=True)}
+            | {index for each in [*between, *passed] for index in self._needed(each, alone=True)}
+            | {index for index in self._decided_later([*sides, *between]) if index < heads[-1]}
         )
         return Choice(
             before=before.index if before is not None else None,
@@ -235,6 +247,18 @@ class AuditLogScan:
             if made[1].after_us >= (until_us or 0) and _stamped_us(each, stamps) is not None:
                 return each
         return None
+
+    def _between(self, before: Candidate | None, after: Candidate | None) -> list[Candidate]:
+        """The evidence between the two sides; none of it if it is more than a proof can hold."""
+        if before is None or after is None:
+            return []
+        between = [each for each in self.candidates if before.index < each.index < after.index]
+        return between if len(between) <= MAX_BETWEEN else []
+
+    def _decided_later(self, among: Sequence[Candidate]) -> Iterable[int]:
+        """The results about evidence whose verdict waited for a handle."""
+        waited = {each.evidence for each in among if each.pending}
+        return (index for index, evidence in self._later if evidence in waited)
 
     def _needed(self, side: Candidate, *, alone: bool = False) -> Iterable[int]:
         """The indices of a side, the pushes before it, their handles, and the trust objects before all of them."""

@@ -1,11 +1,11 @@
 """Verifies the entries of a proof in the order of the audit log, each by the entries before it. Pure."""
 
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
+from relying_party.audit.proof_policy import PolicyFacts, policy_facts, policy_table
 from relying_party.audit.time_audit import TimeAudit, TimeTrust
 from schemas import media_types
 from schemas.audit.anchors import Anchors, Start, keys_by_id, parse_anchors, parse_start
@@ -19,13 +19,28 @@ from schemas.messages.evidence import Evidence, parse_evidence
 from schemas.messages.handle import Handle, StampVerifier, verify_handle
 from schemas.messages.policy import MAX_POLICY_CHARACTERS, SignedPolicy, verify_policy
 from schemas.messages.reference_values import ReferenceValues, verify_reference_values
+from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
 from schemas.time_model import MAX_DRIFT_PPM
 from schemas.topics import TopicKind
 from schemas.tpm.attest import Attest, parse_attest
 
 Keys = Mapping[bytes, EllipticCurvePublicKey]
-_MAX_PPM = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedBy:
+    """What was in force for one result.
+
+    Attributes:
+        policies: by label.
+        texts: of these policies.
+        references: the sets that these policies name.
+    """
+
+    policies: Mapping[str, PolicyFacts]
+    texts: Mapping[str, str]
+    references: tuple[ReferenceValues, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,22 +70,42 @@ class Push:
     policies: Mapping[str, str]
     references: Mapping[str, ReferenceValues]
 
-    def references_of(self, labels: Sequence[str]) -> tuple[ReferenceValues, ...]:
-        """The reference values that the policies of these labels name.
+    def judged_by(self, result: AttestationResult) -> JudgedBy:
+        """The policies and reference values by which a result says that it judged.
 
         Raises:
-            PeerError: ``audit-proof-invalid``: the proof does not hold such a policy.
+            PeerError: ``audit-proof-invalid``: the proof does not hold them, or holds another version of a set.
         """
-        for label in labels:
+        for label in result.policies:
             if label not in self.policies:
-                raise PeerError(
-                    Reason.AUDIT_PROOF_INVALID, f"its result names policy {label}, which the proof does not hold"
-                )
-        names = {name for label in labels for name in _reference_names(self.policies[label])}
+                raise _invalid(f"its result names policy {label}, which the proof does not hold")
+        texts = {label: self.policies[label] for label in result.policies}
+        policies = {label: policy_facts(text) for label, text in texts.items()}
+        names = {name for policy in policies.values() for name in policy.references}
         if names - self.references.keys():
             absent = ", ".join(sorted(names - self.references.keys()))
-            raise PeerError(Reason.AUDIT_PROOF_INVALID, f"the proof does not hold the reference values {absent}")
-        return tuple(values for name, values in sorted(self.references.items()) if name in names)
+            raise _invalid(f"the proof does not hold the reference values {absent}")
+        references = tuple(values for name, values in sorted(self.references.items()) if name in names)
+        held = {f"{values.name}/{values.version}" for values in references}
+        stated = {label.removesuffix("+") for label in result.reference_values}
+        if stated and stated != held:
+            raise _invalid(
+                f"its result was judged by the reference values {', '.join(sorted(stated))}; the proof holds "
+                f"{', '.join(sorted(held)) or 'none'}"
+            )
+        return JudgedBy(policies=policies, texts=texts, references=references)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaterResult:
+    """A result that came without a push: a handle arrived, or a deadline passed."""
+
+    index: int
+    token: bytes
+
+
+def _invalid(detail: str) -> PeerError:
+    return PeerError(Reason.AUDIT_PROOF_INVALID, detail)
 
 
 class ProofObjects:
@@ -78,6 +113,8 @@ class ProofObjects:
 
     Attributes:
         pushes: of the device, in order.
+        later: results about the device without a push, in order.
+        receipts: when the verifier received each policy and set of reference values, by label.
         handles: verified, by id.
         endorsements: of the device, verified.
         signed_policies: verified.
@@ -103,6 +140,8 @@ class ProofObjects:
         self._policies: dict[str, str] = {}
         self._references: dict[str, ReferenceValues] = {}
         self.pushes: list[Push] = []
+        self.later: list[LaterResult] = []
+        self.receipts: dict[str, int] = {}
         self.handles: dict[HandleId, Handle] = {}
         self.endorsements: list[Endorsement] = []
         self.signed_policies: list[SignedPolicy] = []
@@ -133,7 +172,7 @@ class ProofObjects:
     def drift_ppm(self) -> int:
         """The widest bound on the device's clock in these policies; TPM 2.0's bound for a policy without one."""
         texts = {text for push in self.pushes for text in push.policies.values()}
-        return max(map(_drift_ppm, texts), default=MAX_DRIFT_PPM)
+        return max((policy_facts(text).drift_ppm for text in texts), default=MAX_DRIFT_PPM)
 
     def take(self, index: int, raw: bytes) -> None:
         """Verifies the next entry.
@@ -181,7 +220,7 @@ class ProofObjects:
             case "start":
                 self._starts.append(parse_start(raw))
             case "local-policy":
-                self._take_local_policy(raw)
+                self._take_local_policy(raw, entry.received_us)
             case TopicKind.HANDLES:
                 handle = verify_handle(raw, self.distributors, self._stamps)
                 self.handles[handle.id] = handle
@@ -190,30 +229,37 @@ class ProofObjects:
             case TopicKind.POLICIES:
                 policy = verify_policy(raw, self.endorsers)
                 self.signed_policies.append(policy)
+                self.receipts[f"{policy.id}/{policy.version}"] = entry.received_us
                 # One version of a policy at a time: a new one replaces it.
                 kept = {name: text for name, text in self._policies.items() if name.rpartition("/")[0] != policy.id}
                 self._policies = {**kept, f"{policy.id}/{policy.version}": policy.text}
             case _:
                 values = verify_reference_values(raw, self.endorsers)
                 self.reference_sets.append(values)
+                self.receipts[f"{values.name}/{values.version}"] = entry.received_us
                 self._references[values.name] = values
 
-    def _take_local_policy(self, raw: bytes) -> None:
+    def _take_local_policy(self, raw: bytes, received_us: int) -> None:
         if len(raw) > 4 * MAX_POLICY_CHARACTERS:
             raise PeerError(Reason.TOO_LARGE, f"policy: {len(raw)} bytes")
         text = raw.decode("utf-8", "replace")
         table = policy_table(text)
         self.local_policies.append(text)
-        self._policies[f"{table.get('id')}/{table.get('version', 0)}"] = text
+        label = f"{table.get('id')}/{table.get('version', 0)}"
+        self._policies[label] = text
+        self.receipts[label] = received_us
 
     def _take_endorsement(self, endorsement: Endorsement) -> None:
         if endorsement.ueid != self._ueid:
-            raise PeerError(Reason.AUDIT_PROOF_INVALID, "an endorsement of another device")
+            raise _invalid("an endorsement of another device")
         self.endorsements.append(endorsement)
 
     def _take_evidence(self, index: int, entry: EvidenceEntry) -> None:
-        if entry.ueid != self._ueid or entry.payload is None or entry.result is None:
-            raise PeerError(Reason.AUDIT_PROOF_INVALID, "not an accepted message of the device asked about")
+        if entry.ueid != self._ueid or entry.result is None:
+            raise _invalid("not an accepted message of the device asked about")
+        if entry.payload is None:
+            self.later.append(LaterResult(index=index, token=entry.result))
+            return
         evidence = parse_evidence(cmw.unwrap(entry.payload, media_types.EVIDENCE, Indicator.EVIDENCE))
         quote, sync = parse_attest(evidence.quote), parse_attest(evidence.body.sync.attest)
         self.pushes.append(
@@ -230,25 +276,3 @@ class ProofObjects:
                 references=dict(self._references),
             )
         )
-
-
-def policy_table(text: str) -> Mapping[str, object]:
-    """The table in a policy's text.
-
-    Raises:
-        PeerError: ``policy-invalid``: not TOML.
-    """
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise PeerError(Reason.POLICY_INVALID, f"policy: not TOML ({error})") from error
-
-
-def _drift_ppm(text: str) -> int:
-    value = policy_table(text).get("drift_ppm", MAX_DRIFT_PPM)
-    return value if isinstance(value, int) and 0 <= value < _MAX_PPM else MAX_DRIFT_PPM
-
-
-def _reference_names(text: str) -> list[str]:
-    value = policy_table(text).get("reference_values", [])
-    return [str(each) for each in value] if isinstance(value, list) else []

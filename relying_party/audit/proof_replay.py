@@ -4,11 +4,12 @@ As in the verifier, unsigned log entries are used only if they reproduce a quote
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from schemas.cel.records import ApplicationContent, is_content_bound
+from relying_party.audit.proof_policy import PolicyFacts
+from schemas.cel.records import ApplicationContent, CelRecord, is_content_bound
 from schemas.errors import PeerError
 from schemas.ima.records import ImaFile
 from schemas.ima.signature import FileKey, verify_file_signature
@@ -21,6 +22,7 @@ from schemas.replay.increments import NO_VALUES, cut_tails, has_more, join_incre
 from schemas.replay.log_replay import Consumed, Quoted, ReplayState
 from schemas.tpm.attest import Attest, QuoteInfo
 from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value
+from schemas.tpm.pcr_properties import resettable_among
 from schemas.tpm.signature import parse_signature
 
 MAX_LISTED: Final = 50
@@ -40,8 +42,11 @@ class Listing:
         aggregates: entries that claim to be a boot aggregate; only the verifier checks this claim.
         unlisted: path and digest of the remaining files, up to a limit.
         unlisted_total: number of all remaining files.
+        excused: how many of them the policy excludes, or leaves unjudged with their log.
+        open: path and digest of each of the others, without a limit.
         registers: quoted PCRs that have reference values.
         registers_listed: those with one of these values.
+        resettable: PCRs that are judged, and can be reset while the TPM runs.
     """
 
     entries: Mapping[str, int]
@@ -52,14 +57,18 @@ class Listing:
     aggregates: int
     unlisted: tuple[tuple[str, str], ...]
     unlisted_total: int
+    excused: int
+    open: frozenset[tuple[str, str]]
     registers: int
     registers_listed: int
+    resettable: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Measured:
     """One measurement. It has no digest if the file was written while it was measured."""
 
+    log: str
     pcr_index: int
     text: str
     digest: bytes | None
@@ -117,10 +126,12 @@ class BootReplay:
         self._state, self.settled = outcome.state, reproduced is not None
         self._tails = cut_tails(increments, outcome) if increments and self.settled else {}
         for name, part in outcome.consumed.items():
-            self._measured += _measured_of(name, part)
+            self._measured += _measured_of(name, part, quoted.pcr_selection)
 
-    def listing(self, references: tuple[ReferenceValues, ...], now_s: int) -> Listing:
-        """The measurements so far, compared with these reference values at ``now_s``, UTC seconds.
+    def listing(
+        self, references: tuple[ReferenceValues, ...], policies: Collection[PolicyFacts], now_s: int
+    ) -> Listing:
+        """The measurements so far, compared with these reference values and policies at ``now_s``, UTC seconds.
 
         Raises:
             PeerError: ``baseline-required``: nothing was replayed; ``log-malformed``.
@@ -139,7 +150,9 @@ class BootReplay:
         measured = [each for each in files if each.digest is not None]
         rest = [each for each in measured if each.digest not in digests]
         unlisted = [each for each in rest if each.file is None or not _is_signed(each.file, keys)]
-        registers, good = self._registers(state, selection, [each.registers for each in accepted])
+        unexcused = [each for each in unlisted if not _is_excused(each, policies)]
+        approved = [each.registers for each in accepted]
+        registers, good = self._registers(state, selection, approved)
         return Listing(
             entries=dict(sorted(state.next_index.items())),
             files=len(measured),
@@ -147,11 +160,20 @@ class BootReplay:
             signed=len(rest) - len(unlisted),
             violations=len(files) - len(measured),
             aggregates=len(every) - len(files),
-            unlisted=tuple((each.text, (each.digest or b"").hex()) for each in unlisted[:MAX_LISTED]),
+            unlisted=tuple(map(_named, unlisted[:MAX_LISTED])),
             unlisted_total=len(unlisted),
+            excused=len(unlisted) - len(unexcused),
+            open=frozenset(map(_named, unexcused)),
             registers=registers,
             registers_listed=good,
+            resettable=resettable_among(self._judged(approved, policies) & quoted),
         )
+
+    def _judged(self, approved: Sequence[Registers], policies: Collection[PolicyFacts]) -> set[int]:
+        """The PCRs that a policy gives to a log, that have reference values, or that IMA extended."""
+        given = {index for policy in policies for indices in policy.logs.values() for index in indices}
+        named = {index for values in approved for indices in values.values() for index in indices}
+        return given | named | {each.pcr_index for each in self._measured if each.file is not None}
 
     def _registers(self, state: ReplayState, selection: PcrSelection, accepted: Sequence[Registers]) -> tuple[int, int]:
         total = good = 0
@@ -170,21 +192,39 @@ class BootReplay:
         return self._state.next_index if self._state is not None else {}
 
 
-def _measured_of(name: str, part: Consumed) -> Iterator[_Measured]:
+def _measured_of(name: str, part: Consumed, selection: PcrSelection) -> Iterator[_Measured]:
     """The measurements of one log; of boot logs the PCRs are compared instead."""
     for file in part.ima.files(part.count) if part.ima is not None else ():
         text = file.path.decode("utf-8", "backslashreplace")
-        yield _Measured(pcr_index=file.pcr_index, text=text, digest=file.digest, file=file)
+        yield _Measured(log=name, pcr_index=file.pcr_index, text=text, digest=file.digest, file=file)
     for record in part.cel:
         if not record.extended or record.pcr is None:
             continue
         content = record.content
         if isinstance(content, ApplicationContent) and is_content_bound(record):
             text = f"{content.name} ({content.event_type}, {name})"
-            yield _Measured(pcr_index=record.pcr, text=text, digest=content.digest)
+            yield _Measured(log=name, pcr_index=record.pcr, text=text, digest=content.digest)
         else:
             text = f"entry {record.recnum} of PCR {record.pcr} ({name})"
-            yield _Measured(pcr_index=record.pcr, text=text, digest=max(record.digests)[1] if record.digests else b"")
+            yield _Measured(log=name, pcr_index=record.pcr, text=text, digest=_quoted_digest(record, selection))
+
+
+def _quoted_digest(record: CelRecord, selection: PcrSelection) -> bytes:
+    """The record's digest in the strongest quoted bank; nothing if it has none there."""
+    banks = {bank.tpm_id: bank.size for bank, index in selection if index == record.pcr}
+    strongest = max(banks, key=lambda bank: banks[bank], default=None)
+    return next((digest for bank, digest in record.digests if bank == strongest), b"")
+
+
+def _named(each: _Measured) -> tuple[str, str]:
+    return each.text, (each.digest or b"").hex()
+
+
+def _is_excused(each: _Measured, policies: Collection[PolicyFacts]) -> bool:
+    """Whether each policy excludes this path, or gives this log no such PCR and so does not judge its entries."""
+    if each.file is not None:
+        return bool(policies) and all(policy.excludes(each.text) for policy in policies)
+    return bool(policies) and all(each.pcr_index not in policy.logs.get(each.log, ()) for policy in policies)
 
 
 def _check_bound(evidence: Evidence) -> None:

@@ -5,11 +5,14 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from relying_party.audit.proof_check import Answer, Head, ProofTrust, Side, Verdict
+from relying_party.audit.proof_check import Answer, Head, ProofTrust
+from relying_party.audit.proof_sides import Side
+from relying_party.audit.proof_verdict import Verdict
 from schemas.audit.anchors import public_der, thumbprint
 from schemas.codecs.printable import printable
 from schemas.identifiers import ueid_text
 from schemas.instants import SECOND_US, iso_text
+from schemas.verdicts import Tier
 
 _MOST_FILES: Final = 10
 _LINES: Final = {
@@ -34,6 +37,7 @@ def _answer_lines(answer: Answer, trust: ProofTrust) -> Iterator[str]:
     yield ""
     if answer.before is not None:
         yield from _side_lines("BEFORE", answer.before)
+    yield from _between_lines(answer)
     if answer.after is not None:
         yield from _side_lines("AFTER", answer.after)
     yield from _boot_lines(answer)
@@ -57,6 +61,7 @@ def _side_lines(name: str, side: Side) -> Iterator[str]:
     reasons = f" ({', '.join(result.reasons)})" if result.reasons else ""
     policies = ", ".join(result.policies) or "-"
     yield f"  the verdict was  {result.status}, {result.freshness}{reasons}, by policy {policies}"
+    yield f"  reference values {', '.join(result.reference_values) or 'not stated'}"
     lengths = ", ".join(f"{name} {count}" for name, count in listing.entries.items())
     yield f"  logs replayed to the quoted PCR digest: {lengths or 'none'} entries"
     yield (
@@ -71,14 +76,26 @@ def _side_lines(name: str, side: Side) -> Iterator[str]:
         yield f"    not listed: {path} {digest}"
     if listing.unlisted_total > _MOST_FILES:
         yield f"    … and {listing.unlisted_total - _MOST_FILES} more"
-    if listing.unlisted_total:
-        yield "  if the verdict is affirming in spite of these, the verifier judged so: the policy excludes them"
+    if listing.excused:
+        yield f"  the policy excludes {listing.excused} of these, or does not judge their log"
+
+
+def _between_lines(answer: Answer) -> Iterator[str]:
+    if answer.between is None:
+        return
+    seen, unseen = answer.between.seen, answer.between.unseen
+    yield f"BETWEEN: {len(seen)} results" + ("" if unseen else ", and no other")
+    for each in [each for each in seen if each.result.status is Tier.CONTRAINDICATED][:_MOST_FILES]:
+        named = ", ".join(each.result.unexpected)
+        yield f"  entry {each.index}, received {iso_text(each.received_us)}: contraindicated {named}"
 
 
 def _boot_lines(answer: Answer) -> Iterator[str]:
     if not answer.same_boot:
         return
-    yield "SAME BOOT: same key, same counters, later clock; the logs of AFTER hold everything measured since it began"
+    resettable = answer.before is not None and answer.before.listing.resettable
+    held = "" if resettable else "; the logs of AFTER hold everything measured since it began"
+    yield f"SAME BOOT: same key, same counters, later clock{held}"
     if answer.never_reset:
         yield "  and TPM2_GetTime shows, in a later sync proof, that the TPM was not reset since before BEFORE"
 
@@ -116,7 +133,7 @@ def _key_lines(role: str, pinned: Mapping[bytes, EllipticCurvePublicKey] | None,
 
 def _limits(answer: Answer, trust: ProofTrust) -> Iterator[str]:
     yield "  that software which is not measured is approved: the logs hold only what the device measures"
-    yield "  that the audit log is complete, or that this file leaves nothing out: a revocation, a later policy"
+    yield "  that the audit log is complete, or that this file leaves nothing out: a revocation of the endorsement"
     if trust.endorsers is None or trust.distributors is None or trust.verifiers is None:
         yield "  that the keys 'stated by the audit log' belong to these roles: compare them, or give your own"
     if not any(head.witnesses for head in answer.heads):
@@ -132,6 +149,20 @@ def answer_json(answer: Answer, trust: ProofTrust) -> dict[str, object]:
         "missing": list(answer.missing),
         "before": _side_json(answer.before),
         "after": _side_json(answer.after),
+        "between": None
+        if answer.between is None
+        else {
+            "results": [
+                {
+                    "index": each.index,
+                    "received_us": each.received_us,
+                    "status": str(each.result.status),
+                    "unexpected": list(each.result.unexpected),
+                }
+                for each in answer.between.seen
+            ],
+            "not_looked_at": list(answer.between.unseen),
+        },
         "same_boot": answer.same_boot,
         "never_reset": answer.never_reset,
         "log": trust.log_key.text,
@@ -168,6 +199,7 @@ def _side_json(side: Side | None) -> dict[str, object] | None:
         "freshness": str(side.result.freshness),
         "reasons": list(side.result.reasons),
         "policies": list(side.result.policies),
+        "reference_values": list(side.result.reference_values),
         "logs": dict(listing.entries),
         "files": listing.files,
         "files_listed": listing.listed,
@@ -176,6 +208,8 @@ def _side_json(side: Side | None) -> dict[str, object] | None:
         "boot_aggregates": listing.aggregates,
         "not_listed": [{"path": path, "digest": digest} for path, digest in listing.unlisted],
         "not_listed_total": listing.unlisted_total,
+        "excused": listing.excused,
+        "resettable_pcrs": list(listing.resettable),
         "pcrs": listing.registers,
         "pcrs_listed": listing.registers_listed,
     }

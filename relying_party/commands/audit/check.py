@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relying_party.audit.proof_check import ProofTrust, Verdict, check_proof
+from relying_party.audit.proof_check import ProofTrust, check_proof
 from relying_party.audit.proof_text import answer_json, answer_lines
+from relying_party.audit.proof_verdict import Verdict
 from runtime.audit_log.signer import load_note_key
 from runtime.durable import read_if_exists
 from runtime.keys import load_public_keys

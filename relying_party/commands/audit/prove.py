@@ -1,6 +1,7 @@
 """``relying-party audit prove``: writes a file that proves what a device ran at a given time."""
 
 import argparse
+import sys
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ from schemas.audit.proof import AuditProof, ProvenEntry, ProvenHead, encode_proo
 from schemas.codecs.tst_info import extract_tst_info, parse_tst_info
 from schemas.errors import ConfigError, PeerError, as_config_error
 from schemas.identifiers import Ueid, parse_ueid_text
-from schemas.instants import microseconds
+from schemas.instants import iso_text, microseconds
 from schemas.time_model import stamped
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ def add_to(parsers: "Parsers") -> None:
     command = parsers.add_parser(
         "prove",
         help="write a file that proves what a device ran at a time",
-        description="The file needs nothing beside it but the TSA's root and the log's key: relying-party audit check.",
+        description="The file needs nothing beside it but the TSA's root and the log's key: relying-party audit check. "
+        "Exit status: 0 written; 1 the audit log has no evidence from before or from after the time, and nothing is "
+        "written; 2 a wrong option or file.",
     )
     command.add_argument("--audit-log", required=True, metavar="LOG", help="folder or URL of a tiled log")
     command.add_argument("--attester", required=True, metavar="UEID", help="the device")
@@ -38,7 +41,7 @@ def add_to(parsers: "Parsers") -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Writes a proof.
+    """Writes a proof; returns 1, and writes nothing, if there is no evidence on one side of the time.
 
     Raises:
         ConfigError: names the option.
@@ -57,12 +60,23 @@ def run(options: argparse.Namespace) -> int:
             scan.take(index, raw)
             progress.report(index, newest)
     choice = scan.choose(at_us, stamps, newest)
+    if choice.before is None or choice.after is None:
+        side = "before" if choice.before is None else "after"
+        first, last = (iso_text(scan.candidates[place].received_us) for place in (0, -1))
+        print(
+            f"no evidence of this device from {side} {iso_text(at_us)}: what the audit log holds was received between "
+            f"{first} and {last}. Nothing was written",
+            file=sys.stderr,
+        )
+        return 1
     proof = _proof(reader, ueid, at_us, choice)
     raw = encode_proof(proof)
     write_durable(options.out, raw)
     print(f"{options.out}: {len(raw)} bytes, {len(proof.entries)} entries under {_heads_text(choice, stamps)}")
-    for name, side in (("before", choice.before), ("after", choice.after)):
-        print(f"  evidence from {name} that time: {'none' if side is None else f'entry {side}'}")
+    print(f"  evidence from before that time: entry {choice.before}")
+    print(f"  evidence from after that time: entry {choice.after}")
+    between = sum(choice.before < index < choice.after for index in choice.entries)
+    print(f"  entries between the two: {between}")
     return 0
 
 

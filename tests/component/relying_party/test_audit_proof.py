@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from relying_party.__main__ import main
-from relying_party.audit.proof_check import Verdict, check_proof
+from relying_party.audit.proof_check import check_proof
+from relying_party.audit.proof_verdict import Verdict
 from runtime.audit_log.log_reader import cosignatures_path
 from schemas.audit.entry import START, ObjectEntry, parse_entry
 from schemas.audit.proof import AuditProof, encode_proof, parse_proof
@@ -28,7 +29,7 @@ from schemas.tlog.checkpoint import cosign_checkpoint, verify_checkpoint
 from schemas.tlog.signed_note import COSIGNATURE_V1, note_key
 from schemas.transitions import TransitionKind
 from tests.fakes.log_store import LOG_KEY
-from tests.worlds.proven_log import Proven, ProvenLog, go_on, run_of
+from tests.worlds.proven_log import Proven, ProvenLog, go_on, iso, run_of
 from tests.worlds.recorded_verifier import POLICY
 
 
@@ -85,14 +86,32 @@ def test_a_reboot_in_between_leaves_the_time_open(tmp_path: Path, at_end: ExitSt
     assert any("different boots" in each for each in answer.missing)
 
 
-@pytest.mark.parametrize(("offset_s", "wanting"), [(-4000, "no evidence from before"), (100, "no evidence from after")])
-def test_one_side_alone_says_what_it_does_not_show(
-    tmp_path: Path, offset_s: int, wanting: str, at_end: ExitStack
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_one_side_alone_says_what_it_does_not_show(tmp_path: Path, side: str, at_end: ExitStack) -> None:
+    proven = run_of(at_end, tmp_path)
+    made = parse_proof(proven.prove().read_bytes())
+    alone = replace(made, before=None) if side == "before" else replace(made, after=None)
+    answer = proven.log.check(encode_proof(alone))
+    assert answer.verdict is Verdict.UNKNOWN
+    assert any(f"no evidence from {side}" in each for each in answer.missing)
+
+
+@pytest.mark.parametrize(("offset_s", "side"), [(-4000, "before"), (100, "after")])
+def test_for_a_time_without_evidence_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], offset_s: int, side: str, at_end: ExitStack
 ) -> None:
     proven = run_of(at_end, tmp_path)
-    answer = proven.log.check(proven.prove(proven.at_us + offset_s * 1_000_000).read_bytes())
-    assert answer.verdict is Verdict.UNKNOWN
-    assert any(wanting in each for each in answer.missing)
+    kept, at = proven.prove(), iso(proven.at_us + offset_s * 1_000_000)
+    capsys.readouterr()
+    raw = kept.read_bytes()
+    log = ["--audit-log", str(proven.log.log), "--attester", proven.log.ueid, "--at", at]
+    for out in (kept, tmp_path / "new"):
+        assert main(["audit", "prove", *log, "--out", str(out)]) == 1
+        told = capsys.readouterr()
+        assert f"no evidence of this device from {side} " in told.err
+        assert told.out == ""
+    assert kept.read_bytes() == raw
+    assert not (tmp_path / "new").exists()
 
 
 def test_without_a_stamp_before_the_time_it_is_the_verifiers_word(tmp_path: Path, at_end: ExitStack) -> None:
@@ -456,6 +475,7 @@ def test_a_path_cannot_write_a_line_of_the_answer(
     recording.pass_s(1)
     log.publish()
     proven = Proven(log=log, at_us=recording.now_us)
+    go_on(log)
     assert proven.check(proven.prove()) == 1
     told = capsys.readouterr().out
     assert "\nPROVEN, YES" not in told

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from relying_party.audit.proof_check import Answer, Verdict, check_proof
+from relying_party.audit.proof_check import Answer, check_proof
+from relying_party.audit.proof_verdict import Verdict
 from schemas.audit.proof import AuditProof, ProvenEntry, ProvenHead, parse_proof
 from schemas.codecs import cbor
 from schemas.errors import PeerError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from relying_party.audit import proof_objects
+from relying_party.audit import proof_policy
 from relying_party.audit.proof_objects import ProofObjects
 from runtime.audit_log.any_log import read_entries
 from runtime.time_stamps.verifier import TimeStampVerifier
@@ -43,6 +43,6 @@ def test_a_policy_is_read_once_for_the_clock_bound_however_many_pushes_go_by_it(
             read.append(content)
             return tomllib.loads(content)
 
-    monkeypatch.setattr(proof_objects, "tomllib", Counting)
+    monkeypatch.setattr(proof_policy, "tomllib", Counting)
     assert objects.drift_ppm == 7
     assert len(read) == 1

@@ -7,9 +7,10 @@
 
 The checksum finds accidental damage. An attacker can recompute it, so the answer depends only on facts that are signed
 or lead to a signed root. The entries are those of the audit log, in its order: the evidence made *before* the time and
-the evidence made *after* it (by index), the pushes needed to replay their measurement logs, the objects that decided
-their results, and later evidence whose sync proof shows that the boot went on. Each entry is proven to be in the tree
-of one of the heads; smaller trees have earlier stamps. Parsing proves nothing.
+the evidence made *after* it (by index), all evidence between the two with its results, the pushes needed to replay
+their measurement logs, the objects that decided their results, and later evidence whose sync proof shows that the boot
+went on. Each entry is proven to be in the tree of one of the heads; smaller trees have earlier stamps. Parsing proves
+nothing.
 """
 
 import hashlib

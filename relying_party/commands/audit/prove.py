@@ -53,13 +53,8 @@ def run(options: argparse.Namespace) -> int:
     if "://" not in options.audit_log and not (folder.is_dir() and is_tiled_log(folder)):
         raise ConfigError(f"--audit-log: {options.audit_log}: not a tiled audit log; only a tiled one has proofs")
     reader = AuditLogReader(open_store(options.audit_log))
-    newest, stamps = reader.unverified_size(), _stamps(reader)
-    scan = AuditLogScan(ueid)
-    with Progress("entries") as progress:
-        for index, raw in reader.entries(0, newest):
-            scan.take(index, raw)
-            progress.report(index, newest)
-    choice = scan.choose(at_us, stamps, newest)
+    stamps = stamps_of(reader)
+    scan, choice = choose(reader, ueid, at_us, stamps)
     if choice.before is None or choice.after is None:
         side = "before" if choice.before is None else "after"
         first, last = (iso_text(scan.candidates[place].received_us) for place in (0, -1))
@@ -69,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
-    proof = _proof(reader, ueid, at_us, choice)
+    proof = assemble(reader, ueid, at_us, choice)
     raw = encode_proof(proof)
     write_durable(options.out, raw)
     print(f"{options.out}: {len(raw)} bytes, {len(proof.entries)} entries under {_heads_text(choice, stamps)}")
@@ -103,7 +98,7 @@ def _ueid(text: str) -> Ueid:
         return parse_ueid_text(text)
 
 
-def _stamps(reader: AuditLogReader) -> dict[int, int]:
+def stamps_of(reader: AuditLogReader) -> dict[int, int]:
     """The latest time of each checkpoint's stamp, unverified, by the size of the checkpoint."""
     stamps = {}
     for size in reader.stamped():
@@ -118,7 +113,18 @@ def _stamps(reader: AuditLogReader) -> dict[int, int]:
     return stamps
 
 
-def _proof(reader: AuditLogReader, ueid: Ueid, at_us: int, choice: Choice) -> AuditProof:
+def choose(reader: AuditLogReader, ueid: Ueid, at_us: int, stamps: dict[int, int]) -> tuple[AuditLogScan, Choice]:
+    """Reads the audit log and chooses the entries of a proof."""
+    newest, scan = reader.unverified_size(), AuditLogScan(ueid)
+    with Progress("entries") as progress:
+        for index, raw in reader.entries(0, newest):
+            scan.take(index, raw)
+            progress.report(index, newest)
+    return scan, scan.choose(at_us, stamps, newest)
+
+
+def assemble(reader: AuditLogReader, ueid: Ueid, at_us: int, choice: Choice) -> AuditProof:
+    """The proof of the chosen entries, with their checkpoints, stamps and paths."""
     heads = [
         ProvenHead(note=reader.checkpoint_at(size), stamp=reader.stamp(size), cosignatures=reader.cosignatures(size))
         for size in choice.sizes

@@ -7,16 +7,15 @@ import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from relying_party.__main__ import main
 from relying_party.audit.proof_check import Answer, ProofTrust, check_proof
+from relying_party.commands.audit.prove import assemble, choose, stamps_of
 from runtime.audit_log.any_log import read_entries
 from runtime.audit_log.frames import FrameFile
 from runtime.audit_log.log_reader import stamp_path
 from runtime.keys import load_public_keys
 from runtime.time_stamps.verifier import TimeStampVerifier, load_time_stamp_verifier
 from schemas.audit.entry import EvidenceEntry, ObjectEntry, parse_entry
-from schemas.audit.proof import parse_proof
-from schemas.identifiers import ueid_text
+from schemas.audit.proof import encode_proof, parse_proof
 from schemas.messages.trust_objects import TRUST_OBJECTS
 from schemas.topics import TopicKind, Topics
 from schemas.verdicts import Tier
@@ -24,7 +23,6 @@ from tests.builders.recorded_machine import RECORDINGS
 from tests.builders.token_forge import ForgedAuthority
 from tests.fakes.log_store import LOG_KEY, LogRig
 from tests.fakes.verifier import FakePublisher
-from tests.worlds.proven_log import iso
 from tests.worlds.recorded_verifier import rederived
 from verifier_worker.adapters.loaded_files import LoadedFiles, compile_local_policy, compile_policy
 from verifier_worker.adapters.solicitor import Identity
@@ -123,11 +121,11 @@ def proven(vectors: Path, folder: Path, entries: list[bytes]) -> tuple[Answer, i
     last = parsed[pushes[-1]]
     assert isinstance(last, EvidenceEntry)
     at_us = parsed[pushes[-2]].received_us + 2_000_000
-    files = ["--audit-log", str(rig.log), "--attester", ueid_text(last.ueid), "--out", str(folder / "proof")]
-    assert main(["audit", "prove", *files, "--at", iso(at_us)]) == 0
+    _, choice = choose(rig.reader, last.ueid, at_us, stamps_of(rig.reader))
+    proof = assemble(rig.reader, last.ueid, at_us, choice)
     roots = authority.root.pem + b"\n" + (vectors / "tsa-root.pem").read_bytes()
     trust = ProofTrust(log_key=LOG_KEY, stamps=TimeStampVerifier(roots))
-    return check_proof(parse_proof((folder / "proof").read_bytes()), trust), at_us
+    return check_proof(parse_proof(encode_proof(proof)), trust), at_us
 
 
 @pytest.mark.parametrize("vectors", RECORDINGS, ids=[path.name for path in RECORDINGS])

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from relying_party.audit.proof_check import Answer, ProofTrust, Verdict, check_proof
+from relying_party.audit.proof_check import Answer, ProofTrust, check_proof
+from relying_party.audit.proof_verdict import Verdict
 from schemas.audit.proof import AuditProof, encode_proof, parse_proof
 from schemas.codecs import cbor
 from schemas.errors import PeerError

@@ -11,6 +11,7 @@ from typing import Final
 
 from relying_party.dashboard.fleet import SHOWN_LOGS, Change, Device, Fleet, Refusal, View, view_of
 from relying_party.dashboard.handle_watch import HandleWatch, seen_json
+from relying_party.dashboard.page_texts import sentence
 from relying_party.result_board import Standing
 from schemas.identifiers import HandleId, ueid_text
 from schemas.instants import SECOND_US
@@ -46,16 +47,12 @@ def reasons_json() -> dict[str, list[object]]:
     """For each reason code: its meaning, the trust claims that it can explain (empty for any), and the next step."""
     return {
         row.code.value: [
-            _sentence(row.meaning),
+            sentence(row.meaning),
             [claim.label for claim in row.claims],
-            _sentence(row.next_step),
+            sentence(row.next_step),
         ]
         for row in REASONS.values()
     }
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
 
 
 def row_json(fleet: Fleet, device: Device) -> str:

@@ -26,6 +26,7 @@ from relying_party.dashboard.access import Access, Role
 from relying_party.dashboard.events import Events, TooManyViewersError, compressed, snapshot_json
 from relying_party.dashboard.feed import Feed
 from relying_party.dashboard.handle_watch import watch_json
+from relying_party.dashboard.page_texts import texts_js
 from relying_party.dashboard.request_checks import HeaderFence, HostFence
 from relying_party.dashboard.rows import COLUMNS, VIEWS, detail_of, reasons_json
 from runtime import clock
@@ -74,11 +75,15 @@ class Pages:
             Route("/api/handles", self._handles),
             Route("/api/keys", self._keys),
             Route("/api/about", self._about),
+            Route("/static/texts.js", self._texts),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
 
     async def _index(self, _request: Request) -> Response:
         return FileResponse(STATIC / "index.html")
+
+    async def _texts(self, _request: Request) -> Response:
+        return Response(texts_js(), media_type="text/javascript")
 
     async def _health(self, _request: Request) -> Response:
         """For monitoring: 200, or 503 while the broker is away or the feed does not run."""

@@ -3,7 +3,8 @@ import { Badge, Card, Component, Copy, Empty, html, Icon } from "./parts.js";
 import { Band, Lines, ppm, seconds } from "./plots.js";
 import { fetchJson, SignedOut } from "./store.js";
 import { canVerify, fromBase64, verifyResult } from "./verify.js";
-import { ago, CLAIM_WORDS, duration, FRESHNESS_WORDS, FIT_WORDS, moment, nameOf, plural, printable, rate, reasonsOf, VIEW_WORDS, viewOf } from "./words.js";
+import { ago, duration, moment, nameOf, plural, printable, rate, reasonsOf, viewOf } from "./words.js";
+import { CLAIM_TEXTS, FIT_TEXTS, FRESHNESS_TEXTS, VIEW_TEXTS } from "./texts.js";
 
 const REFETCH_MS = 1000;
 
@@ -85,7 +86,7 @@ function Head({ row, view, detail, now, store }) {
   return html`<section class=${`verdict v-${view}`} aria-labelledby="device-name" data-view=${view}>
     <div class="title"><h1 id="device-name">${nameOf(row)}</h1><${Badge} view=${view} /></div>
     <p class="ueid"><code>${row.ueid}</code> <${Copy} text=${row.ueid} label="the UEID" /></p>
-    <p class="says">${VIEW_WORDS[view].meaning}${view === "unverified" && result ? ` The last verified result was: ${row.status}${now >= row.expires ? ", and has expired since" : ""}.` : ""}</p>
+    <p class="says">${VIEW_TEXTS[view]}${view === "unverified" && result ? ` The last verified result was: ${row.status}${now >= row.expires ? ", and has expired since" : ""}.` : ""}</p>
     ${reasons.length ? html`<dl class="reasons" aria-label="Reasons">${reasons.map((code) => html`<div key=${code}><dt><code>${printable(code)}</code></dt><dd>${store.about.reasons[code]?.[0] ?? "See docs/threat-model.md."}${store.about.reasons[code] ? html` <span class="next">${store.about.reasons[code][2]}</span>` : null}</dd></div>`)}</dl>` : null}
     ${result ? html`<p class="note">Signed by <strong>${printable(result.verifier)}</strong> ${ago(result.issued, now)}, ${now < result.expires ? `in force for another ${duration(result.expires - now)}` : `expired ${ago(result.expires, now)}`}${result.policies.length ? `; by the policy ${result.policies.map(printable).join(", ")}` : "; without a policy"}.</p>` : null}
   </section>`;
@@ -108,7 +109,7 @@ function Times({ result, now }) {
     ["made not after", result.made_before ? `${moment(result.made_before)} (${ago(result.made_before, now)})` : "not known"],
     ["known to within", width === null ? "–" : duration(width)],
     ["received by the verifier", moment(result.received)],
-    ["freshness", html`<strong>${result.freshness}</strong>: ${FRESHNESS_WORDS[result.freshness] ?? ""}`],
+    ["freshness", html`<strong>${result.freshness}</strong>: ${FRESHNESS_TEXTS[result.freshness] ?? ""}`],
     ["clock rate against the TSA", rate(result.clock_rate_ppm)],
     ["sequence number", result.sequence ?? "–"],
   ];
@@ -127,7 +128,7 @@ function Vector({ result, reasons, words }) {
   };
   return html`<${Card} title="Trustworthiness vector" id="vector" note="The verifier's conclusion, claim by claim (AR4SI). The verdict is never better than the worst of them.">
     ${result.vector.length ? html`<table class="stack"><thead><tr><th scope="col">Claim</th><th scope="col">Value</th><th scope="col">Why</th></tr></thead><tbody>
-      ${result.vector.map(({ claim, value, tier }) => html`<tr key=${claim}><th scope="row">${claim}<span class="note">${CLAIM_WORDS[claim] ?? ""}</span></th>
+      ${result.vector.map(({ claim, value, tier }) => html`<tr key=${claim}><th scope="row">${claim}<span class="note">${CLAIM_TEXTS[claim] ?? ""}</span></th>
         <td><${Badge} view=${tier} text=${`${tier} (${value})`} /></td><td>${why(claim, tier)}</td></tr>`)}</tbody></table>`
       : html`<p>No claim was decided. ${reasons.map((code) => words[code]?.[0] ?? code).join(" ")}</p>`}<//>`;
 }
@@ -163,7 +164,7 @@ function Chain({ result, now }) {
     if (!each) return [name, "none"];
     const seen = each.seen;
     if (!seen) return [name, html`<code>${each.id.slice(0, 16)}…</code> not seen by this server (it may be from before it started)`];
-    return [name, html`<code title=${each.id}>${each.id.slice(0, 16)}…</code> of ${printable(seen.issuer)}, ${seen.verified ? html`<strong>verified</strong>: stamped ${moment(seen.time)} (${ago(seen.time, now)}), ±${duration(seen.accuracy)}` : html`<strong>not verified here</strong>: claims ${moment(seen.not_before)}`}; ${FIT_WORDS[seen.fit]}${seen.previous ? html`, after <code>${seen.previous.slice(0, 16)}…</code>` : ""}`];
+    return [name, html`<code title=${each.id}>${each.id.slice(0, 16)}…</code> of ${printable(seen.issuer)}, ${seen.verified ? html`<strong>verified</strong>: stamped ${moment(seen.time)} (${ago(seen.time, now)}), ±${duration(seen.accuracy)}` : html`<strong>not verified here</strong>: claims ${moment(seen.not_before)}`}; ${FIT_TEXTS[seen.fit]}${seen.previous ? html`, after <code>${seen.previous.slice(0, 16)}…</code>` : ""}`];
   };
   const items = [handle("evidence is bound to", result.handle), handle("newest handle at the verifier, on receipt", result.received_after), ["evidence", html`<code class="digest">${result.evidence || "none"}</code>`], ["attesting environment", html`<code class="digest">${result.environment || "unknown"}</code>`]];
   return html`<${Card} title="Handle" id="handle" note="The link between the evidence and a moment: the TPM signed this handle's digest, so the quote was made after it."><${Facts} items=${items} /><//>`;

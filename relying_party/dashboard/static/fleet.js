@@ -2,7 +2,8 @@
 import { DeviceList } from "./list.js";
 import { Component, Empty, html, Icon } from "./parts.js";
 import { TimeLine } from "./plots.js";
-import { plural, reasonsOf, URGENCY, VIEW_WORDS, VIEWS, viewOf } from "./words.js";
+import { plural, reasonsOf, URGENCY, VIEWS, viewOf } from "./words.js";
+import { VIEW_TEXTS } from "./texts.js";
 
 const RESORT_MS = 1000;
 
@@ -97,8 +98,8 @@ function Tiles({ counts, total, chosen, set }) {
   };
   return html`<div class="tiles" role="group" aria-label="Devices by verdict; choose some to filter the list">
     ${VIEWS.map((view) => html`<button key=${view} type="button" class=${`tile v-${view}${counts[view] ? "" : " zero"}`} aria-pressed=${views.has(view) ? "true" : "false"}
-      onClick=${() => toggle(view)} title=${VIEW_WORDS[view].meaning} data-view=${view}>
-      <span class="what"><${Icon} view=${view} />${VIEW_WORDS[view].name}</span>
+      onClick=${() => toggle(view)} title=${VIEW_TEXTS[view]} data-view=${view}>
+      <span class="what"><${Icon} view=${view} />${view}</span>
       <span class="count">${counts[view].toLocaleString("en")}</span>
       <span class="share" aria-hidden="true"><span style=${{ width: `${total ? (100 * counts[view]) / total : 0}%` }}></span></span>
     </button>`)}</div>`;

@@ -1,7 +1,8 @@
 // The handle distributors as seen from outside, and the other processes.
 import { Card, Component, Empty, html, Icon } from "./parts.js";
 import { fetchJson, SignedOut } from "./store.js";
-import { ago, duration, FIT_WORDS, moment, plural, printable } from "./words.js";
+import { ago, duration, moment, plural, printable } from "./words.js";
+import { FIT_TEXTS } from "./texts.js";
 
 export class HandlesPage extends Component {
   constructor({ store }) {
@@ -73,7 +74,7 @@ function Distributor({ it, now, verified }) {
     <dl class="facts">${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
     <details open=${handles.length <= 8}><summary>${plural(handles.length, "handle")}, newest first</summary><div class="scroll"><table class="stack handles"><thead><tr><th scope="col">Handle</th><th scope="col">Stamped (UTC)</th><th scope="col">Interval</th><th scope="col">TSA</th><th scope="col">Delay</th><th scope="col">Chain</th></tr></thead>
       <tbody>${handles.map((each, index) => html`<tr key=${each.id}><th scope="row"><code title=${each.id}>${each.id.slice(0, 12)}</code> ${each.verified ? "verified" : "not verified"}</th><td>${moment(timeOf(each))}</td>
-        <td>${handles[index + 1] ? duration(timeOf(each) - timeOf(handles[index + 1])) : "–"}</td><td>${each.tsa_s === null ? "–" : duration(each.tsa_s)}</td><td>${each.delay_s === null ? "–" : duration(each.delay_s)}</td><td>${FIT_WORDS[each.fit]}</td></tr>`)}</tbody></table></div></details><//>`;
+        <td>${handles[index + 1] ? duration(timeOf(each) - timeOf(handles[index + 1])) : "–"}</td><td>${each.tsa_s === null ? "–" : duration(each.tsa_s)}</td><td>${each.delay_s === null ? "–" : duration(each.delay_s)}</td><td>${FIT_TEXTS[each.fit]}</td></tr>`)}</tbody></table></div></details><//>`;
 }
 
 function Processes({ processes, now }) {

@@ -1,6 +1,6 @@
 // The list of attesters. Only the visible rows are in the document. A grid for keyboards and screen readers.
 import { Component, Empty, html, Icon } from "./parts.js";
-import { ago, duration, logText, nameOf, rate, reasonsOf, shortUeid, VIEW_WORDS, viewOf } from "./words.js";
+import { ago, duration, logText, nameOf, rate, reasonsOf, shortUeid, viewOf } from "./words.js";
 
 const OVERSCAN = 8;
 const COLUMNS = [
@@ -131,7 +131,7 @@ function Row({ row, index, now, active, open }) {
   };
   return html`<div class=${`row v-${view}${active ? " active" : ""}`} role="row" id=${`row-${row.ueid}`} aria-rowindex=${index + 2} data-ueid=${row.ueid} data-view=${view}
       style=${{ transform: `translateY(calc(var(--row) * ${index}))` }} onClick=${click}>
-    <span role="gridcell" class="verdict"><${Icon} view=${view} /><span>${VIEW_WORDS[view].name}</span></span>
+    <span role="gridcell" class="verdict"><${Icon} view=${view} /><span>${view}</span></span>
     <span role="gridcell" class="device"><a href=${`#/device/${row.ueid}`} tabindex="-1">${nameOf(row)}</a>
       ${row.label ? html`<span class="id">${shortUeid(row.ueid)}</span>` : null}</span>
     <span role="gridcell" class="why">${mark}<span class="reasons">${row.status ? reasons.join(", ") : ""}</span></span>

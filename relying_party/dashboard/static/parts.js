@@ -1,7 +1,6 @@
 // The parts of every view: the template function, icons, badges, small pieces. All text is inserted as text.
 import { Component, h, render } from "./vendor/preact.mjs";
 import htm from "./vendor/htm.mjs";
-import { VIEW_WORDS } from "./words.js";
 
 export const html = htm.bind(h);
 export { Component, render };
@@ -23,7 +22,7 @@ export function Icon({ view }) {
 }
 
 export function Badge({ view, text }) {
-  return html`<span class="badge v-${view}"><${Icon} view=${view} /><span>${text ?? VIEW_WORDS[view]?.name ?? view}</span></span>`;
+  return html`<span class="badge v-${view}"><${Icon} view=${view} /><span>${text ?? view}</span></span>`;
 }
 
 export function Card({ title, note, id, wide, children }) {

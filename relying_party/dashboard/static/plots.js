@@ -1,6 +1,6 @@
 // Plots, by uPlot: drawn again when data, size or colours change. Each has a text for people who cannot see it.
 import { Component, html } from "./parts.js";
-import { clockTime, duration, plural, VIEW_WORDS, VIEWS } from "./words.js";
+import { clockTime, duration, plural, VIEWS } from "./words.js";
 
 const HEIGHT = 150;
 // From the bottom of the stack to its top: what needs attention is drawn at the top edge.
@@ -96,7 +96,7 @@ function timeLine(store) {
   const make = () => ({
     scales: { y: { range: (_, __, most) => [0, Math.max(1, most)] } },
     series: [{ label: "UTC", value: (_, at) => (at ? clockTime(at) : "–") }, ...[...STACK].reverse().map((view) => ({
-      label: VIEW_WORDS[view].name,
+      label: view,
       fill: colour(`--${view}-fill`),
       stroke: colour(`--${view}`),
       width: 1,

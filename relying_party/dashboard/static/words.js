@@ -1,40 +1,10 @@
 // Words and numbers for people. Pure.
 
-export const VIEWS = ["affirming", "warning", "contraindicated", "stale", "none", "unverified"];
+import { VIEW_TEXTS } from "./texts.js"; // made by the server
+
+export const VIEWS = Object.keys(VIEW_TEXTS);
 // The order of urgency.
 export const URGENCY = { contraindicated: 0, unverified: 1, warning: 2, none: 3, stale: 4, affirming: 5 };
-export const VIEW_WORDS = {
-  affirming: { name: "affirming", meaning: "A trusted verifier recently found everything as the policy requires." },
-  warning: { name: "warning", meaning: "A trusted verifier found something that the policy tolerates but that needs a look." },
-  contraindicated: { name: "contraindicated", meaning: "A trusted verifier found something that must not be there. Do not rely on this device." },
-  stale: { name: "stale", meaning: "There is no recent result. Late is not bad, but it affirms nothing." },
-  none: { name: "none", meaning: "Undecided: something that a verdict needs is missing. The reasons name it." },
-  unverified: { name: "unverified", meaning: "The newest message about it does not verify, or no trusted verifier has ever signed a result about it." },
-};
-export const CLAIM_WORDS = {
-  "instance-identity": "Identity: the endorser vouches for the key that signs",
-  configuration: "Configuration: firmware settings, boot configuration",
-  executables: "Running software: firmware, boot loader, kernel, programs",
-  "file-system": "Other files: those that the kernel measured",
-  hardware: "Hardware: a genuine TPM of a known manufacturer",
-  "runtime-opaque": "Whether memory is hidden from others",
-  "storage-opaque": "Whether storage is hidden from others",
-  "sourced-data": "Whether its data comes from attested sources",
-};
-export const FRESHNESS_WORDS = {
-  fresh: "recent enough for the policy",
-  stale: "too old, or no evidence arrived in time",
-  pending: "the verifier does not know the handle yet that the evidence names",
-  unsynchronised: "since its reset, no handle is linked to the TPM's clock",
-  contradicted: "the TPM's statements about time cannot all be true",
-};
-export const FIT_WORDS = {
-  first: "first one seen",
-  known: "seen before",
-  linked: "follows the handle before",
-  gap: "gap: its predecessor was not seen",
-  forked: "FORK: two handles claim this place",
-};
 
 // How an attester is shown now; the same rule as the server's.
 export function viewOf(row, now) {

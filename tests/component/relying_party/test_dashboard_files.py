@@ -1,11 +1,18 @@
 """The dashboard's files that are not Python: they are in the wheel, as published, and contact no other server."""
 
 import hashlib
+import json
 import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+
+from relying_party.dashboard.fleet import View
+from relying_party.dashboard.page_texts import texts_js
+from schemas.messages.handle_chain import Fit
+from schemas.text.verdicts import CLAIM_TEXTS, FRESHNESS_TEXTS
+from schemas.verdicts import Freshness, TrustClaim
 
 ROOT = Path(__file__).resolve().parents[3]
 STATIC = ROOT / "relying_party" / "dashboard" / "static"
@@ -67,7 +74,21 @@ def test_every_module_that_is_imported_is_there() -> None:
     for path in own_files():
         if path.suffix == ".js":
             for imported in re.findall(r'from "(\./[^"]+)"', path.read_text("utf-8")):
-                assert (STATIC / imported).is_file(), f"{path.name}: {imported}"
+                made_by_the_server = imported == "./texts.js"
+                assert made_by_the_server or (STATIC / imported).is_file(), f"{path.name}: {imported}"
+
+
+def test_the_page_explains_every_word_by_the_tables_of_the_terminal() -> None:
+    texts = {
+        name: json.loads(table)
+        for name, table in re.findall(r"export const (\w+) = (\{.*?\});\n", texts_js(), re.DOTALL)
+    }
+    assert texts["CLAIM_TEXTS"] == {claim.label: CLAIM_TEXTS[claim] for claim in TrustClaim}
+    assert texts["FRESHNESS_TEXTS"] == {freshness.value: FRESHNESS_TEXTS[freshness] for freshness in Freshness}
+    assert set(texts["VIEW_TEXTS"]) == set(View)
+    assert set(texts["FIT_TEXTS"]) == set(Fit)
+    own = [path.name for path in own_files() for text in CLAIM_TEXTS.values() if text in path.read_text("utf-8")]
+    assert own == []
 
 
 def schemes() -> dict[str, dict[str, str]]:

@@ -123,9 +123,13 @@ class Dashboard:
             self.inject(result.ueid, signer.sign(result))
 
     def publish_many(self, results: list[AttestationResult]) -> None:
-        """Publishes many results, without waiting for each; returns when the broker has the last one."""
+        """Publishes many results, without waiting for each; returns when the broker has the last one.
+
+        They are retained, as the verifier's are: a dashboard that loses its connection meanwhile gets them again.
+        """
         for result in results[:-1]:
-            self.publisher.publish_soon(TOPICS.results(result.ueid), result_token.wrap(self.signer.sign(result)))
+            payload = result_token.wrap(self.signer.sign(result))
+            self.publisher.publish_soon(TOPICS.results(result.ueid), payload, retain=True)
         self.publish(results[-1])
 
     def inject(self, ueid: Ueid, token: bytes) -> None:

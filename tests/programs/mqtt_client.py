@@ -52,9 +52,9 @@ class Listener:
             arrived = self._changed.wait_for(lambda: packet_id in self._published, PATIENCE_S)
         assert arrived, f"the broker did not confirm a message to {topic}"
 
-    def publish_soon(self, topic: str, payload: bytes) -> paho.MQTTMessageInfo:
+    def publish_soon(self, topic: str, payload: bytes, *, retain: bool = False) -> paho.MQTTMessageInfo:
         """Publishes without waiting."""
-        return self._client.publish(topic, payload, qos=1)
+        return self._client.publish(topic, payload, qos=1, retain=retain)
 
     def wait_for(
         self, wanted: Callable[[list[tuple[str, bytes]]], bool], what: str, seconds: float = PATIENCE_S

@@ -60,17 +60,25 @@ def get(url: str, headers: dict[str, str] | None = None) -> httpx.Response:
 
 def fleet_of(dashboard: Dashboard, rows: int) -> dict[str, object]:
     """The snapshot, once it has this many rows."""
-    fleets: list[dict[str, object]] = []
+    fleet: dict[str, object] = {}
 
     def arrived() -> bool:
-        fleets[:] = [client.get("api/fleet").json()]
-        found = fleets[0]["rows"]
-        assert isinstance(found, list)
-        return len(found) >= rows
+        fleet.update(client.get("api/fleet").json())
+        return len(rows_in(fleet)) >= rows
 
     with httpx.Client(base_url=dashboard.url, timeout=PATIENCE_S) as client:
-        wait_until(arrived, f"{rows} rows")
-    return fleets[0]
+        try:
+            wait_until(arrived, f"{rows} rows")
+        except AssertionError as error:
+            error.add_note(f"{len(rows_in(fleet))} rows; {fleet['state']}")
+            raise
+    return fleet
+
+
+def rows_in(fleet: dict[str, object]) -> list[object]:
+    found = fleet["rows"]
+    assert isinstance(found, list)
+    return found
 
 
 def test_every_answer_fences_the_browser_in(dashboard: Dashboard) -> None:

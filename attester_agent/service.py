@@ -21,12 +21,12 @@ from attester_agent.push_maker import PushMaker
 from attester_agent.settings import COMMAND, ROLE, EvidenceSettings, Settings
 from attester_agent.tpm.device import TpmDevice
 from runtime.durable import sole_user
-from runtime.health import broker_condition
-from runtime.metrics_page import serve_metrics
+from runtime.monitoring.health import broker_condition
+from runtime.monitoring.metrics_page import serve_metrics
+from runtime.monitoring.tracing import open_tracer
 from runtime.mqtt import MqttConnection, Session, Will
 from runtime.service import Backoff, Stop, installed_version
 from runtime.telemetry import Logger
-from runtime.tracing import open_tracer
 from schemas.errors import WorldError
 from schemas.identifiers import ueid_text
 from schemas.messages.status import status_message

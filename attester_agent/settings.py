@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from attester_agent.core.handle_gate import ClockTrust
+from runtime.monitoring.tracing import TracingSettings
 from runtime.mqtt import MqttSettings
 from runtime.settings import check_name_setting
 from runtime.telemetry import check_metrics_address
 from runtime.time_stamps.address import TsaAddress, parse_tsa_urls
-from runtime.tracing import TracingSettings
 from schemas.errors import ConfigError, PeerError, as_config_error
 from schemas.identifiers import parse_log_name
 from schemas.limits import MAX_EVIDENCE_BYTES_DEFAULT, MAX_LOGS, MAX_MESSAGE_BYTES, MAX_PCR_INDEX

@@ -16,7 +16,7 @@ from endorser.core.rate_limit import RateLimit
 from endorser.registrar import Registrar, digest_of
 from endorser.settings import LimitSettings
 from runtime import clock
-from runtime.health import Condition, Health
+from runtime.monitoring.health import Condition, Health
 from runtime.mqtt import Message, Will
 from runtime.ports import Publisher
 from runtime.service import Stop

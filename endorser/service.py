@@ -8,9 +8,9 @@ from endorser.registrar import open_registrar
 from endorser.settings import ROLE, Settings
 from runtime import clock
 from runtime.durable import check_folder_of, sole_user
-from runtime.health import Health, broker_condition
 from runtime.keys import load_signing_key
-from runtime.metrics_page import serve_metrics
+from runtime.monitoring.health import Health, broker_condition
+from runtime.monitoring.metrics_page import serve_metrics
 from runtime.mqtt import MqttConnection, Session, Will
 from runtime.service import Stop, installed_version
 from schemas.messages.status import status_message

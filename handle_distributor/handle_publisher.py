@@ -18,7 +18,7 @@ from typing import Final
 from prometheus_client import Counter
 
 from handle_distributor.settings import ROLE
-from runtime.health import Condition, broker_condition
+from runtime.monitoring.health import Condition, broker_condition
 from runtime.mqtt import MqttConnection, MqttSettings, Session, Will
 from schemas import media_types
 from schemas.codecs import cmw

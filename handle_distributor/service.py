@@ -12,9 +12,9 @@ from handle_distributor.ports import HandlePublisher
 from handle_distributor.settings import ROLE, Settings
 from runtime import clock
 from runtime.durable import check_folder_of
-from runtime.health import Health, handle_condition
 from runtime.keys import load_signing_key
-from runtime.metrics_page import serve_metrics
+from runtime.monitoring.health import Health, handle_condition
+from runtime.monitoring.metrics_page import serve_metrics
 from runtime.service import Stop
 from runtime.settings import naming
 from runtime.telemetry import Logger

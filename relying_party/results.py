@@ -57,7 +57,7 @@ class Results:
             max_handle_age_s: maximum age of the handle, seconds; needs ``handles`` with each result.
             fresh_only: refuse results whose freshness is not ``fresh``.
             leeway_s: seconds that our clock and the verifier's may differ, either way.
-            tracer: from :func:`runtime.tracing.open_tracer`; each verified result becomes a span of its trace.
+            tracer: from ``runtime.monitoring.tracing``; each verified result becomes a span of its trace.
 
         Raises:
             ConfigError: a key file is missing or holds no key.

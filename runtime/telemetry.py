@@ -1,7 +1,7 @@
 """Log lines and metrics. A line is ``time level role event key=value …`` on standard error; never payloads or keys.
 
-Each service declares its metrics (``prometheus_client``) beside its code. ``runtime.metrics_page`` serves them,
-``docs/metrics.md`` explains them.
+Each service declares its metrics (``prometheus_client``) beside its code. ``runtime.monitoring.metrics_page`` serves
+them, ``docs/metrics.md`` explains them.
 """
 
 import json

@@ -16,11 +16,11 @@ from runtime.audit_log.writer import AuditPlace, AuditWriter
 from runtime.clock import monotonic_s, utc_us
 from runtime.durable import check_folder_of
 from runtime.intake import Intake, until_done
-from runtime.metrics_page import serve_metrics
+from runtime.monitoring.metrics_page import serve_metrics
+from runtime.monitoring.tracing import open_tracer
 from runtime.mqtt import Message, MqttConnection, Session, Will
 from runtime.service import Stop
 from runtime.telemetry import Logger, configure_logging
-from runtime.tracing import open_tracer
 from schemas.audit.entry import ObjectEntry
 from schemas.errors import PeerError, WorldError
 from schemas.identifiers import HandleId

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.audit_log.settings import AuditSettings
+from runtime.monitoring.tracing import TracingSettings
 from runtime.mqtt import MqttSettings
 from runtime.settings import check_name_setting
 from runtime.telemetry import check_metrics_address
-from runtime.tracing import TracingSettings
 from schemas.errors import ConfigError
 from schemas.messages.result_token import ResultFormat
 

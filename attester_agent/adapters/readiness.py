@@ -5,7 +5,7 @@ from typing import Final
 from attester_agent.core.handle_gate import AcceptedHandle, ClockTrust
 from attester_agent.settings import COMMAND
 from runtime.clock import monotonic_s, utc_us
-from runtime.health import Condition, Health, handle_condition
+from runtime.monitoring.health import Condition, Health, handle_condition
 from schemas.errors import WorldError
 from schemas.reasons import Reason
 

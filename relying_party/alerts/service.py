@@ -32,7 +32,7 @@ from relying_party.alerts.storms import Storms
 from relying_party.result_board import ResultBoard, result_keys, standing_of
 from relying_party.settings import load_verifier_keys
 from runtime import clock
-from runtime.health import Health, broker_condition
+from runtime.monitoring.health import Health, broker_condition
 from runtime.mqtt import Message, MqttConnection, Session
 from runtime.service import Stop
 from runtime.settings import naming

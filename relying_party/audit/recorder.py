@@ -20,10 +20,10 @@ from relying_party.settings import ROLE
 from runtime.audit_log.settings import AuditSettings
 from runtime.audit_log.writer import AuditPlace, AuditWriter
 from runtime.clock import monotonic_s, utc_us
-from runtime.health import Health, broker_condition
 from runtime.intake import Intake, until_done
 from runtime.keys import load_public_keys
-from runtime.metrics_page import serve_metrics
+from runtime.monitoring.health import Health, broker_condition
+from runtime.monitoring.metrics_page import serve_metrics
 from runtime.mqtt import Message, MqttConnection, MqttSettings, Session
 from runtime.service import Stop
 from runtime.settings import check_name_setting, naming

@@ -15,7 +15,7 @@ from runtime import clock
 from runtime import settings as settings_files
 from runtime.command_line import EXIT_FAILED, EXIT_OK
 from runtime.durable import check_folder_of, sole_user
-from runtime.metrics_page import serve_metrics
+from runtime.monitoring.metrics_page import serve_metrics
 from runtime.service import Stop
 from runtime.settings import naming
 from runtime.telemetry import LEVELS, configure_logging

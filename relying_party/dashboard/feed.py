@@ -19,8 +19,8 @@ from relying_party.dashboard.settings import DashboardSettings
 from relying_party.result_board import result_keys
 from relying_party.settings import load_verifier_keys
 from runtime import clock
-from runtime.health import Health, broker_condition
 from runtime.keys import load_public_keys
+from runtime.monitoring.health import Health, broker_condition
 from runtime.mqtt import Message, MqttConnection, Session
 from runtime.settings import naming
 from runtime.time_stamps.verifier import load_time_stamp_verifier

@@ -18,7 +18,7 @@ from relying_party.dashboard.feed import Feed
 from relying_party.dashboard.login import LoginAccess
 from relying_party.dashboard.settings import DashboardSettings
 from relying_party.dashboard.web import make_app
-from runtime.metrics_page import serve_metrics
+from runtime.monitoring.metrics_page import serve_metrics
 from runtime.service import Stop
 from schemas.errors import ConfigError
 

@@ -91,5 +91,10 @@ def test_late_imports_keep_the_contracts(graph: grimp.ImportGraph) -> None:
 
 def test_a_ring_by_a_late_import_is_found(graph: grimp.ImportGraph) -> None:
     ring = deepcopy(graph)
-    ring.add_import(importer="runtime.otlp", imported="runtime.tracing", line_number=1, line_contents="import_module")
+    ring.add_import(
+        importer="runtime.monitoring.otlp",
+        imported="runtime.monitoring.tracing",
+        line_number=1,
+        line_contents="import_module",
+    )
     assert "No rings" in broken(ring)

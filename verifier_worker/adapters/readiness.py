@@ -3,7 +3,7 @@
 from typing import Final
 
 from runtime.clock import monotonic_s, utc_us
-from runtime.health import Condition, Health, broker_condition, handle_condition
+from runtime.monitoring.health import Condition, Health, broker_condition, handle_condition
 from runtime.mqtt import MqttConnection
 from schemas.errors import WorldError
 from schemas.instants import SECOND_US

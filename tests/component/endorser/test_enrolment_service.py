@@ -14,7 +14,7 @@ from endorser.core.enrolment import Decision, Device, Endorsed, Standing, examin
 from endorser.enrolment_service import MAX_PAYLOAD_BYTES, EnrolmentService, Inbox
 from endorser.registrar import Registrar
 from endorser.settings import LimitSettings, Settings, VendorSettings
-from runtime.health import Health
+from runtime.monitoring.health import Health
 from runtime.mqtt import Message, Will
 from schemas import media_types
 from schemas.codecs import cmw, cose

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from runtime.otlp import MAX_QUEUED_SPANS
+from runtime.monitoring.otlp import MAX_QUEUED_SPANS
+from runtime.monitoring.tracing import TracingSettings, open_tracer
 from runtime.settings import build
-from runtime.tracing import TracingSettings, open_tracer
 from schemas.errors import ConfigError
 from tests.programs.mosquitto import free_port
 from tests.programs.otlp_collector import otlp_collector
 from tests.programs.waiting import PATIENCE_S
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 BODY = hashlib.sha256(b"a body").digest()
 OFF = """
 import sys
-from runtime.tracing import TracingSettings, open_tracer
+from runtime.monitoring.tracing import TracingSettings, open_tracer
 import verifier_worker.service, attester_agent.service, relying_party.results
 assert open_tracer(TracingSettings(), "test", "one") is None
 print([name for name in sys.modules if name.startswith("opentelemetry")])

@@ -51,6 +51,6 @@ def open_tracer(settings: TracingSettings, service: str, instance: str) -> Trace
     if not settings.endpoint:
         return None
     with needs_extra("tracing", "tracing.endpoint"):
-        otlp = importlib.import_module("runtime.otlp")
+        otlp = importlib.import_module("runtime.monitoring.otlp")
     tracer: Tracer = otlp.OtlpTracer(settings.endpoint, service, instance)
     return tracer

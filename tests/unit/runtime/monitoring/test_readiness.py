@@ -7,7 +7,7 @@ from prometheus_client import REGISTRY
 
 from attester_agent.adapters.readiness import Readiness as AgentReadiness
 from attester_agent.core.handle_gate import AcceptedHandle, ClockTrust
-from runtime.health import handle_condition
+from runtime.monitoring.health import handle_condition
 from runtime.mqtt import MqttConnection, MqttSettings, Session
 from runtime.ports import Attributes
 from schemas.errors import WorldError

@@ -10,8 +10,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from handle_distributor.settings import Settings
-from runtime.health import Condition, Health
-from runtime.metrics_page import MAX_REQUESTS, MetricsPage, serve_metrics
+from runtime.monitoring.health import Condition, Health
+from runtime.monitoring.metrics_page import MAX_REQUESTS, MetricsPage, serve_metrics
 from runtime.settings import build
 from runtime.telemetry import check_metrics_address
 from schemas.errors import ConfigError

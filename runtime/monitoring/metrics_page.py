@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY, Gauge
 from prometheus_client.exposition import choose_encoder
 from typing_extensions import override
 
-from runtime.health import Health, Report
+from runtime.monitoring.health import Health, Report
 from runtime.service import installed_version
 from runtime.telemetry import Logger
 from schemas.errors import ConfigError

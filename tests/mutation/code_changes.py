@@ -55,6 +55,7 @@ def _nested(code: CodeType) -> list[CodeType]:
 
 def live_functions(paths: set[str]) -> dict[str, list[FunctionType]]:
     """The functions of this process that were made from some files, by file."""
+    gc.unfreeze()  # nothing frozen is listed
     found: dict[str, list[FunctionType]] = {path: [] for path in paths}
     for each in gc.get_objects():
         if isinstance(each, FunctionType) and each.__code__.co_filename in paths:

@@ -1,6 +1,7 @@
 """The tool behind ``./run mutate``: which changes it makes, how it tries them, what it remembers."""
 
 import contextlib
+import gc
 import textwrap
 from pathlib import Path
 
@@ -135,6 +136,13 @@ def test_only_the_function_that_differs_is_replaced(tmp_path: Path) -> None:
     function = names["f"]
     assert callable(function)
     assert function([5]) == [4]
+
+
+def test_frozen_functions_are_found_too() -> None:
+    gc.freeze()
+    path = own_tests.__code__.co_filename
+    assert own_tests in live_functions({path})[path]
+    gc.freeze()  # as in every run of tests
 
 
 def test_a_change_outside_of_functions_needs_an_import() -> None:

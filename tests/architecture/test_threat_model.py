@@ -73,7 +73,7 @@ def test_every_code_of_a_row_is_in_one_of_its_tests() -> None:
 
 
 def test_what_a_test_mentions_is_found() -> None:
-    table = "tests/component/relying_party/test_audit_fsck.py"
+    table = "tests/component/relying_party/audit/test_fsck.py"
     assert mentions(text_of(table, "test_each_attack_is_found_with_the_first_bad_entry"), Reason.AUDIT_BACK_DATED)
     assert not mentions("Reason.HANDLE_EXPIRED 'handle-expired-long-ago'", Reason.HANDLE_OVERDUE)
     assert not mentions("Reason.HANDLE_EXPIRED_X 'not-handle-expired'", Reason.HANDLE_EXPIRED)

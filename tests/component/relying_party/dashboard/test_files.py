@@ -14,7 +14,7 @@ from schemas.messages.handle_chain import Fit
 from schemas.text.verdicts import CLAIM_TEXTS, FRESHNESS_TEXTS
 from schemas.verdicts import Freshness, TrustClaim
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 STATIC = ROOT / "relying_party" / "dashboard" / "static"
 VENDOR = STATIC / "vendor"
 

@@ -18,7 +18,7 @@ from schemas.errors import ConfigError
 from schemas.reasons import Reason
 from schemas.verdicts import TrustClaim
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 PASSWORD = "correct horse battery"
 
 

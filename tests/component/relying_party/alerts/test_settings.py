@@ -19,7 +19,7 @@ from runtime.keys import generate_key_pair
 from schemas.messages.alert import Alert, AlertKind
 from tests.programs.alert_rig import SECRET
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 EXAMPLE = (ROOT / "deploy" / "alerts.toml.example").read_text("utf-8")
 WEBHOOK = '[[webhooks]]\nname = "a"\nurl = "{url}"\nsecret_file = "secret"\n'
 

@@ -187,10 +187,12 @@ def clear(match: Match) -> None:
 def forget(match: Match) -> None:
     """A verifier that knows nothing of the device, as after its database was lost; not after a TPM2_Clear.
 
-    Counters that began again look older than those of before. Only the verifier's memory of the clear tells them apart.
+    Only the memory of a verifier tells evidence that it has seen from evidence that it has not: without it, a push from
+    before is as good as its age allows.
     """
     if not match.is_cleared:
         match.bench.state = None
+        match.captured.clear()
 
 
 def break_the_chain(match: Match) -> None:

@@ -10,6 +10,7 @@ and templates that are not built in (no PCR binds their content).
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from endorser.core.measurement_lines import DIGEST_SIZES
 from endorser.core.working_set import WorkingSet, plain_path
@@ -27,9 +28,11 @@ from schemas.reasons import Reason
 from schemas.replay.bank_replay import BankReplay
 from schemas.replay.log_replay import IMA, TCG2, Consumed, Quoted, Replayed, ReplayState
 from schemas.tpm.attest import Attest, AttestType, QuoteInfo, parse_attest
-from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value, selection_text
+from schemas.tpm.pcr import STARTUP_LOCALITIES, PcrSelection, PcrValues, initial_value, selection_text
 from schemas.tpm.pcr_properties import resettable_among
 from schemas.tpm.signature import Signature, parse_signature, verify_signature
+
+_FIRMWARE_PCRS: Final = range(8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +227,24 @@ def _registers(
         value = state.registers.get(bank, {}).get(index) or values.get(bank, index)
         found = value or initial_value(bank, index, state.startup_locality)
         registers.setdefault(bank, {})[index] = frozenset({found})
+    for bank, learned in registers.items():
+        _check_extended(bank, learned)
     return registers
+
+
+def _check_extended(bank: HashAlgorithm, registers: Mapping[int, frozenset[bytes]]) -> None:
+    """Refuses a bank that the firmware leaves alone: anybody can extend the values of any other device into it.
+
+    The firmware always measures its own version into PCR 0. Where PCR 0 is not taken, one extended PCR of the firmware
+    is enough.
+    """
+    taken = [index for index in ([0] if 0 in registers else _FIRMWARE_PCRS) if index in registers]
+    first = {initial_value(bank, 0, locality) for locality in STARTUP_LOCALITIES}
+    if taken and all(registers[index] <= first for index in taken):
+        raise ConfigError(
+            f"--pcrs: the firmware of this device extended nothing in bank {bank.name}: such values are those of no "
+            "device. Choose a bank in which the firmware measures"
+        )
 
 
 def _files(consumed: Mapping[str, Consumed], quoted: set[int] | None) -> tuple[dict[bytes, str], list[str]]:

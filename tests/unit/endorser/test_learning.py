@@ -28,7 +28,7 @@ from schemas.reasons import Reason
 from schemas.replay.log_replay import IMA, TCG2
 from schemas.tpm.pcr import parse_selection_text
 from schemas.verdicts import Tier
-from tests.builders.log_bytes import FIRMWARE, ima_record
+from tests.builders.log_bytes import EV_NO_ACTION, FIRMWARE, agile_event, ima_record
 from tests.worlds.device import (
     T0_US,
     FakeDevice,
@@ -218,6 +218,51 @@ def test_pcrs_that_are_not_quoted_are_not_learned(golden: Golden) -> None:
     endorsement = make_endorsement(golden.device.ueid, golden.device.public)
     with pytest.raises(ConfigError, match="sha256:11"):
         learn_from_pushes(endorsement, golden.pushes, parse_selection_text("sha256:0-11"))
+
+
+@pytest.mark.parametrize(
+    ("pcrs", "extended", "refused"),
+    [
+        ("sha256:0-9", (), True),
+        ("sha256:0-9", (7,), True),  # the firmware's version is always in PCR 0
+        ("sha256:0-9", (0,), False),
+        ("sha256:4,7", (), True),
+        ("sha256:4,7", (7,), False),
+        ("sha256:4,7", (0,), True),
+        ("sha256:8,9", (), False),
+    ],
+)
+def test_nothing_is_learned_from_a_bank_that_the_firmware_leaves_alone(
+    pcrs: str, extended: tuple[int, ...], *, refused: bool
+) -> None:
+    """Its zeros are those of every device, and anybody can extend it."""
+    device = FakeDevice()
+    device.pcrs.update({index: bytes(32) for index in range(11)})
+    device.boot_log, device.ima_list = device.boot_log[:1], []
+    for index in extended:
+        device.measure_boot(index, b"firmware")
+    device.run(b"/usr/bin/one", b"1")
+    device.sync(make_handle())
+    endorsement = make_endorsement(device.ueid, device.public)
+    pushes = [device.push()]
+    if refused:
+        with pytest.raises(ConfigError, match="extended nothing in bank sha256"):
+            learn_from_pushes(endorsement, pushes, parse_selection_text(pcrs))
+    else:
+        assert learn_from_pushes(endorsement, pushes, parse_selection_text(pcrs)).values.registers
+
+
+def test_a_locality_of_startup_is_no_measurement(golden: Golden) -> None:
+    """PCR 0 may begin with 3 or 4; without an event after that, anybody can state it."""
+    device = golden.device
+    device.pcrs.update({index: bytes(32) for index in range(11)})
+    device.pcrs[0] = b"\3".rjust(32, b"\0")
+    stated = agile_event(0, EV_NO_ACTION, {SHA256.tpm_id: bytes(32)}, b"StartupLocality\0\3")
+    device.boot_log, device.ima_list, device.cel_logs = [device.boot_log[0], stated], [], {}
+    device.run(b"/usr/bin/one", b"1")
+    device.sent, device.previous, device.sequence = {}, None, 9
+    with pytest.raises(ConfigError, match="extended nothing in bank sha256"):
+        golden.learn([device.push()])
 
 
 def test_a_pcr_that_can_be_reset_is_learned_with_a_remark(golden: Golden) -> None:

@@ -185,7 +185,7 @@ def counter_steps(earlier: int, later: int) -> int:
     (``schemas.tpm.attest``), so a count may wrap at any time.
     """
     steps = (later - earlier) % COUNTER_MODULUS
-    return steps if steps < COUNTER_MODULUS // 2 else steps - COUNTER_MODULUS
+    return steps if 2 * steps < COUNTER_MODULUS else steps - COUNTER_MODULUS
 
 
 def counter_after(count: int, steps: int) -> int:

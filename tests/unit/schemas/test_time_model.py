@@ -160,6 +160,10 @@ def anchor(clock_ms: int, after_us: int, before_us: int) -> ClockAnchor:
     return ClockAnchor(clock_ms=clock_ms, after_us=day_us + after_us, before_us=day_us + before_us)
 
 
+def test_a_quote_anchors_without_the_time_since_power_on() -> None:
+    assert anchor(0, 0, 0).time_ms is None
+
+
 def test_the_rate_lies_between_the_longest_and_the_shortest_time() -> None:
     """1,000 ticks and 1 ms of reading in 0.9 s to 1.1 s: 999 / 1,100 and 1,001 / 900, rounded outwards."""
     rate = clock_rate_ppm(anchor(5_000, 0, 50_000), anchor(6_000, 950_000, 1_100_000))

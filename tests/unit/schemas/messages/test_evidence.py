@@ -12,6 +12,7 @@ from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256
 from schemas.identifiers import Ueid
 from schemas.messages.evidence import (
+    VANISHED,
     ClaimValue,
     Evidence,
     EvidenceBody,
@@ -164,6 +165,24 @@ def test_empty_items_are_left_out_so_a_body_has_one_encoding(key: int) -> None:
     reason, detail = refusal(lambda: body({key: empty}))
     assert reason is Reason.MALFORMED
     assert "empty" in detail
+
+
+@pytest.mark.parametrize(("key", "name"), [(7, "claims"), (8, "logs"), (9, "increment digests")])
+def test_a_map_of_a_body_is_named_in_its_errors(key: int, name: str) -> None:
+    assert refusal(lambda: body({key: {}}))[1] == f"{name}: empty; leave the key out instead"
+    assert refusal(lambda: body({key: 5}))[1] == f"{name}: expected a map"
+    most = {f"x{number}": 0 for number in range(65)}
+    limit = 64 if key == 7 else 16
+    assert refusal(lambda: body({key: most}))[1] == f"{name}: 65 items, the limit is {limit}"
+
+
+def test_increments_are_named_in_their_errors() -> None:
+    assert refusal(lambda: push({5: {}}))[1] == "increments: empty; leave the key out instead"
+    assert refusal(lambda: push({5: 5}))[1] == "increments: expected a map"
+
+
+def test_a_claim_that_is_gone_has_an_empty_text() -> None:
+    assert VANISHED == ""
 
 
 def test_an_empty_stamp_is_not_a_missing_stamp() -> None:

@@ -1,6 +1,7 @@
 """The worlds in which attacks take place; the scene closes at the end what it opened."""
 
 import tempfile
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Self, TypeVar
@@ -28,6 +29,10 @@ class Scene:
     def enter(self, opened: AbstractContextManager[Opened]) -> Opened:
         """Closes it at the end."""
         return self._stack.enter_context(opened)
+
+    def at_end(self, close: Callable[[], object]) -> None:
+        """Calls it at the end."""
+        self._stack.callback(close)
 
     def folder(self) -> Path:
         """A new one; removed at the end."""

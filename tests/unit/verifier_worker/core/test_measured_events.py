@@ -8,7 +8,7 @@ from schemas.boot_log.records import EV_NO_ACTION, BootEvent
 from schemas.cel.records import ApplicationContent, CelRecord, ManagementContent, ManagementEvent, SystemdContent
 from schemas.hashes import SHA1, SHA256, SHA384, HashAlgorithm
 from schemas.replay.log_replay import Consumed
-from verifier_worker.core.measured_events import events_to_judge
+from verifier_worker.core.measured_events import events_to_judge, may_name_an_event
 
 TEXT = "enter-initrd"
 BOUND = tuple((bank.tpm_id, bank.digest(TEXT.encode())) for bank in (SHA1, SHA256, SHA384))
@@ -119,3 +119,24 @@ def test_an_entry_is_named_by_its_content_only_where_the_pcr_binds_it() -> None:
     assert judged(unbound)[0][1] == "entry 7 of PCR 14 (cel/app)"
     nameless = replace(RECORD, content=SystemdContent(event_type="phase", string=None))
     assert judged(nameless)[0][1] == "entry 7 of PCR 14 (cel/app)"
+
+
+@pytest.mark.parametrize(
+    ("text", "may"),
+    [
+        ("/etc/app.conf (app.config, cel/app)", True),
+        ("enter-initrd (cel/app)", True),
+        ("entry 7 of PCR 14 (cel/app)", True),
+        ("event 0x80000003 of PCR 14 (tcg2)", True),
+        ("/usr/bin/true", False),
+        ("/tmp/tcg2)", False),
+        ("/tmp/xcel/app)", False),
+        ("/tmp/x (cel/app).old", False),
+        ("/tmp/x (cel/app)\n", False),
+        ("/tmp/x (ima)", False),
+        ("/" + "x" * 254, False),
+        ("/" + "x" * 255, True),  # cut short, and with it what it ends with
+    ],
+)
+def test_a_name_that_ends_with_its_log_may_be_of_an_event(text: str, may: bool) -> None:
+    assert may_name_an_event(text) is may

@@ -38,6 +38,7 @@ def test_what_one_of_several_sets_accepts_is_accepted() -> None:
     )
     both = merged(first, second)
     assert both.label == "first/1 second/3"
+    assert both.sets == ("first/1", "second/3")
     assert both.missing == ()
     assert both.registers == {
         SHA256: {0: frozenset({A, B}), 1: frozenset({A}), 2: frozenset({C})},
@@ -120,7 +121,7 @@ def test_of_ended_labels_the_latest_256_are_remembered() -> None:
 
 def test_what_is_not_given_is_empty() -> None:
     bare = References(label="", missing=(), registers={}, files=frozenset())
-    assert (bare.keys, bare.narrower, bare.ended) == ((), frozenset(), {})
+    assert (bare.sets, bare.keys, bare.narrower, bare.ended) == ((), (), frozenset(), {})
     trust = Trust(endorsed={}, handles={}, policy=None, references=bare)
     assert (trust.group, trust.conflict, trust.newest, trust.stamps) == ("", "", None, None)
 

@@ -25,7 +25,7 @@ from attester_agent.ports import HandleSource, LogRestartedError, MeasurementLog
 from attester_agent.push_maker import PushMaker
 from attester_agent.settings import ROLE, EvidenceSettings
 from runtime import clock
-from runtime.chain_watch import ChainWatch
+from runtime.handle_chain_watch import ChainWatch
 from runtime.mqtt import Message
 from runtime.ports import Transport
 from runtime.service import Backoff, Stop

@@ -4,7 +4,6 @@ from typing import Final
 
 from endorser.commands import (
     approve,
-    change_standing,
     corim,
     devices,
     endorse,
@@ -15,6 +14,7 @@ from endorser.commands import (
     publish,
     record,
     reference_values,
+    revoke_or_readmit,
     serve,
     show,
 )
@@ -35,7 +35,7 @@ PROGRAM: Final = Program(
         devices,
         record,
         approve,
-        change_standing,
+        revoke_or_readmit,
         enrolment,
         publish,
         show,

@@ -19,7 +19,7 @@ from typing import Final, assert_never
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from prometheus_client import Histogram
 
-from runtime.chain_watch import ChainWatch
+from runtime.handle_chain_watch import ChainWatch
 from runtime.telemetry import Logger
 from schemas.audit.entry import UNSIGNED_KINDS
 from schemas.errors import PeerError

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relying_party.audit.recorder import RecorderSettings, check_recorder, run_recorder
+from relying_party.audit.recorder import check_recorder, run_recorder
+from relying_party.audit.settings import RecorderSettings
 from relying_party.settings import ROLE
 from runtime.command_line import EXIT_OK
 from runtime.settings import load, naming

@@ -29,6 +29,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "schemas/codecs/cbor.py": ("tests/unit/schemas/codecs",),
     "schemas/codecs/cose.py": ("tests/unit/schemas/codecs",),
     "schemas/boot_log/facts.py": ("tests/unit/schemas/boot_log",),
+    "schemas/cel": ("tests/unit/schemas/cel",),
     "schemas/ima/records.py": ("tests/unit/schemas/ima",),
     "schemas/ima/template.py": ("tests/unit/schemas/ima",),
     "schemas/token_bucket.py": ("tests/unit/schemas/test_token_bucket.py",),

@@ -15,6 +15,7 @@ from endorser.core.enrolment import Standing
 from endorser.core.rate_limit import RateLimit
 from endorser.registrar import Registrar, digest_of
 from endorser.settings import LimitSettings
+from endorser.stating import Stating
 from runtime import clock
 from runtime.monitoring.health import Condition, Health
 from runtime.mqtt import Message, Will
@@ -110,9 +111,11 @@ class EnrolmentService:
         limits: LimitSettings,
         online: Will,
         health: Health,
+        stating: Stating,
     ) -> None:
         """Sends nothing yet; ``online`` is the status message to publish after connecting."""
         self._health = health
+        self._stating = stating
         self._gauges_s = float("-inf")
         self._registrar = registrar
         self._registry = registry
@@ -137,12 +140,16 @@ class EnrolmentService:
             message = inbox.next_message(_TICK_S)
             if inbox.is_newly_connected():
                 self._sent_s.clear()
+                self._stating.reconnected()
                 self._publisher.publish(self._online.topic, self._online.payload, retain=True)
             try:
                 if message is not None:
                     self.handle(message.topic, message.payload, clock.utc_s(), clock.monotonic_s())
-                self._note(inbox.confirmations())
+                confirmed = inbox.confirmations()
+                self._note(confirmed)
+                self._stating.confirmed(confirmed)
                 self.publish_endorsements(clock.monotonic_s())
+                self._stating.turn(clock.utc_s(), clock.monotonic_s())
                 self._show_registry(clock.monotonic_s())
             except WorldError as error:
                 self._health.report("registry", Condition(ok=False, state=error.detail, next=_REPAIR))

@@ -2,10 +2,12 @@
 
 from functools import partial
 
+from endorser.adapters.statement_file import StatementFile
 from endorser.adapters.vendor_files import load_vendors
 from endorser.enrolment_service import MAX_PAYLOAD_BYTES, EnrolmentService, Inbox
 from endorser.registrar import open_registrar
 from endorser.settings import ROLE, Settings
+from endorser.stating import Stating
 from runtime import clock
 from runtime.durable import check_folder_of, sole_user
 from runtime.keys import load_signing_key
@@ -23,7 +25,9 @@ def check_files(settings: Settings) -> None:
         ConfigError: names the file that is missing or wrong.
     """
     check_folder_of(settings.registry, "registry")
-    load_signing_key(settings.signing_key, made_by="endorser keygen")
+    check_folder_of(settings.statement_file, "statement")
+    key = load_signing_key(settings.signing_key, made_by="endorser keygen")
+    StatementFile(settings.statement_file, key, settings.name).last()
     load_vendors(settings.vendors)
 
 
@@ -34,6 +38,7 @@ def run_service(settings: Settings, stop: Stop) -> None:
         ConfigError: names the file that is missing or wrong, or in use by another process.
     """
     check_folder_of(settings.registry, "registry")
+    check_folder_of(settings.statement_file, "statement")
     with sole_user(settings.registry, "registry"), open_registrar(settings) as (registrar, registry):
         health = Health(ROLE, monotonic_s=clock.monotonic_s)
         serve_metrics(settings.metrics_port, health, host=settings.metrics_host)
@@ -56,7 +61,10 @@ def run_service(settings: Settings, stop: Stop) -> None:
         )
         online = Will(topic=topic, payload=status(online=True))
         health.ask("broker", lambda: broker_condition(connection))
-        service = EnrolmentService(registrar, registry, connection, topics, settings.limits, online, health)
+        key = load_signing_key(settings.signing_key, made_by="endorser keygen")
+        file = StatementFile(settings.statement_file, key, settings.name)
+        stating = Stating(file, registry, connection, topics, settings.statement_every_s)
+        service = EnrolmentService(registrar, registry, connection, topics, settings.limits, online, health, stating)
         connection.start()
         try:
             service.run(inbox, stop)

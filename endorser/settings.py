@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from endorser.core.endorsements import DAY_S
 from endorser.core.enrolment import ApprovalRule
 from runtime.mqtt import MqttSettings
 from runtime.settings import check_name_setting
@@ -17,6 +18,11 @@ from schemas.topics import Role
 ROLE: Final = Role.ENDORSER
 _HEXADECIMAL: Final = re.compile(r"[0-9a-f]+")
 _MAX_CHALLENGE_LIFETIME_S: Final = 7 * 86_400  # carrying files between device and endorser takes time
+
+
+def statement_path(key: Path) -> Path:
+    """The file of the statement that a key signs: beside the key."""
+    return key.with_suffix(".statement")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +121,9 @@ class Settings:
         approve: devices to endorse without asking.
         name: the signer's name in endorsements.
         days: validity of endorsements; a device that enrols again gets a new one.
+        statement: file of the statement of what is current, which `endorser publish` uses, too; None for the one beside
+            the signing key.
+        statement_every_s: a new statement is signed after so many seconds, and at once when a device is revoked.
         group: for new devices' endorsements; None for no group.
         metrics_port: for metrics, ``/healthz`` and ``/readyz``; 0 for none.
         metrics_host: address to listen on; anyone who can reach it can read the metrics.
@@ -128,6 +137,8 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     name: str = ROLE.value
     days: int = 365
+    statement: Path | None = None
+    statement_every_s: float = 600.0
     group: str | None = None
     metrics_port: int = 0
     metrics_host: str = "127.0.0.1"
@@ -137,6 +148,8 @@ class Settings:
     def __post_init__(self) -> None:
         check_name_setting(self.name)
         check_metrics_address(self.metrics_port, self.metrics_host)
+        if not 1 <= self.statement_every_s <= DAY_S:
+            raise ConfigError(f"statement_every_s: {self.statement_every_s}, expected 1 to {DAY_S}")
         if self.days < 1:
             raise ConfigError(f"days: {self.days}, expected at least 1")
         if self.group is not None and not 0 < len(self.group.encode()) <= MAX_GROUP_BYTES:
@@ -144,6 +157,11 @@ class Settings:
         unknown = sorted(set(self.approve.roots) - set(self.vendors.roots) - set(self.vendors.iak_roots))
         if unknown:
             raise ConfigError(f"approve.roots: {unknown[0]!r} is not in [vendors.roots] or [vendors.iak_roots]")
+
+    @property
+    def statement_file(self) -> Path:
+        """The file of the statement."""
+        return self.statement or statement_path(self.signing_key)
 
 
 def _plain(hexadecimal: str) -> str:

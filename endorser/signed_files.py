@@ -8,6 +8,7 @@ from typing import Final
 
 from endorser.adapters.captured_evidence import read_signed
 from endorser.adapters.publisher import Publication, publication_of, publish
+from endorser.adapters.statement_file import StatementFile
 from endorser.core.endorsements import (
     Statement,
     describe,
@@ -18,17 +19,21 @@ from endorser.core.endorsements import (
     verify_any,
 )
 from endorser.core.measurement_lines import parse_file_lines, parse_pcr_lines
+from endorser.settings import statement_path
 from runtime import clock
 from runtime.durable import write_durable
 from runtime.keys import load_public_keys, load_signing_key, read_file
 from runtime.mqtt import MqttSettings
 from runtime.settings import naming
+from schemas.codecs import cose
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import Ueid
+from schemas.messages.trust_statement import TrustStatement
 from schemas.topics import check_name
 from schemas.tpm.pcr import parse_selection_text
 
 AUTO: Final = "auto"
+DEFAULT_ISSUER: Final = "endorser"
 _CHUNK_BYTES: Final = 1 << 20
 
 
@@ -122,8 +127,25 @@ def digests_of(listed: Path | None, paths: Sequence[Path]) -> dict[bytes, str]:
     return from_list | _digest_files(paths)
 
 
-def publish_files(settings: MqttSettings, endorser_keys: Sequence[Path], paths: Sequence[Path]) -> list[Publication]:
-    """Publishes signed objects, if all verify.
+def publish_files(
+    settings: MqttSettings,
+    endorser_keys: Sequence[Path],
+    paths: Sequence[Path],
+    *,
+    key: Path | None = None,
+    withdraw: Sequence[str] = (),
+    by: str = "",
+) -> list[Publication]:
+    """Publishes signed objects, if all verify, and then the statement that they are in force.
+
+    Args:
+        settings: of the broker.
+        endorser_keys: one of them must have signed each object.
+        paths: of the objects.
+        key: the private key that signs the statement; by default the one beside the first public key. Where there is
+            none, no statement is made.
+        withdraw: objects that are not in force any more, as ``policies/ID``.
+        by: who withdraws them.
 
     Returns:
         The published messages.
@@ -133,15 +155,40 @@ def publish_files(settings: MqttSettings, endorser_keys: Sequence[Path], paths: 
         WorldError: ``broker-unreachable``.
     """
     keys = load_public_keys(endorser_keys)
-    publications = []
+    key = key or key_beside(endorser_keys)
+    publications, made = [], []
     for path in paths:
         raw = read_signed(path)
         try:
-            publications.append(publication_of(verify_any(raw, keys), raw, settings.topics))
+            verified = verify_any(raw, keys)
+            publications.append(publication_of(verified, raw, settings.topics))
         except PeerError as error:
             raise ConfigError(f"{path}: {error}") from error
-    publish(settings, publications)
+        if not isinstance(verified, TrustStatement):
+            made.append((verified, raw))
+    file = None if key is None else StatementFile(statement_path(key), load_signing_key(key), DEFAULT_ISSUER)
+    if file is None:
+        publish(settings, publications)
+        return publications
+    with file.next() as statement:
+        statement.put_in_force(made)
+        statement.withdraw(withdraw, by)
+        publish(settings, publications)  # a statement must not arrive before the objects that it lists
+    last = file.last()
+    if last is not None:
+        stated = publication_of(*last, settings.topics)
+        publish(settings, [stated])
+        publications.append(stated)
     return publications
+
+
+def key_beside(public_keys: Iterable[Path]) -> Path | None:
+    """The private key in the file beside the first public key; None where there is none."""
+    for path in public_keys:
+        private = path.with_suffix(".key")
+        if private.is_file() and cose.key_id(load_signing_key(private).public_key()) in load_public_keys([path]):
+            return private
+    return None
 
 
 def show_file(endorser_keys: Sequence[Path], path: Path) -> str:
@@ -154,5 +201,6 @@ def show_file(endorser_keys: Sequence[Path], path: Path) -> str:
         verified = verify_any(read_signed(path), load_public_keys(endorser_keys))
     except PeerError as error:
         raise ConfigError(f"{path}: {error}") from error
-    validity = (verified.not_before_s, verified.not_after_s)
+    start_s = verified.issued_s if isinstance(verified, TrustStatement) else verified.not_before_s
+    validity = (start_s, verified.not_after_s)
     return describe(verified, [datetime.fromtimestamp(each, UTC).isoformat() for each in validity])

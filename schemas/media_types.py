@@ -21,6 +21,7 @@ class Indicator(IntFlag):
 HANDLE: Final = "application/vnd.attestream.handle+cose"
 EVIDENCE: Final = "application/vnd.attestream.evidence+cbor"
 POLICY: Final = "application/vnd.attestream.policy+cose"
+STATEMENT: Final = "application/vnd.attestream.statement+cose"
 SOLICIT: Final = "application/vnd.attestream.solicit+cose"
 ENROLMENT_REQUEST: Final = "application/vnd.attestream.enrolment-request+cbor"
 ENROLMENT_CHALLENGE: Final = "application/vnd.attestream.enrolment-challenge+cose"

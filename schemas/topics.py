@@ -28,6 +28,7 @@ class TopicKind(StrEnum):
     ENDORSEMENTS = "endorsements"
     REFERENCE_VALUES = "reference-values"
     POLICIES = "policies"
+    STATEMENTS = "statements"
     SOLICIT = "solicit"
     ENROL = "enrol"
     ENROLMENT = "enrolment"
@@ -101,6 +102,10 @@ class Topics:
     def policies(self, name: str) -> str:
         """One appraisal policy (retained)."""
         return f"{self.root}/{TopicKind.POLICIES}/{check_name(name)}"
+
+    def statements(self, key_id: str) -> str:
+        """The statement of what is current by one endorser's key (retained)."""
+        return f"{self.root}/{TopicKind.STATEMENTS}/{check_name(key_id)}"
 
     def solicit(self, ueid: Ueid) -> str:
         """A verifier's requests to one attester to push now, or to resend."""

@@ -79,6 +79,7 @@ class Service:
             distributors=files.distributors,
             stamps=files.stamps,
             policies=Policies(files.policy, compile_policy),
+            scopes=files.scopes,
         )
         self._trust_connection, self._evidence_connection = self._connections()
         self._readiness = Readiness(ROLE, self._trust_connection, self._evidence_connection)
@@ -111,6 +112,7 @@ class Service:
             self._shut_down(evidence_started=False)
             return
         self._audit.start()
+        self._withdraw()
         self._trust_connection.start()
         deadline_s, expire_s = monotonic_s() + _TRUST_WAIT_S, 0.0
         evidence_started = False
@@ -241,8 +243,18 @@ class Service:
         self._count_s = 0.0  # the number of valid attesters may have changed
         for name, entry in new:
             _LOG.info("object-accepted", kind=entry.kind, name=name)
+        self._withdraw()
         self._resolve([handle_id(entry.raw) for entry in objects if entry.kind == TopicKind.HANDLES])
         return True
+
+    def _withdraw(self) -> None:
+        """Reports the attesters whose endorsements a new statement withdraws; after a start, of every statement."""
+        withdrawn = sorted(self._trust.newly_withdrawn())
+        for first in range(0, len(withdrawn), self._settings.batch_max):
+            batch, now_us = withdrawn[first : first + self._settings.batch_max], self._receipt_us()
+            if not self._until_done(functools.partial(self._worker.withdraw, batch, now_us)):
+                return
+            self._until_done(self._worker.settle)
 
     def _resolve(self, handles: Sequence[HandleId]) -> None:
         """Appraises the pushes that waited for these handles."""

@@ -9,7 +9,44 @@ from runtime.mqtt import MqttSettings
 from runtime.settings import check_name_setting
 from runtime.telemetry import check_metrics_address
 from schemas.errors import ConfigError
+from schemas.messages.key_scope import KeyScope
 from schemas.messages.result_token import ResultFormat
+from schemas.messages.trust_objects import TRUST_OBJECTS
+from schemas.topics import TopicKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopedKeys:
+    """Endorsers' keys and what they may sign (table ``[[trust.endorsers]]``).
+
+    Attributes:
+        keys: public keys; PEM files.
+        kinds: ``endorsements``, ``reference-values``, ``policies``, ``statements``; all by default.
+        names: of sets and policies; ``*`` matches any characters. All by default.
+        groups: of attesters; ``*`` is every group that no policy names. All by default.
+    """
+
+    keys: tuple[Path, ...]
+    kinds: tuple[str, ...] | None = None
+    names: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        signed = [kind for kind in TRUST_OBJECTS if kind != TopicKind.HANDLES]
+        for kind in self.kinds or ():
+            if kind not in signed:
+                raise ConfigError(f"trust.endorsers: kinds: {kind!r}, expected {', '.join(signed)}")
+        if not self.keys:
+            raise ConfigError("trust.endorsers: keys: empty; name at least one PEM file")
+
+    @property
+    def scope(self) -> KeyScope:
+        """The scope."""
+        return KeyScope(
+            kinds=None if self.kinds is None else frozenset(map(TopicKind, self.kinds)),
+            names=self.names,
+            groups=None if self.groups is None else frozenset(self.groups),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,14 +54,16 @@ class TrustSettings:
     """The worker's trust anchors (table ``[trust]``); PEM files.
 
     Attributes:
-        endorser_keys: public keys of endorsers.
+        endorser_keys: public keys of endorsers that may sign everything.
+        endorsers: public keys of endorsers with scopes.
         distributor_keys: public keys of handle distributors.
         tsa_roots: root certificates of Time Stamp Authorities.
     """
 
-    endorser_keys: tuple[Path, ...]
+    endorser_keys: tuple[Path, ...] = ()
     distributor_keys: tuple[Path, ...]
     tsa_roots: tuple[Path, ...]
+    endorsers: tuple[ScopedKeys, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

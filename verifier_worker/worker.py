@@ -8,7 +8,7 @@ the outbox repeats outcomes that were stored but not recorded or not published. 
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -28,7 +28,14 @@ from verifier_worker.adapters.build import BUILD
 from verifier_worker.adapters.push_progress import PushProgress
 from verifier_worker.adapters.solicitor import Identity, Solicitor
 from verifier_worker.core.awaited_handles import AwaitedHandles
-from verifier_worker.core.decision import DEVELOPER, Decision, decide_handle, decide_push, decide_silence
+from verifier_worker.core.decision import (
+    DEVELOPER,
+    Decision,
+    decide_handle,
+    decide_push,
+    decide_silence,
+    decide_withdrawal,
+)
 from verifier_worker.core.state import AttesterState
 from verifier_worker.core.step import SolicitRequest
 from verifier_worker.core.trust import Trust
@@ -175,6 +182,25 @@ class Worker:
             for ueid in waited:
                 self._awaited.add(ueid, handle)
             raise
+        return len(outcomes)
+
+    def withdraw(self, ueids: Iterable[Ueid], now_us: int) -> int:
+        """Stores results of attesters whose endorsements were withdrawn, for :meth:`settle`; returns their number.
+
+        Raises:
+            WorldError: ``store-unavailable``; call again with the same attesters.
+        """
+        changed: dict[Ueid, StoredAttester] = {}
+        outcomes = []
+        for ueid in ueids:
+            state = self._entry(ueid, changed).state
+            if state is None:
+                continue
+            ended = decide_withdrawal(ueid, state, now_us, self._trust(now_us, ueid), self._identity.name)
+            if ended is not None:
+                outcomes.append(self._outcome(ueid, ended, now_us, changed, evidence=None))
+        if outcomes:
+            self._store_all(outcomes, changed)
         return len(outcomes)
 
     def settle(self) -> None:

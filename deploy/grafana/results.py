@@ -129,6 +129,12 @@ FLEET: Final = Dashboard(
                     },
                 ),
                 Panel(
+                    title="Age of the last statement of what is current",
+                    description="Verifiers stop affirming when it is older than a policy's trust_max_age_s.",
+                    expressions={"age": "time() - attestream_statement_issued_seconds"},
+                    unit="s",
+                ),
+                Panel(
                     title="Time of one answer",
                     description="The registrar writes to disk before it answers.",
                     expressions={

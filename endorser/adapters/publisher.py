@@ -12,6 +12,7 @@ from schemas.messages.endorsement import Endorsement
 from schemas.messages.policy import SignedPolicy
 from schemas.messages.reference_values import ReferenceValues
 from schemas.messages.trust_objects import kind_of, topic_of
+from schemas.messages.trust_statement import TrustStatement
 from schemas.reasons import Reason
 from schemas.topics import Topics
 
@@ -26,7 +27,9 @@ class Publication:
     payload: bytes
 
 
-def publication_of(verified: Endorsement | ReferenceValues | SignedPolicy, raw: bytes, topics: Topics) -> Publication:
+def publication_of(
+    verified: Endorsement | ReferenceValues | SignedPolicy | TrustStatement, raw: bytes, topics: Topics
+) -> Publication:
     """The message that publishes a verified object.
 
     Args:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from endorser.adapters.registry_schema import COUNT_STANDINGS, COUNT_WAITING, SCHEMA, Tally
+from endorser.adapters.withdrawn_devices import read_withdrawals
 from endorser.core.enrolment import (
     Candidate,
     Decision,
@@ -26,6 +27,7 @@ from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.messages.endorsement import Genuine
 from schemas.messages.enrolment import ChallengeDigest, RequestDigest
+from schemas.messages.trust_statement import Withdrawal
 from schemas.reasons import Reason
 
 _BUSY_S: Final = 5.0
@@ -279,6 +281,25 @@ class Registry:
         """
         with self._database.transaction() as database:
             database.execute("UPDATE endorsement SET published = 1 WHERE ueid = ? AND version <= ?", (ueid, version))
+
+    def last_decision(self) -> int:
+        """The number of the last decision; 0 before the first.
+
+        Raises:
+            WorldError: ``store-unavailable``.
+        """
+        with self._database.transaction() as database:
+            [(number,)] = database.rows("SELECT coalesce(max(number), 0) FROM record")
+        return int(number)
+
+    def withdrawals(self, now_s: int) -> dict[Ueid, Withdrawal]:
+        """Every endorsement that is not in force any more, although its validity has not ended.
+
+        Raises:
+            WorldError: ``store-unavailable``.
+        """
+        with self._database.transaction() as database:
+            return read_withdrawals(database, now_s)
 
     def records(self) -> Sequence[Decision]:
         """All decisions, oldest first.

@@ -41,10 +41,15 @@ BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 CREATE TRIGGER IF NOT EXISTS record_stays BEFORE UPDATE ON record
 BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 """
+_VERSION_2: Final = """
+CREATE INDEX endorsement_keys ON endorsement (ueid, version, ak_name, not_after_s);
+CREATE INDEX device_standing ON device (standing);
+CREATE INDEX record_of_device ON record (ueid, number);
+"""
 SCHEMA: Final = Schema(
     field="registry",
     program="endorser",
-    migrations=(_VERSION_1,),
+    migrations=(_VERSION_1, _VERSION_2),
     if_damaged="If it is damaged, put a backup in its place: without it every device must be enrolled again",
 )
 

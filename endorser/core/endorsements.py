@@ -11,13 +11,15 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from schemas.errors import ConfigError, PeerError, as_config_error
 from schemas.hashes import HashAlgorithm
-from schemas.identifiers import MAX_UEID_BYTES, Ueid, parse_ueid, parse_ueid_text
+from schemas.identifiers import MAX_UEID_BYTES, Ueid, parse_ueid, parse_ueid_text, ueid_text
 from schemas.ima.signature import FileKey, make_file_key, parse_file_key
+from schemas.instants import SECOND_US, iso_text
 from schemas.limits import MAX_FILE_KEYS
 from schemas.messages import corim
 from schemas.messages.endorsement import MAX_GROUP_BYTES, Endorsement, sign_endorsement, verify_endorsement
 from schemas.messages.policy import MAX_POLICY_CHARACTERS, SignedPolicy, is_policy, sign_policy, verify_policy
 from schemas.messages.reference_values import Outgoing, ReferenceValues, sign_reference_values, verify_reference_values
+from schemas.messages.trust_statement import TrustStatement, Withdrawn, is_statement, verify_statement
 from schemas.topics import check_name
 from schemas.tpm.public import TpmPublic, check_attestation_key, parse_public, parse_sized_public
 
@@ -161,12 +163,14 @@ def sign_policy_text(statement: Statement, text: str, key: EllipticCurvePrivateK
 
 def verify_any(
     raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]
-) -> Endorsement | ReferenceValues | SignedPolicy:
+) -> Endorsement | ReferenceValues | SignedPolicy | TrustStatement:
     """Verifies a signed object of any kind, as a verifier would.
 
     Raises:
         PeerError: ``too-large``, ``malformed``, ``object-signature-invalid``, ``attesting-key-mismatch``.
     """
+    if is_statement(raw):
+        return verify_statement(raw, keys)
     if is_policy(raw):
         return verify_policy(raw, keys)
     if corim.TRIPLES_ATTEST_KEY in corim.verify_manifest(raw, keys).triples:
@@ -223,7 +227,7 @@ def parse_any_file_key(name: str, raw: bytes) -> FileKey:
         return parse_file_key(raw)
 
 
-def describe(verified: Endorsement | ReferenceValues | SignedPolicy, dates: Iterable[str]) -> str:
+def describe(verified: Endorsement | ReferenceValues | SignedPolicy | TrustStatement, dates: Iterable[str]) -> str:
     """Describes a verified object for people.
 
     Args:
@@ -237,6 +241,8 @@ def describe(verified: Endorsement | ReferenceValues | SignedPolicy, dates: Iter
         lines += [f"endorsement of {verified.ueid.hex()}", f"  attesting key  {key.name.hex()} (TPM name)"]
         lines += [f"  genuine TPM    by {verified.genuine}"] if verified.genuine is not None else []
         lines += [f"  group          {verified.group}"] if verified.group is not None else []
+    elif isinstance(verified, TrustStatement):
+        return _describe_statement(verified, start, end)
     elif isinstance(verified, SignedPolicy):
         lines.append(f"appraisal policy {verified.id}")
         lines += [f"  | {line}" for line in verified.text.splitlines()]
@@ -255,3 +261,21 @@ def describe(verified: Endorsement | ReferenceValues | SignedPolicy, dates: Iter
         f"  valid          {start} to {end}",
     ]
     return "\n".join(lines)
+
+
+def _describe_statement(statement: TrustStatement, start: str, end: str) -> str:
+    groups: dict[str, list[str]] = {}
+    for group, policy in sorted(statement.groups.items()):
+        groups.setdefault(policy, []).append(group)
+    lines = [f"statement of what is current, by {statement.issuer}", f"  number         {statement.number}"]
+    for name, listed in sorted(statement.policies.items()):
+        lines.append(f"  policy         {name}/{listed.version} for {', '.join(groups.get(name, [])) or 'no group'}")
+    for name, listed in sorted(statement.reference_values.items()):
+        lines.append(f"  set            {name}/{listed.version}")
+    for ueid, each in sorted(statement.withdrawn.items()):
+        if each.standing is not Withdrawn.REPLACED:
+            at = iso_text(each.at_s * SECOND_US, "seconds")
+            lines.append(f"  {each.standing:<14} {ueid_text(ueid)} at {at} by {each.by or 'the endorser'}")
+    replaced = sum(each.standing is Withdrawn.REPLACED for each in statement.withdrawn.values())
+    lines += [f"  replaced       {replaced} endorsements"] if replaced else []
+    return "\n".join([*lines, f"  valid          {start} to {end}"])

@@ -1,7 +1,7 @@
 """The keys and roots that a verifier trusted, and its starts: entries of its audit log that no key signs.
 
     anchors  {1: name, 2: build, 3: form of results, 4: verifier's key, 5: endorsers, 6: distributors, 7: TSA roots,
-              8: TSA intermediates, 9: version of stored states}
+              8: TSA intermediates, 9: version of stored states, 10: scopes of endorsers' keys, if there are any}
     start    {1: SHA-256 of the anchors, 2: SHA-256 of its own policy or null, 3: attesters, 4: objects}
 
 Keys are DER SubjectPublicKeyInfo of P-256 keys, certificates are DER, each list is sorted, so equal trust has equal
@@ -13,7 +13,7 @@ trusts the log's claim, and the report must say so.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -24,13 +24,16 @@ from schemas.codecs import cbor, cose
 from schemas.codecs.fields import as_array, as_bytes, as_map, as_text, as_uint
 from schemas.errors import PeerError
 from schemas.limits import MAX_KEYS
+from schemas.messages.key_scope import KeyScope
 from schemas.reasons import Reason
+from schemas.topics import TopicKind
 
 MAX_ANCHORS_BYTES: Final = 1024 * 1024
 MAX_CERTIFICATE_BYTES: Final = 16 * 1024
 _MAX_KEY_BYTES: Final = 256
 _DIGEST_BYTES: Final = 32
 _NAME, _BUILD, _FORM, _KEY, _ENDORSERS, _DISTRIBUTORS, _ROOTS, _INTERMEDIATES, _STATES = range(1, 10)
+_SCOPES: Final = 10
 _ANCHORS, _POLICY, _ATTESTERS, _OBJECTS = range(1, 5)
 
 
@@ -48,6 +51,7 @@ class Anchors:
         tsa_roots: certificates, DER.
         tsa_intermediates: certificates between a root and a TSA that tokens leave out, DER.
         state_version: format version of stored states. The verifier ignores stored states of other versions.
+        scopes: of endorsers' keys, by ``cose.key_id``; a key without one may sign everything.
     """
 
     verifier: str
@@ -59,6 +63,7 @@ class Anchors:
     tsa_roots: tuple[bytes, ...]
     tsa_intermediates: tuple[bytes, ...]
     state_version: int
+    scopes: Mapping[bytes, KeyScope] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,19 +85,20 @@ class Start:
 
 def encode_anchors(anchors: Anchors) -> bytes:
     """The content of an entry of the kind ``anchors``."""
-    return cbor.encode(
-        {
-            _NAME: anchors.verifier,
-            _BUILD: anchors.build,
-            _FORM: anchors.result_format,
-            _KEY: anchors.key,
-            _ENDORSERS: sorted(set(anchors.endorsers)),
-            _DISTRIBUTORS: sorted(set(anchors.distributors)),
-            _ROOTS: sorted(set(anchors.tsa_roots)),
-            _INTERMEDIATES: sorted(set(anchors.tsa_intermediates)),
-            _STATES: anchors.state_version,
-        }
-    )
+    items: dict[int, object] = {
+        _NAME: anchors.verifier,
+        _BUILD: anchors.build,
+        _FORM: anchors.result_format,
+        _KEY: anchors.key,
+        _ENDORSERS: sorted(set(anchors.endorsers)),
+        _DISTRIBUTORS: sorted(set(anchors.distributors)),
+        _ROOTS: sorted(set(anchors.tsa_roots)),
+        _INTERMEDIATES: sorted(set(anchors.tsa_intermediates)),
+        _STATES: anchors.state_version,
+    }
+    if anchors.scopes:
+        items[_SCOPES] = [[key, *_scope_items(scope)] for key, scope in sorted(anchors.scopes.items())]
+    return cbor.encode(items)
 
 
 def parse_anchors(raw: bytes) -> Anchors:
@@ -102,7 +108,7 @@ def parse_anchors(raw: bytes) -> Anchors:
         PeerError: ``too-large`` or ``malformed``.
     """
     decoded = cbor.decode(raw, "anchors", max_bytes=MAX_ANCHORS_BYTES)
-    items = as_map(decoded, "anchors", required=range(1, 10), optional=())
+    items = as_map(decoded, "anchors", required=range(1, 10), optional=(_SCOPES,))
     key = as_bytes(items[_KEY], "anchors key", limit=_MAX_KEY_BYTES)
     endorsers = _listed(items[_ENDORSERS], "anchors endorsers", _MAX_KEY_BYTES)
     distributors = _listed(items[_DISTRIBUTORS], "anchors distributors", _MAX_KEY_BYTES)
@@ -117,6 +123,31 @@ def parse_anchors(raw: bytes) -> Anchors:
         tsa_roots=_listed(items[_ROOTS], "anchors roots", MAX_CERTIFICATE_BYTES),
         tsa_intermediates=_listed(items[_INTERMEDIATES], "anchors intermediates", MAX_CERTIFICATE_BYTES),
         state_version=as_uint(items[_STATES], "anchors state version"),
+        scopes=dict(map(_parse_scope, as_array(items.get(_SCOPES, ()), "anchors scopes", limit=MAX_KEYS))),
+    )
+
+
+def _scope_items(scope: KeyScope) -> list[object]:
+    """Kinds, names and groups; each a sorted array, or null where the scope does not limit."""
+    limits = (scope.kinds, scope.names, scope.groups)
+    return [None if limit is None else sorted(map(str, limit)) for limit in limits]
+
+
+def _parse_scope(item: object) -> tuple[bytes, KeyScope]:
+    name = "anchors scope"
+    key, *limits = as_array(item, name, length=4)
+    texts = [
+        None if limit is None else [as_text(each, name, limit=256) for each in as_array(limit, name, limit=MAX_KEYS)]
+        for limit in limits
+    ]
+    kinds, names, groups = texts
+    unknown = set(kinds or ()) - set(TopicKind)
+    if unknown:
+        raise PeerError(Reason.MALFORMED, f"{name}: {min(unknown)[:64]!r} is no kind of trust object")
+    return as_bytes(key, name, size=cose.KEY_ID_BYTES), KeyScope(
+        kinds=None if kinds is None else frozenset(map(TopicKind, kinds)),
+        names=None if names is None else tuple(names),
+        groups=None if groups is None else frozenset(groups),
     )
 
 

@@ -40,6 +40,7 @@ START: Final = "start"
 UNSIGNED_KINDS: Final = frozenset({ANCHORS, LOCAL_POLICY, START})
 _ALL_KINDS: Final = UNSIGNED_KINDS | {str(kind) for kind in TRUST_OBJECTS}
 DIGEST_BYTES: Final = 32
+WITHDRAWN: Final = frozenset({Reason.ATTESTING_KEY_REVOKED, Reason.ATTESTER_DECOMMISSIONED})
 _TIME, _UEID, _REASONS, _RESULT, _DIGEST, _PAYLOAD, _KIND, _OBJECT = range(1, 9)
 _REFERENCE_DIGEST, _REFERENCE_LENGTH = 9, 10
 _MAX_REFERENCE_BYTES: Final = 48
@@ -68,7 +69,9 @@ class EvidenceEntry:
 
     @property
     def cause(self) -> str:
-        """The cause of a result without a message: ``overdue``, or ``resolved`` if the missing handle arrived."""
+        """The cause of a result without a message: ``overdue``, ``withdrawn``, or ``resolved`` by its handle."""
+        if not WITHDRAWN.isdisjoint(self.reasons):
+            return "withdrawn"
         return "overdue" if Reason.EVIDENCE_OVERDUE in self.reasons else "resolved"
 
 

@@ -4,6 +4,7 @@
 after, 6: TOML text}``. A new version replaces an old one. A version whose validity has ended withdraws the policy.
 """
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +18,7 @@ from schemas.errors import PeerError
 from schemas.reasons import Reason
 from schemas.topics import check_name
 
+ALL_GROUPS: Final = "*"
 MAX_POLICY_CHARACTERS: Final = 64 * 1024
 _MAX_BYTES: Final = 4 * MAX_POLICY_CHARACTERS + 1024
 _ID, _VERSION, _SIGNER, _NOT_BEFORE, _NOT_AFTER, _TEXT = 1, 2, 3, 4, 5, 6
@@ -77,6 +79,15 @@ def verify_policy(raw: bytes, keys: Mapping[bytes, EllipticCurvePublicKey]) -> S
         not_after_s=as_uint(items[_NOT_AFTER], "policy not-after"),
         text=as_text(items[_TEXT], "policy text", limit=MAX_POLICY_CHARACTERS),
     )
+
+
+def claimed_groups(text: str) -> tuple[str, ...]:
+    """The groups that a policy's text claims; all groups if the text is not readable."""
+    try:
+        groups = tomllib.loads(text).get("groups", [ALL_GROUPS])
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return (ALL_GROUPS,)
+    return tuple(map(str, groups)) if isinstance(groups, list) else (ALL_GROUPS,)
 
 
 def is_policy(raw: bytes) -> bool:

@@ -4,24 +4,28 @@ A kind has one name, :class:`~schemas.topics.TopicKind`: it is in the topic, in 
 database.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from schemas import media_types
-from schemas.codecs import cmw
+from schemas.codecs import cmw, cose
+from schemas.errors import PeerError
 from schemas.identifiers import ueid_text
 from schemas.limits import MAX_MESSAGE_BYTES, MAX_REFERENCE_VALUES_BYTES
 from schemas.media_types import Indicator
 from schemas.messages.endorsement import Endorsement, verify_endorsement
 from schemas.messages.handle import Handle, StampVerifier, verify_handle
-from schemas.messages.policy import SignedPolicy, verify_policy
+from schemas.messages.key_scope import EVERYTHING, KeyScope
+from schemas.messages.policy import ALL_GROUPS, SignedPolicy, claimed_groups, verify_policy
 from schemas.messages.reference_values import ReferenceValues, verify_reference_values
+from schemas.messages.trust_statement import TrustStatement, verify_statement
+from schemas.reasons import Reason
 from schemas.topics import TopicKind, Topics
 
-TrustObject: TypeAlias = Handle | Endorsement | ReferenceValues | SignedPolicy
+TrustObject: TypeAlias = Handle | Endorsement | ReferenceValues | SignedPolicy | TrustStatement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +33,20 @@ class TrustedSigners:
     """Whose signatures are valid.
 
     Attributes:
-        endorsers: endorsers' keys by ``cose.key_id``; they sign endorsements, reference values and policies.
+        endorsers: endorsers' keys by ``cose.key_id``; they sign all objects but handles.
         distributors: distributors' keys, likewise; they sign handles.
         stamps: verifies the time-stamp tokens of handles.
+        scopes: of endorsers' keys, likewise; a key without one may sign everything.
     """
 
     endorsers: Mapping[bytes, EllipticCurvePublicKey]
     distributors: Mapping[bytes, EllipticCurvePublicKey]
     stamps: StampVerifier
+    scopes: Mapping[bytes, KeyScope] = field(default_factory=dict)
+
+    def scope_of(self, key_id: bytes) -> KeyScope:
+        """The scope of an endorser's key."""
+        return self.scopes.get(key_id, EVERYTHING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +109,56 @@ _ROWS: Final = (
         indicator=Indicator.APPRAISAL_POLICY,
         verify=lambda raw, signers: verify_policy(raw, signers.endorsers),
     ),
+    TrustObjectKind(
+        name=TopicKind.STATEMENTS,
+        media_type=media_types.STATEMENT,
+        indicator=Indicator.REFERENCE_VALUES | Indicator.ENDORSEMENTS | Indicator.APPRAISAL_POLICY,
+        verify=lambda raw, signers: verify_statement(raw, signers.endorsers),
+    ),
 )
 # The keys are texts, so that the kind of any topic or audit entry can be looked up.
 TRUST_OBJECTS: Final[Mapping[str, TrustObjectKind]] = {row.name: row for row in _ROWS}
+
+
+def verify_object(kind: str, raw: bytes, signers: TrustedSigners) -> tuple[TrustObject, bytes]:
+    """Verifies an object of a kind of ``TRUST_OBJECTS``, and that its key may sign it.
+
+    Returns:
+        The object, and the id of the key that signed it.
+
+    Raises:
+        PeerError: it does not verify; ``key-out-of-scope``.
+    """
+    row = TRUST_OBJECTS[kind]
+    verified = row.verify(raw, signers)
+    signer = cose.parse(raw, row.name, max_bytes=row.max_bytes).key_id
+    if not isinstance(verified, Handle):
+        _check_scope(row.name, verified, signers.scope_of(signer), signer)
+    return verified, signer
+
+
+def _check_scope(
+    kind: TopicKind,
+    verified: Endorsement | ReferenceValues | SignedPolicy | TrustStatement,
+    scope: KeyScope,
+    signer: bytes,
+) -> None:
+    names: Collection[str] = ()
+    groups: Collection[str] = ()
+    match verified:
+        case Endorsement():
+            groups = (verified.group or ALL_GROUPS,)
+        case ReferenceValues():
+            names = (verified.name,)
+        case SignedPolicy():
+            names, groups = (verified.id,), claimed_groups(verified.text)
+        case TrustStatement():
+            names, groups = {*verified.policies, *verified.reference_values}, verified.groups.keys()
+    outside = [name for name in sorted(names) if not scope.allows_name(name)]
+    outside += [f"group {group}" for group in sorted(groups) if not scope.allows_groups((group,))]
+    if not scope.allows_kind(kind) or outside:
+        about = f"{', '.join(outside)[:200]}: " if outside else ""
+        raise PeerError(Reason.KEY_OUT_OF_SCOPE, f"{kind}: {about}key {signer.hex()} may not sign this")
 
 
 def kind_of(verified: TrustObject) -> TrustObjectKind:
@@ -115,6 +172,8 @@ def kind_of(verified: TrustObject) -> TrustObjectKind:
             return TRUST_OBJECTS[TopicKind.REFERENCE_VALUES]
         case SignedPolicy():
             return TRUST_OBJECTS[TopicKind.POLICIES]
+        case TrustStatement():
+            return TRUST_OBJECTS[TopicKind.STATEMENTS]
 
 
 def name_of(verified: TrustObject) -> str:
@@ -128,6 +187,8 @@ def name_of(verified: TrustObject) -> str:
             return verified.name
         case SignedPolicy():
             return verified.id
+        case TrustStatement():
+            return verified.key_id.hex()
 
 
 def topic_of(verified: TrustObject, topics: Topics) -> str:
@@ -145,3 +206,5 @@ def topic_of(verified: TrustObject, topics: Topics) -> str:
             return topics.reference_values(verified.name)
         case SignedPolicy():
             return topics.policies(verified.id)
+        case TrustStatement():
+            return topics.statements(verified.key_id.hex())

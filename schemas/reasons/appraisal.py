@@ -10,11 +10,20 @@ from schemas.verdicts import TrustClaim, Weight
 APPRAISAL: Final = (
     # They decide.
     ReasonRow(
+        Reason.TRUST_STALE,
+        "the endorser's last statement of what is current is too old, so a revocation may be missing",
+        "run `endorser serve` or `endorser publish`, and see whether the statement reaches the verifier",
+        lasts=True,
+        effect=UNDECIDED,
+        listed=True,
+    ),
+    ReasonRow(
         Reason.POLICY_MISSING,
         "no appraisal policy applies to this device",
         "publish a policy for the device's group",
         lasts=True,
         effect=UNDECIDED,
+        listed=True,
     ),
     ReasonRow(
         Reason.REFERENCE_VALUES_MISSING,

@@ -43,6 +43,8 @@ class Reason(StrEnum):
     OBJECT_SIGNATURE_INVALID = "object-signature-invalid"
     OBJECT_ROLLED_BACK = "object-rolled-back"
     OBJECT_MISDIRECTED = "object-misdirected"
+    OBJECT_FROM_FUTURE = "object-from-future"
+    KEY_OUT_OF_SCOPE = "key-out-of-scope"
 
     # Results, as a relying party verifies them.
     RESULT_SIGNATURE_INVALID = "result-signature-invalid"
@@ -85,6 +87,7 @@ class Reason(StrEnum):
     UEID_MISMATCH = "ueid-mismatch"
     ATTESTER_UNENDORSED = "attester-unendorsed"
     ENDORSEMENT_EXPIRED = "endorsement-expired"
+    ENDORSEMENT_REPLACED = "endorsement-replaced"
     ENDORSEMENT_NOT_YET_VALID = "endorsement-not-yet-valid"
     ATTESTING_KEY_MISMATCH = "attesting-key-mismatch"
     ATTEST_NOT_TPM_GENERATED = "attest-not-tpm-generated"
@@ -114,6 +117,7 @@ class Reason(StrEnum):
     LOG_INCOMPLETE = "log-incomplete"
 
     # Appraisal of what was measured.
+    TRUST_STALE = "trust-stale"
     POLICY_MISSING = "policy-missing"
     REFERENCE_VALUES_MISSING = "reference-values-missing"
     PCR_NOT_QUOTED = "pcr-not-quoted"

@@ -4,7 +4,8 @@ from typing import Final
 
 from schemas.reasons.codes import Reason
 from schemas.reasons.next_steps import ENROL, SENDER
-from schemas.reasons.row import ReasonRow
+from schemas.reasons.row import UNDECIDED, Effect, ReasonRow
+from schemas.verdicts import TrustClaim
 
 ENROLMENT: Final = (
     ReasonRow(Reason.EK_CERTIFICATE_MISSING, "the device has no certificate of its TPM's endorsement key", ENROL),
@@ -43,6 +44,8 @@ ENROLMENT: Final = (
         "the attesting key was revoked",
         "readmit the device with the endorser only if you know why it was revoked",
         lasts=True,
+        effect=Effect(values={TrustClaim.INSTANCE_IDENTITY: 96}),
+        listed=True,
     ),
     ReasonRow(Reason.ACTIVATION_FAILED, "the attesting key is not in the TPM of the certificate", ENROL),
     ReasonRow(Reason.ACTIVATION_REPLAYED, "an enrolment challenge was answered a second time", SENDER),
@@ -58,6 +61,8 @@ ENROLMENT: Final = (
         "the device was taken out of service",
         "readmit it with the endorser if it is to serve again",
         lasts=True,
+        effect=UNDECIDED,
+        listed=True,
     ),
     ReasonRow(Reason.ENROLMENT_PENDING, "the device waits for an operator's approval", ENROL, lasts=True),
     ReasonRow(

@@ -23,6 +23,14 @@ EVIDENCE: Final = (
         lasts=True,
     ),
     ReasonRow(
+        Reason.ENDORSEMENT_REPLACED,
+        "the endorsement of this attester's key was replaced, and the verifier has not received the new one",
+        "publish the new endorsement",
+        lasts=True,
+        effect=UNDECIDED,
+        listed=True,
+    ),
+    ReasonRow(
         Reason.ENDORSEMENT_NOT_YET_VALID, "the endorsement of this attester's key is not valid yet", CLOCKS, lasts=True
     ),
     ReasonRow(

@@ -75,4 +75,14 @@ HANDLES: Final = (
         "nothing if it happened once; else find out who publishes old messages",
     ),
     ReasonRow(Reason.OBJECT_MISDIRECTED, "a signed object was published under another name than its own", SENDER),
+    ReasonRow(
+        Reason.OBJECT_FROM_FUTURE,
+        "the version of a signed object is more than a day ahead of this machine's clock",
+        CLOCKS,
+    ),
+    ReasonRow(
+        Reason.KEY_OUT_OF_SCOPE,
+        "a signed object is outside the scope of the key that signed it",
+        "sign it with the key that may, or widen that key's scope in the verifier's settings",
+    ),
 )

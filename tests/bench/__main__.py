@@ -6,6 +6,7 @@ import sys
 from tests.bench.core import BOOT_LOG_EVENTS, measure_boot_log, measure_references, measure_replay, measure_step
 from tests.bench.increments import measure_increments
 from tests.bench.pipeline import measure_pipeline
+from tests.bench.statements import measure_statements
 from tests.bench.table import show
 
 HEARTBEAT_BUDGET_BYTES = 700
@@ -31,6 +32,8 @@ def main() -> int:
     sys.stderr.write("increments after a short and a long log …\n")
     print(show(measurements))
     print(measure_increments(1_000_000 // scale))
+    sys.stderr.write("statements of what is current …\n")
+    print(measure_statements(100_000 // scale))
     print(f"heartbeat push: about {heartbeat_bytes + TOPIC_BYTES} bytes on the wire, budget {HEARTBEAT_BUDGET_BYTES}")
     verdict = "met" if boot_log.replay_ms + boot_log.facts_ms <= BOOT_LOG_BUDGET_MS else "EXCEEDED"
     times = f"parsed and replayed in {boot_log.replay_ms:.2f} ms, facts in {boot_log.facts_ms:.2f} ms"

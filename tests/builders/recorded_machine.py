@@ -64,6 +64,7 @@ def replay(folder: Path) -> Iterator[Replayed]:
         distributors=load_public_keys([folder / "distributor.pub"]),
         stamps=load_time_stamp_verifier([folder / "tsa-root.pem"]),
         policies=Policies(load_policy(folder / "policy.toml"), compile_policy),
+        on_trial=True,
     )
     messages = cbor2.loads((folder / "messages.cbor").read_bytes())
     trust.accept(TopicKind.REFERENCE_VALUES, "golden", (folder / "golden.corim").read_bytes(), messages[-1][1])

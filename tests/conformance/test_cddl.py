@@ -56,6 +56,7 @@ from schemas.messages.reference_values import sign_reference_values, verify_refe
 from schemas.messages.result import AttestationResult, Rejections
 from schemas.messages.solicit import Solicit, sign_solicit, verify_solicit
 from schemas.messages.status import Status, encode_status, parse_unverified_status
+from schemas.messages.trust_statement import Listed, TrustStatement, Withdrawal, Withdrawn, sign_statement
 from schemas.topics import TopicKind
 from schemas.transitions import TransitionKind
 from schemas.verdicts import Freshness, Tier, TrustClaim
@@ -154,6 +155,26 @@ def policy() -> bytes:
 def policy_claims() -> bytes:
     """What is signed of it."""
     return cose.parse(policy(), "policy").unverified_payload
+
+
+def statement() -> bytes:
+    """A statement of what is current."""
+    made = TrustStatement(
+        issuer="endorser",
+        number=1,
+        issued_s=1,
+        not_after_s=2,
+        policies={"fleet": Listed(1, bytes(32))},
+        groups={"*": "fleet"},
+        reference_values={"golden": Listed(1, bytes(32))},
+        withdrawn={device().ueid: Withdrawal(below=2, standing=Withdrawn.REVOKED, at_s=1, by="operator")},
+    )
+    return sign_statement(made, KEY)
+
+
+def statement_claims() -> bytes:
+    """What is signed of it."""
+    return cose.parse(statement(), "statement").unverified_payload
 
 
 def audit_policy() -> bytes:
@@ -372,6 +393,8 @@ MESSAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "reference-values": ("corim.cddl", reference_values),
     "policy": ("policy.cddl", policy),
     "policy-claims": ("policy.cddl", policy_claims),
+    "statement": ("statement.cddl", statement),
+    "statement-claims": ("statement.cddl", statement_claims),
     "status": ("status.cddl", status),
     "alert": ("alert.cddl", alert),
     "cel-record": ("evidence.cddl", cel_record),

@@ -110,6 +110,7 @@ class Trusts:
             distributors=self._scope.mint.keys,
             stamps=self._scope.stamps,
             policies=Policies(self._scope.policy, compile_policy),
+            on_trial=True,  # without statements of what is current
         )
 
 
@@ -121,10 +122,10 @@ def _key(store: TrustStore, objects: MemoryObjects) -> bytes:
     ]
     facts = (
         sorted((kind, key, hashlib.sha256(raw).digest()) for (kind, key), raw in objects.objects.items()),
-        sorted((str(kind), key, digest) for (kind, key), digest in store._current.items()),
+        sorted((str(kind), key, digest) for (kind, key), digest in store._current_digests.items()),
         sorted(store._seen),
-        sorted(store._handles),
-        store._newest,
+        sorted(store._handles.by_id),
+        store._handles.newest,
         merged,
     )
     return hashlib.sha256(repr(facts).encode()).digest()

@@ -21,6 +21,7 @@ from schemas.messages.passport_proof import PassportProof, encode_proof, qualify
 from schemas.messages.reference_values import ReferenceValues, sign_reference_values
 from schemas.tpm.pcr import PcrSelection
 from schemas.tpm.public import parse_public
+from tests.builders.statements import stated
 from tests.programs.mqtt_client import Listener
 from tests.programs.stopping import stop_process
 from tests.programs.swtpm import Swtpm
@@ -84,6 +85,7 @@ def publish_trust(rig: VerifierRig, client: Listener, identity: Identity) -> Non
     signed = sign_endorsement(vouched, identity.public, rig.endorser)
     wrapped = cmw.wrap(media_types.SIGNED_CORIM, signed, Indicator.ENDORSEMENTS)
     client.publish(rig.topics.endorsements(identity.ueid), wrapped, retain=True)
+    client.publish(*stated(rig.endorser, "good", topics=rig.topics), retain=True)
 
 
 @contextlib.contextmanager

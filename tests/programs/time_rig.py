@@ -41,6 +41,7 @@ from schemas.topics import TopicKind, Topics
 from schemas.tpm.attest import ClockInfo, parse_attest
 from schemas.tpm.public import parse_public
 from schemas.verdicts import Tier
+from tests.builders.statements import stated
 from tests.builders.token_forge import ForgedAuthority, granted
 from tests.programs.mosquitto import running_mosquitto
 from tests.programs.mqtt_client import Listener
@@ -190,6 +191,7 @@ class TimeRig:
             media_types.SIGNED_CORIM, sign_reference_values(values, self.endorser), Indicator.REFERENCE_VALUES
         )
         self.watch.publish(self.topics.reference_values("zeros"), wrapped, retain=True)
+        self.watch.publish(*stated(self.endorser, "zeros", topics=self.topics), retain=True)
 
     def _command(self, *arguments: str) -> None:
         done = subprocess.run(

@@ -22,6 +22,7 @@ from schemas.messages.handle import Handle, HandleClaims, attach_stamp, handle_i
 from schemas.messages.reference_values import sign_reference_values
 from schemas.messages.result import AttestationResult, from_claims
 from schemas.topics import Topics
+from tests.builders.statements import stated
 from tests.builders.token_forge import ForgedAuthority, tst_info
 from tests.programs.mqtt_client import Listener
 from tests.programs.waiting import PATIENCE_S
@@ -108,6 +109,7 @@ class VerifierRig:
             signed = sign_endorsement(vouched, device.raw_public, self.endorser)
             wrapped = cmw.wrap(media_types.SIGNED_CORIM, signed, Indicator.ENDORSEMENTS)
             client.publish(self.topics.endorsements(device.ueid), wrapped, retain=True)
+        client.publish(*stated(self.endorser, "good", topics=self.topics), retain=True)
 
     @staticmethod
     def payload(evidence: Evidence) -> bytes:

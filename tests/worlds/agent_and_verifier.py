@@ -37,7 +37,7 @@ from schemas.topics import Topics
 from tests.builders.log_bytes import ima_ng, ima_record, measured, spec_id_record
 from tests.fakes.attester import Broker, HandleMint, MemoryLog, SoftTpm, read_payload, state_of
 from tests.fakes.verifier import FakeAuditLog, FakePublisher
-from tests.worlds.device import SELECTION, make_endorsement, make_policy
+from tests.worlds.device import ALWAYS_CURRENT, SELECTION, make_endorsement, make_policy
 from verifier_worker.adapters.solicitor import Identity
 from verifier_worker.adapters.state_store import SqliteStateStore
 from verifier_worker.core import trust as verifier_trust
@@ -177,6 +177,7 @@ class Coupled:
             handles={handle.id: handle},
             policy=policy,
             references=verifier_trust.merge_references(policy.reference_values, {"good": references}, 1),
+            current=ALWAYS_CURRENT,
         )
 
     # -- time goes on --------------------------------------------------------------------------------------------------

@@ -35,10 +35,12 @@ from schemas.transitions import TransitionKind
 from tests.builders import tpm_bytes
 from tests.builders.log_bytes import ima_ng, ima_record, measured, spec_id_record
 from verifier_worker.core.policy.policy_file import AppraisalPolicy, LogsTable, PolicyTable, check_policy
+from verifier_worker.core.statements import Current
 from verifier_worker.core.trust import Trust, endorsed_key, merge_references
 
 T0_US = 1_800_000_000_000_000
 SELECTION = "sha256:0-10"
+ALWAYS_CURRENT = Current(2**37, 2**40)  # stated in the far future
 
 
 def make_handle(number: int = 0, *, time_us: int = T0_US, accuracy_us: int = 0, lifetime_s: int = 300) -> Handle:
@@ -312,4 +314,5 @@ def make_trust(
         handles={handle.id: handle for handle in handles},
         policy=policy,
         references=merge_references(policy.reference_values, {each.name: each for each in sets}, T0_US // 1_000_000),
+        current=ALWAYS_CURRENT,
     )

@@ -93,6 +93,8 @@ class Recording(Verifying):
         if is_new and kind == TopicKind.HANDLES:
             self.worker.resolve(handle_id(raw), self.receipt_us())
             self.worker.settle()
+        if is_new:
+            self.note_in_force(kind, raw)
         return is_new
 
     def deliver(self, *payloads: bytes) -> None:

@@ -3,7 +3,9 @@
 Its clock is :attr:`Verifying.now_us`, which moves only when told. Order of effects as in ``verifier_worker.service``.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -14,13 +16,16 @@ from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas import media_types
 from schemas.audit.entry import ObjectEntry
 from schemas.codecs import cmw, cose, jws
-from schemas.identifiers import ueid_text
+from schemas.identifiers import Ueid, ueid_text
 from schemas.media_types import Indicator
-from schemas.messages.endorsement import sign_endorsement
+from schemas.messages.endorsement import Endorsement, sign_endorsement
 from schemas.messages.evidence import Evidence, encode_evidence
 from schemas.messages.handle import Handle, verify_handle
-from schemas.messages.reference_values import sign_reference_values
+from schemas.messages.policy import SignedPolicy, claimed_groups
+from schemas.messages.reference_values import ReferenceValues, sign_reference_values
 from schemas.messages.result import AttestationResult, from_claims
+from schemas.messages.trust_objects import TRUST_OBJECTS, name_of
+from schemas.messages.trust_statement import Listed, TrustStatement, Withdrawal, sign_statement
 from schemas.topics import TopicKind, Topics
 from tests.fakes.attester import HandleMint
 from tests.fakes.verifier import FakePublisher
@@ -48,6 +53,7 @@ class Verifying:
         mint: HandleMint | None = None,
         others: Sequence[HandleMint] = (),
         recorded: frozenset[str] = RECORDED,
+        held_back: bool = False,
     ) -> None:
         self.folder, self.recorded = folder, recorded
         self.now_us = T0_US
@@ -57,6 +63,10 @@ class Verifying:
         self.stamps = TimeStampVerifier(self.mint.authority.root.pem)
         self.policy = make_policy()
         self._open()
+        self._listed: dict[str, dict[str, Listed]] = {TopicKind.REFERENCE_VALUES: {}, TopicKind.POLICIES: {}}
+        self._groups: dict[str, str] = {}
+        self._stated_s = 0
+        self.held_back = held_back  # somebody holds the endorser's statements back
         values = sign_reference_values(make_references(self.device), self.endorser)
         self.take(TopicKind.REFERENCE_VALUES, "good", values)
         vouched = make_endorsement(self.device.ueid, self.device.public)
@@ -121,13 +131,55 @@ class Verifying:
             entry = ObjectEntry(received_us=self.receipt_us(), kind=kind, raw=raw)
             self.worker.record([entry] if kind in self.recorded else [])
             self.worker.settle()
+            self.note_in_force(kind, raw)
         return is_new
+
+    def statement(self, withdrawn: Mapping[Ueid, Withdrawal] | None = None, **changes: object) -> bytes:
+        """What the endorser states now: every set and policy that the verifier has taken is in force."""
+        self._stated_s = max(self.now_us // 1_000_000, self._stated_s + 1)
+        statement = TrustStatement(
+            issuer="endorser",
+            number=self._stated_s,
+            issued_s=self.now_us // 1_000_000,
+            not_after_s=self._stated_s + 31 * 86_400,
+            policies=self._listed[TopicKind.POLICIES],
+            groups=self._groups,
+            reference_values=self._listed[TopicKind.REFERENCE_VALUES],
+            withdrawn=withdrawn or {},
+        )
+        return sign_statement(replace(statement, **changes), self.endorser)  # type: ignore[arg-type]  # by name
+
+    def state(self, withdrawn: Mapping[Ueid, Withdrawal] | None = None, **changes: object) -> None:
+        """A statement arrives."""
+        raw = self.statement(withdrawn, **changes)
+        self.take(TopicKind.STATEMENTS, cose.key_id(self.endorser.public_key()).hex(), raw)
+        self.worker.withdraw(sorted(self.trust.newly_withdrawn()), self.receipt_us())
+        self.worker.settle()
+
+    def note_in_force(self, kind: str, raw: bytes) -> None:
+        """What is taken is in force from the next statement on."""
+        verified = TRUST_OBJECTS[kind].verify(raw, self.trust.signers)
+        if isinstance(verified, SignedPolicy | ReferenceValues):
+            self._listed[kind][name_of(verified)] = Listed(verified.version, hashlib.sha256(raw).digest())
+        if isinstance(verified, SignedPolicy):
+            self._groups = {group: policy for group, policy in self._groups.items() if policy != verified.id}
+            self._groups |= dict.fromkeys(claimed_groups(verified.text), verified.id)
+        if isinstance(verified, SignedPolicy | ReferenceValues | Endorsement) and not self.held_back:
+            self.state()
+
+    def withdraw(self, kind: str, name: str) -> None:
+        """The endorser states that a policy or a set is not in force any more."""
+        del self._listed[kind][name]
+        self._groups = {group: policy for group, policy in self._groups.items() if policy != name}
+        self.state()
 
     def take_handle(self, raw: bytes, *, retained: bool = False) -> bool:
         return self.take(TopicKind.HANDLES, ISSUER, raw, retained=retained)
 
     def new_handle(self) -> Handle:
         """Stamped now, heard at once."""
+        if self.now_us // 1_000_000 > self._stated_s + 3600 and not self.held_back:
+            self.state()
         raw = self.mint.raw(self.now_us)
         self.take_handle(raw)
         return self.verified(raw)

@@ -1,7 +1,7 @@
 """Loads the files named in a worker's settings: keys, roots, policy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -11,9 +11,10 @@ from runtime import keys
 from runtime.settings import build, load, naming
 from runtime.time_stamps.verifier import TimeStampVerifier, load_time_stamp_verifier
 from schemas.errors import ConfigError
+from schemas.messages.key_scope import KeyScope
 from schemas.messages.policy import SignedPolicy
 from verifier_worker.core.policy.policy_file import AppraisalPolicy, PolicyTable, check_policy, read_policy
-from verifier_worker.settings import Settings
+from verifier_worker.settings import ScopedKeys, Settings
 
 ROLE: Final = "verifier-worker"
 
@@ -28,6 +29,7 @@ class LoadedFiles:
     stamps: TimeStampVerifier
     policy: AppraisalPolicy | None
     policy_text: bytes | None = None
+    scopes: Mapping[bytes, KeyScope] = field(default_factory=dict)
 
 
 def load_files(settings: Settings) -> LoadedFiles:
@@ -41,6 +43,8 @@ def load_files(settings: Settings) -> LoadedFiles:
         key = keys.load_signing_key(settings.signing_key, made_by=f"{ROLE} keygen")
     with naming("trust.endorser_keys"):
         endorsers = keys.load_public_keys(trusted.endorser_keys)
+    with naming("trust.endorsers"):
+        scopes = _load_scopes(trusted.endorsers, endorsers)
     with naming("trust.distributor_keys"):
         distributors = keys.load_public_keys(trusted.distributor_keys)
     with naming("trust.tsa_roots"):
@@ -51,8 +55,27 @@ def load_files(settings: Settings) -> LoadedFiles:
     if settings.policy is not None and text is not None:
         _check_recordable(settings.policy, text)
     return LoadedFiles(
-        key=key, endorsers=endorsers, distributors=distributors, stamps=stamps, policy=policy, policy_text=text
+        key=key,
+        endorsers={**endorsers, **{key: public for key, (public, _) in scopes.items()}},
+        distributors=distributors,
+        stamps=stamps,
+        policy=policy,
+        policy_text=text,
+        scopes={key: scope for key, (_, scope) in scopes.items()},
     )
+
+
+def _load_scopes(
+    tables: tuple[ScopedKeys, ...], unlimited: Mapping[bytes, EllipticCurvePublicKey]
+) -> dict[bytes, tuple[EllipticCurvePublicKey, KeyScope]]:
+    """Keys with their scopes, by ``cose.key_id``."""
+    scopes: dict[bytes, tuple[EllipticCurvePublicKey, KeyScope]] = {}
+    for number, table in enumerate(tables):
+        for key, public in keys.load_public_keys(table.keys).items():
+            if key in scopes or key in unlimited:
+                raise ConfigError(f"[{number}]: key {key.hex()} is named twice; give it one scope")
+            scopes[key] = public, table.scope
+    return scopes
 
 
 def load_policy(path: Path) -> AppraisalPolicy:

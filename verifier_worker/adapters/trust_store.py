@@ -7,8 +7,7 @@ of reference values or a policy is never replaced by an older version, nor by an
 The trust in force depends only on the objects, their receipt times and their validity periods. Querying it never
 changes it. So an auditor who knows those times from the audit log computes the same trust.
 
-Handles are followed along their distributor's chain. A gap or a fork is logged and counted, and refuses nothing:
-:mod:`schemas.messages.handle_chain` explains why.
+What is in force is what the newest statements of the endorsers list. A statement is never replaced by an older one.
 """
 
 import dataclasses
@@ -17,39 +16,30 @@ from collections.abc import Collection, Mapping
 from typing import Final, assert_never
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from prometheus_client import Histogram
 
-from runtime.handle_chain_watch import ChainWatch
-from runtime.telemetry import Logger
 from schemas.audit.entry import UNSIGNED_KINDS
 from schemas.errors import PeerError
 from schemas.identifiers import HandleId, Ueid
 from schemas.instants import SECOND_US
 from schemas.messages.endorsement import Endorsement
 from schemas.messages.handle import Handle, StampVerifier
+from schemas.messages.key_scope import KeyScope
 from schemas.messages.policy import SignedPolicy
 from schemas.messages.reference_values import ReferenceValues, verify_reference_values
-from schemas.messages.trust_objects import TRUST_OBJECTS, TrustedSigners, name_of
+from schemas.messages.trust_objects import TRUST_OBJECTS, TrustedSigners, name_of, verify_object
+from schemas.messages.trust_statement import TrustStatement
 from schemas.reasons import Reason
 from schemas.topics import TopicKind
-from verifier_worker.core.policy.in_force import Policies
+from verifier_worker.adapters.known_handles import KnownHandles
+from verifier_worker.core.policy.in_force import Choice, Policies
+from verifier_worker.core.statements import UNSTATED, Current, Statements, least
 from verifier_worker.core.trust import EndorsedKey, References, Trust, endorsed_key, merge_references, succeed
 from verifier_worker.ports import TrustObjects
 
 _MERGED_KINDS: Final = frozenset({TopicKind.REFERENCE_VALUES, TopicKind.POLICIES})
 _FOREVER_US: Final = 2**62
 _FOREVER_S: Final = _FOREVER_US // SECOND_US
-_HANDLE_KEPT_US: Final = 86_400 * SECOND_US  # after expiry: makes late evidence stale, not pending
-_MAX_SKEW_US: Final = 10 * SECOND_US
-_MAX_HANDLES: Final = 10_000
-_LOG: Final = Logger("verifier")
-_MAX_ENCODINGS: Final = 4  # a stamp's certificates have many encodings (ADR 3); a distributor sends one
-
-PROPAGATION_SECONDS: Final = Histogram(
-    "attestream_handle_propagation_seconds",
-    "Time from a handle's stamp to its receipt; retained handles excluded",
-    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
-)
+_MOST_AHEAD_S: Final = 86_400
 
 
 class TrustStore:
@@ -63,6 +53,8 @@ class TrustStore:
         distributors: Mapping[bytes, EllipticCurvePublicKey],
         stamps: StampVerifier,
         policies: Policies,
+        scopes: Mapping[bytes, KeyScope] | None = None,
+        on_trial: bool = False,
     ) -> None:
         """Starts empty; :meth:`load` reads what was stored.
 
@@ -72,25 +64,28 @@ class TrustStore:
             distributors: trusted distributors' keys, likewise.
             stamps: verifies the handles' time stamps.
             policies: the appraisal policies in force.
+            scopes: of endorsers' keys, by ``cose.key_id``; a key without one may sign everything.
+            on_trial: old evidence is tried, without statements: every object counts as current.
         """
         self._store = store
-        self._signers = TrustedSigners(endorsers=endorsers, distributors=distributors, stamps=stamps)
+        self.signers = TrustedSigners(
+            endorsers=endorsers, distributors=distributors, stamps=stamps, scopes=scopes or {}
+        )
+        self._statements = Statements(self.signers.scope_of)
+        self._newly_withdrawn: set[Ueid] = set()
+        self._on_trial = on_trial
         self._policies = policies
-        self._handles: dict[HandleId, Handle] = {}
-        self._encodings: dict[tuple[str, bytes], int] = {}
-        self._chain = ChainWatch(_LOG)
-        self._floor_us = 0
+        self._handles = KnownHandles()
         self._endorsed: dict[Ueid, EndorsedKey] = {}
         # By SHA-256: kind and key of objects in force or replaced. The broker sends retained ones at every connection.
         self._seen: dict[bytes, tuple[str, bytes]] = {}
-        self._current: dict[tuple[str, bytes], bytes] = {}  # SHA-256 of the object in force
+        self._current_digests: dict[tuple[str, bytes], bytes] = {}  # SHA-256 of the object in force
         self._references: dict[str, ReferenceValues] = {}
         self._merged: dict[tuple[str, ...], References] = {}  # by the names of their sets: the latest ones
-        self._views: dict[str, Trust] = {}  # by group, until something changes or a validity begins or ends
-        self._newest: HandleId | None = None
+        self._views: dict[tuple[str, bytes], Trust] = {}  # by group and endorser's key
+        # The views are used until something changes, or a validity begins or ends.
         self._views_from_s, self._views_until_s = 0, 0
         self._merged_s: int | None = None  # validity periods are applied up to here; None: merge again
-        self._handles_until_us = _FOREVER_US  # no handle is forgotten before
 
     def load(self, now_us: int) -> list[PeerError]:
         """Verifies the stored objects again. Leaves out those that no longer verify, and returns the errors.
@@ -103,26 +98,16 @@ class TrustStore:
             if kind in UNSIGNED_KINDS:
                 continue
             try:
-                self._take(kind, None, raw, now_us)
+                self._take(kind, None, raw, now_us, ceiling_us=_FOREVER_US)
             except PeerError as error:
                 errors.append(error)
-        self._chain.remember(self._handles.values())
+        self._handles.remember_chain()
         return errors
 
     def prune(self, now_us: int) -> None:
         """Forgets handles that no evidence can refer to any more, here and in the store."""
         self._store.prune_trust(now_us)
-        self._forget_handles(now_us)
-
-    def _forget_handles(self, now_us: int) -> None:
-        for handle in [each for each in self._handles.values() if each.expires_us + _HANDLE_KEPT_US < now_us]:
-            self._forget(handle)
-        ends = (each.expires_us + _HANDLE_KEPT_US for each in self._handles.values())
-        self._handles_until_us = min(ends, default=_FOREVER_US)
-
-    def _forget(self, handle: Handle) -> None:
-        del self._handles[handle.id]
-        self._encodings.pop((handle.claims.issuer, handle.claims.nonce), None)
+        self._handles.forget_old(now_us)
 
     def accept(
         self,
@@ -152,19 +137,20 @@ class TrustStore:
                 ``object-rolled-back``, ``object-misdirected``, ``policy-invalid``.
         """
         digest = hashlib.sha256(raw).digest()
-        if digest in self._seen and self._current[self._seen[digest]] != digest:
+        if digest in self._seen and self._current_digests[self._seen[digest]] != digest:
             raise PeerError(Reason.OBJECT_ROLLED_BACK, f"{kind}: a newer version has replaced this one")
-        if digest in self._seen or HandleId(digest) in self._handles:
+        if digest in self._seen or HandleId(digest) in self._handles.by_id:
             return False
         received_us = now_us if received_us is None else received_us
         self._catch_up(received_us)
-        key, keep_until_us = self._take(kind, name, raw, now_us)
+        listed = self._statements.listed
+        key, keep_until_us = self._take(kind, name, raw, now_us, ceiling_us=now_us)
         self._store.save_trust(kind, key, raw, keep_until_us)
-        if kind in _MERGED_KINDS:
+        if kind in _MERGED_KINDS or self._statements.listed != listed:
             self._merge(received_us)
-        handle = self._handles.get(HandleId(digest))  # None also if it was the oldest of too many
+        handle = self._handles.by_id.get(HandleId(digest))  # None also if it was the oldest of too many
         if handle is not None:
-            self._follow(handle, None if retained else now_us)
+            self._handles.follow(handle, None if retained else now_us, self._policies.least_grace_us)
         return True
 
     def assume(self, raw: bytes) -> None:
@@ -173,31 +159,14 @@ class TrustStore:
         Raises:
             PeerError: they do not verify.
         """
-        values = verify_reference_values(raw, self._signers.endorsers)
+        values = verify_reference_values(raw, self.signers.endorsers)
         self._references[values.name] = dataclasses.replace(values, not_before_s=0, not_after_s=_FOREVER_S)
         self._views_until_s, self._merged_s = 0, None
-
-    def _follow(self, handle: Handle, received_us: int | None) -> None:
-        """Reports a gap or fork in the chain of a new handle, and its propagation delay if that is too long."""
-        self._chain.follow(handle)
-        if received_us is None:
-            return
-        delay_us, grace_us = received_us - handle.time_us, self._policies.least_grace_us
-        PROPAGATION_SECONDS.observe(max(0, delay_us) / SECOND_US)
-        if grace_us is not None and delay_us > grace_us:
-            _LOG.warning(
-                "handle-late",
-                issuer=handle.claims.issuer,
-                delay_s=delay_us / SECOND_US,
-                grace_s=grace_us / SECOND_US,
-                next="the policy's grace_s must be at least the longest propagation delay (REIM 7.2.1)",
-            )
 
     def trust(self, now_us: int, ueid: Ueid | None = None) -> Trust:
         """The trust in force at ``now_us`` for an attester and its endorsed group; without one, for no group."""
         now_s = now_us // SECOND_US
-        if now_us > self._handles_until_us:
-            self._forget_handles(now_us)
+        self._handles.forget_old(now_us)
         if not self._views_from_s <= now_s < self._views_until_s:  # before: this machine's clock was set back
             self._catch_up(now_us)
             self._views.clear()
@@ -205,24 +174,54 @@ class TrustStore:
             self._views_from_s = max((edge for edge in edges if edge <= now_s), default=-_FOREVER_S)
             self._views_until_s = min((edge for edge in edges if edge > now_s), default=_FOREVER_S)
         key = self._endorsed.get(ueid) if ueid is not None else None
-        group = (key.endorsement.group or "") if key is not None else ""
-        view = self._views.get(group)
+        group, signer = (key.group, key.signer) if key is not None else ("", b"")
+        view = self._views.get((group, signer))
         if view is None:
-            choice = self._policies.choose(group, now_s)
+            choice = self._policies.choose(group, now_s, self._statements)
             names = choice.policy.reference_values if choice.policy is not None else ()
-            references = self._merged.get(names) or merge_references(names, self._references, now_s)
+            references = self._merged.get(names) or merge_references(names, self._in_force(), now_s)
             view = Trust(
                 endorsed=self._endorsed,
-                handles=self._handles,
+                handles=self._handles.by_id,
                 policy=choice.policy,
                 references=references,
                 group=group,
                 conflict=choice.conflict,
-                newest=self._newest,
-                stamps=self._signers.stamps,
+                missing=choice.missing,
+                current=self._current_trust(choice, signer, group),
+                statements=self._statements,
+                newest=self._handles.newest,
+                stamps=self.signers.stamps,
             )
-            self._views[group] = view
+            self._views[group, signer] = view
         return view
+
+    def _current_trust(self, choice: Choice, signer: bytes, group: str) -> Current:
+        """The trust in an endorsement, the policy and the policy's sets together."""
+        if self._on_trial:
+            return Current(_FOREVER_S, _FOREVER_S)
+        parts = [self._statements.of_endorsement(signer, group)]
+        if choice.current is not None:
+            parts.append(choice.current)
+        names = choice.policy.reference_values if choice.policy is not None else ()
+        parts.extend(self._of_set(name) or UNSTATED for name in names if name in self._references)
+        return least(parts)
+
+    def _of_set(self, name: str) -> Current | None:
+        digest = self._current_digests[TopicKind.REFERENCE_VALUES, name.encode()]
+        return self._statements.of_set(name, self._references[name].version, digest)
+
+    def _in_force(self) -> Mapping[str, ReferenceValues]:
+        """The sets that a statement lists; without any statement, all of them."""
+        if self._on_trial or not self._statements.any:
+            return self._references
+        return {name: values for name, values in self._references.items() if self._of_set(name) is not None}
+
+    def newly_withdrawn(self) -> frozenset[Ueid]:
+        """Attesters of which a statement since the last call withdraws an endorsement."""
+        found = frozenset(self._newly_withdrawn)
+        self._newly_withdrawn.clear()
+        return found
 
     def _edges_s(self) -> list[int]:
         """When the trust in force may change."""
@@ -243,8 +242,9 @@ class TrustStore:
         """Merges the sets that each policy names. Policies with the same sets share them: a long list is held once."""
         self._merged_s = now_us // SECOND_US
         merged: dict[tuple[str, ...], References] = {}
+        in_force = self._in_force()
         for names in self._policies.reference_sets:
-            references, before = merge_references(names, self._references, self._merged_s), self._merged.get(names)
+            references, before = merge_references(names, in_force, self._merged_s), self._merged.get(names)
             if before is not None and not (before.missing and not before.narrower and not before.ended):
                 references = succeed(before, references, now_us)
             merged[names] = references
@@ -257,87 +257,90 @@ class TrustStore:
         return self._endorsed.keys()
 
     def count_valid(self, now_us: int) -> int:
-        """How many attesters have an endorsement that is valid at ``now_us``; a revoked one is not."""
+        """How many attesters have an endorsement that is valid at ``now_us`` and not withdrawn."""
         now_s = now_us // SECOND_US
-        return sum(key.endorsement.is_valid(now_s) for key in self._endorsed.values())
+        withdrawal = self._statements.withdrawal
+        return sum(
+            key.endorsement.is_valid(now_s) and withdrawal(ueid, key.endorsement.version, key.signer, key.group) is None
+            for ueid, key in self._endorsed.items()
+        )
 
     @property
     def newest_handle(self) -> Handle | None:
         """The handle with the latest TSA time."""
-        return max(self._handles.values(), key=lambda handle: handle.time_us, default=None)
+        return max(self._handles.by_id.values(), key=lambda handle: handle.time_us, default=None)
 
     @property
     def floor_us(self) -> int:
         """A time that has certainly passed: the earliest possible time of the newest handle; 0 without one."""
-        return self._floor_us
+        return self._handles.floor_us
 
-    def _take(self, kind: str, name: str | None, raw: bytes, now_us: int) -> tuple[bytes, int]:
-        """Verifies ``raw`` and puts it in force; returns its key and how long to keep it."""
+    def _take(self, kind: str, name: str | None, raw: bytes, now_us: int, *, ceiling_us: int) -> tuple[bytes, int]:
+        """Verifies ``raw`` and puts it in force; returns its key and how long to keep it.
+
+        A version that is more than a day after ``ceiling_us`` is refused.
+        """
         if kind not in TRUST_OBJECTS:
             raise PeerError(Reason.MALFORMED, f"{kind[:32]!r}: not a kind of trust object")
-        verified = TRUST_OBJECTS[kind].verify(raw, self._signers)
+        verified, signer = verify_object(kind, raw, self.signers)
         own_name = name_of(verified)
         if name is not None and name != own_name:
             raise PeerError(Reason.OBJECT_MISDIRECTED, f"{kind}: {own_name[:64]} came on the topic of {name[:64]}")
+        digest = hashlib.sha256(raw).digest()
         match verified:
             case Handle():
-                return self._take_handle(verified, now_us)
+                newest, keep_until_us = self._handles.newest, self._handles.take(verified, now_us)
+                if self._handles.newest != newest:
+                    self._views = {
+                        key: dataclasses.replace(view, newest=self._handles.newest) for key, view in self._views.items()
+                    }
+                return verified.id, keep_until_us
             case Endorsement():
-                key = self._take_endorsement(verified)
+                key = self._take_endorsement(verified, signer, ceiling_us)
             case ReferenceValues():
-                key = self._take_reference_values(verified)
+                key = self._take_reference_values(verified, ceiling_us)
             case SignedPolicy():
-                key = self._take_policy(verified, stored=name is None)
+                key = self._take_policy(verified, digest, ceiling_us, stored=name is None)
+            case TrustStatement():
+                key = self._take_statement(verified, ceiling_us)
             case _:
                 assert_never(verified)
-        digest = hashlib.sha256(raw).digest()
+        if kind == TopicKind.STATEMENTS:  # its number refuses an older one
+            self._seen.pop(self._current_digests.get((kind, key), b""), None)
         self._seen[digest] = kind, key
-        self._current[kind, key] = digest
+        self._current_digests[kind, key] = digest
         return key, _FOREVER_US
 
-    def _take_handle(self, handle: Handle, now_us: int) -> tuple[bytes, int]:
-        keep_until_us = handle.expires_us + _HANDLE_KEPT_US
-        if handle.earliest_us > now_us + _MAX_SKEW_US:
-            raise PeerError(Reason.HANDLE_FROM_FUTURE, "handle: the TSA's time is ahead of this machine's clock")
-        if keep_until_us < now_us:
-            raise PeerError(Reason.HANDLE_EXPIRED, "handle: expired more than a day ago")
-        signed = (handle.claims.issuer, handle.claims.nonce)
-        if self._encodings.get(signed, 0) >= _MAX_ENCODINGS:
-            raise PeerError(
-                Reason.HANDLE_NOT_NEWER, f"handle: one more encoding of a handle with {_MAX_ENCODINGS} of them"
-            )
-        self._encodings[signed] = self._encodings.get(signed, 0) + 1
-        self._handles[handle.id] = dataclasses.replace(handle, raw=b"")  # the bytes are no longer needed
-        self._handles_until_us = min(self._handles_until_us, keep_until_us)
-        newest = self._handles.get(self._newest) if self._newest is not None else None
-        if newest is None or handle.time_us > newest.time_us:
-            self._newest = handle.id
-            self._views = {group: dataclasses.replace(view, newest=handle.id) for group, view in self._views.items()}
-        self._floor_us = max(self._floor_us, handle.earliest_us)
-        if len(self._handles) > _MAX_HANDLES:
-            self._forget(min(self._handles.values(), key=lambda each: each.time_us))
-        return handle.id, keep_until_us
-
-    def _take_endorsement(self, endorsement: Endorsement) -> bytes:
+    def _take_endorsement(self, endorsement: Endorsement, signer: bytes, ceiling_us: int) -> bytes:
         before = self._endorsed.get(endorsement.ueid)
         known = before.endorsement.version if before is not None else None
-        _check_version(TopicKind.ENDORSEMENTS, endorsement.version, known)
-        self._endorsed[endorsement.ueid] = endorsed_key(endorsement)
+        _check_version(TopicKind.ENDORSEMENTS, endorsement.version, known, ceiling_us)
+        self._endorsed[endorsement.ueid] = endorsed_key(endorsement, signer)
         return endorsement.ueid
 
-    def _take_reference_values(self, values: ReferenceValues) -> bytes:
+    def _take_reference_values(self, values: ReferenceValues, ceiling_us: int) -> bytes:
         before = self._references.get(values.name)
-        _check_version(TopicKind.REFERENCE_VALUES, values.version, before.version if before is not None else None)
+        known = before.version if before is not None else None
+        _check_version(TopicKind.REFERENCE_VALUES, values.version, known, ceiling_us)
         self._references[values.name] = values
         return values.name.encode()
 
-    def _take_policy(self, policy: SignedPolicy, *, stored: bool) -> bytes:
-        _check_version(TopicKind.POLICIES, policy.version, self._policies.version(policy.id))
-        self._policies.take(policy, stored=stored)
+    def _take_policy(self, policy: SignedPolicy, digest: bytes, ceiling_us: int, *, stored: bool) -> bytes:
+        _check_version(TopicKind.POLICIES, policy.version, self._policies.version(policy.id), ceiling_us)
+        self._policies.take(policy, digest, stored=stored)
         return policy.id.encode()
 
+    def _take_statement(self, statement: TrustStatement, ceiling_us: int) -> bytes:
+        _check_version(TopicKind.STATEMENTS, max(statement.number, statement.issued_s), None, ceiling_us)
+        self._newly_withdrawn |= self._statements.take(statement)
+        self._views_until_s = 0
+        return statement.key_id
 
-def _check_version(kind: TopicKind, version: int, known: int | None) -> None:
+
+def _check_version(kind: TopicKind, version: int, known: int | None, ceiling_us: int) -> None:
+    """Refuses a version that is not newer, or so great that no honest version could ever follow it."""
+    if version > ceiling_us // SECOND_US + _MOST_AHEAD_S:
+        raise PeerError(Reason.OBJECT_FROM_FUTURE, f"{kind}: version {version} is more than a day ahead of the clock")
     if known is not None and version <= known:
         raise PeerError(Reason.OBJECT_ROLLED_BACK, f"{kind}: version {version}, version {known} is in force")
 

@@ -64,4 +64,5 @@ def _anchors(settings: Settings, files: LoadedFiles) -> Anchors:
         tsa_roots=files.stamps.roots,
         tsa_intermediates=files.stamps.intermediates,
         state_version=VERSION,
+        scopes=files.scopes,
     )

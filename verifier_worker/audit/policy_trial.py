@@ -110,7 +110,7 @@ class PolicyTrial:
                     yield compared
 
     def _take(self, number: int, entry: ObjectEntry) -> None:
-        if entry.kind not in TRUST_OBJECTS or entry.kind == TopicKind.POLICIES:
+        if entry.kind not in TRUST_OBJECTS or entry.kind in {TopicKind.POLICIES, TopicKind.STATEMENTS}:
             return
         try:
             self.trust.accept(entry.kind, None, entry.raw, entry.received_us, retained=True)

@@ -37,7 +37,8 @@ from schemas.messages.result_token import ResultFormat
 from verifier_worker.adapters.loaded_files import compile_local_policy, compile_policy
 from verifier_worker.adapters.trust_store import TrustStore
 from verifier_worker.audit.remembered_objects import RememberedObjects
-from verifier_worker.core.decision import DEVELOPER, Decision, decide_handle, decide_push, decide_silence
+from verifier_worker.core import decision
+from verifier_worker.core.decision import DEVELOPER, Decision
 from verifier_worker.core.policy.in_force import Policies
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.state import AttesterState
@@ -267,6 +268,7 @@ class Rederivation:
             distributors=pinned.distributors or keys_by_id(anchors.distributors),
             stamps=stamps,
             policies=Policies(self._policy, compile_policy),
+            scopes=anchors.scopes,
         )
 
     # -- evidence ------------------------------------------------------------------------------------------------------
@@ -342,7 +344,7 @@ class Rederivation:
         if entry.payload is not None:
             if hashlib.sha256(entry.payload).digest() != entry.digest:
                 return "the payload is not the one whose digest was recorded"
-            decided = decide_push(entry.ueid, state, entry.payload, entry.received_us, trust, verifier)
+            decided = decision.decide_push(entry.ueid, state, entry.payload, entry.received_us, trust, verifier)
             if isinstance(decided, Decision):
                 return decided
             if decided.refused is not None:
@@ -351,9 +353,12 @@ class Rederivation:
         if state is None or entry.digest != _EMPTY:
             return "a result without evidence, about an attester without accepted evidence"
         if entry.cause == "overdue":
-            late = decide_silence(entry.ueid, state, entry.received_us, trust, verifier)
+            late = decision.decide_silence(entry.ueid, state, entry.received_us, trust, verifier)
             return late or "the deadline had not passed"
-        resolved = decide_handle(entry.ueid, state, entry.received_us, trust, verifier)
+        if entry.cause == "withdrawn":
+            ended = decision.decide_withdrawal(entry.ueid, state, entry.received_us, trust, verifier)
+            return ended or "its endorsement was not withdrawn"
+        resolved = decision.decide_handle(entry.ueid, state, entry.received_us, trust, verifier)
         return resolved or "the handle that the evidence waited for had not arrived"
 
     def _compare(self, entry: EvidenceEntry, built: AttestationResult) -> Iterator[Problem]:

@@ -76,6 +76,8 @@ def _trust(settings: Settings, policy: AppraisalPolicy, references: Iterable[Pat
         distributors=files.distributors,
         stamps=files.stamps,
         policies=Policies(policy, compile_policy),
+        scopes=files.scopes,
+        on_trial=True,
     )
     for path in references:
         try:

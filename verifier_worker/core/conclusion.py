@@ -41,6 +41,8 @@ def conclude(
         policy=policy,
         references=trust.references,
         conflict=trust.conflict,
+        missing=trust.missing,
+        current=trust.current,
         group=trust.group,
         genuine=key is not None and key.endorsement.genuine is not None,
     )

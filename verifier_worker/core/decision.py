@@ -14,12 +14,14 @@ from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
 from schemas.messages.evidence import parse_evidence
 from schemas.messages.result import AttestationResult
+from schemas.messages.trust_statement import Withdrawn
 from verifier_worker.core.conclusion import resolve
 from verifier_worker.core.finding import Finding
+from verifier_worker.core.lasting import reported
 from verifier_worker.core.result_builder import build_result
 from verifier_worker.core.state import AttesterState
-from verifier_worker.core.step import SolicitRequest, Step, overdue, refuse, step
-from verifier_worker.core.trust import Trust
+from verifier_worker.core.step import SolicitRequest, Step, overdue, refuse, step, withdrawn
+from verifier_worker.core.trust import REASON_OF, Trust, withdrawal_of
 
 DEVELOPER: Final = "attestream"
 
@@ -73,10 +75,22 @@ def decide_handle(ueid: Ueid, state: AttesterState, now_us: int, trust: Trust, v
     return _decided(ueid, *resolved, now_us, trust, verifier) if resolved is not None else None
 
 
+def decide_withdrawal(ueid: Ueid, state: AttesterState, now_us: int, trust: Trust, verifier: str) -> Decision | None:
+    """Reports that the attester's endorsement was withdrawn; None if it is in force, or this was reported before."""
+    withdrawal = withdrawal_of(trust, ueid)
+    if withdrawal is None or withdrawal.standing is Withdrawn.REPLACED:
+        return None
+    if REASON_OF[withdrawal.standing] in state.verdict.reasons:
+        return None
+    ended, findings = withdrawn(state, withdrawal)
+    return _decided(ueid, ended, findings, now_us, trust, verifier)
+
+
 def decide_silence(ueid: Ueid, state: AttesterState, now_us: int, trust: Trust, verifier: str) -> Decision | None:
     """Makes the result of a silent attester stale; None while its deadline has not passed."""
     late = overdue(state, now_us)
-    return _decided(ueid, late, (), now_us, trust, verifier) if late is not state else None
+    bad = tuple(reported(late.lasting, ()))  # stays named
+    return _decided(ueid, late, bad, now_us, trust, verifier) if late is not state else None
 
 
 def _decided(

@@ -8,6 +8,7 @@ from schemas.instants import SECOND_US
 from schemas.limits import MAX_UNEXPECTED_LISTED
 from schemas.messages.handle import Handle
 from schemas.messages.result import AttestationResult
+from schemas.reasons import Reason
 from schemas.reasons.table import REASONS
 from schemas.verdicts import Freshness
 from verifier_worker.core.finding import Finding
@@ -15,6 +16,7 @@ from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.state import AttesterState
 
 V = TypeVar("V")
+WITHDRAWN_LIFETIME_US: Final = 31 * 86_400 * SECOND_US
 STALE_LIFETIME_US: Final = 86_400 * SECOND_US  # a stale result affirms nothing, so a day is safe
 MAX_SETS: Final = 64  # a result must stay small; without their names no proof can rest on it
 UNAPPRAISED_LIFETIME_US: Final = 300 * SECOND_US  # without a policy
@@ -83,6 +85,8 @@ def _sorted(items: Mapping[str, V]) -> dict[str, V]:
 
 
 def _expiry_us(state: AttesterState, now_us: int, policy: AppraisalPolicy | None, handle: Handle | None) -> int:
+    if Reason.ATTESTING_KEY_REVOKED in state.verdict.reasons:
+        return now_us + WITHDRAWN_LIFETIME_US
     if state.verdict.freshness is Freshness.STALE:
         return now_us + STALE_LIFETIME_US
     if policy is None:

@@ -7,28 +7,45 @@ from typing import Final
 from schemas.hashes import HashAlgorithm
 from schemas.identifiers import HandleId, Ueid
 from schemas.ima.signature import FileKey
+from schemas.instants import SECOND_US, iso_text
 from schemas.messages.endorsement import Endorsement
 from schemas.messages.handle import Handle, StampVerifier
 from schemas.messages.reference_values import ReferenceValues, Registers
+from schemas.messages.trust_statement import Withdrawal, Withdrawn
+from schemas.reasons import Reason
 from schemas.tpm.signature import PublicKey
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
+from verifier_worker.core.statements import UNSTATED, Current, Statements
 
 _MOST_ENDED: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndorsedKey:
-    """An endorsement, with its key's TPM name and public key computed once."""
+    """An endorsement, with its key's TPM name and public key computed once.
+
+    Attributes:
+        endorsement: the endorsement.
+        name: TPM name of the attesting key.
+        public_key: the attesting key.
+        signer: id of the endorser's key that signed the endorsement.
+    """
 
     endorsement: Endorsement
     name: bytes
     public_key: PublicKey
+    signer: bytes = b""
+
+    @property
+    def group(self) -> str:
+        """The attester's group; empty for none."""
+        return self.endorsement.group or ""
 
 
-def endorsed_key(endorsement: Endorsement) -> EndorsedKey:
+def endorsed_key(endorsement: Endorsement, signer: bytes = b"") -> EndorsedKey:
     """Computes the TPM name and the public key of an endorsement's attesting key."""
     public = endorsement.attesting_key
-    return EndorsedKey(endorsement=endorsement, name=public.name, public_key=public.public_key())
+    return EndorsedKey(endorsement=endorsement, name=public.name, public_key=public.public_key(), signer=signer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +141,9 @@ class Trust:
         references: the reference values that the policy names.
         group: the group for which the policy was chosen.
         conflict: the policies that equally claim this group, if there are several.
+        missing: the policy that the group should have and has not.
+        current: until when the trust in endorsement, policy and reference values is current.
+        statements: which endorsements were withdrawn; None if nothing is withdrawn.
         newest: id of the handle with the latest time; receipts are later than it.
         stamps: verifies stamps over sync proofs; None to ignore them.
     """
@@ -134,8 +154,32 @@ class Trust:
     references: References
     group: str = ""
     conflict: str = ""
+    missing: str = ""
+    current: Current = UNSTATED
+    statements: Statements | None = None
     newest: HandleId | None = None
     stamps: StampVerifier | None = None
+
+
+REASON_OF: Final = {
+    Withdrawn.REVOKED: Reason.ATTESTING_KEY_REVOKED,
+    Withdrawn.DECOMMISSIONED: Reason.ATTESTER_DECOMMISSIONED,
+    Withdrawn.REPLACED: Reason.ENDORSEMENT_REPLACED,
+}
+
+
+def withdrawal_text(withdrawal: Withdrawal) -> str:
+    """Who withdrew an endorsement, and when."""
+    at = iso_text(withdrawal.at_s * SECOND_US, "seconds")
+    return f"{withdrawal.standing} by {withdrawal.by or 'the endorser'} at {at}"
+
+
+def withdrawal_of(trust: Trust, ueid: Ueid) -> Withdrawal | None:
+    """How the attester's endorsement was withdrawn; None if it was not, or there is none."""
+    key = trust.endorsed.get(ueid)
+    if key is None or trust.statements is None:
+        return None
+    return trust.statements.withdrawal(ueid, key.endorsement.version, key.signer, key.group)
 
 
 def label_of(trust: Trust) -> str:

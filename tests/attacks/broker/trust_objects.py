@@ -171,11 +171,14 @@ def policy_that_cannot_be_read(scene: Scene) -> Seen:
     return of_result(verifying.receive(verifying.device.push(full=True, resend={"tcg2": 0, "ima": 0})))
 
 
-@FALSE.attack("none", code=Reason.POLICY_CONFLICT)
+@FALSE.attack("affirming")
 def second_policy_for_the_same_group(scene: Scene) -> Seen:
-    """The endorser signs a second, laxer policy for the same devices under another name."""
+    """The endorser signs a second, laxer policy for the same devices: no statement gives it to them."""
     verifying = scene.verifier()
     verifying.take(*policy(verifying, 8))
+    verifying.held_back = True
     verifying.take(*policy(verifying, 9, name="lax"))
     verifying.pass_s(1)
-    return of_result(verifying.push())
+    result = verifying.push()
+    assert result.policies == ("fleet/8",)
+    return of_result(result)

@@ -9,11 +9,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from prometheus_client import REGISTRY
 
 from endorser.adapters.registry import Registry
+from endorser.adapters.statement_file import StatementFile
 from endorser.adapters.vendor_files import load_vendors
 from endorser.core.enrolment import Decision, Device, Endorsed, Standing, examine
 from endorser.enrolment_service import MAX_PAYLOAD_BYTES, EnrolmentService, Inbox
 from endorser.registrar import Registrar
 from endorser.settings import LimitSettings, Settings, VendorSettings
+from endorser.stating import Stating
 from runtime.monitoring.health import Health
 from runtime.mqtt import Message, Will
 from schemas import media_types
@@ -72,6 +74,7 @@ class Desk:
         self.registry = Registry(settings.registry)
         self.registrar = Registrar(settings, load_vendors(settings.vendors), KEY, self.registry)
         self.wire = Wire()
+        self.statements = StatementFile(folder / "endorser.statement", KEY, "endorser")
         online = Will(topic="status", payload=b"")
         self.service = EnrolmentService(
             self.registrar,
@@ -81,6 +84,7 @@ class Desk:
             LimitSettings(**limits),
             online,
             Health("endorser", monotonic_s=lambda: 0.0),
+            Stating(self.statements, self.registry, self.wire, TOPICS, 600),
         )
 
     def say(self, payload: bytes, ueid: Ueid = UEID) -> None:

@@ -16,7 +16,10 @@ from runtime.keys import load_public_keys
 from runtime.time_stamps.verifier import TimeStampVerifier, load_time_stamp_verifier
 from schemas.audit.entry import EvidenceEntry, ObjectEntry, parse_entry
 from schemas.audit.proof import encode_proof, parse_proof
+from schemas.codecs import cose
+from schemas.messages.key_scope import KeyScope
 from schemas.messages.trust_objects import TRUST_OBJECTS
+from schemas.messages.trust_statement import Listed, TrustStatement, sign_statement
 from schemas.topics import TopicKind, Topics
 from schemas.verdicts import Tier
 from tests.builders.recorded_machine import RECORDINGS
@@ -36,16 +39,35 @@ from verifier_worker.worker import Received, Worker
 TOPICS = Topics()
 
 
+STATES = generate_private_key(SECP256R1())
+
+
 def files_of(vectors: Path, text: bytes) -> LoadedFiles:
     """The keys and roots that the recorded verifier trusted."""
+    recorded_keys = load_public_keys([vectors / "endorser.pub"])
     return LoadedFiles(
         key=generate_private_key(SECP256R1()),
-        endorsers=load_public_keys([vectors / "endorser.pub"]),
+        endorsers={**recorded_keys, cose.key_id(STATES.public_key()): STATES.public_key()},
+        scopes=dict.fromkeys(
+            recorded_keys, KeyScope(kinds=frozenset({TopicKind.ENDORSEMENTS, TopicKind.REFERENCE_VALUES}))
+        ),
         distributors=load_public_keys([vectors / "distributor.pub"]),
         stamps=load_time_stamp_verifier([vectors / "tsa-root.pem"]),
         policy=compile_local_policy(text),
         policy_text=text,
     )
+
+
+def statement_of(golden: bytes, now_s: int) -> bytes:
+    """A key of ours states what is in force; the recorded endorser's key may only endorse and sign sets."""
+    statement = TrustStatement(
+        issuer="endorser",
+        number=now_s,
+        issued_s=now_s,
+        not_after_s=now_s + 86_400,
+        reference_values={"golden": Listed(0, hashlib.sha256(golden).digest())},
+    )
+    return sign_statement(statement, STATES)
 
 
 def recorded(vectors: Path, folder: Path) -> list[bytes]:
@@ -60,6 +82,7 @@ def recorded(vectors: Path, folder: Path) -> list[bytes]:
         distributors=files.distributors,
         stamps=files.stamps,
         policies=Policies(files.policy, compile_policy),
+        scopes=files.scopes,
     )
     worker = Worker(
         Identity(name="v1", key=files.key, topics=TOPICS),
@@ -82,8 +105,10 @@ def recorded(vectors: Path, folder: Path) -> list[bytes]:
         record(kind, raw, first_us)
     trust.trust(first_us)
     golden = (vectors / "golden.corim").read_bytes()
-    trust.accept(TopicKind.REFERENCE_VALUES, "golden", golden, first_us)
-    record(TopicKind.REFERENCE_VALUES, golden, first_us)
+    stated = statement_of(golden, first_us // 1_000_000)
+    for kind, raw in ((TopicKind.REFERENCE_VALUES, golden), (TopicKind.STATEMENTS, stated)):
+        trust.accept(kind, None, raw, first_us)
+        record(kind, raw, first_us)
     for topic, received_us, payload in messages:
         topic_kind, name = TOPICS.kind_of(topic), topic.rpartition("/")[2]
         if topic_kind is not None and topic_kind in TRUST_OBJECTS:

@@ -92,17 +92,19 @@ def test_another_object_of_the_same_version_is_refused(verifying: Verifying) -> 
     assert caught.value.reason is Reason.OBJECT_ROLLED_BACK
 
 
-def test_a_policy_that_ends_gives_way_to_the_own_one(verifying: Verifying) -> None:
+def test_a_policy_that_ends_gives_way_to_no_other(verifying: Verifying) -> None:
     verifying.take(TopicKind.POLICIES, "fleet", signed(verifying, until_s=NOW_S + 3))
     assert next_push(verifying) == (Tier.AFFIRMING, ("fleet/1",))
     verifying.pass_s(3)
-    assert next_push(verifying) == (Tier.AFFIRMING, ("test/1",))
+    assert next_push(verifying) == (Tier.NONE, ())
+    assert Reason.POLICY_MISSING in verifying.results[-1].reasons
+    assert "fleet/1, which is not valid now" in verifying.results[-1].unexpected
 
 
-def test_a_version_that_has_ended_takes_a_policy_back(verifying: Verifying) -> None:
-    """The one before does not come back: its version was replaced."""
+def test_a_policy_is_withdrawn_by_a_statement_that_does_not_list_it(verifying: Verifying) -> None:
     verifying.take(TopicKind.POLICIES, "fleet", signed(verifying))
-    verifying.take(TopicKind.POLICIES, "fleet", signed(verifying, 2, until_s=1))
+    assert next_push(verifying) == (Tier.AFFIRMING, ("fleet/1",))
+    verifying.withdraw(TopicKind.POLICIES, "fleet")
     assert next_push(verifying) == (Tier.AFFIRMING, ("test/1",))
 
 
@@ -148,24 +150,3 @@ def test_a_policy_and_its_version_outlive_a_restart(verifying: Verifying) -> Non
     with pytest.raises(PeerError) as caught:
         verifying.take(TopicKind.POLICIES, "fleet", signed(verifying, 1))
     assert caught.value.reason is Reason.OBJECT_ROLLED_BACK
-
-
-def test_two_policies_for_all_are_a_conflict_until_one_is_withdrawn(verifying: Verifying) -> None:
-    other = SignedPolicy(
-        id="other",
-        version=1,
-        signer="e",
-        not_before_s=0,
-        not_after_s=2**40,
-        text=TEXT.replace("fleet", "other"),
-    )
-    verifying.take(TopicKind.POLICIES, "fleet", signed(verifying))
-    verifying.take(TopicKind.POLICIES, "other", sign_policy(other, verifying.endorser))
-    verifying.pass_s(1)
-    result = verifying.push()
-    assert (result.status, result.policies) == (Tier.NONE, ())
-    assert Reason.POLICY_CONFLICT in result.reasons
-    assert "fleet/1, other/1" in result.unexpected
-    verifying.take(TopicKind.POLICIES, "fleet", signed(verifying, 2, until_s=1))
-    verifying.pass_s(1)
-    assert verifying.receive(verifying.device.push(full=True, resend={"tcg2": 0, "ima": 0})).policies == ("other/1",)

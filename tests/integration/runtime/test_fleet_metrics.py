@@ -6,6 +6,7 @@ import http.client
 import json
 import signal
 import subprocess
+import time
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import replace
@@ -245,7 +246,9 @@ def test_every_alert_fires_when_it_should_and_is_silent_when_it_should_not(tmp_p
 def test_a_revoked_endorsement_no_longer_counts(fleet: FleetRig) -> None:
     raw_public = (fleet.folder / "provisioned" / "ak.tpmt_public").read_bytes()
     ueid = parse_ueid_text((fleet.folder / "provisioned" / "attester.ueid").read_text().strip())
-    over = replace(make_endorsement(ueid, parse_public(raw_public)), version=2**40, not_before_s=0, not_after_s=1)
+    over = replace(
+        make_endorsement(ueid, parse_public(raw_public)), version=int(time.time()), not_before_s=0, not_after_s=1
+    )
     signed = sign_endorsement(over, raw_public, load_signing_key(fleet.folder / "endorser.key"))
     with listening(fleet.broker.port) as client:
         payload = cmw.wrap(media_types.SIGNED_CORIM, signed, Indicator.ENDORSEMENTS)

@@ -31,6 +31,7 @@ from schemas.codecs import cmw, cose, jws
 from schemas.media_types import Indicator
 from schemas.messages import result_token
 from schemas.messages.evidence import Evidence, parse_evidence
+from schemas.topics import TopicKind
 from tests.worlds.recorded_verifier import POLICY, Recording, rederived
 from verifier_worker.audit.rederivation import PinnedTrust, Problem, Rederivation
 
@@ -237,6 +238,8 @@ def test_a_dropped_entry_is_found_at_the_latest_where_it_is_missed(
         else:
             assert bad >= index
     allowed = {*of_kind(recording, "overdue"), *of_kind(recording, "resolved"), *of_kind(recording, START)}
+    later_statements = set(list(of_kind(recording, TopicKind.STATEMENTS))[1:])  # the one before lists as much
+    allowed |= later_statements
     pushes = list(of_kind(recording, "push"))
     for index, after in pairwise(pushes):
         starts_over = evidence_at(entries, after).body.previous is None
@@ -244,7 +247,7 @@ def test_a_dropped_entry_is_found_at_the_latest_where_it_is_missed(
         if starts_over or undecided or index == pushes[-2]:
             allowed.add(index)
     assert set(unnoticed) <= allowed, [(each, parse_entry(entries[each])) for each in set(unnoticed) - allowed]
-    assert len(unnoticed) <= len(entries) // 4
+    assert len(set(unnoticed) - later_statements) <= len(entries) // 4
 
 
 def test_swapped_entries_are_found(recording: Recording, problems_in: ProblemsIn) -> None:

@@ -31,6 +31,7 @@ from schemas.media_types import Indicator
 from schemas.messages.endorsement import Endorsement
 from schemas.messages.policy import SignedPolicy
 from schemas.messages.reference_values import ReferenceValues
+from schemas.messages.trust_statement import TrustStatement
 from schemas.topics import Topics
 from schemas.tpm.pcr import parse_selection_text
 from tests.builders.file_signing import file_key
@@ -47,7 +48,9 @@ def _key(tmp_path: Path) -> Path:
 
 
 def verified(path: Path, key: Path) -> Endorsement | ReferenceValues | SignedPolicy:
-    return verify_any(path.read_bytes(), load_public_keys([key.with_suffix(".pub")]))
+    made = verify_any(path.read_bytes(), load_public_keys([key.with_suffix(".pub")]))
+    assert not isinstance(made, TrustStatement)
+    return made
 
 
 @pytest.mark.parametrize("content", [UEID, ueid_text(UEID).encode(), ueid_text(UEID).encode() + b"\n"])

@@ -19,13 +19,14 @@ from schemas.instants import SECOND_US
 from schemas.limits import MAX_CLOCK_MS
 from schemas.messages.evidence import Evidence
 from schemas.messages.handle import Handle
+from schemas.messages.trust_statement import Withdrawal
 from schemas.reasons import Reason
 from schemas.time_model import counter_steps, stamped
 from schemas.tpm.attest import Attest, QuoteInfo, TimeAttestInfo, parse_attest
 from schemas.tpm.signature import Signature, parse_signature, verify_signature
 from verifier_worker.core.clock_changes import ClockChange, ClockReading, clock_change
 from verifier_worker.core.state import AttesterState, SyncPoint
-from verifier_worker.core.trust import EndorsedKey, Trust
+from verifier_worker.core.trust import REASON_OF, EndorsedKey, Trust, withdrawal_of, withdrawal_text
 
 _BOUND_LOGS: Final = frozenset({"tcg2", "cel"})
 
@@ -41,6 +42,7 @@ class Candidate:
         unverified_sync: parsed from its sync proof.
         handle: the one that the sync proof names; None if unknown. The body, and so the quote, was made after it.
         key: the endorsed key of the attester, if any.
+        withdrawal: how its endorsement was withdrawn; None if it was not.
         state: of the attester, built from evidence of this key; None for the first push of a key.
         change: what happened to the TPM since the last accepted quote by this key.
         received_us: receipt.
@@ -53,6 +55,7 @@ class Candidate:
     unverified_sync: SyncPoint
     handle: Handle | None
     key: EndorsedKey | None
+    withdrawal: Withdrawal | None
     state: AttesterState | None
     change: ClockChange
     received_us: int
@@ -97,6 +100,12 @@ def attester_is_endorsed(candidate: Candidate) -> None:
         raise PeerError(Reason.ENDORSEMENT_EXPIRED, f"endorsement version {endorsement.version} has ended")
     if now_s < endorsement.not_before_s:
         raise PeerError(Reason.ENDORSEMENT_NOT_YET_VALID, f"endorsement version {endorsement.version} is not valid yet")
+
+
+def endorsement_is_in_force(candidate: Candidate) -> None:
+    """The endorser has not withdrawn the endorsement."""
+    if candidate.withdrawal is not None:
+        raise PeerError(REASON_OF[candidate.withdrawal.standing], withdrawal_text(candidate.withdrawal))
 
 
 def environment_is_endorsed(candidate: Candidate) -> None:
@@ -168,6 +177,7 @@ def increments_are_bound(candidate: Candidate) -> None:
 
 ADMISSION: Final[tuple[Callable[[Candidate], None], ...]] = (
     ueid_is_the_topics,
+    endorsement_is_in_force,
     attester_is_endorsed,
     environment_is_endorsed,
     evidence_is_newer,  # before the signatures: a replay costs an attacker least
@@ -206,6 +216,7 @@ def admit(
         unverified_sync=sync,
         handle=handle,
         key=trust.endorsed.get(topic_ueid),
+        withdrawal=withdrawal_of(trust, topic_ueid),
         state=state,
         change=_clock_change(evidence, quote, handle, state),
         received_us=received_us,

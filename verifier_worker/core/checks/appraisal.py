@@ -10,6 +10,7 @@ from typing import Final
 
 from schemas.hashes import HashAlgorithm
 from schemas.ima.records import ImaBankMode
+from schemas.instants import SECOND_US, iso_text
 from schemas.reasons import Reason
 from schemas.reasons.row import UNDECIDED, Effect
 from schemas.reasons.table import REASONS
@@ -32,7 +33,7 @@ def policy_applies(given: AppraisalInput) -> Iterator[Finding]:
     if given.conflict:
         yield Finding(reason=Reason.POLICY_CONFLICT, detail=given.conflict)
     elif given.policy is None:
-        yield Finding(reason=Reason.POLICY_MISSING)
+        yield Finding(reason=Reason.POLICY_MISSING, detail=given.missing)
     for name in given.references.missing:
         yield Finding(reason=Reason.REFERENCE_VALUES_MISSING, detail=name)
     if not _is_anything_judged(given):
@@ -48,6 +49,20 @@ def _is_anything_judged(given: AppraisalInput) -> bool:
         return bool(references.files or references.keys)
     judged = bool(references.files) and any(name != TCG2 for name in policy.logs)
     return judged or (bool(references.keys) and IMA in policy.logs)
+
+
+def trust_is_current(given: AppraisalInput) -> Iterator[Finding]:
+    """The endorser has stated lately what is in force, so no revocation was held back (invariant I40)."""
+    if given.policy is None:
+        return
+    received_us, current = given.state.received_us, given.current
+    if current.since_s is None:
+        yield Finding(reason=Reason.TRUST_STALE, detail="no statement of what is current was received")
+        return
+    ends_us = min(current.since_s * SECOND_US + given.policy.trust_max_age_us, current.until_s * SECOND_US)
+    if received_us > ends_us:
+        since = iso_text(current.since_s * SECOND_US, "seconds")
+        yield Finding(reason=Reason.TRUST_STALE, detail=f"the last statement of what is current is of {since}")
 
 
 def handle_is_known_and_current(given: AppraisalInput) -> Iterator[Finding]:
@@ -226,6 +241,7 @@ def clock_was_stored(given: AppraisalInput) -> Iterator[Finding]:
 # Run at every push.
 MOMENT_CHECKS: Final[tuple[Check, ...]] = (
     policy_applies,
+    trust_is_current,
     handle_is_known_and_current,
     clock_is_synchronised,
     clock_keeps_its_rate,

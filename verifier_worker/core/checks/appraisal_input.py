@@ -8,6 +8,7 @@ from schemas.messages.handle import Handle
 from verifier_worker.core.finding import Finding
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.state import AttesterState
+from verifier_worker.core.statements import Current
 from verifier_worker.core.trust import References
 
 
@@ -21,6 +22,8 @@ class AppraisalInput:
         policy: for the attester's group, if any.
         references: merged reference values.
         conflict: the policies that equally claim the attester's group; then ``policy`` is None.
+        missing: the policy that the group should have; then ``policy`` is None.
+        current: until when the trust in all of this is current.
         group: of the attester, by its endorsement.
         genuine: the endorsement states how its key was proven to be in a manufacturer's TPM.
     """
@@ -30,6 +33,8 @@ class AppraisalInput:
     policy: AppraisalPolicy | None
     references: References
     conflict: str
+    missing: str
+    current: Current
     group: str
     genuine: bool
 

@@ -14,6 +14,7 @@ from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import parse_log_name
 from schemas.instants import SECOND_US
 from schemas.limits import MAX_TEXT_BYTES
+from schemas.messages.policy import ALL_GROUPS
 from schemas.reasons import Reason
 from schemas.reasons.table import REASONS
 from schemas.replay.log_replay import CEL, IMA, TCG2
@@ -22,9 +23,9 @@ from schemas.tpm.pcr_properties import resettable_among
 from schemas.verdicts import Weight
 from verifier_worker.core.policy.cel_rules import MAX_RULES, Rule, compile_rule
 
-ALL_GROUPS: Final = "*"
 MAX_EXCLUDED: Final = 64
 _MAX_SECONDS: Final = 10 * 365 * 86_400
+_MAX_TRUST_AGE_S: Final = 31 * 86_400
 _SHA256_CHARACTERS: Final = 64
 
 
@@ -116,6 +117,8 @@ class PolicyTable:
             gain of a device's owner who sets its clock. Must be more than the distributor's interval.
         grace_s: how long a handle is still valid after its expiry; at least the longest propagation delay (REIM 7.2.1).
         drift_ppm: bound on the rate error of a device's clock; TPM 2.0 allows 15 %, 150000 ppm.
+        trust_max_age_s: nothing is affirming once the endorser's statement of what is current is older than this; at
+            most 31 days.
         remeasure_s: after acceptable files were removed, every attester's log is judged again, spread over this time.
             The new values judge files that run meanwhile. 0: all at once.
         logs, boot, ima: see their tables.
@@ -135,6 +138,7 @@ class PolicyTable:
     max_handle_age_s: float = 300.0
     grace_s: float = 30.0
     drift_ppm: int = 150_000
+    trust_max_age_s: float = 86_400.0
     remeasure_s: float = 300.0
     logs: LogsTable = field(default_factory=LogsTable)
     boot: BootTable = field(default_factory=BootTable)
@@ -178,6 +182,7 @@ class AppraisalPolicy:
     max_handle_age_us: int
     grace_us: int
     drift_ppm: int
+    trust_max_age_us: int
     remeasure_us: int
     excluded: re.Pattern[str] | None
     secure_boot: bool
@@ -244,6 +249,7 @@ def _check(table: PolicyTable) -> AppraisalPolicy:
         max_handle_age_us=int(table.max_handle_age_s * SECOND_US),
         grace_us=int(table.grace_s * SECOND_US),
         drift_ppm=table.drift_ppm,
+        trust_max_age_us=int(table.trust_max_age_s * SECOND_US),
         remeasure_us=int(table.remeasure_s * SECOND_US),
         excluded=excluded,
         secure_boot=table.boot.secure_boot,
@@ -282,6 +288,8 @@ def _check_times(table: PolicyTable) -> None:
         seconds = getattr(table, name)
         if not 0 <= seconds <= _MAX_SECONDS:  # neither nan nor inf
             raise ConfigError(f"{name}: {seconds}, expected 0 to {_MAX_SECONDS}")
+    if not 0 < table.trust_max_age_s <= _MAX_TRUST_AGE_S:
+        raise ConfigError(f"trust_max_age_s: {table.trust_max_age_s}, expected more than 0, at most {_MAX_TRUST_AGE_S}")
     if not 0 <= table.drift_ppm < SECOND_US:
         raise ConfigError(f"drift_ppm: {table.drift_ppm}, expected 0 to 999999")
 

@@ -25,6 +25,7 @@ from schemas.messages.trust_objects import (
     name_of,
     topic_of,
 )
+from schemas.messages.trust_statement import TrustStatement, sign_statement
 from schemas.reasons import Reason
 from schemas.topics import TopicKind, Topics
 from tests.fakes.attester import HandleMint
@@ -34,6 +35,7 @@ MINT = HandleMint()
 ENDORSER = generate_private_key(SECP256R1())
 DEVICE = FakeDevice()
 POLICY = SignedPolicy(id="fleet", version=1, signer="endorser", not_before_s=0, not_after_s=2**40, text="")
+STATEMENT = TrustStatement(issuer="endorser", number=1, issued_s=0, not_after_s=2**35)
 SIGNERS = TrustedSigners(
     endorsers={cose.key_id(ENDORSER.public_key()): ENDORSER.public_key()},
     distributors=MINT.keys,
@@ -45,12 +47,14 @@ OBJECTS = {
     TopicKind.ENDORSEMENTS: sign_endorsement(make_endorsement(DEVICE.ueid, DEVICE.public), DEVICE.raw_public, ENDORSER),
     TopicKind.REFERENCE_VALUES: sign_reference_values(make_references(DEVICE), ENDORSER),
     TopicKind.POLICIES: sign_policy(POLICY, ENDORSER),
+    TopicKind.STATEMENTS: sign_statement(STATEMENT, ENDORSER),
 }
 TYPES = {
     TopicKind.HANDLES: Handle,
     TopicKind.ENDORSEMENTS: Endorsement,
     TopicKind.REFERENCE_VALUES: ReferenceValues,
     TopicKind.POLICIES: SignedPolicy,
+    TopicKind.STATEMENTS: TrustStatement,
 }
 every_kind = pytest.mark.parametrize("kind", TRUST_OBJECTS.values(), ids=TRUST_OBJECTS)
 

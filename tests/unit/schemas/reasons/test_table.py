@@ -17,6 +17,7 @@ UNDECIDED_CODES = {
     *("policy-missing", "policy-conflict", "policy-rule-failed", "reference-values-missing"),
     *("baseline-required", "sequence-gap", "log-gap", "log-incomplete", "log-missing", "log-resettable"),
     *("log-replay-mismatch", "log-malformed", "pcr-not-quoted", "boot-unknown", "bank-not-extended"),
+    *("trust-stale", "endorsement-replaced", "attester-decommissioned"),
 }
 STALE_CODES = {"handle-expired", "evidence-too-old", "evidence-overdue"}
 UNSYNCHRONISED_CODES = {"clock-epoch-mismatch", "clock-too-fast"}
@@ -31,6 +32,7 @@ VALUES = {
     "secure-boot-off": {CONFIGURATION: 96},
     "test-keys-enrolled": {CONFIGURATION: 96},
     "boot-loader-unexpected": {EXECUTABLES: 96},
+    "attesting-key-revoked": {TrustClaim.INSTANCE_IDENTITY: 96},
 }
 REPORTED_ONLY = {
     *("rebooted", "resumed", "woke-from-hibernation", "kernel-replaced", "tpm-cleared", "firmware-changed"),
@@ -45,8 +47,10 @@ LISTED = {
     *("file-unexpected", "pcr-unexpected", "boot-aggregate-mismatch", "boot-loader-unexpected"),
     *("policy-conflict", "policy-rule", "policy-rule-failed", "reference-values-missing", "bank-not-extended"),
     "log-resettable",
+    *("trust-stale", "policy-missing", "attesting-key-revoked", "attester-decommissioned", "endorsement-replaced"),
 }
 STATES = {
+    *("trust-stale", "endorsement-replaced"),
     *("handle-expired", "handle-unknown", "handle-overdue", "tsa-unreachable", "tsa-clock-off", "tsa-disagree"),
     *("result-expired", "revocation-unknown", "iak-certificate-taken", "name-taken", "attesting-key-revoked"),
     *("attester-decommissioned", "enrolment-pending", "enrolment-rejected", "attester-unendorsed"),

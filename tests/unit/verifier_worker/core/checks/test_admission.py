@@ -79,6 +79,7 @@ def candidate(admitting: Admitting) -> Candidate:
         unverified_sync=replace(admitted.sync),
         handle=admitting.bench.handle,
         key=admitting.bench.trust.endorsed[admitting.device.ueid],
+        withdrawal=None,
         state=admitting.state,
         change=ClockChange.RUNNING,
         received_us=RECEIVED_US,

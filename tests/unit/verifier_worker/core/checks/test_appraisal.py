@@ -10,7 +10,7 @@ from schemas.reasons import Reason
 from schemas.tpm.pcr import PcrValues, parse_selection_text
 from schemas.verdicts import Freshness, Tier, TrustClaim, Weight
 from tests.builders.owners import owners_in
-from tests.worlds.device import T0_US, make_handle, make_policy
+from tests.worlds.device import ALWAYS_CURRENT, T0_US, make_handle, make_policy
 from tests.worlds.step_bench import RECEIVED_US, Bench
 from verifier_worker.core.checks.appraisal import (
     affirming_vector,
@@ -42,6 +42,8 @@ def given() -> AppraisalInput:
         policy=bench.policy,
         references=bench.trust.references,
         conflict="",
+        missing="",
+        current=ALWAYS_CURRENT,
         group="",
         genuine=False,
     )

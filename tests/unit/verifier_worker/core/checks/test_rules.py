@@ -9,7 +9,7 @@ from schemas.messages.evidence import Transition
 from schemas.reasons import Reason
 from schemas.transitions import TransitionKind
 from schemas.verdicts import Weight
-from tests.worlds.device import make_policy
+from tests.worlds.device import ALWAYS_CURRENT, make_policy
 from tests.worlds.step_bench import Bench
 from verifier_worker.core.checks.appraisal_input import AppraisalInput
 from verifier_worker.core.checks.rules import apply_rules, facts_of
@@ -109,6 +109,8 @@ def asked(state: AttesterState, *rules: RuleTable, group: str = "") -> list[Find
         policy=policy,
         references=bench.trust.references,
         conflict="",
+        missing="",
+        current=ALWAYS_CURRENT,
         group=group,
         genuine=False,
     )

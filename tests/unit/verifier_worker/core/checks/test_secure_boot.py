@@ -9,7 +9,7 @@ from schemas.hashes import SHA1, SHA256, SHA384, HashAlgorithm
 from schemas.reasons import Reason
 from schemas.tpm.pcr import parse_selection_text
 from tests.builders.owners import owners_in
-from tests.worlds.device import make_policy
+from tests.worlds.device import ALWAYS_CURRENT, make_policy
 from tests.worlds.step_bench import Bench
 from verifier_worker.core.checks.appraisal_input import AppraisalInput
 from verifier_worker.core.checks.secure_boot import loaders_are_as_required, secure_boot_is_as_required
@@ -47,6 +47,8 @@ def given(
         policy=make_policy(boot=BootTable(**asked)),  # type: ignore[arg-type]  # fields by name
         references=bench.trust.references,
         conflict="",
+        missing="",
+        current=ALWAYS_CURRENT,
         group="",
         genuine=False,
     )

@@ -90,6 +90,12 @@ def test_several_that_claim_a_group_alike_leave_it_without_any() -> None:
     assert made.choose("lab", 0) == Choice(conflict="a/1, b/1")
 
 
+def test_a_policy_that_has_ended_leaves_its_groups_without_one() -> None:
+    made = policies(signed("lab", "lab", not_after_s=20), signed("all"))
+    assert made.choose("lab", 21) == Choice(missing="lab/1, which is not valid now")
+    assert label_of(made.choose("edge", 21)) == "all/1"
+
+
 @pytest.mark.parametrize(("now_s", "valid"), [(9, False), (10, True), (20, True), (21, False)])
 def test_a_policy_is_in_force_from_its_first_second_to_its_last(now_s: int, valid: bool) -> None:
     made = policies(signed("a", not_before_s=10, not_after_s=20))

@@ -7,12 +7,12 @@ import pytest
 from schemas.errors import ConfigError
 from schemas.hashes import SHA256
 from schemas.limits import MAX_TEXT_BYTES
+from schemas.messages.policy import ALL_GROUPS
 from schemas.reasons import Reason
 from schemas.tpm.pcr import encode_selection, parse_selection_text
 from schemas.verdicts import Weight
 from verifier_worker.core.policy.cel_rules import MAX_RULES
 from verifier_worker.core.policy.policy_file import (
-    ALL_GROUPS,
     MAX_EXCLUDED,
     AppraisalPolicy,
     BootTable,

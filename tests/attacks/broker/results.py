@@ -1,16 +1,21 @@
 """Old, foreign and false results are shown to people and programs."""
 
+import hmac
 from collections.abc import Callable
 from dataclasses import replace
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from relying_party.attestation import Expectations, verify_attestation
 from relying_party.result_board import ResultBoard
 from schemas import media_types
 from schemas.codecs import cmw, cose, jws
-from schemas.identifiers import HandleId
+from schemas.identifiers import HandleId, b64url
 from schemas.media_types import Indicator
+from schemas.messages import result_token
 from schemas.messages.result import AttestationResult, to_claims
-from schemas.messages.result_token import ResultSigner, result_keys
+from schemas.messages.result_token import ResultFormat, ResultSigner, result_keys
+from schemas.messages.solicit import Solicit, sign_solicit
 from schemas.reasons import Reason
 from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.attacks.catalogue import Attacker, Kind
@@ -173,6 +178,27 @@ def changed_claims() -> bytes:
     return cmw.wrap(media_types.RESULT, token, Indicator.ATTESTATION_RESULTS)
 
 
+def public_key_as_a_secret() -> bytes:
+    """with HS256, keyed with the verifier's public key."""
+    public = VERIFIER_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    true = cmw.unwrap(message_of(result_about(issued_s=NOW_S + 5)), media_types.RESULT, Indicator.ATTESTATION_RESULTS)
+    signed = b64url(b'{"alg":"HS256","kid":"%s"}' % next(iter(KEYS)).encode()).encode() + b"." + true.split(b".")[1]
+    mac = b64url(hmac.digest(public, signed, "sha256")).encode()
+    return cmw.wrap(media_types.RESULT, signed + b"." + mac, Indicator.ATTESTATION_RESULTS)
+
+
+def another_key_as_cwt() -> bytes:
+    """in CBOR, by a key of the stranger's."""
+    signer = ResultSigner(STRANGERS_KEY, "tests", "1", ResultFormat.CWT)
+    return result_token.wrap(signer.sign(result_about(issued_s=NOW_S + 5)))
+
+
+def another_object_of_the_verifier() -> bytes:
+    """that is a solicit, which the verifier signed."""
+    asked = Solicit(ueid=ALICE, verifier="verifier-1", issued_us=NOW_S * 1_000_000, reason="x", full=True, logs={})
+    return result_token.wrap(sign_solicit(asked, VERIFIER_KEY))
+
+
 def no_result_at_all() -> bytes:
     """that is a message of another kind."""
     return cmw.wrap(media_types.EVIDENCE, b"x", Indicator.EVIDENCE)
@@ -183,7 +209,20 @@ def noise() -> bytes:
     return b"\x83\xff"
 
 
-@FALSE.ways("refused", moves=(another_key, anothers_key_id, no_algorithm, changed_claims, no_result_at_all, noise))
+@FALSE.ways(
+    "refused",
+    moves=(
+        another_key,
+        anothers_key_id,
+        no_algorithm,
+        changed_claims,
+        public_key_as_a_secret,
+        another_key_as_cwt,
+        another_object_of_the_verifier,
+        no_result_at_all,
+        noise,
+    ),
+)
 def result_signed(scene: Scene, move: Callable[[], bytes]) -> Seen:
     """A good result"""
     board = _bad_board()

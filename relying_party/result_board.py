@@ -157,7 +157,8 @@ class ResultBoard:
         """The result that decides about one attester: the worst of its verifiers' unexpired ones, else the newest.
 
         An expired result that found the attester bad decides, as expired, while all unexpired ones are about older
-        evidence: otherwise it would be enough to hold back what its verifier publishes next.
+        evidence: otherwise it would be enough to hold back what its verifier publishes next. A device that the endorser
+        took out of service leaves the fleet when the result that reports this ends.
 
         Args:
             ueid: the attester.
@@ -169,7 +170,8 @@ class ResultBoard:
         at_s = now_s or self._latest_s
         unexpired = [each for each in results.values() if at_s < each.result.expires_s]
         if not unexpired:
-            return max(results.values(), key=_recency)
+            newest = max(results.values(), key=_recency)
+            return None if _has_left(newest) else newest
         worst = max(unexpired, key=_badness)
         if worst.result.status is Tier.CONTRAINDICATED:
             return worst
@@ -186,6 +188,11 @@ class ResultBoard:
         """The standings of all attesters at ``now_s``, UTC seconds, in the order of their first results."""
         standings = (self.standing(ueid, now_s) for ueid in self._results)
         return tuple(each for each in standings if each is not None)
+
+
+def _has_left(verified: VerifiedResult) -> bool:
+    """The device is out of service, and nothing bad was found on it."""
+    return Reason.ATTESTER_DECOMMISSIONED in verified.result.reasons and not _is_bad(verified)
 
 
 def _recency(verified: VerifiedResult) -> tuple[int, int]:

@@ -163,7 +163,8 @@ class Fleet:
             _, ueid = heapq.heappop(self._expiries)
             device, in_force = self._devices[ueid], self.board.in_force(ueid, now_s)
             device.wakes = False
-            if in_force is None:
+            if in_force is None:  # out of service
+                self._forget(ueid)
                 continue
             expires_s = in_force.result.expires_s
             if expires_s > now_s:  # a later result took its place, or another verifier's

@@ -214,6 +214,28 @@ def test_an_expired_result_reads_as_undecided_and_stale() -> None:
     assert after.reasons == (Reason.RESULT_EXPIRED, "rebooted")
 
 
+@pytest.mark.parametrize(
+    ("status", "reasons", "leaves"),
+    [
+        (Tier.NONE, ("attester-decommissioned",), True),
+        (Tier.CONTRAINDICATED, ("attester-decommissioned", "file-unexpected"), False),
+        (Tier.NONE, ("evidence-overdue",), False),
+        (Tier.CONTRAINDICATED, ("attesting-key-revoked",), False),
+    ],
+)
+def test_a_device_out_of_service_leaves_the_fleet_when_that_result_ends(
+    status: Tier, reasons: tuple[str, ...], leaves: bool
+) -> None:
+    """What was bad, revoked or silent does not leave."""
+    board = ResultBoard(KEYS)
+    vector = {TrustClaim.INSTANCE_IDENTITY: 96} if status is Tier.CONTRAINDICATED else {}
+    about = result_about(status=status, vector=vector, reasons=reasons, expires_s=NOW_S + 60)
+    board.apply(ALICES, message_of(about), NOW_S)
+    assert board.standing(ALICE, NOW_S + 59) is not None
+    assert (board.standing(ALICE, NOW_S + 60) is None) is leaves
+    assert (board.standings(NOW_S + 60) == ()) is leaves
+
+
 def test_a_result_from_our_future_is_refused() -> None:
     board = ResultBoard(KEYS)
     ahead = message_of(result_about(issued_s=NOW_S + MAX_CLOCK_SKEW_S + 1, expires_s=NOW_S + 9999))

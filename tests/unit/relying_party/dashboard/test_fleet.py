@@ -270,3 +270,20 @@ def test_what_a_stranger_wrote_is_shown_only_while_nothing_could_be_believed(tmp
     state = state_of(feed)
     assert (state["refused_why"], state["refused"]) == ("", 2)
     assert state["refused_codes"] == {Reason.RESULT_SIGNATURE_INVALID: 2}
+
+
+def test_a_device_out_of_service_leaves_the_page_when_its_last_result_ends() -> None:
+    fleet = make_fleet()
+    out = ("attester-decommissioned",)
+    take(fleet, result_about(status=Tier.NONE, reasons=out, expires_s=NOW_S + 10))
+    take(fleet, result_about(BOB, status=Tier.NONE, reasons=("evidence-overdue",), expires_s=NOW_S + 10))
+    fleet.expire(NOW_S + 9)
+    assert len(fleet) == 2
+    revision = fleet.revision
+    fleet.expire(NOW_S + 10)
+    assert [device.ueid for device in fleet.devices()] == [BOB]
+    changes = fleet.since(revision)
+    assert changes is not None
+    assert changes[1] == [ALICE]
+    take(fleet, result_about(issued_s=NOW_S + 20, expires_s=NOW_S + 30), NOW_S + 20)
+    assert view(fleet, at_s=NOW_S + 20) is View.AFFIRMING, "it may be readmitted"

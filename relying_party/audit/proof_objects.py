@@ -246,8 +246,9 @@ class ProofObjects:
         table = policy_table(text)
         self.local_policies.append(text)
         label = f"{table.get('id')}/{table.get('version', 0)}"
+        if self._policies.get(label) != text:  # else the verifier was restarted
+            self.receipts[label] = received_us
         self._policies[label] = text
-        self.receipts[label] = received_us
 
     def _take_endorsement(self, endorsement: Endorsement) -> None:
         if endorsement.ueid != self._ueid:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
 from relying_party.audit.proof_objects import JudgedBy, ProofObjects, Push
@@ -80,10 +81,10 @@ def _appraised(objects: ProofObjects, before: int | None, after: int | None) -> 
     replay, appraised = BootReplay(), dict[int, _Appraised]()
     wanted = {each for each in (before, after) if each is not None}
     pushes = [push for push in objects.pushes if push.index <= max(wanted, default=-1)]
-    following = [*(push.evidence.body_digest for push in pushes[1:]), b""]
-    for push, next_body in zip(pushes, following, strict=True):
+    for push, following in zip_longest(pushes, pushes[1:]):
+        repeated = following is not None and following.evidence.body_digest == push.evidence.body_digest
         try:
-            if push.index not in wanted and (_was_dropped(push) or next_body == push.evidence.body_digest):
+            if push.index not in wanted and (repeated or _was_dropped(push)):
                 continue
             replay.take(push.evidence, push.quote)
             if push.index in wanted:

@@ -41,9 +41,9 @@ def judge(
     missing = [*_lacking(at_us, before, after), *_not_one_boot(before, after, same=same_boot, never_reset=never_reset)]
     if before is None or after is None or between is None:
         return Verdict.UNKNOWN, tuple(missing)
-    bad = before.result.status is Tier.CONTRAINDICATED or any(_was_bad_by(at_us, between))
+    bad = any(_was_bad_by(at_us, before, between, objects))
     if not bad:
-        missing += [*_not_affirmed(after, between), *_not_looked_at(between)]
+        missing += [*_not_affirmed(before, after, between), *_not_looked_at(between)]
         missing += [*_changes(before, after, between, objects), *_not_approved(after), *_resettable(before, after)]
     if missing:
         return Verdict.UNKNOWN, tuple(missing)
@@ -78,13 +78,21 @@ def _not_one_boot(before: Side | None, after: Side | None, *, same: bool, never_
         )
 
 
-def _was_bad_by(at_us: int, between: Between) -> Iterator[bool]:
-    """Whether evidence in between was received before the time, and found bad, both by the verifier's word."""
-    return (each.result.status is Tier.CONTRAINDICATED and each.received_us <= at_us for each in between.seen)
+def _was_bad_by(at_us: int, before: Side, between: Between, objects: ProofObjects) -> Iterator[bool]:
+    """Whether evidence was received before the time and found bad, by the verifier's word, and that was still in force.
+
+    A policy or set that was received since may approve what was found.
+    """
+    results = [(before.result, before.received_us), *((each.result, each.received_us) for each in between.seen)]
+    for result, received_us in results:
+        if result.status is Tier.CONTRAINDICATED and received_us <= at_us:
+            yield not any(received_us < changed_us <= at_us for changed_us in objects.receipts.values())
 
 
-def _not_affirmed(after: Side, between: Between) -> Iterator[str]:
+def _not_affirmed(before: Side, after: Side, between: Between) -> Iterator[str]:
     """Why the results do not decide the time between them."""
+    if before.result.status is Tier.CONTRAINDICATED:
+        yield "the first evidence was contraindicated; policy or reference values changed between it and that time"
     for each in between.seen:
         if each.result.status is Tier.CONTRAINDICATED:
             yield (

@@ -217,6 +217,23 @@ def test_a_file_that_was_bad_at_the_time_and_is_approved_later(
     assert "contraindicated /tmp/evil" in told
 
 
+def test_a_file_that_was_bad_and_approved_before_the_time_is_no_proven_no(tmp_path: Path, at_end: ExitStack) -> None:
+    """By the verifier's word it was approved by then: nothing certain says either."""
+
+    def bad(recording: Recording) -> None:
+        recording.device.run(*EVIL)
+
+    def approved(recording: Recording) -> None:
+        list_files(recording, DIGEST)
+
+    answer = answer_of(story(at_end, tmp_path, first=bad, before=approved))
+    assert answer.before is not None
+    assert answer.before.result.status == "contraindicated"
+    assert answer.verdict is Verdict.UNKNOWN
+    assert any(each.startswith("the first evidence was contraindicated; policy or") for each in answer.missing)
+    assert any(each.startswith("approved only since good/2") for each in answer.missing)
+
+
 def test_a_file_that_no_result_showed_before_it_was_approved(tmp_path: Path, at_end: ExitStack) -> None:
     def run(recording: Recording) -> None:
         recording.device.run(*EVIL)

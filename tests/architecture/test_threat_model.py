@@ -1,11 +1,15 @@
-"""Every row of docs/threat-model.md names test functions, and each of its reason codes is in one of them."""
+"""Every row of docs/threat-model.md names test functions, and each of its reason codes is in one of them.
 
+A row may name invariants after *explored:* and theorems after *proved:*; each of them must stand on the page.
+"""
+
+import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from schemas.reasons import Reason
-from tests.architecture.references import REFERENCE, ROOT, missing_in, text_of
+from tests.architecture.references import REFERENCE, ROOT, definitions_in, missing_in, text_of
 
 PAGE = (ROOT / "docs" / "threat-model.md").read_text("utf-8")
 REASONS = {reason.value: reason for reason in Reason}
@@ -13,11 +17,13 @@ REASONS = {reason.value: reason for reason in Reason}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One attack: the codes that answer it, and the cell that names tests."""
+    """One attack: the codes that answer it; the tests that play it; what is explored and what is proved."""
 
     attack: str
     codes: tuple[Reason, ...]
     tests: str
+    explored: str = ""
+    proved: str = ""
 
 
 def rows_of(page: str) -> Iterator[Row]:
@@ -29,7 +35,18 @@ def rows_of(page: str) -> Iterator[Row]:
         if within and len(cells) == 4 and cells[-1].strip() not in {"test", "---"}:
             named = re.findall(r"`([a-z0-9-]+)`", cells[2])
             codes = tuple(REASONS[code] for code in named if code in REASONS)
-            yield Row(attack=cells[0], codes=codes, tests=cells[3])
+            tests, _, proved = cells[3].partition("proved:")
+            tests, _, explored = tests.partition("explored:")
+            yield Row(attack=cells[0], codes=codes, tests=tests, explored=explored, proved=proved)
+
+
+def names_in(path: str, table: str) -> set[str]:
+    """The functions that a table of a module lists."""
+    node = definitions_in(path)[table]
+    assert isinstance(node, ast.AnnAssign)
+    assert node.value is not None
+    listed = (each for each in ast.walk(node.value) if isinstance(each, ast.Tuple))
+    return {element.id for each in listed for element in each.elts if isinstance(element, ast.Name)}
 
 
 def mentions(text: str, reason: Reason) -> bool:
@@ -55,6 +72,29 @@ def test_every_row_names_test_functions() -> None:
         or not all("test_" in name and path.startswith("tests/") for path, name in REFERENCE.findall(row.tests))
     ]
     assert not wrong, f"name functions, as `tests/unit/test_x.py::test_y`: {'; '.join(wrong)}"
+
+
+def test_what_is_explored_and_proved_is_named_as_that() -> None:
+    for cells, folder in (
+        ([row.explored for row in ROWS if row.explored], "tests/exploration/"),
+        ([row.proved for row in ROWS if row.proved], "tests/proofs/"),
+    ):
+        assert len(cells) > 5
+        for cell in cells:
+            assert REFERENCE.findall(cell), cell
+            assert not REFERENCE.sub("", cell).strip(), cell
+            assert all(path.startswith(folder) for path, _ in REFERENCE.findall(cell)), cell
+
+
+def test_each_invariant_and_each_theorem_stands_behind_a_row() -> None:
+    explored = {name for row in ROWS for _, name in REFERENCE.findall(row.explored)}
+    proved = {name for row in ROWS for _, name in REFERENCE.findall(row.proved)}
+    invariants = names_in("tests/exploration/invariants.py", "INVARIANTS")
+    theorems = names_in("tests/proofs/theorems.py", "THEOREMS")
+    assert len(invariants) > 5
+    assert len(theorems) > 5
+    assert invariants <= explored, invariants - explored
+    assert theorems <= proved, theorems - proved
 
 
 def test_the_functions_exist() -> None:

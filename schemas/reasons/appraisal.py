@@ -114,6 +114,7 @@ APPRAISAL: Final = (
         Reason.TRANSITION_UNREPORTED,
         "the TPM counted a suspend that the device did not report",
         "examine the device: its agent should report each",
+        lasts=True,
         effect=Effect(values={TrustClaim.CONFIGURATION: 32}),
         least_weight=Weight.REPORTED,
     ),

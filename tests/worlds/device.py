@@ -17,6 +17,7 @@ from schemas.cel import in_cbor as cel_cbor
 from schemas.cel.records import ApplicationContent, CelRecord, application_record
 from schemas.hashes import SHA256
 from schemas.identifiers import HandleId, Ueid
+from schemas.limits import MAX_TRANSITIONS
 from schemas.messages.endorsement import Endorsement
 from schemas.messages.evidence import (
     Evidence,
@@ -76,6 +77,7 @@ class FakeDevice:
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     cel_logs: dict[str, list[bytes]] = field(default_factory=dict)
     transitions: list[Transition] = field(default_factory=list)
+    reported: list[Transition] = field(default_factory=list)
     clock_set_ms: int = 0
     safe: bool = True
     firmware_version: int = 0x2019_1023_0016_3636
@@ -110,6 +112,7 @@ class FakeDevice:
         self.reset_count += 1
         self.restart_count = 0
         self.previous = None
+        self.reported = []
         self.boot()
 
     def resume(self) -> None:
@@ -210,6 +213,7 @@ class FakeDevice:
     ) -> Evidence:
         """The next push: everything new, or from ``resend`` on; at most ``limits`` entries of a log."""
         self.clock_ms += elapsed_ms
+        self.reported += self.transitions
         full = self.previous is None if full is None else full
         logs = {"tcg2": self.boot_log, "ima": self.ima_list, **self.cel_logs}
         starts = {name: (resend or {}).get(name, self.sent.get(name, 0)) for name in logs}
@@ -234,7 +238,7 @@ class FakeDevice:
                 for name, increment in increments.items()
                 if name != "ima"
             },
-            transitions=tuple(self.transitions),
+            transitions=tuple(self.reported[-MAX_TRANSITIONS:] if full else self.transitions),
             sync_stamp=self.sync_stamp,
         )
         self.transitions = []

@@ -70,6 +70,15 @@ def after_settled_quote(
     return Lasting(findings=(*kept.findings, *new[:room]), more=frozenset(more), more_label=label if more else "")
 
 
+def with_found(lasting: Lasting, found: Iterable[Finding]) -> Lasting:
+    """With these findings, which no later quote of the boot shows again."""
+    known = {_key(finding) for finding in lasting.findings}
+    new = [finding for finding in found if _key(finding) not in known]
+    room = max(0, MAX_LASTING - len(lasting.findings))
+    more = lasting.more | {finding.reason for finding in new[room:]}
+    return replace(lasting, findings=(*lasting.findings, *new[:room]), more=more)
+
+
 def without_covered(
     lasting: Lasting, policy: AppraisalPolicy | None, references: References, accepted: Collection[bytes]
 ) -> Lasting:

@@ -16,6 +16,7 @@ from schemas.reasons import Reason
 from schemas.replay.log_replay import ReplayState
 from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value
 from schemas.verdicts import Freshness, Tier, TrustClaim
+from verifier_worker.core.accounted import Accounted
 from verifier_worker.core.clock_record import ClockRecord
 from verifier_worker.core.finding import Finding
 from verifier_worker.core.lasting import Lasting
@@ -136,6 +137,7 @@ class AttesterState:
         firmware_version: of the TPM, in the last accepted quote.
         rejections: refused messages.
         transitions: those that the last accepted push reported.
+        accounted: which suspends of this boot were reported.
     """
 
     environment: bytes
@@ -182,3 +184,4 @@ class AttesterState:
         return self.settled and self.chained == self.evidence
 
     transitions: tuple[Transition, ...] = ()
+    accounted: Accounted = field(default_factory=Accounted)

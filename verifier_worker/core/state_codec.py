@@ -13,19 +13,20 @@ from schemas.errors import PeerError
 from schemas.hashes import BY_TPM_ID
 from schemas.identifiers import HandleId
 from schemas.ima.records import ImaBankMode
-from schemas.messages.evidence import encode_transitions, parse_transitions
+from schemas.messages.evidence import Transition, encode_transitions, parse_transitions
 from schemas.messages.result import Rejections
 from schemas.reasons import Reason
 from schemas.replay.log_replay import ReplayState
 from schemas.time_model import ClockAnchor
 from schemas.tpm.pcr import PcrValues, encode_selection, parse_selection
 from schemas.verdicts import Freshness, Tier, TrustClaim
+from verifier_worker.core.accounted import Accounted
 from verifier_worker.core.clock_record import ClockRecord
 from verifier_worker.core.finding import Finding
 from verifier_worker.core.lasting import Lasting
 from verifier_worker.core.state import AttesterState, Measured, SyncPoint, Verdict
 
-VERSION: Final = 5
+VERSION: Final = 6
 _MAX_BYTES: Final = 1024 * 1024
 
 
@@ -70,7 +71,7 @@ def encode_state(state: AttesterState) -> bytes:
                 *(state.clock_safe, state.handle_time_us, state.went_back, state.firmware_version),
             ],
             [rejections.count, rejections.last, rejections.last_us] if rejections is not None else None,
-            encode_transitions(state.transitions),
+            [encode_transitions(state.transitions), _encode_accounted(state.accounted)],
             encode_state(state.earlier) if state.earlier is not None else None,
         ]
     )
@@ -126,7 +127,8 @@ def _decode(items: Any) -> AttesterState:  # noqa: ANN401 our own bytes; anythin
         went_back=clock[7],
         firmware_version=clock[8],
         rejections=Rejections(count=rejections[0], last=rejections[1], last_us=rejections[2]) if rejections else None,
-        transitions=parse_transitions(transitions) if transitions else (),
+        transitions=_decode_transitions(transitions[0]),
+        accounted=_decode_accounted(transitions[1]),
         earlier=_decode_earlier(earlier),
     )
 
@@ -222,6 +224,28 @@ def _decode_lasting(items: Any) -> Lasting:  # noqa: ANN401 as above
         more=frozenset(Reason(reason) for reason in more),
         more_label=more_label,
         of_earlier_boot=of_earlier_boot,
+    )
+
+
+def _decode_transitions(items: Any) -> tuple[Transition, ...]:  # noqa: ANN401 as above
+    return parse_transitions(items) if items else ()
+
+
+def _encode_accounted(accounted: Accounted) -> list[object]:
+    return [
+        *(accounted.until, sorted(accounted.reported), accounted.judged, accounted.judged_ms),
+        encode_transitions(accounted.repeatable),
+    ]
+
+
+def _decode_accounted(items: Any) -> Accounted:  # noqa: ANN401 as above
+    until, reported, judged, judged_ms, repeatable = items
+    return Accounted(
+        until=until,
+        reported=frozenset(reported),
+        judged=judged,
+        judged_ms=judged_ms,
+        repeatable=_decode_transitions(repeatable),
     )
 
 

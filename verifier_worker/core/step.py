@@ -29,15 +29,16 @@ from schemas.replay.log_replay import Quoted, Replayed, ReplayState
 from schemas.replay.resume import resumed
 from schemas.tpm.pcr_properties import SAVED_PCRS
 from schemas.verdicts import Freshness, Tier
+from verifier_worker.core.accounted import Accounted, unreported_resumes
 from verifier_worker.core.boot_aggregate import judge_aggregates
 from verifier_worker.core.checks.admission import AdmittedEvidence, admit
 from verifier_worker.core.checks.appraisal import missing_registers, verdict_of
-from verifier_worker.core.checks.transitions import report_transitions
+from verifier_worker.core.checks.transitions import account, report_transitions
 from verifier_worker.core.clock_changes import OUTCOMES, ClockChange
 from verifier_worker.core.clock_record import ClockRecord, next_epoch, went_back
 from verifier_worker.core.conclusion import conclude
 from verifier_worker.core.finding import Finding
-from verifier_worker.core.lasting import Lasting, reported
+from verifier_worker.core.lasting import Lasting, reported, with_found
 from verifier_worker.core.measured import measure
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.reference_change import carry_over
@@ -97,7 +98,7 @@ def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, rece
         advanced, more, solicit = _advance(base, admitted, trust)
         solicit = solicit or remeasure
         findings += report_transitions(known, admitted)
-        advanced = _keep_earlier(known, advanced)
+        advanced = replace(_keep_earlier(known, advanced), accounted=account(known, admitted))
     except PeerError as error:
         return Step(
             state=refuse(state, error.reason, received_us), refused=error, solicit=_ask_again(state, evidence, error)
@@ -178,8 +179,10 @@ def _continue_from(
     if outcome.starts_over:
         clock = went_back(state.clock) if admitted.change is ClockChange.RAN_BACK else next_epoch(state.clock)
         fresh = replace(_fresh(admitted, label, state), clock=clock, went_back=state.went_back or outcome.goes_back)
+        lasting = with_found(fresh.lasting, unreported_resumes(state.accounted))  # their counts begin again, too
         if admitted.change is ClockChange.REBOOTED:
-            fresh = replace(fresh, lasting=replace(fresh.lasting, of_earlier_boot=True))
+            lasting = replace(lasting, of_earlier_boot=True)
+        fresh = replace(fresh, lasting=lasting)
         if outcome.reason is not None:
             findings.append(Finding(reason=outcome.reason))
         return fresh, findings, None
@@ -233,6 +236,7 @@ def _fresh(admitted: AdmittedEvidence, label: str, before: AttesterState | None)
         handle_time_us=before.handle_time_us if before is not None else None,
         went_back=before is not None and before.went_back,
         rejections=before.rejections if before is not None else None,
+        accounted=before.accounted if before is not None else Accounted(),
     )
 
 

@@ -18,6 +18,7 @@ from schemas.replay.log_replay import IMA, TCG2
 from schemas.time_model import quote_made
 from schemas.tpm.pcr import STARTUP_LOCALITIES, PcrSelection, initial_value
 from schemas.verdicts import Freshness, Tier, TrustClaim, Weight, overall_status
+from verifier_worker.core.accounted import unreported_resumes
 from verifier_worker.core.checks.appraisal_input import AppraisalInput, Check
 from verifier_worker.core.checks.secure_boot import loaders_are_as_required, secure_boot_is_as_required
 from verifier_worker.core.finding import Finding, register_text
@@ -238,6 +239,11 @@ def clock_was_stored(given: AppraisalInput) -> Iterator[Finding]:
         yield Finding(reason=Reason.CLOCK_UNSAFE)
 
 
+def resumes_are_reported(given: AppraisalInput) -> Iterator[Finding]:
+    """The attester reported each suspend that its TPM counted in this boot."""
+    yield from unreported_resumes(given.state.accounted)
+
+
 # Run at every push.
 MOMENT_CHECKS: Final[tuple[Check, ...]] = (
     policy_applies,
@@ -249,6 +255,7 @@ MOMENT_CHECKS: Final[tuple[Check, ...]] = (
     required_pcrs_are_quoted,
     resettable_logs_are_meant,
     logs_are_complete,
+    resumes_are_reported,
     clock_was_stored,
 )
 # Run when PCRs, logs, policy or reference values changed: nothing else changes their findings.

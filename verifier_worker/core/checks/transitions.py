@@ -9,9 +9,10 @@ from typing import Final
 
 from schemas.messages.evidence import Transition
 from schemas.reasons import Reason
-from schemas.time_model import counter_steps
 from schemas.transitions import TransitionKind
+from verifier_worker.core.accounted import Accounted, added, opened
 from verifier_worker.core.checks.admission import AdmittedEvidence
+from verifier_worker.core.clock_changes import OUTCOMES
 from verifier_worker.core.finding import Finding
 from verifier_worker.core.state import AttesterState
 
@@ -23,30 +24,39 @@ _REASONS: Final = {
 
 
 def report_transitions(state: AttesterState | None, admitted: AdmittedEvidence) -> Iterator[Finding]:
-    """Reports what happened to the machine since ``state``, and whether the attester left out a resume.
+    """Reports what happened to the machine since ``state``, each transition once.
 
     Args:
         state: before the push; None for the first push of a key.
         admitted: the push.
     """
     body, clock = admitted.evidence.body, admitted.quote.clock_info
-    if state is None:
-        yield from (Finding(reason=_REASONS[kind]) for kind in dict.fromkeys(each.kind for each in body.transitions))
-        return
-    same_reset = state.reset_count == clock.reset_count
-    new = [each for each in body.transitions if body.previous is not None or not _known(state, each)]
+    new = [each for each in body.transitions if body.previous is not None or not _is_known(state, each)]
     reasons = [_REASONS[each.kind] for each in new]
-    if same_reset and state.restart_count != clock.restart_count:
+    if state is not None and state.reset_count == clock.reset_count and state.restart_count != clock.restart_count:
         reasons.append(Reason.RESUMED)
     yield from (Finding(reason=reason) for reason in dict.fromkeys(reasons))
-    if same_reset and body.previous in (None, state.chained):
-        resumes = counter_steps(state.restart_count, clock.restart_count)
-        reported = {each.restart_count for each in new if each.reset_count == clock.reset_count}
-        explained = sum(1 for count in reported if 0 < counter_steps(state.restart_count, count) <= resumes)
-        if resumes > explained:
-            yield Finding(reason=Reason.TRANSITION_UNREPORTED, detail=f"{resumes - explained} of {resumes} resumes")
 
 
-def _known(state: AttesterState, transition: Transition) -> bool:
-    """Whether the transition came before the last accepted quote: a full push repeats older ones."""
-    return transition.reset_count == state.reset_count and transition.clock_ms <= state.clock_ms
+def account(state: AttesterState | None, admitted: AdmittedEvidence) -> Accounted:
+    """Enters the push into the account of reported suspends; a new clock epoch begins a new one.
+
+    Args:
+        state: before the push; None for the first push of a key.
+        admitted: the push.
+    """
+    body, clock = admitted.evidence.body, admitted.quote.clock_info
+    if state is None or OUTCOMES[admitted.change].starts_over:
+        return opened(clock.restart_count, clock.clock)
+    return added(
+        state.accounted,
+        (each for each in body.transitions if each.reset_count == clock.reset_count),
+        clock.restart_count,
+        clock.clock,
+        after_gap=body.previous not in (None, state.chained),
+    )
+
+
+def _is_known(state: AttesterState | None, transition: Transition) -> bool:
+    """Whether an earlier push reported the transition: a full push repeats older ones."""
+    return state is not None and transition.reset_count == state.reset_count and state.accounted.knows(transition)

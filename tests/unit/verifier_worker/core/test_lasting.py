@@ -36,7 +36,7 @@ FULL = Lasting(findings=MANY[:MAX_LASTING])
         (Reason.FILE_UNEXPECTED, True),
         (Reason.PCR_UNEXPECTED, True),
         (Reason.BOOT_AGGREGATE_MISMATCH, True),
-        (Reason.TRANSITION_UNREPORTED, False),  # an event
+        (Reason.TRANSITION_UNREPORTED, True),  # until it is reported
         (Reason.LOG_MISSING, False),  # makes no claim worse
         (Reason.REBOOTED, False),
     ],

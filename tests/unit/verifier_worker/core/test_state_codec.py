@@ -19,6 +19,7 @@ from schemas.time_model import ClockAnchor
 from schemas.tpm.pcr import PcrValues, parse_selection_text
 from schemas.transitions import TransitionKind
 from schemas.verdicts import Freshness, Tier, TrustClaim
+from verifier_worker.core.accounted import Accounted
 from verifier_worker.core.clock_record import ClockRecord
 from verifier_worker.core.finding import Finding
 from verifier_worker.core.lasting import Lasting
@@ -119,6 +120,13 @@ FULL = AttesterState(
     firmware_version=2**64 - 1,
     rejections=Rejections(count=70, last=Reason.MALFORMED, last_us=71),
     transitions=(Transition(kind=TransitionKind.KEXEC, clock_ms=80, reset_count=81, restart_count=82),),
+    accounted=Accounted(
+        until=83,
+        reported=frozenset({86, 88}),
+        judged=89,
+        judged_ms=92,
+        repeatable=(Transition(kind=TransitionKind.SUSPEND, clock_ms=93, reset_count=81, restart_count=94),),
+    ),
 )
 FULL = replace(FULL, earlier=replace(FULL, sequence=91))
 BARE = replace(
@@ -145,6 +153,7 @@ BARE = replace(
     went_back=False,
     rejections=None,
     transitions=(),
+    accounted=Accounted(),
 )
 
 
@@ -189,8 +198,8 @@ def test_the_types_of_what_comes_back_are_those_of_a_state() -> None:
 def test_the_stored_form_is_that_of_its_version() -> None:
     """Each change of the form needs another version; otherwise a verifier misreads the states of the release before."""
     encoded = encode_state(FULL)
-    assert cbor2.loads(encoded)[0] == 5
-    assert hashlib.sha256(encoded).hexdigest()[:16] == "5e006b914d1e51aa"
+    assert cbor2.loads(encoded)[0] == 6
+    assert hashlib.sha256(encoded).hexdigest()[:16] == "a806812ee88e4aa3"
 
 
 def changed(index: int, value: object) -> bytes:
@@ -200,8 +209,8 @@ def changed(index: int, value: object) -> bytes:
 
 
 def test_a_state_of_another_version_reads_as_absent() -> None:
-    assert decode_state(changed(0, 5)) == FULL
-    for version in (4, 6, None):
+    assert decode_state(changed(0, 6)) == FULL
+    for version in (5, 7, None):
         assert decode_state(changed(0, version)) is None
 
 

@@ -8,8 +8,9 @@ from schemas.messages.evidence import Transition
 from schemas.reasons import Reason
 from schemas.transitions import TransitionKind
 from tests.worlds.step_bench import RECEIVED_US, Bench
+from verifier_worker.core.accounted import unreported_resumes
 from verifier_worker.core.checks.admission import AdmittedEvidence, admit
-from verifier_worker.core.checks.transitions import report_transitions
+from verifier_worker.core.checks.transitions import account, report_transitions
 from verifier_worker.core.finding import Finding
 from verifier_worker.core.state import AttesterState
 
@@ -29,12 +30,14 @@ class Reporting:
         self.state: AttesterState = self.bench.state
 
     def admitted(self, *transitions: Transition, full: bool = False) -> AdmittedEvidence:
-        self.device.transitions = list(transitions)
+        self.device.reported, self.device.transitions = [], list(transitions)
         push = self.device.push(full=full)
         return admit(self.device.ueid, push, self.state, RECEIVED_US, self.bench.trust)
 
     def report(self, *transitions: Transition, full: bool = False) -> list[Finding]:
-        return list(report_transitions(self.state, self.admitted(*transitions, full=full)))
+        admitted = self.admitted(*transitions, full=full)
+        account_after = account(self.state, admitted)
+        return [*report_transitions(self.state, admitted), *unreported_resumes(account_after)]
 
 
 def after(kind: TransitionKind, restart_count: int, *, reset_count: int = 1, clock_ms: int = 10_000) -> Transition:
@@ -72,22 +75,22 @@ def test_a_resume_that_the_tpm_signs_is_told_and_must_be_reported(reporting: Rep
 
 
 @pytest.mark.parametrize(
-    ("reported", "missing"),
+    ("reported", "missing", "since"),
     [
-        ((11, 12, 13), 0),
-        ((11, 13), 1),
-        ((13,), 2),
-        ((11, 11, 11), 2),  # one of them, three times
-        ((10, 11, 12), 1),  # 10 was before
-        ((12, 13, 14), 1),  # 14 has not been yet
+        ((11, 12, 13), 0, 0),
+        ((11, 13), 1, 2),
+        ((13,), 2, 3),
+        ((11, 11, 11), 2, 2),  # one of them, three times
+        ((10, 11, 12), 1, 1),  # 10 was before
+        ((12, 13, 14), 1, 3),  # 14 has not been yet
     ],
 )
 def test_every_resume_must_be_reported_by_its_count(
-    reporting: Reporting, reported: tuple[int, ...], missing: int
+    reporting: Reporting, reported: tuple[int, ...], missing: int, since: int
 ) -> None:
     reporting.device.restart_count = 13
     found = reporting.report(*(after(SUSPEND, count) for count in reported))
-    assert found == [*told(Reason.RESUMED), *([unreported(missing, 3)] if missing else [])]
+    assert found == [*told(Reason.RESUMED), *([unreported(missing, since)] if missing else [])]
 
 
 def test_counts_wrap_around() -> None:

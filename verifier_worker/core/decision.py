@@ -4,7 +4,7 @@ The worker and the offline auditor both call this module, so they reach the same
 verdict. Pure.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from schemas import media_types
@@ -14,14 +14,16 @@ from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
 from schemas.messages.evidence import parse_evidence
 from schemas.messages.result import AttestationResult
-from schemas.messages.trust_statement import Withdrawn
+from schemas.messages.trust_statement import Withdrawal, Withdrawn
+from schemas.verdicts import Freshness
+from verifier_worker.core.checks.appraisal import verdict_of
 from verifier_worker.core.conclusion import resolve
 from verifier_worker.core.finding import Finding
 from verifier_worker.core.lasting import reported
 from verifier_worker.core.result_builder import build_result
 from verifier_worker.core.state import AttesterState
-from verifier_worker.core.step import SolicitRequest, Step, overdue, refuse, step, withdrawn
-from verifier_worker.core.trust import REASON_OF, Trust, withdrawal_of
+from verifier_worker.core.step import SolicitRequest, Step, overdue, refuse, step
+from verifier_worker.core.trust import REASON_OF, Trust, withdrawal_of, withdrawal_text
 
 DEVELOPER: Final = "attestream"
 
@@ -82,7 +84,7 @@ def decide_withdrawal(ueid: Ueid, state: AttesterState, now_us: int, trust: Trus
         return None
     if REASON_OF[withdrawal.standing] in state.verdict.reasons:
         return None
-    ended, findings = withdrawn(state, withdrawal)
+    ended, findings = _withdrawn(state, withdrawal)
     return _decided(ueid, ended, findings, now_us, trust, verifier)
 
 
@@ -91,6 +93,16 @@ def decide_silence(ueid: Ueid, state: AttesterState, now_us: int, trust: Trust, 
     late = overdue(state, now_us)
     bad = tuple(reported(late.lasting, ()))  # stays named
     return _decided(ueid, late, bad, now_us, trust, verifier) if late is not state else None
+
+
+def _withdrawn(state: AttesterState, withdrawal: Withdrawal) -> tuple[AttesterState, tuple[Finding, ...]]:
+    """The state of an attester whose endorsement was withdrawn. A finding that lasts stays with it (invariant I2)."""
+    findings = (
+        Finding(reason=REASON_OF[withdrawal.standing], detail=withdrawal_text(withdrawal)),
+        *reported(state.lasting, ()),
+    )
+    verdict = replace(verdict_of(list(findings), {}, None, {}), freshness=Freshness.STALE)
+    return replace(state, verdict=verdict, deadline_us=None), findings
 
 
 def _decided(

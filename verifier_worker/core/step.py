@@ -20,7 +20,6 @@ from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.messages.evidence import VANISHED, ClaimValue, Evidence, EvidenceBody, check_claims_size
 from schemas.messages.result import Rejections
-from schemas.messages.trust_statement import Withdrawal
 from schemas.reasons import Reason
 from schemas.reasons.table import REASONS
 from schemas.replay.bank_replay import BankReplay
@@ -32,18 +31,18 @@ from schemas.verdicts import Freshness, Tier
 from verifier_worker.core.accounted import Accounted, unreported_resumes
 from verifier_worker.core.boot_aggregate import judge_aggregates
 from verifier_worker.core.checks.admission import AdmittedEvidence, admit
-from verifier_worker.core.checks.appraisal import missing_registers, verdict_of
+from verifier_worker.core.checks.appraisal import missing_registers
 from verifier_worker.core.checks.transitions import account, report_transitions
 from verifier_worker.core.clock_changes import OUTCOMES, ClockChange
 from verifier_worker.core.clock_record import ClockRecord, next_epoch, went_back
 from verifier_worker.core.conclusion import conclude
 from verifier_worker.core.finding import Finding
-from verifier_worker.core.lasting import Lasting, reported, with_found
+from verifier_worker.core.lasting import Lasting, with_found
 from verifier_worker.core.measured import measure
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.reference_change import carry_over
 from verifier_worker.core.state import AttesterState, Measured
-from verifier_worker.core.trust import REASON_OF, References, Trust, label_of, withdrawal_text
+from verifier_worker.core.trust import References, Trust, label_of
 
 LOG_WAIT_US: Final = 600_000_000  # a log that arrives in several pushes has this long; then all of it is asked for
 
@@ -152,16 +151,6 @@ def overdue(state: AttesterState, now_us: int) -> AttesterState:
         vector=verdict.vector if kept else {},
     )
     return replace(state, verdict=stale, deadline_us=None)
-
-
-def withdrawn(state: AttesterState, withdrawal: Withdrawal) -> tuple[AttesterState, tuple[Finding, ...]]:
-    """The state of an attester whose endorsement was withdrawn. A finding that lasts stays with it (invariant I2)."""
-    findings = (
-        Finding(reason=REASON_OF[withdrawal.standing], detail=withdrawal_text(withdrawal)),
-        *reported(state.lasting, ()),
-    )
-    verdict = replace(verdict_of(list(findings), {}, None, {}), freshness=Freshness.STALE)
-    return replace(state, verdict=verdict, deadline_us=None), findings
 
 
 def _continue_from(

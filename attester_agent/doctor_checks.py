@@ -1,7 +1,7 @@
 """The checks of ``attester-agent doctor``: everything that the agent needs, from the device outwards.
 
-Changes nothing: makes no key, publishes nothing, leaves no session on the broker. A check that an earlier finding makes
-impossible reports that.
+Changes nothing: makes no key, publishes nothing, leaves no session on the broker. A check that cannot run after an
+earlier finding reports so.
 """
 
 import os

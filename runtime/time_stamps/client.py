@@ -48,7 +48,7 @@ _STAMPED: Final = "stamped"
 
 LATENCY: Final = Histogram(
     "attestream_tsa_latency_seconds",
-    "Time of one exchange with one TSA, by outcome: stamped, or the reason why its answer did not count",
+    "Time of one exchange with one TSA, by outcome: stamped, or the reason why its answer was refused",
     ["tsa", "outcome"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25),
 )

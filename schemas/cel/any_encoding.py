@@ -6,7 +6,7 @@ This is no guess: a log that begins with anything else than a record, an array o
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from schemas import limits
 from schemas.cel import in_cbor as cel_cbor
@@ -85,7 +85,7 @@ def read_records(data: bytes, encoding: CelEncoding) -> CelRecords:
             return CelRecords(records=tuple(map(parse, raw)), size=len(data) - len(rest))
 
 
-_Split = Callable[[bytes], tuple[tuple[bytes, ...], bytes]]
+_Split: TypeAlias = Callable[[bytes], tuple[tuple[bytes, ...], bytes]]
 _SEQUENCES: Final[dict[CelEncoding, tuple[_Split, Callable[[bytes], CelRecord]]]] = {
     CelEncoding.CBOR_SEQUENCE: (cel_cbor.split_records, cel_cbor.parse_record),
     CelEncoding.JSON_SEQUENCE: (cel_json.split_sequence, cel_json.parse_record),

@@ -42,7 +42,7 @@ def encode_record(record: CelRecord) -> bytes:
         raise malformed("no recnum")
     if any(tpm_id > 0xFF for tpm_id, _ in record.digests):  # noqa: PLR2004 the type is one byte
         raise malformed("an algorithm that does not fit into the one byte of a TLV type")
-    index = _uint(PCR, record.pcr) if record.pcr is not None else _uint(NV_INDEX, record.nv_index or 0)
+    index = _uint(NV_INDEX if record.pcr is None else PCR, record.index)
     digests = b"".join(_tlv(tpm_id, digest) for tpm_id, digest in record.digests)
     content = _tlv(content_type(record.content), _encode_content(record.content))
     return _uint(RECNUM, record.recnum) + index + _tlv(DIGESTS, digests) + content
@@ -71,19 +71,18 @@ def split_records(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
     """
     records: list[bytes] = []
     offset = 0
-    while offset < len(data):
+    while True:
         end = offset
         for _ in range(_FIELDS):
             value = end + _HEAD_BYTES
             size = int.from_bytes(data[end + 1 : value], "big")
-            if value <= len(data) and value + size - offset > limits.MAX_LOG_ENTRY_BYTES:
+            if value + size - offset > limits.MAX_LOG_ENTRY_BYTES:
                 raise malformed(f"more than {limits.MAX_LOG_ENTRY_BYTES} bytes at offset {offset}")
             end = value + size
             if end > len(data):
                 return tuple(records), data[offset:]
         records.append(data[offset:end])
         offset = end
-    return tuple(records), b""
 
 
 def _parse(raw: bytes) -> CelRecord:

@@ -236,7 +236,8 @@ class CelRecord:
     @property
     def index(self) -> int:
         """The PCR or NV index, in which ``recnum`` counts."""
-        return self.pcr if self.pcr is not None else self.nv_index or 0
+        (index,) = (each for each in (self.pcr, self.nv_index) if each is not None)
+        return index
 
 
 def content_type(content: Content) -> int:

@@ -18,7 +18,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
-from typing import Final, NamedTuple, assert_never
+from typing import Final, NamedTuple
 
 from schemas import limits
 from schemas.errors import PeerError
@@ -145,18 +145,14 @@ class ImaRecords:
     def extensions(self, algorithm: HashAlgorithm, mode: ImaBankMode) -> list[bytes]:
         """The digest that each entry extended into the bank of ``algorithm``."""
         ones = b"\xff" * algorithm.size
-        match mode:
-            case _ if algorithm == SHA1:
-                return [ones if each == _VIOLATION else each for each in self.template_hashes]
-            case ImaBankMode.HASHED:
-                new = algorithm.new
-                rows = zip(self.template_hashes, self.hashed, strict=True)
-                return [ones if each == _VIOLATION else new(data).digest() for each, data in rows]
-            case ImaBankMode.PADDED_SHA1:
-                size = algorithm.size
-                return [ones if each == _VIOLATION else each.ljust(size, b"\0") for each in self.template_hashes]
-            case _:
-                assert_never(mode)
+        if algorithm == SHA1:
+            return [ones if each == _VIOLATION else each for each in self.template_hashes]
+        if mode is ImaBankMode.HASHED:
+            new = algorithm.new
+            rows = zip(self.template_hashes, self.hashed, strict=True)
+            return [ones if each == _VIOLATION else new(data).digest() for each, data in rows]
+        size = algorithm.size
+        return [ones if each == _VIOLATION else each.ljust(size, b"\0") for each in self.template_hashes]
 
 
 def split_records(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
@@ -245,7 +241,7 @@ def cut_records(data: bytes, algorithm: HashAlgorithm = SHA1) -> ImaRecords:
     header, size_at = _HEADERS[algorithm.size].unpack_from, _SIZE.unpack_from
     head = _HEADERS[algorithm.size].size
     offset, limit, last_pcr = 0, len(data), limits.MAX_PCR_INDEX
-    while offset + head + 4 <= limit:  # 4: the length after the template's name
+    while offset + head <= limit:
         pcr_index, template_hash, name_size = header(data, offset)
         if pcr_index > last_pcr or not 0 < name_size <= MAX_NAME_BYTES:
             raise _malformed(f"entry at offset {offset}: PCR {pcr_index}, template name of {name_size} bytes")

@@ -127,6 +127,7 @@ def test_what_does_not_fit_into_tlv_is_not_written() -> None:
         (HEAD + tlv(4, tlv(80, bytes(9))), "an integer of 9 bytes"),
         (HEAD + tlv(4, tlv(2, b"\1")), "firmware_end: 1 values"),
         (HEAD + tlv(5, tlv(0, b"\3")), "expected the fields 0, 1"),
+        (HEAD + tlv(5, tlv(0, b"\3") * 3), "more than 2 fields"),
         (HEAD + tlv(5, tlv(1, b"\3") + tlv(0, b"")), "expected the fields 0, 1"),
         (HEAD + tlv(5, tlv(0, b"") + tlv(1, b"")), "an integer of 0 bytes"),
         (HEAD + tlv(7, tlv(0, b"n")), "expected the fields 0, 1"),
@@ -167,7 +168,7 @@ def test_a_record_is_limited_in_bytes() -> None:
     assert split_records(RAW + fits + RAW) == ((RAW, fits, RAW), b"")
     beyond = HEAD + tlv(8, bytes(64 * 1024 - len(HEAD) - 4))
     assert "65537 bytes, the limit is 65536" in refused(beyond)
-    for data in (beyond, beyond[: len(HEAD) + 5]):
+    for data in (beyond, beyond[: len(HEAD) + 5], HEAD + b"\x08\x01\0\0\0"):
         with pytest.raises(PeerError, match=f"more than 65536 bytes at offset {len(RAW)}") as caught:
             split_records(RAW + data)
         assert caught.value.reason is Reason.LOG_MALFORMED

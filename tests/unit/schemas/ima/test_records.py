@@ -174,6 +174,26 @@ def test_the_entry_that_is_wrong_is_named() -> None:
         assert caught.value.detail.startswith(f"IMA list: {complaint}")
 
 
+def test_the_digest_of_a_violation_may_have_any_size() -> None:
+    """Kernels write zeros, and do not agree on how many."""
+    for size in (0, 20, 32):
+        record = ima_record(b"ima-ng", b"sha256:\0" + bytes(size), b"/v\0", template_hash=bytes(20))
+        assert parse_entry(record).file_digest is None
+        (file,) = read_records(record).files(1)
+        assert (file.path, file.digest) == (b"/v", None)
+
+
+def test_an_algorithm_whose_name_is_not_ascii_is_unknown() -> None:
+    assert parse_entry(ima_record(b"ima-ng", b"\xff:\0" + bytes(32), b"/f\0")).file_digest is None
+
+
+def test_an_impossible_header_is_refused_as_soon_as_it_is_there() -> None:
+    header = struct.pack("<I20sI", 24, bytes(20), 6)
+    assert split_records(header[:-1]) == ((), header[:-1])
+    with pytest.raises(PeerError, match="PCR 24"):
+        split_records(header)
+
+
 def test_a_violation_is_no_wrong_hash() -> None:
     records = read_records(ima_ng(b"/1", b"") + VIOLATION)
     assert list(records.violations(2)) == [False, True]

@@ -211,12 +211,13 @@ def test_a_set_names_itself_in_its_identity_and_in_every_triple() -> None:
     assert verify_reference_values(with_triples([TRIPLE]), KEYS).name == "firmware"
     other = [{0: {2: "other"}}, FILES]
     for raw in (
-        with_triples([TRIPLE, other]),
         with_triples([other]),
         with_triples([TRIPLE], "attestream.reference-values.firmware2"),
         with_triples([TRIPLE], "firmware"),
     ):
         assert refusal(raw) is Reason.MALFORMED
+    with pytest.raises(PeerError, match="2 environments"):
+        verify_reference_values(with_triples([TRIPLE, other]), KEYS)
     for length, reason in ((64, None), (65, Reason.TOO_LARGE)):
         name = "n" * length
         raw = with_triples([[{0: {2: name}}, FILES]], f"attestream.reference-values.{name}")

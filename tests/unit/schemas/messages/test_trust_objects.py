@@ -72,6 +72,7 @@ def test_each_kind_has_its_media_type_and_limit() -> None:
         "endorsements": ("application/rim+cose", 2, MAX_REFERENCE_VALUES_BYTES),
         "reference-values": ("application/rim+cose", 1, MAX_REFERENCE_VALUES_BYTES),
         "policies": ("application/vnd.attestream.policy+cose", 16, MAX_REFERENCE_VALUES_BYTES),
+        "statements": ("application/vnd.attestream.statement+cose", 19, MAX_REFERENCE_VALUES_BYTES),
     }
 
 

@@ -6,10 +6,25 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from schemas.hashes import SHA256, SHA384
+from schemas.messages.key_scope import EVERYTHING, KeyScope
 from schemas.messages.reference_values import Outgoing, ReferenceValues
+from schemas.messages.trust_statement import TrustStatement, Withdrawal, Withdrawn
+from schemas.reasons import Reason
 from tests.builders.file_signing import file_key
 from tests.worlds.device import FakeDevice, make_endorsement, make_policy, make_references, make_trust
-from verifier_worker.core.trust import References, Trust, endorsed_key, label_of, merge_references, succeed
+from verifier_worker.core.statements import UNSTATED, Statements
+from verifier_worker.core.trust import (
+    REASON_OF,
+    EndorsedKey,
+    References,
+    Trust,
+    endorsed_key,
+    label_of,
+    merge_references,
+    succeed,
+    withdrawal_of,
+    withdrawal_text,
+)
 
 NOW_S = 1000
 A, B, C = b"\x0a" * 32, b"\x0b" * 32, b"\x0c" * 32
@@ -123,7 +138,8 @@ def test_what_is_not_given_is_empty() -> None:
     bare = References(label="", missing=(), registers={}, files=frozenset())
     assert (bare.sets, bare.keys, bare.narrower, bare.ended) == ((), (), frozenset(), {})
     trust = Trust(endorsed={}, handles={}, policy=None, references=bare)
-    assert (trust.group, trust.conflict, trust.newest, trust.stamps) == ("", "", None, None)
+    assert (trust.group, trust.conflict, trust.missing, trust.current) == ("", "", "", UNSTATED)
+    assert (trust.statements, trust.newest, trust.stamps) == (None, None, None)
 
 
 # -- names -------------------------------------------------------------------------------------------------------------
@@ -144,3 +160,63 @@ def test_an_endorsed_key_has_its_tpm_name_and_its_public_key() -> None:
     assert key.endorsement is endorsement
     assert key.name == device.public.name
     assert key.public_key == device.public.public_key()
+
+
+def test_an_endorsed_key_knows_its_group_and_its_signer() -> None:
+    device = FakeDevice()
+    endorsement = make_endorsement(device.ueid, device.public)
+    assert (endorsed_key(endorsement).signer, endorsed_key(endorsement, b"key").signer) == (b"", b"key")
+    assert endorsed_key(replace(endorsement, group=None)).group == ""
+    assert endorsed_key(replace(endorsement, group="lab")).group == "lab"
+    assert EndorsedKey(endorsement=endorsement, name=b"", public_key=device.public.public_key()).signer == b""
+
+
+# -- withdrawn endorsements --------------------------------------------------------------------------------------------
+
+REVOKED = Withdrawal(below=2, standing=Withdrawn.REVOKED, at_s=0, by="operator")
+
+
+def test_a_withdrawal_is_told_with_its_author_and_its_time() -> None:
+    assert withdrawal_text(REVOKED) == "revoked by operator at 1970-01-01T00:00:00Z"
+    nameless = replace(REVOKED, by="", at_s=61)
+    assert withdrawal_text(nameless) == "revoked by the endorser at 1970-01-01T00:01:01Z"
+
+
+def test_every_way_to_withdraw_has_its_reason() -> None:
+    assert REASON_OF == {
+        Withdrawn.REVOKED: Reason.ATTESTING_KEY_REVOKED,
+        Withdrawn.DECOMMISSIONED: Reason.ATTESTER_DECOMMISSIONED,
+        Withdrawn.REPLACED: Reason.ENDORSEMENT_REPLACED,
+    }
+
+
+def test_an_endorsement_is_withdrawn_by_its_version_its_signer_and_its_group() -> None:
+    device = FakeDevice()
+    endorsement = replace(make_endorsement(device.ueid, device.public), version=1, group="lab")
+    statements = Statements(lambda key: KeyScope(kinds=frozenset(), groups=frozenset({"lab"})))
+    statements.take(
+        TrustStatement(
+            issuer="e", number=1, issued_s=0, not_after_s=9, withdrawn={device.ueid: REVOKED}, key_id=b"authority"
+        )
+    )
+    trust = replace(
+        make_trust(device), endorsed={device.ueid: endorsed_key(endorsement, b"supplier")}, statements=statements
+    )
+    assert withdrawal_of(trust, device.ueid) == REVOKED
+    for other in (replace(endorsement, version=2), replace(endorsement, group="plant")):
+        assert withdrawal_of(replace(trust, endorsed={device.ueid: endorsed_key(other)}), device.ueid) is None
+    assert withdrawal_of(replace(trust, endorsed={}), device.ueid) is None
+    assert withdrawal_of(replace(trust, statements=None), device.ueid) is None
+
+
+def test_a_key_that_states_for_itself_withdraws_its_own_endorsements() -> None:
+    device = FakeDevice()
+    statements = Statements(lambda _: EVERYTHING)
+    statements.take(
+        TrustStatement(issuer="e", number=1, issued_s=0, not_after_s=9, withdrawn={device.ueid: REVOKED}, key_id=b"own")
+    )
+    endorsement = replace(make_endorsement(device.ueid, device.public), version=1)
+    trust = replace(make_trust(device), statements=statements)
+    for signer, withdrawal in ((b"own", REVOKED), (b"other", None)):
+        signed = replace(trust, endorsed={device.ueid: endorsed_key(endorsement, signer)})
+        assert withdrawal_of(signed, device.ueid) == withdrawal

@@ -6,6 +6,7 @@ import pytest
 
 from schemas.hashes import SHA1, SHA256, SHA384
 from schemas.ima.records import ImaBankMode
+from schemas.instants import iso_text
 from schemas.reasons import Reason
 from schemas.tpm.pcr import PcrValues, parse_selection_text
 from schemas.verdicts import Freshness, Tier, TrustClaim, Weight
@@ -24,6 +25,7 @@ from verifier_worker.core.checks.appraisal_input import AppraisalInput
 from verifier_worker.core.finding import Finding
 from verifier_worker.core.policy.policy_file import AppraisalPolicy, BootTable, LogsTable, RuleTable
 from verifier_worker.core.state import Verdict
+from verifier_worker.core.statements import UNSTATED, Current
 
 SECOND_US = 1_000_000
 HARDWARE, INSTANCE = TrustClaim.HARDWARE, TrustClaim.INSTANCE_IDENTITY
@@ -95,6 +97,42 @@ def test_a_policy_must_be_there_and_be_the_only_one(given: AppraisalInput) -> No
     conflict = moment(replace(given, policy=None, conflict="a/1, b/1"))
     assert (Reason.POLICY_CONFLICT, "a/1, b/1") in conflict
     assert Reason.POLICY_MISSING not in dict(conflict)
+
+
+def test_the_policy_that_the_group_should_have_is_named(given: AppraisalInput) -> None:
+    found = moment(replace(given, policy=None, missing="fleet/1, which is not valid now"))
+    assert (Reason.POLICY_MISSING, "fleet/1, which is not valid now") in found
+
+
+# -- statements of what is current -------------------------------------------------------------------------------------
+
+RECEIVED_S = RECEIVED_US // SECOND_US
+
+
+def staleness(given: AppraisalInput, *, age_us: int = 86_400 * SECOND_US, received_us: int = RECEIVED_US) -> list[str]:
+    """The details of findings that trust is stale."""
+    received = in_state(in_policy(given, trust_max_age_us=age_us), received_us=received_us)
+    return [detail for reason, detail in moment(received) if reason is Reason.TRUST_STALE]
+
+
+def test_trust_is_current_for_as_long_as_the_policy_says(given: AppraisalInput) -> None:
+    stated = replace(given, current=Current(RECEIVED_S - 10, RECEIVED_S + 1000))
+    assert staleness(stated, age_us=10 * SECOND_US) == []
+    assert staleness(stated, age_us=10 * SECOND_US - 1) == [
+        f"the last statement of what is current is of {iso_text((RECEIVED_S - 10) * SECOND_US, 'seconds')}"
+    ]
+
+
+def test_trust_is_current_until_its_statement_ends(given: AppraisalInput) -> None:
+    stated = replace(given, current=Current(RECEIVED_S - 10, RECEIVED_S))
+    assert staleness(stated) == []
+    assert len(staleness(stated, received_us=RECEIVED_US + 1)) == 1
+
+
+def test_trust_without_a_statement_is_not_current(given: AppraisalInput) -> None:
+    unstated = replace(given, current=UNSTATED)
+    assert staleness(unstated) == ["no statement of what is current was received"]
+    assert Reason.TRUST_STALE not in dict(moment(replace(unstated, policy=None)))
 
 
 def test_every_missing_set_is_named(given: AppraisalInput) -> None:

@@ -232,6 +232,16 @@ def test_groups_have_names_of_a_bounded_length() -> None:
         assert "groups: " in problem(groups=wrong)
 
 
+def test_the_age_of_a_statement_is_bounded() -> None:
+    month_s = 31 * 86_400
+    assert policy().trust_max_age_us == 86_400_000_000
+    assert policy(trust_max_age_s=float(month_s)).trust_max_age_us == month_s * 1_000_000
+    assert policy(trust_max_age_s=0.5).trust_max_age_us == 500_000
+    for wrong in (0, -0.5, month_s + 1, float("nan"), float("inf")):
+        told = problem(trust_max_age_s=wrong)
+        assert f"trust_max_age_s: {wrong}, expected more than 0, at most {month_s}" in told
+
+
 # -- excluded paths ----------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,8 @@ from schemas.identifiers import HandleId, Ueid, ueid_text
 from schemas.limits import MAX_CLOCK_MS
 from schemas.messages.evidence import Evidence, LogIncrement, SyncProof
 from schemas.messages.handle import Handle
+from schemas.messages.key_scope import EVERYTHING
+from schemas.messages.trust_statement import TrustStatement, Withdrawal, Withdrawn
 from schemas.reasons import Reason
 from tests.worlds.device import T0_US, FakeDevice, make_endorsement, make_handle
 from tests.worlds.step_bench import RECEIVED_US, Bench
@@ -19,6 +21,7 @@ from verifier_worker.core.checks.admission import (
     Candidate,
     admit,
     attester_is_endorsed,
+    endorsement_is_in_force,
     environment_is_endorsed,
     evidence_is_newer,
     increments_are_bound,
@@ -29,7 +32,8 @@ from verifier_worker.core.checks.admission import (
 )
 from verifier_worker.core.clock_changes import ClockChange
 from verifier_worker.core.state import AttesterState
-from verifier_worker.core.trust import EndorsedKey, endorsed_key
+from verifier_worker.core.statements import Statements
+from verifier_worker.core.trust import REASON_OF, EndorsedKey, endorsed_key
 
 SECOND_US = 1_000_000
 
@@ -112,6 +116,28 @@ def test_an_endorsement_is_good_from_its_first_second_to_the_end_of_its_last(can
     assert refusal_by(attester_is_endorsed, ended) is Reason.ENDORSEMENT_EXPIRED
     early = keyed(replace(candidate, received_us=now_s * SECOND_US - 1), not_before_s=now_s)
     assert refusal_by(attester_is_endorsed, early) is Reason.ENDORSEMENT_NOT_YET_VALID
+
+
+@pytest.mark.parametrize("standing", list(Withdrawn))
+def test_a_withdrawn_endorsement_admits_nothing(candidate: Candidate, standing: Withdrawn) -> None:
+    assert refusal_by(endorsement_is_in_force, candidate) is None
+    withdrawal = Withdrawal(below=9, standing=standing, at_s=0, by="operator")
+    ended = replace(candidate, withdrawal=withdrawal)
+    assert refusal_by(endorsement_is_in_force, ended) is REASON_OF[standing]
+    with pytest.raises(PeerError, match=f"{standing} by operator at 1970"):
+        endorsement_is_in_force(ended)
+
+
+def test_admission_asks_the_statements(admitting: Admitting) -> None:
+    statements = Statements(lambda _: EVERYTHING)
+    withdrawal = Withdrawal(below=2**32, standing=Withdrawn.REVOKED, at_s=0)
+    statement = TrustStatement(
+        issuer="e", number=1, issued_s=0, not_after_s=9, withdrawn={admitting.device.ueid: withdrawal}
+    )
+    admitting.bench.trust = replace(admitting.bench.trust, statements=statements)
+    admitting.admit()
+    statements.take(statement)
+    assert admitting.refusal() is Reason.ATTESTING_KEY_REVOKED
 
 
 def test_no_check_takes_a_push_without_an_endorsed_key(candidate: Candidate) -> None:

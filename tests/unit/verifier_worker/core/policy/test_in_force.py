@@ -5,11 +5,14 @@ from dataclasses import replace
 import pytest
 
 from schemas.errors import ConfigError, PeerError
+from schemas.messages.key_scope import EVERYTHING
 from schemas.messages.policy import SignedPolicy
+from schemas.messages.trust_statement import Listed, TrustStatement
 from schemas.reasons import Reason
 from tests.worlds.device import make_policy
 from verifier_worker.core.policy.in_force import Choice, Policies
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
+from verifier_worker.core.statements import Current, Statements
 
 UNREADABLE = "future = 1"
 
@@ -202,6 +205,83 @@ def test_one_that_never_was_in_force_takes_no_group() -> None:
     with pytest.raises(PeerError):
         made.take(unreadable("a", "groups = ['*']"))
     assert label_of(made.choose("", 0)) == "own/1"
+
+
+# -- statements of what is current -------------------------------------------------------------------------------------
+
+
+def statements(groups: dict[str, str], *listed: tuple[str, int, bytes]) -> Statements:
+    """One statement that gives policies to groups, and lists policies as (id, version, digest)."""
+    made = Statements(lambda _: EVERYTHING)
+    policies = {name: Listed(version, digest) for name, version, digest in listed}
+    made.take(TrustStatement(issuer="e", number=1, issued_s=5, not_after_s=9, policies=policies, groups=groups))
+    return made
+
+
+def test_statements_decide_which_policy_a_group_has_and_how_current_it_is() -> None:
+    made = Policies(make_policy(id="own", groups=("*",)), compile_policy)
+    made.take(signed("a", "lab"), b"A")
+    made.take(signed("b", "*"), b"B")
+    stated = statements({"lab": "b"}, ("b", 1, b"B"))
+    choice = made.choose("lab", 0, stated)
+    assert (label_of(choice), choice.current) == ("b/1", Current(5, 9))
+    assert label_of(made.choose("edge", 0, stated)) == "own/1"  # stated of no policy
+    assert made.choose("edge", 0, stated).current is None
+
+
+def test_without_a_statement_the_policies_claim_their_groups() -> None:
+    made = policies(signed("a", "lab"))
+    for stated in (None, Statements(lambda _: EVERYTHING)):
+        assert label_of(made.choose("lab", 0, stated)) == "a/1"
+
+
+def test_statements_that_give_a_group_two_policies_leave_it_without_any() -> None:
+    stated = statements({"lab": "a"})
+    other = TrustStatement(issuer="f", number=1, issued_s=5, not_after_s=9, groups={"lab": "b"}, key_id=b"f")
+    stated.take(other)
+    assert policies(signed("a"), signed("b")).choose("lab", 0, stated) == Choice(conflict="a, b")
+
+
+def test_a_group_whose_policy_is_not_in_force_falls_to_no_other() -> None:
+    made = Policies(make_policy(id="own", groups=("*",)), compile_policy)
+    stated = statements({"*": "a"}, ("a", 2, b"A"))
+    assert made.choose("lab", 0, stated) == Choice(missing="a, which was not received")
+    made.take(signed("a"), b"A")
+    assert made.choose("lab", 0, stated) == Choice(missing="a/1, which is not the version in force")
+    made.take(signed("a", version=2, not_before_s=10, not_after_s=20), b"other")
+    assert made.choose("lab", 10, stated) == Choice(missing="a/2, which is not the version in force")
+    made.take(signed("a", version=2, not_before_s=10, not_after_s=20), b"A")
+    for now_s, valid in ((9, False), (10, True), (20, True), (21, False)):
+        choice = made.choose("lab", now_s, stated)
+        assert choice.missing == ("" if valid else "a/2, which is not valid now")
+        assert (choice.policy is not None) is valid
+
+
+def test_a_group_whose_policy_cannot_be_read_has_none() -> None:
+    made = left(unreadable("a", "groups = ['lab']"), taken=(signed("b"),))
+    assert made.choose("edge", 0, statements({"*": "a"})) == Choice(conflict="a/1, which cannot be read")
+
+
+def test_the_workers_own_policy_is_for_its_groups_where_statements_name_none() -> None:
+    stated = statements({"other": "a"})
+    for groups, covered in ((("lab",), True), (("*",), True), (("edge",), False)):
+        made = Policies(make_policy(id="own", groups=groups), compile_policy)
+        assert (label_of(made.choose("lab", 0, stated)) == "own/1") is covered
+    assert policies().choose("lab", 0, stated) == Choice()
+
+
+def test_a_policy_that_has_not_begun_takes_no_group() -> None:
+    made = policies(signed("a", "lab", not_before_s=10), own=make_policy(id="own"))
+    assert label_of(made.choose("lab", 9)) == "own/1"
+    assert label_of(made.choose("lab", 10)) == "a/1"
+    lost = left(unreadable("a", "groups = ['lab']", not_before_s=10, not_after_s=20))
+    assert label_of(lost.choose("lab", 9)) == "own/1"
+    assert lost.choose("lab", 21) == Choice(missing="a/1, which cannot be read, which is not valid now")
+
+
+def test_every_policy_that_has_ended_is_named() -> None:
+    made = policies(signed("b", "lab", not_after_s=5), signed("a", "lab", not_after_s=5))
+    assert made.choose("lab", 6) == Choice(missing="a/1, b/1, which is not valid now")
 
 
 # -- what the trust store asks -----------------------------------------------------------------------------------------

@@ -8,13 +8,25 @@ from schemas import media_types
 from schemas.codecs import cmw
 from schemas.media_types import Indicator
 from schemas.messages.evidence import Evidence, encode_evidence
+from schemas.messages.key_scope import EVERYTHING
 from schemas.messages.result import Rejections
+from schemas.messages.trust_statement import TrustStatement, Withdrawal, Withdrawn
 from schemas.reasons import Reason
-from schemas.verdicts import Freshness, Tier
+from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.worlds.step_bench import RECEIVED_US, Bench
-from verifier_worker.core.decision import DEVELOPER, Decision, decide_handle, decide_push, decide_silence
+from verifier_worker.core.decision import (
+    DEVELOPER,
+    Decision,
+    decide_handle,
+    decide_push,
+    decide_silence,
+    decide_withdrawal,
+)
+from verifier_worker.core.finding import Finding
+from verifier_worker.core.lasting import Lasting
 from verifier_worker.core.result_builder import build_result
 from verifier_worker.core.state import AttesterState
+from verifier_worker.core.statements import Statements
 from verifier_worker.core.step import SolicitRequest, Step
 
 SECOND_US = 1_000_000
@@ -147,6 +159,62 @@ def test_silence_makes_a_result_once_its_deadline_has_passed(deciding: Deciding)
     assert decision.result.reasons == (Reason.EVIDENCE_OVERDUE,)
     assert decision.findings == ()
     assert decide_silence(deciding.device.ueid, decision.state, deadline_us, deciding.trust, "v1") is None
+
+
+EVIL = Finding(reason=Reason.FILE_UNEXPECTED, detail="/evil", digest=b"evil")
+
+
+def test_findings_that_last_stay_named_in_silence(deciding: Deciding) -> None:
+    state = replace(deciding.push().state, lasting=Lasting(findings=(EVIL,)))
+    late_us = RECEIVED_US + 10 * SECOND_US
+    decision = decide_silence(deciding.device.ueid, state, late_us, deciding.trust, "v1")
+    assert decision is not None
+    assert decision.findings == (EVIL,)
+    assert is_result_of(deciding, decision, late_us)
+
+
+def withdraw(bench: Deciding, standing: Withdrawn) -> None:
+    """States that the device's endorsement is withdrawn."""
+    statements = Statements(lambda _: EVERYTHING)
+    withdrawal = Withdrawal(below=2**32, standing=standing, at_s=0)
+    statements.take(
+        TrustStatement(issuer="e", number=1, issued_s=0, not_after_s=9, withdrawn={bench.device.ueid: withdrawal})
+    )
+    bench.trust = replace(bench.trust, statements=statements)
+
+
+@pytest.mark.parametrize(
+    ("standing", "reason"),
+    [
+        (Withdrawn.REVOKED, Reason.ATTESTING_KEY_REVOKED),
+        (Withdrawn.DECOMMISSIONED, Reason.ATTESTER_DECOMMISSIONED),
+    ],
+)
+def test_a_withdrawn_endorsement_makes_a_result_once(deciding: Deciding, standing: Withdrawn, reason: Reason) -> None:
+    state = replace(deciding.push().state, lasting=Lasting(findings=(EVIL,)))
+    ueid, now_us = deciding.device.ueid, RECEIVED_US + SECOND_US
+    assert decide_withdrawal(ueid, state, now_us, deciding.trust, "v1") is None
+    withdraw(deciding, standing)
+    decision = decide_withdrawal(ueid, state, now_us, deciding.trust, "v1")
+    assert decision is not None
+    assert is_result_of(deciding, decision, now_us)
+    detail = f"{standing} by the endorser at 1970-01-01T00:00:00Z"
+    assert decision.findings == (Finding(reason=reason, detail=detail), EVIL)
+    assert set(decision.result.reasons) == {reason, Reason.FILE_UNEXPECTED}
+    assert decision.result.freshness is Freshness.STALE
+    assert TrustClaim.INSTANCE_IDENTITY not in decision.result.vector or standing is Withdrawn.REVOKED
+    assert TrustClaim.EXECUTABLES in decision.result.vector
+    assert decision.state.verdict.verified_claims == {}
+    assert decision.state.deadline_us is None
+    assert decision.solicit is None
+    assert decide_withdrawal(ueid, decision.state, now_us, deciding.trust, "v1") is None
+
+
+def test_a_replaced_endorsement_makes_no_result(deciding: Deciding) -> None:
+    """The push under the later one does."""
+    state = deciding.push().state
+    withdraw(deciding, Withdrawn.REPLACED)
+    assert decide_withdrawal(deciding.device.ueid, state, RECEIVED_US, deciding.trust, "v1") is None
 
 
 def test_results_name_who_made_this_software() -> None:

@@ -37,6 +37,7 @@ from schemas.reasons import Reason
 from schemas.topics import Topics
 from tests.builders.ek_authority import NOW_S, Authority
 from tests.builders.enrolment_request import request_of, ueid_of
+from tests.fakes.endorser import Wire
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 KEYS = {cose.key_id(KEY.public_key()): KEY.public_key()}
@@ -45,20 +46,6 @@ UEID = ueid_of(EK)
 TOPICS = Topics()
 Ending = Callable[[Device | None, Endorsed | None], Endorsed | None]
 ROOT = Authority("root")
-
-
-class Wire:
-    """A transport that remembers; ``up`` says whether it takes anything."""
-
-    def __init__(self) -> None:
-        self.up = True
-        self.sent: list[tuple[str, bytes]] = []
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False, expiry_s: int | None = None) -> int | None:
-        if not self.up:
-            return None
-        self.sent.append((topic, payload))
-        return len(self.sent)
 
 
 class Desk:

@@ -16,7 +16,7 @@ from schemas.identifiers import Ueid
 from schemas.messages.trust_objects import TRUST_OBJECTS
 from schemas.messages.trust_statement import TrustStatement, Withdrawn, verify_statement
 from schemas.topics import TopicKind, Topics
-from tests.component.endorser.test_enrolment_service import Wire
+from tests.fakes.endorser import Wire
 
 KEY, STRANGER = (generate_private_key(SECP256R1()) for _ in range(2))
 KEYS = {cose.key_id(KEY.public_key()): KEY.public_key()}

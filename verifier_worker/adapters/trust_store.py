@@ -12,7 +12,7 @@ What is in force is what the newest statements of the endorsers list. A statemen
 
 import dataclasses
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, assert_never
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -24,7 +24,7 @@ from schemas.instants import SECOND_US
 from schemas.messages.endorsement import Endorsement
 from schemas.messages.handle import Handle, StampVerifier
 from schemas.messages.key_scope import KeyScope
-from schemas.messages.policy import SignedPolicy
+from schemas.messages.policy import ALL_GROUPS, SignedPolicy
 from schemas.messages.reference_values import ReferenceValues, verify_reference_values
 from schemas.messages.trust_objects import TRUST_OBJECTS, TrustedSigners, name_of, verify_object
 from schemas.messages.trust_statement import TrustStatement
@@ -300,7 +300,7 @@ class TrustStore:
             case ReferenceValues():
                 key = self._take_reference_values(verified, ceiling_us)
             case SignedPolicy():
-                key = self._take_policy(verified, digest, ceiling_us, stored=name is None)
+                key = self._take_policy(verified, signer, digest, ceiling_us, stored=name is None)
             case TrustStatement():
                 key = self._take_statement(verified, ceiling_us)
             case _:
@@ -315,6 +315,8 @@ class TrustStore:
         before = self._endorsed.get(endorsement.ueid)
         known = before.endorsement.version if before is not None else None
         _check_version(TopicKind.ENDORSEMENTS, endorsement.version, known, ceiling_us)
+        if before is not None:
+            self._check_replaces(TopicKind.ENDORSEMENTS, (before.endorsement.group or ALL_GROUPS,), signer)
         self._endorsed[endorsement.ueid] = endorsed_key(endorsement, signer)
         return endorsement.ueid
 
@@ -325,10 +327,27 @@ class TrustStore:
         self._references[values.name] = values
         return values.name.encode()
 
-    def _take_policy(self, policy: SignedPolicy, digest: bytes, ceiling_us: int, *, stored: bool) -> bytes:
+    def _take_policy(
+        self, policy: SignedPolicy, signer: bytes, digest: bytes, ceiling_us: int, *, stored: bool
+    ) -> bytes:
         _check_version(TopicKind.POLICIES, policy.version, self._policies.version(policy.id), ceiling_us)
+        self._check_replaces(TopicKind.POLICIES, self._policies.groups_of(policy.id), signer)
         self._policies.take(policy, digest, stored=stored)
         return policy.id.encode()
+
+    def _check_replaces(self, kind: TopicKind, groups: Iterable[str], signer: bytes) -> None:
+        """A key replaces only an object about groups that it may speak of: it takes no device or policy from others.
+
+        Raises:
+            PeerError: ``key-out-of-scope``.
+        """
+        scope = self.signers.scope_of(signer)
+        outside = [group for group in sorted(groups) if not scope.allows_groups((group,))]
+        if outside:
+            about = ", ".join(outside)[:200]
+            raise PeerError(
+                Reason.KEY_OUT_OF_SCOPE, f"{kind}: key {signer.hex()} may not replace that of group {about}"
+            )
 
     def _take_statement(self, statement: TrustStatement, ceiling_us: int) -> bytes:
         _check_version(TopicKind.STATEMENTS, max(statement.number, statement.issued_s), None, ceiling_us)

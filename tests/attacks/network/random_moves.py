@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from schemas.errors import PeerError
 from schemas.hashes import SHA1, SHA256
-from schemas.messages.evidence import Evidence, LogIncrement
+from schemas.messages.evidence import Evidence, LogIncrement, Transition
 from schemas.verdicts import Tier
 from tests.attacks.catalogue import Attacker, Kind
 from tests.attacks.hand_made import listed
@@ -29,7 +29,15 @@ class Match:
         self.held: list[Evidence] = []
         self.handles, self.version = [self.bench.handle], 1
         self.worst = Tier.AFFIRMING
-        self.deliver(self.bench.device.push())
+        self.transitions: list[Transition] = []
+        self.deliver(self.made())
+
+    def made(self, **how: object) -> Evidence:
+        """The device's next push; a full one reports all transitions of the boot again, as an agent's does."""
+        device = self.bench.device
+        if device.previous is None:
+            device.transitions = self.transitions[:]
+        return device.push(**how)  # type: ignore[arg-type]  # push's own options
 
     def deliver(self, push: Evidence) -> None:
         """The verifier takes it; a solicit reaches the device now and then."""
@@ -51,7 +59,7 @@ class Match:
         self.held.clear()
         for _ in range(12):  # the network is faithful again
             synchronise(self)
-            taken = self.bench.take(self.bench.device.push())
+            taken = self.bench.take(self.made())
             if taken.solicit is not None:
                 self.bench.device.previous = None
                 self.bench.device.sent.update(taken.solicit.logs)
@@ -63,19 +71,19 @@ def run(match: Match) -> None:
 
 
 def push(match: Match) -> None:
-    match.deliver(match.bench.device.push())
+    match.deliver(match.made())
 
 
 def push_in_parts(match: Match) -> None:
-    match.deliver(match.bench.device.push(limits={"tcg2": match.dice.randint(1, 5), "ima": match.dice.randint(1, 5)}))
+    match.deliver(match.made(limits={"tcg2": match.dice.randint(1, 5), "ima": match.dice.randint(1, 5)}))
 
 
 def lose(match: Match) -> None:
-    match.bench.device.push()
+    match.made()
 
 
 def hold(match: Match) -> None:
-    match.held.append(match.bench.device.push())
+    match.held.append(match.made())
 
 
 def release(match: Match) -> None:
@@ -84,7 +92,7 @@ def release(match: Match) -> None:
 
 
 def repeat(match: Match) -> None:
-    made = match.bench.device.push()
+    made = match.made()
     match.held.append(made)
     match.deliver(made)
     match.deliver(made)
@@ -92,7 +100,7 @@ def repeat(match: Match) -> None:
 
 def change(match: Match) -> None:
     """An unsigned part is changed; the true push follows, or not."""
-    made, dice = match.bench.device.push(), match.dice
+    made, dice = match.made(), match.dice
     increments = dict(made.unsigned_increments)
     name = dice.choice(("ima", "tcg2"))
     entry = ima_ng(b"/tmp/evil", b"evil", pcr_index=dice.choice((10, 12)))
@@ -135,11 +143,13 @@ def renew_values(match: Match) -> None:
 
 def reboot(match: Match) -> None:
     match.bench.device.reboot()
+    match.transitions, match.bench.device.transitions = [], []
     synchronise(match)
 
 
 def suspend(match: Match) -> None:
     match.bench.device.resume()
+    match.transitions += match.bench.device.transitions[-1:]
     synchronise(match)
 
 

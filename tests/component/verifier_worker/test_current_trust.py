@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 
 from schemas.audit.entry import EvidenceEntry, parse_entry
 from schemas.codecs import cose
@@ -19,7 +19,7 @@ from schemas.messages.trust_statement import Listed, Withdrawal, Withdrawn
 from schemas.reasons import Reason
 from schemas.topics import TopicKind
 from schemas.verdicts import Freshness, Tier
-from tests.worlds.device import T0_US, make_endorsement, make_references
+from tests.worlds.device import T0_US, FakeDevice, make_endorsement, make_references
 from tests.worlds.recorded_verifier import Recording, rederived
 from tests.worlds.verifier import Verifying
 
@@ -258,3 +258,43 @@ def test_a_key_signs_nothing_outside_its_scope(verifying: Recording) -> None:
             verifying.take(kind, name, raw)
         assert refused.value.reason is Reason.KEY_OUT_OF_SCOPE
     assert pushed(verifying)[0] is Tier.AFFIRMING
+
+
+def scoped(verifying: Recording, scope: KeyScope) -> EllipticCurvePrivateKey:
+    """A supplier's key that the verifier trusts within the scope."""
+    supplier = generate_private_key(SECP256R1())
+    key_id, signers = cose.key_id(supplier.public_key()), verifying.trust.signers
+    verifying.trust.signers = replace(
+        signers, endorsers={**signers.endorsers, key_id: supplier.public_key()}, scopes={key_id: scope}
+    )
+    return supplier
+
+
+@pytest.mark.parametrize("text", [POLICY, "not TOML ["])
+def test_a_key_replaces_nothing_of_a_group_of_others(verifying: Recording, text: str) -> None:
+    """Its scope has the group that it states, and not the group that the device or the policy in force is of."""
+    device = verifying.device
+    verifying.take(TopicKind.POLICIES, "fleet", signed_policy(verifying))
+    supplier, stranger = scoped(verifying, KeyScope(groups=frozenset({"vendor"}))), FakeDevice()
+    vouched = replace(make_endorsement(device.ueid, stranger.public), version=2, group="vendor")
+    endorsement = sign_endorsement(vouched, stranger.raw_public, supplier)
+    own = SignedPolicy(
+        id="fleet", version=2, signer="v", not_before_s=0, not_after_s=2**40, text=f'groups = ["vendor"]\n{text}'
+    )
+    for kind, name, raw in (
+        (TopicKind.ENDORSEMENTS, ueid_text(device.ueid), endorsement),
+        (TopicKind.POLICIES, "fleet", sign_policy(own, supplier)),
+    ):
+        with pytest.raises(PeerError) as refused:
+            verifying.take(kind, name, raw)
+        assert refused.value.reason is Reason.KEY_OUT_OF_SCOPE
+    assert pushed(verifying)[0] is Tier.AFFIRMING
+
+
+def test_a_key_may_move_a_device_between_groups_of_its_own(verifying: Recording) -> None:
+    supplier = scoped(verifying, KeyScope(groups=frozenset({"vendor", "*"})))
+    device = verifying.device
+    for version, group in ((2, "vendor"), (3, "vendor"), (4, None)):
+        vouched = replace(make_endorsement(device.ueid, device.public), version=version, group=group)
+        raw = sign_endorsement(vouched, device.raw_public, supplier)
+        assert verifying.trust.accept(TopicKind.ENDORSEMENTS, ueid_text(device.ueid), raw, verifying.now_us)

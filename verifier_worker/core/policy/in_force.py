@@ -52,6 +52,12 @@ class Policies:
         """The newest version of a policy, valid in time or not; None if there is no such policy."""
         return self._signed[name][0].version if name in self._signed else None
 
+    def groups_of(self, name: str) -> tuple[str, ...]:
+        """The groups of the newest version of a policy, valid in time or not; none if there is no such policy."""
+        if name in self._signed:
+            return self._signed[name][1].groups
+        return self._unreadable[name][1] if name in self._unreadable else ()
+
     def take(self, signed: SignedPolicy, digest: bytes = b"", *, stored: bool = False) -> None:
         """Puts a verified policy in force; the caller has checked that its version is greater.
 

@@ -2,10 +2,11 @@
 
 from schemas.messages.evidence import Evidence
 from schemas.reasons import Reason
+from schemas.tpm.pcr import parse_selection_text
 from schemas.verdicts import Freshness, Tier
 from tests.attacks.catalogue import Attacker, Kind
 from tests.attacks.scene import Scene
-from tests.attacks.seen import Seen, of_state, of_step
+from tests.attacks.seen import Seen, best_for_the_attacker, of_state, of_step
 from tests.worlds.step_bench import Bench
 from tests.worlds.watched_device import INTERVAL_S, SECOND_US, WatchedDevice
 
@@ -215,6 +216,49 @@ def one_of_two_suspends_kept_secret(scene: Scene) -> Seen:
     watched.next_handle()
     watched.push()
     return of_state(watched)
+
+
+@SLEEP.attack("warning", code=Reason.TRANSITION_UNREPORTED)
+def suspend_behind_a_wrong_predecessor(scene: Scene) -> Seen:
+    """A suspend is kept secret, and the next delta names a wrong predecessor; a full push follows."""
+    watched = scene.watched()
+    watched.device.resume()
+    watched.device.transitions = []
+    watched.device.previous = b"\x11" * 32
+    watched.next_handle()
+    watched.push()
+    assert watched.push(full=True, resend=FROM_START).refused is None
+    return of_state(watched)
+
+
+@SLEEP.attack("warning", code=Reason.TRANSITION_UNREPORTED)
+def suspend_kept_secret_for_ten_minutes(scene: Scene) -> Seen:
+    """A suspend is kept secret; the next ten heartbeats are regular."""
+    watched = scene.watched()
+    watched.device.resume()
+    watched.device.transitions = []
+    watched.next_handle()
+    watched.push()
+    for _ in range(10):
+        watched.round()
+    return of_state(watched)
+
+
+@SLEEP.attack("warning", code=Reason.TRANSITION_UNREPORTED)
+def suspend_under_another_selection(scene: Scene) -> Seen:
+    """A suspend is kept secret, and each later push quotes other PCRs, which begins the replay again."""
+    watched = scene.watched()
+    watched.device.resume()
+    watched.device.transitions = []
+    watched.next_handle()
+    seen = []
+    for selection in ("sha256:0-11", "sha256:0-12", "sha256:0-10"):
+        watched.device.selection = parse_selection_text(selection)
+        watched.device.previous, watched.device.sent = None, {}
+        watched.push()
+        watched.pass_time(1)
+        seen.append(of_state(watched))
+    return best_for_the_attacker(seen)
 
 
 @SLEEP.attack("none", code=Reason.BASELINE_REQUIRED)

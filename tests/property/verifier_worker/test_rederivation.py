@@ -102,7 +102,7 @@ def problems_in(recording: Recording) -> ProblemsIn:
         before.append(after)
 
     def find(entries: list[bytes], *, go_on: bool = True) -> list[Problem]:
-        """All problems, or without ``go_on`` those of the first bad entry."""
+        """All problems, or without ``go_on`` those of the first bad entry: the tests go on after some, to the end."""
         pairs = enumerate(zip(entries, recorded, strict=False))
         start = next((index for index, (now, was) in pairs if now != was), min(len(entries), len(recorded)))
         made = deepcopy(before[start])
@@ -232,7 +232,7 @@ def test_a_dropped_entry_is_found_at_the_latest_where_it_is_missed(
     entries = recording.entries
     unnoticed = []
     for index in range(len(entries) - 1):
-        bad = first_bad(problems_in(entries[:index] + entries[index + 1 :]))
+        bad = first_bad(problems_in(entries[:index] + entries[index + 1 :], go_on=index % 4 == 0))
         if bad is None:
             unnoticed.append(index)
         else:
@@ -262,7 +262,7 @@ def test_swapped_entries_are_found(recording: Recording, problems_in: ProblemsIn
         if times[index] == times[index + 1]:
             continue
         swapped = [*entries[:index], entries[index + 1], entries[index], *entries[index + 2 :]]
-        bad = first_bad(problems_in(swapped))
+        bad = first_bad(problems_in(swapped, go_on=index % 4 == 0))
         assert bad is not None
         assert index <= bad <= index + 1
 
@@ -295,7 +295,7 @@ def test_another_policy_is_found(recording: Recording, problems_in: ProblemsIn) 
 def test_a_back_dated_receipt_is_found(recording: Recording, problems_in: ProblemsIn) -> None:
     for index in range(1, len(recording.entries)):
         entries = changed(recording, index, lambda entry: replace(entry, received_us=entry.received_us - 120_000_000))
-        assert first_bad(problems_in(entries)) == index
+        assert first_bad(problems_in(entries, go_on=index % 4 == 0)) == index
 
 
 def test_other_anchors_than_the_auditors_do_not_pass(recording: Recording) -> None:

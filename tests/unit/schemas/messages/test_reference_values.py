@@ -216,8 +216,9 @@ def test_a_set_names_itself_in_its_identity_and_in_every_triple() -> None:
         with_triples([TRIPLE], "firmware"),
     ):
         assert refusal(raw) is Reason.MALFORMED
-    with pytest.raises(PeerError, match="2 environments"):
+    with pytest.raises(PeerError, match="2 environments") as caught:
         verify_reference_values(with_triples([TRIPLE, other]), KEYS)
+    assert caught.value.reason is Reason.MALFORMED
     for length, reason in ((64, None), (65, Reason.TOO_LARGE)):
         name = "n" * length
         raw = with_triples([[{0: {2: name}}, FILES]], f"attestream.reference-values.{name}")

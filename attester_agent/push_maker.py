@@ -16,10 +16,10 @@ from hashlib import sha256
 from typing import Final, assert_never
 
 from attester_agent.adapters.push_trace import PushTrace
-from attester_agent.core.agent_state import AgentState, on_boot, on_machine_state
+from attester_agent.core.agent_state import AgentState, on_boot, on_machine_state, on_outlived_list
 from attester_agent.core.evidence_builder import Push, Quote, draft_body, finish_push, is_bound_log, start_of_push
 from attester_agent.core.handle_gate import AcceptedHandle
-from attester_agent.core.log_window import Coverage, Entries, cover
+from attester_agent.core.log_window import Coverage, Entries, cover, outlived
 from attester_agent.core.transitions import NOTHING_KNOWN, KernelView, has_woken, machine_state
 from attester_agent.ports import LogRestartedError, MeasurementLog, SyncStamper, Tpm, TpmSession
 from runtime.telemetry import Logger
@@ -27,13 +27,14 @@ from schemas.errors import PeerError, WorldError
 from schemas.identifiers import HandleId
 from schemas.messages.evidence import ClaimValue, SyncProof
 from schemas.reasons import Reason
-from schemas.replay.log_replay import CEL, Quoted, ReplayState
+from schemas.replay.log_replay import CEL, IMA, Quoted, ReplayState
 from schemas.replay.resume import resumed
 from schemas.tpm.attest import Attest, ClockInfo, QuoteInfo, TimeAttestInfo, parse_attest
 from schemas.tpm.pcr import PcrBankSelection, PcrSelection
 from schemas.tpm.signature import parse_signature
 
 ATTEMPTS: Final = 4
+_REBOOT: Final = "reboot: the machine hibernated, and no PCR shows any more which programs ran before"
 _LOG: Final = Logger("push")
 
 
@@ -96,6 +97,8 @@ class PushMaker:
         self._trace = PushTrace()
         self._synced_under = NOTHING_KNOWN  # the kernel's data when the TPM was synchronised last
         self._unreproduced = False  # the last push's logs did not reproduce its quote
+        self._listed: dict[str, int] = {}  # by log, how many entries were read last
+        self._outlived_in: int | None = None  # reset count in which the IMA list holds more than the TPM's PCRs
 
     def record_stages(self, trace: PushTrace) -> None:
         """From now on, records in ``trace`` how long each stage takes."""
@@ -145,7 +148,10 @@ class PushMaker:
         if state.boot != sync.clock.reset_count and state.boot is not None:
             _LOG.info("new-boot", sequence=state.sequence)
         state = self._on_resume(on_boot(state, sync.clock.reset_count), sync.clock)
-        state = on_machine_state(state, machine_state(kernel, sync.clock))
+        machine = machine_state(kernel, sync.clock)
+        state = on_machine_state(state, machine)
+        if self._outlived_in == sync.clock.reset_count:
+            state = on_outlived_list(state, machine)
         state = start_of_push(state, baseline_every=self._baseline_every)
         if sync.stamp is not None and sync.stamped_in is None:
             self._sync = sync = replace(sync, stamped_in=state.sequence)
@@ -172,13 +178,22 @@ class PushMaker:
             coverage = cover(self._replay, entries, quoted, values)
         if coverage.problem is not None and not (last or self._unreproduced):
             return None
-        if not last and _overtaken(early, coverage):
+        if not last and (_overtaken(early, coverage) or self._is_outlived(coverage, entries, sync.clock)):
             return None
         push = finish_push(
             draft, quote, coverage, entries, values, selection=self._selection, max_bytes=self._max_bytes
         )
         self._accept(coverage)
         return push
+
+    def _is_outlived(self, coverage: Coverage, entries: Mapping[str, Entries], now: ClockInfo) -> bool:
+        """Whether the IMA list has outlived the TPM: it held entries before the quote that the quote does not cover."""
+        before, self._listed = self._listed, {name: each.end for name, each in entries.items()}
+        if self._outlived_in == now.reset_count or not outlived(coverage, before):
+            return False
+        _LOG.warning("list-outlived-tpm", listed=before[IMA], covered=coverage.totals[IMA], next=_REBOOT)
+        self._outlived_in = now.reset_count
+        return True
 
     def _on_resume(self, state: AgentState, now: ClockInfo) -> AgentState:
         """After a resume, forgets the logs of PCRs that it reset. The verifier does so at the same restart count."""
@@ -283,6 +298,7 @@ class PushMaker:
     def _forget_logs(self) -> None:
         for log in self._logs:
             log.restart()
+        self._listed = {}
         self._replay = self._no_replay()
 
     def _no_replay(self) -> ReplayState:

@@ -18,7 +18,7 @@ from attester_agent.core.trust import Trust
 from attester_agent.logs.kernel_logs import open_measurement_logs
 from attester_agent.ports import Identity, MeasurementLog, SyncStamper
 from attester_agent.push_maker import PushMaker
-from attester_agent.settings import COMMAND, ROLE, EvidenceSettings, Settings
+from attester_agent.settings import COMMAND, ROLE, Settings
 from attester_agent.tpm.device import TpmDevice
 from runtime.durable import sole_user
 from runtime.monitoring.health import broker_condition
@@ -133,7 +133,7 @@ def _serve(
         on_connected=inbox.connected,
     )
     collaborators = Collaborators(
-        maker=_maker(evidence, device, logs, stamper, observers.trace),
+        maker=_maker(settings, device, logs, stamper, observers.trace),
         logs=logs,
         spool=spool,
         transport=connection,
@@ -154,12 +154,13 @@ def _serve(
 
 
 def _maker(
-    evidence: EvidenceSettings,
+    settings: Settings,
     device: TpmDevice,
     logs: Sequence[MeasurementLog],
     stamper: SyncStamper | None,
     trace: PushTrace,
 ) -> PushMaker:
+    evidence = settings.evidence
     maker = PushMaker(
         device,
         logs,
@@ -167,7 +168,7 @@ def _maker(
         max_bytes=evidence.max_evidence_bytes,
         baseline_every=evidence.baseline_every,
         on_unreproduced=report_unreproduced,
-        kernel=read_kernel_view,
+        kernel=partial(read_kernel_view, settings.boot_id_file),
         stamper=stamper,
     )
     maker.record_stages(trace)

@@ -248,6 +248,8 @@ class Settings:
         name: label for people, sent as a claim.
         handle_file: a file with the newest handle, kept by ``handle-distributor export`` for example. The agent reads
             it beside the broker's handles and uses the newest. It need not exist yet.
+        boot_id_file: a file whose text differs for each start of a kernel. Only an emulated machine, whose TPM is reset
+            while the real kernel runs on, has another than the kernel's.
         metrics_port: for metrics, ``/healthz`` and ``/readyz``; 0 for none.
         metrics_host: address to listen on; anyone who can reach it can read the metrics.
         log_level: debug, info, warning or error.
@@ -257,6 +259,7 @@ class Settings:
     trust: TrustSettings
     name: str | None = None
     handle_file: Path | None = None
+    boot_id_file: Path = Path("/proc/sys/kernel/random/boot_id")
     metrics_port: int = 0
     metrics_host: str = "127.0.0.1"
     log_level: str = "info"

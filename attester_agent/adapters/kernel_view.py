@@ -6,15 +6,19 @@ from typing import Final
 from attester_agent.core.transitions import KernelView
 from runtime.clock import asleep_ms
 
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _SUSPENDS: Final = Path("/sys/power/suspend_stats/success")  # Linux 5.2; suspends to RAM and to idle
 
 
-def read_kernel_view() -> KernelView:
-    """The kernel's current data; None for values that it does not report."""
+def read_kernel_view(boot_id: Path = BOOT_ID) -> KernelView:
+    """The kernel's current data; None for values that it does not report.
+
+    Args:
+        boot_id: file with the boot id; an emulated machine has its own.
+    """
     suspends = _read(_SUSPENDS)
     return KernelView(
-        boot_id=_read(_BOOT_ID),
+        boot_id=_read(boot_id),
         suspends=int(suspends) if suspends is not None and suspends.isdecimal() else None,
         asleep_ms=asleep_ms(),
     )

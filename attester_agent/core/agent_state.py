@@ -28,6 +28,7 @@ from schemas.messages.solicit import Solicit
 from schemas.reasons import Reason
 from schemas.tpm.attest import MAX_NAME_BYTES
 from schemas.tpm.pcr import PcrValues
+from schemas.transitions import TransitionKind
 
 MAX_VERIFIERS: Final = 16
 MAX_STATE_BYTES: Final = 1024 * 1024
@@ -92,8 +93,29 @@ def on_machine_state(state: AgentState, machine: MachineState) -> AgentState:
     before, unsent = state.transitions, state.unsent_transitions
     if state.machine is not None and state.machine.reset_count != machine.reset_count and not new:
         before, unsent = (), 0
-    history = (*before, *new)[-MAX_TRANSITIONS:]
-    return replace(state, machine=machine, transitions=history, unsent_transitions=min(len(history), unsent + len(new)))
+    return _with_transitions(replace(state, machine=machine, transitions=before, unsent_transitions=unsent), new)
+
+
+def on_outlived_list(state: AgentState, machine: MachineState) -> AgentState:
+    """Adds a hibernation that the kernel's own data did not show: the IMA list holds more than the TPM's PCRs."""
+    if any(each.kind is TransitionKind.HIBERNATE and each.reset_count == state.boot for each in state.transitions):
+        return state
+    found = Transition(
+        kind=TransitionKind.HIBERNATE,
+        clock_ms=machine.clock_ms,
+        reset_count=machine.reset_count,
+        restart_count=machine.restart_count,
+    )
+    return _with_transitions(state, (found,))
+
+
+def _with_transitions(state: AgentState, new: tuple[Transition, ...]) -> AgentState:
+    """Adds transitions. Of those for which there is no room any more, the last hibernation is kept."""
+    history = (*state.transitions, *new)
+    dropped = [each for each in history[:-MAX_TRANSITIONS] if each.kind is TransitionKind.HIBERNATE][-1:]
+    history = (*dropped, *history[-MAX_TRANSITIONS:][len(dropped) :])
+    unsent = min(len(history), state.unsent_transitions + len(new))
+    return replace(state, transitions=history, unsent_transitions=unsent)
 
 
 def on_solicit(state: AgentState, solicit: Solicit) -> AgentState:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from schemas.errors import PeerError
 from schemas.replay.bank_replay import BankReplay
-from schemas.replay.log_replay import Quoted, ReplayState
+from schemas.replay.log_replay import IMA, Quoted, ReplayState
 from schemas.tpm.pcr import PcrValues
 
 
@@ -79,6 +79,21 @@ def cover(replay: ReplayState, logs: Mapping[str, Entries], quoted: Quoted, unlo
     if found is None:
         return Coverage(replay=whole, totals=totals, problem="no prefix of the logs reproduces the quoted PCR digest")
     return Coverage(replay=whole, totals={name: whole.next_index.get(name, 0) for name in logs})
+
+
+def outlived(coverage: Coverage, listed: Mapping[str, int]) -> bool:
+    """Whether an IMA list holds entries that were there before the quote and that the quote does not cover.
+
+    The kernel adds an entry to its list, then extends the PCR, and only then adds the next one. So a quote covers all
+    entries that were listed before it, except perhaps the last. If it covers fewer, the TPM was reset while the kernel
+    ran on: the machine hibernated.
+
+    Args:
+        coverage: of the quote.
+        listed: by log name, how many entries were read before the quote was made.
+    """
+    covered = coverage.totals.get(IMA)  # None: the list could not be read this time
+    return coverage.problem is None and covered is not None and covered < listed.get(IMA, 0) - 1
 
 
 def choose_entries(

@@ -5,7 +5,8 @@ its power (suspend to idle), and has a boot id:
 
 * The restart count rose: that many suspends. Each is reported, whether or not a PCR changed.
 * The kernel counts more suspends than the TPM: the others were suspends to idle.
-* The reset count rose under the same kernel: a hibernation.
+* The reset count rose under the same kernel: a hibernation. The IMA list shows it, too: it then holds more entries than
+  the quote covers (``log_window.outlived``), whether or not the agent ran before.
 * Another kernel runs, and the TPM was not reset: a kexec.
 
 Limits: suspends before a reboot are unknown if the agent did not run in between. The order of suspends and a kexec
@@ -86,7 +87,7 @@ def transitions_between(before: MachineState | None, now: MachineState) -> tuple
         found += [(TransitionKind.SUSPEND, now.restart_count)] * min(max(0, idle), MAX_TRANSITIONS)
         if before.kernel.boot_id is not None and now.kernel.boot_id is not None and not same_kernel:
             found.append((TransitionKind.KEXEC, now.restart_count))
-    elif same_kernel:
+    elif same_kernel and counter_steps(before.reset_count, now.reset_count) > 0:  # else the TPM was cleared
         found.append((TransitionKind.HIBERNATE, now.restart_count))
     return tuple(
         Transition(kind=kind, clock_ms=now.clock_ms, reset_count=now.reset_count, restart_count=restart)

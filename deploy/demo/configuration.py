@@ -9,6 +9,7 @@ from deploy.demo.broker import HOST
 from deploy.demo.embedded_tsa import ROOT_FILE
 from deploy.demo.layout import RunDirectory
 from deploy.demo.machine.device import Device
+from deploy.demo.machine.kernel import BOOT_ID
 
 DISTRIBUTOR: Final = "demo"
 VERIFIER: Final = "verifier-1"
@@ -56,7 +57,7 @@ def write_distributor(run: RunDirectory, port: int, tsa_url: str) -> Path:
 def write_device(run: RunDirectory, device: Device, port: int) -> Path:
     """Writes the configuration of a device's agent; returns its path."""
     tables: dict[str, dict[str, _Value]] = {
-        "": {"name": device.name, "state": "agent.db"},
+        "": {"name": device.name, "state": "agent.db", "boot_id_file": BOOT_ID},
         "mqtt": {"host": HOST, "port": port},
         "tpm": {"tcti": device.tcti, "ak_algorithm": device.ak_algorithm},
         "evidence": {"pcrs": "sha256:0-10", "heartbeat_s": HEARTBEAT_S, "log_poll_s": 0.5},

@@ -13,6 +13,9 @@ FOLDERS: Final = (Path("/usr/bin"), Path("/usr/sbin"), Path("/usr/lib"))
 MAX_FILES: Final = 1200  # their reference values fit into one message
 MAX_FILE_BYTES: Final = 512 * 1024
 MIN_FILES: Final = 50
+# The agent as its Debian package installs it. A policy requires it in the list of each device.
+AGENT_SOURCE: Final = Path(__file__).resolve().parents[1] / "debian" / "attester-agent"
+AGENT_PATH: Final = "/usr/bin/attester-agent"
 
 
 def choose_files() -> tuple[Path, ...]:
@@ -33,8 +36,8 @@ def choose_files() -> tuple[Path, ...]:
 
 
 def digests_of(paths: tuple[Path, ...]) -> dict[bytes, str]:
-    """SHA-256 of each file, with its path; files that vanished are left out."""
-    digests: dict[bytes, str] = {}
+    """SHA-256 of each file and of the agent, with its path; files that vanished are left out."""
+    digests = {hashlib.sha256(AGENT_SOURCE.read_bytes()).digest(): AGENT_PATH}
     for path in paths:
         try:
             with path.open("rb") as file:

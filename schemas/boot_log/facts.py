@@ -8,6 +8,7 @@ and extend PCRs after the boot. So no fact rests on an event's type or data alon
   can be hidden, and later extensions have no effect. One event that fails this makes it unknown.
 * The boot images are the digests of PCR 4 in order, without separators and actions (short texts that hash to their
   digest). The firmware started the first image; nothing that ran later can insert itself before it.
+* The command line is the first digest of PCR 9 (``command_line``). Nothing can insert itself before it.
 * A firmware version must come before the separator of PCR 0. Its *type* is unverified: another text that the firmware
   measured into PCR 0 could be presented as the version, a text that it did not measure could not.
 
@@ -23,6 +24,7 @@ from enum import StrEnum
 from typing import Final
 
 from schemas.boot_log.binding import AuthenticatedData, bind
+from schemas.boot_log.command_line import COMMAND_LINE_PCR
 from schemas.boot_log.event_data import decode_event_data
 from schemas.boot_log.event_types import EventType
 from schemas.boot_log.event_values import Text
@@ -47,7 +49,7 @@ _SEPARATOR_DIGESTS: Final = {bank: frozenset(map(bank.digest, _SEPARATORS)) for 
 # Subjects of test keys. Firmware makers must not ship platform keys with these, and did (PKfail, 2024).
 TEST_KEY_MARKS: Final = (b"DO NOT TRUST", b"DO NOT SHIP", b"Test PK")
 _KEY_VARIABLES: Final = frozenset({"PK", "KEK", "db"})
-_PCRS: Final = frozenset({VERSION_PCR, IMAGES_PCR, SECURE_BOOT_PCR})
+_PCRS: Final = frozenset({VERSION_PCR, IMAGES_PCR, SECURE_BOOT_PCR, COMMAND_LINE_PCR})
 
 
 class SecureBoot(StrEnum):
@@ -77,6 +79,8 @@ class BootFacts:
         secure_boot_broken: whether the events of PCR 7 up to its separator prove no state.
         secure_boot_ended: whether the separator of PCR 7 was seen.
         test_keys: whether a key in the Secure Boot databases is marked as a test key.
+        load_options: the first digest of PCR 9, in the strongest bank; empty if that event did not extend this bank,
+            None before the first event.
     """
 
     version: str | None = None
@@ -89,6 +93,7 @@ class BootFacts:
     secure_boot_broken: bool = False
     secure_boot_ended: bool = False
     test_keys: bool = False
+    load_options: bytes | None = None
 
     @property
     def secure_boot(self) -> SecureBoot:
@@ -122,8 +127,10 @@ class BootFacts:
                     return replace(self, images_unknown=True)
                 separators = all(_is_separator(digests, (bank,)) for bank in banks)
                 return self if separators else self._with_image(event, digests, banks)
-            case _:
+            case 7:
                 return self._with_secure_boot(event, banks, separator=separator)
+            case _:
+                return self if self.load_options is not None else replace(self, load_options=_strongest(digests, banks))
 
     def _with_version(self, event: BootEvent, banks: Collection[HashAlgorithm]) -> "BootFacts":
         if self.version_ended or event.event_type != EventType.EV_S_CRTM_VERSION:
@@ -143,8 +150,7 @@ class BootFacts:
                 return self
         images = self.images
         if len(images) < MAX_IMAGES:
-            strongest = max(banks, key=lambda bank: bank.size)
-            images = (*images, digests[strongest.tpm_id])
+            images = (*images, _strongest(digests, banks))
         return replace(self, images=images, images_total=self.images_total + 1)
 
     def _with_secure_boot(self, event: BootEvent, banks: Collection[HashAlgorithm], *, separator: bool) -> "BootFacts":
@@ -178,6 +184,11 @@ def secure_boot_state(events: Iterable[BootEvent], banks: Collection[HashAlgorit
         banks: the banks in which PCR 7 was quoted.
     """
     return BootFacts().after(events, banks).secure_boot
+
+
+def _strongest(digests: dict[int, bytes], banks: Collection[HashAlgorithm]) -> bytes:
+    """The digest in the strongest bank; empty if there is none."""
+    return digests.get(max(banks, key=lambda bank: bank.size).tpm_id, b"")
 
 
 def _is_separator(digests: dict[int, bytes], banks: Collection[HashAlgorithm]) -> bool:

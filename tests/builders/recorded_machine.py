@@ -56,14 +56,14 @@ def pushes(folder: Path) -> list[Evidence]:
     ]
 
 
-def replay(folder: Path) -> Iterator[Replayed]:
-    """Every push through ``verifier_worker.core.step``, with the trust of that moment."""
+def replay(folder: Path, policy: Path | None = None) -> Iterator[Replayed]:
+    """Every push through ``step``, with the trust of that moment, under the folder's policy or another."""
     trust = TrustStore(
         DiscardedObjects(),
         endorsers=load_public_keys([folder / "endorser.pub"]),
         distributors=load_public_keys([folder / "distributor.pub"]),
         stamps=load_time_stamp_verifier([folder / "tsa-root.pem"]),
-        policies=Policies(load_policy(folder / "policy.toml"), compile_policy),
+        policies=Policies(load_policy(policy or folder / "policy.toml"), compile_policy),
         on_trial=True,
     )
     messages = cbor2.loads((folder / "messages.cbor").read_bytes())

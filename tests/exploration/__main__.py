@@ -39,10 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             lambda: explore_verifier(Scope(count=made), waits=options.waits_of_altered, depth=depth),
         ),
         _explore(
-            "one verifier, 7 messages with statements of what is current, 1 long silence, restarts",
-            lambda: explore_verifier(Scope(alter=False, stated=True), depth=depth),
-        ),
-        _explore(
             f"two verifiers and a result board, {few} messages, {options.waits} long silence(s)",
             lambda: explore_board(Scope(count=few, alter=False), waits=options.waits, restores=False, depth=depth),
         ),

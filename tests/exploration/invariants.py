@@ -9,8 +9,8 @@ from typing import Final
 from schemas.instants import SECOND_US
 from schemas.topics import TopicKind
 from schemas.verdicts import Freshness, Tier
-from tests.exploration.scope import TRUST_MAX_AGE_S, Scope
-from tests.exploration.trust import acceptable_files, newest
+from tests.exploration.scope import Scope
+from tests.exploration.trust import newest
 from tests.exploration.verifier import Node, Outcome
 
 Invariant = Callable[[Node, Outcome, Scope], str]
@@ -30,16 +30,14 @@ def affirms_only_what_is_good(before: Node, outcome: Outcome, scope: Scope) -> s
             return "affirms evidence under a handle that it was not given"
         if endorsement is None or not endorsement.truth.endorsed:
             return "affirms a device whose endorsement was revoked"
-        if values is None or not push.truth.ran <= acceptable_files(trust, scope.time_us(outcome.after.waits)):
+        if values is None or not push.truth.ran <= values.truth.files:
             return "affirms a device that ran a file without a reference value"
     return ""
 
 
 def accuses_nobody_wrongly(before: Node, outcome: Outcome, scope: Scope) -> str:
-    """Contraindicated: the device was revoked, or ran a file that some reference values do not list (invariant I9)."""
-    statement = newest(outcome.after.trust, TopicKind.STATEMENTS)
-    is_revoked = statement is not None and not statement.truth.endorsed
-    if is_revoked or not any(result.status is Tier.CONTRAINDICATED for result in outcome.results):
+    """Contraindicated: some accepted push shows a file that some reference values do not list (invariant I9)."""
+    if not any(result.status is Tier.CONTRAINDICATED for result in outcome.results):
         return ""
     sets = [each.truth.files for each in outcome.after.trust.given.values() if each.kind == TopicKind.REFERENCE_VALUES]
     ran = frozenset().union(*(each.truth.ran for each in scope.messages if each.body))
@@ -111,31 +109,6 @@ def a_result_ends_in_time(before: Node, outcome: Outcome, scope: Scope) -> str:
     return ""
 
 
-def trust_is_current(before: Node, outcome: Outcome, scope: Scope) -> str:
-    """Behind an old statement, or against the newest one that was given, nothing is affirming.
-
-    So whatever was held back, nothing is affirming once the complete history has stopped affirming for as long as trust
-    may be old (invariant I40).
-    """
-    now_s = scope.time_us(outcome.after.waits) // SECOND_US
-    if not scope.stated or not any(each.status is Tier.AFFIRMING for each in outcome.results):
-        return ""
-    statement, values = (
-        newest(outcome.after.trust, TopicKind.STATEMENTS),
-        newest(outcome.after.trust, TopicKind.REFERENCE_VALUES),
-    )
-    if statement is None or values is None or now_s > statement.truth.issued_s + TRUST_MAX_AGE_S:
-        return "affirms behind an old statement"
-    if not statement.truth.endorsed or values.truth.version < statement.truth.least:
-        return "affirms what the statement withdraws"
-    gone = [each.truth for each in scope.messages if each.body and each.truth.ran]
-    evidence = {each.body for each in scope.messages if each.truth in gone}
-    ended = scope.ends_us is not None and now_s > scope.ends_us // SECOND_US + TRUST_MAX_AGE_S
-    if ended and any(each.evidence in evidence for each in outcome.results):
-        return "affirms for too long what the complete history does not affirm"
-    return ""
-
-
 def late_is_never_affirming(before: Node, outcome: Outcome, scope: Scope) -> str:
     """After silence, and under an expired handle, nothing is affirming (invariants I9, I20)."""
     if any(each.status is Tier.AFFIRMING and each.freshness is not Freshness.FRESH for each in outcome.results):
@@ -152,7 +125,6 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     accuses_nobody_wrongly,
     a_finding_stays,
     a_result_ends_in_time,
-    trust_is_current,
     late_is_never_affirming,
 )
 

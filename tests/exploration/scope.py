@@ -4,9 +4,8 @@ A device, a handle distributor and an endorser have made all of them within the 
 network: each can be delivered at any time, in any order, any number of times, or never. Pushes also exist with other
 unsigned parts (:mod:`tests.exploration.alterations`).
 
-There are two catalogues. In the first one every object counts as current. In the second one the endorser states what is
-current, and what it states takes trust away. To add a kind of message: write a method that appends a :class:`Message`,
-add it to a catalogue, and let ``Truth`` say what it means.
+To add a kind of message (such as a statement of what is current): write a ``_make_*`` method that appends a
+:class:`Message`, add it to ``CATALOGUE``, and let ``Truth`` say what it takes away.
 """
 
 import hashlib
@@ -25,7 +24,6 @@ from schemas.messages.endorsement import sign_endorsement
 from schemas.messages.evidence import Evidence, encode_evidence
 from schemas.messages.handle import verify_handle
 from schemas.messages.reference_values import sign_reference_values
-from schemas.messages.trust_statement import Listed, TrustStatement, Withdrawal, Withdrawn, sign_statement
 from schemas.topics import TopicKind
 from schemas.tpm.pcr import parse_selection_text
 from tests.exploration.alterations import altered
@@ -35,10 +33,7 @@ from tests.worlds.device import GOOD_FILES, T0_US, FakeDevice, make_endorsement,
 APART_US: Final = 5_000_000  # from one message to the next
 WAIT_US: Final = 200_000_000  # longer than the deadline; after two of them the handle has expired
 DEADLINE_S: Final = 25.0
-REMEASURE_S: Final = 100.0  # files that reference values list no more are acceptable until the next wait
 HANDLE_LIFETIME_S: Final = 300
-STATED_S: Final = 600.0  # with statements, evidence may be as old as this, and a handle lives as long
-TRUST_MAX_AGE_S: Final = 230  # after one wait the first statement is too old, and the second one is not
 MAX_MESSAGES: Final = 9
 BAD_FILE: Final = (b"/tmp/bad", b"bad")
 WIDER: Final = "sha256:0-10,12"
@@ -56,9 +51,7 @@ class Truth:
         handle: the name of the handle under which a push was made.
         files: digests that these reference values accept.
         endorsed: whether this endorsement is valid.
-        version: of a trust object; the number of a statement.
-        issued_s: of a statement, UTC seconds.
-        least: the version of the reference values that this statement lists.
+        version: of a trust object.
     """
 
     push: int = -1
@@ -68,8 +61,6 @@ class Truth:
     files: frozenset[bytes] = frozenset()
     endorsed: bool = False
     version: int = 0
-    issued_s: int = 0
-    least: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,42 +88,27 @@ class Message:
 
 @dataclass
 class Scope:
-    """A device, what vouches for it, and the first ``count`` messages of a catalogue.
-
-    Attributes:
-        count: how many messages.
-        alter: pushes exist with other unsigned parts, too.
-        stated: the endorser states what is current.
-        given: what every verifier knows from the start.
-        messages: all that the network has.
-        ends_us: when the complete history stops affirming what ran before.
-    """
+    """A device, what vouches for it, and the first ``count`` messages of ``CATALOGUE``."""
 
     count: int = 6
     alter: bool = True
-    stated: bool = False
     device: FakeDevice = field(default_factory=FakeDevice)
     mint: HandleMint = field(default_factory=HandleMint)
     given: list[Message] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
-    ends_us: int | None = None
 
     def __post_init__(self) -> None:
         self.endorser = generate_private_key(SECP256R1())
         self.stamps = TimeStampVerifier(self.mint.authority.root.pem)
-        ages = {"max_age_s": STATED_S, "max_handle_age_s": STATED_S, "trust_max_age_s": float(TRUST_MAX_AGE_S)}
-        self.policy = make_policy(deadline_s=DEADLINE_S, remeasure_s=REMEASURE_S, **(ages if self.stated else {}))
+        self.policy = make_policy(deadline_s=DEADLINE_S)
         self.ueid = self.device.ueid
         self._registers = make_references(self.device).registers
         self._evidence: list[tuple[Message, Evidence]] = []
         self._ran: set[bytes] = set()
-        self._digests: dict[int, bytes] = {}  # of reference values, by version
         self._pushes, self._boot, self._handle = 0, 0, ""
         self._given(self._endorsement(1, 2**40))
         self._given(self._references(1, {}))
-        if self.stated:
-            self._given(self._statement(1, 0, least=1))
-        for place, make in enumerate((STATED_CATALOGUE if self.stated else CATALOGUE)[: self.count]):
+        for place, make in enumerate(CATALOGUE[: self.count]):
             make(self, place)
         if self.alter:
             self._alter()
@@ -175,43 +151,21 @@ class Scope:
             truth=Truth(endorsed=not_after_s == 2**40, version=version),
         )
 
-    def _references(self, version: int, more: Mapping[bytes, str], *, without: bool = False) -> Message:
-        good = {b"/usr/bin/other": b"other"} if without else GOOD_FILES
-        files = {hashlib.sha256(content).digest(): path.decode() for path, content in good.items()} | dict(more)
+    def _references(self, version: int, more: Mapping[bytes, str]) -> Message:
+        files = {hashlib.sha256(content).digest(): path.decode() for path, content in GOOD_FILES.items()} | dict(more)
         values = make_references(self.device, version=version, files=files, registers=self._registers)
-        payload = sign_reference_values(values, self.endorser)
-        self._digests[version] = hashlib.sha256(payload).digest()
         return Message(
             name=f"reference values {version}",
             kind=TopicKind.REFERENCE_VALUES,
-            payload=payload,
+            payload=sign_reference_values(values, self.endorser),
             topic="good",
             truth=Truth(files=frozenset(files), version=version),
-        )
-
-    def _statement(self, number: int, place: int, *, least: int, withdrawn: bool = False) -> Message:
-        issued_s = self._made_us(place) // 1_000_000
-        why = Withdrawal(below=2, standing=Withdrawn.REVOKED, at_s=issued_s)
-        statement = TrustStatement(
-            issuer="endorser",
-            number=number,
-            issued_s=issued_s,
-            not_after_s=issued_s + 86_400,
-            reference_values={"good": Listed(least, self._digests[least])},
-            withdrawn={self.ueid: why} if withdrawn else {},
-        )
-        return Message(
-            name=f"statement {number}" + (" (revokes the device)" if withdrawn else ""),
-            kind=TopicKind.STATEMENTS,
-            payload=sign_statement(statement, self.endorser),
-            topic=cose.key_id(self.endorser.public_key()).hex(),
-            truth=Truth(version=number, endorsed=not withdrawn, issued_s=issued_s, least=least),
         )
 
     def make_handle(self, place: int) -> None:
         """A handle, to which the device synchronises at once."""
         time_us = self._made_us(place)
-        raw = self.mint.raw(time_us, lifetime_s=int(STATED_S) if self.stated else HANDLE_LIFETIME_S)
+        raw = self.mint.raw(time_us, lifetime_s=HANDLE_LIFETIME_S)
         self._handle = f"handle {sum(each.kind == TopicKind.HANDLES for each in self.messages)}"
         self.device.sync(verify_handle(raw, self.mint.keys, self.stamps))
         self.messages.append(
@@ -226,18 +180,10 @@ class Scope:
         """Reference values that list the file that was not in them."""
         self.messages.append(self._references(2, {hashlib.sha256(BAD_FILE[1]).digest(): "/tmp/bad"}))
 
-    def withdraw_files(self, place: int) -> None:
-        """Reference values without any of the files that were good."""
-        self.ends_us = self._made_us(place)
-        self.messages.append(self._references(2, {}, without=True))
-
-    def state_withdrawn_files(self, place: int) -> None:
-        """A statement that lists the reference values without these files."""
-        self.messages.append(self._statement(2, place, least=2))
-
-    def state_revoked_device(self, place: int) -> None:
-        """A statement that withdraws the endorsement."""
-        self.messages.append(self._statement(3, place, least=2, withdrawn=True))
+    def withdraw_file(self, place: int) -> None:
+        """Reference values that list neither the bad file nor one that was good."""
+        message = self._references(3, {})
+        self.messages.append(message)
 
     # -- pushes --------------------------------------------------------------------------------------------------------
 
@@ -311,12 +257,5 @@ CATALOGUE: Final[tuple[Callable[[Scope, int], None], ...]] = (
     Scope.accept_bad_file,
     Scope.reboot,
     Scope.push_more,
-)
-STATED_CATALOGUE: Final[tuple[Callable[[Scope, int], None], ...]] = (
-    Scope.make_handle,
-    Scope.push_good,
-    Scope.withdraw_files,
-    Scope.state_withdrawn_files,
-    Scope.reboot,
-    Scope.state_revoked_device,
+    Scope.withdraw_file,
 )

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing_extensions import override
 
 from schemas.errors import PeerError
+from schemas.identifiers import HandleId
 from schemas.reasons import Reason
 from schemas.topics import TopicKind
 from tests.exploration.scope import Message, Scope
 from verifier_worker.adapters.loaded_files import compile_policy
 from verifier_worker.adapters.trust_store import TrustStore
 from verifier_worker.core.policy.in_force import Policies
-from verifier_worker.core.trust import withdrawal_of
 from verifier_worker.ports import TrustObjects
 
 
@@ -110,7 +110,7 @@ class Trusts:
             distributors=self._scope.mint.keys,
             stamps=self._scope.stamps,
             policies=Policies(self._scope.policy, compile_policy),
-            on_trial=not self._scope.stated,  # then everything counts as current
+            on_trial=True,  # without statements of what is current
         )
 
 
@@ -126,7 +126,6 @@ def _key(store: TrustStore, objects: MemoryObjects) -> bytes:
         sorted(store._seen),
         sorted(store._handles.by_id),
         store._handles.newest,
-        sorted((each.key_id, each.number) for each in store._statements._newest.values()),
         merged,
     )
     return hashlib.sha256(repr(facts).encode()).digest()
@@ -138,13 +137,9 @@ def newest(state: TrustState, kind: TopicKind) -> Message | None:
     return max(of_kind, key=lambda message: message.truth.version, default=None)
 
 
-def acceptable_files(state: TrustState, now_us: int) -> frozenset[bytes]:
-    """What the newest reference values list; also what earlier ones listed, until the next wait (``remeasure_s``)."""
-    sets = [(message, at_us) for message, at_us in state.history if message is not None and message.truth.files]
-    latest, at_us = max(sets, key=lambda each: each[0].truth.version)
-    if at_us < now_us:
-        return latest.truth.files
-    return frozenset().union(*(message.truth.files for message, _ in sets))
+def knows_handle(state: TrustState, handle: HandleId | str) -> bool:
+    """Whether the verifier was given this handle."""
+    return handle in state.given
 
 
 def view_key(state: TrustState, now_us: int, scope: Scope) -> bytes:
@@ -158,7 +153,6 @@ def view_key(state: TrustState, now_us: int, scope: Scope) -> bytes:
             sorted(view.handles),
             view.newest,
             view.policy.label if view.policy is not None else "",
-            (view.missing, view.current, withdrawal_of(view, scope.ueid)),
             (references.label, references.missing, sorted(references.narrower), sorted(references.ended.items())),
         )
         state.views[index] = hashlib.sha256(repr(facts).encode()).digest()

@@ -1,4 +1,4 @@
-"""One verifier: the real functions of ``verifier_worker/core/decision.py``, trust store and state codec.
+"""One verifier: the real ``decide_push``, ``decide_handle``, ``decide_silence``, trust store and state codec.
 
 The decisions are pure: for equal states, messages and trust they are asked once and remembered.
 """
@@ -202,12 +202,11 @@ class Verifier:
             return Outcome(event=event, after=at, refused=refused, duplicate=refused is None)
         problem = "" if refused is None else "an object that was refused changed the trust store"
         after = replace(at, trust=trust)
-        decide = {TopicKind.HANDLES: decision.decide_handle, TopicKind.STATEMENTS: decision.decide_withdrawal}
-        if at.kept.state is None or message.kind not in decide:
+        if at.kept.state is None or message.kind != TopicKind.HANDLES:
             return Outcome(event=event, after=after, refused=refused, problem=problem)
         now_us = self.scope.time_us(at.waits)
         view = trust.store.trust(now_us, self.scope.ueid)
-        resolved = decide[TopicKind(message.kind)](self.scope.ueid, at.kept.state, now_us, view, self.name)
+        resolved = decision.decide_handle(self.scope.ueid, at.kept.state, now_us, view, self.name)
         if resolved is None:
             return Outcome(event=event, after=after, refused=refused, problem=problem)
         after = replace(after, kept=self._keep(resolved.state))

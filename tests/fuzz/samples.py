@@ -135,6 +135,8 @@ secure_boot = true
 loaders = ["abababababababababababababababababababababababababababababababab"]
 [ima]
 exclude = ["/var/cache/*"]
+agent = ["/opt/*/agent", "/usr/bin/attester-agent"]
+required = ["/etc/ima/ima-policy"]
 [weights]
 file-unexpected = "warning"
 [[rules]]

@@ -40,6 +40,8 @@ result_lifetime_s = 60.0
 [logs]
 tcg2 = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
 ima = [10]
+[ima]
+agent = []
 """
 SETTINGS = """\
 name = "verifier-1"

@@ -14,12 +14,11 @@ from tests.exploration.scope import Scope
 from tests.exploration.search import Move, explore
 from tests.exploration.worlds import explore_verifier
 from verifier_worker.adapters import trust_store
-from verifier_worker.core import conclusion, decision, state_codec, step
+from verifier_worker.core import conclusion, state_codec, step
 from verifier_worker.core.checks import admission, appraisal
 from verifier_worker.core.clock_changes import ClockChange
 from verifier_worker.core.lasting import Lasting
 from verifier_worker.core.state import AttesterState
-from verifier_worker.core.statements import Current
 
 
 @pytest.fixture(autouse=True)
@@ -41,13 +40,6 @@ def test_three_messages_with_every_swap_of_an_unsigned_part() -> None:
     found = explore_verifier(Scope(count=3), waits=0)
     assert found.problem == "", found.trace
     assert found.whole
-
-
-def test_statements_of_what_is_current_in_every_order() -> None:
-    found = explore_verifier(Scope(count=4, alter=False, stated=True), waits=1)
-    assert found.problem == "", found.trace
-    assert found.whole
-    assert "affirming, fresh" in found.seen
 
 
 def test_two_verifiers_and_a_board_get_three_messages_in_every_order() -> None:
@@ -136,36 +128,6 @@ def test_it_finds(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = explore_verifier(Scope(count=count, alter=False), waits=0)
     assert words in found.problem, found
     assert found.trace
-
-
-def _old_trust_is_good_enough(patch: pytest.MonkeyPatch) -> None:
-    checks = _without("trust_is_current", appraisal.MOMENT_CHECKS)
-    patch.setattr(appraisal, "MOMENT_CHECKS", checks)
-
-
-def _withdrawn_is_good_enough(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(admission, "ADMISSION", _without("endorsement_is_in_force", admission.ADMISSION))
-    patch.setattr(decision, "decide_withdrawal", lambda *_: None)
-
-
-def _unlisted_sets_are_in_force(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(trust_store.TrustStore, "_in_force", lambda store: store._references)
-    patch.setattr(trust_store.TrustStore, "_of_set", lambda *_: Current(2**40, 2**40))
-
-
-STATED_FAULTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
-    "old trust": (_old_trust_is_good_enough, "affirms behind an old statement"),
-    "withdrawn endorsements": (_withdrawn_is_good_enough, "affirms what the statement withdraws"),
-    "unlisted sets": (_unlisted_sets_are_in_force, "affirms what the statement withdraws"),
-}
-
-
-@pytest.mark.parametrize("name", STATED_FAULTS)
-def test_with_statements_it_finds(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    put_in, words = STATED_FAULTS[name]
-    put_in(monkeypatch)
-    found = explore_verifier(Scope(alter=False, stated=True), waits=1)
-    assert words in found.problem, found
 
 
 def _a_board_that_believes_the_last_word(patch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,7 @@ from schemas.tpm.public import TpmPublic, parse_public
 from schemas.transitions import TransitionKind
 from tests.builders import tpm_bytes
 from tests.builders.log_bytes import ima_ng, ima_record, measured, spec_id_record
+from verifier_worker.core.policy.ima_demands import ImaTable
 from verifier_worker.core.policy.policy_file import AppraisalPolicy, LogsTable, PolicyTable, check_policy
 from verifier_worker.core.statements import Current
 from verifier_worker.core.trust import Trust, endorsed_key, merge_references
@@ -42,6 +43,7 @@ from verifier_worker.core.trust import Trust, endorsed_key, merge_references
 T0_US = 1_800_000_000_000_000
 SELECTION = "sha256:0-10"
 ALWAYS_CURRENT = Current(2**37, 2**40)  # stated in the far future
+NO_AGENT = ImaTable(agent=())
 
 
 def make_handle(number: int = 0, *, time_us: int = T0_US, accuracy_us: int = 0, lifetime_s: int = 300) -> Handle:
@@ -104,6 +106,10 @@ class FakeDevice:
         self.cel_logs = {}
         for index in range(8):
             self.measure_boot(index, b"firmware %d" % index)
+        self.measure_aggregate()
+
+    def measure_aggregate(self) -> None:
+        """The first entry of a kernel."""
         aggregate = hashlib.sha256(b"".join(self.pcrs[index] for index in range(10))).digest()
         self.measure_record(_ima_digest(b"boot_aggregate", aggregate))
 
@@ -270,7 +276,7 @@ GOOD_FILES = {b"/usr/bin/true": b"true", b"/usr/bin/false": b"false", b"/usr/bin
 
 
 def make_policy(**changes: object) -> AppraisalPolicy:
-    """A policy as the demo has it."""
+    """A policy as the demo has it, but a device in memory runs no agent, so its list need not hold one."""
     values: dict[str, object] = {
         "id": "test",
         "version": 1,
@@ -278,6 +284,7 @@ def make_policy(**changes: object) -> AppraisalPolicy:
         "reference_values": ("good",),
         "deadline_s": 10.0,
         "logs": LogsTable(tcg2=tuple(range(10)), ima=(10,)),
+        "ima": NO_AGENT,
         **changes,
     }
     return check_policy(PolicyTable(**values))  # type: ignore[arg-type]  # fields by name

@@ -45,6 +45,8 @@ remeasure_s = 30
 [logs]
 tcg2 = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
 ima = [10]
+[ima]
+agent = []
 """
 GOOD = ((b"/usr/bin/true", b"true"), (b"/usr/bin/cat", b"cat"))
 

@@ -6,7 +6,7 @@ from schemas.hashes import BY_NAME, SHA1
 from schemas.ima.template import BOOT_AGGREGATE
 from schemas.replay.log_replay import ReplayState
 from schemas.tpm.pcr import PcrSelection, PcrValues, initial_value
-from verifier_worker.core.measured import add_unexpected
+from verifier_worker.core.measured_files import add_unexpected
 from verifier_worker.core.state import Measured
 
 
@@ -23,7 +23,9 @@ def judge_aggregates(measured: Measured, state: ReplayState, unlogged: PcrValues
     measured = replace(measured, aggregates=())
     for label, digest in waiting:
         agrees = _boot_aggregate_agrees(label, digest, state, unlogged, selection)
-        if agrees is None:
+        if agrees is None and (label, digest) == measured.first_aggregate:
+            measured = replace(measured, aggregate_unverified=True)
+        elif agrees is None:
             measured = add_unexpected(measured, digest, BOOT_AGGREGATE.decode())
         elif not agrees:
             measured = replace(measured, aggregate_differs=True)
@@ -40,8 +42,9 @@ def _boot_aggregate_agrees(
     than 5.8 take 0-7 in the SHA-256 bank, too).
 
     Returns:
-        None if the quote does not cover these PCRs in this bank. Then nothing proves their values, and an entry that
-        claims to be a boot aggregate is an unexpected file.
+        None if the quote does not cover these PCRs in this bank. Then nothing proves their values. The first entry of a
+        list is a boot aggregate that nobody can verify. A later one, unless it repeats the first, is a file that has
+        this name, and unexpected.
     """
     bank = BY_NAME.get(label.rpartition(b":")[2].decode("ascii", "replace"))
     if bank is None:

@@ -13,7 +13,8 @@ from schemas.reasons import Reason
 from schemas.reasons.table import REASONS
 from verifier_worker.core.finding import Finding, register_text
 from verifier_worker.core.measured_events import may_name_an_event
-from verifier_worker.core.policy.policy_file import AppraisalPolicy, is_excluded
+from verifier_worker.core.policy.ima_demands import is_excluded
+from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.trust import References
 
 MAX_LASTING: Final = 32
@@ -30,12 +31,15 @@ class Lasting:
             such findings, under other reference values or another policy.
         more_label: the policy and reference values under which they were found.
         of_earlier_boot: the device has rebooted since; the first settled quote of the new boot replaces them.
+        outlived_tpm: the device reported that its TPM was reset while its kernel ran on, as by a hibernation. The IMA
+            list of that kernel can no longer be proven. It stays so until the device reports a reboot.
     """
 
     findings: tuple[Finding, ...] = ()
     more: frozenset[Reason] = frozenset()
     more_label: str = ""
     of_earlier_boot: bool = False
+    outlived_tpm: bool = False
 
 
 NOTHING: Final = Lasting()
@@ -58,7 +62,7 @@ def after_settled_quote(
         unlisted: reasons of findings that the checks counted without listing them.
         label: policy and reference values under which the logs were measured.
     """
-    kept = NOTHING if lasting.of_earlier_boot else lasting
+    kept = Lasting(outlived_tpm=lasting.outlived_tpm) if lasting.of_earlier_boot else lasting
     known = {_key(finding) for finding in kept.findings}
     new = [finding for finding in found if lasts(finding) and _key(finding) not in known]
     room = MAX_LASTING - len(kept.findings)
@@ -67,7 +71,18 @@ def after_settled_quote(
         return kept
     if kept.more_label == label:
         more |= kept.more
-    return Lasting(findings=(*kept.findings, *new[:room]), more=frozenset(more), more_label=label if more else "")
+    findings = (*kept.findings, *new[:room])
+    return replace(kept, findings=findings, more=frozenset(more), more_label=label if more else "")
+
+
+def over_reset(lasting: Lasting, *, hibernated: bool) -> Lasting:
+    """After a TPM reset.
+
+    Args:
+        lasting: before it.
+        hibernated: the device reports that its kernel ran on. Then nothing ended: what was found stays found.
+    """
+    return replace(lasting, of_earlier_boot=not hibernated, outlived_tpm=hibernated)
 
 
 def with_found(lasting: Lasting, found: Iterable[Finding]) -> Lasting:
@@ -114,13 +129,15 @@ def _is_covered(finding: Finding, policy: AppraisalPolicy, references: Reference
         case Reason.FILE_UNEXPECTED:
             known = finding.digest in references.files or finding.digest in accepted
             is_path = not may_name_an_event(finding.detail)
-            return known or (is_path and is_excluded(policy.excluded, finding.detail))
+            return known or (is_path and is_excluded(policy.ima.excluded, finding.detail))
         case Reason.PCR_UNEXPECTED:
             return _register_is_covered(finding, references)
         case Reason.SECURE_BOOT_OFF:
             return not policy.secure_boot
         case Reason.TEST_KEYS_ENROLLED:
             return not policy.no_test_keys
+        case Reason.KERNEL_ARGUMENT_MISSING:
+            return finding.detail not in policy.arguments
         case Reason.BOOT_LOADER_UNEXPECTED:
             return not policy.loaders or finding.digest in policy.loaders
         case _:

@@ -85,6 +85,10 @@ class Measured:
         boot: facts from the boot log.
         aggregate_differs: a boot aggregate does not match the quoted PCRs.
         aggregates: label and digest of boot aggregates that wait for a quote that settles the PCRs.
+        first_aggregate: the first entry of the IMA list, if it is a boot aggregate.
+        aggregate_unverified: the quote does not cover the bank of that first entry.
+        seen: patterns of the policy that a file in the IMA list matched since this kernel started, sorted.
+        any_file: the IMA list holds a file that was measured since this kernel started.
         accepted: digests of lasting findings that a signed file has made acceptable since.
     """
 
@@ -97,6 +101,10 @@ class Measured:
     boot: BootFacts = field(default_factory=BootFacts)
     aggregate_differs: bool = False
     aggregates: tuple[tuple[bytes, bytes], ...] = ()
+    first_aggregate: tuple[bytes, bytes] | None = None
+    aggregate_unverified: bool = False
+    seen: tuple[str, ...] = ()
+    any_file: bool = False
     accepted: tuple[bytes, ...] = ()
 
 

@@ -26,7 +26,7 @@ from verifier_worker.core.finding import Finding
 from verifier_worker.core.lasting import Lasting
 from verifier_worker.core.state import AttesterState, Measured, SyncPoint, Verdict
 
-VERSION: Final = 6
+VERSION: Final = 7
 _MAX_BYTES: Final = 1024 * 1024
 
 
@@ -187,15 +187,21 @@ def _encode_measured(measured: Measured) -> list[object]:
         [list(item) for item in measured.unexpected],
         [measured.unexpected_total, measured.excluded],
         measured.violations,
-        [measured.aggregate_differs, [list(each) for each in measured.aggregates]],
+        [
+            *(measured.aggregate_differs, measured.aggregate_unverified),
+            [list(each) for each in measured.aggregates],
+            list(measured.first_aggregate) if measured.first_aggregate is not None else None,
+        ],
         _encode_boot(measured.boot),
         list(measured.accepted),
+        [list(measured.seen), measured.any_file],
     ]
 
 
 def _decode_measured(items: Any) -> Measured:  # noqa: ANN401 as above
-    label, owners, unexpected, (unexpected_total, excluded), violations, aggregate, boot, accepted = items
-    aggregate_differs, aggregates = aggregate
+    label, owners, unexpected, (unexpected_total, excluded), violations, aggregate, boot, accepted, shown = items
+    aggregate_differs, aggregate_unverified, aggregates, first_aggregate = aggregate
+    seen, any_file = shown
     return Measured(
         label=label,
         owners={(bank, index): tuple(names) for bank, index, *names in owners},
@@ -205,18 +211,22 @@ def _decode_measured(items: Any) -> Measured:  # noqa: ANN401 as above
         violations=violations,
         boot=_decode_boot(boot),
         aggregate_differs=aggregate_differs,
+        aggregate_unverified=aggregate_unverified,
         aggregates=tuple((name, digest) for name, digest in aggregates),
+        first_aggregate=(first_aggregate[0], first_aggregate[1]) if first_aggregate is not None else None,
         accepted=tuple(accepted),
+        seen=tuple(seen),
+        any_file=any_file,
     )
 
 
 def _encode_lasting(lasting: Lasting) -> list[object]:
     findings = [[each.reason, each.detail, each.digest] for each in lasting.findings]
-    return [findings, sorted(lasting.more), lasting.more_label, lasting.of_earlier_boot]
+    return [findings, sorted(lasting.more), lasting.more_label, lasting.of_earlier_boot, lasting.outlived_tpm]
 
 
 def _decode_lasting(items: Any) -> Lasting:  # noqa: ANN401 as above
-    findings, more, more_label, of_earlier_boot = items
+    findings, more, more_label, of_earlier_boot, outlived_tpm = items
     return Lasting(
         findings=tuple(
             Finding(reason=Reason(reason), detail=detail, digest=digest) for reason, detail, digest in findings
@@ -224,6 +234,7 @@ def _decode_lasting(items: Any) -> Lasting:  # noqa: ANN401 as above
         more=frozenset(Reason(reason) for reason in more),
         more_label=more_label,
         of_earlier_boot=of_earlier_boot,
+        outlived_tpm=outlived_tpm,
     )
 
 
@@ -263,13 +274,13 @@ def _encode_boot(boot: BootFacts) -> list[object]:
         [boot.version, boot.versions, boot.version_ended],
         [list(boot.images), boot.images_total, boot.images_unknown],
         [boot.secure_boot_value, boot.secure_boot_broken, boot.secure_boot_ended, boot.test_keys],
+        boot.load_options,
     ]
 
 
 def _decode_boot(items: Any) -> BootFacts:  # noqa: ANN401 as above
-    (version, versions, version_ended), (images, images_total, images_unknown), (value, broken, ended, test_keys) = (
-        items
-    )
+    (version, versions, version_ended), (images, images_total, images_unknown), secure_boot, load_options = items
+    value, broken, ended, test_keys = secure_boot
     return BootFacts(
         version=version,
         versions=versions,
@@ -281,4 +292,5 @@ def _decode_boot(items: Any) -> BootFacts:  # noqa: ANN401 as above
         secure_boot_broken=broken,
         secure_boot_ended=ended,
         test_keys=test_keys,
+        load_options=load_options,
     )

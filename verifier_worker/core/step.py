@@ -32,12 +32,12 @@ from verifier_worker.core.accounted import Accounted, unreported_resumes
 from verifier_worker.core.boot_aggregate import judge_aggregates
 from verifier_worker.core.checks.admission import AdmittedEvidence, admit
 from verifier_worker.core.checks.appraisal import missing_registers
-from verifier_worker.core.checks.transitions import account, report_transitions
+from verifier_worker.core.checks.transitions import account, report_transitions, reports_hibernation
 from verifier_worker.core.clock_changes import OUTCOMES, ClockChange
 from verifier_worker.core.clock_record import ClockRecord, next_epoch, went_back
 from verifier_worker.core.conclusion import conclude
 from verifier_worker.core.finding import Finding
-from verifier_worker.core.lasting import Lasting, with_found
+from verifier_worker.core.lasting import Lasting, over_reset, with_found
 from verifier_worker.core.measured import measure
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.reference_change import carry_over
@@ -94,6 +94,8 @@ def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, rece
     try:
         admitted = admit(topic_ueid, evidence, known, received_us, trust)
         base, findings, remeasure = _continue_from(known, admitted, trust)
+        if reports_hibernation(admitted):
+            base = replace(base, lasting=over_reset(base.lasting, hibernated=True))
         advanced, more, solicit = _advance(base, admitted, trust)
         solicit = solicit or remeasure
         findings += report_transitions(known, admitted)
@@ -170,7 +172,7 @@ def _continue_from(
         fresh = replace(_fresh(admitted, label, state), clock=clock, went_back=state.went_back or outcome.goes_back)
         lasting = with_found(fresh.lasting, unreported_resumes(state.accounted))  # their counts begin again, too
         if admitted.change is ClockChange.REBOOTED:
-            lasting = replace(lasting, of_earlier_boot=True)
+            lasting = over_reset(lasting, hibernated=False)
         fresh = replace(fresh, lasting=lasting)
         if outcome.reason is not None:
             findings.append(Finding(reason=outcome.reason))
@@ -292,7 +294,7 @@ def _replay(
     measured = _measured(base, outcome, policy, references)
     if measured.aggregates and settled:
         measured = judge_aggregates(measured, outcome.state, unlogged, policy.pcrs)
-    unchanged = base.settled and settled and not outcome.consumed and unlogged is base.unlogged
+    unchanged = base.settled and settled and not outcome.consumed and unlogged is base.unlogged and not body.claims
     advanced = _moved(
         base,
         admitted,
@@ -313,16 +315,8 @@ def _measured(base: AttesterState, outcome: Replayed, policy: AppraisalPolicy, r
     """With the entries that were replayed."""
     if not outcome.consumed:
         return base.measured
-    return measure(
-        base.measured,
-        outcome.consumed,
-        outcome.state,
-        references,
-        policy.pcrs,
-        policy.logs,
-        policy.excluded,
-        {finding.digest for finding in base.lasting.findings},
-    )
+    consumed, after, doubted = outcome.consumed, outcome.state, {finding.digest for finding in base.lasting.findings}
+    return measure(base.measured, consumed, after, references, policy.pcrs, policy.logs, policy.ima, doubted)
 
 
 def _merged_claims(base: AttesterState, body: EvidenceBody) -> Mapping[str, ClaimValue]:
@@ -346,12 +340,15 @@ def _mismatch(
 
     Raises:
         PeerError: ``log-replay-mismatch`` if the entries before this push were settled. Then the unsigned bytes of this
-            push are at fault. Anyone who carried them may have changed them, so the state stays.
+            push are at fault. Anyone who carried them may have changed them, so the state stays. If the IMA list
+            outlived the TPM, the attester's own entries may never reproduce a quote, and asking again is vain.
     """
     reason = Reason.LOG_REPLAY_MISMATCH
+    emptied = _fresh(admitted, base.measured.label, base)
+    if base.lasting.outlived_tpm:
+        return emptied, [Finding(reason=reason)], None
     if base.settled or not base.replay.next_index:
         raise PeerError(reason, "PCR values and logs do not reproduce the quoted PCR digest")
-    emptied = _fresh(admitted, base.measured.label, base)
     return emptied, [Finding(reason=reason)], _request(reason, emptied, admitted)
 
 

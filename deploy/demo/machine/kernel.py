@@ -8,6 +8,7 @@ import hashlib
 import os
 import queue
 import threading
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -16,11 +17,13 @@ from deploy.demo.machine.firmware_log import Firmware
 from deploy.demo.machine.ima_list import AGGREGATED_PCRS, PCR_INDEX, boot_aggregate, measurement
 from deploy.demo.machine.measuring import MeasuringTpm
 from deploy.demo.problem import DemoError
+from deploy.demo.reference_files import AGENT_PATH, AGENT_SOURCE
 from schemas.hashes import SHA256
 from schemas.tpm.pcr import PcrBankSelection, PcrSelection
 
 BOOT_LOG: Final = "binary_bios_measurements"
 IMA_LIST: Final = "binary_runtime_measurements"
+BOOT_ID: Final = "boot_id"  # of this device: all devices share this machine's kernel
 FILES_AT_BOOT: Final = 25
 FILE_EVERY_S: Final = 1.2
 _AGGREGATED: Final = PcrSelection(banks=(PcrBankSelection(algorithm=SHA256, indices=tuple(AGGREGATED_PCRS)),))
@@ -61,6 +64,8 @@ class Kernel:
         _write_new(self._directory / IMA_LIST, first.record)
         self._tpm.extend(PCR_INDEX, first.extensions(self._tpm.banks))
         self.entries = 1
+        _write_new(self._directory / BOOT_ID, str(uuid.uuid4()).encode())
+        self._measure(AGENT_SOURCE, AGENT_PATH)
         for path in self._files[:FILES_AT_BOOT]:
             self._measure(path)
         self._thread.start()
@@ -93,13 +98,13 @@ class Kernel:
         except DemoError as error:
             self.failure = str(error)
 
-    def _measure(self, path: Path) -> None:
+    def _measure(self, path: Path, listed: str | None = None) -> None:
         try:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").digest()
         except OSError:  # removed since the demo began; a removed file cannot run
             return
-        entry = measurement(str(path), digest)
+        entry = measurement(listed or str(path), digest)
         with (self._directory / IMA_LIST).open("ab", buffering=0) as log:
             log.write(entry.record)
         self._tpm.extend(PCR_INDEX, entry.extensions(self._tpm.banks))

@@ -12,7 +12,8 @@ from tests.attacks.scene import Scene
 from tests.attacks.seen import Seen, of_state
 from tests.worlds.device import make_references, make_trust
 from tests.worlds.step_bench import Bench
-from verifier_worker.core.policy.policy_file import ImaTable, LogsTable, LogTable
+from verifier_worker.core.policy.ima_demands import ImaTable
+from verifier_worker.core.policy.policy_file import LogsTable, LogTable
 
 RESET = Kind(by=Attacker.ROOT, goal="be affirmed after a PCR was reset to hide what it had measured")
 LOG = "cel/app"
@@ -63,7 +64,7 @@ def long(name: str) -> str:
 @RESET.ways("contraindicated", code=Reason.FILE_UNEXPECTED, moves=(short, long))
 def called_by_a_path_that_needs_no_value(scene: Scene, move: Callable[[str], str]) -> Seen:
     """As before; the policy excludes /tmp/* from the IMA list, and the bad entry of the CEL log is called so:"""
-    bench = _bench(ima=ImaTable(exclude=("/tmp/*",)))
+    bench = _bench(ima=ImaTable(exclude=("/tmp/*",), agent=()))
     bench.device.measure_file(LOG, "/etc/app.conf", b"good", 16)
     bench.take(bench.device.push())
     bench.device.measure_file(LOG, move("evil"), b"evil", 16)

@@ -104,7 +104,7 @@ def pcr_10_never_quoted(scene: Scene) -> Seen:
     return of_step(bench.take(bench.device.push()))
 
 
-@RUN.attack(BAD, code=Reason.FILE_UNEXPECTED)
+@RUN.attack("none", code=Reason.BOOT_AGGREGATE_UNVERIFIED)
 def called_boot_aggregate(scene: Scene) -> Seen:
     """A script of 320 bytes is called boot_aggregate; its bytes are sent as the PCR values that it aggregates."""
     bench = Bench(policy_changes={"pcrs": "sha256:10", "logs": LogsTable(ima=(10,))})

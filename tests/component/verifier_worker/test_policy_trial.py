@@ -41,6 +41,8 @@ deadline_s = 10
 [logs]
 tcg2 = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
 ima = [10]
+[ima]
+agent = []
 """
 ODD = b"/opt/odd"
 
@@ -138,7 +140,7 @@ def test_what_would_change_is_told_with_its_reasons_and_its_paths(
 
 
 def test_as_json_there_is_a_line_for_each_push(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
-    assert recorded.appraise(f"{POLICY}[ima]\nexclude = ['/opt/*']\n", "--json") == 0
+    assert recorded.appraise(f"{POLICY}exclude = ['/opt/*']\n", "--json") == 0
     pushes = [json.loads(line) for line in lines(capsys)]
     assert [(each["recorded"]["status"], each["tried"]["status"], each["differs"]) for each in pushes] == [
         ("affirming", "affirming", False),

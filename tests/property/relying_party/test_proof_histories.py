@@ -24,7 +24,7 @@ from schemas.topics import TopicKind
 from tests.worlds.device import GOOD_FILES, make_references
 from tests.worlds.proven_log import ProvenLog, go_on
 from tests.worlds.recorded_verifier import POLICY
-from verifier_worker.core.policy.policy_file import is_excluded
+from verifier_worker.core.policy.ima_demands import is_excluded
 
 STEPS = 45
 FILES = [*GOOD_FILES.items(), (b"/opt/odd", b"odd"), (b"/tmp/other", b"other")]
@@ -78,7 +78,7 @@ class History:
         trust = recording.trust.trust(recording.now_us, recording.device.ueid)
         policy, references = trust.policy, trust.references
         good = policy is not None and all(
-            digest in references.files or is_excluded(policy.excluded, path) for path, digest in self.ran
+            digest in references.files or is_excluded(policy.ima.excluded, path) for path, digest in self.ran
         )
         self.moments.append(Moment(at_us=recording.now_us, good=good))
 

@@ -1,12 +1,13 @@
 """How far a quote reaches into the logs, and how much of that travels at once."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attester_agent.core.log_window import Entries, choose_entries, cover
+from attester_agent.core.log_window import Coverage, Entries, choose_entries, cover, outlived
 from schemas.hashes import SHA256
 from schemas.replay.log_replay import Quoted, ReplayState
 from schemas.tpm.pcr import PcrSelection, PcrValues, composite_digest, extend, parse_selection_text
@@ -120,3 +121,17 @@ def test_any_log_arrives_whole_in_order_in_bounded_parts(sizes: list[int], budge
         assert sum(map(len, chosen)) <= budget or len(chosen) == 1
         sent += chosen
     assert tuple(sent) == records
+
+
+@pytest.mark.parametrize(
+    ("covered", "listed", "expected"),
+    [(5, 5, False), (5, 6, False), (5, 7, True), (1, 145, True), (9, 5, False), (5, 0, False)],
+)
+def test_a_quote_covers_all_that_was_listed_before_it_except_perhaps_the_last(
+    covered: int, listed: int, expected: bool
+) -> None:
+    coverage = Coverage(replay=EMPTY, totals={"ima": covered})
+    assert outlived(coverage, {"ima": listed}) is expected
+    assert not outlived(replace(coverage, problem="no prefix"), {"ima": listed})
+    assert not outlived(Coverage(replay=EMPTY, totals={}), {"ima": listed}), "it could not be read"
+    assert not outlived(coverage, {})

@@ -2,7 +2,14 @@
 
 import pytest
 
-from attester_agent.core.agent_state import AgentState, decode_state, encode_state, on_boot, on_machine_state
+from attester_agent.core.agent_state import (
+    AgentState,
+    decode_state,
+    encode_state,
+    on_boot,
+    on_machine_state,
+    on_outlived_list,
+)
 from attester_agent.core.transitions import KernelView, MachineState, has_woken, transitions_between
 from schemas.identifiers import Ueid
 from schemas.limits import MAX_TRANSITIONS
@@ -72,3 +79,29 @@ def test_the_state_remembers_transitions_of_this_boot_and_which_are_untold() -> 
     assert ([each.kind for each in slept.transitions], slept.unsent_transitions) == ([SUSPEND] * 3 + [HIBERNATE], 4)
     rebooted = on_machine_state(state, seen(KernelView(boot_id="b"), reset=2))
     assert (rebooted.transitions, rebooted.unsent_transitions) == ((), 0)
+
+
+def test_clearing_the_tpm_is_no_hibernation() -> None:
+    """TPM2_Clear sets the counters back and leaves the PCRs."""
+    assert transitions_between(seen(reset=7), seen(reset=0)) == ()
+
+
+def test_the_last_hibernation_is_kept_however_many_suspends_follow() -> None:
+    state = AgentState(ueid=Ueid(b"\x01" + bytes(32)), environment=b"e")
+    for now in (seen(), seen(reset=2), seen(reset=2, restart=MAX_TRANSITIONS - 1)):
+        state = on_machine_state(on_boot(state, now.reset_count), now)
+    assert [each.kind for each in state.transitions[:2]] == [HIBERNATE, SUSPEND]
+    for restart in range(MAX_TRANSITIONS, 3 * MAX_TRANSITIONS):
+        state = on_machine_state(state, seen(reset=2, restart=restart))
+        kinds = [each.kind for each in state.transitions]
+        assert kinds == [HIBERNATE] + [SUSPEND] * (MAX_TRANSITIONS - 1)
+    assert decode_state(encode_state(state)) == state
+
+
+def test_an_outlived_list_is_a_hibernation_once_for_each_reset() -> None:
+    state = AgentState(ueid=Ueid(b"\x01" + bytes(32)), environment=b"e", boot=4)
+    found = on_outlived_list(state, seen(reset=4, restart=1))
+    assert ([each.kind for each in found.transitions], found.unsent_transitions) == ([HIBERNATE], 1)
+    assert on_outlived_list(found, seen(reset=4, restart=2)) == found
+    again = on_outlived_list(on_boot(found, 5), seen(reset=5))
+    assert [each.reset_count for each in again.transitions] == [4, 5]

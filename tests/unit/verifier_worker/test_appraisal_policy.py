@@ -15,10 +15,10 @@ from tests.worlds.device import make_policy, make_trust
 from tests.worlds.step_bench import Bench
 from verifier_worker.adapters.loaded_files import compile_policy
 from verifier_worker.core.policy.cel_rules import FACTS, compile_rule
+from verifier_worker.core.policy.ima_demands import ImaTable
 from verifier_worker.core.policy.in_force import Choice, Policies
 from verifier_worker.core.policy.policy_file import (
     BootTable,
-    ImaTable,
     PolicyTable,
     RuleTable,
     check_policy,
@@ -154,7 +154,7 @@ def test_a_told_reason_can_be_made_to_count() -> None:
 
 
 def test_excluded_paths_need_no_reference_value_and_are_counted() -> None:
-    bench = bench_with(ima=ImaTable(exclude=("/var/cache/*",)))
+    bench = bench_with(ima=ImaTable(exclude=("/var/cache/*",), agent=()))
     bench.device.run(b"/var/cache/font", b"1")
     bench.take(bench.device.push())
     assert bench.verdict() == (Tier.AFFIRMING, set())

@@ -26,11 +26,15 @@ def aggregate(bank: HashAlgorithm, last: int, pcrs: dict[HashAlgorithm, dict[int
 
 def measured(log: bytes, selection: PcrSelection = ALL, references: References = NOTHING) -> tuple[bool, list[str]]:
     """Whether an aggregate differs, and the files that nobody listed."""
+    found = judged(log, selection, references)
+    return found.aggregate_differs, [path for _, path in found.unexpected]
+
+
+def judged(log: bytes, selection: PcrSelection = ALL, references: References = NOTHING) -> Measured:
     state = ReplayState(banks=tuple(bank.algorithm for bank in selection.banks))
     whole = Replay(state, {IMA: log}).whole
     found = measure(Measured(), whole.consumed, whole.state, references, selection, {})
-    found = judge_aggregates(found, whole.state, PcrValues(PCRS), selection)
-    return found.aggregate_differs, [path for _, path in found.unexpected]
+    return judge_aggregates(found, whole.state, PcrValues(PCRS), selection)
 
 
 @pytest.mark.parametrize(
@@ -79,8 +83,33 @@ def test_an_aggregate_in_a_custom_template_is_refused() -> None:
         (ima_record(b"ima-ng", b"\xff:\0" + bytes(32), b"boot_aggregate\0"), "sha256:0-10"),
     ],
 )
-def test_where_the_quote_does_not_say_it_is_a_file_that_nobody_listed(log: bytes, selection: str) -> None:
-    assert measured(log, parse_selection_text(selection)) == (False, ["boot_aggregate"])
+def test_where_the_quote_does_not_say_nobody_can_verify_it(log: bytes, selection: str) -> None:
+    """``boot-aggregate-unverified``: it contradicts nothing. A kernel started by kexec repeats it."""
+    for repeated in (log, log * 2, log * 12):
+        found = judged(repeated, parse_selection_text(selection))
+        assert (found.aggregate_differs, found.unexpected, found.aggregate_unverified) == (False, (), True)
+
+
+@pytest.mark.parametrize("quoted", ["sha256:0-10", "sha1:0-10", "sha384:0-10"])
+def test_later_entries_of_that_name_are_files_unless_they_repeat_the_first(quoted: str) -> None:
+    """``file-unexpected``: a program without a path has its file's name, and its owner chooses the hash."""
+    selection = parse_selection_text(quoted)
+    (bank,) = (each.algorithm for each in selection.banks)
+    script = ima_record(b"ima-ng", b"sha512:\0" + SHA512.digest(b"evil"), b"boot_aggregate\0")
+    found = judged(aggregate(bank, 7 if bank == SHA1 else 9) + script, selection)
+    assert [path for _, path in found.unexpected] == ["boot_aggregate"]
+    assert not found.aggregate_unverified
+
+
+def test_equal_aggregates_are_one_however_often_the_machine_started_a_kernel() -> None:
+    file = ima_record(b"ima-ng", b"sha256:\0" + bytes(32), b"/bin/true\0")
+    listed = References(label="", missing=(), registers={}, files=frozenset({bytes(32)}))
+    assert measured((aggregate(SHA256, 9) + file) * 12, references=listed) == (False, [])
+
+
+def test_different_aggregates_are_files_when_there_are_too_many() -> None:
+    others = (ima_record(b"ima-ng", b"sha256:\0" + bytes([n]) * 32, b"boot_aggregate\0") for n in range(9))
+    assert measured(aggregate(SHA256, 9) + b"".join(others)) == (True, ["boot_aggregate"] * 2)
 
 
 def test_the_first_eight_pcrs_are_enough_for_an_aggregate_over_them() -> None:

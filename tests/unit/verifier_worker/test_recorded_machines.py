@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.boot_log.command_line import load_options_digest
 from schemas.boot_log.facts import BootFacts, SecureBoot
 from schemas.boot_log.records import parse_event, split_records
 from schemas.hashes import SHA256
@@ -102,3 +103,36 @@ def test_what_their_boot_logs_say_of_secure_boot_and_of_what_was_started(
     facts = BootFacts().after(events, [SHA256])
     assert facts.secure_boot is state
     assert facts.images_total == images
+
+
+COMMAND_LINES = {
+    "ima-sig-tcb": (Tier.AFFIRMING, None),
+    "plain": (Tier.CONTRAINDICATED, Reason.KERNEL_ARGUMENT_MISSING),
+    "rsa-two-banks": (Tier.CONTRAINDICATED, Reason.KERNEL_ARGUMENT_MISSING),
+    "secure-boot": (Tier.NONE, Reason.BOOT_UNKNOWN),
+    "grub-secure-boot": (Tier.NONE, Reason.BOOT_UNKNOWN),
+}
+
+
+@pytest.mark.parametrize("folder", RECORDINGS, ids=name)
+def test_pcr_9_proves_the_command_line_where_the_firmware_starts_the_kernel(folder: Path, tmp_path: Path) -> None:
+    """``kernel-argument-missing``. GRUB extends files first; OVMF for Secure Boot lets QEMU start its kernel."""
+    text = (folder / "policy.toml").read_text("utf-8") + '\n[boot]\narguments = ["ima_policy=*tcb*", "quiet"]\n'
+    (tmp_path / "policy.toml").write_text(text, "utf-8")
+    status, reason = COMMAND_LINES[folder.name]
+    for push in replay(folder, tmp_path / "policy.toml"):
+        verdict = push.state.verdict
+        assert verdict.status is status or Reason.FILE_UNEXPECTED in verdict.reasons, push.taken.findings
+        assert reason is None or reason in verdict.reasons
+
+
+def test_another_text_than_the_one_that_was_measured_is_not_believed(tmp_path: Path) -> None:
+    folder = VECTORS / "ima-sig-tcb"
+    text = (folder / "policy.toml").read_text("utf-8") + '\n[boot]\narguments = ["ima_policy=tcb"]\n'
+    (tmp_path / "policy.toml").write_text(text, "utf-8")
+    push = next(iter(replay(folder, tmp_path / "policy.toml")))
+    boot = push.state.measured.boot
+    claimed = push.state.claims["kernel-command-line"]
+    assert isinstance(claimed, str)
+    assert boot.load_options == load_options_digest(claimed, SHA256)
+    assert boot.load_options != load_options_digest(f"{claimed} evil", SHA256)

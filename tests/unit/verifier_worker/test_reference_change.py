@@ -15,7 +15,8 @@ from tests.builders.file_signing import file_key
 from tests.worlds.device import GOOD_FILES, T0_US, make_handle, make_policy, make_references
 from tests.worlds.step_bench import Bench
 from verifier_worker.core.conclusion import resolve
-from verifier_worker.core.policy.policy_file import ImaTable, LogsTable
+from verifier_worker.core.policy.ima_demands import ImaTable
+from verifier_worker.core.policy.policy_file import LogsTable
 from verifier_worker.core.reference_change import carry_over
 from verifier_worker.core.trust import References, merge_references, succeed
 
@@ -205,7 +206,7 @@ def test_a_key_taken_away_is_as_a_file_taken_away() -> None:
 
 def test_a_policy_that_judges_otherwise_starts_over(fleet: Fleet) -> None:
     fleet.publish(files=GOOD | files(NEW))
-    fleet.trust = replace(fleet.trust, policy=make_policy(ima=ImaTable(exclude=("/srv/a",))))
+    fleet.trust = replace(fleet.trust, policy=make_policy(ima=ImaTable(exclude=("/srv/a",), agent=())))
     fleet.take(fleet.device.push())
     assert Reason.BASELINE_REQUIRED in fleet.verdict()[1]
     assert fleet.now_us > T0_US

@@ -123,7 +123,7 @@ def test_the_boot_aggregate_is_no_licence_for_a_script() -> None:
     assert taken.refused is not None
     assert taken.refused.reason is Reason.PCR_VALUES_MISMATCH
     bench.take(device.sign(body, {"ima": push.unsigned_increments["ima"]}, {}))
-    assert bench.verdict() == (Tier.CONTRAINDICATED, {Reason.FILE_UNEXPECTED})
+    assert bench.verdict() == (Tier.NONE, {Reason.BOOT_AGGREGATE_UNVERIFIED})
 
 
 def test_an_aggregate_of_zeros_is_not_taken_where_no_quote_shows_the_bank_it_would_be_of() -> None:
@@ -138,7 +138,7 @@ def test_an_aggregate_of_zeros_is_not_taken_where_no_quote_shows_the_bank_it_wou
     device.pcrs[10] = bytes(32)
     device.measure_record(ima_record(b"ima-ng", b"sha256:\0" + bytes(32), b"boot_aggregate\0"))
     taken = bench.take(device.push())
-    assert bench.verdict() == (Tier.CONTRAINDICATED, {Reason.FILE_UNEXPECTED})
+    assert bench.verdict() == (Tier.NONE, {Reason.BOOT_AGGREGATE_UNVERIFIED})
     assert [finding.detail for finding in taken.findings] == ["boot_aggregate"]
 
 

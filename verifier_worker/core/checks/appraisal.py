@@ -20,7 +20,16 @@ from schemas.tpm.pcr import STARTUP_LOCALITIES, PcrSelection, initial_value
 from schemas.verdicts import Freshness, Tier, TrustClaim, Weight, overall_status
 from verifier_worker.core.accounted import unreported_resumes
 from verifier_worker.core.checks.appraisal_input import AppraisalInput, Check
-from verifier_worker.core.checks.secure_boot import loaders_are_as_required, secure_boot_is_as_required
+from verifier_worker.core.checks.ima_list import (
+    boot_aggregate_is_of_the_quoted_pcrs,
+    list_holds_what_it_must,
+    list_was_not_outlived,
+)
+from verifier_worker.core.checks.secure_boot import (
+    command_line_is_as_required,
+    loaders_are_as_required,
+    secure_boot_is_as_required,
+)
 from verifier_worker.core.finding import Finding, register_text
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.state import AttesterState, Verdict
@@ -220,12 +229,6 @@ def files_were_measured_soundly(given: AppraisalInput) -> Iterator[Finding]:
         yield Finding(reason=Reason.FILE_MEASUREMENT_VIOLATED)
 
 
-def boot_aggregate_is_of_the_quoted_pcrs(given: AppraisalInput) -> Iterator[Finding]:
-    """The IMA list and the quoted PCRs are of the same boot."""
-    if given.state.measured.aggregate_differs:
-        yield Finding(reason=Reason.BOOT_AGGREGATE_MISMATCH, detail="boot_aggregate")
-
-
 def banks_are_as_strong_as_their_names(given: AppraisalInput) -> Iterator[Finding]:
     """Only reported: in a bank that the kernel extends with padded SHA-1, only SHA-1 binds the IMA list."""
     for bank, mode in given.state.replay.ima_bank_modes.items():
@@ -256,6 +259,7 @@ MOMENT_CHECKS: Final[tuple[Check, ...]] = (
     resettable_logs_are_meant,
     logs_are_complete,
     resumes_are_reported,
+    list_was_not_outlived,
     clock_was_stored,
 )
 # Run when PCRs, logs, policy or reference values changed: nothing else changes their findings.
@@ -266,8 +270,10 @@ MEASUREMENT_CHECKS: Final[tuple[Check, ...]] = (
     files_have_reference_values,
     files_were_measured_soundly,
     boot_aggregate_is_of_the_quoted_pcrs,
+    list_holds_what_it_must,
     secure_boot_is_as_required,
     loaders_are_as_required,
+    command_line_is_as_required,
     banks_are_as_strong_as_their_names,
 )
 
@@ -288,15 +294,16 @@ def affirming_vector(given: AppraisalInput) -> dict[TrustClaim, int]:
     """The trust vector without any finding: it affirms no more than the reference values cover (AR4SI, 2.3.4).
 
     An endorsed key is a recognised instance; one proven to be in a manufacturer's TPM is genuine hardware. Reference
-    values for PCRs give approved configuration and approved boot executables. Reference values for measured files give
-    only approved executables and files.
+    values for PCRs give approved configuration and approved boot executables. Reference values for files give only
+    approved executables and files, if the list holds a file: a list of boot entries alone shows none.
     """
     vector = {TrustClaim.INSTANCE_IDENTITY: 2}
     if given.genuine:
         vector[TrustClaim.HARDWARE] = 2
     if given.references.registers:
         vector.update({TrustClaim.CONFIGURATION: 2, TrustClaim.EXECUTABLES: 3})
-    if given.policy is not None and "ima" in given.policy.logs and (given.references.files or given.references.keys):
+    listed = given.policy is not None and IMA in given.policy.logs and given.state.measured.any_file
+    if listed and (given.references.files or given.references.keys):
         vector.update({TrustClaim.EXECUTABLES: 2, TrustClaim.FILE_SYSTEM: 2})
     return vector
 

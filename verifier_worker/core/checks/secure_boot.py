@@ -1,13 +1,18 @@
-"""Checks of Secure Boot, its keys and the boot images: those that the policy asks for and quoted PCRs vouch for."""
+"""Checks of the boot (Secure Boot, its keys, images, command line), as the policy asks and quoted PCRs vouch for."""
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Final
 
+from schemas.boot_log.command_line import COMMAND_LINE_PCR, arguments_of, load_options_digest
 from schemas.boot_log.facts import IMAGES_PCR, SECURE_BOOT_PCR, SecureBoot
 from schemas.hashes import SHA256
 from schemas.reasons import Reason
 from verifier_worker.core.checks.appraisal_input import AppraisalInput
 from verifier_worker.core.finding import Finding
 from verifier_worker.core.measured import boot_log_vouches
+
+_CLAIM: Final = "kernel-command-line"  # of the agent, unproven
 
 
 def secure_boot_is_as_required(given: AppraisalInput) -> Iterator[Finding]:
@@ -39,6 +44,27 @@ def loaders_are_as_required(given: AppraisalInput) -> Iterator[Finding]:
     more = boot.images_total - len(boot.images)
     if more > 0:
         yield Finding(reason=Reason.BOOT_LOADER_UNEXPECTED, detail=f"{more} boot images more than can be known")
+
+
+def command_line_is_as_required(given: AppraisalInput) -> Iterator[Finding]:
+    """The kernel's command line has each argument that the policy requires.
+
+    The attester claims the text; the first digest of PCR 9 proves it. A boot aggregate covers PCR 9, so nothing has
+    extended it after the kernel started.
+    """
+    policy, boot = given.policy, given.state.measured.boot
+    if policy is None or not policy.arguments:
+        return
+    strongest = max(given.state.replay.banks, key=lambda bank: bank.size)
+    text = given.state.claims.get(_CLAIM)
+    proven = isinstance(text, str) and boot.load_options == load_options_digest(text, strongest)
+    if not isinstance(text, str) or not proven or not _vouched(given, COMMAND_LINE_PCR):
+        yield Finding(reason=Reason.BOOT_UNKNOWN, detail=f"kernel command line (PCR {COMMAND_LINE_PCR})")
+        return
+    arguments = arguments_of(text)
+    for pattern in policy.arguments:
+        if not any(fnmatchcase(argument, pattern) for argument in arguments):
+            yield Finding(reason=Reason.KERNEL_ARGUMENT_MISSING, detail=pattern)
 
 
 def _vouched(given: AppraisalInput, index: int) -> bool:

@@ -38,6 +38,16 @@ def report_transitions(state: AttesterState | None, admitted: AdmittedEvidence) 
     yield from (Finding(reason=reason) for reason in dict.fromkeys(reasons))
 
 
+def reports_hibernation(admitted: AdmittedEvidence) -> bool:
+    """Whether the attester reports that its kernel ran on when the TPM was reset last.
+
+    The body signs it, and a full push repeats it. The TPM cannot tell a hibernation from a reboot, so an attester may
+    conceal one. Then its IMA list is too short: ``checks.ima_list``.
+    """
+    resets = (each.reset_count for each in admitted.evidence.body.transitions if each.kind is TransitionKind.HIBERNATE)
+    return admitted.quote.clock_info.reset_count in resets
+
+
 def account(state: AttesterState | None, admitted: AdmittedEvidence) -> Accounted:
     """Enters the push into the account of reported suspends; a new clock epoch begins a new one.
 

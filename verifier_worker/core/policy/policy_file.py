@@ -3,13 +3,12 @@
 A policy is a TOML text. :func:`check_policy` makes an :class:`AppraisalPolicy` of its table, or reports an error.
 """
 
-import fnmatch
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from schemas.boot_log.command_line import COMMAND_LINE_PCR
 from schemas.errors import ConfigError, PeerError
 from schemas.identifiers import parse_log_name
 from schemas.instants import SECOND_US
@@ -22,8 +21,8 @@ from schemas.tpm.pcr import PcrSelection, encode_selection, parse_selection_text
 from schemas.tpm.pcr_properties import resettable_among
 from schemas.verdicts import Weight
 from verifier_worker.core.policy.cel_rules import MAX_RULES, Rule, compile_rule
+from verifier_worker.core.policy.ima_demands import MAX_PATTERNS, ImaDemands, ImaTable, check_ima
 
-MAX_EXCLUDED: Final = 64
 _MAX_SECONDS: Final = 10 * 365 * 86_400
 _MAX_TRUST_AGE_S: Final = 31 * 86_400
 _SHA256_CHARACTERS: Final = 64
@@ -67,23 +66,13 @@ class BootTable:
         no_test_keys: no key in its databases may claim to be a test key (PCR 7).
         loaders: acceptable boot images (PCR 4), SHA-256 in hexadecimal: those that the firmware started, and those that
             they started. Empty: all images are acceptable.
+        arguments: patterns of arguments that the kernel's command line must have, such as ``ima_policy=tcb`` (PCR 9).
     """
 
     secure_boot: bool = False
     no_test_keys: bool = False
     loaders: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImaTable:
-    """Table ``[ima]``.
-
-    Attributes:
-        exclude: patterns of paths whose files need no reference value; ``*`` matches any characters, also ``/``. Anyone
-            who can write there can run any program: exclude data, not programs.
-    """
-
-    exclude: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +151,9 @@ class AppraisalPolicy:
     Attributes:
         label: ``id/version``.
         measures: digest of the settings that decide how a log entry is judged. If it changes, logs are judged again.
-        excluded: paths in the IMA list that need no reference value.
+        ima: demands on the IMA list.
         loaders: digests of acceptable boot images; empty if all are acceptable.
+        arguments: patterns of arguments that the kernel's command line must have.
         unmarked: logs that it gives PCRs that can be reset, without ``resettable = true``, with these PCRs, in words.
             Only a signed policy can have some: an earlier release took it.
         weights: those that differ from the default weights of reasons.
@@ -184,10 +174,11 @@ class AppraisalPolicy:
     drift_ppm: int
     trust_max_age_us: int
     remeasure_us: int
-    excluded: re.Pattern[str] | None
+    ima: ImaDemands
     secure_boot: bool
     no_test_keys: bool
     loaders: frozenset[bytes]
+    arguments: tuple[str, ...]
     unmarked: tuple[str, ...]
     weights: Mapping[Reason, Weight]
     rules: tuple[WeighedRule, ...]
@@ -234,8 +225,9 @@ def _check(table: PolicyTable) -> AppraisalPolicy:
     for name, indices in logs.items():
         if not indices <= covered:
             raise ConfigError(f"logs.{name}: PCRs {sorted(indices - covered)} are not in pcrs {table.pcrs!r}")
-    excluded = _check_patterns(table.ima.exclude)
-    measures = repr((sorted(table.ima.exclude), sorted((name, sorted(each)) for name, each in logs.items())))
+    listed = (sorted(table.ima.exclude), sorted((name, sorted(each)) for name, each in logs.items()))
+    wanted = (sorted(table.ima.agent), sorted(table.ima.required)) if IMA in logs else ()
+    measures = repr((*listed, *wanted))
     return AppraisalPolicy(
         label=f"{table.id}/{table.version}",
         measures=hashlib.sha256(encode_selection(pcrs) + measures.encode()).hexdigest()[:16],
@@ -251,10 +243,11 @@ def _check(table: PolicyTable) -> AppraisalPolicy:
         drift_ppm=table.drift_ppm,
         trust_max_age_us=int(table.trust_max_age_s * SECOND_US),
         remeasure_us=int(table.remeasure_s * SECOND_US),
-        excluded=excluded,
+        ima=check_ima(table.ima),
         secure_boot=table.boot.secure_boot,
         no_test_keys=table.boot.no_test_keys,
         loaders=_check_boot(table.boot, logs),
+        arguments=_check_arguments(table.boot.arguments, logs),
         unmarked=_unmarked(table.logs),
         weights=_check_weights(table.weights),
         rules=_check_rules(table.rules),
@@ -311,15 +304,6 @@ def _check_disjoint(logs: Mapping[str, frozenset[int]]) -> None:
             seen[index] = name
 
 
-def _check_patterns(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
-    if len(patterns) > MAX_EXCLUDED:
-        raise ConfigError(f"ima.exclude: {len(patterns)} patterns, the limit is {MAX_EXCLUDED}")
-    for pattern in patterns:
-        if not pattern.startswith("/") or pattern.strip("/*?") == "":
-            raise ConfigError(f"ima.exclude: {pattern!r}, expected a path below /, such as /var/cache/*")
-    return re.compile("|".join(map(fnmatch.translate, patterns))) if patterns else None
-
-
 def _check_boot(table: BootTable, logs: Mapping[str, frozenset[int]]) -> frozenset[bytes]:
     needed = {7} if table.secure_boot or table.no_test_keys else set()
     needed |= {4} if table.loaders else set()
@@ -332,6 +316,15 @@ def _check_boot(table: BootTable, logs: Mapping[str, frozenset[int]]) -> frozens
             raise ConfigError(f"boot.loaders: {text[:80]!r}, expected a SHA-256 in hexadecimal")
         loaders.add(bytes.fromhex(text))
     return frozenset(loaders)
+
+
+def _check_arguments(patterns: tuple[str, ...], logs: Mapping[str, frozenset[int]]) -> tuple[str, ...]:
+    """Only a boot aggregate shows that PCR 9 was not extended after the kernel had started."""
+    if patterns and not (COMMAND_LINE_PCR in logs.get(TCG2, ()) and IMA in logs):
+        raise ConfigError(f"boot.arguments: needs PCR {COMMAND_LINE_PCR} in logs.tcg2, and logs.ima")
+    if len(patterns) > MAX_PATTERNS or any(not pattern or len(pattern) > MAX_TEXT_BYTES for pattern in patterns):
+        raise ConfigError(f"boot.arguments: expected at most {MAX_PATTERNS} patterns of one argument each")
+    return patterns
 
 
 def _check_weights(table: Mapping[str, str]) -> dict[Reason, Weight]:
@@ -364,8 +357,3 @@ def _check_rules(tables: tuple[RuleTable, ...]) -> tuple[WeighedRule, ...]:
     if len({table.name for table in tables}) < len(tables):
         raise ConfigError("rules: two have the same name")
     return tuple(rules)
-
-
-def is_excluded(excluded: re.Pattern[str] | None, path: str) -> bool:
-    """Whether a policy's ``ima.exclude`` names the path; a path that climbs up is never excluded."""
-    return excluded is not None and "/../" not in path and excluded.fullmatch(path) is not None

@@ -18,6 +18,7 @@ UNDECIDED_CODES = {
     *("baseline-required", "sequence-gap", "log-gap", "log-incomplete", "log-missing", "log-resettable"),
     *("log-replay-mismatch", "log-malformed", "pcr-not-quoted", "boot-unknown", "bank-not-extended"),
     *("trust-stale", "endorsement-replaced", "attester-decommissioned"),
+    *("boot-aggregate-unverified", "ima-agent-missing", "ima-file-missing", "ima-list-outlived-tpm"),
 }
 STALE_CODES = {"handle-expired", "evidence-too-old", "evidence-overdue"}
 UNSYNCHRONISED_CODES = {"clock-epoch-mismatch", "clock-too-fast"}
@@ -33,6 +34,7 @@ VALUES = {
     "test-keys-enrolled": {CONFIGURATION: 96},
     "boot-loader-unexpected": {EXECUTABLES: 96},
     "attesting-key-revoked": {TrustClaim.INSTANCE_IDENTITY: 96},
+    "kernel-argument-missing": {CONFIGURATION: 96},
 }
 REPORTED_ONLY = {
     *("rebooted", "resumed", "woke-from-hibernation", "kernel-replaced", "tpm-cleared", "firmware-changed"),
@@ -40,7 +42,7 @@ REPORTED_ONLY = {
 }
 WARNING_AT_LEAST = {
     *("pcr-unexpected", "file-unexpected", "file-measurement-violated"),
-    *("secure-boot-off", "test-keys-enrolled", "boot-loader-unexpected"),
+    *("secure-boot-off", "test-keys-enrolled", "boot-loader-unexpected", "kernel-argument-missing"),
 }
 FREE_WEIGHT = (REPORTED_ONLY - {"sync-stamp-invalid"}) | {"transition-unreported"}
 LISTED = {
@@ -48,6 +50,7 @@ LISTED = {
     *("policy-conflict", "policy-rule", "policy-rule-failed", "reference-values-missing", "bank-not-extended"),
     "log-resettable",
     *("trust-stale", "policy-missing", "attesting-key-revoked", "attester-decommissioned", "endorsement-replaced"),
+    *("boot-aggregate-unverified", "ima-agent-missing", "ima-file-missing", "kernel-argument-missing"),
 }
 STATES = {
     *("trust-stale", "endorsement-replaced"),
@@ -75,6 +78,8 @@ STATES = {
         "policy-conflict",
         "transition-unreported",
     ),
+    *("boot-aggregate-unverified", "ima-agent-missing", "ima-file-missing", "ima-list-outlived-tpm"),
+    "kernel-argument-missing",
     *("ima-bank-padded-sha1", "audit-log-altered", "audit-log-truncated", "audit-log-forked", "audit-back-dated"),
     *("audit-pruned", "broker-unreachable", "broker-refused", "tpm-unreachable", "tpm-busy", "tpm-locked-out"),
     *("tpm-fatal", "log-unreadable", "store-unavailable", "configuration-invalid"),

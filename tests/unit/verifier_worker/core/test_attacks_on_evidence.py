@@ -20,7 +20,8 @@ from tests.builders.log_bytes import EV_NO_ACTION, agile_event, ima_ng, ima_reco
 from tests.worlds.device import make_policy, make_references, make_trust
 from tests.worlds.step_bench import APP, Bench, CelBench
 from verifier_worker.core.lasting import MAX_LASTING, Lasting
-from verifier_worker.core.policy.policy_file import ImaTable, LogsTable
+from verifier_worker.core.policy.ima_demands import ImaTable
+from verifier_worker.core.policy.policy_file import LogsTable
 from verifier_worker.core.state import AttesterState
 
 EVIL = (b"/tmp/evil", b"evil")
@@ -227,7 +228,7 @@ def test_no_policy_is_no_policy_that_covers_it(bad: Bench) -> None:
 
 
 def test_a_policy_that_excludes_the_path_takes_it_away(bad: Bench) -> None:
-    policy = make_policy(version=2, ima=ImaTable(exclude=("/tmp/*",)))
+    policy = make_policy(version=2, ima=ImaTable(exclude=("/tmp/*",), agent=()))
     bad.trust = make_trust(bad.device, handles=(bad.handle,), policy=policy)
     bad.device.sent, bad.device.previous = {}, None
     bad.take(bad.device.push())

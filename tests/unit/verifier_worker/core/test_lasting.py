@@ -10,7 +10,8 @@ from schemas.reasons import Reason
 from tests.worlds.device import make_policy
 from verifier_worker.core.finding import Finding, register_text
 from verifier_worker.core.lasting import MAX_LASTING, Lasting, after_settled_quote, lasts, reported, without_covered
-from verifier_worker.core.policy.policy_file import AppraisalPolicy, ImaTable
+from verifier_worker.core.policy.ima_demands import ImaDemands, ImaTable
+from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.trust import References
 
 POLICY = make_policy()
@@ -126,7 +127,7 @@ def test_a_listed_file_is_covered_and_the_others_stay() -> None:
 
 
 def test_an_excluded_path_is_covered() -> None:
-    excluding = replace(POLICY, excluded=re.compile("/2"))
+    excluding = replace(POLICY, ima=ImaDemands(excluded=re.compile("/2")))
     assert left(A, B, policy=excluding) == (A,)
 
 
@@ -218,6 +219,6 @@ def test_a_pcr_has_one_name() -> None:
 )
 def test_a_path_that_the_policy_excludes_is_a_path_of_the_ima_list(name: str, goes: bool) -> None:
     """Whoever writes a CEL log may call its entries by paths that the policy excludes from the IMA list."""
-    policy = make_policy(ima=ImaTable(exclude=("/tmp/*",)))
+    policy = make_policy(ima=ImaTable(exclude=("/tmp/*",), agent=()))
     found = Lasting(findings=(Finding(reason=Reason.FILE_UNEXPECTED, detail=name, digest=b"evil"),))
     assert without_covered(found, policy, NO_REFERENCES, ()) == (Lasting() if goes else found)

@@ -23,6 +23,7 @@ from tests.builders.log_bytes import field, ima_legacy, ima_ng, ima_record
 from tests.builders.owners import owners_in
 from verifier_worker.core.boot_aggregate import judge_aggregates
 from verifier_worker.core.measured import boot_log_vouches, measure, verify_claims
+from verifier_worker.core.policy.ima_demands import ImaDemands
 from verifier_worker.core.state import Measured
 from verifier_worker.core.trust import References
 
@@ -50,9 +51,15 @@ def add(
     explained: Mapping[str, frozenset[int]] | None = None,
     excluded: str | None = None,
 ) -> Measured:
-    pattern = re.compile(excluded) if excluded is not None else None
+    demands = ImaDemands(excluded=re.compile(excluded) if excluded is not None else None)
     return measure(
-        measured or Measured(label="old"), {name: consumed}, state, references, SELECTION, explained or {}, pattern
+        measured or Measured(label="old"),
+        {name: consumed},
+        state,
+        references,
+        SELECTION,
+        explained or {},
+        demands,
     )
 
 

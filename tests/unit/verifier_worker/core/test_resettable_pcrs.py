@@ -9,7 +9,7 @@ from schemas.messages.policy import SignedPolicy
 from schemas.reasons import Reason
 from schemas.tpm.pcr import parse_selection_text
 from schemas.verdicts import Tier
-from tests.worlds.device import make_policy
+from tests.worlds.device import NO_AGENT, make_policy
 from tests.worlds.step_bench import CelBench
 from verifier_worker.adapters.loaded_files import compile_policy
 from verifier_worker.core.policy.in_force import Policies
@@ -130,7 +130,7 @@ def test_a_signed_policy_of_an_earlier_release_is_read_and_affirms_nothing() -> 
     text = (
         'id = "fleet"\npcrs = "sha256:0-11,14-16"\nreference_values = ["good"]\ndeadline_s = 10\n'
         "[logs]\ntcg2 = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11]\nima = [10]\n"
-        "cel = { app = [14], systemd = [11, 15], volatile = VOLATILE }\n"
+        "cel = { app = [14], systemd = [11, 15], volatile = VOLATILE }\n[ima]\nagent = []\n"
     )
     policies = Policies(None, compile_policy)
     bench = ResettableBench()
@@ -164,6 +164,7 @@ def test_such_a_policy_hides_nothing_that_is_bad() -> None:
         reference_values=("good",),
         deadline_s=10.0,
         logs=bench.logs(resettable=False),
+        ima=NO_AGENT,
     )
     bench.trust = replace(bench.trust, policy=read_policy(table))
     bench.push()

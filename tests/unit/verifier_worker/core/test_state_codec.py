@@ -84,16 +84,22 @@ FULL = AttesterState(
             secure_boot_broken=True,
             secure_boot_ended=False,
             test_keys=True,
+            load_options=b"\x0f" * 32,
         ),
         aggregate_differs=True,
         aggregates=((b"sha256", b"\x1b" * 32), (b"sha1", b"\x1c" * 20)),
         accepted=(b"\x1e" * 32,),
+        first_aggregate=(b"sha256", b"\x1b" * 32),
+        aggregate_unverified=True,
+        seen=("/a*", "/usr/bin/attester-agent"),
+        any_file=True,
     ),
     lasting=Lasting(
         findings=(Finding(reason=Reason.PCR_UNEXPECTED, detail="PCR sha1:4", digest=b"\x1f" * 20),),
         more=frozenset({Reason.FILE_UNEXPECTED, Reason.SECURE_BOOT_OFF}),
         more_label="policy good/0",
         of_earlier_boot=True,
+        outlived_tpm=True,
     ),
     verdict=Verdict(
         status=Tier.WARNING,
@@ -198,8 +204,8 @@ def test_the_types_of_what_comes_back_are_those_of_a_state() -> None:
 def test_the_stored_form_is_that_of_its_version() -> None:
     """Each change of the form needs another version; otherwise a verifier misreads the states of the release before."""
     encoded = encode_state(FULL)
-    assert cbor2.loads(encoded)[0] == 6
-    assert hashlib.sha256(encoded).hexdigest()[:16] == "a806812ee88e4aa3"
+    assert cbor2.loads(encoded)[0] == 7
+    assert hashlib.sha256(encoded).hexdigest()[:16] == "a85823a1cbb10dc3"
 
 
 def changed(index: int, value: object) -> bytes:
@@ -209,8 +215,8 @@ def changed(index: int, value: object) -> bytes:
 
 
 def test_a_state_of_another_version_reads_as_absent() -> None:
-    assert decode_state(changed(0, 6)) == FULL
-    for version in (5, 7, None):
+    assert decode_state(changed(0, 7)) == FULL
+    for version in (6, 8, None):
         assert decode_state(changed(0, version)) is None
 
 

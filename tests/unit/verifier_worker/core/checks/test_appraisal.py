@@ -392,6 +392,8 @@ def test_no_more_is_affirmed_than_the_reference_values_speak_of(given: Appraisal
     assert affirming_vector(replace(nothing, genuine=True)) == {INSTANCE: 2, HARDWARE: 2}
     registers = in_references(nothing, registers={SHA256: {0: frozenset()}})
     assert affirming_vector(registers) == {INSTANCE: 2, CONFIGURATION: 2, EXECUTABLES: 3}
+    assert affirming_vector(in_references(nothing, files=frozenset({b""}))) == {INSTANCE: 2}, "the list holds no file"
+    nothing, given = in_measured(nothing, any_file=True), in_measured(given, any_file=True)
     files = in_references(nothing, files=frozenset({b""}))
     assert affirming_vector(files) == {INSTANCE: 2, EXECUTABLES: 2, FILES: 2}
     keys = in_references(nothing, keys=(object(),))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from schemas.boot_log.command_line import COMMAND_LINE_PCR, load_options_digest
 from schemas.boot_log.facts import IMAGES_PCR, SECURE_BOOT_PCR, BootFacts, SecureBoot
 from schemas.hashes import SHA1, SHA256, SHA384, HashAlgorithm
 from schemas.reasons import Reason
@@ -12,7 +13,11 @@ from tests.builders.owners import owners_in
 from tests.worlds.device import ALWAYS_CURRENT, make_policy
 from tests.worlds.step_bench import Bench
 from verifier_worker.core.checks.appraisal_input import AppraisalInput
-from verifier_worker.core.checks.secure_boot import loaders_are_as_required, secure_boot_is_as_required
+from verifier_worker.core.checks.secure_boot import (
+    command_line_is_as_required,
+    loaders_are_as_required,
+    secure_boot_is_as_required,
+)
 from verifier_worker.core.finding import Finding
 from verifier_worker.core.policy.policy_file import BootTable
 
@@ -35,7 +40,8 @@ def given(
     bench.take(bench.device.push())
     state = bench.state
     assert state is not None
-    owned = {IMAGES_PCR: ("tcg2",), SECURE_BOOT_PCR: ("tcg2",)} if owners is None else owners
+    vouching = (IMAGES_PCR, SECURE_BOOT_PCR, COMMAND_LINE_PCR)
+    owned = dict.fromkeys(vouching, ("tcg2",)) if owners is None else owners
     return AppraisalInput(
         state=replace(
             state,
@@ -140,3 +146,41 @@ def test_a_weaker_bank_beside_sha256_does_not_matter() -> None:
     facts = BootFacts(images=(GOOD,), images_total=1)
     for banks in ((SHA1, SHA256), (SHA256, SHA1)):
         assert loaders(given(facts, banks=banks, quoted="sha1:0-10+sha256:0-10", loaders=(GOOD.hex(),))) == []
+
+
+TEXT = 'root=/dev/vda ima_policy="tcb secure_boot" nohibernate'
+STARTED = BootFacts(load_options=load_options_digest(TEXT, SHA256))
+UNKNOWN_LINE = [Finding(reason=Reason.BOOT_UNKNOWN, detail="kernel command line (PCR 9)")]
+
+
+def command_line(facts: AppraisalInput, claimed: object = TEXT) -> list[Finding]:
+    claims = {} if claimed is None else {"kernel-command-line": claimed}
+    state = replace(facts.state, claims=claims)  # type: ignore[arg-type]  # as an attester may claim
+    return list(command_line_is_as_required(replace(facts, state=state)))
+
+
+def test_the_command_line_has_the_arguments_or_lacks_them() -> None:
+    assert command_line(given(STARTED)) == []
+    assert command_line(replace(given(STARTED), policy=None)) == []
+    wanted = ("nohibernate", "ima_policy=*tcb*", "root=/dev/vda")
+    assert command_line(given(STARTED, arguments=wanted)) == []
+    wanted = ("hibernate", "ima_policy=tcb", "nohibernate")
+    missing = [Finding(reason=Reason.KERNEL_ARGUMENT_MISSING, detail=each) for each in wanted[:2]]
+    assert command_line(given(STARTED, arguments=wanted)) == missing
+
+
+@pytest.mark.parametrize("claimed", [None, TEXT + " ", TEXT.encode(), True, "", "nohibernate"])
+def test_a_command_line_that_pcr_9_does_not_prove_is_unknown(claimed: object) -> None:
+    assert command_line(given(STARTED, arguments=("nohibernate",)), claimed) == UNKNOWN_LINE
+
+
+def test_a_command_line_is_unknown_if_pcr_9_vouches_for_nothing() -> None:
+    asked = ("nohibernate",)
+    assert command_line(given(BootFacts(), arguments=asked)) == UNKNOWN_LINE
+    assert command_line(given(STARTED, owners={}, arguments=asked)) == UNKNOWN_LINE
+    assert command_line(given(STARTED, owners={9: ("cel/app", "tcg2")}, arguments=asked)) == UNKNOWN_LINE
+    assert command_line(given(STARTED, quoted="sha256:0-8,10", arguments=asked)) == UNKNOWN_LINE
+    both = given(STARTED, banks=(SHA256, SHA384), quoted="sha256:0-10+sha384:0-10", arguments=asked)
+    assert command_line(both) == UNKNOWN_LINE, "only the stronger bank proves it"
+    strong = BootFacts(load_options=load_options_digest(TEXT, SHA384))
+    assert command_line(given(strong, banks=(SHA256, SHA384), quoted="sha256:0-10+sha384:0-10", arguments=asked)) == []

@@ -12,11 +12,10 @@ from schemas.reasons import Reason
 from schemas.tpm.pcr import encode_selection, parse_selection_text
 from schemas.verdicts import Weight
 from verifier_worker.core.policy.cel_rules import MAX_RULES
+from verifier_worker.core.policy.ima_demands import MAX_PATTERNS, ImaTable
 from verifier_worker.core.policy.policy_file import (
-    MAX_EXCLUDED,
     AppraisalPolicy,
     BootTable,
-    ImaTable,
     LogsTable,
     LogTable,
     PolicyTable,
@@ -49,7 +48,7 @@ def test_what_a_policy_does_not_say_has_its_default() -> None:
     assert (made.deadline_us, made.result_lifetime_us) == (5_000_000, 300_000_000)
     assert (made.max_age_us, made.max_handle_age_us, made.grace_us) == (120_000_000, 300_000_000, 30_000_000)
     assert (made.drift_ppm, made.remeasure_us) == (150_000, 300_000_000)
-    assert (made.excluded, made.secure_boot, made.no_test_keys) == (None, False, False)
+    assert (made.ima.excluded, made.secure_boot, made.no_test_keys) == (None, False, False)
     assert (made.loaders, made.weights, made.rules) == (frozenset(), {}, ())
 
 
@@ -99,7 +98,7 @@ def test_every_problem_names_its_policy() -> None:
 def test_what_entries_are_judged_with_has_a_name_of_its_own() -> None:
     """Stored states hold it: if it were computed in another way, a fleet would be measured again after an update."""
     made = policy(logs=LogsTable(tcg2=(4, 0), ima=(10,)), ima=ImaTable(exclude=("/b/*", "/a/*")))
-    text = "(['/a/*', '/b/*'], [('ima', [10]), ('tcg2', [0, 4])])"
+    text = "(['/a/*', '/b/*'], [('ima', [10]), ('tcg2', [0, 4])], ['/usr/bin/attester-agent'], [])"
     expected = hashlib.sha256(encode_selection(made.pcrs) + text.encode()).hexdigest()[:16]
     assert made.measures == expected
     assert policy().measures == policy(version=9, deadline_s=7.0, boot=BootTable()).measures
@@ -112,10 +111,16 @@ def test_what_entries_are_judged_with_has_a_name_of_its_own() -> None:
         {"logs": LogsTable(ima=(10,))},
         {"logs": LogsTable(tcg2=(10,))},
         {"ima": ImaTable(exclude=("/a/*",))},
+        {"logs": LogsTable(ima=(10,)), "ima": ImaTable(agent=())},
+        {"logs": LogsTable(ima=(10,)), "ima": ImaTable(required=("/etc/ima/ima-policy",))},
     ],
 )
-def test_it_changes_with_the_pcrs_the_logs_and_the_excluded_paths(changes: dict[str, object]) -> None:
+def test_it_changes_with_the_pcrs_the_logs_and_the_paths(changes: dict[str, object]) -> None:
     assert policy(**changes).measures != policy().measures
+
+
+def test_where_no_ima_list_is_judged_its_demands_change_nothing() -> None:
+    assert policy(ima=ImaTable(agent=(), required=("/a",))).measures == policy().measures
 
 
 # -- PCRs and logs -----------------------------------------------------------------------------------------------------
@@ -246,7 +251,7 @@ def test_the_age_of_a_statement_is_bounded() -> None:
 
 
 def test_a_pattern_is_of_a_whole_path_and_there_may_be_several() -> None:
-    excluded = policy(ima=ImaTable(exclude=("/var/cache/*", "/tmp/a?"))).excluded
+    excluded = policy(ima=ImaTable(exclude=("/var/cache/*", "/tmp/a?"))).ima.excluded
     assert excluded is not None
     assert all(map(excluded.fullmatch, ("/var/cache/x", "/var/cache/x/y", "/tmp/ab")))
     assert not any(map(excluded.fullmatch, ("/var/cache", "/x/var/cache/x", "/tmp/abc", "/tmp/a")))
@@ -258,14 +263,14 @@ def test_a_pattern_is_below_the_root(pattern: str) -> None:
 
 
 def test_a_pattern_may_name_any_character_below_the_root() -> None:
-    excluded = policy(ima=ImaTable(exclude=("/X*",))).excluded
+    excluded = policy(ima=ImaTable(exclude=("/X*",))).ima.excluded
     assert excluded is not None
     assert excluded.fullmatch("/X11")
 
 
 def test_patterns_are_at_most_sixty_four() -> None:
-    assert policy(ima=ImaTable(exclude=("/a*",) * MAX_EXCLUDED)).excluded is not None
-    assert "65 patterns, the limit is 64" in problem(ima=ImaTable(exclude=("/a*",) * (MAX_EXCLUDED + 1)))
+    assert policy(ima=ImaTable(exclude=("/a*",) * MAX_PATTERNS)).ima.excluded is not None
+    assert "65 patterns, the limit is 64" in problem(ima=ImaTable(exclude=("/a*",) * (MAX_PATTERNS + 1)))
 
 
 # -- boot --------------------------------------------------------------------------------------------------------------
@@ -335,3 +340,13 @@ def test_rules_are_at_most_thirty_two() -> None:
 
 def test_a_policy_of_one_bank_covers_that_bank() -> None:
     assert (SHA256, 10) in policy().pcrs
+
+
+def test_arguments_need_a_boot_log_of_pcr_9_and_an_ima_list() -> None:
+    boot = BootTable(arguments=("ima_policy=tcb",))
+    assert policy(boot=boot, logs=LogsTable(tcg2=(9,), ima=(10,))).arguments == ("ima_policy=tcb",)
+    for logs in (LogsTable(tcg2=(9,)), LogsTable(tcg2=(8,), ima=(10,)), LogsTable(ima=(10,)), LogsTable()):
+        assert "boot.arguments: needs PCR 9 in logs.tcg2, and logs.ima" in problem(boot=boot, logs=logs)
+    for wrong in (("",), ("x" * (MAX_TEXT_BYTES + 1),), ("a",) * (MAX_PATTERNS + 1)):
+        assert "boot.arguments: expected" in problem(boot=BootTable(arguments=wrong), logs=ALL_BOOT_PCRS)
+    assert policy(boot=BootTable(arguments=("x" * MAX_TEXT_BYTES,) * MAX_PATTERNS), logs=ALL_BOOT_PCRS).arguments

@@ -77,8 +77,12 @@ def sides_of(
 
 
 def _appraised(objects: ProofObjects, before: int | None, after: int | None) -> dict[int, _Appraised]:
-    """Replays the pushes; returns result and measurements of each side, by index."""
-    replay, appraised = BootReplay(), dict[int, _Appraised]()
+    """Replays the pushes; returns result and measurements of each side, by index.
+
+    A push between the sides need not replay: the verifier may have dropped it, for a reason that its result does not
+    show here. Then the next side needs a baseline after it.
+    """
+    replay, appraised, failed = BootReplay(), dict[int, _Appraised](), None
     wanted = {each for each in (before, after) if each is not None}
     pushes = [push for push in objects.pushes if push.index <= max(wanted, default=-1)]
     for push, following in zip_longest(pushes, pushes[1:]):
@@ -91,7 +95,12 @@ def _appraised(objects: ProofObjects, before: int | None, after: int | None) -> 
                 earlier = appraised.get(before) if before is not None and push.index == after else None
                 appraised[push.index] = _appraise(push, objects, replay, earlier)
         except PeerError as error:
-            raise PeerError(error.reason, f"entry {push.index}: {error.detail}") from error
+            problem = PeerError(error.reason, f"entry {push.index}: {error.detail}")
+            if push.index in wanted:
+                raise (
+                    failed if failed is not None and error.reason is Reason.BASELINE_REQUIRED else problem
+                ) from error
+            replay, failed = BootReplay(), problem
     return appraised
 
 

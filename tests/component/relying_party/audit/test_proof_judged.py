@@ -453,6 +453,22 @@ def test_a_push_that_was_lost_was_not_looked_at(tmp_path: Path, at_end: ExitStac
     assert any("lost on the way, or left out" in each for each in answer.missing)
 
 
+def test_a_push_of_fewer_pcrs_in_between_does_not_end_the_check(tmp_path: Path, at_end: ExitStack) -> None:
+    """The verifier dropped it, and asked for everything again."""
+
+    def fewer(recording: Recording) -> None:
+        recording.device.selection = parse_selection_text("sha256:0-9")
+        push(recording)
+        recording.device.selection = parse_selection_text("sha256:0-10")
+        begin_again(recording)
+        push(recording)
+
+    answer = answer_of(story(at_end, tmp_path, before=fewer))
+    assert answer.after is not None
+    assert answer.after.result.status == "affirming"
+    assert answer.verdict in {Verdict.YES, Verdict.UNKNOWN}
+
+
 # ── a verdict alone is no approval ───────────────────────────────────────────────────────────────────────────────────
 
 

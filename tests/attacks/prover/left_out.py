@@ -41,7 +41,7 @@ def approve(recording: Recording) -> None:
 
 def exclude(recording: Recording) -> None:
     """A later policy excludes its path."""
-    text = POLICY.replace('id = "test"\nversion = 1\n', 'id = "fleet"\n') + '[ima]\nexclude = ["/tmp/*"]\n'
+    text = POLICY.replace('id = "test"\nversion = 1\n', 'id = "fleet"\n') + 'exclude = ["/tmp/*"]\n'
     policy = SignedPolicy(id="fleet", version=1, signer="endorser", not_before_s=0, not_after_s=2**40, text=text)
     recording.take(TopicKind.POLICIES, "fleet", sign_policy(policy, recording.endorser))
     recording.pass_s(1)

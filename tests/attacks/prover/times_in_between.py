@@ -19,9 +19,8 @@ ROOT = Kind(
 NOBODY = Kind(
     by=Attacker.NOBODY, goal="have a proof say yes about a time at which the device was bad", layer=Layer.COMPONENT
 )
-WITH_PCR_16 = (
-    POLICY.replace('"sha256:0-10"', '"sha256:0-10,16"') + "cel = { app = { pcrs = [16], resettable = true } }\n"
-)
+CEL = "ima = [10]\ncel = { app = { pcrs = [16], resettable = true } }\n"
+WITH_PCR_16 = POLICY.replace('"sha256:0-10"', '"sha256:0-10,16"').replace("ima = [10]\n", CEL)
 APP = "cel/app"
 
 

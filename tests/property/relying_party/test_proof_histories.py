@@ -119,7 +119,7 @@ class History:
     def policy(self) -> None:
         recording = self.recording
         recording.versions["fleet"] += 1
-        more = self.dice.choice(("", '[ima]\nexclude = ["/tmp/*"]\n'))
+        more = self.dice.choice(("", 'exclude = ["/tmp/*"]\n'))
         policy = SignedPolicy(
             id="fleet",
             version=recording.versions["fleet"],

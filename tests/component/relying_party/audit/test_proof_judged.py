@@ -184,7 +184,7 @@ def test_values_that_were_outgoing_may_end(tmp_path: Path, at_end: ExitStack) ->
 
 
 def test_what_the_policy_excludes_is_no_question(tmp_path: Path, at_end: ExitStack) -> None:
-    policy = POLICY.replace("[logs]", '[ima]\nexclude = ["/var/cache/*"]\n[logs]')
+    policy = POLICY + 'exclude = ["/var/cache/*"]\n'
 
     def cached(recording: Recording) -> None:
         recording.device.run(b"/var/cache/x", b"anything")
@@ -301,7 +301,7 @@ def test_a_policy_that_changed_in_between_leaves_the_time_open(tmp_path: Path, a
 
 def test_a_policy_that_excludes_what_ran_since(tmp_path: Path, at_end: ExitStack) -> None:
     def excluded(recording: Recording) -> None:
-        publish_policy(recording, '[ima]\nexclude = ["/tmp/*"]\n')
+        publish_policy(recording, 'exclude = ["/tmp/*"]\n')
         begin_again(recording)
 
     proven = story(at_end, tmp_path, first=publish_policy, before=run_evil_and_push, after=excluded)
@@ -314,7 +314,7 @@ def test_another_text_of_the_verifiers_own_policy_is_another_policy(tmp_path: Pa
     """The operator of the verifier changes its file and restarts it, and leaves the version as it is."""
 
     def lax(recording: Recording) -> None:
-        recording.policy_text = POLICY.replace("[logs]", '[ima]\nexclude = ["/tmp/*"]\n[logs]')
+        recording.policy_text = POLICY + 'exclude = ["/tmp/*"]\n'
         recording.restart()
         begin_again(recording)
 
@@ -494,10 +494,8 @@ def test_a_file_whose_approval_was_withdrawn_and_not_judged_again_yet(tmp_path: 
 
 # ── PCRs that can be reset ───────────────────────────────────────────────────────────────────────────────────────────
 
-APP = (
-    POLICY.replace('pcrs = "sha256:0-10"', 'pcrs = "sha256:0-10,16,23"')
-    + "cel = { app = { pcrs = [16], resettable = true } }\n"
-)
+CEL = "ima = [10]\ncel = { app = { pcrs = [16], resettable = true } }\n"
+APP = POLICY.replace('pcrs = "sha256:0-10"', 'pcrs = "sha256:0-10,16,23"').replace("ima = [10]\n", CEL)
 
 
 def with_a_log_of_pcr_16(recording: Recording) -> None:

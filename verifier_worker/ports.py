@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from schemas.identifiers import Ueid
+from schemas.messages.result import Rejections
 from verifier_worker.core.state import AttesterState
 
 
@@ -59,11 +60,19 @@ class Pending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAttester:
-    """The state and the last result of one attester; empty for an unknown one."""
+    """The state and the last result of one attester; empty for an unknown one.
+
+    Attributes:
+        state: None before the first accepted push.
+        result: signed.
+        result_expires_us: when it expires.
+        refused_before: messages refused before the first accepted push, of an endorsed attester; not stored.
+    """
 
     state: AttesterState | None = None
     result: bytes | None = None
     result_expires_us: int = 0
+    refused_before: Rejections | None = None
 
 
 class TrustObjects(Protocol):

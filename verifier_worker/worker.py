@@ -37,7 +37,7 @@ from verifier_worker.core.decision import (
     decide_withdrawal,
 )
 from verifier_worker.core.state import AttesterState
-from verifier_worker.core.step import SolicitRequest
+from verifier_worker.core.step import SolicitRequest, one_more
 from verifier_worker.core.trust import Trust
 from verifier_worker.ports import Arrival, AuditLog, Outcome, Pending, StateStore, StoredAttester
 
@@ -274,7 +274,10 @@ class Worker:
             return None, None
         entry, received_us = self._entry(ueid, changed), received.received_us
         trust = self._trust(received_us, ueid)
-        decided = decide_push(ueid, entry.state, received.payload, received_us, trust, self._identity.name)
+        name, refused_before = self._identity.name, entry.refused_before
+        decided = decide_push(
+            ueid, entry.state, received.payload, received_us, trust, name, refused_before=refused_before
+        )
         solicit = (ueid, decided.solicit) if decided.solicit is not None else None
         if isinstance(decided, Decision):
             result_metrics.ACCEPTED.inc()
@@ -285,7 +288,9 @@ class Worker:
             result_metrics.DUPLICATES.inc()
             return _repeated_result(ueid, entry, received_us), None
         _report_refusal(received, decided.refused)
-        changed[ueid] = replace(entry, state=decided.state)
+        if decided.state is None and ueid in trust.endorsed:  # else strangers would fill the memory
+            refused_before = one_more(refused_before, decided.refused.reason, received_us)
+        changed[ueid] = replace(entry, state=decided.state, refused_before=refused_before)
         audit = _audit_entry(received, ueid, reasons=[decided.refused.reason], result=None, whole=False)
         self._progress.refused(decided.refused.reason)
         return Outcome(ueid=ueid, state=None, result=None, expires_us=0, audit=audit), solicit
@@ -334,7 +339,7 @@ class Worker:
 
     def _remember(self, changed: dict[Ueid, StoredAttester]) -> None:
         for ueid, entry in changed.items():
-            if entry.state is not None:
+            if entry.state is not None or entry.refused_before is not None:
                 self._cache[ueid] = entry
                 self._cache.move_to_end(ueid)
         while len(self._cache) > self._cached_states:

@@ -36,6 +36,7 @@ from schemas.messages.result import AttestationResult, Rejections, to_claims
 from schemas.messages.result_token import ResultFormat
 from verifier_worker.adapters.loaded_files import compile_local_policy, compile_policy
 from verifier_worker.adapters.trust_store import TrustStore
+from verifier_worker.audit.claim_values import leaves, shown
 from verifier_worker.audit.remembered_objects import RememberedObjects
 from verifier_worker.core import decision
 from verifier_worker.core.decision import DEVELOPER, Decision
@@ -46,7 +47,6 @@ from verifier_worker.core.state_codec import decode_state, encode_state
 from verifier_worker.core.trust import Trust
 
 Keys = Mapping[bytes, EllipticCurvePublicKey]
-_MOST_SHOWN: Final = 200  # characters of a value
 _UNANNOUNCED_US: Final = 60_000_000  # a worker checks deadlines twice a second
 _EMPTY: Final = hashlib.sha256(b"").digest()
 
@@ -288,10 +288,11 @@ class Rederivation:
         except PeerError as error:
             self._report("result", str(error))
             return
-        state = self._forget_refusals(attester, recorded)
+        rejections = self._counted_refusals(attester, recorded)
+        state = replace(attester.state, rejections=rejections) if attester.state is not None else None
         if entry.payload is not None:
             self._count_silence(state, entry.received_us)
-        derived = self._derive(entry, state, trust, self.anchors.verifier)
+        derived = self._derive(entry, state, trust, self.anchors.verifier, rejections)
         if isinstance(derived, str):
             self._report_differences(attester, [Problem(index=self._index, field="result", detail=derived)])
             return
@@ -314,7 +315,7 @@ class Rederivation:
         if entry.payload is not None or len(entry.reasons) != 1:
             self._report("entry", "a refused message has one reason, and no payload in the log")
             return
-        if attester.state is not None:
+        if attester.state is not None or (self._trust is not None and entry.ueid in self._trust.attesters):
             attester.refusals.append(Rejections(count=1, last=entry.reasons[0], last_us=entry.received_us))
 
     def _report_differences(self, attester: _Attester, differences: list[Problem]) -> bool:
@@ -325,26 +326,31 @@ class Rederivation:
         self.problems += differences
         return False
 
-    def _forget_refusals(self, attester: _Attester, recorded: AttestationResult) -> AttesterState | None:
-        """The state with the recorded number of refusals; with all of them if that number is impossible."""
-        state, refusals = attester.state, attester.refusals
-        if state is None:
-            return None
-        before = state.rejections.count if state.rejections is not None else 0
+    def _counted_refusals(self, attester: _Attester, recorded: AttestationResult) -> Rejections | None:
+        """The recorded number of refusals; all of them if that number is impossible."""
+        known, refusals = attester.state.rejections if attester.state is not None else None, attester.refusals
+        before = known.count if known is not None else 0
         kept = (recorded.rejections.count if recorded.rejections is not None else 0) - before
         if not 0 <= kept <= len(refusals):
             kept = len(refusals)
         self.counts.forgotten += len(refusals) - kept
-        if not kept:
-            return state
-        return replace(state, rejections=replace(refusals[-1], count=before + kept))
+        return replace(refusals[-1], count=before + kept) if kept else known
 
-    def _derive(self, entry: EvidenceEntry, state: AttesterState | None, trust: Trust, verifier: str) -> Decision | str:
+    def _derive(
+        self,
+        entry: EvidenceEntry,
+        state: AttesterState | None,
+        trust: Trust,
+        verifier: str,
+        rejections: Rejections | None,
+    ) -> Decision | str:
         """Decides again as the entry records; or the reason why no result is possible."""
         if entry.payload is not None:
             if hashlib.sha256(entry.payload).digest() != entry.digest:
                 return "the payload is not the one whose digest was recorded"
-            decided = decision.decide_push(entry.ueid, state, entry.payload, entry.received_us, trust, verifier)
+            decided = decision.decide_push(
+                entry.ueid, state, entry.payload, entry.received_us, trust, verifier, refused_before=rejections
+            )
             if isinstance(decided, Decision):
                 return decided
             if decided.refused is not None:
@@ -371,8 +377,8 @@ class Rederivation:
         form = ResultFormat(anchors.result_format)
         if result_token.signed_part(token) == result_token.to_be_signed(claims, self._key_id, form):
             return
-        recorded = dict(_leaves(result_token.unverified_claims(token)))
-        derived = dict(_leaves(json.loads(json.dumps(claims))))
+        recorded = dict(leaves(result_token.unverified_claims(token)))
+        derived = dict(leaves(json.loads(json.dumps(claims))))
         names = [name for name in {**recorded, **derived} if recorded.get(name) != derived.get(name)]
         for name in names:
             yield self._difference(name, recorded.get(name), derived.get(name))
@@ -382,19 +388,5 @@ class Rederivation:
             )
 
     def _difference(self, name: str, recorded: object, derived: object) -> Problem:
-        detail = f"recorded {_shown(recorded)}, derived {_shown(derived)}"
+        detail = f"recorded {shown(recorded)}, derived {shown(derived)}"
         return Problem(index=self._index, field=name, detail=detail)
-
-
-def _shown(value: object) -> str:
-    text = "nothing" if value is None else json.dumps(value)
-    return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "…"
-
-
-def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
-    """The values in nested claims, maps excluded, each with its path."""
-    if not isinstance(value, dict):
-        yield path, value
-        return
-    for name, inner in value.items():
-        yield from _leaves(inner, f"{path}/{name}" if path else str(name))

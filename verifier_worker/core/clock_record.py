@@ -17,9 +17,10 @@ class ClockRecord:
         first: the first one of this epoch with a known handle.
         last: the last one.
         timed: the last one that states the time since power-on; the attester chooses which of its proofs do.
-        rate_ppm: bounds of the clock's mean rate error since ``first``. Of a clock that is too fast or too slow, the
-            bounds that convicted it. Of the epoch before, while this one has measured nothing.
+        rate_ppm: bounds of the clock's mean rate error since ``first``, or the bounds that convicted it in this epoch;
+            None while this epoch has measured nothing.
         suspect: why this clock is not trusted at present; None if it is.
+        suspect_ppm: the bounds that convicted a clock that is too fast or too slow, of this epoch or an earlier one.
     """
 
     first: ClockAnchor | None = None
@@ -27,21 +28,22 @@ class ClockRecord:
     timed: ClockAnchor | None = None
     rate_ppm: tuple[int, int] | None = None
     suspect: Reason | None = None
+    suspect_ppm: tuple[int, int] | None = None
 
 
 def next_epoch(record: ClockRecord) -> ClockRecord:
     """The record after a reboot or a resume: the clock stood still or was set back, so its anchors are void.
 
     A clock that was set is trusted again, since the first proof of the new epoch synchronises it. A clock with a wrong
-    rate stays suspect.
+    rate stays suspect. The rate of the epoch before says nothing of this one.
     """
     suspect = record.suspect if record.suspect is not Reason.CLOCK_SET else None
-    return replace(record, first=None, last=None, timed=None, suspect=suspect)
+    return ClockRecord(suspect=suspect, suspect_ppm=record.suspect_ppm)
 
 
-def went_back(record: ClockRecord) -> ClockRecord:
+def went_back() -> ClockRecord:
     """The record after the clock ran back within an epoch: suspect until it has kept its rate for a while."""
-    return replace(record, first=None, last=None, timed=None, suspect=Reason.CLOCK_RAN_BACK)
+    return ClockRecord(suspect=Reason.CLOCK_RAN_BACK)
 
 
 def synchronised(record: ClockRecord, here: ClockAnchor, drift_ppm: int) -> ClockRecord:
@@ -70,7 +72,9 @@ def synchronised(record: ClockRecord, here: ClockAnchor, drift_ppm: int) -> Cloc
     for measured in (recent, rate):
         broken = _broken(measured, drift_ppm)
         if broken is not None:
-            return ClockRecord(first=here, last=here, timed=timed, rate_ppm=measured, suspect=broken)
+            return ClockRecord(
+                first=here, last=here, timed=timed, rate_ppm=measured, suspect=broken, suspect_ppm=measured
+            )
     cleared = was_set is False if record.suspect is Reason.CLOCK_SET else _cleared(record, (recent, rate))
     return ClockRecord(
         first=record.first,
@@ -78,12 +82,13 @@ def synchronised(record: ClockRecord, here: ClockAnchor, drift_ppm: int) -> Cloc
         timed=timed,
         rate_ppm=rate if rate is not None and (cleared or record.suspect not in _BY_RATE) else record.rate_ppm,
         suspect=None if cleared else record.suspect,
+        suspect_ppm=None if cleared else record.suspect_ppm,
     )
 
 
 def _cleared(record: ClockRecord, measured: tuple[tuple[int, int] | None, ...]) -> bool:
     """Whether one of these measurements, all within bounds, clears the clock of its suspicion."""
-    found_low, found_high = record.rate_ppm or (-MAX_DRIFT_PPM, MAX_DRIFT_PPM)
+    found_low, found_high = record.suspect_ppm or (-MAX_DRIFT_PPM, MAX_DRIFT_PPM)
     for low, high in (each for each in measured if each is not None):
         if record.suspect is Reason.CLOCK_TOO_FAST:
             shows = high < found_low

@@ -13,7 +13,7 @@ from schemas.errors import PeerError
 from schemas.identifiers import Ueid
 from schemas.media_types import Indicator
 from schemas.messages.evidence import parse_evidence
-from schemas.messages.result import AttestationResult
+from schemas.messages.result import AttestationResult, Rejections
 from schemas.messages.trust_statement import Withdrawal, Withdrawn
 from schemas.verdicts import Freshness
 from verifier_worker.core.checks.appraisal import verdict_of
@@ -46,7 +46,14 @@ class Decision:
 
 
 def decide_push(
-    ueid: Ueid, state: AttesterState | None, payload: bytes, received_us: int, trust: Trust, verifier: str
+    ueid: Ueid,
+    state: AttesterState | None,
+    payload: bytes,
+    received_us: int,
+    trust: Trust,
+    verifier: str,
+    *,
+    refused_before: Rejections | None = None,
 ) -> Decision | Step:
     """Decodes a message, takes it through ``step``, and builds the result.
 
@@ -57,6 +64,7 @@ def decide_push(
         received_us: receipt, UTC microseconds.
         trust: in force at the receipt, for this attester.
         verifier: the verifier's name.
+        refused_before: messages of an endorsed attester that were refused before the first accepted push.
 
     Returns:
         The step alone where the push is refused or a duplicate: neither gets a result.
@@ -68,7 +76,8 @@ def decide_push(
     taken = step(state, ueid, evidence, received_us, trust)
     if taken.state is None or taken.refused is not None or taken.duplicate:
         return taken
-    return _decided(ueid, taken.state, taken.findings, received_us, trust, verifier, taken.solicit)
+    after = replace(taken.state, rejections=refused_before) if state is None else taken.state
+    return _decided(ueid, after, taken.findings, received_us, trust, verifier, taken.solicit)
 
 
 def decide_handle(ueid: Ueid, state: AttesterState, now_us: int, trust: Trust, verifier: str) -> Decision | None:

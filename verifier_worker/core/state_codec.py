@@ -26,7 +26,7 @@ from verifier_worker.core.finding import Finding
 from verifier_worker.core.lasting import Lasting
 from verifier_worker.core.state import AttesterState, Measured, SyncPoint, Verdict
 
-VERSION: Final = 7
+VERSION: Final = 8
 _MAX_BYTES: Final = 1024 * 1024
 
 
@@ -69,6 +69,7 @@ def encode_state(state: AttesterState) -> bytes:
                 *(_encode_anchor(clock.first), _encode_anchor(clock.last), _encode_anchor(clock.timed)),
                 *(list(clock.rate_ppm) if clock.rate_ppm is not None else None, clock.suspect),
                 *(state.clock_safe, state.handle_time_us, state.went_back, state.firmware_version),
+                list(clock.suspect_ppm) if clock.suspect_ppm is not None else None,
             ],
             [rejections.count, rejections.last, rejections.last_us] if rejections is not None else None,
             [encode_transitions(state.transitions), _encode_accounted(state.accounted)],
@@ -153,6 +154,7 @@ def _decode_clock(items: Any) -> ClockRecord:  # noqa: ANN401 as above
         timed=_decode_anchor(items[2]),
         rate_ppm=(items[3][0], items[3][1]) if items[3] is not None else None,
         suspect=Reason(items[4]) if items[4] is not None else None,
+        suspect_ppm=(items[9][0], items[9][1]) if items[9] is not None else None,
     )
 
 

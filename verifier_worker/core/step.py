@@ -99,7 +99,11 @@ def step(state: AttesterState | None, topic_ueid: Ueid, evidence: Evidence, rece
         advanced, more, solicit = _advance(base, admitted, trust)
         solicit = solicit or remeasure
         findings += report_transitions(known, admitted)
-        advanced = replace(_keep_earlier(known, advanced), accounted=account(known, admitted))
+        advanced = replace(
+            _keep_earlier(known, advanced),
+            accounted=account(known, admitted),
+            rejections=state.rejections if state is not None else None,  # of the key before, too
+        )
     except PeerError as error:
         return Step(
             state=refuse(state, error.reason, received_us), refused=error, solicit=_ask_again(state, evidence, error)
@@ -130,8 +134,13 @@ def refuse(state: AttesterState | None, reason: Reason, received_us: int) -> Att
     """Counts a refused message and changes nothing else (invariant I3). Attesters without a state get none."""
     if state is None:
         return None
-    count = state.rejections.count + 1 if state.rejections is not None else 1
-    return replace(state, rejections=Rejections(count=count, last=reason, last_us=received_us))
+    return replace(state, rejections=one_more(state.rejections, reason, received_us))
+
+
+def one_more(rejections: Rejections | None, reason: Reason, received_us: int) -> Rejections:
+    """The count with one more refused message."""
+    count = rejections.count + 1 if rejections is not None else 1
+    return Rejections(count=count, last=reason, last_us=received_us)
 
 
 def overdue(state: AttesterState, now_us: int) -> AttesterState:
@@ -168,7 +177,7 @@ def _continue_from(
         findings.append(Finding(reason=Reason.FIRMWARE_CHANGED, detail=versions))
     outcome = OUTCOMES[admitted.change]
     if outcome.starts_over:
-        clock = went_back(state.clock) if admitted.change is ClockChange.RAN_BACK else next_epoch(state.clock)
+        clock = went_back() if admitted.change is ClockChange.RAN_BACK else next_epoch(state.clock)
         fresh = replace(_fresh(admitted, label, state), clock=clock, went_back=state.went_back or outcome.goes_back)
         lasting = with_found(fresh.lasting, unreported_resumes(state.accounted))  # their counts begin again, too
         if admitted.change is ClockChange.REBOOTED:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from schemas.codecs import cmw
 from schemas.errors import ConfigError, WorldError
 from schemas.media_types import Indicator
 from schemas.messages import result_token
+from schemas.messages.result import Rejections
 from schemas.messages.result_token import ResultFormat
 from schemas.messages.solicit import verify_solicit
 from schemas.reasons import Reason
@@ -312,3 +314,31 @@ def test_what_a_failing_database_kept_from_resolving_resolves_when_it_works_agai
         rig.worker.resolve(rig.handle.id, NOW_US + 1)
     rig.store._db.execute("PRAGMA query_only = OFF")
     assert rig.worker.resolve(rig.handle.id, NOW_US + 2) == 1
+
+
+def test_messages_refused_before_the_first_accepted_push_are_counted(rig: WorkerRig) -> None:
+    push = rig.device.push()
+    forged = replace(push, signature=push.signature[:-1] + bytes([push.signature[-1] ^ 1]))
+    rig.process([rig.message(forged, NOW_US), rig.message(forged, NOW_US + 1)])
+    rig.process([Received(ueid_text=rig.name, payload=b"\xff", received_us=NOW_US + 2), rig.message(push, NOW_US + 3)])
+    (result,) = rig.results()
+    assert result.rejections == Rejections(count=3, last=Reason.MALFORMED, last_us=NOW_US + 2)
+    rig.process([rig.message(rig.device.push(elapsed_ms=1), NOW_US + 4)])
+    assert rig.results()[-1].rejections == result.rejections
+
+
+def test_strangers_fill_no_memory(rig: WorkerRig) -> None:
+    """Only attesters with an endorsement are counted before their first accepted push."""
+    trusted = rig.trust
+    rig.trust = replace(trusted, endorsed={})
+    push = rig.device.push()
+    rig.process([rig.message(push)] * 3)
+    rig.trust = trusted
+    rig.process([rig.message(push)])
+    assert rig.results()[-1].rejections is None
+
+
+def test_no_unsigned_message_makes_a_state(rig: WorkerRig) -> None:
+    rig.process([Received(ueid_text=rig.name, payload=b"\xff", received_us=NOW_US)] * 3)
+    assert rig.store.load(rig.device.ueid) is None
+    assert rig.results() == []

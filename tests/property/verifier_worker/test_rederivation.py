@@ -55,6 +55,17 @@ def test_whatever_happens_every_result_is_derived_again(tmp_path: Path, seed: in
     assert found.counts.underivable == found.counts.unannounced == 0
 
 
+def test_messages_refused_before_the_first_accepted_push_are_derived_again(tmp_path: Path, at_end: ExitStack) -> None:
+    recording = at_end.enter_context(Recording(tmp_path))
+    recording.device.sync(recording.new_handle())
+    recording.deliver(b"\xff", b"\xfe")
+    recording.deliver(recording._made())
+    assert recording.results[-1].rejections is not None
+    assert recording.results[-1].rejections.count == 2
+    found = rederived(recording.entries)
+    assert (found.problems, found.counts.forgotten) == ([], 0)
+
+
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
     """A log with everything in it that can be changed."""

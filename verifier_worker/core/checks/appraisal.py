@@ -115,8 +115,9 @@ def clock_keeps_its_rate(given: AppraisalInput) -> Iterator[Finding]:
 
     A clock that is too slow is only reported: it makes evidence look older than it is, never younger.
     """
-    if given.state.clock.suspect is not None:
-        yield Finding(reason=given.state.clock.suspect, detail=_rate_text(given.state.clock.rate_ppm))
+    clock = given.state.clock
+    if clock.suspect is not None:
+        yield Finding(reason=clock.suspect, detail=_rate_text(clock.suspect_ppm or clock.rate_ppm))
 
 
 def _rate_text(rate_ppm: tuple[int, int] | None) -> str:

@@ -119,6 +119,7 @@ FULL = AttesterState(
         last=anchor(40, 44),
         timed=anchor(50, 54),
         rate_ppm=(-60, 61),
+        suspect_ppm=(-62, 63),
         suspect=Reason.CLOCK_TOO_SLOW,
     ),
     handle_time_us=28,
@@ -204,8 +205,8 @@ def test_the_types_of_what_comes_back_are_those_of_a_state() -> None:
 def test_the_stored_form_is_that_of_its_version() -> None:
     """Each change of the form needs another version; otherwise a verifier misreads the states of the release before."""
     encoded = encode_state(FULL)
-    assert cbor2.loads(encoded)[0] == 7
-    assert hashlib.sha256(encoded).hexdigest()[:16] == "a85823a1cbb10dc3"
+    assert cbor2.loads(encoded)[0] == 8
+    assert hashlib.sha256(encoded).hexdigest()[:16] == "4dda5c625ea166a3"
 
 
 def changed(index: int, value: object) -> bytes:
@@ -215,8 +216,8 @@ def changed(index: int, value: object) -> bytes:
 
 
 def test_a_state_of_another_version_reads_as_absent() -> None:
-    assert decode_state(changed(0, 7)) == FULL
-    for version in (6, 8, None):
+    assert decode_state(changed(0, 8)) == FULL
+    for version in (7, 9, None):
         assert decode_state(changed(0, version)) is None
 
 

@@ -296,13 +296,18 @@ def test_a_receipt_is_bound_to_the_newest_handle(watched: WatchedDevice) -> None
     assert watched.state.sync.handle == watched.handles[0].id
 
 
+def rate_of(watched: WatchedDevice) -> tuple[int, int] | None:
+    assert watched.state is not None
+    return watched.state.clock.rate_ppm
+
+
 def test_the_rate_of_the_boot_before_is_not_that_of_this_one(watched: WatchedDevice) -> None:
     watched.round()
     watched.round()
-    assert watched.state.clock.rate_ppm is not None
+    assert rate_of(watched) is not None
     watched.device.reboot()
     watched.next_handle()
     watched.push()
-    assert watched.state.clock.rate_ppm is None
+    assert rate_of(watched) is None
     watched.round()
-    assert watched.state.clock.rate_ppm is not None
+    assert rate_of(watched) is not None

@@ -258,6 +258,12 @@ def test_without_a_policy_no_rule_is_asked_and_nothing_is_due(concluded: Conclud
     assert state.deadline_us is None
 
 
+def test_the_policy_that_the_group_should_have_is_named(concluded: Concluded) -> None:
+    concluded.trust = replace(concluded.trust, policy=None, missing="fleet, which was not received")
+    _, findings = concluded.conclude()
+    assert Finding(reason=Reason.POLICY_MISSING, detail="fleet, which was not received") in findings
+
+
 # A handle that comes late.
 
 

@@ -98,7 +98,7 @@ def _policies(verifying: Verifying) -> None:
     verifying.take(TopicKind.ENDORSEMENTS, ueid_text(verifying.device.ueid), raw)
     strict = POLICY.replace("version = 1\n", "").replace('id = "test"', 'id = "db"\ngroups = ["db"]')
     lax = POLICY.replace("version = 1\n", "").replace('id = "test"', 'id = "rest"\ngroups = ["*"]')
-    lax += '[ima]\nexclude = ["/home/*", "/tmp/*"]\n'
+    lax += 'exclude = ["/home/*", "/tmp/*"]\n'
     for name, text, end_s in (("rest", lax, 2**40), ("db", strict, NOW_S + 1000)):
         made = SignedPolicy(
             id=name, version=1, signer="endorser", not_before_s=NOW_S - 10, not_after_s=end_s, text=text

@@ -108,7 +108,7 @@ def log_of_a_pcr_that_it_does_not_ask_for(text: str) -> str:
 
 def excludes_everything(text: str) -> str:
     """excludes every path of the IMA list."""
-    return text + '[ima]\nexclude = ["/*"]\n'
+    return text + 'exclude = ["/*"]\n'
 
 
 def weighs_a_bad_file_as_nothing(text: str) -> str:

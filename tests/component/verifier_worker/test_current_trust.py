@@ -33,6 +33,8 @@ deadline_s = 60
 [logs]
 tcg2 = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
 ima = [10]
+[ima]
+agent = []
 """
 
 

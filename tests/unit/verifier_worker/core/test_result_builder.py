@@ -162,6 +162,13 @@ def test_a_stale_result_stands_for_a_day_from_now(state: AttesterState) -> None:
     assert expiry(stale, now_us, result_lifetime_s=20.0) == now_us // SECOND_US + 86_400
 
 
+def test_the_result_of_a_revoked_key_lives_for_thirty_one_days_from_now(state: AttesterState) -> None:
+    verdict = replace(state.verdict, freshness=Freshness.STALE, reasons=(Reason.ATTESTING_KEY_REVOKED,))
+    now_us = RECEIVED_US + 1000 * SECOND_US
+    expires_s = expiry(replace(state, verdict=verdict), now_us, result_lifetime_s=20.0)
+    assert expires_s == now_us // SECOND_US + 31 * 86_400
+
+
 def test_where_no_policy_says_how_long_a_result_lives_for_five_minutes(state: AttesterState) -> None:
     now_us = RECEIVED_US + 1000 * SECOND_US
     result = build_result(Bench().device.ueid, state, (), now_us, "v", policy=None, handle=make_handle())

@@ -4,13 +4,10 @@ Each fault of a TSA or a network becomes a ``WorldError`` with a reason of its o
 exchange, so a TSA that sends one byte a second is treated like a silent one. (The operating system resolves the name;
 that time is not limited.) Redirects and proxies are not used, and the size of an answer is limited.
 
-Returned tokens are verified to the operator's roots and are DER with ordered sets, because messages that carry a token
-allow one encoding only and openssl sends certificates in any order. Only the order changes, and self-signed
-certificates are removed, since verifiers have their own roots. The parts keep their bytes: they are not decoded and
-encoded again.
+Returned tokens are verified to the operator's roots and are in the one form that receivers accept (``token_form``), for
+openssl sends certificates in any order. Parts that no signature covers and nobody needs are removed.
 """
 
-import functools
 import http.client
 import io
 import socket
@@ -18,12 +15,10 @@ import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import rfc3161ng
-from cryptography import x509
 from cryptography.hazmat import asn1
-from cryptography.x509 import ObjectIdentifier
 from prometheus_client import Histogram
 from pyasn1.error import PyAsn1Error  # type: ignore[import-untyped]  # as all of pyasn1
 from pyasn1.type import univ  # type: ignore[import-untyped]  # as above
@@ -31,6 +26,7 @@ from typing_extensions import Buffer, override
 
 from runtime.clock import monotonic_s
 from runtime.time_stamps.address import TsaAddress
+from runtime.time_stamps.token_form import ContentInfo, in_one_form
 from schemas.codecs.tst_info import Stamp, extract_tst_info, parse_tst_info
 from schemas.errors import ConfigError, PeerError, WorldError
 from schemas.limits import MAX_TIME_STAMP_TOKEN_BYTES
@@ -256,7 +252,7 @@ def _token(answer: bytes, tsa: str) -> bytes:
     if status not in _GRANTED:
         raise WorldError(Reason.TSA_REFUSED, f"{tsa}: PKIStatus {status} {text}")
     try:
-        return _in_order(asn1.decode_der(_Response, answer).token)
+        return in_one_form(asn1.decode_der(_Response, answer).token)
     except ValueError as error:
         raise WorldError(Reason.TSA_MALFORMED, f"{tsa}: granted, but no DER token ({error})") from error
 
@@ -272,42 +268,6 @@ def _status_text(status: univ.Sequence) -> str:
 
 
 @asn1.sequence
-class _SignedData:
-    version: int
-    digest_algorithms: asn1.SetOf[asn1.TLV]
-    content: asn1.TLV
-    certificates: Annotated[list[asn1.TLV] | None, asn1.Implicit(0)]  # SET OF, in any order
-    crls: Annotated[list[asn1.TLV] | None, asn1.Implicit(1)]
-    signer_infos: asn1.SetOf[asn1.TLV]
-
-
-@asn1.sequence
-class _ContentInfo:
-    content_type: ObjectIdentifier
-    content: Annotated[_SignedData, asn1.Explicit(0)]
-
-
-@asn1.sequence
 class _Response:
     status: asn1.TLV
-    token: _ContentInfo
-
-
-def _in_order(token: _ContentInfo) -> bytes:
-    signed = token.content
-    if signed.certificates is not None:
-        signed.certificates = sorted(
-            (item for item in signed.certificates if not _is_self_signed(asn1.encode_der(item))), key=asn1.encode_der
-        )
-    if signed.crls is not None:
-        signed.crls = sorted(signed.crls, key=asn1.encode_der)
-    return asn1.encode_der(token)
-
-
-@functools.lru_cache(maxsize=32)  # a TSA sends the same few certificates every time
-def _is_self_signed(der: bytes) -> bool:
-    try:
-        certificate = x509.load_der_x509_certificate(der)
-        return certificate.issuer == certificate.subject
-    except (ValueError, TypeError, x509.InvalidVersion):
-        return False
+    token: ContentInfo

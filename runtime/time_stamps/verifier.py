@@ -10,8 +10,8 @@ certificates may have the name that identifies the signer. SHA-1 must not carry 
 fields, which no signature covers, have one allowed value. Tokens must be DER with ordered sets; the distributor makes
 them so.
 
-Not checked: revocation (operators remove a root instead) and a token's age (a handle's ``exp`` limits it). A token has
-many valid encodings (unsigned attributes, further certificates, ECDSA's second ``s``): see ADR 0003.
+Not checked: revocation (operators remove a root instead) and a token's age (a handle's ``exp`` limits it). A token
+must be in the one form that distributors issue, see ADR 21.
 """
 
 import base64
@@ -30,6 +30,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from rfc3161_client.tsp import TimeStampResponse
 
 from runtime.keys import read_file
+from runtime.time_stamps.token_form import has_one_form
 from schemas.codecs.tst_info import TstInfo, extract_tst_info, parse_tst_info
 from schemas.errors import ConfigError, PeerError
 from schemas.reasons import Reason
@@ -212,6 +213,8 @@ class TimeStampVerifier:
             self._verifier.verify(_granted(token), imprint)
         except (rfc3161_client.VerificationError, *_CERTIFICATE_ERRORS) as error:
             raise _invalid(str(error)) from error
+        if not has_one_form(token):
+            raise _invalid("not in the one form that distributors issue: see ADR 21")
         return info
 
 

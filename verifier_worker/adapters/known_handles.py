@@ -20,7 +20,7 @@ _FOREVER_US: Final = 2**62
 _KEPT_US: Final = 86_400 * SECOND_US  # after expiry: makes late evidence stale, not pending
 _MAX_SKEW_US: Final = 10 * SECOND_US
 _MAX_HANDLES: Final = 10_000
-_MAX_ENCODINGS: Final = 4  # a stamp's certificates have many encodings (ADR 3); a distributor sends one
+_MAX_SPELLINGS: Final = 4  # of one handle: others can have it stamped again (ADR 3); a distributor sends one
 _LOG: Final = Logger("verifier")
 
 PROPAGATION_SECONDS: Final = Histogram(
@@ -44,7 +44,7 @@ class KnownHandles:
         self.by_id: dict[HandleId, Handle] = {}
         self.newest: HandleId | None = None
         self.floor_us = 0
-        self._encodings: dict[tuple[str, bytes], int] = {}
+        self._spellings: dict[tuple[str, bytes], list[Handle]] = {}
         self._chain = ChainWatch(_LOG)
         self._until_us = _FOREVER_US  # no handle is forgotten before
 
@@ -59,12 +59,7 @@ class KnownHandles:
             raise PeerError(Reason.HANDLE_FROM_FUTURE, "handle: the TSA's time is ahead of this machine's clock")
         if keep_until_us < now_us:
             raise PeerError(Reason.HANDLE_EXPIRED, "handle: expired more than a day ago")
-        signed = (handle.claims.issuer, handle.claims.nonce)
-        if self._encodings.get(signed, 0) >= _MAX_ENCODINGS:
-            raise PeerError(
-                Reason.HANDLE_NOT_NEWER, f"handle: one more encoding of a handle with {_MAX_ENCODINGS} of them"
-            )
-        self._encodings[signed] = self._encodings.get(signed, 0) + 1
+        self._make_room(handle)
         self.by_id[handle.id] = dataclasses.replace(handle, raw=b"")  # the bytes are no longer needed
         self._until_us = min(self._until_us, keep_until_us)
         newest = self.by_id.get(self.newest) if self.newest is not None else None
@@ -109,6 +104,24 @@ class KnownHandles:
             self._forget(handle)
         self._until_us = min((each.expires_us + _KEPT_US for each in self.by_id.values()), default=_FOREVER_US)
 
+    def _make_room(self, handle: Handle) -> None:
+        """Keeps the spellings of a handle that were stamped first.
+
+        The distributor has its own stamped before anyone else can know it. So others that arrive earlier cannot get the
+        true one refused.
+
+        Raises:
+            PeerError: ``handle-not-newer``: as many that were stamped earlier are known.
+        """
+        spellings = self._spellings.setdefault((handle.claims.issuer, handle.claims.nonce), [])
+        if len(spellings) >= _MAX_SPELLINGS:
+            last = max(spellings, key=lambda each: each.time_us)
+            if last.time_us <= handle.time_us:
+                raise PeerError(Reason.HANDLE_NOT_NEWER, "handle: it was stamped again, and often enough already")
+            spellings.remove(last)
+            self.by_id.pop(last.id, None)
+        spellings.append(dataclasses.replace(handle, raw=b""))
+
     def _forget(self, handle: Handle) -> None:
         del self.by_id[handle.id]
-        self._encodings.pop((handle.claims.issuer, handle.claims.nonce), None)
+        self._spellings.pop((handle.claims.issuer, handle.claims.nonce), None)

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from cryptography.hazmat import asn1
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.time_stamps.token_form import ContentInfo, in_one_form, is_der
 from runtime.time_stamps.verifier import TimeStampVerifier
 from schemas.errors import ConfigError, PeerError
 from schemas.reasons import Reason
@@ -51,13 +53,48 @@ def test_an_honest_token_verifies_to_the_microsecond() -> None:
         TSA.recipe(digest_oid=token_forge.OID_SHA384),
         TSA.recipe(ess_oid=token_forge.OID_SIGNING_CERTIFICATE),
         TSA.recipe(ess_algorithm=token_forge.OID_SHA384),
-        TSA.recipe(embedded=[TSA.signer.der, TSA.root.der]),
-        TSA.recipe(embedded=[TSA.signer.der, STRANGER.root.der, WEB_SERVER.der]),
     ],
-    ids=["sha384", "ESSCertID", "ESSCertIDv2 with sha384", "root embedded", "certificates of others beside"],
+    ids=["sha384", "ESSCertID", "ESSCertIDv2 with sha384"],
 )
 def test_honest_variants_verify(recipe: Recipe) -> None:
     assert VERIFIER.verify_stamp(recipe.token(IMPRINT, NOW_US), IMPRINT).gen_time_us == NOW_US
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        TSA.recipe(embedded=[TSA.signer.der, TSA.root.der]),
+        TSA.recipe(embedded=[TSA.signer.der, STRANGER.root.der, WEB_SERVER.der]),
+    ],
+    ids=["root embedded", "certificates of others beside"],
+)
+def test_a_token_is_spelled_in_one_form_alone(recipe: Recipe) -> None:
+    """Anyone can add certificates; distributors issue tokens without them."""
+    token = recipe.token(IMPRINT, NOW_US)
+    error = refused(token)
+    assert error.reason is Reason.HANDLE_STAMP_INVALID
+    assert "one form" in error.detail
+    mended = in_one_form(asn1.decode_der(ContentInfo, token))
+    assert VERIFIER.verify_stamp(mended, IMPRINT).gen_time_us == NOW_US
+
+
+def test_a_token_with_lengths_that_are_not_minimal_is_refused() -> None:
+    assert is_der(TOKEN)
+    content = TOKEN.index(bytes.fromhex("060b2a864886f70d0109100104"))  # its eContent follows, 13 bytes on
+    assert not is_der(TOKEN[:content] + b"\x06\x81" + TOKEN[content + 1 :])
+    for raw in (
+        b"\x04\x81\x01a",
+        b"\x04\x82\x00\x80" + bytes(128),
+        b"\x30\x80\0\0",
+        b"\x04\x02a",
+        b"\x04",
+        b"\x1f\x01\0",
+    ):
+        assert not is_der(raw)
+        assert not is_der(b"\x30" + bytes([len(raw)]) + raw)
+    assert is_der(b"\x04\x81\x80" + bytes(128))
+    assert is_der(b"\x04\x00")
+    assert not is_der(b"\x30\x02" * 40)
 
 
 def test_another_imprint_has_its_own_reason() -> None:

@@ -31,6 +31,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "schemas/boot_log/facts.py": ("tests/unit/schemas/boot_log",),
     "schemas/cel/any_encoding.py": ("tests/unit/schemas/cel",),
     "schemas/cel/in_tlv.py": ("tests/unit/schemas/cel",),
+    "schemas/cel/records.py": ("tests/unit/schemas/cel",),
     "schemas/ima/records.py": ("tests/unit/schemas/ima",),
     "schemas/ima/template.py": ("tests/unit/schemas/ima",),
     "schemas/token_bucket.py": ("tests/unit/schemas/test_token_bucket.py",),

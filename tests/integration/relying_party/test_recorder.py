@@ -127,7 +127,7 @@ def test_a_recorder_writes_what_was_judged_once_also_over_kill_9(
     assert sorted(with_evidence) == sorted(payloads)
     assert all(each.result is not None for each in recording.evidence())
     kinds = [each.kind for each in recording.entries() if isinstance(each, ObjectEntry)]
-    assert sorted(kinds) == ["endorsements", "handles", "reference-values"]
+    assert sorted(kinds) == ["endorsements", "handles", "reference-values", "statements"]
     log = ["audit", "fsck", str(recording.log), "--log-key", str(rig.folder / "recorder.vkey")]
     assert main(log) == 0
 

@@ -16,6 +16,7 @@ from schemas.messages.result import AttestationResult
 from schemas.reasons import Reason
 from schemas.topics import TopicKind
 from schemas.verdicts import Tier
+from tests.builders.statements import stated
 from tests.programs.mosquitto import running_mosquitto
 from tests.programs.mqtt_client import Listener, listening
 from tests.programs.verifier_rig import POLICY as OWN
@@ -40,6 +41,9 @@ class Stage:
         raw = sign_policy(policy, key or self.rig.endorser)
         topic = self.rig.topics.policies(name)
         self.client.publish(topic, cmw.wrap(media_types.POLICY, raw, Indicator.APPRAISAL_POLICY), retain=True)
+        if version == 1:
+            statement = stated(self.rig.endorser, "good", topics=self.rig.topics, policy="fleet")
+            self.client.publish(*statement, retain=True)
 
     def push(self) -> AttestationResult:
         """The result about the device's next push."""

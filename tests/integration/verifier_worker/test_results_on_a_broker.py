@@ -35,7 +35,8 @@ def test_what_the_endorser_publishes_is_retained(tmp_path: Path, capsys: pytest.
     with running_mosquitto(tmp_path) as broker:
         where = ["--mqtt-port", str(broker.port), "--endorser-key", str(public_path(key))]
         assert endorser(["publish", *where, str(out)]) == 0
-        read = ["mosquitto_sub", "-p", str(broker.port), "-t", "#", "-C", "1", "-W", "15", "-F", "%r %t %l"]
+        topic = TOPICS.reference_values("rack")
+        read = ["mosquitto_sub", "-p", str(broker.port), "-t", topic, "-C", "1", "-W", "15", "-F", "%r %t %l"]
         seen = subprocess.run(read, check=True, capture_output=True, text=True).stdout.split()
     assert seen[:2] == ["1", TOPICS.reference_values("rack")]
     assert int(seen[2]) > out.stat().st_size

@@ -165,7 +165,7 @@ def test_kill_9_at_any_moment_loses_no_result_and_needs_no_baseline(
     numbers = [number for number, _ in read_entries(stage.rig.folder / "audit")]
     assert numbers == sorted(set(numbers))
     assert len(numbers) >= last + 1
-    assert sorted(kinds(stage)) == ["endorsements", "endorsements", "handles", "reference-values"]
+    assert sorted(kinds(stage)) == ["endorsements", "endorsements", "handles", "reference-values", "statements"]
     assert audit_times(stage) == 0
     capsys.readouterr()
     log, key = stage.rig.folder / "audit", stage.rig.folder / "audit.vkey"
@@ -186,7 +186,7 @@ def test_an_audit_log_that_was_moved_away_begins_with_what_is_in_force(stage: St
     stage.push()
     stage.wait_for_sequence(1)
     assert stage.rig.stop() == 0
-    assert sorted(kinds(stage)) == ["endorsements", "endorsements", "handles", "reference-values"]
+    assert sorted(kinds(stage)) == ["endorsements", "endorsements", "handles", "reference-values", "statements"]
     assert audit_times(stage) == 0
 
 

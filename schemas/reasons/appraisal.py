@@ -56,6 +56,7 @@ APPRAISAL: Final = (
         "give the agent the log that the policy names for this PCR",
         lasts=True,
         effect=UNDECIDED,
+        listed=True,
     ),
     ReasonRow(
         Reason.LOG_RESETTABLE,

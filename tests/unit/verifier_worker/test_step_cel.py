@@ -126,7 +126,7 @@ def test_a_log_that_the_policy_names_must_be_there() -> None:
     bench.device.pcrs[14] = bytes(32)
     taken = bench.push()
     assert bench.verdict() == (Tier.NONE, {Reason.LOG_MISSING})
-    assert details(taken) == [APP]
+    assert details(taken) == [f"{APP}: no entry; PCR 14"]
 
 
 def test_a_suspend_is_told_and_reported(bench: CelBench) -> None:

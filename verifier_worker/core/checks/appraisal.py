@@ -160,7 +160,8 @@ def logs_explain_their_pcrs(given: AppraisalInput) -> Iterator[Finding]:
         return
     for name, indices in given.policy.logs.items():
         if not given.state.replay.next_index.get(name):
-            yield Finding(reason=Reason.LOG_MISSING, detail=name)
+            pcrs = ", ".join(map(str, sorted(indices)))
+            yield Finding(reason=Reason.LOG_MISSING, detail=f"{name}: no entry; PCR {pcrs}")
             continue
         for bank in {bank: None for bank, _ in given.policy.pcrs}:
             quoted = [index for index in sorted(indices) if (bank, index) in given.policy.pcrs]

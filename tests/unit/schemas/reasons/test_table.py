@@ -46,6 +46,7 @@ WARNING_AT_LEAST = {
 }
 FREE_WEIGHT = (REPORTED_ONLY - {"sync-stamp-invalid"}) | {"transition-unreported"}
 LISTED = {
+    "log-missing",
     *("file-unexpected", "pcr-unexpected", "boot-aggregate-mismatch", "boot-loader-unexpected"),
     *("policy-conflict", "policy-rule", "policy-rule-failed", "reference-values-missing", "bank-not-extended"),
     "log-resettable",

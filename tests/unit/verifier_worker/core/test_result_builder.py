@@ -101,7 +101,7 @@ def test_maps_are_in_one_order_wherever_the_state_comes_from(state: AttesterStat
 def test_only_findings_about_something_are_named(state: AttesterState) -> None:
     result = result_of(
         state,
-        Finding(reason=Reason.LOG_MISSING, detail="ima"),  # not of the listed reasons
+        Finding(reason=Reason.REBOOTED, detail="ima"),  # not of the listed reasons
         Finding(reason=Reason.REFERENCE_VALUES_MISSING),  # about nothing
         Finding(reason=Reason.PCR_UNEXPECTED, detail="PCR sha256:4", digest=b"\1"),
         Finding(reason=Reason.POLICY_RULE, detail="my rule"),

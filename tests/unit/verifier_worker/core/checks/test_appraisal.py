@@ -266,7 +266,7 @@ def test_while_logs_are_incomplete_nothing_measured_is_judged(given: AppraisalIn
 
 def test_a_log_that_the_policy_names_has_entries(given: AppraisalInput) -> None:
     for positions in ({"tcg2": 9}, {"tcg2": 9, "ima": 0}):
-        assert measured(in_replay(given, next_index=positions)) == [(Reason.LOG_MISSING, "ima")]
+        assert measured(in_replay(given, next_index=positions)) == [(Reason.LOG_MISSING, "ima: no entry; PCR 10")]
     assert Reason.LOG_MISSING not in dict(measured(replace(in_replay(given, next_index={}), policy=None)))
 
 

@@ -1,4 +1,4 @@
-"""The one form of a time-stamp token that distributors issue and all others accept, so that nobody can spell it anew.
+"""The one form of a time-stamp token that distributors issue and all others accept, so that it has no second spelling.
 
 The TSA's signature covers TSTInfo and the signed attributes alone. So anyone could add unsigned attributes, CRLs and
 certificates, or lengths that are not minimal, and make a token that verifies and has another digest. In the one form

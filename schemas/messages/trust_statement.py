@@ -1,7 +1,7 @@
 """Statements of what is current: an endorser signs, again and again, which trust objects are in force.
 
-After the snapshot and timestamp roles of The Update Framework (TUF 1.0, 5.3 and 5.4): whoever can hold a message back
-could otherwise keep an old endorsement, policy or set of reference values in force.
+They do the work of the snapshot and timestamp roles of The Update Framework (TUF 1.0, 5.3 and 5.4). An attacker who
+holds messages back could otherwise keep an old endorsement, policy or set of reference values in force.
 
 ``COSE_Sign1`` (ES256) by an endorser over deterministic CBOR ``{1: issuer, 2: number, 3: issued, 4: not after, 5:
 policies, 6: groups, 7: reference values, 8: withdrawn}``. Policies and sets map a name to ``[version, SHA-256 of the

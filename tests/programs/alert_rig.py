@@ -21,8 +21,7 @@ from schemas.verdicts import Tier, TrustClaim
 from tests.fakes.relying_party import ALICE, message_of, result_about
 from tests.programs.http_receiver import Received
 from tests.programs.mqtt_client import Listener
-from tests.programs.stopping import stop_process
-from tests.programs.waiting import PATIENCE_S
+from tests.programs.waiting import PATIENCE_S, stop_process
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = base64.b64encode(bytes(range(32))).decode()

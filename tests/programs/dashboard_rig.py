@@ -31,8 +31,7 @@ from schemas.topics import Topics
 from schemas.verdicts import Freshness, Tier, TrustClaim
 from tests.programs.mosquitto import Mosquitto, running_mosquitto
 from tests.programs.mqtt_client import Listener
-from tests.programs.stopping import stop_process
-from tests.programs.waiting import PATIENCE_S
+from tests.programs.waiting import PATIENCE_S, stop_process
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 ARTEFACTS: Final = ROOT / ".cache" / "artefacts" / "dashboard"

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.programs.mosquitto import Mosquitto, free_port, running_mosquitto
-from tests.programs.stopping import stop_process
 from tests.programs.swtpm import Swtpm, running_swtpm
 from tests.programs.tsa import Tsa, running_tsa
-from tests.programs.waiting import PATIENCE_S
+from tests.programs.waiting import PATIENCE_S, stop_process
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 POLL_S: Final = 0.05

@@ -21,8 +21,7 @@ from typing import Final
 
 import pytest
 
-from tests.programs.stopping import stop_process
-from tests.programs.waiting import PATIENCE_S
+from tests.programs.waiting import PATIENCE_S, stop_process
 
 HOST: Final = "127.0.0.1"
 POLL_SECONDS: Final = 0.01

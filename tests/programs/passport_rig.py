@@ -23,10 +23,9 @@ from schemas.tpm.pcr import PcrSelection
 from schemas.tpm.public import parse_public
 from tests.builders.statements import stated
 from tests.programs.mqtt_client import Listener
-from tests.programs.stopping import stop_process
 from tests.programs.swtpm import Swtpm
 from tests.programs.verifier_rig import ROOT, VerifierRig
-from tests.programs.waiting import PATIENCE_S
+from tests.programs.waiting import PATIENCE_S, stop_process
 from tests.worlds.device import make_endorsement
 
 POLICY = """\

@@ -10,8 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.programs.stopping import stop_process
-from tests.programs.waiting import PATIENCE_S, wait_until
+from tests.programs.waiting import PATIENCE_S, stop_process, wait_until
 
 HOST = "127.0.0.1"
 

@@ -24,8 +24,7 @@ from typing import Final, Literal
 
 import pytest
 
-from tests.programs.stopping import stop_process
-from tests.programs.waiting import PATIENCE_S
+from tests.programs.waiting import PATIENCE_S, stop_process
 
 MAX_SOCKET_PATH_BYTES: Final = 100  # sockaddr_un has 108, ".ctrl" and the final zero included
 

@@ -1,9 +1,11 @@
-"""Waits for something that another thread or process does.
+"""Waits for something that another thread or process does, or for the end of a process.
 
 Every wait is for an event. It ends by the clock only so that a broken program ends the test: far beyond what a busy
 machine needs, so that no outcome depends on speed.
 """
 
+import signal
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -19,3 +21,13 @@ def wait_until(done: Callable[[], bool], what: str, seconds: float = PATIENCE_S)
             message = f"not within {seconds:g} s: {what}"
             raise AssertionError(message)
         time.sleep(PAUSE_S)
+
+
+def stop_process(process: subprocess.Popen[bytes], how: signal.Signals, seconds: float) -> None:
+    """Sends ``how``; kills the process if it is still there after so many seconds. It is gone when this returns."""
+    process.send_signal(how)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -94,7 +94,7 @@ def finding_cleared(scene: Scene, move: Callable[[Fleet], None]) -> Seen:
 
 @SCREEN.ways("unverified", moves=MOVES)
 def affirmation_kept(scene: Scene, move: Callable[[Fleet], None]) -> Seen:
-    """A device is affirming; whoever writes to its topic must not go unnoticed: it is written to"""
+    """A device is affirming. Somebody writes to its topic, and must not go unnoticed"""
     fleet = _fleet(result_about())
     move(fleet)
     return _view(fleet)

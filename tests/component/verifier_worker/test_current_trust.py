@@ -67,7 +67,7 @@ def signed_policy(verifying: Verifying, version: int = 1, until_s: int = 2**40, 
 
 
 def test_while_statements_are_held_back_trust_ends_after_a_day(verifying: Recording) -> None:
-    """Whoever drops a revocation must drop the statement with it, and every later one."""
+    """Who drops a revocation must drop the statement with it, and every later one."""
     verifying.held_back = True
     assert pushed(verifying, DAY_S - 10)[0] is Tier.AFFIRMING
     assert pushed(verifying, 10) == (Tier.NONE, {Reason.TRUST_STALE})

@@ -23,9 +23,8 @@ from schemas.messages.status import parse_unverified_status
 from schemas.topics import Role, Topics
 from tests.programs.mosquitto import running_mosquitto
 from tests.programs.mqtt_client import Listener, listening
-from tests.programs.stopping import stop_process
 from tests.programs.vendor_tpm import make_vendor, vendor_tpm
-from tests.programs.waiting import PATIENCE_S
+from tests.programs.waiting import PATIENCE_S, stop_process
 
 pytestmark = pytest.mark.needs("swtpm", "swtpm_setup", "swtpm_localca", "mosquitto")
 

@@ -20,8 +20,7 @@ from tests.fakes.relying_party import ALICE
 from tests.programs.alert_rig import AlertRig
 from tests.programs.mosquitto import free_port, running_mosquitto
 from tests.programs.mqtt_client import listening
-from tests.programs.stopping import stop_process
-from tests.programs.waiting import PATIENCE_S
+from tests.programs.waiting import PATIENCE_S, stop_process
 
 ROOT = Path(__file__).resolve().parents[3]
 TOOLS = ROOT / ".cache" / "tools" / "bin"

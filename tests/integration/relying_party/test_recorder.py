@@ -16,9 +16,8 @@ from schemas.audit.entry import EvidenceEntry, ObjectEntry, parse_entry
 from schemas.errors import ConfigError, WorldError
 from tests.programs.mosquitto import running_mosquitto
 from tests.programs.mqtt_client import Listener, listening
-from tests.programs.stopping import stop_process
 from tests.programs.verifier_rig import ROOT, VerifierRig, verifier_rig
-from tests.programs.waiting import wait_until
+from tests.programs.waiting import stop_process, wait_until
 from tests.worlds.device import FakeDevice
 
 pytestmark = pytest.mark.needs("mosquitto")

@@ -32,8 +32,7 @@ from tests.programs.fleet_rig import COMMANDS, ROOT, FleetRig, fleet_rig
 from tests.programs.mosquitto import free_port
 from tests.programs.mqtt_client import listening
 from tests.programs.otlp_collector import Collector, otlp_collector
-from tests.programs.stopping import stop_process
-from tests.programs.waiting import PATIENCE_S
+from tests.programs.waiting import PATIENCE_S, stop_process
 from tests.worlds.device import make_endorsement
 
 pytestmark = pytest.mark.needs("mosquitto", "swtpm", "openssl")

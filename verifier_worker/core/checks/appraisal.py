@@ -197,7 +197,7 @@ def resettable_logs_are_meant(given: AppraisalInput) -> Iterator[Finding]:
 def banks_are_extended(given: AppraisalInput) -> Iterator[Finding]:
     """The firmware measures into each bank that reference values speak of.
 
-    It always measures its own version into PCR 0. A bank in which that did not happen is open: whoever owns the
+    It always measures its own version into PCR 0. A bank in which that did not happen is open: an attacker who owns the
     operating system can extend the values of any other platform into it. The locality that the boot log states counts
     for nothing here: no PCR binds that event where nothing was measured after it.
     """

@@ -32,8 +32,7 @@ from tests.programs.dashboard_rig import (
     ueid_of,
 )
 from tests.programs.mosquitto import free_port
-from tests.programs.stopping import stop_process
-from tests.programs.waiting import PATIENCE_S, wait_until
+from tests.programs.waiting import PATIENCE_S, stop_process, wait_until
 
 pytestmark = pytest.mark.needs("mosquitto")
 

@@ -26,20 +26,19 @@ class Current:
         until_s: its end, UTC seconds.
     """
 
-    since_s: int | None = None
-    until_s: int = 0
+    since_s: int | None
+    until_s: int
 
 
-UNSTATED = Current()
+UNSTATED = Current(None, 0)
 
 
 def least(current: Collection[Current]) -> Current:
     """The trust in all of these objects together."""
-    if not current or any(each.since_s is None for each in current):
+    since_s = [each.since_s for each in current if each.since_s is not None]
+    if not current or len(since_s) < len(current):
         return UNSTATED
-    return Current(
-        min(each.since_s for each in current if each.since_s is not None), min(each.until_s for each in current)
-    )
+    return Current(min(since_s), min(each.until_s for each in current))
 
 
 class Statements:
@@ -120,9 +119,8 @@ class Statements:
                 yield statement, listed
 
     def of_endorsement(self, signer: bytes, group: str) -> Current:
-        """The trust in endorsements by a key for a group."""
-        speakers = [_current(each) for each in self._speakers(signer, group)]
-        return max(speakers, key=lambda each: each.since_s or 0, default=UNSTATED)
+        """The trust in endorsements by a key for a group: each statement that speaks of them must be current."""
+        return least([_current(each) for each in self._speakers(signer, group)])
 
     def withdrawal(self, ueid: Ueid, version: int, signer: bytes, group: str) -> Withdrawal | None:
         """How an endorsement was withdrawn; None if it was not.
@@ -156,8 +154,9 @@ def _current(statement: TrustStatement) -> Current:
 
 def _newest(listing: Iterator[tuple[TrustStatement, Listed]], version: int, digest: bytes) -> Current | None:
     acceptable = (
-        _current(statement)
+        statement
         for statement, listed in listing
         if listed.version < version or (listed.version == version and listed.digest == digest)
     )
-    return max(acceptable, key=lambda each: each.since_s or 0, default=None)
+    newest = max(acceptable, key=lambda statement: statement.issued_s, default=None)
+    return None if newest is None else _current(newest)

@@ -86,6 +86,20 @@ def test_for_a_key_that_may_not_state_anything_the_authorities_speak() -> None:
     assert made.withdrawal(UEID, 1, SUPPLIER, "") == REVOKED
 
 
+@pytest.mark.parametrize("order", [(ONE, TWO), (TWO, ONE)])
+def test_of_several_authorities_each_must_be_current(order: tuple[bytes, bytes]) -> None:
+    """Else one that is current would hide that the other's revocation is held back."""
+    issued = {ONE: statement(ONE), TWO: statement(TWO, issued_s=300)}
+    assert statements(*(issued[key] for key in order)).of_endorsement(SUPPLIER, "") == Current(100, 150)
+
+
+def test_a_key_that_may_state_nothing_needs_no_kind_of_its_own() -> None:
+    scopes = {SUPPLIER: KeyScope(kinds=frozenset(TopicKind) - {TopicKind.STATEMENTS})}
+    assert statements(statement(), scopes=scopes).of_endorsement(SUPPLIER, "") == Current(100, 150)
+    scopes = {SUPPLIER: KeyScope(kinds=frozenset({TopicKind.STATEMENTS}))}
+    assert statements(statement(), scopes=scopes).of_endorsement(SUPPLIER, "") == UNSTATED
+
+
 def test_an_authority_speaks_for_its_groups_alone() -> None:
     scopes = {**SCOPES, ONE: KeyScope(groups=frozenset({"lab", "*"}))}
     made = statements(statement(withdrawn={UEID: REVOKED}), scopes=scopes)

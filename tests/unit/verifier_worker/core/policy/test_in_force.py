@@ -93,6 +93,27 @@ def test_several_that_claim_a_group_alike_leave_it_without_any() -> None:
     assert made.choose("lab", 0) == Choice(conflict="a/1, b/1")
 
 
+def test_the_groups_of_a_policy_are_known_even_where_it_cannot_be_read() -> None:
+    made = left(unreadable("lost", "groups = ['lab']"), taken=(signed("all", "edge plant"),))
+    assert made.groups_of("all") == ("edge", "plant")
+    assert made.groups_of("lost") == ("lab",)
+    assert made.groups_of("unknown") == ()
+
+
+@pytest.mark.parametrize(("now_s", "is_missing"), [(9, False), (21, True)])
+def test_one_that_cannot_be_read_and_has_ended_leaves_its_groups_without_one(now_s: int, is_missing: bool) -> None:
+    made = left(unreadable("lost", "groups = ['lab']", not_before_s=10, not_after_s=20))
+    assert (made.choose("lab", now_s).missing == "lost/1, which cannot be read, which is not valid now") is is_missing
+
+
+def test_a_policy_claims_its_groups_from_its_first_second_on() -> None:
+    for lost in (False, True):
+        early = {"not_before_s": 10, "not_after_s": 9}  # never valid: it begins after its end
+        made = left(unreadable("x", "groups = ['lab']", **early)) if lost else policies(signed("x", "lab", **early))
+        assert made.choose("lab", 9).missing == ""
+        assert made.choose("lab", 10).missing != ""
+
+
 def test_a_policy_that_has_ended_leaves_its_groups_without_one() -> None:
     made = policies(signed("lab", "lab", not_after_s=20), signed("all"))
     assert made.choose("lab", 21) == Choice(missing="lab/1, which is not valid now")

@@ -61,3 +61,21 @@ def own_tests(path: str, tests: tuple[str, ...]) -> tuple[str, ...]:
     name = Path(path).stem
     found = (each for folder in tests for each in (ROOT / folder).rglob(f"test_{name}*.py"))
     return tuple(sorted(str(each.relative_to(ROOT)) for each in found))
+
+
+# Modules of the table without a complete run: survivors are to be killed or explained. The list may only get shorter.
+NOT_YET: Final = (
+    "verifier_worker/core/accounted.py",
+    "verifier_worker/core/checks/appraisal.py",
+    "verifier_worker/core/checks/ima_list.py",
+    "verifier_worker/core/checks/secure_boot.py",
+    "verifier_worker/core/decision.py",
+    "verifier_worker/core/lasting.py",
+    "verifier_worker/core/measured.py",
+    "verifier_worker/core/measured_files.py",
+    "verifier_worker/core/policy/ima_demands.py",
+    "verifier_worker/core/policy/policy_file.py",
+    "verifier_worker/core/state.py",
+    "verifier_worker/core/state_codec.py",
+    "verifier_worker/core/step.py",
+)

@@ -69,8 +69,6 @@ NOT_YET: Final = (
     "verifier_worker/core/checks/appraisal.py",
     "verifier_worker/core/checks/ima_list.py",
     "verifier_worker/core/checks/secure_boot.py",
-    "verifier_worker/core/decision.py",
-    "verifier_worker/core/lasting.py",
     "verifier_worker/core/measured.py",
     "verifier_worker/core/measured_files.py",
     "verifier_worker/core/policy/ima_demands.py",

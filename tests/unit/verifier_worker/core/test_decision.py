@@ -219,3 +219,18 @@ def test_a_replaced_endorsement_makes_no_result(deciding: Deciding) -> None:
 
 def test_results_name_who_made_this_software() -> None:
     assert DEVELOPER == "attestream"
+
+
+def test_what_was_refused_before_the_first_push_is_counted_with_it_and_later_once(deciding: Deciding) -> None:
+    refused = Rejections(count=3, last=Reason.MALFORMED, last_us=RECEIVED_US - 1)
+
+    def decide(state: AttesterState | None) -> Decision:
+        ueid, payload = deciding.device.ueid, payload_of(deciding.device.push())
+        made = decide_push(ueid, state, payload, RECEIVED_US, deciding.trust, "v1", refused_before=refused)
+        assert isinstance(made, Decision)
+        return made
+
+    first = decide(None)
+    assert (first.state.rejections, first.result.rejections) == (refused, refused)
+    kept = replace(refused, count=5)
+    assert decide(replace(first.state, rejections=kept)).result.rejections == kept

@@ -9,7 +9,16 @@ from schemas.hashes import SHA256, SHA384
 from schemas.reasons import Reason
 from tests.worlds.device import make_policy
 from verifier_worker.core.finding import Finding, register_text
-from verifier_worker.core.lasting import MAX_LASTING, Lasting, after_settled_quote, lasts, reported, without_covered
+from verifier_worker.core.lasting import (
+    MAX_LASTING,
+    NOTHING,
+    Lasting,
+    after_settled_quote,
+    lasts,
+    reported,
+    with_found,
+    without_covered,
+)
 from verifier_worker.core.policy.ima_demands import ImaDemands, ImaTable
 from verifier_worker.core.policy.policy_file import AppraisalPolicy
 from verifier_worker.core.trust import References
@@ -222,3 +231,33 @@ def test_a_path_that_the_policy_excludes_is_a_path_of_the_ima_list(name: str, go
     policy = make_policy(ima=ImaTable(exclude=("/tmp/*",), agent=()))
     found = Lasting(findings=(Finding(reason=Reason.FILE_UNEXPECTED, detail=name, digest=b"evil"),))
     assert without_covered(found, policy, NO_REFERENCES, ()) == (Lasting() if goes else found)
+
+
+def test_what_no_later_quote_shows_is_added_once_and_in_order() -> None:
+    """An event makes no claim worse, and lasts all the same."""
+    event = Finding(reason=Reason.TRANSITION_UNREPORTED, detail="a suspend")
+    before = Lasting(findings=(A,), more=frozenset({Reason.PCR_UNEXPECTED}), more_label="x")
+    added = with_found(before, [event, A, B])
+    assert added.findings == (A, event, B)
+    assert added.more == {Reason.PCR_UNEXPECTED}
+    assert added.more_label == "x"
+    assert with_found(added, [event, B]) == added
+
+
+@pytest.mark.parametrize("room", [0, 1, 2])
+def test_of_what_no_later_quote_shows_the_reasons_are_kept_where_there_is_no_room(room: int) -> None:
+    before = Lasting(findings=MANY[: MAX_LASTING - room], more=frozenset({Reason.PCR_UNEXPECTED}))
+    found = [register(number, b"\x09" * 32, "sha384") for number in range(room)]
+    found.append(Finding(reason=Reason.TRANSITION_UNREPORTED))
+    added = with_found(before, found)
+    assert added.findings == (*before.findings, *found[:room])
+    assert added.more == {Reason.PCR_UNEXPECTED, Reason.TRANSITION_UNREPORTED}
+
+
+def test_a_list_that_is_too_long_already_gets_nothing_more() -> None:
+    before = Lasting(findings=MANY)
+    assert with_found(before, [C, Finding(reason=Reason.TRANSITION_UNREPORTED)]).findings == MANY
+
+
+def test_nothing_is_no_finding() -> None:
+    assert Lasting() == NOTHING

@@ -184,8 +184,8 @@ def test_the_dashboard_that_it_announces_follows_the_real_pipeline(temporary: Pa
         ends_s = time.monotonic() + PATIENCE_S
         rows: list[list[Any]] = []
         while not rows and time.monotonic() < ends_s:
-            rows = httpx.get(f"{url}api/fleet").json()["rows"]
-        (distributor,) = httpx.get(f"{url}api/handles").json()["distributors"]
+            rows = httpx.get(f"{url}api/fleet", timeout=PATIENCE_S).json()["rows"]
+        (distributor,) = httpx.get(f"{url}api/handles", timeout=PATIENCE_S).json()["distributors"]
         demo.process.send_signal(signal.SIGINT)
         demo.finish()
     assert [row[1:3] for row in rows] == [["device-1", "affirming"]]

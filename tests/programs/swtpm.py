@@ -157,14 +157,22 @@ class Swtpm:
             time.sleep(0.005)  # between two polls, not to synchronise
 
     def _connect(self) -> socket.socket:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(PATIENCE_S)
-        try:
-            connection.connect(str(self._server))
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.settimeout(PATIENCE_S)
+            try:
+                connection.connect(str(self._server))
+            except BlockingIOError:  # its queue is full: it is busy with another client
+                connection.close()
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.005)  # between two polls, not to synchronise
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
 
     def _send_shutdown(self, kind: int) -> None:
         with self._connect() as connection:

@@ -27,6 +27,7 @@ from tests.programs.dashboard_rig import (
     ueid_of,
 )
 from tests.programs.oidc_provider import CLIENT_ID, CLIENT_SECRET, OidcProvider, running_provider
+from tests.programs.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.needs("mosquitto", "chromium")
 PASSWORD = "correct horse battery"
@@ -59,13 +60,13 @@ def guarded(tmp_path: Path) -> Iterator[Dashboard]:
 
 @contextlib.contextmanager
 def log_in(url: str, name: str, password: str = PASSWORD) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url) as client:
+    with httpx.Client(base_url=url, timeout=PATIENCE_S) as client:
         assert client.post("/login", data={"name": name, "password": password}).status_code == 303
         yield client
 
 
 def test_nobody_sees_anything_without_a_login(guarded: Dashboard) -> None:
-    with httpx.Client(base_url=guarded.url) as client:
+    with httpx.Client(base_url=guarded.url, timeout=PATIENCE_S) as client:
         assert client.get("/").status_code == 303
         paths = ["fleet", "about", "handles", "keys", "events", f"attester/{ueid_text(ueid_of(1))}", "nonsense"]
         assert {path: client.get(f"/api/{path}").status_code for path in paths} == dict.fromkeys(paths, 401)
@@ -123,7 +124,7 @@ def test_a_removed_user_is_out_at_once(guarded: Dashboard, tmp_path: Path) -> No
 
 
 def test_guesses_are_few(guarded: Dashboard) -> None:
-    with httpx.Client(base_url=guarded.url) as client:
+    with httpx.Client(base_url=guarded.url, timeout=PATIENCE_S) as client:
         said = [client.post("/login", data={"name": "ann", "password": f"guess {n}"}).status_code for n in range(7)]
         assert said == [401] * 5 + [429] * 2
         assert client.post("/login", data={"name": "ann", "password": PASSWORD}).status_code == 429
@@ -138,13 +139,15 @@ def test_no_other_page_can_log_in_log_out_or_read(guarded: Dashboard) -> None:
         assert client.get("/api/fleet", headers={"Host": "rebound.example"}).status_code == 403
         assert client.get("/api/fleet").status_code == 200
         assert client.post("/api/fleet").status_code == 405
-        forged = httpx.get(f"{guarded.url}api/fleet", cookies={COOKIE: client.cookies[COOKIE][:-3] + "AAA"})
+        forged = httpx.get(
+            f"{guarded.url}api/fleet", cookies={COOKIE: client.cookies[COOKIE][:-3] + "AAA"}, timeout=PATIENCE_S
+        )
         assert forged.status_code == 401
         assert client.post("/login", content=b"x" * 100_000).status_code == 413
 
 
 def test_nonsense_before_the_login_is_refused_and_no_error_of_ours(guarded: Dashboard) -> None:
-    with httpx.Client(base_url=guarded.url) as client:
+    with httpx.Client(base_url=guarded.url, timeout=PATIENCE_S) as client:
         assert client.get("/login", headers={"Host": "[::1"}).status_code == 403
         assert client.post("/login", headers={"Origin": "https://[::1"}).status_code == 403
         assert client.post("/login", content="&".join(["a=b"] * 9)).status_code == 401
@@ -217,7 +220,7 @@ def test_an_id_token_that_is_not_for_us_is_refused(
     federated: Dashboard, provider: OidcProvider, change: dict[str, object]
 ) -> None:
     provider.tamper = lambda claims: claims.update(change)
-    with httpx.Client(base_url=federated.url) as client:
+    with httpx.Client(base_url=federated.url, timeout=PATIENCE_S) as client:
         assert come_back(client).status_code == 401
         assert client.get("/api/fleet").status_code == 401
 
@@ -225,12 +228,12 @@ def test_an_id_token_that_is_not_for_us_is_refused(
 def test_an_id_token_by_another_key_is_refused(federated: Dashboard, provider: OidcProvider) -> None:
     provider.published = provider.key
     provider.key = rsa.generate_private_key(65537, 2048)
-    with httpx.Client(base_url=federated.url) as client:
+    with httpx.Client(base_url=federated.url, timeout=PATIENCE_S) as client:
         assert come_back(client).status_code == 401
 
 
 def test_a_code_without_our_state_is_refused(federated: Dashboard) -> None:
-    with httpx.Client(base_url=federated.url) as client:
+    with httpx.Client(base_url=federated.url, timeout=PATIENCE_S) as client:
         assert client.get("/login/oidc/callback?code=stolen&state=guessed").status_code == 401
         assert client.get("/login/oidc/callback").status_code == 401
         assert client.get("/login/oidc/callback?error=access_denied").status_code == 401
@@ -239,7 +242,7 @@ def test_a_code_without_our_state_is_refused(federated: Dashboard) -> None:
 def test_a_provider_that_is_away_is_said_so(tmp_path: Path) -> None:
     config = f'{LISTEN}[oidc]\nissuer = "http://127.0.0.1:9"\nclient_id = "x"\nviewers = ["y"]\n'
     with running_dashboard(tmp_path, config=config) as dashboard:
-        answer = httpx.get(f"{dashboard.url}login/oidc")
+        answer = httpx.get(f"{dashboard.url}login/oidc", timeout=PATIENCE_S)
         assert answer.status_code == 502
         assert "did not work" in answer.text
 
@@ -267,7 +270,10 @@ def test_over_https_the_cookie_is_secure(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-m", "relying_party", "dashboard", "--config", str(tmp_path / "dashboard.toml")]
     trusted = ssl.create_default_context(cafile=str(tmp_path / "web.pem"))
-    with started(command, tmp_path / "dashboard.log") as (url, _), httpx.Client(base_url=url, verify=trusted) as client:
+    with (
+        started(command, tmp_path / "dashboard.log") as (url, _),
+        httpx.Client(base_url=url, verify=trusted, timeout=PATIENCE_S) as client,
+    ):
         assert url.startswith("https://")
         answer = client.post("/login", data={"name": "ann", "password": PASSWORD})
         assert answer.status_code == 303

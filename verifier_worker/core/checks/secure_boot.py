@@ -57,8 +57,8 @@ def command_line_is_as_required(given: AppraisalInput) -> Iterator[Finding]:
         return
     strongest = max(given.state.replay.banks, key=lambda bank: bank.size)
     text = given.state.claims.get(_CLAIM)
-    proven = isinstance(text, str) and boot.load_options == load_options_digest(text, strongest)
-    if not isinstance(text, str) or not proven or not _vouched(given, COMMAND_LINE_PCR):
+    is_proven = _vouched(given, COMMAND_LINE_PCR)
+    if not isinstance(text, str) or boot.load_options != load_options_digest(text, strongest) or not is_proven:
         yield Finding(reason=Reason.BOOT_UNKNOWN, detail=f"kernel command line (PCR {COMMAND_LINE_PCR})")
         return
     arguments = arguments_of(text)

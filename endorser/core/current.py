@@ -106,8 +106,12 @@ class NextStatement:
                 )
 
     def take_registry(self, withdrawn: Mapping[Ueid, Withdrawal]) -> None:
-        """Adds the withdrawals of the registry; it decides about the devices that it has."""
-        self._withdrawn.update(withdrawn)
+        """Adds the withdrawals of the registry. What was withdrawn by hand up to a later version stays withdrawn."""
+        for ueid, withdrawal in withdrawn.items():
+            known = self._withdrawn.get(ueid)
+            least = 0 if known is None else known.below + (withdrawal.standing is Withdrawn.REPLACED)
+            if withdrawal.below >= least:
+                self._withdrawn[ueid] = withdrawal
 
     def made(self, issuer: str, lifetime_s: int) -> TrustStatement:
         """The statement; its number is the current second, or greater if the last one's was."""

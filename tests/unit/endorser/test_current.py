@@ -143,3 +143,16 @@ def test_the_registry_decides_about_its_devices_alone() -> None:
         UEID: Withdrawal(below=7, standing=Withdrawn.REPLACED, at_s=NOW_S),
         OTHER: ended,
     }
+
+
+@pytest.mark.parametrize(("below", "is_taken"), [(NOW_S, False), (NOW_S + 1, False), (NOW_S + 2, True)])
+def test_the_registry_takes_no_revocation_by_hand_back(below: int, is_taken: bool) -> None:
+    """A key that was replaced long ago must not put a device back that was revoked since."""
+    changing = NextStatement(None, NOW_S)
+    changing.withdraw([f"endorsements/{ueid_text(UEID)}"], "anna")
+    replaced = Withdrawal(below=below, standing=Withdrawn.REPLACED, at_s=3)
+    changing.take_registry({UEID: replaced})
+    assert (changing.made("endorser", 50).withdrawn[UEID] == replaced) is is_taken
+    ended = Withdrawal(below=NOW_S + 2, standing=Withdrawn.DECOMMISSIONED, at_s=4)
+    changing.take_registry({UEID: ended})
+    assert changing.made("endorser", 50).withdrawn[UEID] == ended
